@@ -1,0 +1,203 @@
+#pragma once
+
+#include <roundhouse/core/events.hpp>
+#include <roundhouse/core/transition.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+/// What a call leads to, for an engine that exists. Of one that does not, `refuse_missing` tells.
+namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+
+namespace detail {
+
+inline decision refuse(errc code, const engine_record& engine, std::string_view cause, std::string_view why) {
+    decision out;
+    out.verdict = verdict::refused;
+    out.refusal = {code, "Engine of user '" + engine.user_id + "' " + std::string(cause)};
+    out.why = why;
+    return out;
+}
+
+inline decision judged(verdict what, std::string_view why) {
+    decision out;
+    out.verdict = what;
+    out.why = why;
+    return out;
+}
+
+inline decision not_running(const engine_record& engine, std::string_view why) {
+    const auto status = name_of(engine.status);
+    return refuse(errc::engine_not_running, engine, "is " + std::string(status) + ", not running.", why);
+}
+
+inline decision being_destroyed(const engine_record& engine) {
+    return refuse(errc::engine_not_found, engine, "is being destroyed.", "for callers it is gone already");
+}
+
+/// Stop, sleep, wake and rotate are short: calls that meet one wait for its end.
+inline bool in_short_operation(const engine_record& engine) noexcept {
+    switch (engine.intent) {
+    case intent::stop:
+    case intent::sleep:
+    case intent::rotate: return true;
+    default: return false;
+    }
+}
+
+inline decision on_call(const call::provision&, const engine_record& engine, const context&) {
+    return refuse(errc::engine_already_exists, engine,
+                  engine.status == engine_status::destroying
+                      ? "is still being destroyed. Try again when it is gone."
+                      : "exists already. Use admit or start, or DELETE it first.",
+                  "a user owns at most one engine");
+}
+
+inline decision on_call(const call::admit& what, const engine_record& engine, const context& with) {
+    if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    if (in_short_operation(engine)) return judged(verdict::deferred, "wait for the operation under way to end");
+    switch (engine.status) {
+    case engine_status::provisioning: return judged(verdict::joined, "join the boot under way");
+    case engine_status::sleeping:
+        if (engine.intent == intent::wake) return judged(verdict::joined, "join the wake under way");
+        if (!what.auto_wake) return judged(verdict::answered, "asleep, and the caller does not want it woken");
+        return transition(engine, with)
+            .begin(intent::wake, command::wake, with.settings.health_check_timeout)
+            .judge(verdict::joined)
+            .take("woken for a caller");
+    case engine_status::failed:
+        if (engine.restart_at && *engine.restart_at <= with.now + with.settings.admit_wait)
+            return judged(verdict::joined, "a restart is due soon enough to wait for");
+        return judged(verdict::answered, "failed, and no restart is near");
+    default: return judged(verdict::answered, "the record tells");
+    }
+}
+
+inline decision on_call(const call::start&, const engine_record& engine, const context& with) {
+    if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    if (engine.intent == intent::stop || engine.intent == intent::sleep)
+        return judged(verdict::deferred, "wait for the operation under way to end");
+    transition out(engine, with);
+    switch (engine.status) {
+    case engine_status::provisioning: return judged(verdict::joined, "join the boot under way");
+    case engine_status::running:
+        return refuse(errc::engine_already_running, engine, "is running already.", "nothing to start");
+    case engine_status::sleeping:
+        if (engine.intent == intent::wake) return judged(verdict::joined, "join the wake under way");
+        return out.begin(intent::wake, command::wake, with.settings.health_check_timeout)
+            .judge(verdict::joined)
+            .take("woken by a start");
+    case engine_status::failed:
+        if (engine.intent == intent::end) return judged(verdict::deferred, "what is left of it is still being ended");
+        [[fallthrough]];
+    default:
+        out.next().restart_attempts = 0;
+        return out.begin_boot(boot_reason::start).judge(verdict::joined).take("booted by a start");
+    }
+}
+
+inline decision on_call(const call::stop& what, const engine_record& engine, const context& with) {
+    if (engine.status == engine_status::destroying || engine.status == engine_status::stopped)
+        return engine.intent == intent::stop ? judged(verdict::deferred, "wait for the stop under way")
+                                             : not_running(engine, "nothing to stop");
+    if (in_short_operation(engine) || engine.intent == intent::wake)
+        return judged(verdict::deferred, "wait for the operation under way to end");
+    if (engine.status != engine_status::running && !what.force)
+        return not_running(engine, "only force stops what is not running");
+    if (engine.intent == intent::end) return judged(verdict::deferred, "what is left of it is still being ended");
+    return transition(engine, with).begin_stop().judge(verdict::joined).take("stopped by a caller");
+}
+
+inline decision on_call(const call::rotate& what, const engine_record& engine, const context& with) {
+    if (in_short_operation(engine) || engine.intent == intent::wake)
+        return judged(verdict::deferred, "wait for the operation under way to end");
+    if (engine.status != engine_status::running) return not_running(engine, "only a running engine takes a key");
+    transition out(engine, with);
+    out.begin(intent::rotate, command::swap_key, with.settings.health_check_timeout).judge(verdict::joined);
+    out.next().next_key_hash = what.next_key_hash;
+    out.next().next_sealed_key = what.next_sealed_key;
+    return out.take("a new key is offered to it");
+}
+
+inline decision on_call(const call::destroy&, const engine_record& engine, const context& with) {
+    transition out(engine, with);
+    if (engine.status == engine_status::destroying) {
+        out.judge(verdict::joined);
+        // `retries` is set only while it waits for the next try.
+        if (engine.retries > 0) out.ask(command::destroy);
+        return out.take(engine.retries > 0 ? "a second DELETE tries at once" : "join the destroy under way");
+    }
+    const bool first_boot = engine.status == engine_status::provisioning && engine.boot == boot_reason::first;
+    const auto boot_took = out.elapsed();
+    out.next().origin = engine.status;
+    out.to(engine_status::destroying, intent::destroy)
+        .begin(intent::destroy, command::destroy, with.settings.failed_grace)
+        .judge(verdict::joined);
+    if (first_boot) {
+        auto& row = out.tell(audit_action::provision, true);
+        row.metadata = {{"outcome", "boot_timeout"}, {"reason", "destroyed while booting"}};
+        row.took = boot_took;
+    }
+    out.forget_next_key();
+    // Those who waited for anything else learn that it is gone.
+    error gone = being_destroyed(engine).refusal;
+    return out.settle(std::move(gone)).take("DELETE is accepted in every state");
+}
+
+inline decision on_call(const call::sleep&, const engine_record& engine, const context& with) {
+    if (engine.status != engine_status::running || engine.intent != intent::none)
+        return judged(verdict::answered, "only a running engine with nothing under way is put to sleep");
+    if (engine.busy_until > with.now) return judged(verdict::answered, "a busy lease holds it awake");
+    return transition(engine, with)
+        .begin(intent::sleep, command::sleep, with.settings.health_check_timeout)
+        .judge(verdict::joined)
+        .take("nobody uses it");
+}
+
+inline decision on_call(const call::lease& what, const engine_record& engine, const context& with) {
+    if (engine.status != engine_status::running) return judged(verdict::answered, "a lease only keeps a running engine awake");
+    if (engine.intent == intent::sleep) return judged(verdict::deferred, "wait whether it falls asleep");
+    if (what.until <= engine.busy_until) return judged(verdict::answered, "a longer lease holds already");
+    transition out(engine, with);
+    out.next().busy_until = what.until;
+    return out.keep().judge(verdict::answered).take("held awake by a lease");
+}
+
+} // namespace detail
+
+/// Decides a call for an engine that has a row.
+[[nodiscard]] inline decision decide(const call_variant& what, const engine_record& engine, const context& with) {
+    return std::visit([&](const auto& one) { return detail::on_call(one, engine, with); }, what);
+}
+
+/// Whether an engine may be handed to a caller now.
+[[nodiscard]] inline bool admissible(const engine_record& engine) noexcept {
+    return engine.status == engine_status::running && engine.intent == intent::none;
+}
+
+/// Whether an engine is now as a call that joined an operation wanted it. Null if it has no row any more.
+[[nodiscard]] inline bool fulfilled(const call_variant& what, const engine_record* engine) noexcept {
+    if (std::holds_alternative<call::destroy>(what)) return engine == nullptr;
+    if (engine == nullptr) return false;
+    if (std::holds_alternative<call::stop>(what)) return engine->status == engine_status::stopped;
+    if (std::holds_alternative<call::sleep>(what)) return engine->intent == intent::none;
+    return admissible(*engine);
+}
+
+/// What a settlement means for a waiting call: its failure, success, or nothing if it is to be decided afresh.
+[[nodiscard]] inline std::optional<result<void>> outcome(const call_variant& what, verdict waits,
+                                                         const settlement& settled, const engine_record* engine) {
+    if (waits != verdict::joined) return std::nullopt;
+    if (settled.failure) return result<void>(unexpected(*settled.failure));
+    if (fulfilled(what, engine)) return result<void>{};
+    if (std::holds_alternative<call::admit>(what) || engine == nullptr) return std::nullopt;
+    return result<void>(fail(errc::boot_timeout, "The operation was ended by another call before it was done: the "
+                                                 "engine of user '" +
+                                                     engine->user_id + "' is " + std::string(name_of(engine->status)) +
+                                                     "."));
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::core

@@ -1,0 +1,163 @@
+#pragma once
+
+#include <roundhouse/error.hpp>
+#include <roundhouse/settings.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+/// The vocabulary of the state machine of one engine: what can happen to it, what it decides, what it asks to be done.
+namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+
+/// What a caller wants of an engine. A call is decided when it arrives; one that has to wait is decided again, by the
+/// same function, when the operation that it met has ended.
+namespace call {
+struct provision {};
+struct admit {
+    bool auto_wake = false;
+};
+struct start {};
+struct stop {
+    bool force = false;
+};
+struct destroy {};
+struct rotate {
+    sha256_digest next_key_hash{};
+    std::string next_sealed_key;
+};
+/// The idle detector found nobody using it.
+struct sleep {
+    std::string reason;
+};
+/// A busy lease.
+struct lease {
+    instant until{};
+};
+} // namespace call
+
+using call_variant =
+    std::variant<call::provision, call::admit, call::start, call::stop, call::destroy, call::rotate, call::sleep, call::lease>;
+
+/// What the world tells about an engine. Outcomes belong to the operation under way: the shell drops those of one that has
+/// been superseded.
+namespace event {
+struct boot_begun {};                 ///< Its turn among the bounded boots has come; its time runs from now.
+struct boot_healthy {};               ///< It answered healthy for the first time.
+struct boot_refused { error cause; }; ///< The backend could not start anything, and left nothing.
+struct stopped {};                    ///< No process of it is left; its data is.
+struct stop_failed { error cause; };
+struct asleep {};                     ///< Frozen.
+struct sleep_cancelled {};            ///< It is busy after all, or could not be frozen.
+struct awake {};                      ///< Resumed, and healthy.
+struct wake_refused { error cause; }; ///< The backend could not resume it.
+struct wake_unhealthy { std::string reason; };
+struct key_swapped {};
+struct key_swap_unsupported {};       ///< Or unanswered: it may have either key.
+struct key_swap_refused { error cause; };
+struct destroyed {};
+struct destroy_failed { error cause; };
+struct exited { workload_exit what; };
+struct probed_healthy {};
+struct probed_unhealthy { std::uint32_t failures_in_a_row = 0; std::string reason; };
+struct deadline {};                   ///< The persisted deadline has passed.
+/// What recovery found of it: nothing, or a workload of some generation.
+struct found { std::optional<instance> what; };
+/// The orchestrator is going away in good order and ends what runs: to be booted again at the next start.
+struct parked {};
+} // namespace event
+
+using event_variant =
+    std::variant<event::boot_begun, event::boot_healthy, event::boot_refused, event::stopped, event::stop_failed,
+                 event::asleep, event::sleep_cancelled, event::awake, event::wake_refused, event::wake_unhealthy,
+                 event::key_swapped, event::key_swap_unsupported, event::key_swap_refused, event::destroyed,
+                 event::destroy_failed, event::exited, event::probed_healthy, event::probed_unhealthy, event::deadline,
+                 event::found, event::parked>;
+
+/// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what is under way.
+enum class command : std::uint8_t {
+    none,
+    boot,     ///< Wait for a turn, create, probe until healthy.
+    stop,     ///< End the workload within the stop grace.
+    end,      ///< End what is left of a failed workload.
+    sleep,    ///< Probe once more, then pause.
+    wake,     ///< Resume, probe until healthy.
+    swap_key, ///< Offer the next key.
+    destroy,  ///< End the workload and remove its data.
+};
+
+constexpr std::string_view name_of(command what) noexcept {
+    switch (what) {
+    case command::none: return "none";
+    case command::boot: return "boot";
+    case command::stop: return "stop";
+    case command::end: return "end";
+    case command::sleep: return "sleep";
+    case command::wake: return "wake";
+    case command::swap_key: return "swap_key";
+    case command::destroy: return "destroy";
+    }
+    return "unknown";
+}
+
+/// What happens to the call that is being decided.
+enum class verdict : std::uint8_t {
+    none,     ///< The input was no call.
+    answered, ///< It can be answered from the record as it is now.
+    refused,  ///< It fails with `decision::refusal`.
+    joined,   ///< It waits for the operation under way and shares its outcome.
+    deferred, ///< It waits for the operation under way to end, and is then decided afresh.
+};
+
+constexpr std::string_view name_of(verdict what) noexcept {
+    switch (what) {
+    case verdict::none: return "none";
+    case verdict::answered: return "answered";
+    case verdict::refused: return "refused";
+    case verdict::joined: return "joined";
+    case verdict::deferred: return "deferred";
+    }
+    return "unknown";
+}
+
+/// How an operation ended, for the calls that joined it.
+struct settlement {
+    std::optional<error> failure; ///< None: it succeeded.
+};
+
+/// What becomes of the row.
+enum class row_change : std::uint8_t {
+    none,
+    update, ///< Replace it by `decision::next`.
+    erase,  ///< Remove it.
+    undo,   ///< Remove it as if it had never been.
+};
+
+/// What follows from one input. `next` and `audit` are committed together before `what` is carried out and before anybody
+/// is told.
+struct decision {
+    row_change row = row_change::none;
+    engine_record next;
+    bool choose_port = false; ///< Keep its port if no stranger has it, else take another.
+    std::vector<audit_entry> audit;
+    command what = command::none;
+    core::verdict verdict = core::verdict::none;
+    error refusal;
+    std::optional<settlement> settled;
+    std::string_view why; ///< For people who read logs and tests.
+};
+
+/// What a decision may know beside the record and the input.
+struct context {
+    instant now{};
+    const roundhouse::settings& settings;
+    std::string_view product_slug; ///< The actor of what callers asked for.
+    double jitter = 0;             ///< Drawn evenly from [0, 1).
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::core

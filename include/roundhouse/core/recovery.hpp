@@ -1,0 +1,104 @@
+#pragma once
+
+#include <roundhouse/core/events.hpp>
+#include <roundhouse/core/transition.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+/// What becomes of a row at the start of the orchestrator, given what the backend shows of it (SPEC §2 rule 5).
+namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail {
+
+/// A decision that also says what recovery did.
+inline decision recovered(transition& out, std::string_view how) {
+    auto& row = out.tell(audit_action::recovered, false);
+    row.metadata.emplace_back("how", std::string(how));
+    return out.take(how);
+}
+
+/// It should run, and does not: its workload went while nobody watched.
+inline decision recover_missing(const engine_record& engine, const context& with) {
+    transition out(engine, with);
+    const std::string reason = "its workload was gone when the orchestrator started.";
+    out.fail(reason, false);
+    auto& row = out.tell(audit_action::health_failed, false);
+    row.metadata.emplace_back("reason", reason);
+    return out.tell_if_given_up().take("its workload is gone: failed, and restarted");
+}
+
+inline decision recover_running(workload_state state, const engine_record& engine, const context& with) {
+    transition out(engine, with);
+    switch (engine.intent) {
+    case intent::stop: return out.ask(command::stop).take("finish the stop");
+    case intent::rotate:
+        out.adopt_next_key();
+        return out.begin_boot(boot_reason::rotate).take("it may have either key: recreated with the new one");
+    default: break;
+    }
+    if (state == workload_state::paused) {
+        out.to(engine_status::sleeping, intent::none);
+        return recovered(out, "found frozen: it sleeps");
+    }
+    if (engine.intent == intent::none) return out.take("still running: adopted");
+    return out.to(engine_status::running, intent::none).take("still running: the sleep is called off");
+}
+
+inline decision recover_sleeping(workload_state state, const engine_record& engine, const context& with) {
+    transition out(engine, with);
+    if (engine.intent == intent::stop) return out.ask(command::stop).take("finish the stop");
+    if (engine.intent == intent::wake) return out.ask(command::wake).take("finish the wake");
+    if (state == workload_state::paused) return out.take("still asleep");
+    out.to(engine_status::running, intent::none);
+    return recovered(out, "found awake: it runs");
+}
+
+/// It should not run. `alive` is what to do if something of it does.
+inline decision recover_down(bool alive, const engine_record& engine, const context& with) {
+    transition out(engine, with);
+    if (engine.intent == intent::stop) return out.ask(command::stop).take("finish the stop");
+    if (engine.intent == intent::end || (alive && engine.status == engine_status::failed)) {
+        out.next().intent = intent::end;
+        return out.keep().ask(command::end).take("what is left of it is ended");
+    }
+    if (!alive) return out.take("down, as it should be");
+    return out.begin_stop().take("it should not run: ended");
+}
+
+/// A restored backup: the world is ahead of the row. What runs is ended, and what should run is booted on its data.
+inline decision recover_newer(std::uint64_t generation, const engine_record& engine, const context& with) {
+    transition out(engine, with);
+    out.next().generation = generation;
+    if (engine.status == engine_status::stopped || engine.status == engine_status::failed) {
+        auto ahead = out.next();
+        return recover_down(true, ahead, with);
+    }
+    out.forget_next_key();
+    out.begin_boot(engine.status == engine_status::provisioning ? engine.boot : boot_reason::recover);
+    return out.take("a newer workload than the row knows: booted afresh on its data");
+}
+
+inline decision recover(const std::optional<instance>& what, const engine_record& engine, const context& with) {
+    const auto state = what ? what->state : workload_state::down;
+    const bool alive = state != workload_state::down;
+    if (engine.status == engine_status::destroying)
+        return transition(engine, with).ask(command::destroy).take("finish the destroy");
+    if (what && alive && what->ref.generation > engine.generation)
+        return recover_newer(what->ref.generation, engine, with);
+    const bool current = alive && what->ref.generation == engine.generation;
+    switch (engine.status) {
+    case engine_status::provisioning:
+        if (engine.intent == intent::stop) return transition(engine, with).ask(command::stop).take("finish the stop");
+        if (current) return transition(engine, with).ask(command::boot).take("finish the boot");
+        return transition(engine, with).keep().choose_port(true).ask(command::boot).take("begin the boot again");
+    case engine_status::running:
+        return current ? recover_running(state, engine, with) : recover_missing(engine, with);
+    case engine_status::sleeping:
+        return current ? recover_sleeping(state, engine, with) : recover_missing(engine, with);
+    default: return recover_down(alive, engine, with);
+    }
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail

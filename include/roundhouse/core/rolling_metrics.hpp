@@ -1,0 +1,88 @@
+#pragma once
+
+#include <roundhouse/types.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+
+/// The figures of the last 3,600 seconds of one product, counted from its audit rows, to the second.
+///
+/// Feed it every row once, in any order within a second. Not thread-safe. Holds at most one entry per second of the hour.
+class rolling_metrics {
+public:
+    static constexpr auto window = std::chrono::seconds{3600};
+
+    struct totals {
+        std::uint64_t provisions = 0;
+        std::uint64_t crashes = 0;
+        std::uint64_t restarts = 0;
+        std::uint64_t boots = 0;
+        std::uint64_t boot_ms = 0;
+
+        [[nodiscard]] double avg_boot_ms() const noexcept {
+            return boots == 0 ? 0.0 : static_cast<double>(boot_ms) / static_cast<double>(boots);
+        }
+    };
+
+    void add(const audit_entry& row) {
+        totals counted;
+        count(row, counted);
+        if (counted.provisions + counted.crashes + counted.restarts + counted.boots == 0) return;
+        const auto second = std::chrono::floor<std::chrono::seconds>(row.timestamp);
+        forget_before(second - window);
+        // Rows come in order but for clock steps: those are counted with the newest second.
+        if (seconds_.empty() || seconds_.back().at < second) seconds_.push_back({second, {}});
+        merge(seconds_.back().figures, counted);
+        merge(sum_, counted);
+    }
+
+    [[nodiscard]] totals read(instant now) {
+        forget_before(std::chrono::floor<std::chrono::seconds>(now) - window);
+        return sum_;
+    }
+
+private:
+    using whole_second = std::chrono::sys_seconds;
+    struct entry {
+        whole_second at;
+        totals figures;
+    };
+
+    static void count(const audit_entry& row, totals& into) {
+        if (row.action == audit_action::provision) into.provisions += 1;
+        if (row.action == audit_action::auto_restart_start) into.restarts += 1;
+        if (row.to == engine_status::failed && row.from != engine_status::failed) into.crashes += 1;
+        if (row.from == engine_status::provisioning && row.to == engine_status::running && row.took) {
+            into.boots += 1;
+            into.boot_ms += static_cast<std::uint64_t>(row.took->count());
+        }
+    }
+
+    static void merge(totals& into, const totals& more) noexcept {
+        into.provisions += more.provisions;
+        into.crashes += more.crashes;
+        into.restarts += more.restarts;
+        into.boots += more.boots;
+        into.boot_ms += more.boot_ms;
+    }
+
+    void forget_before(whole_second horizon) {
+        while (!seconds_.empty() && seconds_.front().at <= horizon) {
+            const auto& old = seconds_.front().figures;
+            sum_.provisions -= old.provisions;
+            sum_.crashes -= old.crashes;
+            sum_.restarts -= old.restarts;
+            sum_.boots -= old.boots;
+            sum_.boot_ms -= old.boot_ms;
+            seconds_.pop_front();
+        }
+    }
+
+    std::deque<entry> seconds_;
+    totals sum_;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::core

@@ -1,0 +1,214 @@
+#pragma once
+
+#include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/events.hpp>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// The moves that decisions are made of. Each changes the record and notes what is to be told and done.
+namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+
+/// One decision in the making.
+class transition {
+public:
+    transition(const engine_record& from, const context& with) : with_(with), from_(from.status) { out_.next = from; }
+
+    engine_record& next() noexcept { return out_.next; }
+    [[nodiscard]] const context& with() const noexcept { return with_; }
+    decision take(std::string_view why) {
+        out_.why = why;
+        return std::move(out_);
+    }
+
+    /// The input changes nothing.
+    static decision ignore(std::string_view why) {
+        decision out;
+        out.why = why;
+        return out;
+    }
+
+    transition& keep() {
+        out_.row = row_change::update;
+        return *this;
+    }
+    transition& to(engine_status status, intent what) {
+        out_.row = row_change::update;
+        out_.next.status = status;
+        out_.next.intent = what;
+        out_.next.deadline.reset();
+        if (status != engine_status::failed) out_.next.restart_at.reset();
+        return *this;
+    }
+    transition& erase(row_change how) {
+        out_.row = how;
+        return *this;
+    }
+    transition& ask(command what) {
+        out_.what = what;
+        return *this;
+    }
+    transition& choose_port(bool choose) {
+        out_.choose_port = choose;
+        return *this;
+    }
+    transition& judge(verdict what) {
+        out_.verdict = what;
+        return *this;
+    }
+    transition& settle() {
+        out_.settled.emplace();
+        return *this;
+    }
+    transition& settle(error failure) {
+        out_.settled = settlement{std::move(failure)};
+        return *this;
+    }
+
+    /// Adds a row that tells the transition. The actor is the product where a caller asked for it.
+    audit_entry& tell(audit_action action, bool by_product) {
+        auto& row = note(action);
+        if (by_product) row.actor = with_.product_slug;
+        if (out_.next.status != from_) {
+            row.from = from_;
+            row.to = out_.next.status;
+        }
+        return row;
+    }
+    /// Adds a row that tells a fact beside the transition.
+    audit_entry& note(audit_action action) {
+        auto& row = out_.audit.emplace_back();
+        row.timestamp = with_.now;
+        row.product_id = out_.next.product_id;
+        row.user_id = out_.next.user_id;
+        row.engine_id = out_.next.id;
+        row.action = action;
+        row.actor = "system";
+        return row;
+    }
+
+    [[nodiscard]] duration elapsed() const noexcept {
+        return std::max(duration{0}, with_.now - out_.next.operation_started_at);
+    }
+
+    /// Begins an operation on a workload that stays what it is until the backend confirms.
+    transition& begin(intent what, command ask_for, duration at_most) {
+        out_.row = row_change::update;
+        out_.next.intent = what;
+        out_.next.operation_started_at = with_.now;
+        out_.next.retries = 0;
+        out_.next.deadline = with_.now + at_most + with_.settings.backend_timeout;
+        out_.what = ask_for;
+        return *this;
+    }
+
+    transition& begin_stop() {
+        out_.next.origin = out_.next.status;
+        return begin(intent::stop, command::stop, with_.settings.stop_grace);
+    }
+
+    /// Begins a boot of a new generation. Its deadline is set when its turn comes.
+    transition& begin_boot(boot_reason reason) {
+        out_.next.origin = out_.next.status;
+        to(engine_status::provisioning, intent::boot);
+        out_.next.boot = reason;
+        out_.next.generation += 1;
+        out_.next.operation_started_at = with_.now;
+        out_.next.healthy_since.reset();
+        out_.next.retries = 0;
+        // A rotated engine still holds its own port, which no stranger can have.
+        out_.choose_port = reason != boot_reason::rotate;
+        out_.what = command::boot;
+        return *this;
+    }
+
+    /// It is healthy and serves.
+    transition& run() {
+        to(engine_status::running, intent::none);
+        out_.next.last_health_at = with_.now;
+        out_.next.last_activity_at = std::max(out_.next.last_activity_at, with_.now);
+        if (!out_.next.healthy_since) out_.next.healthy_since = with_.now;
+        out_.next.failure.clear();
+        out_.next.retries = 0;
+        return *this;
+    }
+
+    /// It is `failed`: what is left of it is ended, and a restart is planned. The caller of this tells why, first.
+    transition& fail(std::string reason, bool leftovers = true) {
+        reset_attempts_after_long_health();
+        to(engine_status::failed, leftovers ? intent::end : intent::none);
+        out_.next.failure = std::move(reason);
+        out_.next.healthy_since.reset();
+        out_.next.operation_started_at = with_.now;
+        out_.next.retries = 0;
+        forget_next_key();
+        plan_restart();
+        if (leftovers) {
+            out_.next.deadline = with_.now + with_.settings.failed_grace + with_.settings.backend_timeout;
+            out_.what = command::end;
+        }
+        return *this;
+    }
+
+    /// To be called after the rows that tell the failure: the last row says that nothing more will be tried.
+    transition& tell_if_given_up() {
+        if (out_.next.restart_at || with_.settings.restart_max_attempts == 0) return *this;
+        auto& row = note(audit_action::auto_restart_gave_up);
+        row.metadata.emplace_back("attempts", static_cast<std::int64_t>(out_.next.restart_attempts));
+        return *this;
+    }
+
+    transition& restart() {
+        out_.next.restart_attempts += 1;
+        begin_boot(boot_reason::restart);
+        auto& row = tell(audit_action::auto_restart_start, false);
+        row.metadata.emplace_back("attempt", static_cast<std::int64_t>(out_.next.restart_attempts));
+        return *this;
+    }
+
+    [[nodiscard]] bool restart_due() const noexcept {
+        return out_.next.restart_at && *out_.next.restart_at <= with_.now;
+    }
+
+    /// Tries the operation under way again, later each time.
+    transition& retry_later() {
+        out_.next.retries += 1;
+        const auto& s = with_.settings;
+        out_.row = row_change::update;
+        out_.next.deadline = with_.now + backoff(out_.next.retries, s.retry_base, s.retry_max, with_.jitter);
+        return *this;
+    }
+
+    void adopt_next_key() {
+        out_.next.key_hash = out_.next.next_key_hash;
+        out_.next.sealed_key = std::exchange(out_.next.next_sealed_key, {});
+        out_.next.next_key_hash = {};
+    }
+    void forget_next_key() {
+        out_.next.next_sealed_key.clear();
+        out_.next.next_key_hash = {};
+    }
+
+    void reset_attempts_after_long_health() noexcept {
+        if (out_.next.healthy_since && with_.now - *out_.next.healthy_since >= with_.settings.restart_reset)
+            out_.next.restart_attempts = 0;
+    }
+
+private:
+    void plan_restart() {
+        const auto& s = with_.settings;
+        out_.next.restart_at.reset();
+        if (out_.next.restart_attempts >= s.restart_max_attempts) return;
+        out_.next.restart_at = with_.now + backoff(out_.next.restart_attempts + 1, s.restart_backoff_base,
+                                                   s.restart_backoff_max, with_.jitter);
+        out_.next.deadline = out_.next.restart_at;
+    }
+
+    const context& with_;
+    engine_status from_;
+    decision out_;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::core

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <roundhouse/version.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::crypto {
+
+/// Whether base64url text ends in `=` up to a multiple of four characters.
+enum class padding : std::uint8_t { none, required };
+
+namespace detail {
+
+inline constexpr std::string_view base64url_alphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+inline constexpr std::uint8_t not_base64url = 0xFF;
+
+inline constexpr auto base64url_values = [] {
+    std::array<std::uint8_t, 256> values{};
+    values.fill(not_base64url);
+    for (std::size_t i = 0; i < base64url_alphabet.size(); ++i)
+        values[static_cast<std::uint8_t>(base64url_alphabet[i])] = static_cast<std::uint8_t>(i);
+    return values;
+}();
+
+} // namespace detail
+
+/// The base64url text of bytes (RFC 4648 §5).
+[[nodiscard]] inline std::string base64url_encode(std::span<const std::uint8_t> bytes, padding pad) {
+    std::string text;
+    text.reserve((bytes.size() + 2) / 3 * 4);
+    std::uint32_t bits = 0;
+    unsigned held = 0;
+    for (const auto byte : bytes) {
+        bits = (bits << 8U) | byte;
+        held += 8;
+        while (held >= 6) {
+            held -= 6;
+            text.push_back(detail::base64url_alphabet[(bits >> held) & 0x3FU]);
+        }
+    }
+    if (held > 0) text.push_back(detail::base64url_alphabet[(bits << (6 - held)) & 0x3FU]);
+    if (pad == padding::required) text.append((4 - text.size() % 4) % 4, '=');
+    return text;
+}
+
+/// The bytes of base64url text, or nothing if it is not exactly what `base64url_encode` writes: characters of the other
+/// alphabet, white space, missing or superfluous padding and stray bits after the last byte are all refused, so that
+/// bytes have one text only.
+[[nodiscard]] inline std::optional<std::vector<std::uint8_t>> base64url_decode(std::string_view text, padding pad) {
+    if (pad == padding::required) {
+        if (text.size() % 4 != 0) return std::nullopt;
+        if (text.ends_with("==")) text.remove_suffix(2);
+        else if (text.ends_with('=')) text.remove_suffix(1);
+    }
+    if (text.size() % 4 == 1) return std::nullopt;
+
+    std::vector<std::uint8_t> bytes;
+    bytes.reserve(text.size() / 4 * 3 + 2);
+    std::uint32_t bits = 0;
+    unsigned held = 0;
+    for (const char c : text) {
+        const auto value = detail::base64url_values[static_cast<std::uint8_t>(c)];
+        if (value == detail::not_base64url) return std::nullopt;
+        bits = (bits << 6U) | value;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            bytes.push_back(static_cast<std::uint8_t>((bits >> held) & 0xFFU));
+        }
+    }
+    const std::uint32_t stray = bits & ((1U << held) - 1U);
+    if (stray != 0) return std::nullopt;
+    return bytes;
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::crypto

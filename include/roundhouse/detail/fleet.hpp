@@ -1,0 +1,159 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/detail/denial_log.hpp>
+#include <roundhouse/detail/engine_shell.hpp>
+#include <roundhouse/detail/live_table.hpp>
+#include <roundhouse/detail/metrics_book.hpp>
+#include <roundhouse/detail/rate_gate.hpp>
+#include <roundhouse/detail/watcher.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/fleet.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+
+/// What one orchestrator holds: the shell that serialises the work, and what is known beside the store. Shared by the
+/// orchestrator and the work that it has under way.
+template <class Backend, class Store, class Clock>
+class fleet : public std::enable_shared_from_this<fleet<Backend, Store, Clock>> {
+public:
+    using shell_type = engine_shell<Backend, Store, Clock>;
+    using watcher_type = watcher<Backend, Store, Clock>;
+
+    explicit fleet(shell_parts<Backend, Store, Clock> parts)
+        : live_(std::make_shared<live_table>()), began_(parts.clock->steady_now()),
+          shell_(std::make_shared<shell_type>(observed(std::move(parts)))),
+          watcher_(std::make_shared<watcher_type>(shell_, live_)) {}
+
+    void connect() {
+        link_->store(this->weak_from_this());
+        shell_->connect();
+        watcher_->connect();
+    }
+
+    [[nodiscard]] shell_type& shell() noexcept { return *shell_; }
+    [[nodiscard]] watcher_type& watch() noexcept { return *watcher_; }
+    [[nodiscard]] const auto& parts() const noexcept { return shell_->with(); }
+    [[nodiscard]] live_table& live() noexcept { return *live_; }
+    [[nodiscard]] rate_gate& rates() noexcept { return rates_; }
+    [[nodiscard]] metrics_book& metrics() noexcept { return metrics_; }
+    [[nodiscard]] duration uptime() const noexcept { return parts().clock->steady_now() - began_; }
+
+    std::atomic<bool> starting = true;
+    std::atomic<bool> draining = false; ///< New calls are refused.
+
+    [[nodiscard]] result<engine_view> view(const engine_ptr& engine, bool with_key) const {
+        engine_view out{engine, parts().backend->url(engine->id, engine->port), {}, engine->last_health_at};
+        if (const auto one = live_->find(engine->id))
+            if (const auto seen = live_engine::read(one->last_health_ms)) out.last_health_at = seen;
+        if (!with_key) return out;
+        auto key = parts().keys.unseal(engine->sealed_key);
+        if (!key)
+            return fail(errc::internal_error, "The key of engine " + to_string(engine->id) +
+                                                  " cannot be read: none of the master keys fits.");
+        out.api_key = std::move(*key);
+        return out;
+    }
+
+    /// Counts a denied admit; the row is written off the caller's path.
+    void deny(const product& who, std::string_view reason) {
+        if (!denials_.count(who, reason, parts().clock->now())) return;
+        asio::post(parts().executor, [self = this->shared_from_this()] { self->write_denials(); });
+    }
+
+    void write_denials() {
+        denials_.write(parts().clock->now(), [this](const change_set& set) { return parts().store->commit(set); });
+    }
+
+    /// Appends rows that tell of no engine's transition.
+    result<void> tell(audit_entry row) {
+        change_set set;
+        row.timestamp = parts().clock->now();
+        set.audit.push_back(std::move(row));
+        const auto done = parts().store->commit(set);
+        if (!done) return unexpected(done.error());
+        return {};
+    }
+
+    /// Writes down what was only noted, and removes old audit rows, once per interval; until closed.
+    void keep_house() {
+        auto self = this->shared_from_this();
+        auto done = [](const std::exception_ptr&) {};
+        shell_->tasks()->spawn(std::make_shared<task>(parts().executor), house(self), std::move(done));
+    }
+
+    void close() {
+        draining.store(true);
+        watcher_->close();
+        shell_->close();
+    }
+
+private:
+    /// Callbacks into a fleet that may be gone, or not quite there yet.
+    class weak_link {
+    public:
+        void store(std::weak_ptr<fleet> to) {
+            const std::lock_guard lock(mutex_);
+            to_ = std::move(to);
+        }
+        [[nodiscard]] std::shared_ptr<fleet> lock() const {
+            const std::lock_guard lock(mutex_);
+            return to_.lock();
+        }
+
+    private:
+        mutable std::mutex mutex_;
+        std::weak_ptr<fleet> to_;
+    };
+
+    shell_parts<Backend, Store, Clock> observed(shell_parts<Backend, Store, Clock> parts) {
+        link_ = std::make_shared<weak_link>();
+        parts.audited = [link = link_](const audit_entry& row) {
+            if (const auto self = link->lock()) self->metrics_.add(row);
+        };
+        parts.changed = [link = link_](const engine_record& before, const engine_record* after) {
+            if (const auto self = link->lock()) self->watcher_->changed(before, after);
+        };
+        parts.last_used = [live = live_](const uuid& engine) -> std::optional<instant> {
+            const auto one = live->find(engine);
+            return one ? live_engine::read(one->last_used_ms) : std::nullopt;
+        };
+        return parts;
+    }
+
+    static asio::awaitable<void> house(std::shared_ptr<fleet> self) {
+        const auto& parts = self->parts();
+        for (;;) {
+            const auto next = parts.clock->now() + parts.settings.write_behind_interval;
+            co_await parts.clock->wait_until(next);
+            self->write_denials();
+            const auto days = parts.settings.audit_retention_days;
+            if (days == 0) continue;
+            const auto before = parts.clock->now() - std::chrono::days{days};
+            // A short batch means that there is no more; a failure is tried again next time.
+            for (;;) {
+                const auto removed = parts.store->prune_audit(before, parts.settings.audit_prune_batch);
+                if (!removed || *removed < parts.settings.audit_prune_batch) break;
+            }
+        }
+    }
+
+    std::shared_ptr<weak_link> link_;
+    const std::shared_ptr<live_table> live_;
+    const duration began_;
+    metrics_book metrics_;
+    denial_log denials_;
+    rate_gate rates_;
+    const std::shared_ptr<shell_type> shell_;
+    const std::shared_ptr<watcher_type> watcher_;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail

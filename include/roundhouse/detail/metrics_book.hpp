@@ -1,0 +1,31 @@
+#pragma once
+
+#include <roundhouse/core/rolling_metrics.hpp>
+#include <roundhouse/types.hpp>
+
+#include <mutex>
+#include <unordered_map>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+
+/// The rolling figures of every product. Thread-safe.
+class metrics_book {
+public:
+    void add(const audit_entry& row) {
+        if (!row.product_id) return;
+        const std::lock_guard lock(mutex_);
+        products_[*row.product_id].add(row);
+    }
+
+    [[nodiscard]] core::rolling_metrics::totals read(const uuid& product, instant now) {
+        const std::lock_guard lock(mutex_);
+        const auto found = products_.find(product);
+        return found == products_.end() ? core::rolling_metrics::totals{} : found->second.read(now);
+    }
+
+private:
+    std::mutex mutex_;
+    std::unordered_map<uuid, core::rolling_metrics> products_;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <roundhouse/core/rate_limit.hpp>
+#include <roundhouse/types.hpp>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <unordered_map>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+
+/// The rate limiters of all products that have a limit. Thread-safe; one product's callers share a lock that is held for a
+/// few instructions.
+class rate_gate {
+public:
+    /// Takes a place for one call of `who` at `now` (steady time), or tells how long there is none.
+    std::optional<duration> take(const product& who, duration now) {
+        const auto limit = who.policy.rate_limit_rpm;
+        if (!limit) return std::nullopt;
+        auto& one = of(who.id);
+        const std::lock_guard lock(one.mutex);
+        return one.limiter.take(*limit, now);
+    }
+
+private:
+    struct guarded {
+        std::mutex mutex;
+        core::rate_limiter limiter;
+    };
+
+    guarded& of(const uuid& product) {
+        {
+            const std::shared_lock lock(mutex_);
+            if (const auto found = limiters_.find(product); found != limiters_.end()) return *found->second;
+        }
+        const std::unique_lock lock(mutex_);
+        auto& one = limiters_[product];
+        if (!one) one = std::make_unique<guarded>();
+        return *one;
+    }
+
+    std::shared_mutex mutex_;
+    std::unordered_map<uuid, std::unique_ptr<guarded>> limiters_;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail

@@ -1,0 +1,199 @@
+#pragma once
+
+#include <roundhouse/core/events.hpp>
+#include <roundhouse/detail/alarms.hpp>
+#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/engine_shell.hpp>
+#include <roundhouse/detail/live_table.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+
+/// Looks after the running engines: probes each once per interval, spread evenly, a bounded number at a time, and finds
+/// those that nobody uses (SPEC §5). It only tells what it sees; the state machine decides.
+template <class Backend, class Store, class Clock>
+class watcher : public std::enable_shared_from_this<watcher<Backend, Store, Clock>> {
+public:
+    using shell = engine_shell<Backend, Store, Clock>;
+
+    watcher(std::shared_ptr<shell> with, std::shared_ptr<live_table> live)
+        : shell_(std::move(with)), live_(std::move(live)),
+          alarms_(std::make_shared<alarms<Clock>>(parts().executor, parts().clock, shell_->tasks())) {}
+
+    void connect() {
+        auto weak = this->weak_from_this();
+        alarms_->on_ring([weak](const engine_key& key) {
+            if (const auto self = weak.lock()) self->look(key);
+        });
+    }
+
+    /// An engine's record has changed; `after` is null if it is gone.
+    void changed(const engine_record& before, const engine_record* after) {
+        const bool was = before.status == engine_status::running;
+        const bool is = after != nullptr && after->status == engine_status::running;
+        if (is && !was) {
+            watch(*after);
+        } else if (was && !is) {
+            live_->remove(before.id);
+            alarms_->set(key_of(before), std::nullopt);
+        }
+    }
+
+    /// Begins to look after an engine that runs.
+    void watch(const engine_record& engine) {
+        live_->add(engine.id, engine.last_activity_at, engine.last_health_at);
+        alarms_->set(key_of(engine), first_look(engine));
+    }
+
+    void close() { alarms_->close(); }
+
+    /// When a running engine will be put to sleep if nothing happens; nothing if never.
+    [[nodiscard]] std::optional<instant> sleeps_at(const engine_record& engine) const {
+        const auto after = parts().settings.sleep_after;
+        if (after <= duration{0}) return std::nullopt;
+        const auto one = live_->find(engine.id);
+        const auto used = one ? live_engine::read(one->last_used_ms).value_or(engine.last_activity_at)
+                              : engine.last_activity_at;
+        return std::max(used + after, engine.busy_until);
+    }
+
+private:
+    [[nodiscard]] const auto& parts() const noexcept { return shell_->with(); }
+
+    static engine_key key_of(const engine_record& engine) { return {engine.product_id, engine.user_id}; }
+
+    /// Each engine has its own place in the interval, by its random id, so that the probes are spread whatever started
+    /// together.
+    [[nodiscard]] instant next_probe(const engine_record& engine, instant now) const {
+        const auto interval = std::max(parts().settings.health_check_interval, duration{1});
+        const duration place{static_cast<duration::rep>(std::hash<uuid>{}(engine.id) %
+                                                        static_cast<std::uint64_t>(interval.count()))};
+        const auto since = (now.time_since_epoch() - place) % interval;
+        return now - since + interval;
+    }
+
+    [[nodiscard]] instant first_look(const engine_record& engine) const {
+        return earlier(next_probe(engine, parts().clock->now()), sleeps_at(engine));
+    }
+
+    static instant earlier(instant at, std::optional<instant> maybe) { return maybe ? std::min(at, *maybe) : at; }
+
+    void look(const engine_key& key) {
+        const auto found = parts().store->find_engine(key.product, key.user);
+        const auto now = parts().clock->now();
+        if (!found) return alarms_->set(key, now + parts().settings.health_check_interval);
+        const auto& engine = *found;
+        if (!engine || engine->status != engine_status::running) return;
+        const auto idle_at = sleeps_at(*engine);
+        const auto one = live_->find(engine->id);
+        if (idle_at && *idle_at <= now && engine->intent == intent::none) {
+            put_to_sleep(key, engine);
+            // If it stays awake it is looked at again with its next probe.
+            return alarms_->set(key, next_probe(*engine, now));
+        }
+        // It may have been used since this look was planned: then only its probe may be due.
+        const auto next = next_probe(*engine, now);
+        const auto probed = one ? live_engine::read(one->last_probe_ms) : std::nullopt;
+        if (probed && *probed > next - parts().settings.health_check_interval)
+            return alarms_->set(key, earlier(next, idle_at));
+        if (one) live_engine::write(one->last_probe_ms, now);
+        probe(key, engine);
+    }
+
+    void put_to_sleep(const engine_key& key, const engine_ptr& engine) {
+        waiting_call call;
+        call.what = core::call::sleep{"idle"};
+        auto self = this->shared_from_this();
+        call.done = [self, engine](const result<engine_ptr>& after) {
+            // A sleep that was called off counts as use: it is not tried again at once.
+            if (after && *after && (*after)->status == engine_status::running)
+                self->live_->touch(engine->id, self->parts().clock->now());
+        };
+        shell_->call(key, std::move(call));
+    }
+
+    // Probes
+
+    struct turn {
+        engine_key key;
+        engine_ptr engine;
+    };
+
+    void probe(const engine_key& key, const engine_ptr& engine) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (probing_ >= parts().settings.health_concurrency) {
+                queue_.push_back({key, engine});
+                return;
+            }
+            ++probing_;
+        }
+        launch({key, engine});
+    }
+
+    void launch(turn one) {
+        auto self = this->shared_from_this();
+        auto done = [self, one](const std::exception_ptr& failure, const result<health>& answer) {
+            if (!failure) self->seen(one, answer);
+            self->next();
+        };
+        auto body = ask(self, one.engine);
+        shell_->tasks()->spawn(std::make_shared<task>(parts().executor), std::move(body), std::move(done));
+    }
+
+    static asio::awaitable<result<health>> ask(std::shared_ptr<watcher> self, engine_ptr engine) {
+        const workload_ref ref{engine->id, engine->generation, engine->port};
+        auto answer = co_await self->parts().backend->probe(ref, self->parts().settings.health_check_timeout);
+        co_return answer;
+    }
+
+    void next() {
+        std::optional<turn> one;
+        {
+            const std::lock_guard lock(mutex_);
+            if (queue_.empty()) {
+                --probing_;
+                return;
+            }
+            one = std::move(queue_.front());
+            queue_.pop_front();
+        }
+        launch(std::move(*one));
+    }
+
+    void seen(const turn& one, const result<health>& answer) {
+        const auto now = parts().clock->now();
+        const auto live = live_->find(one.engine->id);
+        if (!live) return; // not running any more
+        if (answer) {
+            live->failures_in_a_row.store(0, std::memory_order_relaxed);
+            live_engine::write(live->last_health_ms, now);
+            if (answer->busy) live_engine::write(live->last_used_ms, now);
+            const bool hourly = !one.engine->last_health_at || now - *one.engine->last_health_at >= std::chrono::hours{1};
+            if (hourly || one.engine->restart_attempts > 0) shell_->tell(one.key, core::event::probed_healthy{});
+        } else {
+            const auto failures = live->failures_in_a_row.fetch_add(1, std::memory_order_relaxed) + 1;
+            shell_->tell(one.key, core::event::probed_unhealthy{failures, answer.error().message});
+        }
+        alarms_->set(one.key, earlier(next_probe(*one.engine, now), sleeps_at(*one.engine)));
+    }
+
+    const std::shared_ptr<shell> shell_;
+    const std::shared_ptr<live_table> live_;
+    const std::shared_ptr<alarms<Clock>> alarms_;
+    std::mutex mutex_;
+    std::size_t probing_ = 0;
+    std::deque<turn> queue_; ///< At most one per running engine: an engine has one alarm.
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <roundhouse/version.hpp>
+
+/// Names without their definitions, and the everyday combination of them.
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+template <class Backend, class Store, class Clock> class orchestrator;
+template <class Orchestrator> class blocking;
+
+class memory_backend;
+class memory_store;
+class system_clock;
+class manual_clock;
+
+struct settings;
+struct policy;
+struct product;
+struct engine_record;
+struct audit_entry;
+
+/// For tests and benchmarks: nothing outlives the process.
+using memory_orchestrator = orchestrator<memory_backend, memory_store, system_clock>;
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

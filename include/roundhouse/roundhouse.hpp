@@ -1,0 +1,16 @@
+#pragma once
+
+/// Everything that needs no subprocess, Docker, LMDB or HTTP.
+
+#include <roundhouse/backend/memory.hpp>
+#include <roundhouse/blocking.hpp>
+#include <roundhouse/clock/manual.hpp>
+#include <roundhouse/clock/system.hpp>
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/fleet.hpp>
+#include <roundhouse/orchestrator.hpp>
+#include <roundhouse/settings.hpp>
+#include <roundhouse/store/memory.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/version.hpp>

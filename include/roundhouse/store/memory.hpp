@@ -1,0 +1,372 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// Keeps the fleet in memory, by the same transactional rules as a store on disk. What it holds ends with it.
+///
+/// Thread-safe. Reads share a lock that a commit takes only while it swaps pointers.
+class memory_store {
+public:
+    /// Keeps at most `max_audit_rows`: the oldest go first.
+    explicit memory_store(std::size_t max_audit_rows = 1'000'000) : max_audit_rows_(max_audit_rows) {}
+
+    [[nodiscard]] std::string_view name() const noexcept { return "memory"; }
+    [[nodiscard]] std::optional<std::string> trouble() const { return std::nullopt; }
+
+    [[nodiscard]] result<product_ptr> find_product(const sha256_digest& key_hash) const {
+        const std::shared_lock lock(mutex_);
+        const auto found = products_by_key_.find(key_hash);
+        return found == products_by_key_.end() ? nullptr : found->second;
+    }
+
+    [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const {
+        const std::shared_lock lock(mutex_);
+        if (const auto id = parse_uuid(id_or_slug)) return product_of(*id);
+        const auto found = products_by_slug_.find(std::string(id_or_slug));
+        return found == products_by_slug_.end() ? nullptr : found->second;
+    }
+
+    [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const {
+        const std::shared_lock lock(mutex_);
+        return engine_of(product, user);
+    }
+
+    [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& id) const {
+        const std::shared_lock lock(mutex_);
+        const auto found = engines_by_id_.find(id);
+        return found == engines_by_id_.end() ? nullptr : found->second;
+    }
+
+    [[nodiscard]] result<engine_page> list_engines(const engine_query& query) const {
+        const std::shared_lock lock(mutex_);
+        engine_page page;
+        const auto found = fleets_.find(query.product_id);
+        if (found == fleets_.end()) return page;
+        const auto& listed = query.status ? found->second.by_status[index(*query.status)] : found->second.all;
+        page.total = listed.size();
+        if (query.offset >= listed.size()) return page;
+        for (auto it = std::next(listed.begin(), static_cast<std::ptrdiff_t>(query.offset));
+             it != listed.end() && page.engines.size() < query.limit; ++it)
+            page.engines.push_back(it->second);
+        return page;
+    }
+
+    [[nodiscard]] result<void> for_each_engine(const std::function<void(const engine_ptr&)>& visit) const {
+        const std::shared_lock lock(mutex_);
+        for (const auto& [id, engine] : engines_by_id_) visit(engine);
+        return {};
+    }
+
+    [[nodiscard]] result<fleet_counts> counts(const uuid& product) const {
+        const std::shared_lock lock(mutex_);
+        const auto found = fleets_.find(product);
+        return found == fleets_.end() ? fleet_counts{} : found->second.counts;
+    }
+
+    [[nodiscard]] result<audit_page> audit(const audit_query& query) const {
+        const std::shared_lock lock(mutex_);
+        audit_page page;
+        for (auto row = audit_.rbegin(); row != audit_.rend(); ++row) {
+            if (!matches(query, *row)) continue;
+            if (page.entries.size() == query.limit) {
+                page.next_before = page.entries.back().id;
+                break;
+            }
+            page.entries.push_back(*row);
+        }
+        return page;
+    }
+
+    /// Applies the batch or nothing. Blocks for other commits, not for I/O.
+    result<committed> commit(const change_set& set) {
+        const std::lock_guard writing(commit_mutex_);
+        draft staged;
+        for (const auto& one : set.changes) {
+            auto ok = std::visit([&](const auto& what) { return stage(what, staged); }, one);
+            if (!ok) {
+                for (const auto port : staged.ports_taken) ports_.reset(port);
+                return unexpected(std::move(ok.error()));
+            }
+        }
+        const std::unique_lock lock(mutex_);
+        return apply(staged, set);
+    }
+
+    [[nodiscard]] result<void> for_each_audit(instant since, const std::function<void(const audit_entry&)>& visit) const {
+        const std::shared_lock lock(mutex_);
+        for (const auto& row : audit_)
+            if (row.timestamp >= since) visit(row);
+        return {};
+    }
+
+    result<std::size_t> prune_audit(instant before, std::size_t most) {
+        const std::lock_guard writing(commit_mutex_);
+        const std::unique_lock lock(mutex_);
+        std::size_t removed = 0;
+        for (; removed < most && !audit_.empty() && audit_.front().timestamp < before; ++removed) audit_.pop_front();
+        return removed;
+    }
+
+private:
+    /// A SHA-256 is as good a hash as any: eight bytes of it do.
+    struct digest_hash {
+        std::size_t operator()(const sha256_digest& digest) const noexcept {
+            std::size_t value = 0;
+            std::memcpy(&value, digest.data(), sizeof value);
+            return value;
+        }
+    };
+
+    using listing = std::map<std::uint64_t, engine_ptr>; // by sequence
+
+    struct fleet {
+        listing all;
+        std::array<listing, all_engine_statuses.size()> by_status;
+        fleet_counts counts;
+    };
+
+    /// One engine's way through a batch: null before an insert, null after an erase.
+    struct engine_step {
+        engine_ptr before;
+        engine_ptr after;
+        bool undone = false;
+    };
+    struct product_step {
+        product_ptr before;
+        product_ptr after;
+    };
+    struct draft {
+        std::vector<engine_step> engines;
+        std::vector<product_step> products;
+        std::vector<std::uint16_t> ports_taken;
+        std::vector<engine_ptr> stored;
+    };
+
+    static std::size_t index(engine_status status) noexcept { return static_cast<std::size_t>(status); }
+
+    static std::uint64_t short_id_bits(const uuid& id) noexcept {
+        std::uint64_t bits = 0;
+        std::memcpy(&bits, id.bytes.data(), 6);
+        return bits;
+    }
+
+    [[nodiscard]] product_ptr product_of(const uuid& id) const {
+        const auto found = products_by_id_.find(id);
+        return found == products_by_id_.end() ? nullptr : found->second;
+    }
+
+    [[nodiscard]] engine_ptr engine_of(const uuid& product, std::string_view user) const {
+        const auto found = engines_.find(detail::engine_key_view{product, user});
+        return found == engines_.end() ? nullptr : found->second;
+    }
+
+    static bool matches(const audit_query& query, const audit_entry& row) {
+        return row.product_id == query.product_id && (!query.user_id || row.user_id == query.user_id) &&
+               (!query.engine_id || row.engine_id == query.engine_id) &&
+               (!query.action || row.action == *query.action) && (!query.since || row.timestamp >= *query.since) &&
+               (!query.until || row.timestamp < *query.until) && (!query.before || row.id < *query.before);
+    }
+
+    // Staging reads what only commits change, under the commit mutex, and changes nothing but the ports.
+
+    [[nodiscard]] engine_ptr staged_engine(const draft& staged, const uuid& product, std::string_view user) const {
+        for (auto step = staged.engines.rbegin(); step != staged.engines.rend(); ++step) {
+            const auto& known = step->after ? step->after : step->before;
+            if (known->product_id == product && known->user_id == user) return step->after;
+        }
+        return engine_of(product, user);
+    }
+
+    [[nodiscard]] std::uint64_t staged_total(const draft& staged, const uuid& product) const {
+        const auto found = fleets_.find(product);
+        auto total = found == fleets_.end() ? 0 : found->second.counts.total();
+        for (const auto& step : staged.engines) {
+            if (!step.before && step.after->product_id == product) ++total;
+            if (!step.after && step.before->product_id == product) --total;
+        }
+        return total;
+    }
+
+    result<void> stage(const insert_engine& what, draft& staged) {
+        const auto& record = what.record;
+        if (staged_engine(staged, record.product_id, record.user_id))
+            return fail(errc::engine_already_exists, "User '" + record.user_id + "' has an engine already.");
+        if (short_ids_.contains(short_id_bits(record.id)))
+            return fail(errc::short_id_taken, "Another engine's id begins with " + short_id(record.id) + ".");
+        if (what.max_engines && staged_total(staged, record.product_id) >= *what.max_engines) {
+            const auto owner = product_of(record.product_id);
+            return fail(errc::quota_exceeded, "Product '" + (owner ? owner->slug : to_string(record.product_id)) +
+                                                  "' at max_engines limit (" + std::to_string(*what.max_engines) +
+                                                  "). Destroy engines or ask the operator to raise the limit.");
+        }
+        auto stored = record;
+        stored.revision = 1;
+        stored.sequence = ++last_sequence_;
+        if (auto ok = hold_port(what.port, stored, staged); !ok) return ok;
+        add(staged, nullptr, std::make_shared<const engine_record>(std::move(stored)));
+        return {};
+    }
+
+    result<void> stage(const update_engine& what, draft& staged) {
+        const auto before = staged_engine(staged, what.record.product_id, what.record.user_id);
+        if (!before || before->id != what.record.id || before->revision != what.record.revision)
+            return fail(errc::revision_conflict, "The record of user '" + what.record.user_id + "' has changed.");
+        auto stored = what.record;
+        stored.revision = before->revision + 1;
+        stored.sequence = before->sequence;
+        if (auto ok = hold_port(what.port, stored, staged); !ok) return ok;
+        add(staged, before, std::make_shared<const engine_record>(std::move(stored)));
+        return {};
+    }
+
+    result<void> stage(const erase_engine& what, draft& staged) {
+        const auto before = staged_engine(staged, what.product_id, what.user_id);
+        if (!before || before->revision != what.revision)
+            return fail(errc::revision_conflict, "The record of user '" + what.user_id + "' has changed.");
+        staged.engines.push_back({before, nullptr, what.undone});
+        return {};
+    }
+
+    result<void> stage(const put_product& what, draft& staged) {
+        const auto before = product_of(what.record.id);
+        if (before ? before->revision != what.record.revision : what.record.revision != 0)
+            return fail(errc::revision_conflict, "The record of product '" + what.record.slug + "' has changed.");
+        const auto named = products_by_slug_.find(what.record.slug);
+        if (named != products_by_slug_.end() && named->second->id != what.record.id)
+            return fail(errc::product_slug_exists,
+                        "A product with slug '" + what.record.slug + "' exists already. Choose another slug.");
+        auto stored = what.record;
+        stored.revision += 1;
+        staged.products.push_back({before, std::make_shared<const product>(std::move(stored))});
+        return {};
+    }
+
+    static void add(draft& staged, engine_ptr before, engine_ptr after) {
+        staged.stored.push_back(after);
+        staged.engines.push_back({std::move(before), std::move(after), false});
+    }
+
+    /// Ports are taken in turn and not lowest first, so that one just freed is not at once another user's.
+    result<void> hold_port(const std::optional<port_request>& wanted, engine_record& record, draft& staged) {
+        if (!wanted) return {};
+        if (record.port >= wanted->min && record.port <= wanted->max && wanted->usable(record.port)) return {};
+        const std::uint32_t count = std::uint32_t{wanted->max} - wanted->min + 1;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const auto port = static_cast<std::uint16_t>(wanted->min + (next_port_ + i) % count);
+            if (ports_.test(port) || !wanted->usable(port)) continue;
+            next_port_ = (next_port_ + i + 1) % count;
+            ports_.set(port);
+            staged.ports_taken.push_back(port);
+            record.port = port;
+            return {};
+        }
+        return fail(errc::port_exhaustion, "No free port in " + std::to_string(wanted->min) + "-" +
+                                               std::to_string(wanted->max) +
+                                               ": destroy engines, or widen ORCH_PORT_MIN-ORCH_PORT_MAX.");
+    }
+
+    // Applying cannot fail.
+
+    committed apply(draft& staged, const change_set& set) {
+        for (const auto& step : staged.products) {
+            if (step.before) products_by_key_.erase(step.before->key_hash);
+            products_by_id_[step.after->id] = step.after;
+            products_by_slug_[step.after->slug] = step.after;
+            products_by_key_[step.after->key_hash] = step.after;
+        }
+        for (const auto& step : staged.engines) apply(step);
+        committed done{std::move(staged.stored), {}};
+        for (const auto& row : set.audit) {
+            audit_.push_back(row);
+            audit_.back().id = ++last_audit_id_;
+            done.audit_ids.push_back(last_audit_id_);
+        }
+        if (set.amend) amend(*set.amend);
+        while (audit_.size() > max_audit_rows_) audit_.pop_front();
+        return done;
+    }
+
+    void apply(const engine_step& step) {
+        const auto& known = step.after ? step.after : step.before;
+        auto& own = fleets_[known->product_id];
+        if (step.before) {
+            --own.counts.by_status[index(step.before->status)];
+            own.by_status[index(step.before->status)].erase(known->sequence);
+            if (step.before->port != 0 && (!step.after || step.after->port != step.before->port))
+                ports_.reset(step.before->port);
+        }
+        if (step.after) {
+            ++own.counts.by_status[index(step.after->status)];
+            own.by_status[index(step.after->status)][known->sequence] = step.after;
+            own.all[known->sequence] = step.after;
+            engines_by_id_[known->id] = step.after;
+            engines_.insert_or_assign(detail::engine_key{known->product_id, known->user_id}, step.after);
+        }
+        if (!step.before) {
+            short_ids_.insert(short_id_bits(known->id));
+            ++own.counts.total_provisions;
+        }
+        if (!step.after) {
+            own.all.erase(known->sequence);
+            engines_by_id_.erase(known->id);
+            engines_.erase(engines_.find(detail::engine_key_view{known->product_id, known->user_id}));
+            short_ids_.erase(short_id_bits(known->id));
+            if (step.undone)
+                --own.counts.total_provisions;
+            else
+                ++own.counts.total_destroys;
+        }
+    }
+
+    void amend(const audit_entry& row) {
+        const auto found = std::lower_bound(audit_.begin(), audit_.end(), row.id,
+                                            [](const audit_entry& entry, std::uint64_t id) { return entry.id < id; });
+        if (found != audit_.end() && found->id == row.id) found->metadata = row.metadata;
+    }
+
+    const std::size_t max_audit_rows_;
+
+    std::mutex commit_mutex_; // one commit at a time; guards what only commits use
+    std::bitset<65536> ports_;
+    std::uint32_t next_port_ = 0;
+    std::unordered_set<std::uint64_t> short_ids_;
+    std::uint64_t last_sequence_ = 0;
+    std::uint64_t last_audit_id_ = 0;
+
+    mutable std::shared_mutex mutex_; // written only under both
+    std::unordered_map<sha256_digest, product_ptr, digest_hash> products_by_key_;
+    std::unordered_map<uuid, product_ptr> products_by_id_;
+    std::unordered_map<std::string, product_ptr> products_by_slug_;
+    std::unordered_map<detail::engine_key, engine_ptr, detail::engine_key_hash, detail::engine_key_equal> engines_;
+    std::unordered_map<uuid, engine_ptr> engines_by_id_;
+    std::unordered_map<uuid, fleet> fleets_;
+    std::deque<audit_entry> audit_;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

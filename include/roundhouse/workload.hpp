@@ -1,0 +1,59 @@
+#pragma once
+
+#include <roundhouse/types.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// Names one workload: an engine, and which of the workloads made for it.
+struct workload_ref {
+    uuid engine_id;
+    std::uint64_t generation = 0;
+    std::uint16_t port = 0; ///< Host port held for the engine, or 0.
+
+    friend bool operator==(const workload_ref&, const workload_ref&) = default;
+};
+
+/// All that a backend needs to make one workload.
+struct workload {
+    workload_ref ref;
+    uuid product_id;
+    std::string user_id;
+    std::string version;      ///< Image (Docker), or a name that is only recorded.
+    sha256_digest key_hash{}; ///< Goes to the engine as `ENGINE_KEY_HASH`.
+};
+
+enum class workload_state : std::uint8_t { up, paused, down };
+
+/// A workload as the backend finds it. `down` means that its data or remains are there and it does not run.
+struct instance {
+    workload_ref ref;
+    workload_state state = workload_state::down;
+    /// False where another store's identity is on it: it is left alone.
+    bool ours = true;
+};
+
+/// A healthy answer of an engine's `GET /health` (SPEC §6).
+struct health {
+    bool busy = false;
+};
+
+/// The end of a workload that nobody asked the backend for.
+struct workload_exit {
+    workload_ref ref;
+    std::optional<int> exit_code; ///< Set if it exited by itself.
+    std::optional<int> signal;    ///< Set if a signal ended it.
+    bool out_of_memory = false;
+};
+
+/// How an engine answered the offer of a new key.
+enum class key_swap : std::uint8_t {
+    done,        ///< It accepts only the new key now.
+    unsupported, ///< It cannot: it must be recreated with the new key's hash.
+    unknown,     ///< No answer: it may have either key, and must be recreated.
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI
