@@ -191,6 +191,8 @@ inline decision on_call(const call::lease& what, const engine_record& engine, co
 [[nodiscard]] inline std::optional<result<void>> outcome(const call_variant& what, verdict waits,
                                                          const settlement& settled, const engine_record* engine) {
     if (waits != verdict::joined) return std::nullopt;
+    // A creation that was undone fails for who wanted it; who wanted it gone has what they asked for.
+    if (std::holds_alternative<call::destroy>(what) && engine == nullptr) return result<void>{};
     if (settled.failure) return result<void>(unexpected(*settled.failure));
     if (fulfilled(what, engine)) return result<void>{};
     if (std::holds_alternative<call::admit>(what) || engine == nullptr) return std::nullopt;

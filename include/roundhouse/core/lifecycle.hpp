@@ -170,8 +170,14 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
         out.to(engine.status, intent::none);
     else if (engine.status == engine_status::stopped)
         return out.retry_later().take("what should not run must be ended: try again");
-    else
+    else {
         out.fail(what.cause.message);
+        if (engine.status == engine_status::provisioning) {
+            auto& row = out.tell(boot_action(engine.boot, false), true);
+            row.metadata = {{"outcome", "boot_timeout"}, {"reason", "its boot was ended by a stop, which failed"}};
+            out.tell_if_given_up();
+        }
+    }
     return out.settle(what.cause).take("the backend could not stop it");
 }
 

@@ -61,6 +61,7 @@ inline decision recover_down(bool alive, const engine_record& engine, const cont
     if (engine.intent == intent::stop) return out.ask(command::stop).take("finish the stop");
     if (engine.intent == intent::end || (alive && engine.status == engine_status::failed)) {
         out.next().intent = intent::end;
+        out.next().deadline = with.now + with.settings.failed_grace + with.settings.backend_timeout;
         return out.keep().ask(command::end).take("what is left of it is ended");
     }
     if (!alive) return out.take("down, as it should be");
@@ -71,12 +72,14 @@ inline decision recover_down(bool alive, const engine_record& engine, const cont
 inline decision recover_newer(std::uint64_t generation, const engine_record& engine, const context& with) {
     transition out(engine, with);
     out.next().generation = generation;
+    if (engine.intent == intent::stop) return out.keep().ask(command::stop).take("finish the stop, of a newer workload");
     if (engine.status == engine_status::stopped || engine.status == engine_status::failed) {
         auto ahead = out.next();
         return recover_down(true, ahead, with);
     }
     out.forget_next_key();
-    out.begin_boot(engine.status == engine_status::provisioning ? engine.boot : boot_reason::recover);
+    // What is ahead holds the engine's own port, and is ended before the port is needed.
+    out.begin_boot(engine.status == engine_status::provisioning ? engine.boot : boot_reason::recover).choose_port(false);
     return out.take("a newer workload than the row knows: booted afresh on its data");
 }
 

@@ -1,0 +1,186 @@
+#pragma once
+
+#include <roundhouse/core/lifecycle.hpp>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+/// The states and inputs that the state machine's table is made of.
+namespace lifecycle {
+
+using namespace roundhouse;
+
+inline constexpr instant noon{std::chrono::seconds{1'800'000'000}};
+
+struct named_record {
+    std::string name;
+    engine_record record;
+};
+
+struct named_call {
+    std::string name;
+    core::call_variant call;
+};
+
+struct named_event {
+    std::string name;
+    core::event_variant event;
+};
+
+inline settings plain_settings() {
+    settings with;
+    with.restart_max_attempts = 3;
+    return with;
+}
+
+inline core::context at(instant now, const settings& with) { return {now, with, "demo", 0}; }
+
+/// An engine of generation 3 that has been in its state for a minute.
+inline engine_record engine_in(engine_status status, intent what) {
+    engine_record out;
+    out.id.bytes[0] = 0xAB;
+    out.product_id.bytes[0] = 0xCD;
+    out.user_id = "ada";
+    out.status = status;
+    out.intent = what;
+    out.generation = 3;
+    out.revision = 7;
+    out.created_at = noon - std::chrono::hours{1};
+    out.operation_started_at = noon - std::chrono::minutes{1};
+    if (status == engine_status::running) {
+        out.last_health_at = noon - std::chrono::minutes{1};
+        out.healthy_since = noon - std::chrono::minutes{1};
+    }
+    if (what == intent::rotate) out.next_sealed_key = "sealed";
+    return out;
+}
+
+inline engine_record booting(boot_reason reason, engine_status origin) {
+    auto out = engine_in(engine_status::provisioning, intent::boot);
+    out.boot = reason;
+    out.origin = origin;
+    if (reason == boot_reason::restart) out.restart_attempts = 1;
+    return out;
+}
+
+inline engine_record stopping(engine_status from) {
+    auto out = engine_in(from, intent::stop);
+    out.origin = from;
+    return out;
+}
+
+inline engine_record failed_engine(intent what, std::optional<duration> restart_in) {
+    auto out = engine_in(engine_status::failed, what);
+    if (restart_in) out.restart_at = out.deadline = noon + *restart_in;
+    return out;
+}
+
+inline engine_record with_deadline(engine_record out) {
+    out.deadline = noon;
+    return out;
+}
+
+/// Every state that a record can be in; those whose next step depends on more than the state are there more than once.
+inline std::vector<named_record> all_records() {
+    using enum engine_status;
+    auto given_up = failed_engine(intent::none, std::nullopt);
+    given_up.restart_attempts = 3;
+    auto last_try = booting(boot_reason::restart, engine_status::failed);
+    last_try.restart_attempts = 3;
+    auto leased = engine_in(running, intent::none);
+    leased.busy_until = noon + std::chrono::minutes{5};
+    auto destroy_waits = engine_in(destroying, intent::destroy);
+    destroy_waits.retries = 1;
+    return {
+        {"provisioning/boot first", with_deadline(booting(boot_reason::first, provisioning))},
+        {"provisioning/boot start from stopped", with_deadline(booting(boot_reason::start, stopped))},
+        {"provisioning/boot start from failed", with_deadline(booting(boot_reason::start, engine_status::failed))},
+        {"provisioning/boot restart", with_deadline(booting(boot_reason::restart, engine_status::failed))},
+        {"provisioning/boot last restart", with_deadline(last_try)},
+        {"provisioning/boot rotate", with_deadline(booting(boot_reason::rotate, running))},
+        {"provisioning/boot recover", with_deadline(booting(boot_reason::recover, running))},
+        {"provisioning/stop", with_deadline(stopping(provisioning))},
+        {"running/none", engine_in(running, intent::none)},
+        {"running/none leased", leased},
+        {"running/stop", with_deadline(stopping(running))},
+        {"running/sleep", with_deadline(engine_in(running, intent::sleep))},
+        {"running/rotate", with_deadline(engine_in(running, intent::rotate))},
+        {"sleeping/none", engine_in(sleeping, intent::none)},
+        {"sleeping/wake", with_deadline(engine_in(sleeping, intent::wake))},
+        {"sleeping/stop", with_deadline(stopping(sleeping))},
+        {"stopped/none", engine_in(stopped, intent::none)},
+        {"stopped/stop", with_deadline(stopping(stopped))},
+        {"failed/none restart due", failed_engine(intent::none, duration{0})},
+        {"failed/none restart far off", failed_engine(intent::none, std::chrono::minutes{4})},
+        {"failed/none given up", given_up},
+        {"failed/end restart due", failed_engine(intent::end, duration{0})},
+        {"failed/end restart far off", failed_engine(intent::end, std::chrono::minutes{4})},
+        {"failed/stop", with_deadline(stopping(engine_status::failed))},
+        {"destroying/destroy", engine_in(destroying, intent::destroy)},
+        {"destroying/destroy waiting to retry", with_deadline(destroy_waits)},
+        {"destroying/undo", with_deadline(engine_in(destroying, intent::undo))},
+    };
+}
+
+inline std::vector<named_call> all_calls() {
+    return {{"provision", core::call::provision{}},
+            {"admit", core::call::admit{false}},
+            {"admit auto_wake", core::call::admit{true}},
+            {"start", core::call::start{}},
+            {"stop", core::call::stop{false}},
+            {"stop force", core::call::stop{true}},
+            {"destroy", core::call::destroy{}},
+            {"rotate", core::call::rotate{{}, "sealed"}},
+            {"sleep", core::call::sleep{"idle"}},
+            {"lease", core::call::lease{noon + std::chrono::minutes{1}}}};
+}
+
+inline instance found_as(workload_state state, std::uint64_t generation) {
+    instance out;
+    out.ref.engine_id.bytes[0] = 0xAB;
+    out.ref.generation = generation;
+    out.state = state;
+    return out;
+}
+
+inline core::event::exited exit_of(std::uint64_t generation) {
+    workload_exit what;
+    what.ref.generation = generation;
+    what.exit_code = 0;
+    return {what};
+}
+
+inline std::vector<named_event> all_events() {
+    const error cause{errc::backend_error, "no room."};
+    using namespace core::event;
+    return {{"boot_begun", boot_begun{}},
+            {"boot_healthy", boot_healthy{}},
+            {"boot_refused", boot_refused{cause}},
+            {"stopped", stopped{}},
+            {"stop_failed", stop_failed{cause}},
+            {"asleep", asleep{}},
+            {"sleep_cancelled", sleep_cancelled{}},
+            {"awake", awake{}},
+            {"wake_refused", wake_refused{cause}},
+            {"wake_unhealthy", wake_unhealthy{"it is hung."}},
+            {"key_swapped", key_swapped{}},
+            {"key_swap_unsupported", key_swap_unsupported{}},
+            {"key_swap_refused", key_swap_refused{cause}},
+            {"destroyed", destroyed{}},
+            {"destroy_failed", destroy_failed{cause}},
+            {"exited", exit_of(3)},
+            {"exited older generation", exit_of(2)},
+            {"probed_healthy", probed_healthy{}},
+            {"probed_unhealthy once", probed_unhealthy{1, "it is hung."}},
+            {"probed_unhealthy too often", probed_unhealthy{3, "it is hung."}},
+            {"deadline", deadline{}},
+            {"found nothing", found{}},
+            {"found up", found{found_as(workload_state::up, 3)}},
+            {"found paused", found{found_as(workload_state::paused, 3)}},
+            {"found older up", found{found_as(workload_state::up, 2)}},
+            {"found newer up", found{found_as(workload_state::up, 9)}},
+            {"parked", parked{}}};
+}
+
+} // namespace lifecycle

@@ -1,0 +1,127 @@
+#include "catch.hpp"
+#include "lifecycle_rows.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+using namespace roundhouse;
+
+namespace {
+
+std::string state_of(const engine_record& record) {
+    return std::string(name_of(record.status)) + "/" + std::string(name_of(record.intent));
+}
+
+std::string then(const core::decision& out) {
+    switch (out.row) {
+    case core::row_change::none: return "as it is";
+    case core::row_change::erase: return "gone";
+    case core::row_change::undo: return "undone";
+    default: return state_of(out.next) + " g" + std::to_string(out.next.generation);
+    }
+}
+
+std::string told(const core::decision& out) {
+    std::string text;
+    for (const auto& row : out.audit) text += (text.empty() ? "" : ", ") + std::string(name_of(row.action));
+    return text.empty() ? "-" : text;
+}
+
+std::string answered(const core::decision& out) {
+    std::string text = out.verdict == core::verdict::none ? "" : std::string(name_of(out.verdict));
+    if (out.verdict == core::verdict::refused) text += " " + std::string(code_name(out.refusal.code));
+    if (out.settled) {
+        text += text.empty() ? "settled " : ", settled ";
+        text += out.settled->failure ? code_name(out.settled->failure->code) : "ok";
+    }
+    return text.empty() ? "-" : text;
+}
+
+std::string line(const std::string& input, const core::decision& out) {
+    return "  " + input + " -> " + then(out) + (out.choose_port ? " port" : "") + " | ask " +
+           std::string(name_of(out.what)) + " | " + answered(out) + " | " + told(out) + " | " + std::string(out.why) + "\n";
+}
+
+std::string whole_table() {
+    const auto with = lifecycle::plain_settings();
+    const auto context = lifecycle::at(lifecycle::noon, with);
+    std::string text;
+    for (const auto& [name, record] : lifecycle::all_records()) {
+        text += name + "\n";
+        for (const auto& [input, call] : lifecycle::all_calls())
+            text += line("call " + input, core::decide(call, record, context));
+        for (const auto& [input, event] : lifecycle::all_events())
+            text += line(input, core::decide(event, record, context));
+    }
+    return text;
+}
+
+std::filesystem::path table_file() {
+    return std::filesystem::path(__FILE__).parent_path() / "lifecycle_table.txt";
+}
+
+} // namespace
+
+// ROUNDHOUSE_REFRESH_TABLE=1 writes the table anew: read the difference before it is committed.
+TEST_CASE("every state meets every call and event as the table says") {
+    const auto now = whole_table();
+    if (std::getenv("ROUNDHOUSE_REFRESH_TABLE") != nullptr) std::ofstream(table_file()) << now;
+    std::ifstream file(table_file());
+    std::stringstream written;
+    written << file.rdbuf();
+    std::istringstream expected(written.str());
+    std::istringstream actual(now);
+    std::string state;
+    for (std::string want, got; std::getline(actual, got);) {
+        std::getline(expected, want);
+        if (!got.starts_with(" ")) state = got;
+        INFO(state);
+        CHECK(got == want);
+    }
+    CHECK(written.str().size() == now.size());
+}
+
+TEST_CASE("what leaves a transient state without an operation keeps no deadline but that of a restart") {
+    const auto with = lifecycle::plain_settings();
+    const auto context = lifecycle::at(lifecycle::noon, with);
+    for (const auto& [name, record] : lifecycle::all_records())
+        for (const auto& [input, event] : lifecycle::all_events()) {
+            const auto out = core::decide(event, record, context);
+            if (out.row != core::row_change::update || out.next.intent != intent::none) continue;
+            INFO(name << " + " << input);
+            CHECK(out.next.deadline == out.next.restart_at);
+        }
+}
+
+TEST_CASE("every transient state that is entered has a deadline, or waits in the queue of boots") {
+    const auto with = lifecycle::plain_settings();
+    const auto context = lifecycle::at(lifecycle::noon, with);
+    const auto check = [](const core::decision& out) {
+        if (out.row != core::row_change::update || out.next.intent == intent::none) return;
+        if (out.what == core::command::boot || out.next.boot == boot_reason::recover) return;
+        CHECK(out.next.deadline.has_value());
+    };
+    for (const auto& [name, record] : lifecycle::all_records()) {
+        INFO(name);
+        for (const auto& [input, call] : lifecycle::all_calls()) check(core::decide(call, record, context));
+        for (const auto& [input, event] : lifecycle::all_events()) check(core::decide(event, record, context));
+    }
+}
+
+TEST_CASE("a command is asked for only of a row that says so") {
+    const auto with = lifecycle::plain_settings();
+    const auto context = lifecycle::at(lifecycle::noon, with);
+    const auto check = [](const engine_record& before, const core::decision& out) {
+        if (out.what == core::command::none) return;
+        const auto& row = out.row == core::row_change::none ? before : out.next;
+        CHECK(row.intent != intent::none);
+    };
+    for (const auto& [name, record] : lifecycle::all_records()) {
+        INFO(name);
+        for (const auto& [input, call] : lifecycle::all_calls()) check(record, core::decide(call, record, context));
+        for (const auto& [input, event] : lifecycle::all_events()) check(record, core::decide(event, record, context));
+    }
+}

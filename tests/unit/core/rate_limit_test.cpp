@@ -1,0 +1,60 @@
+#include "catch.hpp"
+
+#include <roundhouse/core/rate_limit.hpp>
+
+#include <deque>
+#include <random>
+
+using namespace roundhouse;
+using namespace std::chrono_literals;
+
+TEST_CASE("as many calls get through at once as the limit says, and no more") {
+    core::rate_limiter limiter;
+    int let_through = 0;
+    for (int i = 0; i < 100; ++i) let_through += limiter.take(30, 5s) ? 0 : 1;
+    CHECK(let_through == 30);
+}
+
+TEST_CASE("the wait that a refused call is told is true: then it gets through, and not a moment sooner") {
+    core::rate_limiter limiter;
+    for (int i = 0; i < 3; ++i) REQUIRE_FALSE(limiter.take(3, 5'400ms));
+    const auto wait = limiter.take(3, 7'000ms);
+    REQUIRE(wait);
+    CHECK(*wait == 58'400ms);
+    CHECK(limiter.take(3, 7'000ms + *wait - 1ms));
+    CHECK_FALSE(limiter.take(3, 7'000ms + *wait));
+}
+
+TEST_CASE("a limit of zero lets nothing through") {
+    core::rate_limiter limiter;
+    CHECK(limiter.take(0, 1s) == core::rate_limiter::window);
+}
+
+TEST_CASE("a lowered limit counts what got through under the old one") {
+    core::rate_limiter limiter;
+    for (int i = 0; i < 10; ++i) REQUIRE_FALSE(limiter.take(10, 1s * i));
+    const auto wait = limiter.take(2, 10s);
+    REQUIRE(wait);
+    CHECK_FALSE(limiter.take(2, 10s + *wait));
+}
+
+TEST_CASE("never more than the limit get through in any 60 seconds, whatever the pattern") {
+    std::mt19937 random(7);
+    core::rate_limiter limiter;
+    std::deque<duration> through;
+    duration now{0};
+    for (int i = 0; i < 20'000; ++i) {
+        now += duration{std::uniform_int_distribution<>(0, i % 3 == 0 ? 4'000 : 150)(random)};
+        if (!limiter.take(50, now)) through.push_back(now);
+        while (!through.empty() && through.front() <= now - 60s) through.pop_front();
+        REQUIRE(through.size() <= 50);
+    }
+}
+
+TEST_CASE("after a pause longer than the window the whole limit is there again") {
+    core::rate_limiter limiter;
+    for (int i = 0; i < 5; ++i) REQUIRE_FALSE(limiter.take(5, 1s));
+    CHECK(limiter.take(5, 2s));
+    for (int i = 0; i < 5; ++i) CHECK_FALSE(limiter.take(5, 1000s));
+    CHECK(limiter.take(5, 1000s));
+}
