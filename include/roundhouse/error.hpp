@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 #if ROUNDHOUSE_HAS_STD_EXPECTED
@@ -116,6 +117,12 @@ using unexpected = tl::unexpected<error>;
 /// Makes a failed `result`.
 [[nodiscard]] inline unexpected fail(errc code, std::string message, int retry_after_s = 0) {
     return unexpected(error{code, std::move(message), retry_after_s});
+}
+
+/// The value, for programs that would rather have exceptions. Throws `std::system_error` with the error's code and message.
+template <class T> T or_throw(result<T> outcome) {
+    if (!outcome) throw std::system_error(make_error_code(outcome.error().code), outcome.error().message);
+    if constexpr (!std::is_void_v<T>) return std::move(*outcome);
 }
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

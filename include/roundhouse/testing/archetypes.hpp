@@ -1,0 +1,70 @@
+#pragma once
+
+#include <roundhouse/concepts.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// Types that have only what the concepts ask: what compiles with them asks for no more. They do nothing.
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+
+struct archetype_clock {
+    archetype_clock() = delete;
+    archetype_clock(const archetype_clock&) = delete;
+    archetype_clock& operator=(const archetype_clock&) = delete;
+
+    instant now() const noexcept;
+    duration steady_now() const noexcept;
+    asio::awaitable<void> wait_until(instant until);
+};
+
+struct archetype_backend {
+    archetype_backend() = delete;
+    archetype_backend(const archetype_backend&) = delete;
+    archetype_backend& operator=(const archetype_backend&) = delete;
+
+    std::string_view name() const noexcept;
+    std::optional<std::string> trouble() const;
+    bool needs_port() const noexcept;
+    bool port_usable(std::uint16_t port) const;
+    std::string url(const uuid& engine, std::uint16_t port) const;
+    asio::awaitable<result<void>> create(const workload& what);
+    asio::awaitable<result<void>> stop(const workload_ref& what, duration grace);
+    asio::awaitable<result<void>> pause(const workload_ref& what);
+    asio::awaitable<result<void>> resume(const workload_ref& what);
+    asio::awaitable<result<void>> destroy(const workload_ref& what);
+    asio::awaitable<result<key_swap>> swap_key(const workload_ref& what, const std::string& key, const sha256_digest& next);
+    asio::awaitable<result<health>> probe(const workload_ref& what, duration timeout);
+    asio::awaitable<result<std::vector<instance>>> list();
+    asio::awaitable<result<std::string>> logs(const workload_ref& what, std::size_t tail);
+    void on_exit(std::function<void(const workload_exit&)> handler);
+};
+
+struct archetype_store {
+    archetype_store() = delete;
+    archetype_store(const archetype_store&) = delete;
+    archetype_store& operator=(const archetype_store&) = delete;
+
+    std::string_view name() const noexcept;
+    std::optional<std::string> trouble() const;
+    result<product_ptr> find_product(const sha256_digest& key_hash) const;
+    result<product_ptr> find_product_named(std::string_view id_or_slug) const;
+    result<engine_ptr> find_engine(const uuid& product, std::string_view user) const;
+    result<engine_ptr> find_engine_by_id(const uuid& engine) const;
+    result<engine_page> list_engines(const engine_query& query) const;
+    result<void> for_each_engine(const std::function<void(const engine_ptr&)>& visit) const;
+    result<fleet_counts> counts(const uuid& product) const;
+    result<audit_page> audit(const audit_query& query) const;
+    result<void> for_each_audit(instant since, const std::function<void(const audit_entry&)>& visit) const;
+    result<committed> commit(const change_set& changes);
+    result<std::size_t> prune_audit(instant before, std::size_t most);
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
