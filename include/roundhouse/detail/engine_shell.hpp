@@ -238,6 +238,10 @@ private:
         launch(one, std::move(request));
     }
 
+    void handle(const shared& one, boot_began&& began) {
+        if (began.number == one->last_number) happen(one, core::event::boot_begun{});
+    }
+
     void handle(const shared& one, command_ended&& ended) {
         one->running.reset();
         if (std::exchange(one->holds_turn, false)) boots_.leave();
@@ -339,6 +343,7 @@ private:
         if (with_.audited)
             for (const auto& row : decided.audit) with_.audited(row);
         if (with_.changed) with_.changed(before, after);
+        if (!with_.log) return;
         const auto now = after != nullptr ? std::string(name_of(after->status)) + "/" + std::string(name_of(after->intent))
                                           : std::string("gone");
         log(log_level::info, "engine " + to_string(before.id) + " of user '" + before.user_id + "': " +
@@ -393,7 +398,7 @@ private:
         auto key = one->key;
         one->running = std::make_shared<task>(with_.executor);
         const auto number = request.number;
-        auto began = [self, key] { self->tell(key, core::event::boot_begun{}); };
+        auto began = [self, key, number] { self->put(key, boot_began{number}); };
         auto in_use = [self, record = request.record] { return self->used_since(*record); };
         auto ended = [self, key, number](std::exception_ptr failure, core::event_variant outcome) {
             command_ended what{number, std::nullopt};

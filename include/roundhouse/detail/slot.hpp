@@ -49,6 +49,9 @@ struct told_event {
 struct turn_came {
     std::uint64_t number = 0;
 };
+struct boot_began {
+    std::uint64_t number = 0;
+};
 struct command_ended {
     std::uint64_t number = 0;
     std::optional<core::event_variant> outcome; ///< None if it was cancelled.
@@ -56,7 +59,7 @@ struct command_ended {
 struct retry_stalled {};
 struct give_up {}; ///< The orchestrator goes away: waiting calls fail, and nothing more is asked of the backend.
 
-using slot_input = std::variant<waiting_call, told_event, turn_came, command_ended, retry_stalled, give_up>;
+using slot_input = std::variant<waiting_call, told_event, turn_came, boot_began, command_ended, retry_stalled, give_up>;
 
 /// Where the work on one engine is serialised. Exists only while there is some.
 struct slot {
