@@ -1,5 +1,5 @@
-// A backend of your own: here every engine is a thread of this process. The concept in concepts.hpp tells what each
-// member owes; a member that is missing is refused by its name.
+// A backend of your own: here every engine is a thread of this process. The concept in concepts.hpp
+// tells what each member owes; a member that is missing is refused by its name.
 #include <roundhouse/roundhouse.hpp>
 
 #include <asio/thread_pool.hpp>
@@ -25,12 +25,15 @@ public:
     [[nodiscard]] std::optional<std::string> trouble() const { return std::nullopt; }
     [[nodiscard]] bool needs_port() const noexcept { return false; }
     [[nodiscard]] bool port_usable(std::uint16_t) const { return true; }
-    [[nodiscard]] std::string url(const uuid& engine, std::uint16_t) const { return "thread:" + short_id(engine); }
+    [[nodiscard]] std::string url(const uuid& engine, std::uint16_t) const {
+        return "thread:" + short_id(engine);
+    }
 
     asio::awaitable<result<void>> create(const workload& what) {
         const std::lock_guard lock(mutex_);
         auto& engine = engines_[what.ref.engine_id];
-        if (engine.thread.joinable() && engine.ref.generation == what.ref.generation) co_return result<void>{};
+        if (engine.thread.joinable() && engine.ref.generation == what.ref.generation)
+            co_return result<void>{};
         engine.ref = what.ref;
         engine.thread = std::jthread(work); // replaces, and so ends, an older generation
         co_return result<void>{};
@@ -47,7 +50,8 @@ public:
 
     asio::awaitable<result<void>> pause(const workload_ref&) { co_return cannot("be paused"); }
     asio::awaitable<result<void>> resume(const workload_ref&) { co_return cannot("be resumed"); }
-    asio::awaitable<result<key_swap>> swap_key(const workload_ref&, const std::string&, const sha256_digest&) {
+    asio::awaitable<result<key_swap>> swap_key(const workload_ref&, const std::string&,
+                                               const sha256_digest&) {
         co_return key_swap::unsupported; // it is recreated with the new key instead
     }
 
@@ -60,12 +64,16 @@ public:
     asio::awaitable<result<std::vector<instance>>> list() {
         std::vector<instance> all;
         const std::lock_guard lock(mutex_);
-        for (const auto& [id, engine] : engines_) all.push_back({engine.ref, workload_state::up, true});
+        for (const auto& [id, engine] : engines_)
+            all.push_back({engine.ref, workload_state::up, true});
         co_return all;
     }
 
-    asio::awaitable<result<std::string>> logs(const workload_ref&, std::size_t) { co_return std::string(); }
-    void on_exit(std::function<void(const workload_exit&)>) {} // a thread ends only when it is asked to
+    asio::awaitable<result<std::string>> logs(const workload_ref&, std::size_t) {
+        co_return std::string();
+    }
+    void on_exit(std::function<void(const workload_exit&)>) {
+    } // a thread ends only when it is asked to
 
 private:
     struct running {
@@ -106,8 +114,8 @@ int main() {
     using fleet = orchestrator<thread_backend, memory_store, roundhouse::system_clock>;
     const auto master_key = crypto::key_ring::make_key(crypto::system_entropy);
     auto over = std::make_shared<fleet>(
-        threads.get_executor(), std::make_shared<thread_backend>(), std::make_shared<memory_store>(),
-        std::make_shared<roundhouse::system_clock>(),
+        threads.get_executor(), std::make_shared<thread_backend>(),
+        std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
         orchestrator_options{.master_keys = or_throw(crypto::key_ring::parse(master_key))});
     {
         blocking calls(over);
@@ -116,7 +124,9 @@ int main() {
         const auto product = or_throw(over->authenticate(registered.platform_key));
         const auto made = or_throw(calls.provision(product, "ada"));
         std::cout << "ada's engine is " << made.url << '\n';
-        std::cout << "its new key is " << (or_throw(calls.rotate_key(product, "ada")) != made.api_key ? "another" : "the same")
+        std::cout << "its new key is "
+                  << (or_throw(calls.rotate_key(product, "ada")) != made.api_key ? "another"
+                                                                                 : "the same")
                   << '\n';
         or_throw(calls.destroy(product, "ada"));
     }

@@ -21,15 +21,14 @@ using fleet = orchestrator<memory_backend, memory_store, roundhouse::system_cloc
 asio::awaitable<void> serve(std::shared_ptr<fleet> over, product_ptr product, std::string user) {
     const admit_options how{.auto_provision = true, .auto_wake = true};
     const auto answer = co_await over->async_admit(product, user, how, asio::use_awaitable);
-    if (!answer)
-        std::cout << user + ": " + answer.error().message + "\n";
-    else if (answer->engine)
-        std::cout << user + " is served by " + answer->engine->url + "\n";
+    if (!answer) std::cout << user + ": " + answer.error().message + "\n";
+    else if (answer->engine) std::cout << user + " is served by " + answer->engine->url + "\n";
 }
 
 asio::awaitable<void> run(std::shared_ptr<fleet> over) {
     const auto recovered = co_await over->async_recover(asio::use_awaitable);
-    const auto made = co_await over->async_register_product("demo", "Demo", {}, asio::use_awaitable);
+    const auto made = co_await over->async_register_product("demo", "Demo", {},
+                                                            asio::use_awaitable);
     if (!recovered || !made) co_return;
     const auto product = or_throw(over->authenticate(made->platform_key));
     const auto executor = co_await asio::this_coro::executor;
@@ -45,8 +44,8 @@ int main() {
     engines.boot_delay = std::chrono::milliseconds{50};
     const auto master_key = crypto::key_ring::make_key(crypto::system_entropy);
     auto over = std::make_shared<fleet>(
-        threads.get_executor(), std::make_shared<memory_backend>(engines), std::make_shared<memory_store>(),
-        std::make_shared<roundhouse::system_clock>(),
+        threads.get_executor(), std::make_shared<memory_backend>(engines),
+        std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
         orchestrator_options{.master_keys = or_throw(crypto::key_ring::parse(master_key))});
     asio::co_spawn(threads, run(std::move(over)), asio::detached);
     // The last coroutine lets go of the orchestrator, and with that of the threads' last work.

@@ -1,4 +1,5 @@
-// The SDK inside a program, with plain blocking calls. Usage: embed_minimal ENGINE_COMMAND [ARGUMENT...]
+// The SDK inside a program, with plain blocking calls. Usage: embed_minimal ENGINE_COMMAND
+// [ARGUMENT...]
 #include <roundhouse/backend/subprocess.hpp>
 #include <roundhouse/roundhouse.hpp>
 
@@ -17,14 +18,17 @@ using namespace roundhouse;
 using fleet = orchestrator<subprocess_backend, memory_store, roundhouse::system_clock>;
 
 void serve_ada(const std::vector<std::string>& engine_command) {
-    asio::thread_pool threads(4); // commits and process starts block: give them threads of their own
+    asio::thread_pool threads(
+        4); // commits and process starts block: give them threads of their own
     subprocess_options engines;
     engines.store_path = "var/embedded";
     engines.command = engine_command;
     orchestrator_options options;
-    options.master_keys = or_throw(crypto::key_ring::parse(crypto::key_ring::make_key(crypto::system_entropy)));
+    options.master_keys = or_throw(
+        crypto::key_ring::parse(crypto::key_ring::make_key(crypto::system_entropy)));
     const auto over = std::make_shared<fleet>(
-        threads.get_executor(), std::make_shared<subprocess_backend>(threads.get_executor(), engines),
+        threads.get_executor(),
+        std::make_shared<subprocess_backend>(threads.get_executor(), engines),
         std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(), options);
 
     blocking calls(over);

@@ -1,5 +1,6 @@
-// The documented HTTP API on a cpp-httplib server that a product already has, under a prefix of its choice.
-// Usage: mount_on_httplib [PORT]   (0, the default, takes any free port, asks itself one question and ends)
+// The documented HTTP API on a cpp-httplib server that a product already has, under a prefix of its
+// choice. Usage: mount_on_httplib [PORT]   (0, the default, takes any free port, asks itself one
+// question and ends)
 #include <roundhouse/http/httplib.hpp>
 #include <roundhouse/roundhouse.hpp>
 
@@ -20,8 +21,8 @@ int main(int argc, char** argv) {
     using fleet = orchestrator<memory_backend, memory_store, roundhouse::system_clock>;
     const auto master_key = crypto::key_ring::make_key(crypto::system_entropy);
     const auto over = std::make_shared<fleet>(
-        threads.get_executor(), std::make_shared<memory_backend>(), std::make_shared<memory_store>(),
-        std::make_shared<roundhouse::system_clock>(),
+        threads.get_executor(), std::make_shared<memory_backend>(),
+        std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
         orchestrator_options{.master_keys = or_throw(crypto::key_ring::parse(master_key))});
     or_throw(blocking(over).recover());
 
@@ -31,7 +32,8 @@ int main(int argc, char** argv) {
     server.Get("/", [](const httplib::Request&, httplib::Response& answer) {
         answer.set_content("the product's own page\n", "text/plain");
     });
-    http::mount(server, std::make_shared<http::api<fleet>>(over, std::move(options)), "/roundhouse");
+    http::mount(server, std::make_shared<http::api<fleet>>(over, std::move(options)),
+                "/roundhouse");
 
     const int wanted = argc > 1 ? std::atoi(argv[1]) : 0;
     if (wanted != 0) return server.listen("127.0.0.1", wanted) ? 0 : 1;

@@ -14,42 +14,49 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
-/// What a store hands out: unchangeable, and alive for as long as somebody holds it. Null means that there is none.
+/// What a store hands out: unchangeable, and alive for as long as somebody holds it. Null means
+/// that there is none.
 using engine_ptr = std::shared_ptr<const engine_record>;
 using product_ptr = std::shared_ptr<const product>;
 
-/// Asks a commit to hold a host port for an engine. The one that it has is kept if it is still usable.
+/// Asks a commit to hold a host port for an engine. The one that it has is kept if it is still
+/// usable.
 struct port_request {
     std::uint16_t min = 0;
     std::uint16_t max = 0; ///< inclusive
-    /// Asked inside the transaction about each candidate that no engine holds: false where a stranger has it. Must not
-    /// call the store.
+    /// Asked inside the transaction about each candidate that no engine holds: false where a
+    /// stranger has it. Must not call the store.
     std::function<bool(std::uint16_t)> usable;
 };
 
-/// Adds an engine. Fails with `engine_already_exists` if (product, user) has one, `short_id_taken` if another engine's id
-/// begins alike, `quota_exceeded` if the product has `max_engines` already, `port_exhaustion` if no port is left.
+/// Adds an engine. Fails with `engine_already_exists` if (product, user) has one, `short_id_taken`
+/// if another engine's id begins alike, `quota_exceeded` if the product has `max_engines` already,
+/// `port_exhaustion` if no port is left.
 struct insert_engine {
     engine_record record;
     std::optional<std::uint64_t> max_engines;
     std::optional<port_request> port;
 };
 
-/// Replaces an engine's record. Fails with `revision_conflict` unless it carries the revision that is stored.
+/// Replaces an engine's record. Fails with `revision_conflict` unless it carries the revision that
+/// is stored.
 struct update_engine {
     engine_record record;
     std::optional<port_request> port;
 };
 
-/// Removes an engine, and frees its port and its place in the quota. Fails with `revision_conflict` like an update.
+/// Removes an engine, and frees its port and its place in the quota. Fails with `revision_conflict`
+/// like an update.
 struct erase_engine {
     uuid product_id;
     std::string user_id;
     std::uint64_t revision = 0;
-    bool undone = false; ///< Its creation is taken back: it counts as never provisioned instead of as destroyed.
+    bool undone = false; ///< Its creation is taken back: it counts as never provisioned instead of
+                         ///< as destroyed.
 };
 
-/// Adds a product (revision 0; fails with `product_slug_exists`) or replaces it (fails with `revision_conflict`).
+/// Adds a product (revision 0; fails with `product_slug_exists`) or replaces it (fails with
+/// `revision_conflict`).
 struct put_product {
     product record;
 };
@@ -60,7 +67,8 @@ using change = std::variant<insert_engine, update_engine, erase_engine, put_prod
 struct change_set {
     std::vector<change> changes;
     std::vector<audit_entry> audit; ///< Appended, with new ids.
-    std::optional<audit_entry> amend; ///< Replaces the metadata of the row with this id; ignored if it is gone.
+    std::optional<audit_entry>
+        amend; ///< Replaces the metadata of the row with this id; ignored if it is gone.
 };
 
 /// What a commit made.
@@ -82,7 +90,8 @@ struct engine_page {
     std::uint64_t total = 0; ///< How many match, on this page or not.
 };
 
-/// Which audit rows of one product to show; newest first. `since` is inclusive, `until` and `before` are exclusive.
+/// Which audit rows of one product to show; newest first. `since` is inclusive, `until` and
+/// `before` are exclusive.
 struct audit_query {
     uuid product_id;
     std::optional<std::string> user_id;

@@ -16,102 +16,132 @@
 #include <string_view>
 #include <vector>
 
-/// The three parameters of the orchestrator. Each member has a concept of its own, so that a type which lacks one is
-/// refused with that member's name: `require_backend`, `require_store` and `require_clock` hold the messages.
+/// The three parameters of the orchestrator. Each member has a concept of its own, so that a type
+/// which lacks one is refused with that member's name: `require_backend`, `require_store` and
+/// `require_clock` hold the messages.
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
 namespace detail::member {
 
-template <class C> concept now = requires(const C& c) {
+template <class C>
+concept now = requires(const C& c) {
     { c.now() } noexcept -> std::same_as<instant>;
 };
-template <class C> concept steady_now = requires(const C& c) {
+template <class C>
+concept steady_now = requires(const C& c) {
     { c.steady_now() } noexcept -> std::same_as<duration>;
 };
-template <class C> concept wait_until = requires(C& c, instant t) {
+template <class C>
+concept wait_until = requires(C& c, instant t) {
     { c.wait_until(t) } -> std::same_as<asio::awaitable<void>>;
 };
 
-template <class B> concept name = requires(const B& b) {
+template <class B>
+concept name = requires(const B& b) {
     { b.name() } noexcept -> std::same_as<std::string_view>;
 };
-template <class B> concept trouble = requires(const B& b) {
+template <class B>
+concept trouble = requires(const B& b) {
     { b.trouble() } -> std::same_as<std::optional<std::string>>;
 };
-template <class B> concept needs_port = requires(const B& b) {
+template <class B>
+concept needs_port = requires(const B& b) {
     { b.needs_port() } noexcept -> std::same_as<bool>;
 };
-template <class B> concept port_usable = requires(const B& b, std::uint16_t p) {
+template <class B>
+concept port_usable = requires(const B& b, std::uint16_t p) {
     { b.port_usable(p) } -> std::same_as<bool>;
 };
-template <class B> concept url = requires(const B& b, const uuid& id, std::uint16_t p) {
+template <class B>
+concept url = requires(const B& b, const uuid& id, std::uint16_t p) {
     { b.url(id, p) } -> std::same_as<std::string>;
 };
-template <class B> concept create = requires(B& b, const workload& w) {
+template <class B>
+concept create = requires(B& b, const workload& w) {
     { b.create(w) } -> std::same_as<asio::awaitable<result<void>>>;
 };
-template <class B> concept stop = requires(B& b, const workload_ref& w, duration grace) {
+template <class B>
+concept stop = requires(B& b, const workload_ref& w, duration grace) {
     { b.stop(w, grace) } -> std::same_as<asio::awaitable<result<void>>>;
 };
-template <class B> concept pause = requires(B& b, const workload_ref& w) {
+template <class B>
+concept pause = requires(B& b, const workload_ref& w) {
     { b.pause(w) } -> std::same_as<asio::awaitable<result<void>>>;
 };
-template <class B> concept resume = requires(B& b, const workload_ref& w) {
+template <class B>
+concept resume = requires(B& b, const workload_ref& w) {
     { b.resume(w) } -> std::same_as<asio::awaitable<result<void>>>;
 };
-template <class B> concept destroy = requires(B& b, const workload_ref& w) {
+template <class B>
+concept destroy = requires(B& b, const workload_ref& w) {
     { b.destroy(w) } -> std::same_as<asio::awaitable<result<void>>>;
 };
 template <class B>
-concept swap_key = requires(B& b, const workload_ref& w, const std::string& key, const sha256_digest& next) {
+concept swap_key = requires(B& b, const workload_ref& w, const std::string& key,
+                            const sha256_digest& next) {
     { b.swap_key(w, key, next) } -> std::same_as<asio::awaitable<result<key_swap>>>;
 };
-template <class B> concept probe = requires(B& b, const workload_ref& w, duration timeout) {
+template <class B>
+concept probe = requires(B& b, const workload_ref& w, duration timeout) {
     { b.probe(w, timeout) } -> std::same_as<asio::awaitable<result<health>>>;
 };
-template <class B> concept list = requires(B& b) {
+template <class B>
+concept list = requires(B& b) {
     { b.list() } -> std::same_as<asio::awaitable<result<std::vector<instance>>>>;
 };
-template <class B> concept logs = requires(B& b, const workload_ref& w, std::size_t tail) {
+template <class B>
+concept logs = requires(B& b, const workload_ref& w, std::size_t tail) {
     { b.logs(w, tail) } -> std::same_as<asio::awaitable<result<std::string>>>;
 };
-template <class B> concept on_exit = requires(B& b, std::function<void(const workload_exit&)> handler) {
+template <class B>
+concept on_exit = requires(B& b, std::function<void(const workload_exit&)> handler) {
     b.on_exit(std::move(handler));
 };
 
-template <class S> concept find_product = requires(const S& s, const sha256_digest& key_hash) {
+template <class S>
+concept find_product = requires(const S& s, const sha256_digest& key_hash) {
     { s.find_product(key_hash) } -> std::same_as<result<product_ptr>>;
 };
-template <class S> concept find_product_named = requires(const S& s, std::string_view id_or_slug) {
+template <class S>
+concept find_product_named = requires(const S& s, std::string_view id_or_slug) {
     { s.find_product_named(id_or_slug) } -> std::same_as<result<product_ptr>>;
 };
-template <class S> concept find_engine = requires(const S& s, const uuid& product, std::string_view user) {
+template <class S>
+concept find_engine = requires(const S& s, const uuid& product, std::string_view user) {
     { s.find_engine(product, user) } -> std::same_as<result<engine_ptr>>;
 };
-template <class S> concept find_engine_by_id = requires(const S& s, const uuid& engine) {
+template <class S>
+concept find_engine_by_id = requires(const S& s, const uuid& engine) {
     { s.find_engine_by_id(engine) } -> std::same_as<result<engine_ptr>>;
 };
-template <class S> concept list_engines = requires(const S& s, const engine_query& query) {
+template <class S>
+concept list_engines = requires(const S& s, const engine_query& query) {
     { s.list_engines(query) } -> std::same_as<result<engine_page>>;
 };
 template <class S>
-concept for_each_engine = requires(const S& s, const std::function<void(const engine_ptr&)>& visit) {
+concept for_each_engine = requires(const S& s,
+                                   const std::function<void(const engine_ptr&)>& visit) {
     { s.for_each_engine(visit) } -> std::same_as<result<void>>;
 };
-template <class S> concept counts = requires(const S& s, const uuid& product) {
+template <class S>
+concept counts = requires(const S& s, const uuid& product) {
     { s.counts(product) } -> std::same_as<result<fleet_counts>>;
 };
-template <class S> concept audit = requires(const S& s, const audit_query& query) {
+template <class S>
+concept audit = requires(const S& s, const audit_query& query) {
     { s.audit(query) } -> std::same_as<result<audit_page>>;
 };
 template <class S>
-concept for_each_audit = requires(const S& s, instant since, const std::function<void(const audit_entry&)>& visit) {
+concept for_each_audit = requires(const S& s, instant since,
+                                  const std::function<void(const audit_entry&)>& visit) {
     { s.for_each_audit(since, visit) } -> std::same_as<result<void>>;
 };
-template <class S> concept commit = requires(S& s, const change_set& changes) {
+template <class S>
+concept commit = requires(S& s, const change_set& changes) {
     { s.commit(changes) } -> std::same_as<result<committed>>;
 };
-template <class S> concept prune_audit = requires(S& s, instant before, std::size_t most) {
+template <class S>
+concept prune_audit = requires(S& s, instant before, std::size_t most) {
     { s.prune_audit(before, most) } -> std::same_as<result<std::size_t>>;
 };
 
@@ -119,54 +149,71 @@ template <class S> concept prune_audit = requires(S& s, instant before, std::siz
 
 /// Tells the time and wakes sleepers.
 ///
-/// `now` is wall time, for records. `steady_now` never goes back and counts from an epoch of its own, for measuring.
-/// `wait_until` returns at or after that wall time, measured on a steady clock from the call; it can be cancelled through
-/// the awaiting coroutine's cancellation slot, and throws `asio::error::operation_aborted` then. All may be called from any
-/// thread.
+/// `now` is wall time, for records. `steady_now` never goes back and counts from an epoch of its
+/// own, for measuring. `wait_until` returns at or after that wall time, measured on a steady clock
+/// from the call; it can be cancelled through the awaiting coroutine's cancellation slot, and
+/// throws `asio::error::operation_aborted` then. All may be called from any thread.
 template <class C>
-concept clock = detail::member::now<C> && detail::member::steady_now<C> && detail::member::wait_until<C>;
+concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
+                detail::member::wait_until<C>;
 
 /// Starts and ends workloads.
 ///
-/// - Every operation is idempotent per (engine, generation): a repeat finds the work done and succeeds. `create` replaces
-///   what is left of an older generation, and leaves a newer one alone and fails. `stop`, `destroy`, `pause` and `resume`
-///   act on whatever generation of the engine they find; `stop` and `destroy` of what is not there succeed, also when it
-///   is paused. `stop` keeps the data; only `destroy` removes it.
-/// - `create` returns once the workload has been started, not when it is healthy; on failure it leaves no workload.
+/// - Every operation is idempotent per (engine, generation): a repeat finds the work done and
+/// succeeds. `create` replaces
+///   what is left of an older generation, and leaves a newer one alone and fails. `stop`,
+///   `destroy`, `pause` and `resume` act on whatever generation of the engine they find; `stop` and
+///   `destroy` of what is not there succeed, also when it is paused. `stop` keeps the data; only
+///   `destroy` removes it.
+/// - `create` returns once the workload has been started, not when it is healthy; on failure it
+/// leaves no workload.
 ///   Data that was there before stays, data that it made itself it removes again.
-/// - `probe` fails if the engine does not answer as SPEC §5 asks of a healthy one within the timeout.
-/// - `list` shows every workload or remains of one that carries this installation's mark, for recovery.
-/// - The handler of `on_exit` is called, from any thread but never from inside another call, once for each workload
+/// - `probe` fails if the engine does not answer as SPEC §5 asks of a healthy one within the
+/// timeout.
+/// - `list` shows every workload or remains of one that carries this installation's mark, for
+/// recovery.
+/// - The handler of `on_exit` is called, from any thread but never from inside another call, once
+/// for each workload
 ///   that ended without `stop`, `create` of a newer generation or `destroy` asking for it.
-/// - `port_usable` tells whether a stranger holds a host port now. It may make a system call, and does not block.
+/// - `port_usable` tells whether a stranger holds a host port now. It may make a system call, and
+/// does not block.
 /// - `trouble` says why no workload can be handled at present, or nothing.
-/// - Failures of the backend are `backend_error`. Arguments stay alive until the awaitable is done. Operations on
-///   different engines may run at once, from any thread; on one engine the orchestrator runs one at a time, except
-///   that `probe` and `logs` may overlap with others. A coroutine may be cancelled at any of its waits.
+/// - Failures of the backend are `backend_error`. Arguments stay alive until the awaitable is done.
+/// Operations on
+///   different engines may run at once, from any thread; on one engine the orchestrator runs one at
+///   a time, except that `probe` and `logs` may overlap with others. A coroutine may be cancelled
+///   at any of its waits.
 template <class B>
-concept backend =
-    detail::member::name<B> && detail::member::trouble<B> && detail::member::needs_port<B> &&
-    detail::member::port_usable<B> && detail::member::url<B> && detail::member::create<B> && detail::member::stop<B> &&
-    detail::member::pause<B> && detail::member::resume<B> && detail::member::destroy<B> &&
-    detail::member::swap_key<B> && detail::member::probe<B> && detail::member::list<B> && detail::member::logs<B> &&
-    detail::member::on_exit<B>;
+concept backend = detail::member::name<B> && detail::member::trouble<B> &&
+                  detail::member::needs_port<B> && detail::member::port_usable<B> &&
+                  detail::member::url<B> && detail::member::create<B> && detail::member::stop<B> &&
+                  detail::member::pause<B> && detail::member::resume<B> &&
+                  detail::member::destroy<B> && detail::member::swap_key<B> &&
+                  detail::member::probe<B> && detail::member::list<B> && detail::member::logs<B> &&
+                  detail::member::on_exit<B>;
 
 /// Keeps the fleet.
 ///
-/// - Reads never wait for the I/O of a writer, and see the last commit that returned. A pointer without an object means
+/// - Reads never wait for the I/O of a writer, and see the last commit that returned. A pointer
+/// without an object means
 ///   that there is none; a failure means that the record cannot be read.
-/// - `commit` applies the whole batch durably before it returns success, or changes nothing. It compares revisions, and
-///   takes quota, uniqueness and port inside the transaction. It may block on I/O: never call it on an I/O thread.
-///   `store_unavailable` means that it may succeed later (no room, an I/O error).
-/// - `for_each_engine` visits a consistent state, and `for_each_audit` the rows of all products since a time, oldest first;
+/// - `commit` applies the whole batch durably before it returns success, or changes nothing. It
+/// compares revisions, and
+///   takes quota, uniqueness and port inside the transaction. It may block on I/O: never call it on
+///   an I/O thread. `store_unavailable` means that it may succeed later (no room, an I/O error).
+/// - `for_each_engine` visits a consistent state, and `for_each_audit` the rows of all products
+/// since a time, oldest first;
 ///   the visitors must not call the store.
-/// - `trouble` says why no commit can succeed at present, or nothing. All may be called from any thread.
+/// - `trouble` says why no commit can succeed at present, or nothing. All may be called from any
+/// thread.
 template <class S>
-concept store = detail::member::name<S> && detail::member::trouble<S> && detail::member::find_product<S> &&
-                detail::member::find_product_named<S> && detail::member::find_engine<S> &&
-                detail::member::find_engine_by_id<S> && detail::member::list_engines<S> &&
-                detail::member::for_each_engine<S> && detail::member::counts<S> && detail::member::audit<S> &&
-                detail::member::for_each_audit<S> && detail::member::commit<S> && detail::member::prune_audit<S>;
+concept store = detail::member::name<S> && detail::member::trouble<S> &&
+                detail::member::find_product<S> && detail::member::find_product_named<S> &&
+                detail::member::find_engine<S> && detail::member::find_engine_by_id<S> &&
+                detail::member::list_engines<S> && detail::member::for_each_engine<S> &&
+                detail::member::counts<S> && detail::member::audit<S> &&
+                detail::member::for_each_audit<S> && detail::member::commit<S> &&
+                detail::member::prune_audit<S>;
 
 /// Refuses a type that is no clock, naming what it lacks.
 template <class C> consteval bool require_clock() {
@@ -185,17 +232,30 @@ template <class B> consteval bool require_backend() {
     static_assert(needs_port<B>, "backend: lacks `bool needs_port() const noexcept`");
     static_assert(port_usable<B>, "backend: lacks `bool port_usable(std::uint16_t) const`");
     static_assert(url<B>, "backend: lacks `std::string url(const uuid&, std::uint16_t) const`");
-    static_assert(create<B>, "backend: lacks `asio::awaitable<result<void>> create(const workload&)`");
-    static_assert(stop<B>, "backend: lacks `asio::awaitable<result<void>> stop(const workload_ref&, duration)`");
-    static_assert(pause<B>, "backend: lacks `asio::awaitable<result<void>> pause(const workload_ref&)`");
-    static_assert(resume<B>, "backend: lacks `asio::awaitable<result<void>> resume(const workload_ref&)`");
-    static_assert(destroy<B>, "backend: lacks `asio::awaitable<result<void>> destroy(const workload_ref&)`");
-    static_assert(swap_key<B>, "backend: lacks `asio::awaitable<result<key_swap>> swap_key(const workload_ref&, const "
-                               "std::string&, const sha256_digest&)`");
-    static_assert(probe<B>, "backend: lacks `asio::awaitable<result<health>> probe(const workload_ref&, duration)`");
-    static_assert(list<B>, "backend: lacks `asio::awaitable<result<std::vector<instance>>> list()`");
-    static_assert(logs<B>, "backend: lacks `asio::awaitable<result<std::string>> logs(const workload_ref&, std::size_t)`");
-    static_assert(on_exit<B>, "backend: lacks `void on_exit(std::function<void(const workload_exit&)>)`");
+    static_assert(create<B>,
+                  "backend: lacks `asio::awaitable<result<void>> create(const workload&)`");
+    static_assert(
+        stop<B>,
+        "backend: lacks `asio::awaitable<result<void>> stop(const workload_ref&, duration)`");
+    static_assert(pause<B>,
+                  "backend: lacks `asio::awaitable<result<void>> pause(const workload_ref&)`");
+    static_assert(resume<B>,
+                  "backend: lacks `asio::awaitable<result<void>> resume(const workload_ref&)`");
+    static_assert(destroy<B>,
+                  "backend: lacks `asio::awaitable<result<void>> destroy(const workload_ref&)`");
+    static_assert(
+        swap_key<B>,
+        "backend: lacks `asio::awaitable<result<key_swap>> swap_key(const workload_ref&, const "
+        "std::string&, const sha256_digest&)`");
+    static_assert(
+        probe<B>,
+        "backend: lacks `asio::awaitable<result<health>> probe(const workload_ref&, duration)`");
+    static_assert(list<B>,
+                  "backend: lacks `asio::awaitable<result<std::vector<instance>>> list()`");
+    static_assert(logs<B>, "backend: lacks `asio::awaitable<result<std::string>> logs(const "
+                           "workload_ref&, std::size_t)`");
+    static_assert(on_exit<B>,
+                  "backend: lacks `void on_exit(std::function<void(const workload_exit&)>)`");
     return true;
 }
 
@@ -204,19 +264,29 @@ template <class S> consteval bool require_store() {
     using namespace detail::member;
     static_assert(name<S>, "store: lacks `std::string_view name() const noexcept`");
     static_assert(trouble<S>, "store: lacks `std::optional<std::string> trouble() const`");
-    static_assert(find_product<S>, "store: lacks `result<product_ptr> find_product(const sha256_digest&) const`");
-    static_assert(find_product_named<S>, "store: lacks `result<product_ptr> find_product_named(std::string_view) const`");
-    static_assert(find_engine<S>, "store: lacks `result<engine_ptr> find_engine(const uuid&, std::string_view) const`");
-    static_assert(find_engine_by_id<S>, "store: lacks `result<engine_ptr> find_engine_by_id(const uuid&) const`");
-    static_assert(list_engines<S>, "store: lacks `result<engine_page> list_engines(const engine_query&) const`");
-    static_assert(for_each_engine<S>, "store: lacks `result<void> for_each_engine(const std::function<void(const "
-                                      "engine_ptr&)>&) const`");
+    static_assert(find_product<S>,
+                  "store: lacks `result<product_ptr> find_product(const sha256_digest&) const`");
+    static_assert(find_product_named<S>,
+                  "store: lacks `result<product_ptr> find_product_named(std::string_view) const`");
+    static_assert(
+        find_engine<S>,
+        "store: lacks `result<engine_ptr> find_engine(const uuid&, std::string_view) const`");
+    static_assert(find_engine_by_id<S>,
+                  "store: lacks `result<engine_ptr> find_engine_by_id(const uuid&) const`");
+    static_assert(list_engines<S>,
+                  "store: lacks `result<engine_page> list_engines(const engine_query&) const`");
+    static_assert(for_each_engine<S>,
+                  "store: lacks `result<void> for_each_engine(const std::function<void(const "
+                  "engine_ptr&)>&) const`");
     static_assert(counts<S>, "store: lacks `result<fleet_counts> counts(const uuid&) const`");
     static_assert(audit<S>, "store: lacks `result<audit_page> audit(const audit_query&) const`");
-    static_assert(for_each_audit<S>, "store: lacks `result<void> for_each_audit(instant, const std::function<void(const "
-                                     "audit_entry&)>&) const`");
+    static_assert(
+        for_each_audit<S>,
+        "store: lacks `result<void> for_each_audit(instant, const std::function<void(const "
+        "audit_entry&)>&) const`");
     static_assert(commit<S>, "store: lacks `result<committed> commit(const change_set&)`");
-    static_assert(prune_audit<S>, "store: lacks `result<std::size_t> prune_audit(instant, std::size_t)`");
+    static_assert(prune_audit<S>,
+                  "store: lacks `result<std::size_t> prune_audit(instant, std::size_t)`");
     return true;
 }
 

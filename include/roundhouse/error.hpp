@@ -16,7 +16,8 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
-/// What went wrong, as callers tell cases apart. SPEC §3 "Errors" gives each its HTTP status and code.
+/// What went wrong, as callers tell cases apart. SPEC §3 "Errors" gives each its HTTP status and
+/// code.
 enum class errc {
     invalid_request = 1,
     invalid_platform_key,
@@ -95,12 +96,13 @@ inline std::error_code make_error_code(errc code) noexcept {
     return {static_cast<int>(code), error_category()};
 }
 
-/// A failure: its code for programs, and a message for people that names the thing, the cause and the way out.
-/// Messages never hold a key, a key's hash or an environment value.
+/// A failure: its code for programs, and a message for people that names the thing, the cause and
+/// the way out. Messages never hold a key, a key's hash or an environment value.
 struct error {
     errc code = errc::internal_error;
     std::string message;
-    int retry_after_s = 0; ///< Whole seconds after which a retry can succeed; 0 where that is not known.
+    int retry_after_s =
+        0; ///< Whole seconds after which a retry can succeed; 0 where that is not known.
 
     friend bool operator==(const error&, const error&) = default;
 };
@@ -109,7 +111,8 @@ struct error {
 template <class T> using result = std::expected<T, error>;
 using unexpected = std::unexpected<error>;
 #else
-/// A value or the `error` that kept it from being. `std::expected` where the standard library has it.
+/// A value or the `error` that kept it from being. `std::expected` where the standard library has
+/// it.
 template <class T> using result = tl::expected<T, error>;
 using unexpected = tl::unexpected<error>;
 #endif
@@ -119,9 +122,11 @@ using unexpected = tl::unexpected<error>;
     return unexpected(error{code, std::move(message), retry_after_s});
 }
 
-/// The value, for programs that would rather have exceptions. Throws `std::system_error` with the error's code and message.
+/// The value, for programs that would rather have exceptions. Throws `std::system_error` with the
+/// error's code and message.
 template <class T> T or_throw(result<T> outcome) {
-    if (!outcome) throw std::system_error(make_error_code(outcome.error().code), outcome.error().message);
+    if (!outcome)
+        throw std::system_error(make_error_code(outcome.error().code), outcome.error().message);
     if constexpr (!std::is_void_v<T>) return std::move(*outcome);
 }
 

@@ -13,7 +13,8 @@
 /// What the orchestrator's calls take and answer with.
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
-/// A product that was just registered. The key is in nobody's hands but the receiver's: only its hash is kept.
+/// A product that was just registered. The key is in nobody's hands but the receiver's: only its
+/// hash is kept.
 struct registration {
     uuid product_id;
     std::string slug;

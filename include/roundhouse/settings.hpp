@@ -7,8 +7,8 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
-/// Every number that the orchestrator goes by. The first part is SPEC §9's, with its defaults; the second part bounds what
-/// would else be unbounded, and rarely needs a change.
+/// Every number that the orchestrator goes by. The first part is SPEC §9's, with its defaults; the
+/// second part bounds what would else be unbounded, and rarely needs a change.
 struct settings {
     std::string default_version = "september-engine:latest";
 
@@ -39,8 +39,9 @@ struct settings {
     duration boot_probe_max{250};
     /// What is left of a failed engine gets this long between SIGTERM and SIGKILL.
     duration failed_grace = std::chrono::seconds{2};
-    /// First wait before an operation that the backend refused is tried again, where the orchestrator must keep trying
-    /// (a destroy, the end of a failed workload); doubled each time up to `retry_max`.
+    /// First wait before an operation that the backend refused is tried again, where the
+    /// orchestrator must keep trying (a destroy, the end of a failed workload); doubled each time
+    /// up to `retry_max`.
     duration retry_base = std::chrono::seconds{1};
     duration retry_max = std::chrono::seconds{60};
     /// How long a call to the backend may take beyond the grace or timeout that it was given.
@@ -49,10 +50,12 @@ struct settings {
     duration store_retry = std::chrono::milliseconds{200};
     /// A commit that lost a race is tried again from a fresh read at most so often.
     int commit_attempts = 8;
-    /// How many calls may wait on one engine, and on all together, before further ones are `overloaded`.
+    /// How many calls may wait on one engine, and on all together, before further ones are
+    /// `overloaded`.
     std::size_t max_waiting_per_engine = 10'000;
     std::size_t max_waiting = 100'000;
-    /// How often what was only noted in memory (activity, folded denials) is written down, and old audit rows removed.
+    /// How often what was only noted in memory (activity, folded denials) is written down, and old
+    /// audit rows removed.
     duration write_behind_interval = std::chrono::seconds{60};
     std::size_t audit_prune_batch = 1'000;
 };

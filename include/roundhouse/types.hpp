@@ -35,7 +35,8 @@ struct uuid {
 };
 
 /// Lower-case hexadecimal text of bytes.
-template <std::size_t N> [[nodiscard]] std::string to_hex(const std::array<std::uint8_t, N>& bytes) {
+template <std::size_t N>
+[[nodiscard]] std::string to_hex(const std::array<std::uint8_t, N>& bytes) {
     static constexpr char digits[] = "0123456789abcdef";
     std::string text(N * 2, '0');
     for (std::size_t i = 0; i < N; ++i) {
@@ -82,15 +83,23 @@ constexpr int hex_digit(char c) noexcept {
     return id;
 }
 
-/// The first 12 hexadecimal digits of an engine's id: names its container and volume, and is unique in a store.
+/// The first 12 hexadecimal digits of an engine's id: names its container and volume, and is unique
+/// in a store.
 [[nodiscard]] inline std::string short_id(const uuid& id) { return to_hex(id.bytes).substr(0, 12); }
 
 /// What the backend has confirmed of an engine. SPEC §2 tells what each means.
-enum class engine_status : std::uint8_t { provisioning, running, sleeping, stopped, failed, destroying };
+enum class engine_status : std::uint8_t {
+    provisioning,
+    running,
+    sleeping,
+    stopped,
+    failed,
+    destroying
+};
 
-inline constexpr std::array all_engine_statuses{engine_status::provisioning, engine_status::running,
-                                                engine_status::sleeping,     engine_status::stopped,
-                                                engine_status::failed,       engine_status::destroying};
+inline constexpr std::array all_engine_statuses{
+    engine_status::provisioning, engine_status::running, engine_status::sleeping,
+    engine_status::stopped,      engine_status::failed,  engine_status::destroying};
 
 constexpr std::string_view name_of(engine_status status) noexcept {
     switch (status) {
@@ -104,18 +113,20 @@ constexpr std::string_view name_of(engine_status status) noexcept {
     return "unknown";
 }
 
-[[nodiscard]] inline std::optional<engine_status> parse_engine_status(std::string_view text) noexcept {
+[[nodiscard]] inline std::optional<engine_status>
+parse_engine_status(std::string_view text) noexcept {
     for (const auto status : all_engine_statuses)
         if (name_of(status) == text) return status;
     return std::nullopt;
 }
 
-/// What has been decided about an engine and is not yet confirmed. Persisted before the backend is asked, so that a
-/// restart of the orchestrator knows what was under way.
+/// What has been decided about an engine and is not yet confirmed. Persisted before the backend is
+/// asked, so that a restart of the orchestrator knows what was under way.
 enum class intent : std::uint8_t {
     none,
     boot,    ///< provisioning: being created and probed until healthy
-    stop,    ///< running, sleeping, failed or provisioning: its workload is being ended, then it is `stopped`
+    stop,    ///< running, sleeping, failed or provisioning: its workload is being ended, then it is
+             ///< `stopped`
     sleep,   ///< running: being probed once more and paused
     wake,    ///< sleeping: being resumed and probed
     rotate,  ///< running: its next key is being handed to it
@@ -139,7 +150,8 @@ constexpr std::string_view name_of(intent what) noexcept {
     return "unknown";
 }
 
-/// Why an engine is being booted: decides what a failed boot leads back to, and what the audit log says.
+/// Why an engine is being booted: decides what a failed boot leads back to, and what the audit log
+/// says.
 enum class boot_reason : std::uint8_t {
     first,   ///< its creation
     start,   ///< a start call
@@ -179,13 +191,15 @@ struct engine_record {
     engine_status status = engine_status::provisioning;
     roundhouse::intent intent = roundhouse::intent::none;
     boot_reason boot = boot_reason::first;
-    /// The state that a boot, stop or wake began in: where it goes back to if the backend cannot even begin.
+    /// The state that a boot, stop or wake began in: where it goes back to if the backend cannot
+    /// even begin.
     engine_status origin = engine_status::provisioning;
 
-    std::uint64_t revision = 0;   ///< Set by the store; a commit must carry the one that it read.
-    std::uint64_t sequence = 0;   ///< Set by the store at insertion; orders listings.
-    std::uint64_t generation = 0; ///< Counts the workloads made for this engine; committed before each is made.
-    std::uint16_t port = 0;       ///< Host port held for it, or 0 if its backend needs none.
+    std::uint64_t revision = 0; ///< Set by the store; a commit must carry the one that it read.
+    std::uint64_t sequence = 0; ///< Set by the store at insertion; orders listings.
+    std::uint64_t generation =
+        0; ///< Counts the workloads made for this engine; committed before each is made.
+    std::uint16_t port = 0; ///< Host port held for it, or 0 if its backend needs none.
 
     sha256_digest key_hash{};
     std::string sealed_key; ///< Fernet token of the key.
@@ -197,13 +211,17 @@ struct engine_record {
     instant operation_started_at{}; ///< When the operation under way, or the last one, began.
     std::optional<instant> last_health_at;
     instant last_activity_at{};
-    instant busy_until{};             ///< End of the last busy lease.
-    std::optional<instant> deadline;   ///< When something moves it on by itself: end of a boot, next restart or retry.
-    std::optional<instant> restart_at; ///< When an auto-restart of a `failed` engine is due; none if there will be none.
-    std::optional<instant> healthy_since; ///< Start of the present stretch of health; restart attempts reset after it.
-    std::uint32_t restart_attempts = 0;   ///< Auto-restarts since it was last healthy for long enough.
-    std::uint32_t retries = 0;            ///< Failed tries of the operation under way.
-    std::string failure; ///< Why it failed last, for people; empty if it has not.
+    instant busy_until{}; ///< End of the last busy lease.
+    std::optional<instant>
+        deadline; ///< When something moves it on by itself: end of a boot, next restart or retry.
+    std::optional<instant> restart_at; ///< When an auto-restart of a `failed` engine is due; none
+                                       ///< if there will be none.
+    std::optional<instant>
+        healthy_since; ///< Start of the present stretch of health; restart attempts reset after it.
+    std::uint32_t restart_attempts =
+        0;                     ///< Auto-restarts since it was last healthy for long enough.
+    std::uint32_t retries = 0; ///< Failed tries of the operation under way.
+    std::string failure;       ///< Why it failed last, for people; empty if it has not.
 };
 
 /// What an audit row tells. SPEC §7 lists them.
@@ -231,12 +249,25 @@ enum class audit_action : std::uint8_t {
 
 namespace detail {
 
-inline constexpr std::array<std::string_view, 19> audit_action_names{
-    "provision",    "provision_failed",   "start",                "stop",
-    "wake",         "sleep",              "destroy",              "rotate_key",
-    "health_check", "health_failed",      "auto_restart_start",   "auto_restart_success",
-    "auto_restart_failed", "auto_restart_gave_up", "policy_register", "policy_update",
-    "admit_denied", "recovered",          "orphan_removed"};
+inline constexpr std::array<std::string_view, 19> audit_action_names{"provision",
+                                                                     "provision_failed",
+                                                                     "start",
+                                                                     "stop",
+                                                                     "wake",
+                                                                     "sleep",
+                                                                     "destroy",
+                                                                     "rotate_key",
+                                                                     "health_check",
+                                                                     "health_failed",
+                                                                     "auto_restart_start",
+                                                                     "auto_restart_success",
+                                                                     "auto_restart_failed",
+                                                                     "auto_restart_gave_up",
+                                                                     "policy_register",
+                                                                     "policy_update",
+                                                                     "admit_denied",
+                                                                     "recovered",
+                                                                     "orphan_removed"};
 
 } // namespace detail
 
@@ -244,7 +275,8 @@ constexpr std::string_view name_of(audit_action action) noexcept {
     return detail::audit_action_names[static_cast<std::size_t>(action)];
 }
 
-[[nodiscard]] inline std::optional<audit_action> parse_audit_action(std::string_view text) noexcept {
+[[nodiscard]] inline std::optional<audit_action>
+parse_audit_action(std::string_view text) noexcept {
     for (std::size_t i = 0; i < detail::audit_action_names.size(); ++i)
         if (detail::audit_action_names[i] == text) return static_cast<audit_action>(i);
     return std::nullopt;

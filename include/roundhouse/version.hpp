@@ -7,9 +7,9 @@
 #define ROUNDHOUSE_VERSION_MINOR 1
 #define ROUNDHOUSE_VERSION_PATCH 0
 
-/// Names the inline namespace that holds every entity of the library. It changes with the library's version and with the
-/// `expected` in use, so that translation units which disagree about either fail to link instead of sharing a type that
-/// has two layouts.
+/// Names the inline namespace that holds every entity of the library. It changes with the library's
+/// version and with the `expected` in use, so that translation units which disagree about either
+/// fail to link instead of sharing a type that has two layouts.
 #if defined(__cpp_lib_expected) && __cpp_lib_expected >= 202202L
 #define ROUNDHOUSE_HAS_STD_EXPECTED 1
 #define ROUNDHOUSE_ABI v0_1_std_expected

@@ -28,7 +28,8 @@ struct workload {
 
 enum class workload_state : std::uint8_t { up, paused, down };
 
-/// A workload as the backend finds it. `down` means that its data or remains are there and it does not run.
+/// A workload as the backend finds it. `down` means that its data or remains are there and it does
+/// not run.
 struct instance {
     workload_ref ref;
     workload_state state = workload_state::down;

@@ -5,6 +5,7 @@
 using namespace roundhouse;
 using namespace roundhouse::testing;
 
-static_assert(roundhouse::clock<archetype_clock> && backend<archetype_backend> && store<archetype_store>);
+static_assert(roundhouse::clock<archetype_clock> && backend<archetype_backend> &&
+              store<archetype_store>);
 
 template class roundhouse::orchestrator<archetype_backend, archetype_store, archetype_clock>;

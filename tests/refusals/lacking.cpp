@@ -1,4 +1,5 @@
-// Compiled once per member of each concept, with CONCEPT and MEMBER naming it: must be refused, with the member's name.
+// Compiled once per member of each concept, with CONCEPT and MEMBER naming it: must be refused,
+// with the member's name.
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/testing/archetypes.hpp>
 
@@ -9,4 +10,4 @@ struct lacking : roundhouse::testing::NAMED(archetype_, CONCEPT) {
     void MEMBER() const = delete;
 };
 
-static_assert(roundhouse::NAMED(require_, CONCEPT)<lacking>());
+static_assert(roundhouse::NAMED(require_, CONCEPT) < lacking > ());

@@ -17,7 +17,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-asio::awaitable<void> note_after(manual_clock& clock, duration wait, std::vector<std::string>& notes, std::string what) {
+asio::awaitable<void> note_after(manual_clock& clock, duration wait,
+                                 std::vector<std::string>& notes, std::string what) {
     const auto until = clock.now() + wait;
     co_await clock.wait_until(until);
     notes.push_back(what);
@@ -27,7 +28,8 @@ detail::engine_key user(const std::string& name) { return {uuid{}, name}; }
 
 } // namespace
 
-TEST_CASE("a manual clock wakes nobody until it is moved, and then those who are due, in the order of their times") {
+TEST_CASE("a manual clock wakes nobody until it is moved, and then those who are due, in the order "
+          "of their times") {
     asio::io_context loop;
     manual_clock clock;
     std::vector<std::string> notes;
@@ -50,7 +52,9 @@ TEST_CASE("a wait on a manual clock can be cancelled, and then is forgotten") {
     asio::cancellation_signal signal;
     bool cancelled = false;
     asio::co_spawn(loop, note_after(clock, 1s, notes, "never"),
-                   asio::bind_cancellation_slot(signal.slot(), [&](const std::exception_ptr& how) { cancelled = how != nullptr; }));
+                   asio::bind_cancellation_slot(signal.slot(), [&](const std::exception_ptr& how) {
+                       cancelled = how != nullptr;
+                   }));
     loop.poll();
     signal.emit(asio::cancellation_type::terminal);
     loop.poll();
@@ -59,11 +63,13 @@ TEST_CASE("a wait on a manual clock can be cancelled, and then is forgotten") {
     CHECK(notes.empty());
 }
 
-TEST_CASE("each engine has one alarm, which the last setting decides, and an earlier one rings first") {
+TEST_CASE(
+    "each engine has one alarm, which the last setting decides, and an earlier one rings first") {
     asio::io_context loop;
     const auto clock = std::make_shared<manual_clock>();
     const auto tasks = std::make_shared<detail::task_group>();
-    const auto alarms = std::make_shared<detail::alarms<manual_clock>>(loop.get_executor(), clock, tasks);
+    const auto alarms = std::make_shared<detail::alarms<manual_clock>>(loop.get_executor(), clock,
+                                                                       tasks);
     std::vector<std::string> rung;
     alarms->on_ring([&](const detail::engine_key& key) { rung.push_back(key.user); });
     const auto start = clock->now();
@@ -85,11 +91,14 @@ TEST_CASE("each engine has one alarm, which the last setting decides, and an ear
     CHECK(rung.back() == "eve");
 }
 
-TEST_CASE("boots take turns: a bounded number at once, awaited ones before others, and a place can be taken back") {
+TEST_CASE("boots take turns: a bounded number at once, awaited ones before others, and a place can "
+          "be taken back") {
     using detail::boot_queue;
     boot_queue queue(1);
     std::vector<std::string> begun;
-    const auto begin = [&](const std::string& name) { return [&begun, name] { begun.push_back(name); }; };
+    const auto begin = [&](const std::string& name) {
+        return [&begun, name] { begun.push_back(name); };
+    };
     queue.enter(boot_queue::urgency::background, begin("first"));
     queue.enter(boot_queue::urgency::background, begin("restart"));
     const auto taken_back = queue.enter(boot_queue::urgency::awaited, begin("gone"));

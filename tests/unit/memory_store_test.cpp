@@ -27,7 +27,8 @@ engine_record engine(std::uint8_t n, std::string user) {
     return out;
 }
 
-change_set insert(engine_record record, std::optional<std::uint64_t> limit = {}, std::optional<port_request> port = {}) {
+change_set insert(engine_record record, std::optional<std::uint64_t> limit = {},
+                  std::optional<port_request> port = {}) {
     change_set set;
     set.changes.push_back(insert_engine{std::move(record), limit, std::move(port)});
     return set;
@@ -50,7 +51,9 @@ engine_record stored(const memory_store& store, const std::string& user) {
 }
 
 port_request ports(std::uint16_t min, std::uint16_t max, std::set<std::uint16_t> strangers = {}) {
-    return {min, max, [strangers = std::move(strangers)](std::uint16_t port) { return !strangers.contains(port); }};
+    return {min, max, [strangers = std::move(strangers)](std::uint16_t port) {
+                return !strangers.contains(port);
+            }};
 }
 
 } // namespace
@@ -94,7 +97,8 @@ TEST_CASE("a quota of zero allows none") {
     CHECK(store.commit(insert(engine(1, "ada"), 0)).error().code == errc::quota_exceeded);
 }
 
-TEST_CASE("an update with the revision that was read succeeds, with an older one it is a conflict") {
+TEST_CASE(
+    "an update with the revision that was read succeeds, with an older one it is a conflict") {
     memory_store store;
     REQUIRE(store.commit(insert(engine(1, "ada"))));
     const auto read = stored(store, "ada");
@@ -119,7 +123,8 @@ TEST_CASE("a port is held by one engine until its row is gone") {
     memory_store store;
     REQUIRE(store.commit(insert(engine(1, "ada"), {}, ports(9001, 9001))));
     CHECK(stored(store, "ada").port == 9001);
-    CHECK(store.commit(insert(engine(2, "bob"), {}, ports(9001, 9001))).error().code == errc::port_exhaustion);
+    CHECK(store.commit(insert(engine(2, "bob"), {}, ports(9001, 9001))).error().code ==
+          errc::port_exhaustion);
     REQUIRE(store.commit(erase(stored(store, "ada"))));
     CHECK(store.commit(insert(engine(2, "bob"), {}, ports(9001, 9001))));
 }
@@ -130,7 +135,8 @@ TEST_CASE("a port that a stranger holds is passed over") {
     CHECK(stored(store, "ada").port == 9002);
 }
 
-TEST_CASE("an engine keeps its port while that is usable, and gets another when a stranger has taken it") {
+TEST_CASE("an engine keeps its port while that is usable, and gets another when a stranger has "
+          "taken it") {
     memory_store store;
     REQUIRE(store.commit(insert(engine(1, "ada"), {}, ports(9001, 9002))));
     const auto first = stored(store, "ada").port;
@@ -174,7 +180,8 @@ TEST_CASE("counts follow the status, and the lifetime counters the rows") {
 
 TEST_CASE("listings are oldest first, filtered by status, and paged") {
     memory_store store;
-    for (std::uint8_t n = 1; n <= 5; ++n) REQUIRE(store.commit(insert(engine(n, "user" + std::to_string(n)))));
+    for (std::uint8_t n = 1; n <= 5; ++n)
+        REQUIRE(store.commit(insert(engine(n, "user" + std::to_string(n)))));
     auto second = stored(store, "user2");
     second.status = engine_status::stopped;
     REQUIRE(store.commit(update(second)));

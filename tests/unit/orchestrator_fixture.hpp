@@ -24,8 +24,10 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
 
     explicit memory_fleet(memory_backend_script script = {}, settings with = quick(),
                           std::shared_ptr<memory_store> keeps = std::make_shared<memory_store>())
-        : backend(std::make_shared<memory_backend>(std::move(script))), store(std::move(keeps)),
-          clock(std::make_shared<Clock>()), settings_used(with) {
+        : backend(std::make_shared<memory_backend>(std::move(script))),
+          store(std::move(keeps)),
+          clock(std::make_shared<Clock>()),
+          settings_used(with) {
         open();
     }
 
@@ -34,7 +36,8 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
         threads.join();
     }
 
-    /// Another orchestrator over the same backend, store and clock: what a restart of the process does.
+    /// Another orchestrator over the same backend, store and clock: what a restart of the process
+    /// does.
     void reopen() {
         close();
         open();
@@ -42,7 +45,8 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
 
     void open() {
         orchestrator_options options{settings_used, keys(), crypto::system_entropy, {}};
-        over = std::make_shared<orchestrator_type>(threads.get_executor(), backend, store, clock, options);
+        over = std::make_shared<orchestrator_type>(threads.get_executor(), backend, store, clock,
+                                                   options);
         sync.emplace(over);
         const auto recovered = sync->recover();
         REQUIRE(recovered);
@@ -90,7 +94,8 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
         return false;
     }
 
-    std::vector<audit_entry> audit(const product_ptr& who, std::optional<audit_action> action = {}) {
+    std::vector<audit_entry> audit(const product_ptr& who,
+                                   std::optional<audit_action> action = {}) {
         audit_query query;
         query.action = action;
         query.limit = 1000;

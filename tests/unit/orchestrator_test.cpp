@@ -23,7 +23,8 @@ template <class T, class Start> std::vector<result<T>> all_at_once(int count, St
 }
 
 template <class T> auto count_ok(const std::vector<result<T>>& outcomes) {
-    return std::count_if(outcomes.begin(), outcomes.end(), [](const auto& one) { return one.has_value(); });
+    return std::count_if(outcomes.begin(), outcomes.end(),
+                         [](const auto& one) { return one.has_value(); });
 }
 
 template <class T> auto count_failed(const std::vector<result<T>>& outcomes, errc code) {
@@ -36,8 +37,9 @@ template <class T> auto count_failed(const std::vector<result<T>>& outcomes, err
 TEST_CASE("before the recovery every call is told to come again") {
     asio::thread_pool threads(1);
     orchestrator<memory_backend, memory_store, roundhouse::system_clock> over(
-        threads.get_executor(), std::make_shared<memory_backend>(), std::make_shared<memory_store>(),
-        std::make_shared<roundhouse::system_clock>(), {{}, memory_fleet<>::keys()});
+        threads.get_executor(), std::make_shared<memory_backend>(),
+        std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
+        {{}, memory_fleet<>::keys()});
     CHECK(over.starting());
     const auto who = std::make_shared<const product>();
     const auto answer = over.try_admit(who, "ada", {});
@@ -61,20 +63,23 @@ TEST_CASE("a provisioned engine runs, is found, and its key is the one that was 
 TEST_CASE("400 admits at once for a new user start one engine, and all get it") {
     memory_fleet<> fleet({.latency = 5ms, .boot_delay = 20ms});
     const auto who = fleet.registered();
-    const auto outcomes = all_at_once<admission>(
-        400, [&](int) { return fleet.over->async_admit(who, "ada", {.auto_provision = true}, asio::use_future); });
+    const auto outcomes = all_at_once<admission>(400, [&](int) {
+        return fleet.over->async_admit(who, "ada", {.auto_provision = true}, asio::use_future);
+    });
     REQUIRE(count_ok(outcomes) == 400);
     const auto id = outcomes.front()->engine->record->id;
-    CHECK(std::all_of(outcomes.begin(), outcomes.end(),
-                      [&](const auto& one) { return one->engine && one->engine->record->id == id; }));
+    CHECK(std::all_of(outcomes.begin(), outcomes.end(), [&](const auto& one) {
+        return one->engine && one->engine->record->id == id;
+    }));
     CHECK(fleet.backend->created() == 1);
 }
 
 TEST_CASE("of provisions of one user at once one succeeds, and the others are conflicts") {
     memory_fleet<> fleet({.boot_delay = 20ms});
     const auto who = fleet.registered();
-    const auto outcomes = all_at_once<engine_view>(
-        20, [&](int) { return fleet.over->async_provision(who, "ada", std::nullopt, asio::use_future); });
+    const auto outcomes = all_at_once<engine_view>(20, [&](int) {
+        return fleet.over->async_provision(who, "ada", std::nullopt, asio::use_future);
+    });
     CHECK(count_ok(outcomes) == 1);
     CHECK(count_failed(outcomes, errc::engine_already_exists) == 19);
 }
@@ -85,7 +90,8 @@ TEST_CASE("40 provisions at once under a quota of 5 give exactly 5") {
     limits.max_engines = 5;
     const auto who = fleet.registered(limits);
     const auto outcomes = all_at_once<engine_view>(40, [&](int i) {
-        return fleet.over->async_provision(who, "user" + std::to_string(i), std::nullopt, asio::use_future);
+        return fleet.over->async_provision(who, "user" + std::to_string(i), std::nullopt,
+                                           asio::use_future);
     });
     CHECK(count_ok(outcomes) == 5);
     CHECK(count_failed(outcomes, errc::quota_exceeded) == 35);
@@ -100,7 +106,8 @@ TEST_CASE("never more boots run at once than are allowed") {
     script.fail = [&](backend_operation what, const workload_ref&) -> std::optional<error> {
         if (what == backend_operation::create) {
             int seen = ++now;
-            for (int known = most; seen > known && !most.compare_exchange_weak(known, seen);) {}
+            for (int known = most; seen > known && !most.compare_exchange_weak(known, seen);) {
+            }
         }
         return std::nullopt;
     };
@@ -114,7 +121,8 @@ TEST_CASE("never more boots run at once than are allowed") {
     memory_fleet<> fleet(std::move(script), with);
     const auto who = fleet.registered();
     const auto outcomes = all_at_once<engine_view>(30, [&](int i) {
-        return fleet.over->async_provision(who, "user" + std::to_string(i), std::nullopt, asio::use_future);
+        return fleet.over->async_provision(who, "user" + std::to_string(i), std::nullopt,
+                                           asio::use_future);
     });
     CHECK(count_ok(outcomes) == 30);
     CHECK(most.load() <= 4);
@@ -172,7 +180,8 @@ TEST_CASE("a creation that can start nothing leaves no row, and can be tried aga
     std::atomic<bool> broken = true;
     memory_backend_script script;
     script.fail = [&](backend_operation what, const workload_ref&) -> std::optional<error> {
-        if (broken && what == backend_operation::create) return error{errc::backend_error, "no such command."};
+        if (broken && what == backend_operation::create)
+            return error{errc::backend_error, "no such command."};
         return std::nullopt;
     };
     memory_fleet<> fleet(std::move(script));
@@ -224,11 +233,13 @@ TEST_CASE("a DELETE ends a boot in flight, and tells those who waited for it") {
     CHECK(fleet.sync->destroy(who, "ada").error().code == errc::engine_not_found);
 }
 
-TEST_CASE("a DELETE that the backend cannot do is told, tried again by the next one, and then done") {
+TEST_CASE(
+    "a DELETE that the backend cannot do is told, tried again by the next one, and then done") {
     std::atomic<bool> broken = true;
     memory_backend_script script;
     script.fail = [&](backend_operation what, const workload_ref&) -> std::optional<error> {
-        if (broken && what == backend_operation::destroy) return error{errc::backend_error, "away."};
+        if (broken && what == backend_operation::destroy)
+            return error{errc::backend_error, "away."};
         return std::nullopt;
     };
     memory_fleet<> fleet(std::move(script));
@@ -236,13 +247,15 @@ TEST_CASE("a DELETE that the backend cannot do is told, tried again by the next 
     const auto made = fleet.sync->provision(who, "ada");
     CHECK(fleet.sync->destroy(who, "ada").error().code == errc::backend_error);
     CHECK(fleet.over->find(who, "ada")->record->status == engine_status::destroying);
-    CHECK(fleet.sync->admit(who, "ada", {.auto_provision = true})->reason == denial::engine_not_found);
+    CHECK(fleet.sync->admit(who, "ada", {.auto_provision = true})->reason ==
+          denial::engine_not_found);
     broken = false;
     CHECK(*fleet.sync->destroy(who, "ada") == made->record->id);
     CHECK(fleet.over->metrics(who)->total_destroys == 1);
 }
 
-TEST_CASE("a rotated key replaces the old one; an engine that cannot take it is recreated with it") {
+TEST_CASE(
+    "a rotated key replaces the old one; an engine that cannot take it is recreated with it") {
     for (const auto way : {key_swap::done, key_swap::unsupported, key_swap::unknown}) {
         memory_backend_script script;
         script.swap = [way](const workload_ref&) -> result<key_swap> { return way; };
@@ -260,7 +273,9 @@ TEST_CASE("a rotated key replaces the old one; an engine that cannot take it is 
 
 TEST_CASE("a key that the engine refuses leaves the old one in place") {
     memory_backend_script script;
-    script.swap = [](const workload_ref&) -> result<key_swap> { return fail(errc::backend_error, "HTTP 500"); };
+    script.swap = [](const workload_ref&) -> result<key_swap> {
+        return fail(errc::backend_error, "HTTP 500");
+    };
     memory_fleet<> fleet(std::move(script));
     const auto who = fleet.registered();
     const auto made = fleet.sync->provision(who, "ada");
@@ -273,7 +288,8 @@ TEST_CASE("an exit that nobody asked for is a crash, code 0 included, and is res
     const auto who = fleet.registered();
     const auto made = fleet.sync->provision(who, "ada");
     REQUIRE(fleet.backend->crash(made->record->id, 0));
-    REQUIRE(fleet.eventually([&] { return fleet.audit(who, audit_action::auto_restart_success).size() == 1; }));
+    REQUIRE(fleet.eventually(
+        [&] { return fleet.audit(who, audit_action::auto_restart_success).size() == 1; }));
     CHECK(fleet.over->metrics(who)->crashes_1h == 1);
     CHECK(fleet.over->metrics(who)->restarts_1h == 1);
     CHECK(fleet.over->find(who, "ada")->record->generation == 2);
@@ -294,14 +310,16 @@ TEST_CASE("after the last attempt nothing more is tried, and a start revives") {
     const auto made = fleet.sync->provision(who, "ada");
     broken = true;
     REQUIRE(fleet.backend->crash(made->record->id));
-    REQUIRE(fleet.eventually([&] { return !fleet.audit(who, audit_action::auto_restart_gave_up).empty(); }));
+    REQUIRE(fleet.eventually(
+        [&] { return !fleet.audit(who, audit_action::auto_restart_gave_up).empty(); }));
     CHECK(fleet.audit(who, audit_action::auto_restart_start).size() == 2);
     CHECK(fleet.sync->admit(who, "ada")->reason == denial::engine_unhealthy);
     broken = false;
     CHECK(fleet.sync->start(who, "ada"));
 }
 
-TEST_CASE("an idle engine falls asleep, wakes for an admit that asks, and not for one that does not") {
+TEST_CASE(
+    "an idle engine falls asleep, wakes for an admit that asks, and not for one that does not") {
     auto with = memory_fleet<>::quick();
     with.sleep_after = 30ms;
     memory_fleet<> fleet({}, with);
@@ -350,7 +368,8 @@ TEST_CASE("an engine that fails its probes is failed after exactly so many, and 
     const auto who = fleet.registered();
     REQUIRE(fleet.sync->provision(who, "ada"));
     sick = true;
-    REQUIRE(fleet.eventually([&] { return fleet.audit(who, audit_action::auto_restart_success).size() == 1; }));
+    REQUIRE(fleet.eventually(
+        [&] { return fleet.audit(who, audit_action::auto_restart_success).size() == 1; }));
     CHECK(probes.load() == 3);
     CHECK(fleet.audit(who, audit_action::health_failed).size() == 1);
 }
@@ -378,7 +397,8 @@ TEST_CASE("denials of a minute are one audit row with their count") {
     CHECK(counted == 50);
 }
 
-TEST_CASE("an orchestrator that is destroyed fails its waiting calls, and leaves the engines to the next one") {
+TEST_CASE("an orchestrator that is destroyed fails its waiting calls, and leaves the engines to "
+          "the next one") {
     auto with = memory_fleet<>::quick();
     memory_fleet<> fleet({.boot_delay = 300ms}, with);
     const auto who = fleet.registered();
@@ -391,7 +411,8 @@ TEST_CASE("an orchestrator that is destroyed fails its waiting calls, and leaves
     CHECK(fleet.backend->created() == 1);
 }
 
-TEST_CASE("a fleet that was stopped in good order is booted again by the next recovery, and that is no crash") {
+TEST_CASE("a fleet that was stopped in good order is booted again by the next recovery, and that "
+          "is no crash") {
     memory_fleet<> fleet;
     const auto who = fleet.registered();
     REQUIRE(fleet.sync->provision(who, "ada"));
@@ -423,9 +444,10 @@ TEST_CASE("a call can be awaited in a coroutine") {
     auto& over = *fleet.over;
     const auto life = [](decltype(over) of, product_ptr owner) -> asio::awaitable<std::string> {
         const std::string user = "ada";
-        const auto made = co_await of.async_provision(owner, user, std::nullopt, asio::use_awaitable);
+        const auto made = co_await of.async_provision(owner, user, std::nullopt,
+                                                      asio::use_awaitable);
         const auto gone = co_await of.async_destroy(owner, user, asio::use_awaitable);
-        co_return made && gone && made->record->id == *gone ? "lived" : "lost";
+        co_return made&& gone && made->record->id == *gone ? "lived" : "lost";
     };
     CHECK(asio::co_spawn(fleet.threads, life(over, who), asio::use_future).get() == "lived");
 }

@@ -24,22 +24,34 @@
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
 /// What a `memory_backend` is asked to do; for scripts.
-enum class backend_operation : std::uint8_t { create, stop, pause, resume, destroy, swap_key, probe, list, logs };
+enum class backend_operation : std::uint8_t {
+    create,
+    stop,
+    pause,
+    resume,
+    destroy,
+    swap_key,
+    probe,
+    list,
+    logs
+};
 
 /// How a `memory_backend` behaves. The functions are called from any thread; empty ones do nothing.
 struct memory_backend_script {
-    duration latency{};    ///< Every operation but `probe` takes so long, in real time.
-    duration boot_delay{}; ///< A workload answers healthy so long after it was created, in real time.
+    duration latency{}; ///< Every operation but `probe` takes so long, in real time.
+    duration
+        boot_delay{}; ///< A workload answers healthy so long after it was created, in real time.
     bool needs_port = false;
     /// An error makes the operation fail with it, before it has any effect.
     std::function<std::optional<error>(backend_operation, const workload_ref&)> fail = {};
     /// What an up and booted workload answers to a probe; healthy if empty.
     std::function<result<health>(const workload_ref&)> answer = {};
     std::function<result<key_swap>(const workload_ref&)> swap = {}; ///< `key_swap::done` if empty.
-    std::function<bool(std::uint16_t)> port_usable = {};                ///< Always if empty.
+    std::function<bool(std::uint16_t)> port_usable = {};            ///< Always if empty.
 };
 
-/// Engines that are only remembered: for tests, simulations and benchmarks of what stands above a backend. Thread-safe.
+/// Engines that are only remembered: for tests, simulations and benchmarks of what stands above a
+/// backend. Thread-safe.
 class memory_backend {
 public:
     explicit memory_backend(memory_backend_script script = {}) : script_(std::move(script)) {}
@@ -47,9 +59,12 @@ public:
     [[nodiscard]] std::string_view name() const noexcept { return "memory"; }
     [[nodiscard]] std::optional<std::string> trouble() const { return std::nullopt; }
     [[nodiscard]] bool needs_port() const noexcept { return script_.needs_port; }
-    [[nodiscard]] bool port_usable(std::uint16_t port) const { return !script_.port_usable || script_.port_usable(port); }
+    [[nodiscard]] bool port_usable(std::uint16_t port) const {
+        return !script_.port_usable || script_.port_usable(port);
+    }
     [[nodiscard]] std::string url(const uuid& engine, std::uint16_t port) const {
-        return port == 0 ? "http://engine-" + short_id(engine) + ":8000" : "http://127.0.0.1:" + std::to_string(port);
+        return port == 0 ? "http://engine-" + short_id(engine) + ":8000"
+                         : "http://127.0.0.1:" + std::to_string(port);
     }
 
     asio::awaitable<result<void>> create(const workload& what) {
@@ -58,9 +73,12 @@ public:
         const std::lock_guard lock(mutex_);
         auto& known = workloads_[what.ref.engine_id];
         if (known.state != workload_state::down && known.ref.generation > what.ref.generation)
-            co_return roundhouse::fail(errc::backend_error, "A newer workload of this engine is up.");
-        if (known.state != workload_state::down && known.ref.generation == what.ref.generation) co_return ok;
-        known = {what.ref, workload_state::up, std::chrono::steady_clock::now() + script_.boot_delay};
+            co_return roundhouse::fail(errc::backend_error,
+                                       "A newer workload of this engine is up.");
+        if (known.state != workload_state::down && known.ref.generation == what.ref.generation)
+            co_return ok;
+        known = {what.ref, workload_state::up,
+                 std::chrono::steady_clock::now() + script_.boot_delay};
         ++created_;
         co_return ok;
     }
@@ -83,7 +101,8 @@ public:
         co_return ok;
     }
 
-    asio::awaitable<result<key_swap>> swap_key(const workload_ref& what, const std::string&, const sha256_digest&) {
+    asio::awaitable<result<key_swap>> swap_key(const workload_ref& what, const std::string&,
+                                               const sha256_digest&) {
         auto ok = co_await take_time(backend_operation::swap_key, what);
         if (!ok) co_return unexpected(std::move(ok.error()));
         if (script_.swap) co_return script_.swap(what);
@@ -91,7 +110,8 @@ public:
     }
 
     asio::awaitable<result<health>> probe(const workload_ref& what, duration) {
-        if (auto error = scripted_failure(backend_operation::probe, what)) co_return unexpected(std::move(*error));
+        if (auto error = scripted_failure(backend_operation::probe, what))
+            co_return unexpected(std::move(*error));
         {
             const std::lock_guard lock(mutex_);
             const auto found = workloads_.find(what.engine_id);
@@ -132,7 +152,8 @@ public:
         {
             const std::lock_guard lock(mutex_);
             const auto found = workloads_.find(engine);
-            if (found == workloads_.end() || found->second.state == workload_state::down) return false;
+            if (found == workloads_.end() || found->second.state == workload_state::down)
+                return false;
             found->second.state = workload_state::down;
             what.ref = found->second.ref;
             what.exit_code = exit_code;
@@ -151,7 +172,8 @@ public:
     [[nodiscard]] std::size_t alive() const {
         const std::lock_guard lock(mutex_);
         std::size_t count = 0;
-        for (const auto& [id, known] : workloads_) count += known.state != workload_state::down ? 1 : 0;
+        for (const auto& [id, known] : workloads_)
+            count += known.state != workload_state::down ? 1 : 0;
         return count;
     }
     [[nodiscard]] std::optional<workload_state> state_of(const uuid& engine) const {
@@ -168,7 +190,8 @@ private:
         std::chrono::steady_clock::time_point healthy_at;
     };
 
-    std::optional<error> scripted_failure(backend_operation operation, const workload_ref& what) const {
+    std::optional<error> scripted_failure(backend_operation operation,
+                                          const workload_ref& what) const {
         return script_.fail ? script_.fail(operation, what) : std::nullopt;
     }
 
@@ -183,7 +206,8 @@ private:
         co_return result<void>{};
     }
 
-    asio::awaitable<result<void>> set(backend_operation operation, const workload_ref& what, workload_state state) {
+    asio::awaitable<result<void>> set(backend_operation operation, const workload_ref& what,
+                                      workload_state state) {
         auto ok = co_await take_time(operation, what);
         if (!ok) co_return ok;
         const std::lock_guard lock(mutex_);

@@ -24,7 +24,8 @@ namespace roundhouse::inline ROUNDHOUSE_ABI {
 /// A clock that stands still until it is told to move: for tests and simulations. Thread-safe.
 class manual_clock {
 public:
-    explicit manual_clock(instant start = instant{std::chrono::seconds{1'700'000'000}}) : start_(start), now_(start) {}
+    explicit manual_clock(instant start = instant{std::chrono::seconds{1'700'000'000}})
+        : start_(start), now_(start) {}
 
     [[nodiscard]] instant now() const noexcept {
         const std::lock_guard lock(mutex_);
@@ -33,8 +34,8 @@ public:
 
     [[nodiscard]] duration steady_now() const noexcept { return now() - start_; }
 
-    /// Returns once `advance` has brought the time to `until`. The executor that awaits must be a strand or have one
-    /// thread.
+    /// Returns once `advance` has brought the time to `until`. The executor that awaits must be a
+    /// strand or have one thread.
     asio::awaitable<void> wait_until(instant until) {
         const auto executor = co_await asio::this_coro::executor;
         const auto entry = std::make_shared<sleeper>(executor);
@@ -50,7 +51,8 @@ public:
         throw std::system_error(asio::error::operation_aborted);
     }
 
-    /// Moves the time on, and wakes who is due: each on its own executor, in the order of their times.
+    /// Moves the time on, and wakes who is due: each on its own executor, in the order of their
+    /// times.
     void advance(duration by) {
         std::vector<std::shared_ptr<sleeper>> due;
         {

@@ -20,10 +20,12 @@ public:
     }
 
     [[nodiscard]] duration steady_now() const noexcept {
-        return std::chrono::duration_cast<duration>(std::chrono::steady_clock::now().time_since_epoch());
+        return std::chrono::duration_cast<duration>(
+            std::chrono::steady_clock::now().time_since_epoch());
     }
 
-    /// Waits on a steady timer for as long as `until` is away now: a step of wall time meanwhile does not change that.
+    /// Waits on a steady timer for as long as `until` is away now: a step of wall time meanwhile
+    /// does not change that.
     asio::awaitable<void> wait_until(instant until) {
         const auto executor = co_await asio::this_coro::executor;
         asio::steady_timer timer(executor);

@@ -7,13 +7,15 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::core {
 
-/// How long to wait before try `attempt` (from 1): `base * 2^(attempt - 1)`, at most `max`, and up to a tenth sooner so
-/// that what failed together does not come back together.
+/// How long to wait before try `attempt` (from 1): `base * 2^(attempt - 1)`, at most `max`, and up
+/// to a tenth sooner so that what failed together does not come back together.
 ///
 /// `jitter` is drawn evenly from [0, 1).
-[[nodiscard]] inline duration backoff(std::uint32_t attempt, duration base, duration max, double jitter) noexcept {
+[[nodiscard]] inline duration backoff(std::uint32_t attempt, duration base, duration max,
+                                      double jitter) noexcept {
     auto wait = std::min(base, max);
-    for (std::uint32_t n = 1; n < attempt && wait < max; ++n) wait = wait > max / 2 ? max : wait * 2;
+    for (std::uint32_t n = 1; n < attempt && wait < max; ++n)
+        wait = wait > max / 2 ? max : wait * 2;
     const auto sooner = static_cast<double>(wait.count()) * 0.1 * jitter;
     return wait - duration{static_cast<duration::rep>(sooner)};
 }

@@ -14,7 +14,8 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::core {
 
 namespace detail {
 
-inline decision refuse(errc code, const engine_record& engine, std::string_view cause, std::string_view why) {
+inline decision refuse(errc code, const engine_record& engine, std::string_view cause,
+                       std::string_view why) {
     decision out;
     out.verdict = verdict::refused;
     out.refusal = {code, "Engine of user '" + engine.user_id + "' " + std::string(cause)};
@@ -31,11 +32,13 @@ inline decision judged(verdict what, std::string_view why) {
 
 inline decision not_running(const engine_record& engine, std::string_view why) {
     const auto status = name_of(engine.status);
-    return refuse(errc::engine_not_running, engine, "is " + std::string(status) + ", not running.", why);
+    return refuse(errc::engine_not_running, engine, "is " + std::string(status) + ", not running.",
+                  why);
 }
 
 inline decision being_destroyed(const engine_record& engine) {
-    return refuse(errc::engine_not_found, engine, "is being destroyed.", "for callers it is gone already");
+    return refuse(errc::engine_not_found, engine, "is being destroyed.",
+                  "for callers it is gone already");
 }
 
 /// Stop, sleep, wake and rotate are short: calls that meet one wait for its end.
@@ -58,12 +61,15 @@ inline decision on_call(const call::provision&, const engine_record& engine, con
 
 inline decision on_call(const call::admit& what, const engine_record& engine, const context& with) {
     if (engine.status == engine_status::destroying) return being_destroyed(engine);
-    if (in_short_operation(engine)) return judged(verdict::deferred, "wait for the operation under way to end");
+    if (in_short_operation(engine))
+        return judged(verdict::deferred, "wait for the operation under way to end");
     switch (engine.status) {
     case engine_status::provisioning: return judged(verdict::joined, "join the boot under way");
     case engine_status::sleeping:
-        if (engine.intent == intent::wake) return judged(verdict::joined, "join the wake under way");
-        if (!what.auto_wake) return judged(verdict::answered, "asleep, and the caller does not want it woken");
+        if (engine.intent == intent::wake)
+            return judged(verdict::joined, "join the wake under way");
+        if (!what.auto_wake)
+            return judged(verdict::answered, "asleep, and the caller does not want it woken");
         return transition(engine, with)
             .begin(intent::wake, command::wake, with.settings.health_check_timeout)
             .judge(verdict::joined)
@@ -84,14 +90,17 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
     switch (engine.status) {
     case engine_status::provisioning: return judged(verdict::joined, "join the boot under way");
     case engine_status::running:
-        return refuse(errc::engine_already_running, engine, "is running already.", "nothing to start");
+        return refuse(errc::engine_already_running, engine, "is running already.",
+                      "nothing to start");
     case engine_status::sleeping:
-        if (engine.intent == intent::wake) return judged(verdict::joined, "join the wake under way");
+        if (engine.intent == intent::wake)
+            return judged(verdict::joined, "join the wake under way");
         return out.begin(intent::wake, command::wake, with.settings.health_check_timeout)
             .judge(verdict::joined)
             .take("woken by a start");
     case engine_status::failed:
-        if (engine.intent == intent::end) return judged(verdict::deferred, "what is left of it is still being ended");
+        if (engine.intent == intent::end)
+            return judged(verdict::deferred, "what is left of it is still being ended");
         [[fallthrough]];
     default:
         out.next().restart_attempts = 0;
@@ -101,22 +110,27 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
 
 inline decision on_call(const call::stop& what, const engine_record& engine, const context& with) {
     if (engine.status == engine_status::destroying || engine.status == engine_status::stopped)
-        return engine.intent == intent::stop ? judged(verdict::deferred, "wait for the stop under way")
-                                             : not_running(engine, "nothing to stop");
+        return engine.intent == intent::stop
+                   ? judged(verdict::deferred, "wait for the stop under way")
+                   : not_running(engine, "nothing to stop");
     if (in_short_operation(engine) || engine.intent == intent::wake)
         return judged(verdict::deferred, "wait for the operation under way to end");
     if (engine.status != engine_status::running && !what.force)
         return not_running(engine, "only force stops what is not running");
-    if (engine.intent == intent::end) return judged(verdict::deferred, "what is left of it is still being ended");
+    if (engine.intent == intent::end)
+        return judged(verdict::deferred, "what is left of it is still being ended");
     return transition(engine, with).begin_stop().judge(verdict::joined).take("stopped by a caller");
 }
 
-inline decision on_call(const call::rotate& what, const engine_record& engine, const context& with) {
+inline decision on_call(const call::rotate& what, const engine_record& engine,
+                        const context& with) {
     if (in_short_operation(engine) || engine.intent == intent::wake)
         return judged(verdict::deferred, "wait for the operation under way to end");
-    if (engine.status != engine_status::running) return not_running(engine, "only a running engine takes a key");
+    if (engine.status != engine_status::running)
+        return not_running(engine, "only a running engine takes a key");
     transition out(engine, with);
-    out.begin(intent::rotate, command::swap_key, with.settings.health_check_timeout).judge(verdict::joined);
+    out.begin(intent::rotate, command::swap_key, with.settings.health_check_timeout)
+        .judge(verdict::joined);
     out.next().next_key_hash = what.next_key_hash;
     out.next().next_sealed_key = what.next_sealed_key;
     return out.take("a new key is offered to it");
@@ -128,9 +142,11 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
         out.judge(verdict::joined);
         // `retries` is set only while it waits for the next try.
         if (engine.retries > 0) out.ask(command::destroy);
-        return out.take(engine.retries > 0 ? "a second DELETE tries at once" : "join the destroy under way");
+        return out.take(engine.retries > 0 ? "a second DELETE tries at once"
+                                           : "join the destroy under way");
     }
-    const bool first_boot = engine.status == engine_status::provisioning && engine.boot == boot_reason::first;
+    const bool first_boot = engine.status == engine_status::provisioning &&
+                            engine.boot == boot_reason::first;
     const auto boot_took = out.elapsed();
     out.next().origin = engine.status;
     out.to(engine_status::destroying, intent::destroy)
@@ -149,8 +165,10 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
 
 inline decision on_call(const call::sleep&, const engine_record& engine, const context& with) {
     if (engine.status != engine_status::running || engine.intent != intent::none)
-        return judged(verdict::answered, "only a running engine with nothing under way is put to sleep");
-    if (engine.busy_until > with.now) return judged(verdict::answered, "a busy lease holds it awake");
+        return judged(verdict::answered,
+                      "only a running engine with nothing under way is put to sleep");
+    if (engine.busy_until > with.now)
+        return judged(verdict::answered, "a busy lease holds it awake");
     return transition(engine, with)
         .begin(intent::sleep, command::sleep, with.settings.health_check_timeout)
         .judge(verdict::joined)
@@ -158,9 +176,12 @@ inline decision on_call(const call::sleep&, const engine_record& engine, const c
 }
 
 inline decision on_call(const call::lease& what, const engine_record& engine, const context& with) {
-    if (engine.status != engine_status::running) return judged(verdict::answered, "a lease only keeps a running engine awake");
-    if (engine.intent == intent::sleep) return judged(verdict::deferred, "wait whether it falls asleep");
-    if (what.until <= engine.busy_until) return judged(verdict::answered, "a longer lease holds already");
+    if (engine.status != engine_status::running)
+        return judged(verdict::answered, "a lease only keeps a running engine awake");
+    if (engine.intent == intent::sleep)
+        return judged(verdict::deferred, "wait whether it falls asleep");
+    if (what.until <= engine.busy_until)
+        return judged(verdict::answered, "a longer lease holds already");
     transition out(engine, with);
     out.next().busy_until = what.until;
     return out.keep().judge(verdict::answered).take("held awake by a lease");
@@ -169,7 +190,8 @@ inline decision on_call(const call::lease& what, const engine_record& engine, co
 } // namespace detail
 
 /// Decides a call for an engine that has a row.
-[[nodiscard]] inline decision decide(const call_variant& what, const engine_record& engine, const context& with) {
+[[nodiscard]] inline decision decide(const call_variant& what, const engine_record& engine,
+                                     const context& with) {
     return std::visit([&](const auto& one) { return detail::on_call(one, engine, with); }, what);
 }
 
@@ -178,8 +200,10 @@ inline decision on_call(const call::lease& what, const engine_record& engine, co
     return engine.status == engine_status::running && engine.intent == intent::none;
 }
 
-/// Whether an engine is now as a call that joined an operation wanted it. Null if it has no row any more.
-[[nodiscard]] inline bool fulfilled(const call_variant& what, const engine_record* engine) noexcept {
+/// Whether an engine is now as a call that joined an operation wanted it. Null if it has no row any
+/// more.
+[[nodiscard]] inline bool fulfilled(const call_variant& what,
+                                    const engine_record* engine) noexcept {
     if (std::holds_alternative<call::destroy>(what)) return engine == nullptr;
     if (engine == nullptr) return false;
     if (std::holds_alternative<call::stop>(what)) return engine->status == engine_status::stopped;
@@ -187,19 +211,23 @@ inline decision on_call(const call::lease& what, const engine_record& engine, co
     return admissible(*engine);
 }
 
-/// What a settlement means for a waiting call: its failure, success, or nothing if it is to be decided afresh.
+/// What a settlement means for a waiting call: its failure, success, or nothing if it is to be
+/// decided afresh.
 [[nodiscard]] inline std::optional<result<void>> outcome(const call_variant& what, verdict waits,
-                                                         const settlement& settled, const engine_record* engine) {
+                                                         const settlement& settled,
+                                                         const engine_record* engine) {
     if (waits != verdict::joined) return std::nullopt;
-    // A creation that was undone fails for who wanted it; who wanted it gone has what they asked for.
+    // A creation that was undone fails for who wanted it; who wanted it gone has what they asked
+    // for.
     if (std::holds_alternative<call::destroy>(what) && engine == nullptr) return result<void>{};
     if (settled.failure) return result<void>(unexpected(*settled.failure));
     if (fulfilled(what, engine)) return result<void>{};
     if (std::holds_alternative<call::admit>(what) || engine == nullptr) return std::nullopt;
-    return result<void>(fail(errc::boot_timeout, "The operation was ended by another call before it was done: the "
-                                                 "engine of user '" +
-                                                     engine->user_id + "' is " + std::string(name_of(engine->status)) +
-                                                     "."));
+    return result<void>(
+        fail(errc::boot_timeout, "The operation was ended by another call before it was done: the "
+                                 "engine of user '" +
+                                     engine->user_id + "' is " +
+                                     std::string(name_of(engine->status)) + "."));
 }
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI::core

@@ -12,11 +12,12 @@
 #include <variant>
 #include <vector>
 
-/// The vocabulary of the state machine of one engine: what can happen to it, what it decides, what it asks to be done.
+/// The vocabulary of the state machine of one engine: what can happen to it, what it decides, what
+/// it asks to be done.
 namespace roundhouse::inline ROUNDHOUSE_ABI::core {
 
-/// What a caller wants of an engine. A call is decided when it arrives; one that has to wait is decided again, by the
-/// same function, when the operation that it met has ended.
+/// What a caller wants of an engine. A call is decided when it arrives; one that has to wait is
+/// decided again, by the same function, when the operation that it met has ended.
 namespace call {
 struct provision {};
 struct admit {
@@ -41,45 +42,66 @@ struct lease {
 };
 } // namespace call
 
-using call_variant =
-    std::variant<call::provision, call::admit, call::start, call::stop, call::destroy, call::rotate, call::sleep, call::lease>;
+using call_variant = std::variant<call::provision, call::admit, call::start, call::stop,
+                                  call::destroy, call::rotate, call::sleep, call::lease>;
 
-/// What the world tells about an engine. Outcomes belong to the operation under way: the shell drops those of one that has
-/// been superseded.
+/// What the world tells about an engine. Outcomes belong to the operation under way: the shell
+/// drops those of one that has been superseded.
 namespace event {
-struct boot_begun {};                 ///< Its turn among the bounded boots has come; its time runs from now.
-struct boot_healthy {};               ///< It answered healthy for the first time.
-struct boot_refused { error cause; }; ///< The backend could not start anything, and left nothing.
-struct stopped {};                    ///< No process of it is left; its data is.
-struct stop_failed { error cause; };
-struct asleep {};                     ///< Frozen.
-struct sleep_cancelled {};            ///< It is busy after all, or could not be frozen.
-struct awake {};                      ///< Resumed, and healthy.
-struct wake_refused { error cause; }; ///< The backend could not resume it.
-struct wake_unhealthy { std::string reason; };
+struct boot_begun {};   ///< Its turn among the bounded boots has come; its time runs from now.
+struct boot_healthy {}; ///< It answered healthy for the first time.
+struct boot_refused {
+    error cause;
+};                 ///< The backend could not start anything, and left nothing.
+struct stopped {}; ///< No process of it is left; its data is.
+struct stop_failed {
+    error cause;
+};
+struct asleep {};          ///< Frozen.
+struct sleep_cancelled {}; ///< It is busy after all, or could not be frozen.
+struct awake {};           ///< Resumed, and healthy.
+struct wake_refused {
+    error cause;
+}; ///< The backend could not resume it.
+struct wake_unhealthy {
+    std::string reason;
+};
 struct key_swapped {};
-struct key_swap_unsupported {};       ///< Or unanswered: it may have either key.
-struct key_swap_refused { error cause; };
+struct key_swap_unsupported {}; ///< Or unanswered: it may have either key.
+struct key_swap_refused {
+    error cause;
+};
 struct destroyed {};
-struct destroy_failed { error cause; };
-struct exited { workload_exit what; };
+struct destroy_failed {
+    error cause;
+};
+struct exited {
+    workload_exit what;
+};
 struct probed_healthy {};
-struct probed_unhealthy { std::uint32_t failures_in_a_row = 0; std::string reason; };
-struct deadline {};                   ///< The persisted deadline has passed.
+struct probed_unhealthy {
+    std::uint32_t failures_in_a_row = 0;
+    std::string reason;
+};
+struct deadline {}; ///< The persisted deadline has passed.
 /// What recovery found of it: nothing, or a workload of some generation.
-struct found { std::optional<instance> what; };
-/// The orchestrator is going away in good order and ends what runs: to be booted again at the next start.
+struct found {
+    std::optional<instance> what;
+};
+/// The orchestrator is going away in good order and ends what runs: to be booted again at the next
+/// start.
 struct parked {};
 } // namespace event
 
-using event_variant =
-    std::variant<event::boot_begun, event::boot_healthy, event::boot_refused, event::stopped, event::stop_failed,
-                 event::asleep, event::sleep_cancelled, event::awake, event::wake_refused, event::wake_unhealthy,
-                 event::key_swapped, event::key_swap_unsupported, event::key_swap_refused, event::destroyed,
-                 event::destroy_failed, event::exited, event::probed_healthy, event::probed_unhealthy, event::deadline,
-                 event::found, event::parked>;
+using event_variant = std::variant<
+    event::boot_begun, event::boot_healthy, event::boot_refused, event::stopped, event::stop_failed,
+    event::asleep, event::sleep_cancelled, event::awake, event::wake_refused, event::wake_unhealthy,
+    event::key_swapped, event::key_swap_unsupported, event::key_swap_refused, event::destroyed,
+    event::destroy_failed, event::exited, event::probed_healthy, event::probed_unhealthy,
+    event::deadline, event::found, event::parked>;
 
-/// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what is under way.
+/// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what
+/// is under way.
 enum class command : std::uint8_t {
     none,
     boot,     ///< Wait for a turn, create, probe until healthy.
@@ -138,8 +160,8 @@ enum class row_change : std::uint8_t {
     undo,   ///< Remove it as if it had never been.
 };
 
-/// What follows from one input. `next` and `audit` are committed together before `what` is carried out and before anybody
-/// is told.
+/// What follows from one input. `next` and `audit` are committed together before `what` is carried
+/// out and before anybody is told.
 struct decision {
     row_change row = row_change::none;
     engine_record next;

@@ -10,13 +10,15 @@
 #include <utility>
 #include <variant>
 
-/// The state machine of one engine (SPEC §2, §5): pure, so that all of its behaviour can be read here and in calls.hpp and
-/// recovery.hpp, tabled in tests, and run in simulations.
+/// The state machine of one engine (SPEC §2, §5): pure, so that all of its behaviour can be read
+/// here and in calls.hpp and recovery.hpp, tabled in tests, and run in simulations.
 namespace roundhouse::inline ROUNDHOUSE_ABI::core {
 
 namespace detail {
 
-inline decision stale(std::string_view why = "not what is under way") { return transition::ignore(why); }
+inline decision stale(std::string_view why = "not what is under way") {
+    return transition::ignore(why);
+}
 
 inline bool booting(const engine_record& engine) noexcept { return engine.intent == intent::boot; }
 
@@ -27,19 +29,22 @@ inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
     case boot_reason::start: return audit_action::start;
     case boot_reason::restart:
         return healthy ? audit_action::auto_restart_success : audit_action::auto_restart_failed;
-    case boot_reason::rotate: return healthy ? audit_action::rotate_key : audit_action::health_failed;
-    case boot_reason::recover: return healthy ? audit_action::recovered : audit_action::health_failed;
+    case boot_reason::rotate:
+        return healthy ? audit_action::rotate_key : audit_action::health_failed;
+    case boot_reason::recover:
+        return healthy ? audit_action::recovered : audit_action::health_failed;
     }
     return audit_action::health_failed;
 }
 
 inline bool asked_for(boot_reason reason) noexcept {
-    return reason == boot_reason::first || reason == boot_reason::start || reason == boot_reason::rotate;
+    return reason == boot_reason::first || reason == boot_reason::start ||
+           reason == boot_reason::rotate;
 }
 
 /// The boot under way has failed after the workload was started: not healthy in time, or exited.
-inline decision boot_failed(const engine_record& engine, const context& with, const std::string& reason,
-                            std::string_view why) {
+inline decision boot_failed(const engine_record& engine, const context& with,
+                            const std::string& reason, std::string_view why) {
     transition out(engine, with);
     const auto took = out.elapsed();
     out.fail(reason);
@@ -49,14 +54,16 @@ inline decision boot_failed(const engine_record& engine, const context& with, co
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
     row.took = took;
     out.tell_if_given_up();
-    error timeout{errc::boot_timeout, "Engine of user '" + engine.user_id + "' did not boot: " + reason +
+    error timeout{errc::boot_timeout, "Engine of user '" + engine.user_id +
+                                          "' did not boot: " + reason +
                                           (out.next().restart_at ? " It is restarted automatically."
                                                                  : " Call start to try again.")};
     return out.settle(std::move(timeout)).take(why);
 }
 
 /// A running or sleeping engine is not what it should be.
-inline transition lost(const engine_record& engine, const context& with, const std::string& reason) {
+inline transition lost(const engine_record& engine, const context& with,
+                       const std::string& reason) {
     transition out(engine, with);
     out.fail(reason);
     auto& row = out.tell(audit_action::health_failed, false);
@@ -72,14 +79,16 @@ inline std::string describe(const workload_exit& what) {
 }
 
 inline void tell_exit(audit_entry& row, const workload_exit& what) {
-    if (what.exit_code) row.metadata.emplace_back("exit_code", static_cast<std::int64_t>(*what.exit_code));
+    if (what.exit_code)
+        row.metadata.emplace_back("exit_code", static_cast<std::int64_t>(*what.exit_code));
     if (what.signal) row.metadata.emplace_back("signal", static_cast<std::int64_t>(*what.signal));
     if (what.out_of_memory) row.metadata.emplace_back("out_of_memory", true);
 }
 
 // Booting
 
-inline decision on_event(const event::boot_begun&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::boot_begun&, const engine_record& engine,
+                         const context& with) {
     if (!booting(engine)) return stale();
     transition out(engine, with);
     out.next().operation_started_at = with.now;
@@ -87,7 +96,8 @@ inline decision on_event(const event::boot_begun&, const engine_record& engine, 
     return out.keep().take("its turn has come: its time runs from here");
 }
 
-inline decision on_event(const event::boot_healthy&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::boot_healthy&, const engine_record& engine,
+                         const context& with) {
     if (!booting(engine)) return stale();
     transition out(engine, with);
     const auto took = out.elapsed();
@@ -102,7 +112,8 @@ inline decision on_event(const event::boot_healthy&, const engine_record& engine
     return out.settle().take("healthy: it serves");
 }
 
-inline decision on_event(const event::boot_refused& what, const engine_record& engine, const context& with) {
+inline decision on_event(const event::boot_refused& what, const engine_record& engine,
+                         const context& with) {
     if (!booting(engine)) return stale();
     transition out(engine, with);
     const auto& cause = what.cause.message;
@@ -113,10 +124,8 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
         out.next().failure = cause;
         return out.take("nothing could be started: the creation is undone");
     case boot_reason::start: {
-        if (engine.origin == engine_status::failed)
-            out.fail(cause, false);
-        else
-            out.to(engine.origin, intent::none);
+        if (engine.origin == engine_status::failed) out.fail(cause, false);
+        else out.to(engine.origin, intent::none);
         auto& row = out.tell(audit_action::start, true);
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
         return out.settle(what.cause).take("nothing could be started: back where it was");
@@ -126,8 +135,11 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
         auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
         if (engine.boot == boot_reason::restart)
-            row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
-        return out.tell_if_given_up().settle(what.cause).take("nothing could be started: that was an attempt too");
+            row.metadata.emplace_back("attempt",
+                                      static_cast<std::int64_t>(engine.restart_attempts));
+        return out.tell_if_given_up()
+            .settle(what.cause)
+            .take("nothing could be started: that was an attempt too");
     }
     }
 }
@@ -161,9 +173,12 @@ inline decision on_event(const event::stopped&, const engine_record& engine, con
     return out.settle().take("no process of it is left");
 }
 
-inline decision on_event(const event::stop_failed& what, const engine_record& engine, const context& with) {
+inline decision on_event(const event::stop_failed& what, const engine_record& engine,
+                         const context& with) {
     if (engine.intent == intent::end)
-        return transition(engine, with).retry_later().take("what failed must be ended before it is restarted: try again");
+        return transition(engine, with)
+            .retry_later()
+            .take("what failed must be ended before it is restarted: try again");
     if (engine.intent != intent::stop) return stale();
     transition out(engine, with);
     if (engine.status == engine_status::running || engine.status == engine_status::sleeping)
@@ -174,7 +189,8 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
         out.fail(what.cause.message);
         if (engine.status == engine_status::provisioning) {
             auto& row = out.tell(boot_action(engine.boot, false), true);
-            row.metadata = {{"outcome", "boot_timeout"}, {"reason", "its boot was ended by a stop, which failed"}};
+            row.metadata = {{"outcome", "boot_timeout"},
+                            {"reason", "its boot was ended by a stop, which failed"}};
             out.tell_if_given_up();
         }
     }
@@ -194,11 +210,14 @@ inline decision on_event(const event::asleep&, const engine_record& engine, cons
     return out.settle().take("frozen");
 }
 
-inline decision on_event(const event::sleep_cancelled&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::sleep_cancelled&, const engine_record& engine,
+                         const context& with) {
     if (engine.intent != intent::sleep) return stale();
     transition out(engine, with);
     out.next().last_activity_at = with.now;
-    return out.to(engine_status::running, intent::none).settle().take("in use after all, or not to be frozen");
+    return out.to(engine_status::running, intent::none)
+        .settle()
+        .take("in use after all, or not to be frozen");
 }
 
 inline decision on_event(const event::awake&, const engine_record& engine, const context& with) {
@@ -210,7 +229,8 @@ inline decision on_event(const event::awake&, const engine_record& engine, const
     return out.settle().take("resumed and healthy");
 }
 
-inline decision on_event(const event::wake_refused& what, const engine_record& engine, const context& with) {
+inline decision on_event(const event::wake_refused& what, const engine_record& engine,
+                         const context& with) {
     if (engine.intent != intent::wake) return stale();
     return transition(engine, with)
         .to(engine_status::sleeping, intent::none)
@@ -218,21 +238,26 @@ inline decision on_event(const event::wake_refused& what, const engine_record& e
         .take("the backend could not resume it: it sleeps on");
 }
 
-inline decision wake_failed(const engine_record& engine, const context& with, const std::string& reason) {
+inline decision wake_failed(const engine_record& engine, const context& with,
+                            const std::string& reason) {
     auto out = lost(engine, with, reason);
     out.tell_if_given_up();
-    return out.settle(error{errc::boot_timeout, "Engine of user '" + engine.user_id + "' did not wake: " + reason})
+    return out
+        .settle(error{errc::boot_timeout,
+                      "Engine of user '" + engine.user_id + "' did not wake: " + reason})
         .take("not healthy after its wake: failed");
 }
 
-inline decision on_event(const event::wake_unhealthy& what, const engine_record& engine, const context& with) {
+inline decision on_event(const event::wake_unhealthy& what, const engine_record& engine,
+                         const context& with) {
     if (engine.intent != intent::wake) return stale();
     return wake_failed(engine, with, what.reason);
 }
 
 // Rotating the key
 
-inline decision on_event(const event::key_swapped&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::key_swapped&, const engine_record& engine,
+                         const context& with) {
     if (engine.intent != intent::rotate) return stale();
     transition out(engine, with);
     const auto took = out.elapsed();
@@ -242,27 +267,34 @@ inline decision on_event(const event::key_swapped&, const engine_record& engine,
     return out.settle().take("only the new key opens it now");
 }
 
-inline decision recreate_with_next_key(const engine_record& engine, const context& with, std::string_view why) {
+inline decision recreate_with_next_key(const engine_record& engine, const context& with,
+                                       std::string_view why) {
     transition out(engine, with);
     out.adopt_next_key();
     return out.begin_boot(boot_reason::rotate).take(why);
 }
 
-inline decision on_event(const event::key_swap_unsupported&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::key_swap_unsupported&, const engine_record& engine,
+                         const context& with) {
     if (engine.intent != intent::rotate) return stale();
-    return recreate_with_next_key(engine, with, "it cannot take a key while it runs: recreated with the new one");
+    return recreate_with_next_key(engine, with,
+                                  "it cannot take a key while it runs: recreated with the new one");
 }
 
-inline decision on_event(const event::key_swap_refused& what, const engine_record& engine, const context& with) {
+inline decision on_event(const event::key_swap_refused& what, const engine_record& engine,
+                         const context& with) {
     if (engine.intent != intent::rotate) return stale();
     transition out(engine, with);
     out.forget_next_key();
-    return out.to(engine_status::running, intent::none).settle(what.cause).take("it keeps its old key");
+    return out.to(engine_status::running, intent::none)
+        .settle(what.cause)
+        .take("it keeps its old key");
 }
 
 // Destroying
 
-inline decision on_event(const event::destroyed&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::destroyed&, const engine_record& engine,
+                         const context& with) {
     if (engine.status != engine_status::destroying) return stale();
     transition out(engine, with);
     const auto took = out.elapsed();
@@ -280,7 +312,8 @@ inline decision on_event(const event::destroyed&, const engine_record& engine, c
     return out.erase(row_change::erase).settle().take("nothing of it is left");
 }
 
-inline decision on_event(const event::destroy_failed& what, const engine_record& engine, const context& with) {
+inline decision on_event(const event::destroy_failed& what, const engine_record& engine,
+                         const context& with) {
     if (engine.status != engine_status::destroying) return stale();
     return transition(engine, with)
         .retry_later()
@@ -290,7 +323,8 @@ inline decision on_event(const event::destroy_failed& what, const engine_record&
 
 // What the world does
 
-inline decision on_event(const event::exited& event, const engine_record& engine, const context& with) {
+inline decision on_event(const event::exited& event, const engine_record& engine,
+                         const context& with) {
     if (event.what.ref.generation != engine.generation) return stale("an older workload of it");
     const auto reason = describe(event.what);
     switch (engine.status) {
@@ -306,7 +340,8 @@ inline decision on_event(const event::exited& event, const engine_record& engine
         if (engine.intent == intent::stop) return stale("it is being stopped");
         auto out = lost(engine, with, reason);
         auto told = out.tell_if_given_up()
-                        .settle(error{errc::boot_timeout, "Engine of user '" + engine.user_id + "' crashed: " + reason})
+                        .settle(error{errc::boot_timeout,
+                                      "Engine of user '" + engine.user_id + "' crashed: " + reason})
                         .take("an exit that nobody asked for is a crash");
         if (engine.intent == intent::rotate) told.settled->failure->code = errc::backend_error;
         tell_exit(told.audit.front(), event.what);
@@ -316,11 +351,13 @@ inline decision on_event(const event::exited& event, const engine_record& engine
     }
 }
 
-inline decision on_event(const event::probed_healthy&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::probed_healthy&, const engine_record& engine,
+                         const context& with) {
     if (engine.status != engine_status::running) return stale("only a running engine is probed");
     const bool attempts_over = engine.restart_attempts > 0 && engine.healthy_since &&
                                with.now - *engine.healthy_since >= with.settings.restart_reset;
-    const bool row_due = !engine.last_health_at || with.now - *engine.last_health_at >= std::chrono::hours{1};
+    const bool row_due = !engine.last_health_at ||
+                         with.now - *engine.last_health_at >= std::chrono::hours{1};
     if (!attempts_over && !row_due) return stale("as expected");
     transition out(engine, with);
     out.next().last_health_at = with.now;
@@ -329,14 +366,17 @@ inline decision on_event(const event::probed_healthy&, const engine_record& engi
     return out.keep().take("healthy for long");
 }
 
-inline decision on_event(const event::probed_unhealthy& what, const engine_record& engine, const context& with) {
+inline decision on_event(const event::probed_unhealthy& what, const engine_record& engine,
+                         const context& with) {
     if (engine.status != engine_status::running || engine.intent != intent::none)
         return stale("only a running engine is probed");
-    if (what.failures_in_a_row < with.settings.health_max_failures) return stale("it may have been chance");
+    if (what.failures_in_a_row < with.settings.health_max_failures)
+        return stale("it may have been chance");
     auto out = lost(engine, with, what.reason);
     out.tell_if_given_up();
     auto told = out.take("failed its probes");
-    told.audit.front().metadata.emplace_back("failures", static_cast<std::int64_t>(what.failures_in_a_row));
+    told.audit.front().metadata.emplace_back("failures",
+                                             static_cast<std::int64_t>(what.failures_in_a_row));
     return told;
 }
 
@@ -345,28 +385,37 @@ inline decision on_event(const event::deadline&, const engine_record& engine, co
     transition out(engine, with);
     switch (engine.intent) {
     case intent::none:
-        if (engine.status == engine_status::failed && out.restart_due()) return out.restart().take("its restart is due");
+        if (engine.status == engine_status::failed && out.restart_due())
+            return out.restart().take("its restart is due");
         out.next().deadline.reset();
         return out.keep().take("nothing is due");
-    case intent::boot: return boot_failed(engine, with, "it was not healthy in time.", "not healthy in time");
+    case intent::boot:
+        return boot_failed(engine, with, "it was not healthy in time.", "not healthy in time");
     case intent::wake: return wake_failed(engine, with, "it was not healthy in time.");
-    case intent::rotate: return recreate_with_next_key(engine, with, "no answer: it may have either key");
-    case intent::sleep: return out.to(engine_status::running, intent::none).settle().take("could not be frozen in time");
+    case intent::rotate:
+        return recreate_with_next_key(engine, with, "no answer: it may have either key");
+    case intent::sleep:
+        return out.to(engine_status::running, intent::none)
+            .settle()
+            .take("could not be frozen in time");
     case intent::stop: return out.retry_later().ask(command::stop).take("the stop is tried again");
     case intent::end: return out.retry_later().ask(command::end).take("ending it is tried again");
     case intent::destroy:
-    case intent::undo: return out.retry_later().ask(command::destroy).take("the destroy is tried again");
+    case intent::undo:
+        return out.retry_later().ask(command::destroy).take("the destroy is tried again");
     }
     return stale();
 }
 
-inline decision on_event(const event::found& event, const engine_record& engine, const context& with) {
+inline decision on_event(const event::found& event, const engine_record& engine,
+                         const context& with) {
     return recover(event.what, engine, with);
 }
 
 inline decision on_event(const event::parked&, const engine_record& engine, const context& with) {
     if (booting(engine)) return stale("it boots again anyway");
-    const bool runs = engine.status == engine_status::running || engine.status == engine_status::sleeping;
+    const bool runs = engine.status == engine_status::running ||
+                      engine.status == engine_status::sleeping;
     if (!runs || engine.intent == intent::stop) return stale("it does not run");
     transition out(engine, with);
     if (engine.intent == intent::rotate) out.adopt_next_key();
@@ -378,7 +427,8 @@ inline decision on_event(const event::parked&, const engine_record& engine, cons
 } // namespace detail
 
 /// Decides what an event means for an engine that has a row.
-[[nodiscard]] inline decision decide(const event_variant& what, const engine_record& engine, const context& with) {
+[[nodiscard]] inline decision decide(const event_variant& what, const engine_record& engine,
+                                     const context& with) {
     return std::visit([&](const auto& one) { return detail::on_event(one, engine, with); }, what);
 }
 

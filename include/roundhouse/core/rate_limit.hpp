@@ -12,14 +12,15 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::core {
 
 /// Lets at most `limit` calls through in any 60 seconds (SPEC §4 `rate_limit_rpm`).
 ///
-/// Calls are counted in buckets of a second. A bucket leaves the window 60 s after its last call, so that a wait is never
-/// told shorter than it is, and never more than a second longer. Not thread-safe: one lock per product.
+/// Calls are counted in buckets of a second. A bucket leaves the window 60 s after its last call,
+/// so that a wait is never told shorter than it is, and never more than a second longer. Not
+/// thread-safe: one lock per product.
 class rate_limiter {
 public:
     static constexpr duration window = std::chrono::seconds{60};
 
-    /// Takes a place at `now` (steady time), or tells how long to wait until there is one. A limit of 0 lets nothing
-    /// through, and the wait is the whole window.
+    /// Takes a place at `now` (steady time), or tells how long to wait until there is one. A limit
+    /// of 0 lets nothing through, and the wait is the whole window.
     [[nodiscard]] std::optional<duration> take(std::uint64_t limit, duration now) {
         forget_before(now - window);
         if (in_window_ >= limit) return wait(limit, now);
@@ -52,7 +53,8 @@ private:
         }
     }
 
-    /// Until enough of the oldest buckets have left that a call fits: several, after the limit was lowered.
+    /// Until enough of the oldest buckets have left that a call fits: several, after the limit was
+    /// lowered.
     [[nodiscard]] duration wait(std::uint64_t limit, duration now) const noexcept {
         if (limit == 0) return window;
         auto left = in_window_;

@@ -9,7 +9,8 @@
 #include <string>
 #include <utility>
 
-/// What becomes of a row at the start of the orchestrator, given what the backend shows of it (SPEC §2 rule 5).
+/// What becomes of a row at the start of the orchestrator, given what the backend shows of it (SPEC
+/// §2 rule 5).
 namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail {
 
 /// A decision that also says what recovery did.
@@ -29,13 +30,15 @@ inline decision recover_missing(const engine_record& engine, const context& with
     return out.tell_if_given_up().take("its workload is gone: failed, and restarted");
 }
 
-inline decision recover_running(workload_state state, const engine_record& engine, const context& with) {
+inline decision recover_running(workload_state state, const engine_record& engine,
+                                const context& with) {
     transition out(engine, with);
     switch (engine.intent) {
     case intent::stop: return out.ask(command::stop).take("finish the stop");
     case intent::rotate:
         out.adopt_next_key();
-        return out.begin_boot(boot_reason::rotate).take("it may have either key: recreated with the new one");
+        return out.begin_boot(boot_reason::rotate)
+            .take("it may have either key: recreated with the new one");
     default: break;
     }
     if (state == workload_state::paused) {
@@ -43,10 +46,12 @@ inline decision recover_running(workload_state state, const engine_record& engin
         return recovered(out, "found frozen: it sleeps");
     }
     if (engine.intent == intent::none) return out.take("still running: adopted");
-    return out.to(engine_status::running, intent::none).take("still running: the sleep is called off");
+    return out.to(engine_status::running, intent::none)
+        .take("still running: the sleep is called off");
 }
 
-inline decision recover_sleeping(workload_state state, const engine_record& engine, const context& with) {
+inline decision recover_sleeping(workload_state state, const engine_record& engine,
+                                 const context& with) {
     transition out(engine, with);
     if (engine.intent == intent::stop) return out.ask(command::stop).take("finish the stop");
     if (engine.intent == intent::wake) return out.ask(command::wake).take("finish the wake");
@@ -68,22 +73,28 @@ inline decision recover_down(bool alive, const engine_record& engine, const cont
     return out.begin_stop().take("it should not run: ended");
 }
 
-/// A restored backup: the world is ahead of the row. What runs is ended, and what should run is booted on its data.
-inline decision recover_newer(std::uint64_t generation, const engine_record& engine, const context& with) {
+/// A restored backup: the world is ahead of the row. What runs is ended, and what should run is
+/// booted on its data.
+inline decision recover_newer(std::uint64_t generation, const engine_record& engine,
+                              const context& with) {
     transition out(engine, with);
     out.next().generation = generation;
-    if (engine.intent == intent::stop) return out.keep().ask(command::stop).take("finish the stop, of a newer workload");
+    if (engine.intent == intent::stop)
+        return out.keep().ask(command::stop).take("finish the stop, of a newer workload");
     if (engine.status == engine_status::stopped || engine.status == engine_status::failed) {
         auto ahead = out.next();
         return recover_down(true, ahead, with);
     }
     out.forget_next_key();
     // What is ahead holds the engine's own port, and is ended before the port is needed.
-    out.begin_boot(engine.status == engine_status::provisioning ? engine.boot : boot_reason::recover).choose_port(false);
+    out.begin_boot(engine.status == engine_status::provisioning ? engine.boot
+                                                                : boot_reason::recover)
+        .choose_port(false);
     return out.take("a newer workload than the row knows: booted afresh on its data");
 }
 
-inline decision recover(const std::optional<instance>& what, const engine_record& engine, const context& with) {
+inline decision recover(const std::optional<instance>& what, const engine_record& engine,
+                        const context& with) {
     const auto state = what ? what->state : workload_state::down;
     const bool alive = state != workload_state::down;
     if (engine.status == engine_status::destroying)
@@ -93,9 +104,14 @@ inline decision recover(const std::optional<instance>& what, const engine_record
     const bool current = alive && what->ref.generation == engine.generation;
     switch (engine.status) {
     case engine_status::provisioning:
-        if (engine.intent == intent::stop) return transition(engine, with).ask(command::stop).take("finish the stop");
+        if (engine.intent == intent::stop)
+            return transition(engine, with).ask(command::stop).take("finish the stop");
         if (current) return transition(engine, with).ask(command::boot).take("finish the boot");
-        return transition(engine, with).keep().choose_port(true).ask(command::boot).take("begin the boot again");
+        return transition(engine, with)
+            .keep()
+            .choose_port(true)
+            .ask(command::boot)
+            .take("begin the boot again");
     case engine_status::running:
         return current ? recover_running(state, engine, with) : recover_missing(engine, with);
     case engine_status::sleeping:

@@ -8,9 +8,11 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::core {
 
-/// The figures of the last 3,600 seconds of one product, counted from its audit rows, to the second.
+/// The figures of the last 3,600 seconds of one product, counted from its audit rows, to the
+/// second.
 ///
-/// Feed it every row once, in any order within a second. Not thread-safe. Holds at most one entry per second of the hour.
+/// Feed it every row once, in any order within a second. Not thread-safe. Holds at most one entry
+/// per second of the hour.
 class rolling_metrics {
 public:
     static constexpr auto window = std::chrono::seconds{3600};
@@ -55,7 +57,8 @@ private:
         if (row.action == audit_action::provision) into.provisions += 1;
         if (row.action == audit_action::auto_restart_start) into.restarts += 1;
         if (row.to == engine_status::failed && row.from != engine_status::failed) into.crashes += 1;
-        if (row.from == engine_status::provisioning && row.to == engine_status::running && row.took) {
+        if (row.from == engine_status::provisioning && row.to == engine_status::running &&
+            row.took) {
             into.boots += 1;
             into.boot_ms += static_cast<std::uint64_t>(row.took->count());
         }

@@ -8,13 +8,16 @@
 #include <string_view>
 #include <utility>
 
-/// The moves that decisions are made of. Each changes the record and notes what is to be told and done.
+/// The moves that decisions are made of. Each changes the record and notes what is to be told and
+/// done.
 namespace roundhouse::inline ROUNDHOUSE_ABI::core {
 
 /// One decision in the making.
 class transition {
 public:
-    transition(const engine_record& from, const context& with) : with_(with), from_(from.status) { out_.next = from; }
+    transition(const engine_record& from, const context& with) : with_(with), from_(from.status) {
+        out_.next = from;
+    }
 
     engine_record& next() noexcept { return out_.next; }
     [[nodiscard]] const context& with() const noexcept { return with_; }
@@ -135,7 +138,8 @@ public:
         return *this;
     }
 
-    /// It is `failed`: what is left of it is ended, and a restart is planned. The caller of this tells why, first.
+    /// It is `failed`: what is left of it is ended, and a restart is planned. The caller of this
+    /// tells why, first.
     transition& fail(std::string reason, bool leftovers = true) {
         reset_attempts_after_long_health();
         to(engine_status::failed, leftovers ? intent::end : intent::none);
@@ -146,17 +150,20 @@ public:
         forget_next_key();
         plan_restart();
         if (leftovers) {
-            out_.next.deadline = with_.now + with_.settings.failed_grace + with_.settings.backend_timeout;
+            out_.next.deadline = with_.now + with_.settings.failed_grace +
+                                 with_.settings.backend_timeout;
             out_.what = command::end;
         }
         return *this;
     }
 
-    /// To be called after the rows that tell the failure: the last row says that nothing more will be tried.
+    /// To be called after the rows that tell the failure: the last row says that nothing more will
+    /// be tried.
     transition& tell_if_given_up() {
         if (out_.next.restart_at || with_.settings.restart_max_attempts == 0) return *this;
         auto& row = note(audit_action::auto_restart_gave_up);
-        row.metadata.emplace_back("attempts", static_cast<std::int64_t>(out_.next.restart_attempts));
+        row.metadata.emplace_back("attempts",
+                                  static_cast<std::int64_t>(out_.next.restart_attempts));
         return *this;
     }
 
@@ -177,7 +184,8 @@ public:
         out_.next.retries += 1;
         const auto& s = with_.settings;
         out_.row = row_change::update;
-        out_.next.deadline = with_.now + backoff(out_.next.retries, s.retry_base, s.retry_max, with_.jitter);
+        out_.next.deadline = with_.now +
+                             backoff(out_.next.retries, s.retry_base, s.retry_max, with_.jitter);
         return *this;
     }
 
@@ -192,7 +200,8 @@ public:
     }
 
     void reset_attempts_after_long_health() noexcept {
-        if (out_.next.healthy_since && with_.now - *out_.next.healthy_since >= with_.settings.restart_reset)
+        if (out_.next.healthy_since &&
+            with_.now - *out_.next.healthy_since >= with_.settings.restart_reset)
             out_.next.restart_attempts = 0;
     }
 
@@ -201,8 +210,9 @@ private:
         const auto& s = with_.settings;
         out_.next.restart_at.reset();
         if (out_.next.restart_attempts >= s.restart_max_attempts) return;
-        out_.next.restart_at = with_.now + backoff(out_.next.restart_attempts + 1, s.restart_backoff_base,
-                                                   s.restart_backoff_max, with_.jitter);
+        out_.next.restart_at = with_.now + backoff(out_.next.restart_attempts + 1,
+                                                   s.restart_backoff_base, s.restart_backoff_max,
+                                                   with_.jitter);
         out_.next.deadline = out_.next.restart_at;
     }
 

@@ -34,9 +34,10 @@ inline constexpr auto base64url_values = [] {
 } // namespace detail
 
 /// The base64url text of bytes (RFC 4648 §5).
-[[nodiscard]] inline std::string base64url_encode(std::span<const std::uint8_t> bytes, padding pad) {
-    std::string text;
-    text.reserve((bytes.size() + 2) / 3 * 4);
+[[nodiscard]] inline std::string base64url_encode(std::span<const std::uint8_t> bytes,
+                                                  padding pad) {
+    std::string text((bytes.size() * 4 + 2) / 3, '\0');
+    std::size_t at = 0;
     std::uint32_t bits = 0;
     unsigned held = 0;
     for (const auto byte : bytes) {
@@ -44,18 +45,19 @@ inline constexpr auto base64url_values = [] {
         held += 8;
         while (held >= 6) {
             held -= 6;
-            text.push_back(detail::base64url_alphabet[(bits >> held) & 0x3FU]);
+            text[at++] = detail::base64url_alphabet[(bits >> held) & 0x3FU];
         }
     }
-    if (held > 0) text.push_back(detail::base64url_alphabet[(bits << (6 - held)) & 0x3FU]);
+    if (held > 0) text[at] = detail::base64url_alphabet[(bits << (6 - held)) & 0x3FU];
     if (pad == padding::required) text.append((4 - text.size() % 4) % 4, '=');
     return text;
 }
 
-/// The bytes of base64url text, or nothing if it is not exactly what `base64url_encode` writes: characters of the other
-/// alphabet, white space, missing or superfluous padding and stray bits after the last byte are all refused, so that
-/// bytes have one text only.
-[[nodiscard]] inline std::optional<std::vector<std::uint8_t>> base64url_decode(std::string_view text, padding pad) {
+/// The bytes of base64url text, or nothing if it is not exactly what `base64url_encode` writes:
+/// characters of the other alphabet, white space, missing or superfluous padding and stray bits
+/// after the last byte are all refused, so that bytes have one text only.
+[[nodiscard]] inline std::optional<std::vector<std::uint8_t>>
+base64url_decode(std::string_view text, padding pad) {
     if (pad == padding::required) {
         if (text.size() % 4 != 0) return std::nullopt;
         if (text.ends_with("==")) text.remove_suffix(2);
@@ -63,8 +65,8 @@ inline constexpr auto base64url_values = [] {
     }
     if (text.size() % 4 == 1) return std::nullopt;
 
-    std::vector<std::uint8_t> bytes;
-    bytes.reserve(text.size() / 4 * 3 + 2);
+    std::vector<std::uint8_t> bytes(text.size() * 3 / 4);
+    std::size_t at = 0;
     std::uint32_t bits = 0;
     unsigned held = 0;
     for (const char c : text) {
@@ -74,7 +76,7 @@ inline constexpr auto base64url_values = [] {
         held += 6;
         if (held >= 8) {
             held -= 8;
-            bytes.push_back(static_cast<std::uint8_t>((bits >> held) & 0xFFU));
+            bytes[at++] = static_cast<std::uint8_t>((bits >> held) & 0xFFU);
         }
     }
     const std::uint32_t stray = bits & ((1U << held) - 1U);

@@ -7,6 +7,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
@@ -24,8 +25,8 @@
 #include <utility>
 #include <vector>
 
-/// Fernet tokens (https://github.com/fernet/spec, version 0x80): how engine keys are kept, so that any Fernet
-/// implementation can read what another wrote.
+/// Fernet tokens (https://github.com/fernet/spec, version 0x80): how engine keys are kept, so that
+/// any Fernet implementation can read what another wrote.
 namespace roundhouse::inline ROUNDHOUSE_ABI::crypto {
 
 namespace detail {
@@ -48,6 +49,11 @@ struct fernet_key {
         OPENSSL_cleanse(signing.data(), signing.size());
         OPENSSL_cleanse(encryption.data(), encryption.size());
     }
+
+    bool operator==(const fernet_key& other) const noexcept {
+        return CRYPTO_memcmp(signing.data(), other.signing.data(), signing.size()) == 0 &&
+               CRYPTO_memcmp(encryption.data(), other.encryption.data(), encryption.size()) == 0;
+    }
 };
 
 struct free_mac_context {
@@ -58,19 +64,25 @@ struct free_cipher_context {
     void operator()(EVP_CIPHER_CTX* context) const noexcept { EVP_CIPHER_CTX_free(context); }
 };
 
-/// A thread's HMAC-SHA256 context. Algorithms are looked up once and never freed, like `sha256_algorithm`.
-inline EVP_MAC_CTX* hmac_context() {
-    static EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
-    thread_local const std::unique_ptr<EVP_MAC_CTX, free_mac_context> context = [] {
-        std::unique_ptr<EVP_MAC_CTX, free_mac_context> made(EVP_MAC_CTX_new(algorithm));
-        char digest[] = "SHA256";
-        const std::array parameters{OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                                    OSSL_PARAM_construct_end()};
-        if (made == nullptr || EVP_MAC_CTX_set_params(made.get(), parameters.data()) != 1)
-            throw_openssl_error("HMAC-SHA256 is not available");
-        return made;
-    }();
-    return context.get();
+using mac_context = std::unique_ptr<EVP_MAC_CTX, free_mac_context>;
+using cipher_context = std::unique_ptr<EVP_CIPHER_CTX, free_cipher_context>;
+
+inline mac_context make_hmac_sha256() {
+    static EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC",
+                                                    nullptr); // never freed, like sha256_algorithm
+    mac_context made(EVP_MAC_CTX_new(algorithm));
+    char digest[] = "SHA256";
+    const std::array parameters{OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                                OSSL_PARAM_construct_end()};
+    if (made == nullptr || EVP_MAC_CTX_set_params(made.get(), parameters.data()) != 1)
+        throw_openssl_error("HMAC-SHA256 is not available");
+    return made;
+}
+
+inline cipher_context make_cipher_context() {
+    cipher_context made(EVP_CIPHER_CTX_new());
+    if (made == nullptr) throw_openssl_error("no memory for a cipher");
+    return made;
 }
 
 inline const EVP_CIPHER* aes_128_cbc() {
@@ -79,54 +91,80 @@ inline const EVP_CIPHER* aes_128_cbc() {
     return algorithm;
 }
 
-inline EVP_CIPHER_CTX* cipher_context() {
-    thread_local const std::unique_ptr<EVP_CIPHER_CTX, free_cipher_context> context(EVP_CIPHER_CTX_new());
-    if (context == nullptr) throw_openssl_error("no memory for a cipher");
-    return context.get();
-}
+/// A thread's contexts for opening tokens. They stay set up for the key that was used last, because
+/// that is half of the work, and a thread that answers admits opens token after token with one key.
+class token_opener {
+public:
+    /// The calling thread's, set up for a key.
+    static token_opener& with(const fernet_key& key) {
+        thread_local token_opener one;
+        if (!one.ready_ || !(one.key_ == key)) one.set_up(key);
+        return one;
+    }
 
-inline std::array<std::uint8_t, fernet_mac> fernet_sign(const fernet_key& key, std::span<const std::uint8_t> bytes) {
-    std::array<std::uint8_t, fernet_mac> mac{};
-    std::size_t size = 0;
-    auto* const context = hmac_context();
-    if (EVP_MAC_init(context, key.signing.data(), key.signing.size(), nullptr) != 1 ||
-        EVP_MAC_update(context, bytes.data(), bytes.size()) != 1 ||
-        EVP_MAC_final(context, mac.data(), &size, mac.size()) != 1)
-        throw_openssl_error("HMAC-SHA256 failed");
-    return mac;
-}
+    std::array<std::uint8_t, fernet_mac> sign(std::span<const std::uint8_t> bytes) {
+        std::array<std::uint8_t, fernet_mac> mac{};
+        std::size_t size = 0;
+        if (EVP_MAC_init(mac_.get(), nullptr, 0, nullptr) != 1 ||
+            EVP_MAC_update(mac_.get(), bytes.data(), bytes.size()) != 1 ||
+            EVP_MAC_final(mac_.get(), mac.data(), &size, mac.size()) != 1)
+            throw_openssl_error("HMAC-SHA256 failed");
+        return mac;
+    }
+
+    /// The plain text of a token's encrypted part, or nothing if its padding is wrong.
+    std::optional<std::string> decrypt(std::span<const std::uint8_t> iv,
+                                       std::span<const std::uint8_t> sealed) {
+        std::string plain(sealed.size(), '\0');
+        auto* const out = reinterpret_cast<unsigned char*>(plain.data());
+        int body = 0;
+        int tail = 0;
+        if (EVP_DecryptInit_ex2(cipher_.get(), nullptr, nullptr, iv.data(), nullptr) != 1)
+            throw_openssl_error("AES-128-CBC failed");
+        if (EVP_DecryptUpdate(cipher_.get(), out, &body, sealed.data(),
+                              static_cast<int>(sealed.size())) != 1 ||
+            EVP_DecryptFinal_ex(cipher_.get(), out + body, &tail) != 1) {
+            ERR_clear_error(); // not to be taken for the reason of a later failure
+            return std::nullopt;
+        }
+        plain.resize(static_cast<std::size_t>(body + tail));
+        return plain;
+    }
+
+private:
+    void set_up(const fernet_key& key) {
+        ready_ = false;
+        key_ = key;
+        if (EVP_MAC_init(mac_.get(), key.signing.data(), key.signing.size(), nullptr) != 1 ||
+            EVP_DecryptInit_ex2(cipher_.get(), aes_128_cbc(), key.encryption.data(), nullptr,
+                                nullptr) != 1)
+            throw_openssl_error("a Fernet key cannot be set up");
+        ready_ = true;
+    }
+
+    mac_context mac_ = make_hmac_sha256();
+    cipher_context cipher_ = make_cipher_context();
+    fernet_key key_;
+    bool ready_ = false;
+};
 
 /// Appends the encrypted, PKCS #7 padded text to a token whose last 16 bytes are the IV.
-inline void fernet_encrypt(const fernet_key& key, std::string_view plain, std::vector<std::uint8_t>& token) {
+inline void fernet_encrypt(const fernet_key& key, std::string_view plain,
+                           std::vector<std::uint8_t>& token) {
     std::array<std::uint8_t, fernet_block> iv{};
     std::copy_n(token.end() - fernet_block, fernet_block, iv.begin());
     const auto start = token.size();
     token.resize(start + (plain.size() / fernet_block + 1) * fernet_block);
-    auto* const context = cipher_context();
+    const auto context = make_cipher_context();
     int body = 0;
     int tail = 0;
-    if (EVP_EncryptInit_ex2(context, aes_128_cbc(), key.encryption.data(), iv.data(), nullptr) != 1 ||
-        EVP_EncryptUpdate(context, token.data() + start, &body,
-                          reinterpret_cast<const unsigned char*>(plain.data()), static_cast<int>(plain.size())) != 1 ||
-        EVP_EncryptFinal_ex(context, token.data() + start + body, &tail) != 1)
+    if (EVP_EncryptInit_ex2(context.get(), aes_128_cbc(), key.encryption.data(), iv.data(),
+                            nullptr) != 1 ||
+        EVP_EncryptUpdate(context.get(), token.data() + start, &body,
+                          reinterpret_cast<const unsigned char*>(plain.data()),
+                          static_cast<int>(plain.size())) != 1 ||
+        EVP_EncryptFinal_ex(context.get(), token.data() + start + body, &tail) != 1)
         throw_openssl_error("AES-128-CBC failed");
-}
-
-/// The plain text of a token's encrypted part, or nothing if its padding is wrong.
-inline std::optional<std::string> fernet_decrypt(const fernet_key& key, std::span<const std::uint8_t> iv,
-                                                 std::span<const std::uint8_t> sealed) {
-    std::string plain(sealed.size(), '\0');
-    auto* const out = reinterpret_cast<unsigned char*>(plain.data());
-    auto* const context = cipher_context();
-    int body = 0;
-    int tail = 0;
-    if (EVP_DecryptInit_ex2(context, aes_128_cbc(), key.encryption.data(), iv.data(), nullptr) != 1)
-        throw_openssl_error("AES-128-CBC failed");
-    if (EVP_DecryptUpdate(context, out, &body, sealed.data(), static_cast<int>(sealed.size())) != 1 ||
-        EVP_DecryptFinal_ex(context, out + body, &tail) != 1)
-        return std::nullopt;
-    plain.resize(static_cast<std::size_t>(body + tail));
-    return plain;
 }
 
 } // namespace detail
@@ -134,15 +172,16 @@ inline std::optional<std::string> fernet_decrypt(const fernet_key& key, std::spa
 /// The longest text that can be sealed, in bytes.
 inline constexpr std::size_t max_sealed_text = 1U << 20U;
 
-/// Fernet keys, of which the first seals and all unseal. So a key is changed by putting the new one in front.
+/// Fernet keys, of which the first seals and all unseal. So a key is changed by putting the new one
+/// in front.
 ///
-/// Copyable; wiped when it goes; cannot be printed. All const members may be called from any thread. A thread's OpenSSL
-/// contexts hold the key that it used last until they are used again or the thread ends.
+/// Copyable; wiped when it goes; cannot be printed. All const members may be called from any
+/// thread. A thread keeps the key that it used last until it uses another or ends.
 class key_ring {
 public:
-    /// Reads a comma-separated list of Fernet keys, each 44 characters of base64url that hold 32 bytes. White space
-    /// around an entry is ignored. A failure (`invalid_request`) tells which entry is wrong by its position, and never
-    /// shows its text.
+    /// Reads a comma-separated list of Fernet keys, each 44 characters of base64url that hold 32
+    /// bytes. White space around an entry is ignored. A failure (`invalid_request`) tells which
+    /// entry is wrong by its position, and never shows its text.
     [[nodiscard]] static result<key_ring> parse(std::string_view comma_separated) {
         key_ring ring;
         for (std::size_t position = 1;; ++position) {
@@ -164,40 +203,48 @@ public:
         return text;
     }
 
-    /// The Fernet token (its base64url text) of a text of up to `max_sealed_text` bytes, under the first key. Throws
-    /// `std::length_error` beyond that, and what `random` throws.
-    [[nodiscard]] std::string seal(std::string_view plain, instant now, const entropy& random) const {
+    /// The Fernet token (its base64url text) of a text of up to `max_sealed_text` bytes, under the
+    /// first key. Throws `std::length_error` beyond that, and what `random` throws.
+    [[nodiscard]] std::string seal(std::string_view plain, instant now,
+                                   const entropy& random) const {
         if (plain.size() > max_sealed_text) throw std::length_error("a text to seal is over 1 MiB");
         std::vector<std::uint8_t> token(detail::fernet_header);
-        token.reserve(detail::fernet_header + plain.size() + detail::fernet_block + detail::fernet_mac);
+        token.reserve(detail::fernet_header + plain.size() + detail::fernet_block +
+                      detail::fernet_mac);
         token[0] = detail::fernet_version;
-        const auto seconds =
-            static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count());
-        for (unsigned i = 0; i < 8; ++i) token[1 + i] = static_cast<std::uint8_t>(seconds >> (56U - 8U * i));
+        const auto seconds = static_cast<std::uint64_t>(
+            std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count());
+        for (unsigned i = 0; i < 8; ++i)
+            token[1 + i] = static_cast<std::uint8_t>(seconds >> (56U - 8U * i));
         random(std::span(token).last(detail::fernet_block));
         detail::fernet_encrypt(keys_.front(), plain, token);
-        const auto mac = detail::fernet_sign(keys_.front(), token);
+        const auto mac = detail::token_opener::with(keys_.front()).sign(token);
         token.insert(token.end(), mac.begin(), mac.end());
         return base64url_encode(token, padding::required);
     }
 
-    /// The text that a token seals, under whichever of the keys sealed it. A token's age is not looked at. A failure
+    /// The text that a token seals, under whichever of the keys sealed it. A token's age is not
+    /// looked at. A failure
     /// (`internal_error`) means that the token is damaged or its key is not in the ring.
     [[nodiscard]] result<std::string> unseal(std::string_view token) const {
         const auto bytes = decode_token(token);
-        if (!bytes) return fail(errc::internal_error, "a sealed text is not a Fernet token: the record is damaged");
+        if (!bytes)
+            return fail(errc::internal_error,
+                        "a sealed text is not a Fernet token: the record is damaged");
         const auto all = std::span(*bytes);
         const auto signed_part = all.first(all.size() - detail::fernet_mac);
         const auto mac = all.last(detail::fernet_mac);
         for (const auto& key : keys_) {
-            const auto expected = detail::fernet_sign(key, signed_part);
+            auto& opener = detail::token_opener::with(key);
+            const auto expected = opener.sign(signed_part);
             if (CRYPTO_memcmp(expected.data(), mac.data(), mac.size()) != 0) continue;
-            auto plain = detail::fernet_decrypt(key, signed_part.subspan(9, detail::fernet_block),
-                                                signed_part.subspan(detail::fernet_header));
+            auto plain = opener.decrypt(signed_part.subspan(9, detail::fernet_block),
+                                        signed_part.subspan(detail::fernet_header));
             if (plain) return std::move(*plain);
         }
-        return fail(errc::internal_error, "a sealed text was sealed with none of the master keys, or is damaged: put "
-                                          "the key that sealed it back into the list");
+        return fail(errc::internal_error,
+                    "a sealed text was sealed with none of the master keys, or is damaged: put "
+                    "the key that sealed it back into the list");
     }
 
     /// How many keys there are.
@@ -221,15 +268,18 @@ private:
         if (!bytes || bytes->size() != 2 * detail::fernet_block) return std::nullopt;
         detail::fernet_key key;
         std::copy_n(bytes->begin(), detail::fernet_block, key.signing.begin());
-        std::copy_n(bytes->begin() + detail::fernet_block, detail::fernet_block, key.encryption.begin());
+        std::copy_n(bytes->begin() + detail::fernet_block, detail::fernet_block,
+                    key.encryption.begin());
         OPENSSL_cleanse(bytes->data(), bytes->size());
         return key;
     }
 
     static std::string malformed(std::size_t position) {
         return "entry " + std::to_string(position) +
-               " is not a Fernet key (44 characters of base64url that hold 32 bytes): make one with `python3 -c \"from "
-               "cryptography.fernet import Fernet; print(Fernet.generate_key().decode())\"` or `head -c 32 "
+               " is not a Fernet key (44 characters of base64url that hold 32 bytes): make one "
+               "with `python3 -c \"from "
+               "cryptography.fernet import Fernet; print(Fernet.generate_key().decode())\"` or "
+               "`head -c 32 "
                "/dev/urandom | base64 | tr '+/' '-_'`";
     }
 
@@ -240,7 +290,8 @@ private:
         auto bytes = base64url_decode(token, padding::required);
         constexpr auto least = detail::fernet_header + detail::fernet_block + detail::fernet_mac;
         if (!bytes || bytes->size() < least) return std::nullopt;
-        if ((bytes->size() - detail::fernet_header - detail::fernet_mac) % detail::fernet_block != 0)
+        if ((bytes->size() - detail::fernet_header - detail::fernet_mac) % detail::fernet_block !=
+            0)
             return std::nullopt;
         if (bytes->front() != detail::fernet_version) return std::nullopt;
         return bytes;

@@ -22,8 +22,8 @@
 /// Keys, their hashes, and the randomness that they are made of.
 namespace roundhouse::inline ROUNDHOUSE_ABI::crypto {
 
-/// Fills a span with random bytes, all of them, or throws. Simulations pass a seeded generator, everyone else
-/// `system_entropy`.
+/// Fills a span with random bytes, all of them, or throws. Simulations pass a seeded generator,
+/// everyone else `system_entropy`.
 using entropy = std::function<void(std::span<std::uint8_t>)>;
 
 inline constexpr std::string_view platform_key_prefix = "pk-sept-";
@@ -36,15 +36,17 @@ namespace detail {
     const auto code = ERR_get_error();
     std::array<char, 256> text{};
     ERR_error_string_n(code, text.data(), text.size());
-    throw std::system_error(std::make_error_code(std::errc::io_error), std::string(what) + ": " + text.data());
+    throw std::system_error(std::make_error_code(std::errc::io_error),
+                            std::string(what) + ": " + text.data());
 }
 
 struct free_digest_context {
     void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
 };
 
-/// OpenSSL 3 looks the algorithm up on every one-shot `SHA256` call, which costs five times the digest itself. So it is
-/// looked up once. Never freed: other static objects may hash while the process ends.
+/// OpenSSL 3 looks the algorithm up on every one-shot `SHA256` call, which costs five times the
+/// digest itself. So it is looked up once. Never freed: other static objects may hash while the
+/// process ends.
 inline const EVP_MD* sha256_algorithm() {
     static const EVP_MD* const algorithm = [] {
         const EVP_MD* const fetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
@@ -70,8 +72,8 @@ inline std::string make_key(std::string_view prefix, const entropy& random) {
 
 } // namespace detail
 
-/// Cryptographically strong randomness from OpenSSL's generator, which the kernel seeds. Safe from any thread and after
-/// a fork. Throws `std::system_error` if the generator fails.
+/// Cryptographically strong randomness from OpenSSL's generator, which the kernel seeds. Safe from
+/// any thread and after a fork. Throws `std::system_error` if the generator fails.
 inline void system_entropy(std::span<std::uint8_t> out) {
     // RAND_bytes counts in int.
     constexpr std::size_t most = std::numeric_limits<int>::max();
@@ -113,13 +115,15 @@ inline void system_entropy(std::span<std::uint8_t> out) {
     return id;
 }
 
-/// Whether two texts are equal. The time it takes tells the lengths, and nothing of where they differ.
+/// Whether two texts are equal. The time it takes tells the lengths, and nothing of where they
+/// differ.
 [[nodiscard]] inline bool equal_constant_time(std::string_view a, std::string_view b) noexcept {
     return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 /// Whether two digests are equal, in a time that does not tell where they differ.
-[[nodiscard]] inline bool equal_constant_time(const sha256_digest& a, const sha256_digest& b) noexcept {
+[[nodiscard]] inline bool equal_constant_time(const sha256_digest& a,
+                                              const sha256_digest& b) noexcept {
     return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 

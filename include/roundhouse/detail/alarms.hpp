@@ -25,7 +25,8 @@ template <class Clock> class alarms : public std::enable_shared_from_this<alarms
 public:
     using ring = std::function<void(const engine_key&)>;
 
-    alarms(asio::any_io_executor executor, std::shared_ptr<Clock> clock, std::shared_ptr<task_group> tasks)
+    alarms(asio::any_io_executor executor, std::shared_ptr<Clock> clock,
+           std::shared_ptr<task_group> tasks)
         : executor_(std::move(executor)), clock_(std::move(clock)), tasks_(std::move(tasks)) {}
 
     /// Called from the executor when an alarm is due. To be set before the first `set`.

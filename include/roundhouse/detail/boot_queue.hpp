@@ -20,7 +20,8 @@ public:
 
     explicit boot_queue(std::size_t at_once) : free_(at_once) {}
 
-    /// Calls `begin` when its turn comes, at once or from a `leave`. Whoever's turn has come must `leave`.
+    /// Calls `begin` when its turn comes, at once or from a `leave`. Whoever's turn has come must
+    /// `leave`.
     turn enter(urgency how, std::function<void()> begin) {
         {
             const std::lock_guard lock(mutex_);

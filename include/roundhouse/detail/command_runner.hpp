@@ -19,17 +19,19 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// Carries out what the state machine asks for, and says how it went. One coroutine per command; no decisions here.
+/// Carries out what the state machine asks for, and says how it went. One coroutine per command; no
+/// decisions here.
 template <class Backend, class Clock> class command_runner {
 public:
-    command_runner(std::shared_ptr<Backend> backend, std::shared_ptr<Clock> clock, const settings& with,
-                   const crypto::key_ring& keys)
+    command_runner(std::shared_ptr<Backend> backend, std::shared_ptr<Clock> clock,
+                   const settings& with, const crypto::key_ring& keys)
         : backend_(std::move(backend)), clock_(std::move(clock)), settings_(with), keys_(keys) {}
 
-    /// `began` is called when the time of a boot begins to count; `in_use` tells whether an engine has been used since
-    /// its sleep was decided.
+    /// `began` is called when the time of a boot begins to count; `in_use` tells whether an engine
+    /// has been used since its sleep was decided.
     asio::awaitable<core::event_variant> run(command_request request, std::shared_ptr<task> self,
-                                             std::function<void()> began, std::function<bool()> in_use) {
+                                             std::function<void()> began,
+                                             std::function<bool()> in_use) {
         const auto& record = *request.record;
         switch (request.what) {
         case core::command::boot: co_return co_await boot(record, *self, began);
@@ -45,17 +47,21 @@ public:
 private:
     using outcome = core::event_variant;
 
-    static workload_ref ref_of(const engine_record& record) { return {record.id, record.generation, record.port}; }
+    static workload_ref ref_of(const engine_record& record) {
+        return {record.id, record.generation, record.port};
+    }
 
-    asio::awaitable<outcome> boot(const engine_record& record, const task& self, const std::function<void()>& began) {
-        const workload what{ref_of(record), record.product_id, record.user_id, record.version, record.key_hash};
+    asio::awaitable<outcome> boot(const engine_record& record, const task& self,
+                                  const std::function<void()>& began) {
+        const workload what{ref_of(record), record.product_id, record.user_id, record.version,
+                            record.key_hash};
         if (record.boot == boot_reason::rotate) {
             const auto ended = co_await backend_->stop(what.ref, settings_.stop_grace);
             if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
         }
         began();
-        // What has been begun must be known: a cancelled boot ends behind this, and its workload is ended by what
-        // superseded it.
+        // What has been begun must be known: a cancelled boot ends behind this, and its workload is
+        // ended by what superseded it.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         const auto created = co_await backend_->create(what);
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
@@ -78,7 +84,8 @@ private:
         co_return outcome(core::event::stopped{});
     }
 
-    asio::awaitable<outcome> sleep(const engine_record& record, const std::function<bool()>& in_use) {
+    asio::awaitable<outcome> sleep(const engine_record& record,
+                                   const std::function<bool()>& in_use) {
         const auto ref = ref_of(record);
         const auto answer = co_await backend_->probe(ref, settings_.health_check_timeout);
         if (!answer || answer->busy || in_use()) co_return outcome(core::event::sleep_cancelled{});

@@ -19,7 +19,8 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 /// Where the outcome of an asynchronous call goes. Call it once.
 template <class T> using completion = std::function<void(result<T>)>;
 
-/// Wraps a completion handler so that it is posted to its own executor, never called by who completes it.
+/// Wraps a completion handler so that it is posted to its own executor, never called by who
+/// completes it.
 template <class T, class Handler>
 completion<T> make_completion(Handler handler, const asio::any_io_executor& fallback) {
     auto executor = asio::prefer(asio::get_associated_executor(handler, fallback),
@@ -32,10 +33,11 @@ completion<T> make_completion(Handler handler, const asio::any_io_executor& fall
     };
 }
 
-/// Runs `begin` as an Asio asynchronous operation of signature `void(result<T>)`. It is type-erased so that there is one
-/// instantiation per outcome and token, and not one per call.
+/// Runs `begin` as an Asio asynchronous operation of signature `void(result<T>)`. It is type-erased
+/// so that there is one instantiation per outcome and token, and not one per call.
 template <class T, class Token>
-auto initiate(const asio::any_io_executor& fallback, std::function<void(completion<T>)> begin, Token&& token) {
+auto initiate(const asio::any_io_executor& fallback, std::function<void(completion<T>)> begin,
+              Token&& token) {
     return asio::async_initiate<Token, void(result<T>)>(
         [fallback](auto handler, const std::function<void(completion<T>)>& start) {
             start(make_completion<T>(std::move(handler), fallback));

@@ -15,9 +15,9 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// Folds denied admits into one audit row per product, reason and minute, so that a flood of denials is no flood of
-/// writes: the first of a minute is written at once, and its count is amended when the row is next wanted or the minute is
-/// over. Thread-safe.
+/// Folds denied admits into one audit row per product, reason and minute, so that a flood of
+/// denials is no flood of writes: the first of a minute is written at once, and its count is
+/// amended when the row is next wanted or the minute is over. Thread-safe.
 class denial_log {
 public:
     /// Counts a denial. True if it is the first of its row, and `write` should be called soon.
@@ -29,7 +29,8 @@ public:
         return one.count++ == 0;
     }
 
-    /// Writes down what has been counted since, through `commit(change_set) -> result<committed>`. Blocks as that does.
+    /// Writes down what has been counted since, through `commit(change_set) -> result<committed>`.
+    /// Blocks as that does.
     template <class Commit> void write(instant now, Commit commit) {
         const std::lock_guard writing(write_mutex_);
         const auto minute = std::chrono::floor<std::chrono::minutes>(now);
@@ -43,13 +44,12 @@ public:
             row.action = audit_action::admit_denied;
             row.actor = count.actor;
             row.metadata = {{"reason", reason}, {"count", static_cast<std::int64_t>(count.count)}};
-            if (count.row_id == 0)
-                set.audit.push_back(std::move(row));
-            else
-                set.amend = std::move(row);
+            if (count.row_id == 0) set.audit.push_back(std::move(row));
+            else set.amend = std::move(row);
             const auto done = commit(set);
             if (!done) continue; // counted again at the next write
-            written(key, count.count, done->audit_ids.empty() ? count.row_id : done->audit_ids.front(), minute);
+            written(key, count.count,
+                    done->audit_ids.empty() ? count.row_id : done->audit_ids.front(), minute);
         }
     }
 

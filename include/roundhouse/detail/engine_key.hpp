@@ -27,10 +27,15 @@ struct engine_key_hash {
     using is_transparent = void;
 
     static std::size_t mix(const uuid& product, std::string_view user) noexcept {
-        return std::hash<uuid>{}(product) ^ (std::hash<std::string_view>{}(user) * 0x9E3779B97F4A7C15ULL);
+        return std::hash<uuid>{}(product) ^
+               (std::hash<std::string_view>{}(user)*0x9E3779B97F4A7C15ULL);
     }
-    std::size_t operator()(const engine_key& key) const noexcept { return mix(key.product, key.user); }
-    std::size_t operator()(const engine_key_view& key) const noexcept { return mix(key.product, key.user); }
+    std::size_t operator()(const engine_key& key) const noexcept {
+        return mix(key.product, key.user);
+    }
+    std::size_t operator()(const engine_key_view& key) const noexcept {
+        return mix(key.product, key.user);
+    }
 };
 
 struct engine_key_equal {

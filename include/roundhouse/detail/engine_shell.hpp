@@ -49,15 +49,18 @@ template <class Backend, class Store, class Clock> struct shell_parts {
     std::function<std::optional<instant>(const uuid&)> last_used;
 };
 
-/// The thin shell around the state machine: feeds it calls and events, commits what it decides, then submits what it asks.
-/// All work on one engine runs through that engine's slot, one input at a time; engines do not wait for each other.
+/// The thin shell around the state machine: feeds it calls and events, commits what it decides,
+/// then submits what it asks. All work on one engine runs through that engine's slot, one input at
+/// a time; engines do not wait for each other.
 template <class Backend, class Store, class Clock>
 class engine_shell : public std::enable_shared_from_this<engine_shell<Backend, Store, Clock>> {
 public:
     using parts = shell_parts<Backend, Store, Clock>;
 
     explicit engine_shell(parts with)
-        : with_(std::move(with)), tasks_(std::make_shared<task_group>()), boots_(with_.settings.boot_concurrency),
+        : with_(std::move(with)),
+          tasks_(std::make_shared<task_group>()),
+          boots_(with_.settings.boot_concurrency),
           alarms_(std::make_shared<alarms<Clock>>(with_.executor, with_.clock, tasks_)),
           runner_(with_.backend, with_.clock, with_.settings, with_.keys) {}
 
@@ -77,7 +80,8 @@ public:
 
     /// Takes a call on its way. Its completion is called exactly once, from the executor.
     void call(const engine_key& key, waiting_call what) {
-        if (frozen_.load()) return refuse(what, errc::shutting_down, "The orchestrator is shutting down.");
+        if (frozen_.load())
+            return refuse(what, errc::shutting_down, "The orchestrator is shutting down.");
         if (waiting_.load() >= with_.settings.max_waiting)
             return refuse(what, errc::overloaded, "Too many calls are waiting. Try again later.");
         ++waiting_;
@@ -93,14 +97,15 @@ public:
     /// Calls back once no engine has work in flight, from the executor or at once.
     void when_quiet(std::function<void()> quiet) { slots_.when_empty(std::move(quiet)); }
 
-    /// From here on nothing is asked of the backend, and calls fail; what happens is still written down. Commands under way
-    /// are cancelled.
+    /// From here on nothing is asked of the backend, and calls fail; what happens is still written
+    /// down. Commands under way are cancelled.
     void freeze() {
         frozen_.store(true);
         slots_.for_each([this](const engine_key& key) { put(key, give_up{}); });
     }
 
-    /// Ends everything: waiting calls fail, what the backend is doing is cancelled, engines stay as they are.
+    /// Ends everything: waiting calls fail, what the backend is doing is cancelled, engines stay as
+    /// they are.
     void close() {
         closed_.store(true);
         alarms_->close();
@@ -112,7 +117,8 @@ public:
     [[nodiscard]] core::context context(std::string_view product_slug) const {
         std::array<std::uint8_t, 4> drawn{};
         with_.entropy(drawn);
-        const auto number = static_cast<double>((std::uint32_t{drawn[0]} << 16U) | (std::uint32_t{drawn[1]} << 8U) | drawn[2]);
+        const auto number = static_cast<double>((std::uint32_t{drawn[0]} << 16U) |
+                                                (std::uint32_t{drawn[1]} << 8U) | drawn[2]);
         return {with_.clock->now(), with_.settings, product_slug, number / double{1U << 24U}};
     }
 
@@ -128,7 +134,8 @@ private:
     }
 
     void post_drain(shared one) {
-        asio::post(with_.executor, [self = this->shared_from_this(), one = std::move(one)] { self->drain(one); });
+        asio::post(with_.executor,
+                   [self = this->shared_from_this(), one = std::move(one)] { self->drain(one); });
     }
 
     void drain(const shared& one) {
@@ -138,20 +145,23 @@ private:
 
     void tell_exit(const workload_exit& what) {
         const auto engine = with_.store->find_engine_by_id(what.ref.engine_id);
-        if (engine && *engine) tell({(*engine)->product_id, (*engine)->user_id}, core::event::exited{what});
+        if (engine && *engine)
+            tell({(*engine)->product_id, (*engine)->user_id}, core::event::exited{what});
     }
 
     // Calls
 
     void handle(const shared& one, waiting_call&& call) {
-        if (frozen_.load()) return answer(call, fail(errc::shutting_down, "The orchestrator is shutting down.", 1));
+        if (frozen_.load())
+            return answer(call, fail(errc::shutting_down, "The orchestrator is shutting down.", 1));
         if (call.owner) one->product_slug = call.owner->slug;
         for (int attempt = 0; attempt < with_.settings.commit_attempts; ++attempt) {
             const auto found = with_.store->find_engine(one->key.product, one->key.user);
             if (!found) return answer(call, unexpected(found.error()));
             const auto& engine = *found;
             if (!engine) {
-                if (!call.create) return answer(call, fail(errc::engine_not_found, no_engine(one->key.user)));
+                if (!call.create)
+                    return answer(call, fail(errc::engine_not_found, no_engine(one->key.user)));
                 const auto created = create(one, call);
                 if (created) return wait(one, std::move(call), core::verdict::joined);
                 if (lost_race(created.error())) continue;
@@ -159,7 +169,8 @@ private:
             }
             auto decided = core::decide(call.what, *engine, context(one->product_slug));
             const auto verdict = decided.verdict;
-            if (verdict == core::verdict::refused) return answer(call, unexpected(std::move(decided.refusal)));
+            if (verdict == core::verdict::refused)
+                return answer(call, unexpected(std::move(decided.refusal)));
             const auto after = carry_out(one, std::move(decided), engine);
             if (!after && lost_race(after.error())) continue;
             if (!after) return answer(call, unexpected(after.error()));
@@ -180,7 +191,8 @@ private:
 
     void wait(const shared& one, waiting_call&& call, core::verdict how) {
         if (one->waiting.size() >= with_.settings.max_waiting_per_engine)
-            return answer(call, fail(errc::overloaded, "Too many calls wait for this engine. Try again later.", 1));
+            return answer(call, fail(errc::overloaded,
+                                     "Too many calls wait for this engine. Try again later.", 1));
         call.waits = how;
         one->waiting.push_back(std::move(call));
     }
@@ -198,7 +210,8 @@ private:
         const auto& s = with_.settings;
         std::optional<std::string_view> asked;
         if (call.create->version) asked = *call.create->version;
-        if (auto allowed = core::may_provision(*call.owner, asked, s.default_version); !allowed) return allowed;
+        if (auto allowed = core::may_provision(*call.owner, asked, s.default_version); !allowed)
+            return allowed;
         const auto now = with_.clock->now();
         engine_record record;
         record.id = crypto::make_uuid(with_.entropy);
@@ -212,7 +225,8 @@ private:
         record.key_hash = crypto::sha256(key);
         record.sealed_key = with_.keys.seal(key, now, with_.entropy);
         change_set set;
-        set.changes.push_back(insert_engine{std::move(record), call.owner->policy.max_engines, port_wanted()});
+        set.changes.push_back(
+            insert_engine{std::move(record), call.owner->policy.max_engines, port_wanted()});
         const auto done = with_.store->commit(set);
         if (!done) return unexpected(done.error());
         submit(one, core::command::boot, done->engines.front());
@@ -221,8 +235,9 @@ private:
 
     [[nodiscard]] std::optional<port_request> port_wanted() const {
         if (!with_.backend->needs_port()) return std::nullopt;
-        return port_request{with_.settings.port_min, with_.settings.port_max,
-                            [backend = with_.backend](std::uint16_t port) { return backend->port_usable(port); }};
+        return port_request{
+            with_.settings.port_min, with_.settings.port_max,
+            [backend = with_.backend](std::uint16_t port) { return backend->port_usable(port); }};
     }
 
     // Events
@@ -230,7 +245,8 @@ private:
     void handle(const shared& one, told_event&& told) { happen(one, std::move(told.what)); }
 
     void handle(const shared& one, turn_came&& came) {
-        if (!one->queued || one->queued->number != came.number || frozen_.load()) return boots_.leave();
+        if (!one->queued || one->queued->number != came.number || frozen_.load())
+            return boots_.leave();
         auto request = std::move(*one->queued);
         one->queued.reset();
         one->turn = 0;
@@ -282,12 +298,14 @@ private:
             if (after) return;
             if (!lost_race(after.error())) return stall(one, std::move(what), after.error());
         }
-        stall(one, std::move(what), {errc::store_unavailable, "The engine's record kept changing."});
+        stall(one, std::move(what),
+              {errc::store_unavailable, "The engine's record kept changing."});
     }
 
     /// An event must not be lost: it is tried again when the store may take it.
     void stall(const shared& one, core::event_variant what, const error& cause) {
-        log(log_level::warning, "engine of user '" + one->key.user + "': a transition waits: " + cause.message);
+        log(log_level::warning,
+            "engine of user '" + one->key.user + "': a transition waits: " + cause.message);
         one->stalled.push_back(std::move(what));
         if (one->stalled.size() > 1) return;
         auto self = this->shared_from_this();
@@ -310,7 +328,8 @@ private:
 
     // Commit, then submit, then tell
 
-    result<engine_ptr> carry_out(const shared& one, core::decision decided, const engine_ptr& before) {
+    result<engine_ptr> carry_out(const shared& one, core::decision decided,
+                                 const engine_ptr& before) {
         engine_ptr after = before;
         if (decided.row != core::row_change::none) {
             auto stored = commit(decided, *before);
@@ -318,7 +337,8 @@ private:
             after = *stored;
             note(one, decided, *before, after.get());
         }
-        if (decided.what != core::command::none && !frozen_.load()) submit(one, decided.what, after);
+        if (decided.what != core::command::none && !frozen_.load())
+            submit(one, decided.what, after);
         if (decided.settled) settle(one, *decided.settled, before, after);
         return after ? after : before;
     }
@@ -327,8 +347,8 @@ private:
     result<engine_ptr> commit(core::decision& decided, const engine_record& before) {
         change_set set;
         if (decided.row == core::row_change::update)
-            set.changes.push_back(
-                update_engine{std::move(decided.next), decided.choose_port ? port_wanted() : std::nullopt});
+            set.changes.push_back(update_engine{
+                std::move(decided.next), decided.choose_port ? port_wanted() : std::nullopt});
         else
             set.changes.push_back(erase_engine{before.product_id, before.user_id, before.revision,
                                                decided.row == core::row_change::undo});
@@ -338,30 +358,31 @@ private:
         return done->engines.empty() ? nullptr : done->engines.front();
     }
 
-    void note(const shared& one, const core::decision& decided, const engine_record& before, const engine_record* after) {
+    void note(const shared& one, const core::decision& decided, const engine_record& before,
+              const engine_record* after) {
         alarms_->set(one->key, after != nullptr ? after->deadline : std::nullopt);
         if (with_.audited)
             for (const auto& row : decided.audit) with_.audited(row);
         if (with_.changed) with_.changed(before, after);
         if (!with_.log) return;
-        const auto now = after != nullptr ? std::string(name_of(after->status)) + "/" + std::string(name_of(after->intent))
+        const auto now = after != nullptr ? std::string(name_of(after->status)) + "/" +
+                                                std::string(name_of(after->intent))
                                           : std::string("gone");
-        log(log_level::info, "engine " + to_string(before.id) + " of user '" + before.user_id + "': " +
-                                 std::string(name_of(before.status)) + "/" + std::string(name_of(before.intent)) + " -> " +
-                                 now + ": " + std::string(decided.why) +
-                                 (after != nullptr && !after->failure.empty() ? " (" + after->failure + ")" : ""));
+        log(log_level::info,
+            "engine " + to_string(before.id) + " of user '" + before.user_id + "': " +
+                std::string(name_of(before.status)) + "/" + std::string(name_of(before.intent)) +
+                " -> " + now + ": " + std::string(decided.why) +
+                (after != nullptr && !after->failure.empty() ? " (" + after->failure + ")" : ""));
     }
 
-    void settle(const shared& one, const core::settlement& settled, const engine_ptr& before, const engine_ptr& after) {
+    void settle(const shared& one, const core::settlement& settled, const engine_ptr& before,
+                const engine_ptr& after) {
         std::vector<waiting_call> again;
         for (auto& call : std::exchange(one->waiting, {})) {
             const auto outcome = core::outcome(call.what, call.waits, settled, after.get());
-            if (!outcome)
-                again.push_back(std::move(call));
-            else if (*outcome)
-                answer(call, after ? after : before);
-            else
-                answer(call, unexpected(outcome->error()));
+            if (!outcome) again.push_back(std::move(call));
+            else if (*outcome) answer(call, after ? after : before);
+            else answer(call, unexpected(outcome->error()));
         }
         slots_.put_first(*one, std::move(again));
     }
@@ -384,12 +405,14 @@ private:
 
     void start(const shared& one, command_request request) {
         if (request.what != core::command::boot) return launch(one, std::move(request));
-        const bool awaited = request.record->boot != boot_reason::restart && request.record->boot != boot_reason::recover;
+        const bool awaited = request.record->boot != boot_reason::restart &&
+                             request.record->boot != boot_reason::recover;
         const auto number = request.number;
         one->queued = std::move(request);
         auto self = this->shared_from_this();
         auto key = one->key;
-        one->turn = boots_.enter(awaited ? boot_queue::urgency::awaited : boot_queue::urgency::background,
+        one->turn = boots_.enter(awaited ? boot_queue::urgency::awaited
+                                         : boot_queue::urgency::background,
                                  [self, key, number] { self->put(key, turn_came{number}); });
     }
 
@@ -406,8 +429,10 @@ private:
             else self->report(failure);
             self->put(key, std::move(what));
         };
-        tasks_->spawn(one->running, runner_.run(std::move(request), one->running, std::move(began), std::move(in_use)),
-                      std::move(ended));
+        tasks_->spawn(
+            one->running,
+            runner_.run(std::move(request), one->running, std::move(began), std::move(in_use)),
+            std::move(ended));
     }
 
     [[nodiscard]] bool used_since(const engine_record& record) const {

@@ -20,8 +20,8 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// What one orchestrator holds: the shell that serialises the work, and what is known beside the store. Shared by the
-/// orchestrator and the work that it has under way.
+/// What one orchestrator holds: the shell that serialises the work, and what is known beside the
+/// store. Shared by the orchestrator and the work that it has under way.
 template <class Backend, class Store, class Clock>
 class fleet : public std::enable_shared_from_this<fleet<Backend, Store, Clock>> {
 public:
@@ -29,7 +29,8 @@ public:
     using watcher_type = watcher<Backend, Store, Clock>;
 
     explicit fleet(shell_parts<Backend, Store, Clock> parts)
-        : live_(std::make_shared<live_table>()), began_(parts.clock->steady_now()),
+        : live_(std::make_shared<live_table>()),
+          began_(parts.clock->steady_now()),
           shell_(std::make_shared<shell_type>(observed(std::move(parts)))),
           watcher_(std::make_shared<watcher_type>(shell_, live_)) {}
 
@@ -51,7 +52,8 @@ public:
     std::atomic<bool> draining = false; ///< New calls are refused.
 
     [[nodiscard]] result<engine_view> view(const engine_ptr& engine, bool with_key) const {
-        engine_view out{engine, parts().backend->url(engine->id, engine->port), {}, engine->last_health_at};
+        engine_view out{
+            engine, parts().backend->url(engine->id, engine->port), {}, engine->last_health_at};
         if (const auto one = live_->find(engine->id))
             if (const auto seen = live_engine::read(one->last_health_ms)) out.last_health_at = seen;
         if (!with_key) return out;
@@ -70,7 +72,8 @@ public:
     }
 
     void write_denials() {
-        denials_.write(parts().clock->now(), [this](const change_set& set) { return parts().store->commit(set); });
+        denials_.write(parts().clock->now(),
+                       [this](const change_set& set) { return parts().store->commit(set); });
     }
 
     /// Appends rows that tell of no engine's transition.
@@ -83,11 +86,13 @@ public:
         return {};
     }
 
-    /// Writes down what was only noted, and removes old audit rows, once per interval; until closed.
+    /// Writes down what was only noted, and removes old audit rows, once per interval; until
+    /// closed.
     void keep_house() {
         auto self = this->shared_from_this();
         auto done = [](const std::exception_ptr&) {};
-        shell_->tasks()->spawn(std::make_shared<task>(parts().executor), house(self), std::move(done));
+        shell_->tasks()->spawn(std::make_shared<task>(parts().executor), house(self),
+                               std::move(done));
     }
 
     void close() {
@@ -140,7 +145,8 @@ private:
             const auto before = parts.clock->now() - std::chrono::days{days};
             // A short batch means that there is no more; a failure is tried again next time.
             for (;;) {
-                const auto removed = parts.store->prune_audit(before, parts.settings.audit_prune_batch);
+                const auto removed = parts.store->prune_audit(before,
+                                                              parts.settings.audit_prune_batch);
                 if (!removed || *removed < parts.settings.audit_prune_batch) break;
             }
         }

@@ -181,14 +181,15 @@ private:
     bool complete_ = false;
 };
 
-/// One connection for one request. `http_call` is all that most need; a streaming caller sends, then reads on until
-/// `head_complete()`, then takes `response().body` away after each further `read_more()`. Runs on a strand, like
-/// `http_call`; it and the arguments outlive the awaitables.
+/// One connection for one request. `http_call` is all that most need; a streaming caller sends,
+/// then reads on until `head_complete()`, then takes `response().body` away after each further
+/// `read_more()`. Runs on a strand, like `http_call`; it and the arguments outlive the awaitables.
 class http_exchange {
 public:
-    http_exchange(const asio::any_io_executor& strand, const http_peer& peer, const http_limits& limits,
-                  bool answers_head)
-        : peer_{peer}, deadline_{limits.deadline},
+    http_exchange(const asio::any_io_executor& strand, const http_peer& peer,
+                  const http_limits& limits, bool answers_head)
+        : peer_{peer},
+          deadline_{limits.deadline},
           connection_{std::make_shared<connection>(strand, limits, answers_head)} {}
 
     /// Connects, sends the request and starts the deadline.
@@ -208,7 +209,8 @@ public:
 
         const auto text = wire_text(request);
         const auto bytes = asio::buffer(text);
-        co_await asio::async_write(socket, bytes, asio::redirect_error(asio::use_awaitable, failed));
+        co_await asio::async_write(socket, bytes,
+                                   asio::redirect_error(asio::use_awaitable, failed));
         if (failed) co_return failure("cannot send the request: ", failed);
         co_return result<void>{};
     }
@@ -221,18 +223,23 @@ public:
         asio::error_code failed;
         const auto size = co_await connection_->socket.async_read_some(
             into, asio::redirect_error(asio::use_awaitable, failed));
-        if (failed && failed != asio::error::eof) co_return failure("cannot read the answer: ", failed);
+        if (failed && failed != asio::error::eof)
+            co_return failure("cannot read the answer: ", failed);
         const auto problem = reader.feed({connection_->buffer.data(), size});
-        if (!problem.empty()) co_return fail(errc::backend_error, to_string(peer_) + ": " + std::string{problem});
+        if (!problem.empty())
+            co_return fail(errc::backend_error, to_string(peer_) + ": " + std::string{problem});
         co_return !reader.complete();
     }
 
-    [[nodiscard]] bool head_complete() const noexcept { return connection_->reader.head_complete(); }
+    [[nodiscard]] bool head_complete() const noexcept {
+        return connection_->reader.head_complete();
+    }
     [[nodiscard]] http_response& response() noexcept { return connection_->reader.response(); }
 
 private:
     struct connection {
-        connection(const asio::any_io_executor& strand, const http_limits& limits, bool answers_head)
+        connection(const asio::any_io_executor& strand, const http_limits& limits,
+                   bool answers_head)
             : socket{strand}, deadline{strand}, reader{limits, answers_head} {}
 
         asio::generic::stream_protocol::socket socket;
@@ -242,16 +249,18 @@ private:
         bool expired = false;
     };
 
-    /// Closing the socket ends whatever waits for it. The handler may come after the exchange is gone.
+    /// Closing the socket ends whatever waits for it. The handler may come after the exchange is
+    /// gone.
     void start_deadline() {
         connection_->deadline.expires_after(deadline_);
-        connection_->deadline.async_wait([weak = std::weak_ptr{connection_}](const asio::error_code& cancelled) {
-            const auto held = weak.lock();
-            if (cancelled || !held) return;
-            held->expired = true;
-            asio::error_code ignored; // the descriptor is gone either way
-            held->socket.close(ignored);
-        });
+        connection_->deadline.async_wait(
+            [weak = std::weak_ptr{connection_}](const asio::error_code& cancelled) {
+                const auto held = weak.lock();
+                if (cancelled || !held) return;
+                held->expired = true;
+                asio::error_code ignored; // the descriptor is gone either way
+                held->socket.close(ignored);
+            });
     }
 
     /// Asio itself would not make it close-on-exec.
@@ -267,16 +276,17 @@ private:
 
     [[nodiscard]] unexpected failure(const char* doing, const asio::error_code& cause) const {
         if (connection_->expired) {
-            return fail(errc::backend_error,
-                        to_string(peer_) + ": no answer within " + std::to_string(deadline_.count()) + " ms");
+            return fail(errc::backend_error, to_string(peer_) + ": no answer within " +
+                                                 std::to_string(deadline_.count()) + " ms");
         }
         if (cause == asio::error::operation_aborted) throw std::system_error{cause};
         return fail(errc::backend_error, to_string(peer_) + ": " + doing + cause.message());
     }
 
     [[nodiscard]] std::string wire_text(const http_request& request) const {
-        auto text = request.method + ' ' + request.target + " HTTP/1.1\r\nHost: " +
-                    (peer_.index() == 0 ? to_string(peer_) : "localhost") + "\r\nConnection: close\r\n";
+        auto text = request.method + ' ' + request.target +
+                    " HTTP/1.1\r\nHost: " + (peer_.index() == 0 ? to_string(peer_) : "localhost") +
+                    "\r\nConnection: close\r\n";
         for (const auto& [name, value] : request.headers) text += name + ": " + value + "\r\n";
         if (!request.body.empty() || request.method == "POST" || request.method == "PUT") {
             text += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
@@ -292,7 +302,8 @@ private:
 /// True if no part of the request's head could end its line early and pass for another header.
 [[nodiscard]] inline bool well_formed(const http_request& request) {
     const auto clean = [](std::string_view text, char above) {
-        return std::ranges::all_of(text, [above](char c) { return static_cast<unsigned char>(c) > above && c != 0x7F; });
+        return std::ranges::all_of(
+            text, [above](char c) { return static_cast<unsigned char>(c) > above && c != 0x7F; });
     };
     return clean(request.method, ' ') && clean(request.target, ' ') &&
            std::ranges::all_of(request.headers, [&](const auto& header) {
@@ -300,14 +311,16 @@ private:
            });
 }
 
-/// Sends one request and waits for the whole answer, whatever its status. Every failure is a `backend_error` that names
-/// the peer and the cause, and nothing of the request; a peer that hangs costs a socket and no thread. Must run on a
-/// strand, or on an executor that one thread runs: the deadline's handler shares its state. The arguments must outlive
-/// the awaitable. Throws only `operation_aborted`, when it is cancelled.
-inline asio::awaitable<result<http_response>> http_call(const http_peer& peer, const http_request& request,
-                                                        const http_limits& limits) {
+/// Sends one request and waits for the whole answer, whatever its status. Every failure is a
+/// `backend_error` that names the peer and the cause, and nothing of the request; a peer that hangs
+/// costs a socket and no thread. Must run on a strand, or on an executor that one thread runs: the
+/// deadline's handler shares its state. The arguments must outlive the awaitable. Throws only
+/// `operation_aborted`, when it is cancelled.
+inline asio::awaitable<result<http_response>>
+http_call(const http_peer& peer, const http_request& request, const http_limits& limits) {
     if (!well_formed(request)) {
-        co_return fail(errc::backend_error, to_string(peer) + ": the request has a control character in its head");
+        co_return fail(errc::backend_error,
+                       to_string(peer) + ": the request has a control character in its head");
     }
     const auto strand = co_await asio::this_coro::executor;
     http_exchange exchange{strand, peer, limits, request.method == "HEAD"};

@@ -34,7 +34,8 @@ struct live_engine {
     }
 };
 
-/// The running engines. Thread-safe; a reader waits for a writer only while an engine of the same shard comes or goes.
+/// The running engines. Thread-safe; a reader waits for a writer only while an engine of the same
+/// shard comes or goes.
 class live_table {
 public:
     /// `healthy` is its last healthy answer, which stands for its first probe.
@@ -75,7 +76,9 @@ private:
         std::unordered_map<uuid, std::shared_ptr<live_engine>> engines;
     };
 
-    shard& of(const uuid& engine) const noexcept { return shards_[engine.bytes.back() % shards_.size()]; }
+    shard& of(const uuid& engine) const noexcept {
+        return shards_[engine.bytes.back() % shards_.size()];
+    }
 
     mutable std::array<shard, 64> shards_;
 };

@@ -11,8 +11,8 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// The rate limiters of all products that have a limit. Thread-safe; one product's callers share a lock that is held for a
-/// few instructions.
+/// The rate limiters of all products that have a limit. Thread-safe; one product's callers share a
+/// lock that is held for a few instructions.
 class rate_gate {
 public:
     /// Takes a place for one call of `who` at `now` (steady time), or tells how long there is none.
@@ -33,7 +33,8 @@ private:
     guarded& of(const uuid& product) {
         {
             const std::shared_lock lock(mutex_);
-            if (const auto found = limiters_.find(product); found != limiters_.end()) return *found->second;
+            if (const auto found = limiters_.find(product); found != limiters_.end())
+                return *found->second;
         }
         const std::unique_lock lock(mutex_);
         auto& one = limiters_[product];

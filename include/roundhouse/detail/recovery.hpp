@@ -17,14 +17,16 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// Brings the store and the world together at the start (SPEC §2 rule 5): every row learns what the backend has of it, and
-/// workloads without a row are ended. Data without a row is reported and left alone.
+/// Brings the store and the world together at the start (SPEC §2 rule 5): every row learns what the
+/// backend has of it, and workloads without a row are ended. Data without a row is reported and
+/// left alone.
 template <class Fleet> class recovery {
 public:
     static asio::awaitable<result<void>> run(std::shared_ptr<Fleet> fleet) {
         const auto& parts = fleet->parts();
         const auto since = parts.clock->now() - core::rolling_metrics::window;
-        auto counted = parts.store->for_each_audit(since, [&](const audit_entry& row) { fleet->metrics().add(row); });
+        auto counted = parts.store->for_each_audit(
+            since, [&](const audit_entry& row) { fleet->metrics().add(row); });
         if (!counted) co_return counted;
         auto listed = co_await parts.backend->list();
         if (!listed) co_return unexpected(listed.error());
@@ -34,11 +36,11 @@ public:
         for (const auto& [id, orphan] : unclaimed) {
             if (!orphan.ours) continue;
             if (orphan.state == workload_state::down)
-                fleet->shell().log(log_level::warning, "data of engine " + to_string(id) +
-                                                           " has no row: it is left alone. Remove it by hand if it is "
-                                                           "not wanted.");
-            else
-                co_await end_orphan(*fleet, orphan);
+                fleet->shell().log(log_level::warning,
+                                   "data of engine " + to_string(id) +
+                                       " has no row: it is left alone. Remove it by hand if it is "
+                                       "not wanted.");
+            else co_await end_orphan(*fleet, orphan);
         }
         co_return result<void>{};
     }
@@ -51,7 +53,8 @@ private:
         for (const auto& one : listed) {
             auto& known = out[one.ref.engine_id];
             // Of several, the newest that lives is the one to know.
-            if (known.state == workload_state::down || one.ref.generation > known.ref.generation) known = one;
+            if (known.state == workload_state::down || one.ref.generation > known.ref.generation)
+                known = one;
         }
         return out;
     }
@@ -59,7 +62,8 @@ private:
     /// Tells each row what was found of it, and takes that out of `unclaimed`.
     static result<void> tell_rows(Fleet& fleet, instances& unclaimed) {
         std::vector<engine_ptr> rows;
-        auto read = fleet.parts().store->for_each_engine([&](const engine_ptr& row) { rows.push_back(row); });
+        auto read = fleet.parts().store->for_each_engine(
+            [&](const engine_ptr& row) { rows.push_back(row); });
         if (!read) return read;
         for (const auto& row : rows) {
             const engine_key key{row->product_id, row->user_id};
@@ -80,17 +84,20 @@ private:
         const auto ended = co_await parts.backend->stop(orphan.ref, parts.settings.failed_grace);
         const auto id = to_string(orphan.ref.engine_id);
         if (!ended) {
-            fleet.shell().log(log_level::error, "workload of engine " + id + " has no row and could not be ended: " +
-                                                    ended.error().message);
+            fleet.shell().log(log_level::error,
+                              "workload of engine " + id +
+                                  " has no row and could not be ended: " + ended.error().message);
             co_return;
         }
-        fleet.shell().log(log_level::warning, "workload of engine " + id + " had no row: ended; its data is left alone");
+        fleet.shell().log(log_level::warning, "workload of engine " + id +
+                                                  " had no row: ended; its data is left alone");
         audit_entry row;
         row.engine_id = orphan.ref.engine_id;
         row.action = audit_action::orphan_removed;
         row.actor = "system";
         if (auto told = fleet.tell(std::move(row)); !told)
-            fleet.shell().log(log_level::error, "orphan_removed could not be written: " + told.error().message);
+            fleet.shell().log(log_level::error,
+                              "orphan_removed could not be written: " + told.error().message);
     }
 };
 

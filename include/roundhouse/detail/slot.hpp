@@ -26,12 +26,14 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 struct waiting_call {
     core::call_variant what;
     product_ptr owner;
-    /// Set if the call creates the engine where there is none: the version that was asked for, or the default.
+    /// Set if the call creates the engine where there is none: the version that was asked for, or
+    /// the default.
     struct creation {
         std::optional<std::string> version;
     };
     std::optional<creation> create;
-    completion<engine_ptr> done; ///< Gets the record that answers it; the last one, of an engine that is gone.
+    completion<engine_ptr>
+        done; ///< Gets the record that answers it; the last one, of an engine that is gone.
     core::verdict waits = core::verdict::none;
 };
 
@@ -57,9 +59,11 @@ struct command_ended {
     std::optional<core::event_variant> outcome; ///< None if it was cancelled.
 };
 struct retry_stalled {};
-struct give_up {}; ///< The orchestrator goes away: waiting calls fail, and nothing more is asked of the backend.
+struct give_up {
+}; ///< The orchestrator goes away: waiting calls fail, and nothing more is asked of the backend.
 
-using slot_input = std::variant<waiting_call, told_event, turn_came, boot_began, command_ended, retry_stalled, give_up>;
+using slot_input = std::variant<waiting_call, told_event, turn_came, boot_began, command_ended,
+                                retry_stalled, give_up>;
 
 /// Where the work on one engine is serialised. Exists only while there is some.
 struct slot {
@@ -73,12 +77,13 @@ struct slot {
 
     // Touched by the drain only.
     std::vector<waiting_call> waiting;
-    std::deque<core::event_variant> stalled; ///< Events whose commit the store refused for now, in order.
+    std::deque<core::event_variant>
+        stalled; ///< Events whose commit the store refused for now, in order.
     std::string product_slug;
     std::uint64_t last_number = 0;
-    std::shared_ptr<task> running;           ///< The command that is being carried out.
-    std::optional<command_request> pending;  ///< The one that superseded it, if any.
-    std::optional<command_request> queued;   ///< A boot that waits for its turn.
+    std::shared_ptr<task> running;          ///< The command that is being carried out.
+    std::optional<command_request> pending; ///< The one that superseded it, if any.
+    std::optional<command_request> queued;  ///< A boot that waits for its turn.
     boot_queue::turn turn = 0;
     bool holds_turn = false;
 
@@ -102,7 +107,8 @@ public:
     /// Puts calls that are to be decided afresh before everything else.
     void put_first(slot& into, std::vector<waiting_call> calls) {
         const std::lock_guard lock(mutex_);
-        for (auto it = calls.rbegin(); it != calls.rend(); ++it) into.mailbox.emplace_front(std::move(*it));
+        for (auto it = calls.rbegin(); it != calls.rend(); ++it)
+            into.mailbox.emplace_front(std::move(*it));
     }
 
     /// The next input; nothing if there is none, and then the drain is over.

@@ -17,14 +17,16 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// Stops a whole fleet in good order: rows first, so that the next start knows what should run, then all workloads at once.
+/// Stops a whole fleet in good order: rows first, so that the next start knows what should run,
+/// then all workloads at once.
 template <class Fleet> class stop_all {
 public:
     static void run(std::shared_ptr<Fleet> fleet, completion<void> done) {
         fleet->draining.store(true);
         fleet->shell().freeze();
         std::vector<engine_ptr> rows;
-        auto read = fleet->parts().store->for_each_engine([&](const engine_ptr& row) { rows.push_back(row); });
+        auto read = fleet->parts().store->for_each_engine(
+            [&](const engine_ptr& row) { rows.push_back(row); });
         if (!read) return done(std::move(read));
         for (const auto& row : rows)
             fleet->shell().tell({row->product_id, row->user_id}, core::event::parked{});
@@ -46,15 +48,17 @@ private:
         count->left = rows.size() + 1;
         count->done = done;
         for (const auto& row : rows) {
-            auto ended = [fleet, row, count](const std::exception_ptr& failure, const result<void>& outcome) {
+            auto ended = [fleet, row, count](const std::exception_ptr& failure,
+                                             const result<void>& outcome) {
                 if (failure || !outcome)
-                    fleet->shell().log(log_level::error, "engine " + to_string(row->id) + " could not be stopped" +
-                                                             (failure ? "" : ": " + outcome.error().message));
+                    fleet->shell().log(log_level::error,
+                                       "engine " + to_string(row->id) + " could not be stopped" +
+                                           (failure ? "" : ": " + outcome.error().message));
                 one_less(*count);
             };
             auto body = end(fleet, row);
-            fleet->shell().tasks()->spawn(std::make_shared<task>(fleet->parts().executor), std::move(body),
-                                          std::move(ended));
+            fleet->shell().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
+                                          std::move(body), std::move(ended));
         }
         one_less(*count);
     }

@@ -26,10 +26,13 @@ class task : public std::enable_shared_from_this<task> {
 public:
     explicit task(const asio::any_io_executor& executor) : strand_(asio::make_strand(executor)) {}
 
-    /// Asks it to end: the wait that it is in throws `operation_aborted`, unless it has shielded itself.
+    /// Asks it to end: the wait that it is in throws `operation_aborted`, unless it has shielded
+    /// itself.
     void cancel() {
         cancelled_.store(true);
-        asio::post(strand_, [self = shared_from_this()] { self->signal_.emit(asio::cancellation_type::terminal); });
+        asio::post(strand_, [self = shared_from_this()] {
+            self->signal_.emit(asio::cancellation_type::terminal);
+        });
     }
 
     [[nodiscard]] bool cancelled() const noexcept { return cancelled_.load(); }
@@ -50,13 +53,16 @@ template <> struct task_end<void> {
     using type = std::function<void(std::exception_ptr)>;
 };
 
-/// All tasks of one owner. Thread-safe; held by shared pointers, since its tasks may outlive the owner.
+/// All tasks of one owner. Thread-safe; held by shared pointers, since its tasks may outlive the
+/// owner.
 class task_group : public std::enable_shared_from_this<task_group> {
 public:
-    /// Starts a coroutine; `done` is called on its strand with what it returned, or with the exception that ended it.
-    /// `done` is type-erased so that `co_spawn` is instantiated once per outcome, and not once per call.
+    /// Starts a coroutine; `done` is called on its strand with what it returned, or with the
+    /// exception that ended it. `done` is type-erased so that `co_spawn` is instantiated once per
+    /// outcome, and not once per call.
     template <class T>
-    void spawn(const std::shared_ptr<task>& one, asio::awaitable<T> body, typename task_end<T>::type done) {
+    void spawn(const std::shared_ptr<task>& one, asio::awaitable<T> body,
+               typename task_end<T>::type done) {
         {
             const std::lock_guard lock(mutex_);
             live_.insert(one);

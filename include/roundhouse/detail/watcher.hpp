@@ -19,16 +19,19 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// Looks after the running engines: probes each once per interval, spread evenly, a bounded number at a time, and finds
-/// those that nobody uses (SPEC §5). It only tells what it sees; the state machine decides.
+/// Looks after the running engines: probes each once per interval, spread evenly, a bounded number
+/// at a time, and finds those that nobody uses (SPEC §5). It only tells what it sees; the state
+/// machine decides.
 template <class Backend, class Store, class Clock>
 class watcher : public std::enable_shared_from_this<watcher<Backend, Store, Clock>> {
 public:
     using shell = engine_shell<Backend, Store, Clock>;
 
     watcher(std::shared_ptr<shell> with, std::shared_ptr<live_table> live)
-        : shell_(std::move(with)), live_(std::move(live)),
-          alarms_(std::make_shared<alarms<Clock>>(parts().executor, parts().clock, shell_->tasks())) {}
+        : shell_(std::move(with)),
+          live_(std::move(live)),
+          alarms_(
+              std::make_shared<alarms<Clock>>(parts().executor, parts().clock, shell_->tasks())) {}
 
     void connect() {
         auto weak = this->weak_from_this();
@@ -62,22 +65,25 @@ public:
         const auto after = parts().settings.sleep_after;
         if (after <= duration{0}) return std::nullopt;
         const auto one = live_->find(engine.id);
-        const auto used = one ? live_engine::read(one->last_used_ms).value_or(engine.last_activity_at)
-                              : engine.last_activity_at;
+        const auto used =
+            one ? live_engine::read(one->last_used_ms).value_or(engine.last_activity_at)
+                : engine.last_activity_at;
         return std::max(used + after, engine.busy_until);
     }
 
 private:
     [[nodiscard]] const auto& parts() const noexcept { return shell_->with(); }
 
-    static engine_key key_of(const engine_record& engine) { return {engine.product_id, engine.user_id}; }
+    static engine_key key_of(const engine_record& engine) {
+        return {engine.product_id, engine.user_id};
+    }
 
-    /// Each engine has its own place in the interval, by its random id, so that the probes are spread whatever started
-    /// together.
+    /// Each engine has its own place in the interval, by its random id, so that the probes are
+    /// spread whatever started together.
     [[nodiscard]] instant next_probe(const engine_record& engine, instant now) const {
         const auto interval = std::max(parts().settings.health_check_interval, duration{1});
-        const duration place{static_cast<duration::rep>(std::hash<uuid>{}(engine.id) %
-                                                        static_cast<std::uint64_t>(interval.count()))};
+        const duration place{static_cast<duration::rep>(
+            std::hash<uuid>{}(engine.id) % static_cast<std::uint64_t>(interval.count()))};
         const auto since = (now.time_since_epoch() - place) % interval;
         return now - since + interval;
     }
@@ -86,7 +92,9 @@ private:
         return earlier(next_probe(engine, parts().clock->now()), sleeps_at(engine));
     }
 
-    static instant earlier(instant at, std::optional<instant> maybe) { return maybe ? std::min(at, *maybe) : at; }
+    static instant earlier(instant at, std::optional<instant> maybe) {
+        return maybe ? std::min(at, *maybe) : at;
+    }
 
     void look(const engine_key& key) {
         const auto found = parts().store->find_engine(key.product, key.user);
@@ -148,12 +156,14 @@ private:
             self->next();
         };
         auto body = ask(self, one.engine);
-        shell_->tasks()->spawn(std::make_shared<task>(parts().executor), std::move(body), std::move(done));
+        shell_->tasks()->spawn(std::make_shared<task>(parts().executor), std::move(body),
+                               std::move(done));
     }
 
     static asio::awaitable<result<health>> ask(std::shared_ptr<watcher> self, engine_ptr engine) {
         const workload_ref ref{engine->id, engine->generation, engine->port};
-        auto answer = co_await self->parts().backend->probe(ref, self->parts().settings.health_check_timeout);
+        auto answer = co_await self->parts().backend->probe(
+            ref, self->parts().settings.health_check_timeout);
         co_return answer;
     }
 
@@ -179,10 +189,13 @@ private:
             live->failures_in_a_row.store(0, std::memory_order_relaxed);
             live_engine::write(live->last_health_ms, now);
             if (answer->busy) live_engine::write(live->last_used_ms, now);
-            const bool hourly = !one.engine->last_health_at || now - *one.engine->last_health_at >= std::chrono::hours{1};
-            if (hourly || one.engine->restart_attempts > 0) shell_->tell(one.key, core::event::probed_healthy{});
+            const bool hourly = !one.engine->last_health_at ||
+                                now - *one.engine->last_health_at >= std::chrono::hours{1};
+            if (hourly || one.engine->restart_attempts > 0)
+                shell_->tell(one.key, core::event::probed_healthy{});
         } else {
-            const auto failures = live->failures_in_a_row.fetch_add(1, std::memory_order_relaxed) + 1;
+            const auto failures = live->failures_in_a_row.fetch_add(1, std::memory_order_relaxed) +
+                                  1;
             shell_->tell(one.key, core::event::probed_unhealthy{failures, answer.error().message});
         }
         alarms_->set(one.key, earlier(next_probe(*one.engine, now), sleeps_at(*one.engine)));

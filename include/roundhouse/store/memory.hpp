@@ -28,13 +28,15 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
-/// Keeps the fleet in memory, by the same transactional rules as a store on disk. What it holds ends with it.
+/// Keeps the fleet in memory, by the same transactional rules as a store on disk. What it holds
+/// ends with it.
 ///
 /// Thread-safe. Reads share a lock that a commit takes only while it swaps pointers.
 class memory_store {
 public:
     /// Keeps at most `max_audit_rows`: the oldest go first.
-    explicit memory_store(std::size_t max_audit_rows = 1'000'000) : max_audit_rows_(max_audit_rows) {}
+    explicit memory_store(std::size_t max_audit_rows = 1'000'000)
+        : max_audit_rows_(max_audit_rows) {}
 
     [[nodiscard]] std::string_view name() const noexcept { return "memory"; }
     [[nodiscard]] std::optional<std::string> trouble() const { return std::nullopt; }
@@ -68,7 +70,8 @@ public:
         engine_page page;
         const auto found = fleets_.find(query.product_id);
         if (found == fleets_.end()) return page;
-        const auto& listed = query.status ? found->second.by_status[index(*query.status)] : found->second.all;
+        const auto& listed = query.status ? found->second.by_status[index(*query.status)]
+                                          : found->second.all;
         page.total = listed.size();
         if (query.offset >= listed.size()) return page;
         for (auto it = std::next(listed.begin(), static_cast<std::ptrdiff_t>(query.offset));
@@ -77,7 +80,8 @@ public:
         return page;
     }
 
-    [[nodiscard]] result<void> for_each_engine(const std::function<void(const engine_ptr&)>& visit) const {
+    [[nodiscard]] result<void>
+    for_each_engine(const std::function<void(const engine_ptr&)>& visit) const {
         const std::shared_lock lock(mutex_);
         for (const auto& [id, engine] : engines_by_id_) visit(engine);
         return {};
@@ -118,7 +122,8 @@ public:
         return apply(staged, set);
     }
 
-    [[nodiscard]] result<void> for_each_audit(instant since, const std::function<void(const audit_entry&)>& visit) const {
+    [[nodiscard]] result<void>
+    for_each_audit(instant since, const std::function<void(const audit_entry&)>& visit) const {
         const std::shared_lock lock(mutex_);
         for (const auto& row : audit_)
             if (row.timestamp >= since) visit(row);
@@ -129,7 +134,8 @@ public:
         const std::lock_guard writing(commit_mutex_);
         const std::unique_lock lock(mutex_);
         std::size_t removed = 0;
-        for (; removed < most && !audit_.empty() && audit_.front().timestamp < before; ++removed) audit_.pop_front();
+        for (; removed < most && !audit_.empty() && audit_.front().timestamp < before; ++removed)
+            audit_.pop_front();
         return removed;
     }
 
@@ -168,7 +174,9 @@ private:
         std::vector<engine_ptr> stored;
     };
 
-    static std::size_t index(engine_status status) noexcept { return static_cast<std::size_t>(status); }
+    static std::size_t index(engine_status status) noexcept {
+        return static_cast<std::size_t>(status);
+    }
 
     static std::uint64_t short_id_bits(const uuid& id) noexcept {
         std::uint64_t bits = 0;
@@ -187,15 +195,20 @@ private:
     }
 
     static bool matches(const audit_query& query, const audit_entry& row) {
-        return row.product_id == query.product_id && (!query.user_id || row.user_id == query.user_id) &&
+        return row.product_id == query.product_id &&
+               (!query.user_id || row.user_id == query.user_id) &&
                (!query.engine_id || row.engine_id == query.engine_id) &&
-               (!query.action || row.action == *query.action) && (!query.since || row.timestamp >= *query.since) &&
-               (!query.until || row.timestamp < *query.until) && (!query.before || row.id < *query.before);
+               (!query.action || row.action == *query.action) &&
+               (!query.since || row.timestamp >= *query.since) &&
+               (!query.until || row.timestamp < *query.until) &&
+               (!query.before || row.id < *query.before);
     }
 
-    // Staging reads what only commits change, under the commit mutex, and changes nothing but the ports.
+    // Staging reads what only commits change, under the commit mutex, and changes nothing but the
+    // ports.
 
-    [[nodiscard]] engine_ptr staged_engine(const draft& staged, const uuid& product, std::string_view user) const {
+    [[nodiscard]] engine_ptr staged_engine(const draft& staged, const uuid& product,
+                                           std::string_view user) const {
         for (auto step = staged.engines.rbegin(); step != staged.engines.rend(); ++step) {
             const auto& known = step->after ? step->after : step->before;
             if (known->product_id == product && known->user_id == user) return step->after;
@@ -216,14 +229,17 @@ private:
     result<void> stage(const insert_engine& what, draft& staged) {
         const auto& record = what.record;
         if (staged_engine(staged, record.product_id, record.user_id))
-            return fail(errc::engine_already_exists, "User '" + record.user_id + "' has an engine already.");
+            return fail(errc::engine_already_exists,
+                        "User '" + record.user_id + "' has an engine already.");
         if (short_ids_.contains(short_id_bits(record.id)))
-            return fail(errc::short_id_taken, "Another engine's id begins with " + short_id(record.id) + ".");
+            return fail(errc::short_id_taken,
+                        "Another engine's id begins with " + short_id(record.id) + ".");
         if (what.max_engines && staged_total(staged, record.product_id) >= *what.max_engines) {
             const auto owner = product_of(record.product_id);
-            return fail(errc::quota_exceeded, "Product '" + (owner ? owner->slug : to_string(record.product_id)) +
-                                                  "' at max_engines limit (" + std::to_string(*what.max_engines) +
-                                                  "). Destroy engines or ask the operator to raise the limit.");
+            return fail(errc::quota_exceeded,
+                        "Product '" + (owner ? owner->slug : to_string(record.product_id)) +
+                            "' at max_engines limit (" + std::to_string(*what.max_engines) +
+                            "). Destroy engines or ask the operator to raise the limit.");
         }
         auto stored = record;
         stored.revision = 1;
@@ -236,7 +252,8 @@ private:
     result<void> stage(const update_engine& what, draft& staged) {
         const auto before = staged_engine(staged, what.record.product_id, what.record.user_id);
         if (!before || before->id != what.record.id || before->revision != what.record.revision)
-            return fail(errc::revision_conflict, "The record of user '" + what.record.user_id + "' has changed.");
+            return fail(errc::revision_conflict,
+                        "The record of user '" + what.record.user_id + "' has changed.");
         auto stored = what.record;
         stored.revision = before->revision + 1;
         stored.sequence = before->sequence;
@@ -248,7 +265,8 @@ private:
     result<void> stage(const erase_engine& what, draft& staged) {
         const auto before = staged_engine(staged, what.product_id, what.user_id);
         if (!before || before->revision != what.revision)
-            return fail(errc::revision_conflict, "The record of user '" + what.user_id + "' has changed.");
+            return fail(errc::revision_conflict,
+                        "The record of user '" + what.user_id + "' has changed.");
         staged.engines.push_back({before, nullptr, what.undone});
         return {};
     }
@@ -256,11 +274,12 @@ private:
     result<void> stage(const put_product& what, draft& staged) {
         const auto before = product_of(what.record.id);
         if (before ? before->revision != what.record.revision : what.record.revision != 0)
-            return fail(errc::revision_conflict, "The record of product '" + what.record.slug + "' has changed.");
+            return fail(errc::revision_conflict,
+                        "The record of product '" + what.record.slug + "' has changed.");
         const auto named = products_by_slug_.find(what.record.slug);
         if (named != products_by_slug_.end() && named->second->id != what.record.id)
-            return fail(errc::product_slug_exists,
-                        "A product with slug '" + what.record.slug + "' exists already. Choose another slug.");
+            return fail(errc::product_slug_exists, "A product with slug '" + what.record.slug +
+                                                       "' exists already. Choose another slug.");
         auto stored = what.record;
         stored.revision += 1;
         staged.products.push_back({before, std::make_shared<const product>(std::move(stored))});
@@ -272,10 +291,13 @@ private:
         staged.engines.push_back({std::move(before), std::move(after), false});
     }
 
-    /// Ports are taken in turn and not lowest first, so that one just freed is not at once another user's.
-    result<void> hold_port(const std::optional<port_request>& wanted, engine_record& record, draft& staged) {
+    /// Ports are taken in turn and not lowest first, so that one just freed is not at once another
+    /// user's.
+    result<void> hold_port(const std::optional<port_request>& wanted, engine_record& record,
+                           draft& staged) {
         if (!wanted) return {};
-        if (record.port >= wanted->min && record.port <= wanted->max && wanted->usable(record.port)) return {};
+        if (record.port >= wanted->min && record.port <= wanted->max && wanted->usable(record.port))
+            return {};
         const std::uint32_t count = std::uint32_t{wanted->max} - wanted->min + 1;
         for (std::uint32_t i = 0; i < count; ++i) {
             const auto port = static_cast<std::uint16_t>(wanted->min + (next_port_ + i) % count);
@@ -286,9 +308,10 @@ private:
             record.port = port;
             return {};
         }
-        return fail(errc::port_exhaustion, "No free port in " + std::to_string(wanted->min) + "-" +
-                                               std::to_string(wanted->max) +
-                                               ": destroy engines, or widen ORCH_PORT_MIN-ORCH_PORT_MAX.");
+        return fail(errc::port_exhaustion,
+                    "No free port in " + std::to_string(wanted->min) + "-" +
+                        std::to_string(wanted->max) +
+                        ": destroy engines, or widen ORCH_PORT_MIN-ORCH_PORT_MAX.");
     }
 
     // Applying cannot fail.
@@ -326,7 +349,8 @@ private:
             own.by_status[index(step.after->status)][known->sequence] = step.after;
             own.all[known->sequence] = step.after;
             engines_by_id_[known->id] = step.after;
-            engines_.insert_or_assign(detail::engine_key{known->product_id, known->user_id}, step.after);
+            engines_.insert_or_assign(detail::engine_key{known->product_id, known->user_id},
+                                      step.after);
         }
         if (!step.before) {
             short_ids_.insert(short_id_bits(known->id));
@@ -335,18 +359,18 @@ private:
         if (!step.after) {
             own.all.erase(known->sequence);
             engines_by_id_.erase(known->id);
-            engines_.erase(engines_.find(detail::engine_key_view{known->product_id, known->user_id}));
+            engines_.erase(
+                engines_.find(detail::engine_key_view{known->product_id, known->user_id}));
             short_ids_.erase(short_id_bits(known->id));
-            if (step.undone)
-                --own.counts.total_provisions;
-            else
-                ++own.counts.total_destroys;
+            if (step.undone) --own.counts.total_provisions;
+            else ++own.counts.total_destroys;
         }
     }
 
     void amend(const audit_entry& row) {
-        const auto found = std::lower_bound(audit_.begin(), audit_.end(), row.id,
-                                            [](const audit_entry& entry, std::uint64_t id) { return entry.id < id; });
+        const auto found = std::lower_bound(
+            audit_.begin(), audit_.end(), row.id,
+            [](const audit_entry& entry, std::uint64_t id) { return entry.id < id; });
         if (found != audit_.end() && found->id == row.id) found->metadata = row.metadata;
     }
 
@@ -363,7 +387,9 @@ private:
     std::unordered_map<sha256_digest, product_ptr, digest_hash> products_by_key_;
     std::unordered_map<uuid, product_ptr> products_by_id_;
     std::unordered_map<std::string, product_ptr> products_by_slug_;
-    std::unordered_map<detail::engine_key, engine_ptr, detail::engine_key_hash, detail::engine_key_equal> engines_;
+    std::unordered_map<detail::engine_key, engine_ptr, detail::engine_key_hash,
+                       detail::engine_key_equal>
+        engines_;
     std::unordered_map<uuid, engine_ptr> engines_by_id_;
     std::unordered_map<uuid, fleet> fleets_;
     std::deque<audit_entry> audit_;

@@ -12,7 +12,8 @@
 #include <string_view>
 #include <vector>
 
-/// Types that have only what the concepts ask: what compiles with them asks for no more. They do nothing.
+/// Types that have only what the concepts ask: what compiles with them asks for no more. They do
+/// nothing.
 namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
 
 struct archetype_clock {
@@ -40,7 +41,8 @@ struct archetype_backend {
     asio::awaitable<result<void>> pause(const workload_ref& what);
     asio::awaitable<result<void>> resume(const workload_ref& what);
     asio::awaitable<result<void>> destroy(const workload_ref& what);
-    asio::awaitable<result<key_swap>> swap_key(const workload_ref& what, const std::string& key, const sha256_digest& next);
+    asio::awaitable<result<key_swap>> swap_key(const workload_ref& what, const std::string& key,
+                                               const sha256_digest& next);
     asio::awaitable<result<health>> probe(const workload_ref& what, duration timeout);
     asio::awaitable<result<std::vector<instance>>> list();
     asio::awaitable<result<std::string>> logs(const workload_ref& what, std::size_t tail);
@@ -62,7 +64,8 @@ struct archetype_store {
     result<void> for_each_engine(const std::function<void(const engine_ptr&)>& visit) const;
     result<fleet_counts> counts(const uuid& product) const;
     result<audit_page> audit(const audit_query& query) const;
-    result<void> for_each_audit(instant since, const std::function<void(const audit_entry&)>& visit) const;
+    result<void> for_each_audit(instant since,
+                                const std::function<void(const audit_entry&)>& visit) const;
     result<committed> commit(const change_set& changes);
     result<std::size_t> prune_audit(instant before, std::size_t most);
 };

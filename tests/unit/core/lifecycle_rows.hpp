@@ -81,7 +81,8 @@ inline engine_record with_deadline(engine_record out) {
     return out;
 }
 
-/// Every state that a record can be in; those whose next step depends on more than the state are there more than once.
+/// Every state that a record can be in; those whose next step depends on more than the state are
+/// there more than once.
 inline std::vector<named_record> all_records() {
     using enum engine_status;
     auto given_up = failed_engine(intent::none, std::nullopt);
@@ -94,9 +95,12 @@ inline std::vector<named_record> all_records() {
     destroy_waits.retries = 1;
     return {
         {"provisioning/boot first", with_deadline(booting(boot_reason::first, provisioning))},
-        {"provisioning/boot start from stopped", with_deadline(booting(boot_reason::start, stopped))},
-        {"provisioning/boot start from failed", with_deadline(booting(boot_reason::start, engine_status::failed))},
-        {"provisioning/boot restart", with_deadline(booting(boot_reason::restart, engine_status::failed))},
+        {"provisioning/boot start from stopped",
+         with_deadline(booting(boot_reason::start, stopped))},
+        {"provisioning/boot start from failed",
+         with_deadline(booting(boot_reason::start, engine_status::failed))},
+        {"provisioning/boot restart",
+         with_deadline(booting(boot_reason::restart, engine_status::failed))},
         {"provisioning/boot last restart", with_deadline(last_try)},
         {"provisioning/boot rotate", with_deadline(booting(boot_reason::rotate, running))},
         {"provisioning/boot recover", with_deadline(booting(boot_reason::recover, running))},

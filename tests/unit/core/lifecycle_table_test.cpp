@@ -26,13 +26,15 @@ std::string then(const core::decision& out) {
 
 std::string told(const core::decision& out) {
     std::string text;
-    for (const auto& row : out.audit) text += (text.empty() ? "" : ", ") + std::string(name_of(row.action));
+    for (const auto& row : out.audit)
+        text += (text.empty() ? "" : ", ") + std::string(name_of(row.action));
     return text.empty() ? "-" : text;
 }
 
 std::string answered(const core::decision& out) {
     std::string text = out.verdict == core::verdict::none ? "" : std::string(name_of(out.verdict));
-    if (out.verdict == core::verdict::refused) text += " " + std::string(code_name(out.refusal.code));
+    if (out.verdict == core::verdict::refused)
+        text += " " + std::string(code_name(out.refusal.code));
     if (out.settled) {
         text += text.empty() ? "settled " : ", settled ";
         text += out.settled->failure ? code_name(out.settled->failure->code) : "ok";
@@ -42,7 +44,8 @@ std::string answered(const core::decision& out) {
 
 std::string line(const std::string& input, const core::decision& out) {
     return "  " + input + " -> " + then(out) + (out.choose_port ? " port" : "") + " | ask " +
-           std::string(name_of(out.what)) + " | " + answered(out) + " | " + told(out) + " | " + std::string(out.why) + "\n";
+           std::string(name_of(out.what)) + " | " + answered(out) + " | " + told(out) + " | " +
+           std::string(out.why) + "\n";
 }
 
 std::string whole_table() {
@@ -84,7 +87,8 @@ TEST_CASE("every state meets every call and event as the table says") {
     CHECK(written.str().size() == now.size());
 }
 
-TEST_CASE("what leaves a transient state without an operation keeps no deadline but that of a restart") {
+TEST_CASE(
+    "what leaves a transient state without an operation keeps no deadline but that of a restart") {
     const auto with = lifecycle::plain_settings();
     const auto context = lifecycle::at(lifecycle::noon, with);
     for (const auto& [name, record] : lifecycle::all_records())
@@ -106,8 +110,10 @@ TEST_CASE("every transient state that is entered has a deadline, or waits in the
     };
     for (const auto& [name, record] : lifecycle::all_records()) {
         INFO(name);
-        for (const auto& [input, call] : lifecycle::all_calls()) check(core::decide(call, record, context));
-        for (const auto& [input, event] : lifecycle::all_events()) check(core::decide(event, record, context));
+        for (const auto& [input, call] : lifecycle::all_calls())
+            check(core::decide(call, record, context));
+        for (const auto& [input, event] : lifecycle::all_events())
+            check(core::decide(event, record, context));
     }
 }
 
@@ -121,7 +127,9 @@ TEST_CASE("a command is asked for only of a row that says so") {
     };
     for (const auto& [name, record] : lifecycle::all_records()) {
         INFO(name);
-        for (const auto& [input, call] : lifecycle::all_calls()) check(record, core::decide(call, record, context));
-        for (const auto& [input, event] : lifecycle::all_events()) check(record, core::decide(event, record, context));
+        for (const auto& [input, call] : lifecycle::all_calls())
+            check(record, core::decide(call, record, context));
+        for (const auto& [input, event] : lifecycle::all_events())
+            check(record, core::decide(event, record, context));
     }
 }

@@ -15,7 +15,8 @@ TEST_CASE("as many calls get through at once as the limit says, and no more") {
     CHECK(let_through == 30);
 }
 
-TEST_CASE("the wait that a refused call is told is true: then it gets through, and not a moment sooner") {
+TEST_CASE(
+    "the wait that a refused call is told is true: then it gets through, and not a moment sooner") {
     core::rate_limiter limiter;
     for (int i = 0; i < 3; ++i) REQUIRE_FALSE(limiter.take(3, 5'400ms));
     const auto wait = limiter.take(3, 7'000ms);
