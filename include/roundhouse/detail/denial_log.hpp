@@ -25,7 +25,10 @@ public:
         const auto minute = std::chrono::floor<std::chrono::minutes>(now);
         const std::lock_guard lock(mutex_);
         auto& one = rows_[{who.id, std::string(reason), minute}];
-        if (one.count == 0) one.actor = who.slug;
+        if (one.count == 0) {
+            one.actor = who.slug;
+            one.first_at = now;
+        }
         return one.count++ == 0;
     }
 
@@ -36,14 +39,13 @@ public:
         const auto minute = std::chrono::floor<std::chrono::minutes>(now);
         for (auto& [key, count] : changed()) {
             change_set set;
-            const auto& [product, reason, at] = key;
             audit_entry row;
             row.id = count.row_id;
-            row.timestamp = at;
-            row.product_id = product;
+            row.timestamp = count.first_at;
+            row.product_id = std::get<0>(key);
             row.action = audit_action::admit_denied;
             row.actor = count.actor;
-            row.metadata = {{"reason", reason}, {"count", static_cast<std::int64_t>(count.count)}};
+            row.metadata = {{"reason", std::get<1>(key)}, {"count", static_cast<std::int64_t>(count.count)}};
             if (count.row_id == 0) set.audit.push_back(std::move(row));
             else set.amend = std::move(row);
             const auto done = commit(set);
@@ -60,6 +62,7 @@ private:
         std::uint64_t written = 0;
         std::uint64_t row_id = 0; ///< 0 until the row is written.
         std::string actor;
+        instant first_at{};
     };
 
     std::vector<std::pair<row_key, tally>> changed() {

@@ -1,0 +1,94 @@
+# Defines the library's targets. Each header belongs to the one target that links what the header needs:
+#
+#   roundhouse::roundhouse   everything that needs no more than Asio and libcrypto
+#   roundhouse::subprocess   engines as child processes
+#   roundhouse::docker       engines as containers
+#   roundhouse::lmdb         the store on disk
+#   roundhouse::http         the HTTP API, its adapters and the client
+#
+# All but the first are made only if there are headers for them and their dependencies are found.
+#
+# Sets ROUNDHOUSE_COMPONENTS: the names, without the namespace, of those that were made beside the first; and the target
+# property ROUNDHOUSE_HEADERS: the full paths of a target's headers.
+
+set(roundhouse_include_dir "${PROJECT_SOURCE_DIR}/include")
+file(
+    GLOB_RECURSE roundhouse_headers
+    CONFIGURE_DEPENDS
+    RELATIVE "${roundhouse_include_dir}"
+    "${roundhouse_include_dir}/roundhouse/*.hpp"
+)
+
+# roundhouse_target(<name> HEADERS <header>... LINK <target>...)
+function(roundhouse_target name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS;LINK")
+    if(name STREQUAL "roundhouse")
+        set(target roundhouse)
+    else()
+        set(target roundhouse_${name})
+    endif()
+    add_library(${target} INTERFACE)
+    add_library(roundhouse::${name} ALIAS ${target})
+    target_sources(
+        ${target}
+        INTERFACE FILE_SET HEADERS
+                  BASE_DIRS "${roundhouse_include_dir}"
+                  FILES ${arg_HEADERS}
+    )
+    target_compile_features(${target} INTERFACE cxx_std_20)
+    target_link_libraries(${target} INTERFACE ${arg_LINK})
+    set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} ROUNDHOUSE_HEADERS "${arg_HEADERS}")
+endfunction()
+
+# roundhouse_component(<name> HEADERS <regex> LINK <target>...)
+#
+# Takes the headers that match out of ${roundhouse_headers} for a target that links roundhouse::roundhouse and <target>s.
+macro(roundhouse_component name)
+    cmake_parse_arguments(component "" "HEADERS" "LINK" ${ARGN})
+    set(component_headers ${roundhouse_headers})
+    list(FILTER component_headers INCLUDE REGEX "^roundhouse/(${component_HEADERS})")
+    list(REMOVE_ITEM roundhouse_headers ${component_headers})
+    set(component_missing ${component_LINK})
+    foreach(dependency IN LISTS component_LINK)
+        if(TARGET ${dependency})
+            list(REMOVE_ITEM component_missing ${dependency})
+        endif()
+    endforeach()
+    list(TRANSFORM component_headers PREPEND "${roundhouse_include_dir}/")
+    if(component_headers AND component_missing)
+        list(JOIN component_missing ", " component_missing)
+        message(STATUS "roundhouse::${name}: left out, ${component_missing} not found")
+    elseif(component_headers)
+        roundhouse_target(${name} HEADERS ${component_headers} LINK roundhouse ${component_LINK})
+        list(APPEND ROUNDHOUSE_COMPONENTS ${name})
+    endif()
+endmacro()
+
+find_package(Asio REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(RoundhouseExpected REQUIRED)
+find_package(simdjson CONFIG QUIET)
+find_package(HttpParser QUIET)
+find_package(httplib QUIET)
+find_package(LMDB QUIET)
+
+set(ROUNDHOUSE_COMPONENTS)
+roundhouse_component(
+    subprocess
+    HEADERS "backend/subprocess|detail/http_client"
+    LINK HttpParser::HttpParser simdjson::simdjson
+)
+roundhouse_component(docker HEADERS "backend/docker" LINK HttpParser::HttpParser simdjson::simdjson)
+roundhouse_component(lmdb HEADERS "store/lmdb" LINK LMDB::LMDB)
+roundhouse_component(
+    http
+    HEADERS "http/|client\\.hpp|testing/http"
+    LINK simdjson::simdjson httplib::httplib
+)
+list(TRANSFORM roundhouse_headers PREPEND "${roundhouse_include_dir}/")
+roundhouse_target(
+    roundhouse
+    HEADERS ${roundhouse_headers}
+    LINK Asio::Asio Threads::Threads OpenSSL::Crypto $<TARGET_NAME_IF_EXISTS:tl::expected>
+)

@@ -1,0 +1,12 @@
+# The warnings that the project's own programs are built with. Private: users of the library choose their own.
+
+add_library(roundhouse_warnings INTERFACE)
+target_compile_options(
+    roundhouse_warnings
+    INTERFACE -Wall
+              -Wextra
+              -Wpedantic
+              -Wshadow
+              -Wconversion
+              $<$<BOOL:${ROUNDHOUSE_WERROR}>:-Werror>
+)

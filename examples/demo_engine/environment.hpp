@@ -1,0 +1,39 @@
+#pragma once
+
+#include <charconv>
+#include <cstdlib>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace demo_engine {
+
+/// The variable's value, or `otherwise`. Throws std::runtime_error if there is neither.
+inline std::string variable(const char* name, std::optional<std::string> otherwise = std::nullopt) {
+    if (const char* value = std::getenv(name); value != nullptr && *value != '\0') {
+        return value;
+    }
+    if (!otherwise) {
+        throw std::runtime_error{std::string{name} +
+                                 ": is not set; the orchestrator sets it (see --help)"};
+    }
+    return *otherwise;
+}
+
+/// The variable's value as a whole number from `min` to `max`. Throws std::runtime_error if it is
+/// none.
+inline int number(const char* name, int min, int max,
+                  std::optional<std::string> otherwise = std::nullopt) {
+    const auto text = variable(name, std::move(otherwise));
+    int value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || value < min || value > max) {
+        throw std::runtime_error{std::string{name} + ": " + text + " is not a whole number from " +
+                                 std::to_string(min) + " to " + std::to_string(max)};
+    }
+    return value;
+}
+
+} // namespace demo_engine

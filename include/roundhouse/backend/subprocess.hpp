@@ -1,0 +1,395 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/engine_calls.hpp>
+#include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/launch.hpp>
+#include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/backend/subprocess/run_on.hpp>
+#include <roundhouse/backend/subprocess/supervisor.hpp>
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <arpa/inet.h>
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail::subprocess {
+
+/// Makes the options absolute and refuses what could never run. Throws std::invalid_argument or
+/// std::system_error.
+[[nodiscard]] inline subprocess_options checked(subprocess_options options) {
+    const auto refuse = [](const std::string& why) {
+        throw std::invalid_argument{"subprocess backend: " + why};
+    };
+    const auto has_nul = [](const std::string& text) {
+        return text.find('\0') != std::string::npos;
+    };
+    if (options.store_path.empty()) refuse("the store path is empty");
+    if (options.command.empty() || options.command.front().empty())
+        refuse("the engine command is empty");
+    for (const auto& word : options.command)
+        if (has_nul(word)) refuse("the engine command holds a NUL");
+    for (const auto& [name, value] : options.environment) {
+        if (name.empty() || name.find('=') != std::string::npos || has_nul(name)) {
+            refuse("\"" + name + "\" is no name for an environment variable");
+        }
+        if (has_nul(value)) refuse("the environment variable " + name + " holds a NUL");
+    }
+    if (has_nul(options.catalog_dir)) refuse("the catalog folder holds a NUL");
+    options.store_path = std::filesystem::absolute(options.store_path).lexically_normal();
+    if (!options.catalog_dir.empty())
+        options.catalog_dir = std::filesystem::absolute(options.catalog_dir).string();
+    auto& program = options.command.front();
+    if (program.find('/') != std::string::npos)
+        program = std::filesystem::absolute(program).string();
+    return options;
+}
+
+/// Makes `<store_path>/engines`, and asks the kernel for what the backend cannot do without. Throws
+/// std::system_error.
+inline void make_ready(const subprocess_options& options) {
+    const auto engines = options.store_path / "engines";
+    const bool had_store = std::filesystem::exists(options.store_path);
+    std::filesystem::create_directories(engines);
+    if (!had_store)
+        std::filesystem::permissions(options.store_path, std::filesystem::perms::owner_all);
+    std::filesystem::permissions(engines, std::filesystem::perms::owner_all);
+    if (!open_pidfd(::getpid()) || ::syscall(SYS_close_range, ~0U, ~0U, 0U) != 0) {
+        throw std::system_error{errno, std::system_category(),
+                                "subprocess backend: needs pidfd_open and close_range (Linux 5.9)"};
+    }
+}
+
+/// SPEC §6: what the contract names, and what the options add. The contract's own variables come
+/// first and win.
+[[nodiscard]] inline std::vector<std::string> engine_environment(const subprocess_options& options,
+                                                                 const workload& w,
+                                                                 const std::string& folder) {
+    std::vector<std::pair<std::string, std::string>> variables{
+        {"ENGINE_ID", to_string(w.ref.engine_id)},
+        {"ENGINE_KEY_HASH", to_hex(w.key_hash)},
+        {"ENGINE_HOST", "127.0.0.1"},
+        {"ENGINE_PORT", std::to_string(w.ref.port)},
+        {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
+        {"HOME", folder}};
+    if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
+    variables.insert(variables.end(), options.environment.begin(), options.environment.end());
+    std::vector<std::string> environment;
+    for (auto at = variables.begin(); at != variables.end(); ++at) {
+        const auto same = [at](const auto& earlier) { return earlier.first == at->first; };
+        if (std::none_of(variables.begin(), at, same))
+            environment.push_back(at->first + '=' + at->second);
+    }
+    return environment;
+}
+
+/// Removes a folder that a failed create had made, unless it is told to leave it.
+class folder_undo {
+public:
+    explicit folder_undo(std::string path) : path_{std::move(path)} {}
+    folder_undo(const folder_undo&) = delete;
+    folder_undo& operator=(const folder_undo&) = delete;
+    ~folder_undo() {
+        // What cannot be removed shows up in list(), as remains of an engine without a row.
+        if (!path_.empty()) static_cast<void>(remove_folder(path_));
+    }
+    void leave() noexcept { path_.clear(); }
+
+private:
+    std::string path_;
+};
+
+} // namespace detail::subprocess
+
+/// Runs each engine as a process of this machine, in a session of its own, with the data folder
+/// `<store_path>/engines/<engine_id>/` (mode 0700). The concept `backend` tells what the operations
+/// do.
+///
+/// Engines outlive the backend, a crash of its program included: `list` finds and watches them
+/// again, by the identity file that each writes before it becomes the engine. Exit codes are known
+/// for engines that this program started.
+///
+/// All members but the constructor may be called from any thread. The work is done on `executor`:
+/// its system calls on processes and small files are short, but the removal of a large folder takes
+/// its time, so that an executor with threads of its own, beside the ones that serve requests, is a
+/// good choice. It must outlive the backend, its context must run until the operations are done.
+/// Cancellation of type `terminal` is passed on.
+class subprocess_backend {
+public:
+    /// Throws std::invalid_argument for options that could never work, and std::system_error if the
+    /// folder for the engines cannot be made or the kernel is older than Linux 5.9.
+    subprocess_backend(const asio::any_io_executor& executor, subprocess_options options) {
+        auto usable = detail::subprocess::checked(std::move(options));
+        detail::subprocess::make_ready(usable);
+        supervisor_ = std::make_shared<detail::subprocess::supervisor>(executor, std::move(usable));
+    }
+
+    subprocess_backend(const subprocess_backend&) = delete;
+    subprocess_backend& operator=(const subprocess_backend&) = delete;
+
+    /// Leaves the engines as they are. No operation may be under way. The handler of `on_exit` is
+    /// not called any more.
+    ~subprocess_backend() { supervisor_->close(); }
+
+    [[nodiscard]] std::string_view name() const noexcept { return "subprocess"; }
+    [[nodiscard]] bool needs_port() const noexcept { return true; }
+
+    /// Says so if the folder of the engines cannot be used at present.
+    [[nodiscard]] std::optional<std::string> trouble() const {
+        const auto& engines = supervisor_->engines();
+        if (::access((engines + "/.").c_str(), R_OK | W_OK | X_OK) == 0) return std::nullopt;
+        return engines + ": " + detail::subprocess::cause(errno);
+    }
+
+    [[nodiscard]] std::string url(const uuid& /*engine*/, std::uint16_t port) const {
+        return "http://127.0.0.1:" + std::to_string(port);
+    }
+
+    /// False also where somebody listens on all addresses.
+    [[nodiscard]] bool port_usable(std::uint16_t port) const {
+        if (port == 0) return false;
+        const detail::subprocess::descriptor probe{
+            ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+        if (!probe) return false;
+        const int yes = 1; // connections that linger in TIME_WAIT do not matter
+        ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        return ::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
+               0;
+    }
+
+    asio::awaitable<result<void>> create(const workload& w) {
+        auto work = do_create(w);
+        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+    }
+
+    asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) {
+        auto work = do_stop(ref, grace);
+        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+    }
+
+    asio::awaitable<result<void>> pause(const workload_ref& ref) {
+        auto work = do_freeze(ref, true);
+        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+    }
+
+    asio::awaitable<result<void>> resume(const workload_ref& ref) {
+        auto work = do_freeze(ref, false);
+        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+    }
+
+    asio::awaitable<result<void>> destroy(const workload_ref& ref) {
+        auto stopping = stop(ref, supervisor_->options().short_grace);
+        const auto stopped = co_await std::move(stopping);
+        if (!stopped) co_return stopped;
+        auto work = do_remove(ref);
+        auto elsewhere = detail::subprocess::run_on(supervisor_->own_strand(), std::move(work));
+        co_return co_await std::move(elsewhere);
+    }
+
+    asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
+                                               const sha256_digest& next) {
+        auto work = detail::subprocess::offer_key(supervisor_->options(), ref, key, next);
+        return detail::subprocess::run_on(supervisor_->own_strand(), std::move(work));
+    }
+
+    asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout) {
+        auto work = detail::subprocess::ask_health(supervisor_->options(), ref, timeout);
+        return detail::subprocess::run_on(supervisor_->own_strand(), std::move(work));
+    }
+
+    /// Every folder whose name is an engine id. What runs unwatched is watched from now on.
+    asio::awaitable<result<std::vector<instance>>> list() {
+        auto work = do_list();
+        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+    }
+
+    /// The last lines of stdout and stderr, at most `log_tail_bytes` of them, as the engine wrote
+    /// them: not surely UTF-8.
+    asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
+        auto work = do_logs(ref, tail);
+        return detail::subprocess::run_on(supervisor_->own_strand(), std::move(work));
+    }
+
+    /// Replaces the handler, after the end of a call to the earlier one that is under way. It runs
+    /// on `executor`, must not throw, and should return soon: meanwhile nothing else is done about
+    /// processes. It may destroy the backend.
+    void on_exit(std::function<void(const workload_exit&)> handler) {
+        supervisor_->on_exit(std::move(handler));
+    }
+
+private:
+    asio::awaitable<result<void>> do_create(const workload& w) {
+        auto settling = supervisor_->settle();
+        const auto settled = co_await std::move(settling);
+        if (!settled) co_return settled;
+        const auto& engine = w.ref.engine_id;
+        const auto found = supervisor_->find(engine);
+        if (!found) co_return unexpected{found.error()};
+        if (const auto& running = *found;
+            running && !detail::subprocess::has_ended(running->pidfd())) {
+            if (running->ref.generation == w.ref.generation) {
+                running->asked = false; // of a stop that was given up
+                co_return result<void>{};
+            }
+            if (running->ref.generation > w.ref.generation) {
+                co_return fail(errc::backend_error,
+                               "engine " + to_string(engine) + " runs in a newer generation (" +
+                                   std::to_string(running->ref.generation) + " over " +
+                                   std::to_string(w.ref.generation) + ")");
+            }
+        }
+        const auto folder = supervisor_->folder_of(engine);
+        if (*found || ::access(folder.c_str(), F_OK) == 0) {
+            auto ending = supervisor_->end(engine, supervisor_->options().short_grace);
+            const auto ended = co_await std::move(ending);
+            if (!ended) co_return ended;
+        }
+        co_return start(w, folder);
+    }
+
+    /// No wait in here: once the process is there it is watched, whatever is cancelled.
+    result<void> start(const workload& w, const std::string& folder) {
+        namespace sub = detail::subprocess;
+        const auto& options = supervisor_->options();
+        std::string_view path;
+        for (const auto& [name, value] : options.environment)
+            if (path.empty() && name == "PATH") path = value;
+        auto program = sub::find_program(options.command.front(), path);
+        if (!program) return unexpected{program.error()};
+        const bool made = ::mkdir(folder.c_str(), 0700) == 0;
+        if (!made && errno != EEXIST) return sub::failed("cannot make " + folder, errno);
+        sub::folder_undo undo{made ? folder : std::string{}};
+        const auto& ref = w.ref;
+        const sub::launch_plan plan{
+            .program = std::move(*program),
+            .arguments = options.command,
+            .environment = sub::engine_environment(options, w, folder),
+            .folder = folder,
+            .log = folder + '/' + sub::log_name,
+            .identity_head = sub::identity_head(supervisor_->boot_id(), ref.generation, ref.port),
+            .lock = supervisor_->launch_lock()};
+        auto process = sub::launch(plan);
+        if (!process) return unexpected{process.error()};
+        const auto watched = supervisor_->watch(ref, process->pid, std::move(process->pidfd));
+        if (!watched) {
+            ::kill(-process->pid, SIGKILL); // our child, not reaped: the number is its own
+            sub::wait_for_child(process->pid);
+            return unexpected{watched.error()};
+        }
+        undo.leave();
+        return {};
+    }
+
+    asio::awaitable<result<void>> do_stop(const workload_ref& ref, duration grace) {
+        auto settling = supervisor_->settle();
+        const auto settled = co_await std::move(settling);
+        if (!settled) co_return settled;
+        auto ending = supervisor_->end(ref.engine_id, grace);
+        co_return co_await std::move(ending);
+    }
+
+    asio::awaitable<result<void>> do_freeze(const workload_ref& ref, bool frozen) {
+        auto settling = supervisor_->settle();
+        const auto settled = co_await std::move(settling);
+        if (!settled) co_return settled;
+        auto freezing = supervisor_->freeze(ref.engine_id, frozen);
+        co_return co_await std::move(freezing);
+    }
+
+    asio::awaitable<result<void>> do_remove(const workload_ref& ref) {
+        co_return detail::subprocess::remove_folder(supervisor_->folder_of(ref.engine_id));
+    }
+
+    asio::awaitable<result<std::string>> do_logs(const workload_ref& ref, std::size_t tail) {
+        co_return detail::subprocess::read_log_tail(supervisor_->folder_of(ref.engine_id), tail,
+                                                    supervisor_->options().log_tail_bytes);
+    }
+
+    asio::awaitable<result<std::vector<instance>>> do_list() {
+        auto settling = supervisor_->settle();
+        const auto settled = co_await std::move(settling);
+        if (!settled) co_return unexpected{settled.error()};
+        auto reading = read_engines();
+        auto elsewhere = detail::subprocess::run_on(supervisor_->own_strand(), std::move(reading));
+        const auto found = co_await std::move(elsewhere);
+        if (!found) co_return unexpected{found.error()};
+        std::vector<instance> instances;
+        for (const auto& [engine, identity] : *found) {
+            auto seen = look_at(engine, identity);
+            if (!seen) co_return unexpected{seen.error()};
+            instances.push_back(*seen);
+        }
+        co_return instances;
+    }
+
+    struct engine_folder {
+        uuid engine;
+        std::optional<detail::subprocess::process_identity> identity;
+    };
+
+    asio::awaitable<result<std::vector<engine_folder>>> read_engines() {
+        const auto& path = supervisor_->engines();
+        std::vector<engine_folder> found;
+        std::error_code problem;
+        for (std::filesystem::directory_iterator entry{path, problem}, end;
+             !problem && entry != end; entry.increment(problem)) {
+            const auto name = entry->path().filename().string();
+            const auto engine = parse_uuid(name);
+            std::error_code gone; // removed meanwhile: not there
+            if (!engine || to_string(*engine) != name || !entry->is_directory(gone)) continue;
+            auto identity = detail::subprocess::read_identity(entry->path().string());
+            if (!identity) co_return unexpected{identity.error()};
+            found.push_back({.engine = *engine, .identity = std::move(*identity)});
+        }
+        if (problem) co_return detail::subprocess::failed(path, problem.value());
+        co_return found;
+    }
+
+    /// On the strand.
+    result<instance> look_at(const uuid& engine,
+                             const std::optional<detail::subprocess::process_identity>& identity) {
+        instance seen{.ref = {.engine_id = engine, .generation = 0, .port = 0}};
+        if (!identity) return seen;
+        seen.ref.generation = identity->generation;
+        seen.ref.port = identity->port;
+        const auto found = supervisor_->adopt(engine, *identity);
+        if (!found) return unexpected{found.error()};
+        const auto& watched = *found;
+        if (!watched) return seen;
+        seen.ref = watched->ref;
+        const auto stat = detail::subprocess::read_process_stat(watched->pid);
+        if (!stat || detail::subprocess::has_ended(watched->pidfd())) return seen;
+        seen.state = stat->stopped() ? workload_state::paused : workload_state::up;
+        return seen;
+    }
+
+    std::shared_ptr<detail::subprocess::supervisor> supervisor_;
+};
+
+static_assert(backend<subprocess_backend>);
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <roundhouse/error.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail::subprocess {
+
+/// The text of an errno value. Safe in every thread, unlike strerror.
+[[nodiscard]] inline std::string cause(int number) {
+    return std::system_category().message(number);
+}
+
+[[nodiscard]] inline unexpected failed(std::string_view what, int number) {
+    return fail(errc::backend_error, std::string{what} + ": " + cause(number));
+}
+
+/// Owns a file descriptor. Every one in the backend is close-on-exec: the engines inherit none.
+class descriptor {
+public:
+    descriptor() noexcept = default;
+    explicit descriptor(int number) noexcept : number_{number} {}
+    descriptor(descriptor&& other) noexcept : number_{other.release()} {}
+    descriptor& operator=(descriptor&& other) noexcept {
+        if (this != &other) {
+            close();
+            number_ = other.release();
+        }
+        return *this;
+    }
+    ~descriptor() { close(); }
+
+    [[nodiscard]] int get() const noexcept { return number_; }
+    [[nodiscard]] explicit operator bool() const noexcept { return number_ >= 0; }
+    [[nodiscard]] int release() noexcept { return std::exchange(number_, -1); }
+
+private:
+    void close() noexcept {
+        if (number_ >= 0) ::close(number_); // the number is free again whatever close returns
+    }
+
+    int number_ = -1;
+};
+
+/// Opens a file that an engine could have put something else in the place of: follows no link, does
+/// not wait for the other end of a pipe, and takes nothing but a regular file. On failure errno
+/// tells why.
+[[nodiscard]] inline descriptor open_regular(const std::string& path, int flags,
+                                             mode_t mode = 0600) {
+    descriptor file{::open(path.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode)};
+    if (!file) return file;
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) return descriptor{};
+    if (S_ISREG(status.st_mode)) return file;
+    file = descriptor{};
+    errno = EINVAL;
+    return file;
+}
+
+} // namespace detail::subprocess
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/error.hpp>
+
+#include <dirent.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// Removes an engine's data folder.
+namespace detail::subprocess {
+
+using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+/// Opens a folder below another without following a link; gives its owner all rights first if some
+/// are missing.
+[[nodiscard]] inline open_folder open_subfolder(int parent, const char* name) {
+    struct stat status {};
+    if (::fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
+        (status.st_mode & 0700U) != 0700U) {
+        ::fchmodat(parent, name, 0700, 0); // if it fails, what needs the rights fails and tells
+    }
+    const int number = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (number < 0) return {nullptr, ::closedir};
+    open_folder folder{::fdopendir(number), ::closedir};
+    if (!folder) ::close(number);
+    return folder;
+}
+
+[[nodiscard]] inline bool is_dots(const char* name) {
+    const std::string_view text{name};
+    return text == "." || text == "..";
+}
+
+/// Removes a tree, however deep, with three descriptors and no recursion: a folder below the top is
+/// emptied by moving the folders in it up to the top, where their turn comes.
+class folder_remover {
+public:
+    /// Succeeds when nothing is there. A failure names the path and the cause; what could be
+    /// removed is gone.
+    [[nodiscard]] result<void> remove(const std::string& path) {
+        path_ = path;
+        top_ = open_subfolder(AT_FDCWD, path.c_str());
+        if (!top_) return errno == ENOENT ? result<void>{} : cannot_remove("");
+        for (bool found = true; found;) {
+            found = false;
+            ::rewinddir(top_.get());
+            errno = 0;
+            while (const dirent* entry = ::readdir(top_.get())) {
+                if (is_dots(entry->d_name)) continue;
+                found = true;
+                if (auto removed = remove_entry(entry->d_name); !removed) return removed;
+            }
+            if (errno != 0) return cannot_remove("");
+        }
+        if (::rmdir(path.c_str()) != 0 && errno != ENOENT) return cannot_remove("");
+        return {};
+    }
+
+private:
+    [[nodiscard]] result<void> remove_entry(const std::string& name) {
+        const int top = ::dirfd(top_.get());
+        if (::unlinkat(top, name.c_str(), 0) == 0) return {};
+        // EISDIR on Linux, EPERM as POSIX has it, for a folder.
+        if (errno != EISDIR && errno != EPERM) return cannot_remove('/' + name);
+        if (errno == EPERM && !is_folder(top, name)) {
+            errno = EPERM;
+            return cannot_remove('/' + name);
+        }
+        if (auto emptied = empty_subfolder(name); !emptied) return emptied;
+        if (::unlinkat(top, name.c_str(), AT_REMOVEDIR) != 0) return cannot_remove('/' + name);
+        errno = 0; // the caller's readdir tells its failures apart by it
+        return {};
+    }
+
+    [[nodiscard]] result<void> empty_subfolder(const std::string& name) {
+        const auto folder = open_subfolder(::dirfd(top_.get()), name.c_str());
+        if (!folder) return cannot_remove('/' + name);
+        const int number = ::dirfd(folder.get());
+        for (bool found = true;
+             found;) { // entries that a removal made readdir skip are found by the next pass
+            found = false;
+            ::rewinddir(folder.get());
+            while (const dirent* entry = ::readdir(folder.get())) {
+                if (is_dots(entry->d_name)) continue;
+                found = true;
+                if (::unlinkat(number, entry->d_name, 0) == 0) continue;
+                if (!move_up(number, entry->d_name))
+                    return cannot_remove('/' + name + '/' + entry->d_name);
+            }
+        }
+        return {};
+    }
+
+    /// A folder can be moved only by who may write in it: its entry ".." changes.
+    [[nodiscard]] bool move_up(int parent, const char* name) {
+        const int number = errno;
+        if (!is_folder(parent, name)) {
+            errno = number;
+            return false;
+        }
+        { const auto opened = open_subfolder(parent, name); }
+        for (;;) {
+            const auto free_name = ".roundhouse-removed-" + std::to_string(moved_++);
+            const int top = ::dirfd(top_.get());
+            if (::renameat(parent, name, top, free_name.c_str()) == 0) return true;
+            // Taken by what an earlier attempt left there, or by the engine itself.
+            if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR) return false;
+        }
+    }
+
+    [[nodiscard]] static bool is_folder(int parent, const std::string& name) {
+        struct stat status {};
+        return ::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+               S_ISDIR(status.st_mode);
+    }
+
+    [[nodiscard]] unexpected cannot_remove(const std::string& below) const {
+        return failed("cannot remove " + path_ + below, errno);
+    }
+
+    std::string path_;
+    open_folder top_{nullptr, ::closedir};
+    std::uint64_t moved_ = 0;
+};
+
+[[nodiscard]] inline result<void> remove_folder(const std::string& path) {
+    return folder_remover{}.remove(path);
+}
+
+} // namespace detail::subprocess
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

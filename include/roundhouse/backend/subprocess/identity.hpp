@@ -1,0 +1,105 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/error.hpp>
+
+#include <sys/types.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// The file in an engine's folder that tells which process runs it. The process writes it itself
+/// before it becomes the engine, so that none runs unknown; it stays when the process has ended,
+/// and is believed only together with /proc.
+namespace detail::subprocess {
+
+inline constexpr const char* identity_name = ".roundhouse-identity";
+inline constexpr const char* identity_draft_name = ".roundhouse-identity.new";
+
+struct process_identity {
+    std::string boot_id;
+    std::uint64_t generation = 0;
+    std::uint16_t port = 0;
+    pid_t pid = 0;
+    std::uint64_t start_time = 0; ///< As /proc/<pid>/stat tells it.
+};
+
+/// What is known before the process is there. The process appends its pid, its start time and
+/// "end".
+[[nodiscard]] inline std::string identity_head(const std::string& boot_id, std::uint64_t generation,
+                                               std::uint16_t port) {
+    return "roundhouse-engine 1\nboot " + boot_id + "\ngeneration " + std::to_string(generation) +
+           "\nport " + std::to_string(port) + "\npid ";
+}
+
+/// Reads the file's text; nothing if it is cut short or was not written by us.
+[[nodiscard]] inline std::optional<process_identity> parse_identity(std::string_view text) {
+    const auto take = [&text](std::string_view label) -> std::optional<std::string_view> {
+        const auto end = text.find('\n');
+        if (end == std::string_view::npos || !text.starts_with(label)) return std::nullopt;
+        const auto value = text.substr(label.size(), end - label.size());
+        text.remove_prefix(end + 1);
+        return value;
+    };
+    const auto read_number = [&take](std::string_view label, auto& number) {
+        const auto value = take(label);
+        if (!value) return false;
+        const auto [end, problem] = std::from_chars(value->data(), value->data() + value->size(),
+                                                    number);
+        return problem == std::errc{} && end == value->data() + value->size();
+    };
+    process_identity identity;
+    if (!take("roundhouse-engine 1")) return std::nullopt;
+    const auto boot = take("boot ");
+    if (!boot) return std::nullopt;
+    identity.boot_id = *boot;
+    if (!read_number("generation ", identity.generation) || !read_number("port ", identity.port) ||
+        !read_number("pid ", identity.pid) || !read_number("start ", identity.start_time) ||
+        !take("end") || identity.pid <= 1) {
+        return std::nullopt;
+    }
+    return identity;
+}
+
+/// The identity in an engine's folder; nothing if it has none or a damaged one. Fails if that
+/// cannot be told.
+[[nodiscard]] inline result<std::optional<process_identity>>
+read_identity(const std::string& folder) {
+    const auto path = folder + '/' + identity_name;
+    const auto file = open_regular(path, O_RDONLY);
+    if (!file) {
+        // A link, a folder or the like in its place is damage.
+        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENXIO ||
+            errno == EINVAL)
+            return std::nullopt;
+        return failed(path, errno);
+    }
+    std::array<char, 512> text;
+    const auto size = ::read(file.get(), text.data(), text.size());
+    if (size < 0) return failed(path, errno);
+    return parse_identity({text.data(), static_cast<std::size_t>(size)});
+}
+
+/// Differs from one boot of the machine to the next: a start time counts from the boot.
+[[nodiscard]] inline std::string read_boot_id() {
+    const descriptor file{::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)};
+    std::array<char, 64> text;
+    const auto size = file ? ::read(file.get(), text.data(), text.size()) : -1;
+    if (size <= 0)
+        throw std::system_error{errno, std::system_category(), "/proc/sys/kernel/random/boot_id"};
+    std::string_view id{text.data(), static_cast<std::size_t>(size)};
+    return std::string{id.substr(0, id.find('\n'))};
+}
+
+} // namespace detail::subprocess
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

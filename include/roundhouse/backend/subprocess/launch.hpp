@@ -1,0 +1,280 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/error.hpp>
+
+#include <sys/file.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// Starts a process that writes its own identity before it becomes the engine.
+namespace detail::subprocess {
+
+struct launch_plan {
+    std::string program; ///< Absolute.
+    std::vector<std::string> arguments;
+    std::vector<std::string> environment; ///< `NAME=value`; all that the engine gets.
+    std::string folder;                   ///< Absolute, and there.
+    std::string log;                      ///< Path that stdout and stderr are appended to.
+    std::string identity_head;
+    /// A file that the child keeps locked until it has become the engine: who gets it for himself
+    /// alone knows that no start is under way, even one whose orchestrator has died.
+    std::string lock;
+};
+
+struct launched {
+    pid_t pid = 0;
+    std::uint64_t start_time = 0;
+    descriptor pidfd;
+};
+
+/// Where on its way the child was when it reported.
+enum class launch_step : int { session, folder, descriptors, identity, started, program };
+
+struct launch_report {
+    launch_step step = launch_step::session;
+    int error = 0;
+    std::uint64_t start_time = 0;
+};
+
+/// All that the child needs, made by the parent. The child may share its memory, other threads may
+/// hold any lock in it: so the child allocates nothing, calls only what is async-signal-safe, and
+/// ends with exec or _exit.
+struct child_plan {
+    const char* program;
+    char* const* arguments;
+    char* const* environment;
+    const char* folder;
+    const char* identity;
+    const char* identity_draft;
+    std::string_view identity_head;
+    int input;
+    int output;
+    int lock;
+    int report;
+};
+
+[[noreturn]] inline void give_up(int report_to, launch_step step) noexcept {
+    const launch_report report{.step = step, .error = errno, .start_time = 0};
+    // If the parent is gone, nobody wants to know.
+    [[maybe_unused]] const auto written = ::write(report_to, &report, sizeof report);
+    ::_exit(127);
+}
+
+/// Puts the descriptors where exec is to find them, and closes all others.
+[[nodiscard]] inline bool arrange_descriptors(const child_plan& plan, int& report) noexcept {
+    constexpr int clear =
+        10; // copies above what is assigned below, so that none is overwritten before its turn
+    const int input = ::fcntl(plan.input, F_DUPFD_CLOEXEC, clear);
+    const int output = ::fcntl(plan.output, F_DUPFD_CLOEXEC, clear);
+    const int lock = ::fcntl(plan.lock, F_DUPFD_CLOEXEC, clear);
+    const int reports = ::fcntl(plan.report, F_DUPFD_CLOEXEC, clear);
+    if (reports < 0 || ::dup3(reports, 3, O_CLOEXEC) < 0) return false;
+    report = 3;
+    return input >= 0 && output >= 0 && lock >= 0 && ::dup2(input, 0) == 0 &&
+           ::dup2(output, 1) == 1 && ::dup2(output, 2) == 2 && ::dup3(lock, 4, O_CLOEXEC) == 4 &&
+           ::syscall(SYS_close_range, 5U, ~0U, 0U) == 0;
+}
+
+/// Writes the identity file in one step: a draft, then its rename. Returns the start time, or 0 and
+/// errno.
+[[nodiscard]] inline std::uint64_t write_identity(const child_plan& plan) noexcept {
+    const auto stat = read_process_stat("/proc/self/stat");
+    if (!stat) {
+        errno = ESRCH; // no /proc
+        return 0;
+    }
+    std::array<char, 96> tail{};
+    char* at = std::to_chars(tail.data(), tail.data() + 20, ::getpid()).ptr;
+    const auto append = [&at](std::string_view text) {
+        for (const char c : text) *at++ = c;
+    };
+    append("\nstart ");
+    at = std::to_chars(at, at + 20, stat->start_time).ptr;
+    append("\nend\n");
+    const auto tail_size = static_cast<std::size_t>(at - tail.data());
+
+    ::unlink(plan.identity_draft); // one that was left, or put there, in whatever form
+    const descriptor file{
+        ::open(plan.identity_draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    if (!file) return 0;
+    const auto& head = plan.identity_head;
+    if (::write(file.get(), head.data(), head.size()) != static_cast<ssize_t>(head.size()))
+        return 0;
+    if (::write(file.get(), tail.data(), tail_size) != static_cast<ssize_t>(tail_size)) return 0;
+    return ::rename(plan.identity_draft, plan.identity) == 0 ? stat->start_time : 0;
+}
+
+/// Handlers first, then the mask: a pending signal must not run this process's handlers in memory
+/// that may be shared.
+inline void reset_signals() noexcept {
+    struct sigaction standard {};
+    standard.sa_handler = SIG_DFL;
+    for (int signal = 1; signal <= SIGRTMAX; ++signal)
+        ::sigaction(signal, &standard, nullptr); // some cannot be set
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+[[noreturn]] inline void run_child(const child_plan& plan) noexcept {
+    int report = plan.report;
+    if (::setsid() < 0) give_up(report, launch_step::session);
+    ::umask(077);
+    if (::chdir(plan.folder) != 0) give_up(report, launch_step::folder);
+    if (!arrange_descriptors(plan, report)) give_up(report, launch_step::descriptors);
+    const launch_report started{
+        .step = launch_step::started, .error = 0, .start_time = write_identity(plan)};
+    if (started.start_time == 0) give_up(report, launch_step::identity);
+    if (::write(report, &started, sizeof started) != sizeof started) ::_exit(127);
+    reset_signals();
+    ::execve(plan.program, plan.arguments, plan.environment);
+    give_up(report, launch_step::program);
+}
+
+/// vfork: a fork would copy the page tables of a server that may hold hundreds of megabytes. The
+/// calling thread stands still until the child has called exec; all signals are blocked, so that no
+/// handler runs in the child. The address and thread sanitizers know vfork (the latter makes it a
+/// fork). A function of its own, for nothing in its frame may change under the parent.
+[[gnu::noinline]] inline pid_t start_child(const child_plan& plan) noexcept {
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t pid = ::vfork();
+    if (pid == 0) run_child(plan);
+    const int number = errno;
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    errno = number;
+    return pid;
+}
+
+/// Where a program is, as execvp would look for it, but on the engine's PATH. Fails with the
+/// reason.
+[[nodiscard]] inline result<std::string> find_program(const std::string& name,
+                                                      std::string_view path) {
+    int number = ENOENT;
+    const auto usable = [&number](const std::string& file) {
+        struct stat status {};
+        if (::stat(file.c_str(), &status) == 0) {
+            if (S_ISREG(status.st_mode) && ::access(file.c_str(), X_OK) == 0) return true;
+            number = EACCES;
+        }
+        return false;
+    };
+    if (name.find('/') != std::string::npos) {
+        if (usable(name)) return name;
+        return failed("cannot run " + name, number);
+    }
+    while (!path.empty()) {
+        const auto end = std::min(path.find(':'), path.size());
+        const auto file = std::string{path.substr(0, end)} + '/' + name;
+        if (file.front() == '/' && end > 0 && usable(file))
+            return file; // relative ones would mean another folder later
+        path.remove_prefix(std::min(end + 1, path.size()));
+    }
+    return failed("cannot run " + name + " (looked for on the engine's PATH)", number);
+}
+
+[[nodiscard]] inline std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+    std::vector<char*> pointers;
+    pointers.reserve(texts.size() + 1);
+    for (const auto& text : texts)
+        pointers.push_back(const_cast<char*>(text.c_str())); // exec does not write there
+    pointers.push_back(nullptr);
+    return pointers;
+}
+
+[[nodiscard]] inline std::string describe(const launch_report& report, const launch_plan& plan) {
+    switch (report.step) {
+    case launch_step::session: return "cannot begin a session";
+    case launch_step::folder: return "cannot enter " + plan.folder;
+    case launch_step::descriptors: return "cannot arrange the engine's descriptors";
+    case launch_step::identity: return "cannot write " + plan.folder + '/' + identity_name;
+    case launch_step::started:
+    case launch_step::program: break;
+    }
+    return "cannot run " + plan.program;
+}
+
+/// Reads what the child has to say until it has become the engine, or given up.
+[[nodiscard]] inline launch_report read_reports(int pipe) {
+    launch_report last{.step = launch_step::session, .error = ECHILD, .start_time = 0};
+    for (;;) {
+        launch_report next;
+        const auto size = ::read(pipe, &next, sizeof next); // less than PIPE_BUF: comes whole
+        if (size == sizeof next) {
+            last = next;
+        } else if (size >= 0 || errno != EINTR) {
+            return last;
+        }
+    }
+}
+
+inline void wait_for_child(pid_t pid) noexcept {
+    siginfo_t info{};
+    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) {
+    }
+}
+
+/// Starts the engine. Blocks for as long as exec takes. On failure no process is left.
+[[nodiscard]] inline result<launched> launch(const launch_plan& plan) {
+    const descriptor input{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    if (!input) return failed("/dev/null", errno);
+    const descriptor output = open_regular(plan.log, O_WRONLY | O_APPEND | O_CREAT);
+    if (!output) return failed(plan.log, errno);
+    ::fcntl(output.get(), F_SETFL,
+            O_APPEND); // without O_NONBLOCK: the engine is to have a plain file
+    const descriptor lock = open_regular(plan.lock, O_RDWR | O_CREAT);
+    if (!lock || ::flock(lock.get(), LOCK_SH) != 0) return failed(plan.lock, errno);
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return failed("cannot make a pipe", errno);
+    const descriptor reports{ends[0]};
+    descriptor reports_in{ends[1]};
+
+    const auto identity = plan.folder + '/' + identity_name;
+    const auto draft = plan.folder + '/' + identity_draft_name;
+    const auto arguments = pointers_to(plan.arguments);
+    const auto environment = pointers_to(plan.environment);
+    const pid_t pid = start_child({.program = plan.program.c_str(),
+                                   .arguments = arguments.data(),
+                                   .environment = environment.data(),
+                                   .folder = plan.folder.c_str(),
+                                   .identity = identity.c_str(),
+                                   .identity_draft = draft.c_str(),
+                                   .identity_head = plan.identity_head,
+                                   .input = input.get(),
+                                   .output = output.get(),
+                                   .lock = lock.get(),
+                                   .report = reports_in.get()});
+    if (pid < 0) return failed("cannot start a process", errno);
+    reports_in = descriptor{};
+    const auto report = read_reports(reports.get());
+    if (report.error != 0) {
+        wait_for_child(pid);
+        return failed(describe(report, plan), report.error);
+    }
+    // It is our child and not reaped, so that the pid is still its own; unless SIGCHLD is ignored
+    // in this program, where one that has ended already is gone.
+    auto pidfd = open_pidfd(pid);
+    if (!pidfd) {
+        const int number = errno;
+        if (number != ESRCH) ::kill(-pid, SIGKILL);
+        wait_for_child(pid);
+        return failed("cannot watch " + plan.program, number);
+    }
+    return launched{.pid = pid, .start_time = report.start_time, .pidfd = std::move(pidfd)};
+}
+
+} // namespace detail::subprocess
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

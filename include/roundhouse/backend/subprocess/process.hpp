@@ -1,0 +1,150 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/version.hpp>
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string_view>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// Processes as the kernel shows them. A pid alone names nothing for long: it is recycled. It is
+/// safe while a process, or a zombie that we have not reaped, holds it; beyond that a process is
+/// its pid and start time, or a pidfd.
+namespace detail::subprocess {
+
+/// What is used of `/proc/<pid>/stat` (proc_pid_stat(5)).
+struct process_stat {
+    char state = '?';
+    pid_t parent = 0;
+    pid_t group = 0;
+    pid_t session = 0;
+    std::uint64_t start_time = 0; ///< In clock ticks since boot.
+
+    [[nodiscard]] bool gone() const noexcept { return state == 'Z' || state == 'X'; }
+    [[nodiscard]] bool stopped() const noexcept { return state == 'T'; }
+};
+
+/// Reads the text of a stat file. Allocates nothing: a child calls it between fork and exec.
+[[nodiscard]] inline std::optional<process_stat>
+parse_process_stat(std::string_view text) noexcept {
+    // The name, in brackets, may hold brackets and spaces of its own: what counts begins behind the
+    // last one.
+    const auto name_end = text.rfind(')');
+    if (name_end == std::string_view::npos) return std::nullopt;
+    process_stat stat;
+    std::size_t at = name_end + 2;
+    for (int field = 3; field <= 22; ++field) {
+        if (at >= text.size()) return std::nullopt;
+        const auto end = std::min(text.find(' ', at), text.size());
+        const char* const from = text.data() + at;
+        const char* const to = text.data() + end;
+        if (field == 3) stat.state = *from;
+        if (field == 4) std::from_chars(from, to, stat.parent);
+        if (field == 5) std::from_chars(from, to, stat.group);
+        if (field == 6) std::from_chars(from, to, stat.session);
+        if (field == 22 && std::from_chars(from, to, stat.start_time).ec != std::errc{})
+            return std::nullopt;
+        at = end + 1;
+    }
+    return stat;
+}
+
+/// The stat of whatever process has the path's pid now. Allocates nothing.
+[[nodiscard]] inline std::optional<process_stat> read_process_stat(const char* path) noexcept {
+    const descriptor file{::open(path, O_RDONLY | O_CLOEXEC)};
+    if (!file) return std::nullopt;
+    std::array<char, 1024> text; // the fields up to the start time take less
+    const auto size = ::read(file.get(), text.data(), text.size());
+    if (size <= 0) return std::nullopt;
+    return parse_process_stat({text.data(), static_cast<std::size_t>(size)});
+}
+
+[[nodiscard]] inline std::optional<process_stat> read_process_stat(pid_t pid) noexcept {
+    std::array<char, 32> path;
+    std::snprintf(path.data(), path.size(), "/proc/%d/stat", pid);
+    return read_process_stat(path.data());
+}
+
+/// System calls by number: older C libraries have no wrappers for them. The descriptor is
+/// close-on-exec.
+[[nodiscard]] inline descriptor open_pidfd(pid_t pid) noexcept {
+    return descriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+}
+
+/// True once the process has ended, reaped or not (pidfd_open(2): it becomes readable then).
+[[nodiscard]] inline bool has_ended(int pidfd) noexcept {
+    pollfd entry{.fd = pidfd, .events = POLLIN, .revents = 0};
+    return ::poll(&entry, 1, 0) > 0;
+}
+
+/// Signals the process itself. A process that has ended meanwhile is no failure: that is what most
+/// signals are for.
+inline void send_signal(int pidfd, int signal) noexcept {
+    ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
+}
+
+/// Signals the group that the process leads. False if that cannot be done without the risk of
+/// meeting another group.
+///
+/// Linux 6.9 names the group by the pidfd, which is safe even when the leader has been reaped.
+/// Older kernels take the number of the group, which is safe only while the leader or its zombie
+/// holds it: `held` tells whether it surely does.
+[[nodiscard]] inline bool send_signal_to_group(int pidfd, pid_t leader, bool held,
+                                               int signal) noexcept {
+    constexpr unsigned to_process_group = 1U << 2U; // PIDFD_SIGNAL_PROCESS_GROUP of newer headers
+    if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, to_process_group) == 0)
+        return true;
+    if (errno == ESRCH) return true; // nobody is left in it
+    if (!held) return false;
+    ::kill(-leader, signal); // fails only if nobody is left, or nobody may be signalled, which
+                             // shows when they stay
+    return true;
+}
+
+constexpr auto by_pidfd = static_cast<idtype_t>(3); // P_PIDFD of newer headers
+
+/// How a child of this process ended, left as a zombie. Nothing if it is not our child, or has not
+/// ended.
+struct exit_report {
+    std::optional<int> code;
+    std::optional<int> signal;
+};
+
+[[nodiscard]] inline std::optional<exit_report> look_at_exit(int pidfd) noexcept {
+    siginfo_t info{};
+    if (::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        return std::nullopt;
+    if (info.si_pid == 0) return std::nullopt;
+    if (info.si_code == CLD_EXITED)
+        return exit_report{.code = info.si_status, .signal = std::nullopt};
+    return exit_report{.code = std::nullopt, .signal = info.si_status};
+}
+
+/// True if the process is a child of this one, running or a zombie: its pid cannot be recycled
+/// before we reap it.
+[[nodiscard]] inline bool is_our_child(int pidfd) noexcept {
+    siginfo_t info{};
+    return ::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/// Takes the zombie away, if it is one of ours. Where this process is the init of its container,
+/// the orphans of engines become its children too.
+inline void reap(int pidfd) noexcept {
+    siginfo_t info{};
+    ::waitid(by_pidfd, static_cast<id_t>(pidfd), &info,
+             WEXITED | WNOHANG); // fails for what is not our child
+}
+
+} // namespace detail::subprocess
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -1,0 +1,171 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/backend/subprocess/run_on.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/strand.hpp>
+#include <dirent.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail::subprocess {
+
+struct process_entry {
+    pid_t pid = 0;
+    process_stat stat;
+    std::optional<uuid> engine; ///< Whose `ENGINE_ID` it was started with.
+};
+
+/// All processes at one moment, or rather within the few milliseconds that it takes to read /proc.
+using process_table = std::vector<process_entry>;
+
+/// The engine that an environment, as /proc/<pid>/environ shows it, was made for.
+[[nodiscard]] inline std::optional<uuid> engine_in(std::string_view environment) {
+    constexpr std::string_view name = "ENGINE_ID=";
+    for (std::size_t at = 0; (at = environment.find(name, at)) != std::string_view::npos; ++at) {
+        if (at > 0 && environment[at - 1] != '\0') continue;
+        const auto value = environment.substr(at + name.size());
+        return parse_uuid(value.substr(0, value.find('\0')));
+    }
+    return std::nullopt;
+}
+
+/// Reads a file of /proc to its end. Whose file may not be read, or has ended, shows nothing.
+inline void read_all(int folder, const std::string& path, std::string& into) {
+    constexpr std::size_t most = std::size_t{4} * 1024 *
+                                 1024; // the kernel allows no larger environments
+    into.clear();
+    const descriptor file{::openat(folder, path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!file) return;
+    for (std::size_t size = 0; size < most;) {
+        into.resize(size + 16384);
+        const auto more = ::read(file.get(), into.data() + size, 16384);
+        size += more > 0 ? static_cast<std::size_t>(more) : 0;
+        into.resize(size);
+        if (more <= 0) return;
+    }
+}
+
+[[nodiscard]] inline result<process_table> read_process_table() {
+    const std::unique_ptr<DIR, int (*)(DIR*)> proc{::opendir("/proc"), ::closedir};
+    if (!proc) return failed("/proc", errno);
+    process_table table;
+    std::string text;
+    while (const dirent* entry = ::readdir(proc.get())) {
+        const std::string name{static_cast<const char*>(entry->d_name)};
+        process_entry process;
+        const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(),
+                                                    process.pid);
+        if (problem != std::errc{} || end != name.data() + name.size()) continue;
+        read_all(::dirfd(proc.get()), name + "/stat", text);
+        const auto stat = parse_process_stat(text);
+        if (!stat) continue;
+        process.stat = *stat;
+        read_all(::dirfd(proc.get()), name + "/environ", text);
+        process.engine = engine_in(text);
+        table.push_back(process);
+    }
+    return table;
+}
+
+/// Reads the table of processes for whoever asks. A thousand who ask at once get one reading: it
+/// takes some microseconds for every process of the machine.
+class process_table_reader {
+public:
+    using snapshot = std::shared_ptr<const process_table>;
+
+    explicit process_table_reader(const asio::any_io_executor& executor)
+        : strand_{asio::make_strand(executor)} {}
+
+    /// A table whose reading began after this was called.
+    asio::awaitable<result<snapshot>> read() {
+        auto reading = read_since(std::chrono::steady_clock::now());
+        return run_on(strand_, std::move(reading));
+    }
+
+private:
+    asio::awaitable<result<snapshot>> read_since(std::chrono::steady_clock::time_point asked_at) {
+        if (last_ && last_begun_at_ >= asked_at) co_return last_;
+        const auto begun_at = std::chrono::steady_clock::now();
+        auto table = read_process_table();
+        if (!table) co_return unexpected{table.error()};
+        last_ = std::make_shared<const process_table>(std::move(*table));
+        last_begun_at_ = begun_at;
+        co_return last_;
+    }
+
+    asio::any_io_executor strand_;
+    // Touched on the strand only.
+    snapshot last_;
+    std::chrono::steady_clock::time_point last_begun_at_;
+};
+
+/// The members of an engine's workload that still run: those of its session, and those that left it
+/// but carry the engine's id. `session` is the pid that the workload was started as, or 0; `held`
+/// tells that this pid is surely still its own.
+///
+/// Where it is not, the number of the session may meanwhile be another's: then it counts only if
+/// one of its members carries the engine's id.
+[[nodiscard]] inline process_table members_of(const process_table& table, const uuid& engine,
+                                              pid_t session, bool held) {
+    const pid_t self = ::getpid();
+    const auto known = [&](const process_entry& process) {
+        return process.engine == engine && process.stat.session == session;
+    };
+    const bool ours = session > 0 && (held || std::any_of(table.begin(), table.end(), known));
+    process_table members;
+    for (const auto& process : table) {
+        const bool member = process.engine == engine || (ours && process.stat.session == session);
+        if (member && process.pid != self && !process.stat.gone()) members.push_back(process);
+    }
+    return members;
+}
+
+/// A pidfd of a process of the table; empty if that process has ended meanwhile (its pid may be
+/// another's), and a failure if there are no descriptors left.
+[[nodiscard]] inline result<descriptor> open_member(const process_entry& process) {
+    auto pidfd = open_pidfd(process.pid);
+    if (!pidfd) {
+        if (errno == ESRCH || errno == EINVAL)
+            return descriptor{}; // EINVAL: the number is a thread's now
+        return failed("cannot watch process " + std::to_string(process.pid), errno);
+    }
+    const auto stat = read_process_stat(process.pid);
+    const bool same = stat && stat->start_time == process.stat.start_time;
+    if (!same || has_ended(pidfd.get())) return descriptor{};
+    return pidfd;
+}
+
+/// Takes away the zombies of a session other than its leader's, where this process is the init of
+/// its container, so that the orphans of engines become its children. `session` must surely be the
+/// engine's.
+inline void reap_orphans(const process_table& table, pid_t session) {
+    const pid_t self = ::getpid();
+    for (const auto& process : table) {
+        if (process.stat.session != session || process.pid == session) continue;
+        if (process.stat.parent != self || !process.stat.gone()) continue;
+        // A zombie of ours keeps its pid until it is reaped, which nobody else does.
+        const auto pidfd = open_pidfd(process.pid);
+        if (pidfd) reap(pidfd.get());
+    }
+}
+
+} // namespace detail::subprocess
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <chrono>
+#include <memory>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail::subprocess {
+
+using moment = std::chrono::steady_clock::time_point;
+
+/// The process that leads an engine's session, from its start or its discovery until nothing of the
+/// workload is left. Touched on the supervisor's strand only.
+struct process_watch {
+    process_watch(const asio::any_io_executor& strand, const workload_ref& workload, pid_t leader,
+                  descriptor pidfd)
+        : ref{workload}, pid{leader}, stream{strand, pidfd.get()} {
+        static_cast<void>(pidfd.release()); // the stream's now
+    }
+
+    [[nodiscard]] int pidfd() { return stream.native_handle(); }
+
+    workload_ref ref;
+    pid_t pid;
+    asio::posix::stream_descriptor stream; ///< A pidfd: readable once the process has ended.
+    asio::cancellation_signal cancel;      ///< Of the coroutine that watches.
+    bool asked = false;                    ///< Its end was asked for, and is not to be reported.
+    moment deadline{}; ///< Until when the rest of its processes may take to end by themselves.
+    bool leader_ended = false;
+    bool ended = false;   ///< Leader and rest.
+    result<void> outcome; ///< Whether all of the rest could be ended.
+    std::vector<std::weak_ptr<asio::steady_timer>> waiting; ///< Cancelled when it has ended.
+};
+
+using watch_ptr = std::shared_ptr<process_watch>;
+
+/// Waits until the process behind a pidfd, which it takes, has ended; false if `until` came first.
+/// On a strand.
+inline asio::awaitable<bool> wait_for_end(descriptor& pidfd, moment until) {
+    struct waiting {
+        asio::posix::stream_descriptor stream;
+        asio::steady_timer timer;
+        bool expired = false;
+    };
+    const auto strand = co_await asio::this_coro::executor;
+    asio::posix::stream_descriptor stream{strand, pidfd.get()};
+    static_cast<void>(pidfd.release());
+    const auto wait = std::make_shared<waiting>(std::move(stream),
+                                                asio::steady_timer{strand, until});
+    wait->timer.async_wait([weak = std::weak_ptr{wait}](const asio::error_code& cancelled) {
+        const auto held = weak.lock();
+        if (cancelled || !held) return;
+        held->expired = true;
+        asio::error_code ignored; // then the wait goes on to its end
+        held->stream.cancel(ignored);
+    });
+    asio::error_code cut_short;
+    co_await wait->stream.async_wait(asio::posix::stream_descriptor::wait_read,
+                                     asio::redirect_error(asio::use_awaitable, cut_short));
+    wait->timer.cancel();
+    if (cut_short && !wait->expired) throw std::system_error{cut_short};
+    co_return has_ended(wait->stream.native_handle());
+}
+
+/// Waits until nothing of the watched workload is left; false if `until` came first. On the
+/// supervisor's strand.
+inline asio::awaitable<bool> wait_for_all(watch_ptr watch, moment until) {
+    const auto strand = co_await asio::this_coro::executor;
+    const auto timer = std::make_shared<asio::steady_timer>(strand, until);
+    watch->waiting.push_back(timer);
+    asio::error_code cut_short;
+    if (!watch->ended)
+        co_await timer->async_wait(asio::redirect_error(asio::use_awaitable, cut_short));
+    if (cut_short && !watch->ended) throw std::system_error{cut_short};
+    co_return watch->ended;
+}
+
+} // namespace detail::subprocess
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -1,0 +1,163 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/backend/subprocess/process_table.hpp>
+#include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail::subprocess {
+
+/// Finds all processes of an engine, not its leader alone, and signals them: its group in one step,
+/// and one by one those that left it. Its coroutines run on the supervisor's strand; what they are
+/// given must outlive them.
+class workload_processes {
+public:
+    workload_processes(const asio::any_io_executor& executor, duration kill_timeout)
+        : table_{executor}, kill_timeout_{kill_timeout} {}
+
+    /// False if the group cannot be signalled as a whole.
+    static bool signal_group(process_watch& watched, int signal) {
+        return send_signal_to_group(watched.pidfd(), watched.pid, is_our_child(watched.pidfd()),
+                                    signal);
+    }
+
+    /// Sends a signal to every process of a workload. One that may be frozen is woken, so that it
+    /// acts on it.
+    asio::awaitable<result<void>> signal_all(const watch_ptr& watched, int signal) {
+        const bool whole_group = signal_group(*watched, signal);
+        if (whole_group) signal_group(*watched, SIGCONT);
+        auto finding = members(watched);
+        const auto found = co_await std::move(finding);
+        if (!found) co_return unexpected{found.error()};
+        for (const auto& member : *found) {
+            if (whole_group && member.stat.group == watched->pid) continue;
+            const auto pidfd = open_member(member);
+            if (!pidfd) co_return unexpected{pidfd.error()};
+            if (!*pidfd) continue;
+            send_signal(pidfd->get(), signal);
+            send_signal(pidfd->get(), SIGCONT);
+        }
+        co_return result<void>{};
+    }
+
+    /// Freezes or thaws those that are not. Returns how many there were.
+    asio::awaitable<result<std::size_t>> signal_others(const watch_ptr& watched, bool frozen) {
+        const int signal = frozen ? SIGSTOP : SIGCONT;
+        signal_group(*watched, signal);
+        auto finding = members(watched);
+        const auto found = co_await std::move(finding);
+        if (!found) co_return unexpected{found.error()};
+        std::size_t others = 0;
+        for (const auto& member : *found) {
+            if (member.stat.stopped() == frozen) continue;
+            ++others;
+            const auto pidfd = open_member(member);
+            if (!pidfd) co_return unexpected{pidfd.error()};
+            if (*pidfd) send_signal(pidfd->get(), signal);
+        }
+        co_return others;
+    }
+
+    /// Ends what is left of an engine that has no leader any more: SIGTERM, then SIGKILL at the
+    /// deadline. `session` is the one that it had, if that is known.
+    asio::awaitable<result<void>> end_unwatched(const uuid& engine, pid_t session,
+                                                moment deadline) {
+        const auto give_up = std::max(deadline, std::chrono::steady_clock::now()) + kill_timeout_;
+        for (;;) {
+            auto reading = table_.read();
+            const auto table = co_await std::move(reading);
+            if (!table) co_return unexpected{table.error()};
+            const auto found = members_of(**table, engine, session, false);
+            if (found.empty()) co_return result<void>{};
+            const auto now = std::chrono::steady_clock::now();
+            if (now >= give_up) co_return stuck(engine, found.front());
+            auto ending = end_these(found, now < deadline ? SIGTERM : SIGKILL,
+                                    now < deadline ? deadline : give_up);
+            const auto ended = co_await std::move(ending);
+            if (!ended) co_return ended;
+        }
+    }
+
+    /// Ends what is left of a workload whose leader has ended. It has until the watch's deadline to
+    /// end by itself, for it has been asked to, unless its leader crashed.
+    asio::awaitable<result<void>> end_rest(const watch_ptr& watched) {
+        const auto begun_at = std::chrono::steady_clock::now();
+        for (;;) {
+            auto finding = members(watched);
+            const auto found = co_await std::move(finding);
+            if (!found) co_return unexpected{found.error()};
+            if (found->empty()) co_return result<void>{};
+            const auto now = std::chrono::steady_clock::now();
+            const auto deadline = watched->deadline; // may have been moved meanwhile
+            const auto give_up = std::max(deadline, begun_at) + kill_timeout_;
+            if (now >= give_up) co_return stuck(watched->ref.engine_id, found->front());
+            auto ending = end_these(*found, now < deadline ? 0 : SIGKILL,
+                                    now < deadline ? deadline : give_up);
+            const auto ended = co_await std::move(ending);
+            if (!ended) co_return ended;
+        }
+    }
+
+private:
+    /// Of more processes than that of one engine, the others are waited for when these have ended.
+    static constexpr std::size_t most_waited_for = 64;
+
+    /// The processes of a workload that run, from a fresh table.
+    asio::awaitable<result<process_table>> members(const watch_ptr& watched) {
+        auto reading = table_.read();
+        const auto table = co_await std::move(reading);
+        if (!table) co_return unexpected{table.error()};
+        // If the leader, or its zombie, is there now, it was while the table was read.
+        const bool held = is_our_child(watched->pidfd()) || !has_ended(watched->pidfd());
+        if (held && watched->leader_ended) reap_orphans(**table, watched->pid);
+        co_return members_of(**table, watched->ref.engine_id, watched->pid, held);
+    }
+
+    /// Signals processes, if there is a signal, and waits until they have ended, or `until` has
+    /// come.
+    asio::awaitable<result<void>> end_these(const process_table& processes, int signal,
+                                            moment until) {
+        std::vector<descriptor> waited_for;
+        for (const auto& process : processes) {
+            auto pidfd = open_member(process);
+            if (!pidfd) co_return unexpected{pidfd.error()};
+            if (!*pidfd) continue;
+            if (signal != 0) send_signal(pidfd->get(), signal);
+            if (signal == SIGTERM) send_signal(pidfd->get(), SIGCONT);
+            if (waited_for.size() < most_waited_for) waited_for.push_back(std::move(*pidfd));
+        }
+        for (auto& pidfd : waited_for) {
+            auto waiting = wait_for_end(pidfd, until);
+            static_cast<void>(co_await std::move(waiting)); // the next look at the table tells
+        }
+        co_return result<void>{};
+    }
+
+    static unexpected stuck(const uuid& engine, const process_entry& process) {
+        return fail(errc::backend_error, "process " + std::to_string(process.pid) + " of engine " +
+                                             to_string(engine) + " does not end (state " +
+                                             process.stat.state + ')');
+    }
+
+    process_table_reader table_;
+    const duration kill_timeout_;
+};
+
+} // namespace detail::subprocess
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

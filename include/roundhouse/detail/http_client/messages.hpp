@@ -1,0 +1,80 @@
+#pragma once
+
+#include <roundhouse/types.hpp>
+
+#include <asio/ip/tcp.hpp>
+#include <asio/local/stream_protocol.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail {
+
+/// Where a request goes: `address:port`, or a Unix socket.
+using http_peer = std::variant<asio::ip::tcp::endpoint, asio::local::stream_protocol::endpoint>;
+
+using http_headers = std::vector<std::pair<std::string, std::string>>;
+
+struct http_request {
+    std::string method = "GET";
+    std::string target = "/";
+    http_headers headers; ///< Beside Host, Connection and Content-Length, which the client writes.
+    std::string body;
+};
+
+struct http_response {
+    unsigned status = 0;
+    http_headers headers;
+    std::string body;
+
+    /// The first value of a header, whose name is matched in any case; empty if there is none.
+    [[nodiscard]] std::string_view header(std::string_view name) const {
+        const auto same = [](char a, char b) {
+            const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c; };
+            return lower(a) == lower(b);
+        };
+        for (const auto& [key, value] : headers)
+            if (std::ranges::equal(key, name, same)) return value;
+        return {};
+    }
+};
+
+/// What one request may take. A peer that wants more is given up.
+struct http_limits {
+    duration deadline = std::chrono::seconds{10}; ///< From the connect to the end of the answer.
+    std::size_t header_bytes = std::size_t{16} * 1024;
+    std::size_t body_bytes = std::size_t{1024} * 1024;
+};
+
+[[nodiscard]] inline std::string to_string(const http_peer& peer) {
+    if (const auto* local = std::get_if<asio::local::stream_protocol::endpoint>(&peer)) {
+        return local->path();
+    }
+    const auto& remote = std::get<asio::ip::tcp::endpoint>(peer);
+    const auto address = remote.address().to_string();
+    const auto host = remote.address().is_v6() ? '[' + address + ']' : address;
+    return host + ':' + std::to_string(remote.port());
+}
+
+/// True if no part of the request's head could end its line early and pass for another header.
+[[nodiscard]] inline bool well_formed(const http_request& request) {
+    const auto clean = [](std::string_view text, char above) {
+        return std::ranges::all_of(
+            text, [above](char c) { return static_cast<unsigned char>(c) > above && c != 0x7F; });
+    };
+    return clean(request.method, ' ') && clean(request.target, ' ') &&
+           std::ranges::all_of(request.headers, [&](const auto& header) {
+               return clean(header.first, ' ') && clean(header.second, '\x1F');
+           });
+}
+
+} // namespace detail
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

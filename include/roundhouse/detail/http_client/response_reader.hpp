@@ -1,0 +1,119 @@
+#pragma once
+
+#include <roundhouse/detail/http_client/messages.hpp>
+#include <roundhouse/version.hpp>
+
+#include <http_parser.h>
+
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail {
+
+/// Puts an answer together from its bytes, as they come. Interim answers (1xx) are passed over.
+class http_response_reader {
+public:
+    http_response_reader(const http_limits& limits, bool answers_head)
+        : limits_{limits}, answers_head_{answers_head} {
+        http_parser_init(&parser_, HTTP_RESPONSE);
+        parser_.data = this;
+    }
+    http_response_reader(const http_response_reader&) = delete; // the parser points back to it
+    http_response_reader& operator=(const http_response_reader&) = delete;
+
+    /// Takes the next bytes, or the end of the stream if there are none. Returns what is wrong with
+    /// the answer, or nothing.
+    [[nodiscard]] std::string_view feed(std::string_view bytes) {
+        static const auto callbacks = make_callbacks();
+        if (bytes.empty() && !begun_) return "closed the connection without an answer";
+        begun_ = true;
+        http_parser_execute(&parser_, &callbacks, bytes.data(), bytes.size());
+        if (complete_) return {};
+        if (too_large_ != nullptr) return too_large_;
+        if (bytes.empty()) return "cut the connection in the middle of its answer";
+        const auto problem = HTTP_PARSER_ERRNO(&parser_);
+        return problem == HPE_OK ? std::string_view{} : http_errno_description(problem);
+    }
+
+    [[nodiscard]] bool head_complete() const noexcept { return head_complete_; }
+    [[nodiscard]] bool complete() const noexcept { return complete_; }
+    [[nodiscard]] http_response& response() noexcept { return response_; }
+
+private:
+    static http_response_reader& self(http_parser* parser) {
+        return *static_cast<http_response_reader*>(parser->data);
+    }
+
+    static http_parser_settings make_callbacks() {
+        http_parser_settings callbacks;
+        http_parser_settings_init(&callbacks);
+        callbacks.on_message_begin = [](http_parser* p) {
+            self(p).response_ = {};
+            self(p).header_bytes_ = 0;
+            return 0;
+        };
+        callbacks.on_status = [](http_parser* p, const char*, std::size_t size) {
+            return self(p).count_header(size);
+        };
+        callbacks.on_header_field = [](http_parser* p, const char* at, std::size_t size) {
+            auto& reader = self(p);
+            if (!std::exchange(reader.in_field_, true)) reader.response_.headers.emplace_back();
+            reader.response_.headers.back().first.append(at, size);
+            return reader.count_header(size);
+        };
+        callbacks.on_header_value = [](http_parser* p, const char* at, std::size_t size) {
+            auto& reader = self(p);
+            reader.in_field_ = false;
+            reader.response_.headers.back().second.append(at, size);
+            return reader.count_header(size);
+        };
+        callbacks.on_headers_complete = [](http_parser* p) {
+            auto& reader = self(p);
+            reader.in_field_ = false;
+            reader.response_.status = p->status_code;
+            reader.head_complete_ = p->status_code >= 200;
+            return reader.answers_head_ ? 1 : 0; // 1: no body follows, whatever the headers say
+        };
+        callbacks.on_body = [](http_parser* p, const char* at, std::size_t size) {
+            auto& reader = self(p);
+            if (reader.response_.body.size() + size > reader.limits_.body_bytes) {
+                reader.too_large_ = "sent a body over the limit";
+                return 1;
+            }
+            reader.response_.body.append(at, size);
+            return 0;
+        };
+        callbacks.on_message_complete = [](http_parser* p) {
+            if (p->status_code < 200) return 0;
+            self(p).complete_ = true;
+            http_parser_pause(p, 1); // whatever comes behind the answer is nobody's
+            return 0;
+        };
+        return callbacks;
+    }
+
+    int count_header(std::size_t size) {
+        header_bytes_ += size;
+        if (header_bytes_ <= limits_.header_bytes) return 0;
+        too_large_ = "sent headers over the limit";
+        return 1;
+    }
+
+    http_limits limits_;
+    http_parser parser_{};
+    http_response response_;
+    std::size_t header_bytes_ = 0;
+    const char* too_large_ = nullptr;
+    bool answers_head_;
+    bool begun_ = false;
+    bool in_field_ = false;
+    bool head_complete_ = false;
+    bool complete_ = false;
+};
+
+} // namespace detail
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

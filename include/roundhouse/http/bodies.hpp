@@ -1,0 +1,133 @@
+#pragma once
+
+#include <roundhouse/error.hpp>
+#include <roundhouse/fleet.hpp>
+#include <roundhouse/http/identifiers.hpp>
+#include <roundhouse/http/json_reader.hpp>
+#include <roundhouse/types.hpp>
+
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// Reading the bodies of requests. A field that is null is of the wrong type: leave it out instead.
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+/// `POST /products/register`
+struct register_body {
+    std::string slug;
+    std::string display_name;
+    roundhouse::policy policy;
+};
+
+/// `POST /engines/provision`
+struct provision_body {
+    std::string user_id;
+    std::optional<std::string> engine_version;
+};
+
+namespace detail {
+
+/// Notes a check's complaint about a field.
+inline void apply(field_reader& in, std::string_view name,
+                  const std::optional<std::string>& fault) {
+    if (fault) in.refuse(name, *fault);
+}
+
+inline std::optional<std::string> owned(std::optional<std::string_view> text) {
+    if (!text) return std::nullopt;
+    return std::string(*text);
+}
+
+/// A policy's members. What is absent sets no limit; so what is misspelt or null must not pass for
+/// absent.
+inline roundhouse::policy read_members(field_reader& in) {
+    roundhouse::policy out;
+    in.only({"max_engines", "rate_limit_rpm", "allow_provision", "allowed_versions"});
+    out.max_engines = in.whole("max_engines");
+    out.rate_limit_rpm = in.whole("rate_limit_rpm");
+    out.allow_provision = in.boolean("allow_provision");
+    out.allowed_versions = in.texts("allowed_versions");
+    if (out.allowed_versions)
+        for (std::size_t i = 0; i < out.allowed_versions->size(); ++i)
+            apply(in, "allowed_versions[" + std::to_string(i) + "]",
+                  check_version_pattern((*out.allowed_versions)[i]));
+    return out;
+}
+
+inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
+    auto members = in.object("policy");
+    if (!members) return std::nullopt;
+    auto out = read_members(*members);
+    in.take_failure_of(*members);
+    return out;
+}
+
+} // namespace detail
+
+/// A policy that stands by itself, as a store or a client may keep it.
+[[nodiscard]] inline result<policy> read_policy(std::string_view json) {
+    field_reader in(json);
+    auto out = detail::read_members(in);
+    if (in.failure()) return unexpected(*in.failure());
+    return out;
+}
+
+[[nodiscard]] inline result<register_body> read_register_body(std::string_view body) {
+    field_reader in(body);
+    register_body out;
+    out.slug = in.required_text("slug");
+    detail::apply(in, "slug", check_slug(out.slug));
+    out.display_name = in.required_text("display_name");
+    detail::apply(in, "display_name", check_display_name(out.display_name));
+    out.policy = detail::read_policy_field(in).value_or(policy{});
+    if (in.failure()) return unexpected(*in.failure());
+    return out;
+}
+
+/// `PUT /products/{product_id or slug}/policy`
+[[nodiscard]] inline result<policy> read_policy_body(std::string_view body) {
+    field_reader in(body);
+    auto out = detail::read_policy_field(in);
+    if (!out) in.refuse("policy", "is missing. Send {\"policy\":{}} to set no limits.");
+    if (in.failure()) return unexpected(*in.failure());
+    return *out;
+}
+
+[[nodiscard]] inline result<provision_body> read_provision_body(std::string_view body) {
+    field_reader in(body);
+    provision_body out;
+    out.user_id = in.required_text("user_id");
+    detail::apply(in, "user_id", check_user_id(out.user_id));
+    out.engine_version = detail::owned(in.text("engine_version"));
+    if (out.engine_version) detail::apply(in, "engine_version", check_version(*out.engine_version));
+    if (in.failure()) return unexpected(*in.failure());
+    return out;
+}
+
+/// `POST /engines/{user_id}/admit`
+[[nodiscard]] inline result<admit_options> read_admit_body(std::string_view body) {
+    if (body.empty()) return admit_options{};
+    field_reader in(body);
+    admit_options out;
+    out.auto_provision = in.boolean("auto_provision").value_or(false);
+    out.auto_wake = in.boolean("auto_wake").value_or(false);
+    if (in.failure()) return unexpected(*in.failure());
+    return out;
+}
+
+/// `POST /engines/{user_id}/activity`: the lease that is asked for, a fraction of a millisecond
+/// rounded up.
+[[nodiscard]] inline result<std::optional<duration>> read_activity_body(std::string_view body) {
+    constexpr double longest_s = 86'400;
+    field_reader in(body);
+    const auto busy_for_s = in.number("busy_for_s", 0, longest_s);
+    if (in.failure()) return unexpected(*in.failure());
+    if (!busy_for_s) return std::optional<duration>();
+    return std::optional(duration{static_cast<duration::rep>(std::ceil(*busy_for_s * 1'000))});
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

@@ -1,0 +1,5 @@
+#pragma once
+
+/// Reading and writing JSON.
+#include <roundhouse/http/json_reader.hpp>
+#include <roundhouse/http/json_writer.hpp>

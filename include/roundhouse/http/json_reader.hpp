@@ -1,0 +1,236 @@
+#pragma once
+
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <simdjson.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// Reading the JSON that callers send. Every failure is an `invalid_request` that names the field
+/// and says what belongs there.
+///
+/// Decisions where JSON leaves room: a field that is looked at and given twice is refused; a whole
+/// number may be written with a fraction or an exponent (`1.0`, `1e3`) as long as its value is
+/// whole and at most 2^53; lone surrogates, a byte order mark and anything after the document are
+/// refused.
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+/// How deep a request's JSON may nest, in fields that nobody looks at.
+inline constexpr std::size_t max_json_depth = 32;
+
+namespace detail {
+
+/// The parser that a thread reuses for every document. What it parsed lives until it parses again.
+struct thread_parser {
+    simdjson::dom::parser parser;
+    bool ready = false;
+
+    static thread_parser& instance() {
+        thread_local thread_parser one;
+        if (!one.ready) one.ready = one.parser.allocate(1024, max_json_depth) == simdjson::SUCCESS;
+        return one;
+    }
+};
+
+inline std::string_view reason_of(simdjson::error_code code) noexcept {
+    switch (code) {
+    case simdjson::UTF8_ERROR: return "it is not valid UTF-8";
+    case simdjson::DEPTH_ERROR: return "it nests too deeply";
+    case simdjson::NUMBER_ERROR: return "a number in it is malformed or too large";
+    case simdjson::STRING_ERROR:
+    case simdjson::UNESCAPED_CHARS: return "a string in it is malformed";
+    case simdjson::UNCLOSED_STRING: return "a string in it does not end";
+    default: return "it is malformed";
+    }
+}
+
+/// Parses a document that must be an object. Only white space counts as none, and is an object
+/// without members.
+inline result<simdjson::dom::object> parse_object(std::string_view body) {
+    if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) body = "{}";
+    simdjson::dom::object object;
+    auto& here = thread_parser::instance();
+    const auto parsed = here.parser.parse(body.data(), body.size());
+    if (!here.ready || parsed.error() == simdjson::MEMALLOC)
+        return fail(errc::internal_error, "no memory to parse JSON");
+    if (parsed.error() != simdjson::SUCCESS)
+        return fail(errc::invalid_request,
+                    "The body is not valid JSON: " + std::string(reason_of(parsed.error())) +
+                        ". Send a JSON object.");
+    if (parsed.get(object) != simdjson::SUCCESS)
+        return fail(errc::invalid_request, "The body must be a JSON object, such as {}.");
+    return object;
+}
+
+/// The whole number that a JSON number stands for, if it is one and not negative.
+inline std::optional<std::uint64_t> whole_number(simdjson::dom::element value) noexcept {
+    constexpr double exactly_representable = 9'007'199'254'740'992.0; // 2^53
+    std::uint64_t whole = 0;
+    if (value.get(whole) == simdjson::SUCCESS) return whole;
+    double number = 0;
+    if (!value.is_double() || value.get(number) != simdjson::SUCCESS) return std::nullopt;
+    if (!(number >= 0) || number > exactly_representable || number != std::floor(number))
+        return std::nullopt;
+    return static_cast<std::uint64_t>(number);
+}
+
+} // namespace detail
+
+/// The fields of one JSON object. The first failure is kept, and later calls give nothing, so that
+/// a reader asks for everything first and looks at `failure` once. Texts live until the calling
+/// thread reads JSON again.
+class field_reader {
+public:
+    /// Reads a request's body. The body itself need not outlive the call.
+    explicit field_reader(std::string_view body) {
+        auto parsed = detail::parse_object(body);
+        if (parsed) fields_ = *parsed;
+        else failure_ = std::move(parsed.error());
+    }
+
+    /// What was wrong first, if anything was.
+    [[nodiscard]] const std::optional<error>& failure() const noexcept { return failure_; }
+
+    /// A field that may be missing: nothing then, also after a failure.
+    [[nodiscard]] std::optional<std::string_view> text(std::string_view name) {
+        std::string_view value;
+        const auto found = find(name);
+        if (!found) return std::nullopt;
+        if (found->get(value) == simdjson::SUCCESS) return value;
+        refuse(name, "must be a string.");
+        return std::nullopt;
+    }
+
+    /// A field that must be there: an empty text after a failure.
+    [[nodiscard]] std::string_view required_text(std::string_view name) {
+        const auto value = text(name);
+        if (!value) refuse(name, "is missing. It must be a string.");
+        return value.value_or(std::string_view());
+    }
+
+    [[nodiscard]] std::optional<bool> boolean(std::string_view name) {
+        bool value = false;
+        const auto found = find(name);
+        if (!found) return std::nullopt;
+        if (found->get(value) == simdjson::SUCCESS) return value;
+        refuse(name, "must be true or false.");
+        return std::nullopt;
+    }
+
+    /// A number from `least` to `most`; whole or not.
+    [[nodiscard]] std::optional<double> number(std::string_view name, double least, double most) {
+        double value = 0;
+        const auto found = find(name);
+        if (!found) return std::nullopt;
+        if (found->is_number() && found->get(value) == simdjson::SUCCESS && value >= least &&
+            value <= most)
+            return value;
+        std::string range = "must be a number from ";
+        range += std::to_string(static_cast<std::int64_t>(least)) + " to " +
+                 std::to_string(static_cast<std::int64_t>(most));
+        refuse(name, range + ".");
+        return std::nullopt;
+    }
+
+    /// A whole number, 0 or more.
+    [[nodiscard]] std::optional<std::uint64_t> whole(std::string_view name) {
+        const auto found = find(name);
+        if (!found) return std::nullopt;
+        if (const auto value = detail::whole_number(*found)) return value;
+        refuse(name, "must be a whole number, 0 or more.");
+        return std::nullopt;
+    }
+
+    /// A list of strings.
+    [[nodiscard]] std::optional<std::vector<std::string>> texts(std::string_view name) {
+        const auto found = find(name);
+        if (!found) return std::nullopt;
+        if (auto values = texts_of(*found)) return values;
+        refuse(name, "must be a list of strings.");
+        return std::nullopt;
+    }
+
+    /// The fields of an object inside this one, whose names then show with this one's in front
+    /// (`policy.max_engines`).
+    [[nodiscard]] std::optional<field_reader> object(std::string_view name) {
+        const auto found = find(name);
+        if (!found) return std::nullopt;
+        simdjson::dom::object inner;
+        if (found->get(inner) == simdjson::SUCCESS) return field_reader(inner, shown(name) + ".");
+        refuse(name, "must be an object.");
+        return std::nullopt;
+    }
+
+    /// Refuses every member that is not one of these.
+    void only(std::initializer_list<std::string_view> known) {
+        if (failure_ || !fields_) return;
+        for (const auto [name, value] : *fields_) {
+            bool is_known = false;
+            for (const auto& one : known) is_known = is_known || one == name;
+            if (!is_known) return refuse(name, "is not known here. Check its spelling.");
+        }
+    }
+
+    /// Refuses a field for a reason of the caller's, unless something was refused before.
+    void refuse(std::string_view name, std::string_view why) {
+        if (!failure_)
+            failure_ = error{errc::invalid_request, shown(name) + ": " + std::string(why)};
+    }
+
+    void take_failure_of(const field_reader& inner) {
+        if (!failure_) failure_ = inner.failure_;
+    }
+
+private:
+    field_reader(simdjson::dom::object fields, std::string prefix)
+        : fields_(fields), prefix_(std::move(prefix)) {}
+
+    [[nodiscard]] std::optional<simdjson::dom::element> find(std::string_view name) {
+        if (failure_ || !fields_) return std::nullopt;
+        std::optional<simdjson::dom::element> found;
+        for (const auto [key, value] : *fields_) {
+            if (key != name) continue;
+            if (found) {
+                refuse(name, "is given twice.");
+                return std::nullopt;
+            }
+            found = value;
+        }
+        return found;
+    }
+
+    static std::optional<std::vector<std::string>> texts_of(simdjson::dom::element element) {
+        simdjson::dom::array list;
+        if (element.get(list) != simdjson::SUCCESS) return std::nullopt;
+        std::vector<std::string> values;
+        for (const auto entry : list) {
+            std::string_view value;
+            if (entry.get(value) != simdjson::SUCCESS) return std::nullopt;
+            values.emplace_back(value);
+        }
+        return values;
+    }
+
+    /// A name as messages show it; one that a caller made up is cut.
+    [[nodiscard]] std::string shown(std::string_view name) const {
+        constexpr std::size_t longest = 64;
+        std::string text = prefix_;
+        text += name.substr(0, longest);
+        return text;
+    }
+
+    std::optional<simdjson::dom::object> fields_;
+    std::string prefix_;
+    std::optional<error> failure_;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

@@ -1,0 +1,272 @@
+#pragma once
+
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+/// Writing JSON, straight into the string that is sent.
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+namespace detail {
+
+inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD"; ///< U+FFFD
+
+/// How many bytes the well-formed UTF-8 sequence at the start of a non-empty text has, or 0 if
+/// there is none (Unicode 15, table 3-7).
+constexpr std::size_t utf8_sequence(std::string_view text) noexcept {
+    const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
+    const auto within = [&](std::size_t i, std::uint8_t least, std::uint8_t most) {
+        return i < text.size() && byte(i) >= least && byte(i) <= most;
+    };
+    const std::uint8_t lead = byte(0);
+    if (lead < 0x80) return 1;
+    if (lead >= 0xC2 && lead <= 0xDF) return within(1, 0x80, 0xBF) ? 2 : 0;
+    if (lead >= 0xE0 && lead <= 0xEF) {
+        const std::uint8_t least = lead == 0xE0 ? 0xA0 : 0x80; // below: overlong
+        const std::uint8_t most = lead == 0xED ? 0x9F : 0xBF;  // above: surrogates
+        return within(1, least, most) && within(2, 0x80, 0xBF) ? 3 : 0;
+    }
+    if (lead >= 0xF0 && lead <= 0xF4) {
+        const std::uint8_t least = lead == 0xF0 ? 0x90 : 0x80; // below: overlong
+        const std::uint8_t most = lead == 0xF4 ? 0x8F : 0xBF;  // above: beyond U+10FFFF
+        return within(1, least, most) && within(2, 0x80, 0xBF) && within(3, 0x80, 0xBF) ? 4 : 0;
+    }
+    return 0;
+}
+
+/// Which bytes of a string go into JSON as they are.
+inline constexpr auto plain_bytes = [] {
+    std::array<bool, 256> plain{};
+    for (std::size_t byte = 0x20; byte < 0x7F; ++byte) plain[byte] = byte != '"' && byte != '\\';
+    return plain;
+}();
+
+constexpr bool is_plain(char c) noexcept { return plain_bytes[static_cast<std::uint8_t>(c)]; }
+
+inline void append_escaped_ascii(std::string& out, char c) {
+    static constexpr char digits[] = "0123456789abcdef";
+    switch (c) {
+    case '"': out += "\\\""; return;
+    case '\\': out += "\\\\"; return;
+    case '\n': out += "\\n"; return;
+    case '\r': out += "\\r"; return;
+    case '\t': out += "\\t"; return;
+    default: break;
+    }
+    const auto byte = static_cast<std::uint8_t>(c);
+    if (byte >= 0x20 && byte < 0x7F) {
+        out += c;
+        return;
+    }
+    out += "\\u00";
+    out += digits[byte >> 4U];
+    out += digits[byte & 0xFU];
+}
+
+/// Writes a number as so many decimal digits, and returns where to go on.
+constexpr char* put_digits(char* to, std::uint64_t value, int width) noexcept {
+    for (int i = width - 1; i >= 0; --i) {
+        to[i] = static_cast<char>('0' + value % 10);
+        value /= 10;
+    }
+    return to + width;
+}
+
+} // namespace detail
+
+/// Appends text as a JSON string. What is no well-formed UTF-8 in it becomes U+FFFD, byte for byte.
+inline void append_json_string(std::string& out, std::string_view text) {
+    out += '"';
+    while (!text.empty()) {
+        const auto special = std::ranges::find_if_not(text, detail::is_plain);
+        const auto plain = static_cast<std::size_t>(special - text.begin());
+        out.append(text.substr(0, plain));
+        text.remove_prefix(plain);
+        if (text.empty()) break;
+        const auto sequence = detail::utf8_sequence(text);
+        if (sequence == 0) out += detail::replacement_character;
+        else if (sequence == 1) detail::append_escaped_ascii(out, text.front());
+        else out.append(text.substr(0, sequence));
+        text.remove_prefix(std::max<std::size_t>(sequence, 1));
+    }
+    out += '"';
+}
+
+/// The text with everything that is no well-formed UTF-8 replaced by U+FFFD, byte for byte.
+[[nodiscard]] inline std::string as_utf8(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    while (!text.empty()) {
+        const auto sequence = detail::utf8_sequence(text);
+        if (sequence == 0) out += detail::replacement_character;
+        else out.append(text.substr(0, sequence));
+        text.remove_prefix(std::max<std::size_t>(sequence, 1));
+    }
+    return out;
+}
+
+/// Appends the 8-4-4-4-12 text of a UUID.
+inline void append_uuid(std::string& out, const uuid& id) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::array<char, 36> text{};
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < id.bytes.size(); ++i) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
+        text[at++] = digits[id.bytes[i] >> 4U];
+        text[at++] = digits[id.bytes[i] & 0xFU];
+    }
+    out.append(text.data(), text.size());
+}
+
+/// Appends a time as `YYYY-MM-DDTHH:MM:SS.mmmZ`. Times beyond the years 0 to 9999 are shown as the
+/// nearest within.
+inline void append_time(std::string& out, instant time) {
+    using namespace std::chrono;
+    static constexpr instant first = sys_days{year{0} / 1 / 1};
+    static constexpr instant last = sys_days{year{9999} / 12 / 31} + days{1} - milliseconds{1};
+    time = std::clamp(time, first, last);
+    const auto day = floor<days>(time);
+    const year_month_day date{day};
+    const hh_mm_ss clock{time - day};
+    std::array<char, 24> text{};
+    char* to = text.data();
+    const auto put = [&](auto value, int width, char after) {
+        to = detail::put_digits(to, static_cast<std::uint64_t>(value), width);
+        *to++ = after;
+    };
+    put(static_cast<int>(date.year()), 4, '-');
+    put(static_cast<unsigned>(date.month()), 2, '-');
+    put(static_cast<unsigned>(date.day()), 2, 'T');
+    put(clock.hours().count(), 2, ':');
+    put(clock.minutes().count(), 2, ':');
+    put(clock.seconds().count(), 2, '.');
+    put(clock.subseconds().count(), 3, 'Z');
+    out.append(text.data(), text.size());
+}
+
+/// Writes one JSON document at the end of a string. Commas come by themselves; that braces,
+/// brackets and names come in a legal order is the caller's to see to.
+///
+///     json_writer json(body);
+///     json.open('{').member("status", "running").member("url", url).close('}');
+class json_writer {
+public:
+    /// The string must outlive the writer.
+    explicit json_writer(std::string& out) noexcept : out_(&out) {}
+
+    /// Opens an object (`{`) or an array (`[`).
+    json_writer& open(char bracket) {
+        separate();
+        *out_ += bracket;
+        return *this;
+    }
+
+    /// Closes it with `}` or `]`.
+    json_writer& close(char bracket) {
+        *out_ += bracket;
+        return *this;
+    }
+
+    /// Writes a member's name, whose value comes next. It goes out as it is: for names from the
+    /// code, which hold nothing that JSON escapes.
+    json_writer& name(std::string_view plain) {
+        separate();
+        *out_ += '"';
+        out_->append(plain);
+        *out_ += "\":";
+        return *this;
+    }
+
+    /// Writes a member's name that comes from elsewhere.
+    json_writer& foreign_name(std::string_view text) {
+        separate();
+        append_json_string(*out_, text);
+        *out_ += ':';
+        return *this;
+    }
+
+    json_writer& value(std::string_view text) {
+        separate();
+        append_json_string(*out_, text);
+        return *this;
+    }
+    json_writer& value(const char* text) { return value(std::string_view(text)); }
+    json_writer& value(const std::string& text) { return value(std::string_view(text)); }
+
+    json_writer& value(std::same_as<bool> auto yes) { return raw(yes ? "true" : "false"); }
+
+    template <std::integral Number>
+        requires(!std::same_as<Number, bool>)
+    json_writer& value(Number number) {
+        return number_text(number);
+    }
+
+    /// Infinities and what is no number become null: JSON has neither.
+    json_writer& value(double number) {
+        if (!std::isfinite(number)) return value(nullptr);
+        return number_text(number);
+    }
+
+    json_writer& value(std::nullptr_t) { return raw("null"); }
+
+    json_writer& value(const uuid& id) {
+        separate();
+        *out_ += '"';
+        append_uuid(*out_, id);
+        *out_ += '"';
+        return *this;
+    }
+
+    json_writer& value(instant time) {
+        separate();
+        *out_ += '"';
+        append_time(*out_, time);
+        *out_ += '"';
+        return *this;
+    }
+
+    /// A value, or null where there is none.
+    template <class T> json_writer& value(const std::optional<T>& maybe) {
+        return maybe ? value(*maybe) : value(nullptr);
+    }
+
+    /// A name, as `name` takes it, and its value.
+    template <class T> json_writer& member(std::string_view plain, const T& what) {
+        return name(plain).value(what);
+    }
+
+private:
+    /// Every value ends in a quote, a digit, a letter or a closing bracket; only what opens or
+    /// names something does not.
+    void separate() {
+        if (out_->empty()) return;
+        const char last = out_->back();
+        if (last != '{' && last != '[' && last != ':') *out_ += ',';
+    }
+
+    json_writer& raw(std::string_view text) {
+        separate();
+        out_->append(text);
+        return *this;
+    }
+
+    template <class Number> json_writer& number_text(Number number) {
+        std::array<char, 32> text{};
+        const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+        return raw({text.data(), static_cast<std::size_t>(end - text.data())});
+    }
+
+    std::string* out_;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

@@ -1,0 +1,240 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/http/identifiers.hpp>
+#include <roundhouse/http/request.hpp>
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// Reading the query of a request's target. Unknown parameters are ignored. A filter without a
+/// value (`status=`) counts as not given; a parameter that is looked at and given twice is refused.
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+namespace detail {
+
+/// Reads decimal digits, all of a text; nothing if there are other characters or the number does
+/// not fit.
+[[nodiscard]] inline std::optional<std::uint64_t> read_whole(std::string_view text) noexcept {
+    std::uint64_t value = 0;
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (failed != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+/// Takes digits of a fixed width from the front of a text.
+[[nodiscard]] inline std::optional<unsigned> take_digits(std::string_view& text,
+                                                         std::size_t width) noexcept {
+    if (text.size() < width) return std::nullopt;
+    const auto value = read_whole(text.substr(0, width));
+    if (!value) return std::nullopt;
+    text.remove_prefix(width);
+    return static_cast<unsigned>(*value);
+}
+
+[[nodiscard]] inline bool take(std::string_view& text, char expected) noexcept {
+    if (!text.starts_with(expected)) return false;
+    text.remove_prefix(1);
+    return true;
+}
+
+/// The milliseconds of a fraction, whose point has been taken; further digits, down to nanoseconds,
+/// are dropped.
+[[nodiscard]] inline std::optional<std::chrono::milliseconds>
+take_fraction(std::string_view& text) noexcept {
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    const auto end = std::ranges::find_if_not(text, is_digit);
+    const auto width = static_cast<std::size_t>(end - text.begin());
+    if (width == 0 || width > 9) return std::nullopt;
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < 3; ++i)
+        value = value * 10 + (i < width ? static_cast<unsigned>(text[i] - '0') : 0U);
+    text.remove_prefix(width);
+    return std::chrono::milliseconds{value};
+}
+
+} // namespace detail
+
+/// Reads a UTC time as `append_time` writes it; the fraction may be missing or have up to nine
+/// digits.
+[[nodiscard]] inline std::optional<instant> parse_time(std::string_view text) noexcept {
+    using namespace std::chrono;
+    std::array<unsigned, 6> parts{};
+    static constexpr std::array<std::pair<std::size_t, char>, 6> shape{
+        {{4, '-'}, {2, '-'}, {2, 'T'}, {2, ':'}, {2, ':'}, {2, '\0'}}};
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        const auto value = detail::take_digits(text, shape[i].first);
+        if (!value) return std::nullopt;
+        parts[i] = *value;
+        if (shape[i].second != '\0' && !detail::take(text, shape[i].second)) return std::nullopt;
+    }
+    milliseconds fraction{0};
+    if (detail::take(text, '.')) {
+        const auto taken = detail::take_fraction(text);
+        if (!taken) return std::nullopt;
+        fraction = *taken;
+    }
+    const year_month_day date{year{static_cast<int>(parts[0])}, month{parts[1]}, day{parts[2]}};
+    if (text != "Z" || !date.ok() || parts[3] > 23 || parts[4] > 59 || parts[5] > 59)
+        return std::nullopt;
+    return sys_days{date} + hours{parts[3]} + minutes{parts[4]} + seconds{parts[5]} + fraction;
+}
+
+/// The parameters of one query. Like `field_reader`, it keeps the first failure.
+class query_reader {
+public:
+    /// The query must outlive the reader.
+    explicit query_reader(std::string_view query) noexcept : query_(query) {}
+
+    [[nodiscard]] const std::optional<error>& failure() const noexcept { return failure_; }
+
+    /// A whole number within bounds, both inclusive.
+    [[nodiscard]] std::uint64_t whole(std::string_view name, std::uint64_t otherwise,
+                                      std::uint64_t least, std::uint64_t most) {
+        const auto value = find(name);
+        if (!value) return otherwise;
+        const auto number = detail::read_whole(*value);
+        if (number && *number >= least && *number <= most) return *number;
+        std::string why = "must be a whole number";
+        if (most == std::numeric_limits<std::uint64_t>::max())
+            why += ", " + std::to_string(least) + " or more.";
+        else why += " from " + std::to_string(least) + " to " + std::to_string(most) + ".";
+        refuse(name, why);
+        return otherwise;
+    }
+
+    [[nodiscard]] bool boolean(std::string_view name, bool otherwise) {
+        const auto value = find(name);
+        if (!value) return otherwise;
+        if (*value == "true") return true;
+        if (*value == "false") return false;
+        refuse(name, "must be true or false.");
+        return otherwise;
+    }
+
+    /// A filter that `parse` reads; nothing if it is not given or has no value.
+    template <class Parse>
+    [[nodiscard]] auto filter(std::string_view name, Parse parse, std::string_view why)
+        -> decltype(parse(std::string_view())) {
+        const auto value = find(name);
+        if (!value || value->empty()) return std::nullopt;
+        auto parsed = parse(std::string_view(*value));
+        if (!parsed) refuse(name, why);
+        return parsed;
+    }
+
+    [[nodiscard]] std::optional<std::string> user_id(std::string_view name) {
+        auto value = find(name);
+        if (!value || value->empty()) return std::nullopt;
+        if (const auto fault = check_user_id(*value)) refuse(name, *fault);
+        return value;
+    }
+
+private:
+    void refuse(std::string_view name, std::string_view why) {
+        if (!failure_)
+            failure_ = error{errc::invalid_request, std::string(name) + ": " + std::string(why)};
+    }
+
+    /// The decoded value of a parameter, if it is given.
+    [[nodiscard]] std::optional<std::string> find(std::string_view name) {
+        std::optional<std::string> found;
+        for (auto rest = query_; !rest.empty() && !failure_;) {
+            const auto end = rest.find('&');
+            const auto pair = rest.substr(0, end);
+            rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+            const auto equals = pair.find('=');
+            std::string key;
+            if (!percent_decode(pair.substr(0, equals), plus_sign::space, key) || key != name)
+                continue;
+            if (found) refuse(name, "is given twice.");
+            found.emplace();
+            if (equals == std::string_view::npos) continue;
+            if (!percent_decode(pair.substr(equals + 1), plus_sign::space, *found))
+                refuse(name,
+                       "a % must be followed by two hexadecimal digits. Write %25 for a % itself.");
+        }
+        if (failure_) return std::nullopt;
+        return found;
+    }
+
+    std::string_view query_;
+    std::optional<error> failure_;
+};
+
+namespace detail {
+
+inline constexpr std::uint64_t max_page = 1'000;
+inline constexpr std::uint64_t max_log_lines = 10'000;
+inline constexpr std::uint64_t no_bound = std::numeric_limits<std::uint64_t>::max();
+
+inline constexpr std::string_view time_shape =
+    "must be a UTC time such as 2025-01-31T13:45:00.000Z.";
+
+} // namespace detail
+
+/// `GET /engines`
+[[nodiscard]] inline result<engine_query> read_engine_query(std::string_view query,
+                                                            const uuid& product) {
+    query_reader in(query);
+    engine_query out;
+    out.product_id = product;
+    out.status = in.filter(
+        "status", parse_engine_status,
+        "must be provisioning, running, sleeping, stopped, failed or destroying.");
+    out.limit = in.whole("limit", out.limit, 1, detail::max_page);
+    out.offset = in.whole("offset", 0, 0, detail::no_bound);
+    if (in.failure()) return unexpected(*in.failure());
+    return out;
+}
+
+/// `GET /audit`
+[[nodiscard]] inline result<audit_query> read_audit_query(std::string_view query,
+                                                          const uuid& product) {
+    query_reader in(query);
+    audit_query out;
+    const auto read_positive = [](std::string_view text) {
+        const auto number = detail::read_whole(text);
+        return number == 0U ? std::nullopt : number;
+    };
+    out.product_id = product;
+    out.user_id = in.user_id("user_id");
+    out.engine_id = in.filter("engine_id", parse_uuid, "must be a UUID.");
+    out.action = in.filter("action", parse_audit_action, "is not an action of the audit log.");
+    out.since = in.filter("since", parse_time, detail::time_shape);
+    out.until = in.filter("until", parse_time, detail::time_shape);
+    out.before = in.filter("before", read_positive,
+                           "must be a whole number, 1 or more: the next_before of a page.");
+    out.limit = in.whole("limit", out.limit, 1, detail::max_page);
+    if (in.failure()) return unexpected(*in.failure());
+    return out;
+}
+
+/// `GET /engines/{user_id}/logs`: how many lines.
+[[nodiscard]] inline result<std::size_t> read_tail(std::string_view query) {
+    query_reader in(query);
+    const auto tail = in.whole("tail", 100, 1, detail::max_log_lines);
+    if (in.failure()) return unexpected(*in.failure());
+    return static_cast<std::size_t>(tail);
+}
+
+/// `POST /engines/{user_id}/stop`: whether it is forced.
+[[nodiscard]] inline result<bool> read_force(std::string_view query) {
+    query_reader in(query);
+    const bool force = in.boolean("force", false);
+    if (in.failure()) return unexpected(*in.failure());
+    return force;
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

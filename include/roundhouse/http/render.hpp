@@ -1,0 +1,226 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/fleet.hpp>
+#include <roundhouse/http/json_writer.hpp>
+#include <roundhouse/http/reply.hpp>
+#include <roundhouse/types.hpp>
+
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+/// The bodies of 2xx replies (SPEC §3).
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+namespace detail {
+
+enum class key_shown : bool { no, yes };
+
+inline void write_engine(json_writer& json, const engine_view& engine, key_shown key) {
+    const auto& record = *engine.record;
+    json.open('{')
+        .member("engine_id", record.id)
+        .member("user_id", record.user_id)
+        .member("status", name_of(record.status))
+        .member("url", engine.url);
+    if (key == key_shown::yes) json.member("api_key", engine.api_key);
+    json.member("engine_version", record.version)
+        .member("created_at", record.created_at)
+        .member("last_health_at", engine.last_health_at)
+        .close('}');
+}
+
+inline void write_policy(json_writer& json, const policy& limits) {
+    json.open('{');
+    if (limits.max_engines) json.member("max_engines", *limits.max_engines);
+    if (limits.rate_limit_rpm) json.member("rate_limit_rpm", *limits.rate_limit_rpm);
+    if (limits.allow_provision) json.member("allow_provision", *limits.allow_provision);
+    if (limits.allowed_versions) {
+        json.name("allowed_versions").open('[');
+        for (const auto& version : *limits.allowed_versions) json.value(version);
+        json.close(']');
+    }
+    json.close('}');
+}
+
+inline void write_metadata(json_writer& json, const audit_entry& entry) {
+    json.open('{');
+    for (const auto& [name, fact] : entry.metadata) {
+        json.foreign_name(name);
+        std::visit([&](const auto& value) { json.value(value); }, fact);
+    }
+    if (entry.from) json.member("from", name_of(*entry.from));
+    if (entry.to) json.member("to", name_of(*entry.to));
+    json.close('}');
+}
+
+inline void write_audit_entry(json_writer& json, const audit_entry& entry) {
+    json.open('{')
+        .member("id", entry.id)
+        .member("timestamp", entry.timestamp)
+        .member("product_id", entry.product_id)
+        .member("user_id", entry.user_id)
+        .member("engine_id", entry.engine_id)
+        .member("action", name_of(entry.action))
+        .member("actor", entry.actor)
+        .name("metadata");
+    write_metadata(json, entry);
+    json.name("duration_ms");
+    if (entry.took) json.value(entry.took->count());
+    else json.value(nullptr);
+    json.close('}');
+}
+
+/// A 200 whose body `write` fills in between braces.
+template <class Write> reply object_reply(Write write, std::size_t expected_bytes = 256) {
+    reply out;
+    out.body.reserve(expected_bytes);
+    json_writer json(out.body);
+    json.open('{');
+    write(json);
+    json.close('}');
+    return out;
+}
+
+} // namespace detail
+
+[[nodiscard]] inline reply render_registration(const registration& made) {
+    return detail::object_reply([&](json_writer& json) {
+        json.member("product_id", made.product_id)
+            .member("slug", made.slug)
+            .member("platform_api_key", made.platform_key);
+    });
+}
+
+[[nodiscard]] inline reply render_policy(const policy& limits) {
+    return detail::object_reply([&](json_writer& json) {
+        json.name("policy");
+        detail::write_policy(json, limits);
+    });
+}
+
+[[nodiscard]] inline reply render_provisioned(const engine_view& engine) {
+    return detail::object_reply([&](json_writer& json) {
+        json.member("engine_id", engine.record->id)
+            .member("user_id", engine.record->user_id)
+            .member("status", "running")
+            .member("url", engine.url)
+            .member("api_key", engine.api_key);
+    });
+}
+
+[[nodiscard]] inline reply render_destroyed(const uuid& engine) {
+    return detail::object_reply(
+        [&](json_writer& json) { json.member("status", "destroyed").member("engine_id", engine); });
+}
+
+[[nodiscard]] inline reply render_started(const std::string& url) {
+    return detail::object_reply(
+        [&](json_writer& json) { json.member("status", "running").member("url", url); });
+}
+
+[[nodiscard]] inline reply render_stopped() {
+    return detail::object_reply([](json_writer& json) { json.member("status", "stopped"); });
+}
+
+[[nodiscard]] inline reply render_rotated(const std::string& key) {
+    return detail::object_reply([&](json_writer& json) { json.member("new_api_key", key); });
+}
+
+[[nodiscard]] inline reply render_activity(const std::optional<instant>& sleeps_at) {
+    return detail::object_reply([&](json_writer& json) { json.member("sleeps_at", sleeps_at); });
+}
+
+[[nodiscard]] inline reply render_engine(const engine_view& engine) {
+    reply out;
+    out.body.reserve(512);
+    json_writer json(out.body);
+    detail::write_engine(json, engine, detail::key_shown::yes);
+    return out;
+}
+
+[[nodiscard]] inline reply render_admission(const admission& answer) {
+    return detail::object_reply(
+        [&](json_writer& json) {
+            json.member("admitted", answer.engine.has_value()).name("engine");
+            if (answer.engine) detail::write_engine(json, *answer.engine, detail::key_shown::yes);
+            else json.value(nullptr).member("reason", name_of(answer.reason));
+        },
+        512);
+}
+
+/// A listing never shows keys.
+[[nodiscard]] inline reply render_engines(const engine_view_page& page) {
+    return detail::object_reply(
+        [&](json_writer& json) {
+            json.name("engines").open('[');
+            for (const auto& engine : page.engines)
+                detail::write_engine(json, engine, detail::key_shown::no);
+            json.close(']').member("total", page.total);
+        },
+        64 + 256 * page.engines.size());
+}
+
+[[nodiscard]] inline reply render_status(const fleet_status& fleet) {
+    return detail::object_reply([&](json_writer& json) {
+        json.member("total", fleet.counts.total()).name("by_status").open('{');
+        for (const auto status : all_engine_statuses)
+            json.member(name_of(status), fleet.counts.of(status));
+        json.close('}')
+            .member("health", name_of(fleet.health))
+            .member("unhealthy_count", fleet.counts.of(engine_status::failed));
+    });
+}
+
+/// The mean boot time is shown to the microsecond.
+[[nodiscard]] inline reply render_metrics(const fleet_metrics& figures) {
+    return detail::object_reply([&](json_writer& json) {
+        json.member("provisions_1h", figures.provisions_1h)
+            .member("crashes_1h", figures.crashes_1h)
+            .member("restarts_1h", figures.restarts_1h)
+            .member("avg_boot_ms", std::round(figures.avg_boot_ms * 1'000) / 1'000)
+            .member("total_provisions", figures.total_provisions)
+            .member("total_destroys", figures.total_destroys);
+    });
+}
+
+[[nodiscard]] inline reply render_audit(const audit_page& page) {
+    return detail::object_reply(
+        [&](json_writer& json) {
+            json.name("entries").open('[');
+            for (const auto& entry : page.entries) detail::write_audit_entry(json, entry);
+            json.close(']').member("next_before", page.next_before);
+        },
+        64 + 384 * page.entries.size());
+}
+
+[[nodiscard]] inline reply render_logs(const std::string& lines) {
+    reply out;
+    out.content_type = text_type;
+    out.body = as_utf8(lines);
+    return out;
+}
+
+/// For an orchestrator that is not starting.
+[[nodiscard]] inline reply render_health(const orchestrator_health& now) {
+    const bool well = !now.backend_trouble && !now.store_trouble;
+    return detail::object_reply([&](json_writer& json) {
+        json.member("status", well ? "ok" : "degraded")
+            .member("version", version_string)
+            .member("uptime_seconds", std::chrono::floor<std::chrono::seconds>(now.uptime).count())
+            .member("backend", now.backend)
+            .member("store", now.store);
+        if (well) return;
+        json.name("degraded").open('[');
+        if (now.backend_trouble) json.value("backend: " + *now.backend_trouble);
+        if (now.store_trouble) json.value("store: " + *now.store_trouble);
+        json.close(']');
+    });
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/http/json_writer.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+inline constexpr std::string_view json_type = "application/json";
+inline constexpr std::string_view text_type = "text/plain; charset=utf-8";
+
+/// What a transport sends. In answer to HEAD it sends the headers of this, `Content-Length`
+/// included, without the body.
+struct reply {
+    int status = 200;
+    std::string body;
+    std::string_view content_type = json_type;
+    std::string request_id; ///< goes into `X-Request-Id`
+    int retry_after_s = 0;  ///< goes into `Retry-After` unless it is 0
+    std::string_view allow; ///< goes into `Allow` unless it is empty
+};
+
+/// The HTTP status of each failure (SPEC §3 "Errors").
+constexpr int http_status(errc code) noexcept {
+    switch (code) {
+    case errc::invalid_request: return 400;
+    case errc::invalid_platform_key:
+    case errc::invalid_admin_key: return 401;
+    case errc::policy_denied: return 403;
+    case errc::product_not_found:
+    case errc::engine_not_found: return 404;
+    case errc::engine_already_exists:
+    case errc::engine_not_running:
+    case errc::engine_already_running:
+    case errc::product_slug_exists: return 409;
+    case errc::quota_exceeded:
+    case errc::rate_limited: return 429;
+    case errc::backend_error: return 502;
+    case errc::port_exhaustion:
+    case errc::starting:
+    case errc::overloaded:
+    case errc::shutting_down:
+    case errc::store_unavailable: return 503;
+    case errc::boot_timeout: return 504;
+    case errc::internal_error:
+    case errc::revision_conflict:
+    case errc::short_id_taken: return 500;
+    }
+    return 500;
+}
+
+/// Whether a failure tells the caller when to come again.
+constexpr bool tells_retry_after(errc code) noexcept {
+    return code == errc::rate_limited || code == errc::starting || code == errc::overloaded ||
+           code == errc::shutting_down;
+}
+
+/// A reply that is not 2xx: `{"error":{"code":"...","message":"..."}}`.
+[[nodiscard]] inline reply error_reply(int status, std::string_view code, std::string_view message,
+                                       std::string request_id) {
+    reply out;
+    out.status = status;
+    out.request_id = std::move(request_id);
+    out.body.reserve(message.size() + 64);
+    json_writer(out.body)
+        .open('{')
+        .name("error")
+        .open('{')
+        .member("code", code)
+        .member("message", message)
+        .close('}')
+        .close('}');
+    return out;
+}
+
+/// The reply to a failure. What went wrong inside is not shown: the caller gets the request's id
+/// instead, with which an operator finds it in the log.
+[[nodiscard]] inline reply error_reply(const error& what, std::string request_id) {
+    const int status = http_status(what.code);
+    if (status == 500) {
+        const auto message =
+            "Something went wrong inside the server. Its log tells more, under request " +
+            request_id + ".";
+        return error_reply(status, code_name(errc::internal_error), message, std::move(request_id));
+    }
+    auto out = error_reply(status, code_name(what.code), what.message, std::move(request_id));
+    if (tells_retry_after(what.code)) out.retry_after_s = std::max(what.retry_after_s, 1);
+    return out;
+}
+
+/// No path of the api.
+[[nodiscard]] inline reply not_found_reply(std::string request_id) {
+    return error_reply(404, "NOT_FOUND",
+                       "There is no such path. Check it against the API's description; paths do "
+                       "not end in a slash.",
+                       std::move(request_id));
+}
+
+/// A path of the api with a method that it does not have.
+[[nodiscard]] inline reply method_not_allowed_reply(std::string_view allow,
+                                                    std::string request_id) {
+    auto out = error_reply(405, "METHOD_NOT_ALLOWED",
+                           "This path takes only " + std::string(allow) + ".",
+                           std::move(request_id));
+    out.allow = allow;
+    return out;
+}
+
+[[nodiscard]] inline reply payload_too_large_reply(std::size_t most, std::string request_id) {
+    return error_reply(413, "PAYLOAD_TOO_LARGE",
+                       "The body is over " + std::to_string(most) + " bytes. Send a shorter one.",
+                       std::move(request_id));
+}
+
+/// Whether a caller's request id goes back as it is: 1 to 128 characters of `A-Za-z0-9._-:`.
+[[nodiscard]] constexpr bool is_sane_request_id(std::string_view text) noexcept {
+    constexpr std::size_t longest = 128;
+    return !text.empty() && text.size() <= longest && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '.' || c == '_' || c == '-' || c == ':';
+    });
+}
+
+/// The caller's request id if it is sane, else a new one of 32 hexadecimal digits. New ones are
+/// unique, not secret.
+[[nodiscard]] inline std::string request_id_for(std::string_view callers) {
+    if (is_sane_request_id(callers)) return std::string(callers);
+    struct generator {
+        std::array<std::uint8_t, 16> next{};
+        generator() { crypto::system_entropy(next); }
+    };
+    thread_local generator ids;
+    // A count from a random start: the high half tells the thread, the low half the request.
+    for (std::size_t i = ids.next.size(); i > 8; --i)
+        if (++ids.next[i - 1] != 0) break;
+    return to_hex(ids.next);
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <roundhouse/types.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+/// What a transport hands to the api, and the two things that any transport must do with a
+/// request's bytes.
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+inline constexpr std::string_view platform_key_header = "X-Platform-Key";
+inline constexpr std::string_view admin_key_header = "X-Admin-Key";
+inline constexpr std::string_view request_id_header = "X-Request-Id";
+
+/// One HTTP request, as it came. The views need live only while `api::handle` runs.
+struct request {
+    std::string_view method; ///< `GET`, as the request line has it
+    std::string_view
+        target; ///< path and query as the request line has them: percent-encoded, untouched
+    std::string_view body;         ///< after any transfer coding
+    std::string_view platform_key; ///< value of `X-Platform-Key`; empty if there is none
+    std::string_view admin_key;    ///< value of `X-Admin-Key`; empty if there is none
+    std::string_view request_id;   ///< value of `X-Request-Id`; empty if there is none
+    /// Set by a transport that stopped reading a body because it is longer than
+    /// `api::max_body_bytes`.
+    bool body_too_large = false;
+};
+
+/// What a `+` stands for in percent-encoded text: itself in a path (RFC 3986), a space in a query
+/// (the form encoding of HTML, which every query-building library writes).
+enum class plus_sign : std::uint8_t { itself, space };
+
+/// Appends percent-encoded text, decoded, to `out`; false if a `%` is not followed by two
+/// hexadecimal digits.
+[[nodiscard]] inline bool percent_decode(std::string_view text, plus_sign plus, std::string& out) {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '+' && plus == plus_sign::space) {
+            out += ' ';
+        } else if (text[i] != '%') {
+            out += text[i];
+        } else {
+            if (text.size() - i < 3) return false;
+            const int high = roundhouse::detail::hex_digit(text[i + 1]);
+            const int low = roundhouse::detail::hex_digit(text[i + 2]);
+            if (high < 0 || low < 0) return false;
+            out += static_cast<char>(high * 16 + low);
+            i += 2;
+        }
+    }
+    return true;
+}
+
+/// The two halves of a request's target, still encoded.
+struct split_target {
+    std::string_view path;
+    std::string_view query; ///< without its `?`
+};
+
+/// Splits a target. The absolute form (`http://host/path`), which every server must accept (RFC
+/// 9112 §3.2.2), loses its scheme and authority.
+[[nodiscard]] constexpr split_target split(std::string_view target) noexcept {
+    for (const std::string_view scheme : {"http://", "https://"}) {
+        if (!target.starts_with(scheme)) continue;
+        target.remove_prefix(scheme.size());
+        const auto path = target.find_first_of("/?");
+        target = path == std::string_view::npos ? std::string_view("/") : target.substr(path);
+        break;
+    }
+    const auto question = target.find('?');
+    if (question == std::string_view::npos) return {target, {}};
+    return {target.substr(0, question), target.substr(question + 1)};
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <roundhouse/version.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+/// Which endpoint a method and a path mean (SPEC §3).
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+enum class endpoint : std::uint8_t {
+    not_found,
+    method_not_allowed,
+    health,
+    register_product,
+    set_policy,
+    provision,
+    find,
+    list,
+    destroy,
+    start,
+    stop,
+    rotate_key,
+    admit,
+    activity,
+    logs,
+    status,
+    metrics,
+    audit,
+};
+
+/// Where a request goes.
+struct route {
+    endpoint what = endpoint::not_found;
+    std::string_view argument; ///< the path's user_id, or product_id or slug; still percent-encoded
+    std::string_view allow;    ///< with `method_not_allowed`: what would be
+};
+
+namespace detail {
+
+inline constexpr std::string_view get_methods = "GET, HEAD";
+
+struct verb {
+    std::string_view name;
+    std::string_view method;
+    endpoint what;
+};
+
+/// What follows `/engines/{user_id}/`.
+inline constexpr std::array engine_verbs{
+    verb{"admit", "POST", endpoint::admit},       verb{"start", "POST", endpoint::start},
+    verb{"stop", "POST", endpoint::stop},         verb{"rotate-key", "POST", endpoint::rotate_key},
+    verb{"activity", "POST", endpoint::activity}, verb{"logs", "GET", endpoint::logs}};
+
+/// Whole paths without an argument.
+inline constexpr std::array plain_paths{
+    verb{"/health", "GET", endpoint::health},
+    verb{"/engines", "GET", endpoint::list},
+    verb{"/status", "GET", endpoint::status},
+    verb{"/metrics", "GET", endpoint::metrics},
+    verb{"/audit", "GET", endpoint::audit},
+    verb{"/products/register", "POST", endpoint::register_product}};
+
+constexpr bool is_get(std::string_view method) noexcept {
+    return method == "GET" || method == "HEAD";
+}
+
+constexpr route only(const verb& which, std::string_view method,
+                     std::string_view argument = {}) noexcept {
+    const bool same = which.method == "GET" ? is_get(method) : method == which.method;
+    if (same) return {which.what, argument, {}};
+    return {endpoint::method_not_allowed, argument,
+            which.method == "GET" ? get_methods : which.method};
+}
+
+/// `/engines/{user_id}`. A user may be called `provision`: then its GET and DELETE mean the user,
+/// and POST means the call.
+constexpr route one_engine(std::string_view method, std::string_view user_id) noexcept {
+    const bool is_provision = user_id == "provision";
+    if (is_provision && method == "POST") return {endpoint::provision, {}, {}};
+    if (is_get(method)) return {endpoint::find, user_id, {}};
+    if (method == "DELETE") return {endpoint::destroy, user_id, {}};
+    return {endpoint::method_not_allowed, user_id,
+            is_provision ? "GET, HEAD, POST, DELETE" : "GET, HEAD, DELETE"};
+}
+
+} // namespace detail
+
+/// Finds the endpoint of a method and a path, which is still percent-encoded: an encoded slash is
+/// part of an argument.
+[[nodiscard]] constexpr route find_route(std::string_view method, std::string_view path) noexcept {
+    constexpr std::string_view engines = "/engines/";
+    constexpr std::string_view products = "/products/";
+    if (path.starts_with(engines)) {
+        const auto rest = path.substr(engines.size());
+        const auto slash = rest.find('/');
+        if (slash == std::string_view::npos)
+            return rest.empty() ? route{} : detail::one_engine(method, rest);
+        for (const auto& one : detail::engine_verbs)
+            if (rest.substr(slash + 1) == one.name)
+                return detail::only(one, method, rest.substr(0, slash));
+        return {};
+    }
+    for (const auto& one : detail::plain_paths)
+        if (path == one.name) return detail::only(one, method);
+    if (path.starts_with(products)) {
+        const auto rest = path.substr(products.size());
+        const auto slash = rest.find('/');
+        if (slash != std::string_view::npos && rest.substr(slash + 1) == "policy")
+            return detail::only({"policy", "PUT", endpoint::set_policy}, method,
+                                rest.substr(0, slash));
+    }
+    return {};
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

@@ -1,0 +1,361 @@
+#include "option_table.hpp"
+
+#include <roundhouse/crypto/base64url.hpp>
+#include <roundhouse/crypto/keys.hpp>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <initializer_list>
+#include <iterator>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::server {
+
+namespace {
+
+using reader = std::function<result<void>(server_options&, const std::string&)>;
+
+constexpr std::uint64_t many =
+    1'000'000; ///< More of anything that is counted is a slip of the finger.
+constexpr double month_s = 31.0 * 86'400.0; ///< Longer waits are, too.
+
+unexpected cause(std::string message) { return fail(errc::invalid_request, std::move(message)); }
+
+/// The whole numbers and durations below are members of the options or of what they hold: `where`
+/// finds the place.
+template <class Where> reader whole(Where where, std::uint64_t least, std::uint64_t most) {
+    return [=](server_options& options, const std::string& text) -> result<void> {
+        auto number = parse_whole(text, least, most);
+        if (!number) return unexpected(std::move(number.error()));
+        auto& place = where(options);
+        place = static_cast<std::remove_reference_t<decltype(place)>>(*number);
+        return {};
+    };
+}
+
+template <class Where> reader seconds(Where where, double least = 0) {
+    return [=](server_options& options, const std::string& text) -> result<void> {
+        auto time = parse_seconds(text, least, month_s);
+        if (!time) return unexpected(std::move(time.error()));
+        where(options) = *time;
+        return {};
+    };
+}
+
+template <class Where> reader text(Where where) {
+    return [=](server_options& options, const std::string& value) -> result<void> {
+        if (value.size() > 4096) return cause("is longer than 4096 bytes");
+        const auto control = [](char c) {
+            return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+        };
+        if (std::ranges::any_of(value, control)) return cause("holds a control character");
+        where(options) = value;
+        return {};
+    };
+}
+
+template <class Where> reader path(Where where) {
+    return [=](server_options& options, const std::string& value) -> result<void> {
+        if (value.empty()) return where(options).clear(), result<void>();
+        // Engines run in folders of their own, where a relative path would mean something else.
+        where(options) = std::filesystem::absolute(value).lexically_normal().string();
+        return {};
+    };
+}
+
+template <class Value> struct choice {
+    std::string_view name;
+    Value value;
+};
+
+template <class Value, class Where>
+reader one_of(Where where, std::initializer_list<choice<Value>> choices) {
+    return [=, choices = std::vector(choices)](server_options& options,
+                                               const std::string& value) -> result<void> {
+        std::string names;
+        for (const auto& [name, meaning] : choices) {
+            if (value == name) return where(options) = meaning, result<void>();
+            names.append(names.empty() ? "" : ", ").append(name);
+        }
+        return cause('"' + value + "\" is none of: " + names);
+    };
+}
+
+result<void> read_listen(server_options& options, const std::string& value) {
+    auto address = parse_listen_address(value);
+    if (!address) return unexpected(std::move(address.error()));
+    options.listen = std::move(*address);
+    return {};
+}
+
+result<void> read_master_keys(server_options& options, const std::string& value) {
+    if (value.empty())
+        return cause("is required: a Fernet key that seals the engines' keys in the store. Make "
+                     "one with `head "
+                     "-c 32 /dev/urandom | base64 | tr '+/' '-_'` and keep it: without it the "
+                     "store cannot be read");
+    auto keys = crypto::key_ring::parse(value);
+    if (!keys) return unexpected(std::move(keys.error()));
+    options.master_keys = std::move(*keys);
+    return {};
+}
+
+result<void> read_admin_key(server_options& options, const std::string& value) {
+    constexpr auto how = "Make one with `head -c 24 /dev/urandom | base64`";
+    if (value.empty())
+        return cause(std::string("is required: the key that administrators send as X-Admin-Key. ") +
+                     how);
+    if (value.size() < 16)
+        return cause(std::string("has fewer than 16 characters, which could be guessed. ") + how);
+    // What a header cannot carry, nobody could ever send; spaces at the ends are cut off on the
+    // way.
+    const auto visible = [](char c) { return c > 0x20 && c < 0x7F; };
+    if (!std::ranges::all_of(value, visible))
+        return cause(
+            std::string("may hold only visible ASCII characters, since a header carries it. ") +
+            how);
+    options.admin_key = value;
+    return {};
+}
+
+result<void> read_command(server_options& options, const std::string& value) {
+    auto words = split_words(value);
+    if (!words) return unexpected(std::move(words.error()));
+    options.engine.command = std::move(*words);
+    return {};
+}
+
+result<void> read_passthrough(server_options& options, const std::string& value) {
+    auto names = parse_variable_names(value);
+    if (!names) return unexpected(std::move(names.error()));
+    constexpr std::array<std::string_view, 6> given{"ENGINE_ID",      "ENGINE_KEY_HASH",
+                                                    "ENGINE_HOST",    "ENGINE_PORT",
+                                                    "SQLITE_DB_PATH", "CATALOG_DIR"};
+    constexpr std::array<std::string_view, 3> secret{"ORCH_MASTER_KEY", "ORCH_ADMIN_KEY",
+                                                     "ORCH_BOOTSTRAP_PLATFORM_KEY"};
+    for (const auto& name : *names) {
+        if (std::ranges::find(given, name) != given.end())
+            return cause(name + " is set for each engine by the server; take it off the list");
+        if (std::ranges::find(secret, name) != secret.end())
+            return cause(
+                name + " is a secret of the server that no engine may have; take it off the list");
+    }
+    options.engine.env_passthrough = std::move(*names);
+    return {};
+}
+
+result<void> read_network(server_options& options, const std::string& value) {
+    const auto alphanumeric = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    };
+    const auto allowed = [&](char c) {
+        return alphanumeric(c) || c == '_' || c == '.' || c == '-';
+    };
+    if (value.empty() || !alphanumeric(value.front()) || !std::ranges::all_of(value, allowed))
+        return cause('"' + value +
+                     "\" cannot name a Docker network: it begins with a letter or digit, and "
+                     "goes on with letters, digits, _ . and -");
+    options.engine.network = value;
+    return {};
+}
+
+result<void> read_cpus(server_options& options, const std::string& value) {
+    auto number = parse_number(value, 0, 4096);
+    if (!number) return unexpected(std::move(number.error()));
+    options.engine.cpus = *number;
+    return {};
+}
+
+result<void> read_bootstrap_slug(server_options& options, const std::string& value) {
+    if (value.empty()) return {};
+    const auto allowed = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    };
+    if (value.size() > 64 || !std::ranges::all_of(value, allowed))
+        return cause('"' + value + "\" is not a slug: 1 to 64 of a-z, 0-9 and -");
+    options.bootstrap.emplace().slug = value;
+    return {};
+}
+
+result<void> read_bootstrap_key(server_options& options, const std::string& value) {
+    if (value.empty() != !options.bootstrap)
+        return cause(value.empty()
+                         ? "is missing: ORCH_BOOTSTRAP_PRODUCT needs the key to register"
+                         : "needs ORCH_BOOTSTRAP_PRODUCT, the slug of the product that it is for");
+    if (value.empty()) return {};
+    constexpr auto prefix = crypto::platform_key_prefix;
+    const auto bytes = value.starts_with(prefix)
+                           ? crypto::base64url_decode(std::string_view(value).substr(prefix.size()),
+                                                      crypto::padding::none)
+                           : std::nullopt;
+    if (!bytes || bytes->size() != 32)
+        return cause(
+            "is not a platform key: pk-sept- and 43 characters of base64url. Make one with `echo "
+            "pk-sept-$(head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d =)`");
+    options.bootstrap->platform_key = value;
+    return {};
+}
+
+// Each names one place in the options.
+auto setting(auto settings::*member) {
+    return [member](server_options& options) -> auto& { return options.settings.*member; };
+}
+auto engine(auto engine_options::*member) {
+    return [member](server_options& options) -> auto& { return options.engine.*member; };
+}
+auto server(auto server_options::*member) {
+    return [member](server_options& options) -> auto& { return options.*member; };
+}
+
+std::vector<option_row> serving_rows() {
+    return {
+        {"ORCH_LISTEN", "HOST:PORT", "127.0.0.1:8000",
+         "Address of the API; port 0 takes a free one.", read_listen},
+        {"ORCH_MASTER_KEY", "KEYS", "",
+         "Fernet key that seals the engines' keys (required); or several, separated by commas: the "
+         "first seals, all unseal.",
+         read_master_keys, true},
+        {"ORCH_ADMIN_KEY", "KEY", "", "Key of the admin calls: 16 characters or more (required).",
+         read_admin_key, true},
+        {"ORCH_STORE", "KIND", "memory",
+         "Where the fleet's records are kept: memory (lmdb is not in this version yet).",
+         one_of<store_kind>(server(&server_options::store),
+                            {{"memory", store_kind::memory}, {"lmdb", store_kind::lmdb}})},
+        {"ORCH_STORE_PATH", "FOLDER", "./var/roundhouse",
+         "Folder of the server's and the engines' data; made with mode 0700 if it is not there.",
+         path(server(&server_options::store_path))},
+        {"ORCH_LOG_LEVEL", "LEVEL", "info", "debug, info, warning or error.",
+         one_of<log_level>(server(&server_options::log_level), {{"debug", log_level::debug},
+                                                                {"info", log_level::info},
+                                                                {"warning", log_level::warning},
+                                                                {"error", log_level::error}})},
+        {"ORCH_LOG_FORMAT", "FORMAT", "text", "text or json, one line each on the standard error.",
+         one_of<log_format>(server(&server_options::log_format),
+                            {{"text", log_format::text}, {"json", log_format::json}})},
+        {"ORCH_BOOTSTRAP_PRODUCT", "SLUG", "",
+         "For trials: a product to register at the start if it is not there yet.",
+         read_bootstrap_slug},
+        {"ORCH_BOOTSTRAP_PLATFORM_KEY", "KEY", "", "The platform key of that product.",
+         read_bootstrap_key, true},
+    };
+}
+
+std::vector<option_row> engine_rows() {
+    return {
+        {"ORCH_ENGINE_BACKEND", "KIND", "subprocess",
+         "What runs engines: subprocess or memory (docker is not in this version yet).",
+         one_of<backend_kind>(server(&server_options::backend),
+                              {{"subprocess", backend_kind::subprocess},
+                               {"memory", backend_kind::memory},
+                               {"docker", backend_kind::docker}})},
+        {"ORCH_ENGINE_IMAGE", "NAME", "september-engine:latest",
+         "The version of engines whose creation asks for none.",
+         text(setting(&settings::default_version))},
+        {"ORCH_ENGINE_COMMAND", "COMMAND", "",
+         "subprocess: the engine's command, split into words as a shell does, run without a shell "
+         "(required there).",
+         read_command},
+        {"ORCH_ENGINE_ENV_PASSTHROUGH", "NAMES", "",
+         "Names of the server's environment variables that engines get too, separated by commas.",
+         read_passthrough},
+        {"ORCH_CATALOG_MOUNT_PATH", "FOLDER", "", "Folder that engines find as CATALOG_DIR.",
+         path(engine(&engine_options::catalog_path))},
+        {"ORCH_PORT_MIN", "PORT", "9001", "First host port for engines that need one.",
+         whole(setting(&settings::port_min), 1, 65'535)},
+        {"ORCH_PORT_MAX", "PORT", "9999", "Last host port for engines that need one.",
+         whole(setting(&settings::port_max), 1, 65'535)},
+        {"ORCH_ENGINE_NETWORK", "NAME", "engine_net",
+         "docker: network of the engines, created if missing.", read_network},
+        {"ORCH_ENGINE_ADVERTISE", "HOW", "auto",
+         "docker: whether engines' urls name the host or the network: auto, host or network.",
+         one_of<advertise>(engine(&engine_options::advertise), {{"auto", advertise::automatic},
+                                                                {"host", advertise::host},
+                                                                {"network", advertise::network}})},
+        {"ORCH_ENGINE_RUNTIME", "NAME", "", "docker: runtime (gVisor, Kata).",
+         text(engine(&engine_options::runtime))},
+        {"ORCH_ENGINE_USER", "USER", "", "docker: user that engines run as.",
+         text(engine(&engine_options::user))},
+        {"ORCH_ENGINE_MEMORY_MB", "MIB", "0", "docker: memory ceiling per engine; 0 is none.",
+         whole(engine(&engine_options::memory_mb), 0, 64 * many)},
+        {"ORCH_ENGINE_CPUS", "CPUS", "0", "docker: processor ceiling per engine; 0 is none.",
+         read_cpus},
+        {"ORCH_ENGINE_PIDS", "COUNT", "4096", "docker: ceiling of processes per engine; 0 is none.",
+         whole(engine(&engine_options::pids), 0, 4'194'304)},
+        {"DOCKER_HOST", "URL", "unix:///var/run/docker.sock", "docker: where the daemon listens.",
+         text(engine(&engine_options::docker_host))},
+        {"ORCH_SUBPROCESS_ON_EXIT", "WHAT", "stop",
+         "subprocess: on an orderly exit, stop the engines or keep them running.",
+         one_of<on_exit>(server(&server_options::on_exit),
+                         {{"stop", on_exit::stop}, {"keep", on_exit::keep}})},
+    };
+}
+
+std::vector<option_row> lifecycle_rows() {
+    return {
+        {"ORCH_BOOT_TIMEOUT_S", "SECONDS", "60", "How long an engine may take to become healthy.",
+         seconds(setting(&settings::boot_timeout), 0.001)},
+        {"ORCH_BOOT_CONCURRENCY", "COUNT", "16", "Boots at once; the rest queue.",
+         whole(setting(&settings::boot_concurrency), 1, many)},
+        {"ORCH_STOP_GRACE_S", "SECONDS", "30", "Between SIGTERM and SIGKILL.",
+         seconds(setting(&settings::stop_grace))},
+        {"ORCH_ADMIT_WAIT_S", "SECONDS", "10",
+         "How far off a restart may be for an admit to wait for it.",
+         seconds(setting(&settings::admit_wait))},
+        {"ORCH_HEALTH_CHECK_INTERVAL_S", "SECONDS", "30",
+         "How often each running engine is probed.",
+         seconds(setting(&settings::health_check_interval), 0.01)},
+        {"ORCH_HEALTH_CHECK_TIMEOUT_S", "SECONDS", "10", "How long a probe waits for its answer.",
+         seconds(setting(&settings::health_check_timeout), 0.001)},
+        {"ORCH_HEALTH_MAX_FAILURES", "COUNT", "3",
+         "Failed probes in a row that make an engine failed.",
+         whole(setting(&settings::health_max_failures), 1, many)},
+        {"ORCH_HEALTH_CONCURRENCY", "COUNT", "256", "Probes at once.",
+         whole(setting(&settings::health_concurrency), 1, many)},
+        {"ORCH_RESTART_BACKOFF_BASE_S", "SECONDS", "5",
+         "Wait before the first auto-restart of a failed engine; doubled for each further one.",
+         seconds(setting(&settings::restart_backoff_base))},
+        {"ORCH_RESTART_BACKOFF_MAX_S", "SECONDS", "300", "The longest such wait.",
+         seconds(setting(&settings::restart_backoff_max))},
+        {"ORCH_RESTART_MAX_ATTEMPTS", "COUNT", "8",
+         "Auto-restarts before giving up; 0 turns them off.",
+         whole(setting(&settings::restart_max_attempts), 0, many)},
+        {"ORCH_RESTART_RESET_S", "SECONDS", "300",
+         "Health after which the attempts count from 0 again.",
+         seconds(setting(&settings::restart_reset))},
+        {"ORCH_SLEEP_AFTER_S", "SECONDS", "1800",
+         "Idleness after which an engine is put to sleep; 0 turns it off.",
+         seconds(setting(&settings::sleep_after))},
+        {"ORCH_CRITICAL_PERCENT", "PERCENT", "25",
+         "Share of failed engines at which a fleet's health is critical.",
+         whole(setting(&settings::critical_percent), 0, 100)},
+        {"ORCH_AUDIT_RETENTION_DAYS", "DAYS", "90",
+         "Age at which audit rows are removed; 0 keeps all.",
+         whole(setting(&settings::audit_retention_days), 0, 36'500)},
+    };
+}
+
+} // namespace
+
+std::string flag_of(std::string_view variable) {
+    constexpr std::string_view prefix = "ORCH_";
+    if (variable.starts_with(prefix)) variable.remove_prefix(prefix.size());
+    std::string flag = "--";
+    for (const char c : variable)
+        flag += c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    return flag;
+}
+
+std::span<const option_row> option_table() {
+    static const auto rows = [] {
+        auto all = serving_rows();
+        for (auto more : {engine_rows(), lifecycle_rows()})
+            std::ranges::move(more, std::back_inserter(all));
+        return all;
+    }();
+    return rows;
+}
+
+} // namespace roundhouse::server

@@ -1,0 +1,276 @@
+#include "options.hpp"
+
+#include "option_table.hpp"
+
+#include <roundhouse/version.hpp>
+
+#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <utility>
+
+namespace roundhouse::server {
+
+namespace {
+
+unexpected wrong(std::string_view name, std::string_view cause) {
+    return fail(errc::invalid_request, std::string(name).append(": ").append(cause));
+}
+
+/// What was on the command line, before its values are looked at.
+struct command_line {
+    std::map<std::string, std::string, std::less<>> values; ///< By variable name; only those given.
+    bool help = false;
+    bool version = false;
+    bool check = false;
+    std::string store_task; ///< The flag that asks for work on the store, or empty.
+};
+
+/// Only names: what follows a mistyped flag may be a secret.
+unexpected refuse_extras(const std::vector<std::string>& extras) {
+    for (const auto& word : extras)
+        if (word.starts_with('-'))
+            return wrong(word.substr(0, word.find('=')),
+                         "there is no such flag; --help lists them all");
+    return fail(errc::invalid_request,
+                "the command line has words that belong to no flag; quote values that "
+                "hold spaces (--help lists the flags)");
+}
+
+result<command_line> read_command_line(std::span<const char* const> arguments) {
+    command_line found;
+    CLI::App app;
+    app.set_help_flag();
+    app.allow_extras();
+    std::map<std::string, std::string, std::less<>> values;
+    std::string backup;
+    for (const auto& row : option_table())
+        app.add_option(flag_of(row.name), values[std::string(row.name)])
+            ->type_name(std::string(row.placeholder));
+    app.add_flag("--help,-h", found.help);
+    app.add_flag("--version", found.version);
+    app.add_flag("--check", found.check);
+    const auto* const backup_option = app.add_option("--backup", backup);
+    const auto* const reencrypt = app.add_flag("--reencrypt");
+    const auto* const verify = app.add_flag("--verify-store");
+    // CLI11 takes them in reverse.
+    std::vector<std::string> words(arguments.rbegin(), arguments.rend());
+    try {
+        app.parse(words);
+    } catch (const CLI::ParseError& error) {
+        // Its messages name the flag, and never show a value of a text option.
+        return fail(errc::invalid_request, error.what());
+    }
+    if (auto extras = app.remaining(); !extras.empty()) return refuse_extras(extras);
+    for (const auto& row : option_table()) {
+        const auto flag = flag_of(row.name);
+        if (app.count(flag) > 0) found.values.emplace(row.name, values.find(row.name)->second);
+    }
+    for (const auto* const task : {backup_option, reencrypt, verify})
+        if (task->count() > 0) found.store_task = task->get_name();
+    return found;
+}
+
+std::string help_text() {
+    std::string text =
+        "roundhouse-server: keeps a fleet of engines and serves Roundhouse's HTTP API\n\n"
+        "Each option is an environment variable and a flag, of which the flag wins. Give secrets "
+        "through the\n"
+        "environment: every user of the machine can read a command line.\n\n"
+        "  --help       show this\n"
+        "  --version    show the version\n"
+        "  --check      check the options, say what they amount to, and exit\n";
+    for (const auto& row : option_table()) {
+        text.append("\n  ").append(flag_of(row.name)).append(" ").append(row.placeholder);
+        text.append("  (").append(row.name);
+        if (!row.fallback.empty()) text.append(", default ").append(row.fallback);
+        text.append(")\n      ").append(row.help).append("\n");
+    }
+    return text;
+}
+
+/// An empty variable is one that is not set: that is how scripts and compose files leave things
+/// out.
+const std::string* given_text(const option_row& row, const command_line& line,
+                              const environment& variables) {
+    if (const auto flag = line.values.find(row.name); flag != line.values.end())
+        return &flag->second;
+    const auto variable = variables.find(row.name);
+    return variable != variables.end() && !variable->second.empty() ? &variable->second : nullptr;
+}
+
+void warn_of_unknown(const environment& variables, std::vector<std::string>& warnings) {
+    for (auto it = variables.lower_bound("ORCH_");
+         it != variables.end() && it->first.starts_with("ORCH_"); ++it) {
+        const auto known = [&](const option_row& row) { return row.name == it->first; };
+        if (std::ranges::none_of(option_table(), known))
+            warnings.push_back(
+                it->first + ": no option has this name, so it is ignored; --help lists them all");
+    }
+}
+
+void warn_of_unused(const command_line& line, const environment& variables, invocation& asked) {
+    constexpr std::array<std::string_view, 7> docker_only{
+        "ORCH_ENGINE_NETWORK",   "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME", "ORCH_ENGINE_USER",
+        "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",      "ORCH_ENGINE_PIDS"};
+    for (const auto& row : option_table()) {
+        if (std::ranges::find(docker_only, row.name) == docker_only.end()) continue;
+        if (given_text(row, line, variables) != nullptr)
+            asked.warnings.push_back(std::string(row.name) + ": has no effect on the " +
+                                     std::string(name_of(asked.options.backend)) + " backend");
+    }
+    for (const auto& name : asked.options.engine.env_passthrough)
+        if (!variables.contains(name))
+            asked.warnings.push_back("ORCH_ENGINE_ENV_PASSTHROUGH: " + name +
+                                     " is not set here, so engines will not get it");
+}
+
+/// Where a shell would find a command. Engines run in folders of their own, so a relative path is
+/// made absolute here.
+std::optional<std::string> find_command(const std::string& word, const environment& variables) {
+    const auto runs = [](const std::filesystem::path& file) {
+        std::error_code ignored; // what cannot be looked at cannot be run
+        return std::filesystem::is_regular_file(file, ignored) && ::access(file.c_str(), X_OK) == 0;
+    };
+    if (word.find('/') != std::string::npos) {
+        auto file = std::filesystem::absolute(word).lexically_normal();
+        return runs(file) ? std::optional(file.string()) : std::nullopt;
+    }
+    const auto path = variables.find("PATH");
+    auto rest = path == variables.end() ? std::string_view("/usr/local/bin:/usr/bin:/bin")
+                                        : path->second;
+    while (!rest.empty()) {
+        const auto folder = rest.substr(0, rest.find(':'));
+        rest.remove_prefix(std::min(rest.size(), folder.size() + 1));
+        auto file = std::filesystem::absolute(std::filesystem::path(folder) / word);
+        if (!word.empty() && runs(file)) return file.string();
+    }
+    return std::nullopt;
+}
+
+void take_environment(engine_options& engine, const environment& variables) {
+    std::vector<std::string> names{"PATH", "LANG", "TZ"};
+    for (const auto& name : engine.env_passthrough)
+        if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+    for (const auto& name : names)
+        if (const auto set = variables.find(name); set != variables.end())
+            engine.environment.push_back(*set);
+}
+
+result<void> check_engine(server_options& options, const environment& variables) {
+    auto& engine = options.engine;
+    if (options.backend == backend_kind::docker)
+        return wrong("ORCH_ENGINE_BACKEND",
+                     "docker is not in this version yet; use subprocess or memory");
+    if (options.backend == backend_kind::subprocess) {
+        if (engine.command.empty())
+            return wrong("ORCH_ENGINE_COMMAND",
+                         "is required with ORCH_ENGINE_BACKEND=subprocess: the command that "
+                         "starts an engine, for example ./build/examples/demo_engine");
+        auto found = find_command(engine.command.front(), variables);
+        if (!found)
+            return wrong("ORCH_ENGINE_COMMAND",
+                         "its first word is no executable file that can be found here or, "
+                         "without a slash in it, in PATH");
+        engine.command.front() = std::move(*found);
+    }
+    std::error_code ignored; // what cannot be looked at is no folder to us
+    if (!engine.catalog_path.empty() &&
+        !std::filesystem::is_directory(engine.catalog_path, ignored))
+        return wrong("ORCH_CATALOG_MOUNT_PATH", engine.catalog_path + " is not a folder");
+    return {};
+}
+
+/// What only shows when options are seen together.
+result<void> check_together(server_options& options, const environment& variables) {
+    const auto& numbers = options.settings;
+    if (options.store == store_kind::lmdb)
+        return wrong(
+            "ORCH_STORE",
+            "lmdb is not in this version yet; use memory, which forgets the fleet's records "
+            "when the server exits");
+    if (options.store_path.empty()) return wrong("ORCH_STORE_PATH", "must name a folder");
+    if (numbers.default_version.empty())
+        return wrong("ORCH_ENGINE_IMAGE", "must name a version, such as september-engine:latest");
+    if (numbers.port_max < numbers.port_min)
+        return wrong("ORCH_PORT_MAX", std::to_string(numbers.port_max) +
+                                          " is below ORCH_PORT_MIN (" +
+                                          std::to_string(numbers.port_min) + ")");
+    if (numbers.restart_backoff_max < numbers.restart_backoff_base)
+        return wrong("ORCH_RESTART_BACKOFF_MAX_S", "is below ORCH_RESTART_BACKOFF_BASE_S");
+    return check_engine(options, variables);
+}
+
+std::string summary(const server_options& options) {
+    const auto& numbers = options.settings;
+    return "options are good: listen " + options.listen.text() + ", backend " +
+           std::string(name_of(options.backend)) + ", store " +
+           std::string(name_of(options.store)) + " in " + options.store_path + ", engine ports " +
+           std::to_string(numbers.port_min) + " to " + std::to_string(numbers.port_max) +
+           ", master keys " + std::to_string(options.master_keys->size()) + "\n";
+}
+
+result<void> read_values(const command_line& line, const environment& variables,
+                         server_options& options) {
+    for (const auto& row : option_table()) {
+        const auto* const given = given_text(row, line, variables);
+        auto read = row.read(options, given != nullptr ? *given : std::string(row.fallback));
+        if (!read) return wrong(row.name, read.error().message);
+    }
+    return check_together(options, variables);
+}
+
+} // namespace
+
+std::string_view name_of(store_kind kind) noexcept {
+    return kind == store_kind::memory ? "memory" : "lmdb";
+}
+
+std::string_view name_of(backend_kind kind) noexcept {
+    switch (kind) {
+    case backend_kind::memory: return "memory";
+    case backend_kind::subprocess: return "subprocess";
+    case backend_kind::docker: return "docker";
+    }
+    return "unknown";
+}
+
+environment process_environment() {
+    environment variables;
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+        const std::string_view text(*entry);
+        if (const auto equals = text.find('='); equals != std::string_view::npos)
+            variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+    return variables;
+}
+
+result<invocation> parse_options(std::span<const char* const> arguments,
+                                 const environment& variables) {
+    auto line = read_command_line(arguments);
+    if (!line) return unexpected(std::move(line.error()));
+    invocation asked;
+    if (line->help || line->version) {
+        asked.what = invocation::action::print;
+        asked.text = line->help ? help_text()
+                                : "roundhouse-server " + std::string(version_string) + "\n";
+        return asked;
+    }
+    if (!line->store_task.empty())
+        return wrong(line->store_task, "works on an LMDB store, which is not in this version yet");
+    if (auto read = read_values(*line, variables, asked.options); !read)
+        return unexpected(std::move(read.error()));
+    take_environment(asked.options.engine, variables);
+    warn_of_unknown(variables, asked.warnings);
+    warn_of_unused(*line, variables, asked);
+    if (line->check) {
+        asked.what = invocation::action::print;
+        asked.text = summary(asked.options);
+    }
+    return asked;
+}
+
+} // namespace roundhouse::server

@@ -1,0 +1,57 @@
+#include "store_folder.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+namespace roundhouse::server {
+
+namespace {
+
+unexpected refuse(const std::string& path, const std::string& cause) {
+    return fail(errc::invalid_request, "ORCH_STORE_PATH: " + path + " " + cause);
+}
+
+std::string told(int code) { return std::generic_category().message(code); }
+
+} // namespace
+
+result<store_folder> store_folder::open(const std::string& path) {
+    std::error_code failed;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failed);
+    // Whatever kept the folders above it from being made shows here too.
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+        return refuse(path, "cannot be made (" + told(errno) +
+                                "); name a folder that this user may write");
+    struct stat found {};
+    if (::stat(path.c_str(), &found) != 0 || !S_ISDIR(found.st_mode))
+        return refuse(path, "is not a folder");
+    if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0)
+        return refuse(path, "cannot be used (" + told(errno) +
+                                "); name a folder that this user may write");
+    const int lock = ::open((path + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0) return refuse(path, "cannot be written to (" + told(errno) + ")");
+    if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        const auto cause = errno == EWOULDBLOCK ? "is in use by another roundhouse-server; stop "
+                                                  "that one, or give each its own folder"
+                                                : "cannot be locked (" + told(errno) + ")";
+        ::close(lock);
+        return refuse(path, cause);
+    }
+    return store_folder(lock, (found.st_mode & (S_IRWXG | S_IRWXO)) != 0);
+}
+
+store_folder::~store_folder() {
+    if (lock_ >= 0) ::close(lock_);
+}
+
+store_folder::store_folder(store_folder&& other) noexcept
+    : lock_(std::exchange(other.lock_, -1)), open_to_others_(other.open_to_others_) {}
+
+} // namespace roundhouse::server

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Checks that includes between the headers point one way (ARCHITECTURE.md):
+#
+#   types, error -> core -> concepts -> orchestrator -> http
+#
+# and prints "file:line: rule" for each that does not.
+#
+#   scripts/check-includes.sh [FOLDER]      FOLDER holds roundhouse/, by default include
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cd "${1:-include}"
+
+# Sets `layer` to a header's layer, by its path. (Not printed: a subshell for each include would take seconds.)
+find_layer() {
+    local rest=${1#roundhouse/}
+    case "$rest" in
+        roundhouse.hpp) layer=umbrella ;;
+        client.hpp) layer=client ;;
+        http/*) layer=http ;;
+        testing/http*) layer=testing-http ;;
+        testing/*) layer=testing ;;
+        core/*) layer=core ;;
+        crypto/*) layer=crypto ;;
+        clock/*) layer=clock ;;
+        detail/*) layer=detail ;;
+        backend/* | store/*)
+            # backend/docker.hpp, backend/docker_events.hpp and backend/docker/events.hpp are all of backend:docker.
+            local name=${rest#*/}
+            name=${name%%/*}
+            name=${name%.hpp}
+            layer=${rest%%/*}:${name%%_*}
+            ;;
+        orchestrator* | blocking*) layer=orchestrator ;;
+        concepts*) layer=concepts ;;
+        *) layer=base ;; # types, error, settings and the other words that all share
+    esac
+}
+
+# The layers that each may include beside itself and base.
+declare -A allowed=(
+    [base]=""
+    [detail]=""
+    [crypto]="detail"
+    [core]="detail"
+    [concepts]="detail core"
+    [clock]="detail core concepts"
+    [backend]="detail core concepts crypto"
+    [store]="detail core concepts crypto"
+    [orchestrator]="detail core concepts crypto clock"
+    [http]="detail core concepts crypto orchestrator"
+    [client]="detail core http"
+    [testing]="detail core concepts crypto clock orchestrator backend store"
+    [testing-http]="detail core concepts crypto clock orchestrator backend store testing http client"
+    [umbrella]="detail core concepts crypto clock orchestrator backend:memory store:memory"
+)
+
+found=0
+report() { # file line rule
+    echo "${PWD##*/}/$1:$2: $3"
+    found=1
+}
+
+pattern='^[[:space:]]*#[[:space:]]*include[[:space:]]*([<"])([^>"]*)'
+while IFS=: read -r file line text; do
+    [[ $text =~ $pattern ]] || continue
+    included=${BASH_REMATCH[2]}
+    find_layer "$file"
+    from=$layer
+    if [ "${BASH_REMATCH[1]}" = '"' ]; then
+        report "$file" "$line" "headers include each other as <roundhouse/...>, not \"$included\""
+        continue
+    fi
+
+    if [[ $included != roundhouse/* ]]; then
+        if [ "$from" = core ]; then
+            case "$included" in
+                asio* | thread | mutex | condition_variable | iostream | fstream | unistd.h | sys/*)
+                    report "$file" "$line" "core is pure: no Asio, threads or I/O, so not <$included>"
+                    ;;
+            esac
+        fi
+        continue
+    fi
+
+    if [ ! -e "$included" ]; then
+        report "$file" "$line" "<$included> does not exist"
+        continue
+    fi
+    find_layer "$included"
+    to=$layer
+    if [ "$to" = base ] || [ "$to" = "$from" ]; then
+        continue
+    fi
+    # "backend" allows any backend, "backend:memory" that one.
+    case " ${allowed[${from%%:*}]} " in
+        *" $to "* | *" ${to%%:*} "*) ;;
+        *) report "$file" "$line" "$from may not include $to (<$included>)" ;;
+    esac
+done < <(grep -rnE --include='*.hpp' '^[[:space:]]*#[[:space:]]*include' roundhouse | sort)
+
+exit "$found"

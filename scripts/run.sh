@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Builds the reference server and the demo engine, starts the server with engines as subprocesses, and prints calls to
+# try it with. Ctrl-C stops it.
+#
+# The keys are made on the first run and kept in var/run.env; later runs use them again. Every ORCH_ variable of the
+# caller's environment goes before what is set here.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh
+cmake --preset release >/dev/null
+cmake --build --preset release -j "${JOBS:-$(nproc)}" --target roundhouse-server demo_engine
+
+server="$PWD/build/release/reference-server/roundhouse-server"
+engine="$PWD/build/release/examples/demo_engine"
+
+random_key() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; } # 44 characters, the last is =
+
+keys="$PWD/var/run.env"
+if [ ! -s "$keys" ]; then
+    mkdir -p var
+    # Written beside and renamed: a first run that is cut short leaves no half of a file.
+    (
+        umask 077
+        admin=$(random_key) platform=$(random_key)
+        {
+            echo "ORCH_MASTER_KEY=$(random_key)"
+            echo "ORCH_ADMIN_KEY=${admin%=}"
+            echo "PLATFORM_KEY=pk-sept-${platform%=}"
+        } >"$keys.next"
+    )
+    mv "$keys.next" "$keys"
+fi
+
+stored() { sed -n "s/^$1=//p" "$keys"; }
+export ORCH_MASTER_KEY=${ORCH_MASTER_KEY:-$(stored ORCH_MASTER_KEY)}
+export ORCH_ADMIN_KEY=${ORCH_ADMIN_KEY:-$(stored ORCH_ADMIN_KEY)}
+export ORCH_BOOTSTRAP_PRODUCT=${ORCH_BOOTSTRAP_PRODUCT:-demo}
+export ORCH_BOOTSTRAP_PLATFORM_KEY=${ORCH_BOOTSTRAP_PLATFORM_KEY:-$(stored PLATFORM_KEY)}
+export ORCH_ENGINE_BACKEND=${ORCH_ENGINE_BACKEND:-subprocess}
+export ORCH_ENGINE_COMMAND=${ORCH_ENGINE_COMMAND:-"'${engine//\'/\'\\\'\'}'"}
+export ORCH_STORE_PATH=${ORCH_STORE_PATH:-$PWD/var/roundhouse}
+export ORCH_LISTEN=${ORCH_LISTEN:-127.0.0.1:8000}
+
+# A wildcard address is for listening; calls go to this machine.
+address=$ORCH_LISTEN
+case "$address" in
+    0.0.0.0:*) address=127.0.0.1:${address##*:} ;;
+    '[::]':*) address="[::1]:${address##*:}" ;;
+esac
+url="http://$address"
+
+# In a process group of its own, so that a Ctrl-C reaches it once, through this script: a second one would mean "at once".
+set -m
+"$server" &
+server_pid=$!
+set +m
+interrupted=
+pass_on() {
+    interrupted=yes
+    kill -s "$1" "$server_pid" 2>/dev/null || true
+}
+trap 'pass_on INT' INT
+trap 'pass_on TERM' TERM HUP
+
+# Waits for the server, however often a signal interrupts the wait, and exits with its exit code.
+exit_with_server() {
+    local code
+    while :; do
+        interrupted=
+        code=0
+        wait "$server_pid" || code=$?
+        [ -n "$interrupted" ] || exit "$code"
+    done
+}
+
+healthy() { [ "$(curl -s -o /dev/null -m 2 -w '%{http_code}' "$url/health")" = 200 ]; }
+
+# Up to 60 s. A server that ends meanwhile has said why.
+for ((try = 0; ; ++try)); do
+    kill -0 "$server_pid" 2>/dev/null || exit_with_server
+    if healthy; then
+        break
+    fi
+    if [ -n "$interrupted" ]; then
+        exit_with_server
+    fi
+    if [ "$try" -ge 600 ]; then
+        echo "run: $url/health did not answer 200 within 60 s" >&2
+        kill -s TERM "$server_pid" 2>/dev/null || true
+        wait "$server_pid" || true
+        exit 1
+    fi
+    sleep 0.1
+done
+
+# With keys of the caller's own there is nothing to source: the names are then the caller's.
+cat <<END
+
+Roundhouse serves $url, with the product "$ORCH_BOOTSTRAP_PRODUCT" registered. In another shell:
+
+  cd '$PWD' && source var/run.env
+
+  # give the user alice an engine, or take the one she has
+  curl -sX POST $url/engines/provision -H "X-Platform-Key: \$PLATFORM_KEY" -d '{"user_id":"alice"}'
+  curl -sX POST $url/engines/alice/admit -H "X-Platform-Key: \$PLATFORM_KEY" -d '{"auto_provision":true,"auto_wake":true}'
+  curl -s $url/engines/alice -H "X-Platform-Key: \$PLATFORM_KEY"
+
+  # call the engine itself, at its own url with its own key
+  engine=\$(curl -s $url/engines/alice -H "X-Platform-Key: \$PLATFORM_KEY")
+  field() { sed -n "s/.*\"\$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"\$engine"; }
+  curl -sX POST "\$(field url)/execute" -H "X-Engine-Key: \$(field api_key)" -d '{"input":"hello"}'
+
+  # give it a new key, stop it, start it again on its data
+  curl -sX POST $url/engines/alice/rotate-key -H "X-Platform-Key: \$PLATFORM_KEY"
+  curl -sX POST $url/engines/alice/stop -H "X-Platform-Key: \$PLATFORM_KEY"
+  curl -sX POST $url/engines/alice/start -H "X-Platform-Key: \$PLATFORM_KEY"
+
+  # look at the fleet; destroy the engine and its data
+  curl -s $url/status -H "X-Platform-Key: \$PLATFORM_KEY"
+  curl -sX DELETE $url/engines/alice -H "X-Platform-Key: \$PLATFORM_KEY"
+
+  # register another product: the reply shows its platform key, once
+  curl -sX POST $url/products/register -H "X-Admin-Key: \$ORCH_ADMIN_KEY" -d '{"slug":"acme","display_name":"Acme"}'
+
+Ctrl-C stops the server.
+
+END
+
+exit_with_server

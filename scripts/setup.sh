@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs what building and testing Roundhouse needs, on Debian 12 and its relatives; elsewhere says what is missing.
+#
+#   scripts/setup.sh         compiler, build tools and libraries
+#   scripts/setup.sh --ci    also Clang 16 and its tools, for the presets and checks that use them
+set -euo pipefail
+
+packages=(
+    g++ git cmake ninja-build ccache curl ca-certificates
+    catch2 libasio-dev libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libhttp-parser-dev liblmdb-dev
+    librestinio-dev libsimdjson-dev libspdlog-dev libssl-dev
+)
+ci_packages=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev)
+
+case "${1:-}" in
+    "") ;;
+    --ci) packages+=("${ci_packages[@]}") ;;
+    *)
+        echo "usage: scripts/setup.sh [--ci]" >&2
+        exit 2
+        ;;
+esac
+
+install_with_apt() {
+    local package missing=()
+    for package in "${packages[@]}"; do
+        if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" != installed ]; then
+            missing+=("$package")
+        fi
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        return
+    fi
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "setup: run as root: apt-get install ${missing[*]}" >&2
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
+    echo "setup: installing ${missing[*]}"
+    # "${array[@]+...}": an empty array counts as unset in old versions of bash.
+    "${as_root[@]+"${as_root[@]}"}" apt-get -q -o DPkg::Lock::Timeout=300 update
+    "${as_root[@]+"${as_root[@]}"}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}"
+}
+
+# Without apt nothing is installed: what cannot be found is named, with the name of its Debian package for a hint.
+look_for_all() {
+    local missing=() entry
+    local compiler=${CXX:-c++}
+    for entry in "$compiler:g++" cmake:cmake ninja:ninja-build git:git curl:curl; do
+        command -v "${entry%%:*}" >/dev/null || missing+=("${entry#*:}")
+    done
+    if [ "${1:-}" = --ci ]; then
+        for entry in clang++-16:clang-16 clang-format-16:clang-format-16 clang-tidy-16:clang-tidy-16; do
+            command -v "${entry%%:*}" >/dev/null || missing+=("${entry#*:}")
+        done
+    fi
+    if command -v "$compiler" >/dev/null; then
+        for entry in asio.hpp:libasio-dev CLI/CLI.hpp:libcli11-dev httplib.h:libcpp-httplib-dev fmt/core.h:libfmt-dev \
+            tl/expected.hpp:libexpected-dev http_parser.h:libhttp-parser-dev lmdb.h:liblmdb-dev \
+            restinio/all.hpp:librestinio-dev simdjson.h:libsimdjson-dev spdlog/spdlog.h:libspdlog-dev \
+            openssl/evp.h:libssl-dev; do
+            echo "__has_include(<${entry%%:*}>)" | has_include "$compiler" || missing+=("${entry#*:}")
+        done
+        echo "__has_include(<catch2/catch.hpp>) || __has_include(<catch2/catch_all.hpp>)" | has_include "$compiler" ||
+            missing+=(catch2)
+    fi
+    if [ ${#missing[@]} -gt 0 ]; then
+        echo "setup: this is not Debian or Ubuntu. Install these, here by their Debian names: ${missing[*]}" >&2
+        exit 1
+    fi
+}
+
+has_include() {
+    local condition
+    read -r condition
+    printf '#if !(%s)\n#error missing\n#endif\n' "$condition" | "$1" -std=c++20 -x c++ -fsyntax-only - 2>/dev/null
+}
+
+if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
+    install_with_apt
+else
+    look_for_all "$@"
+fi

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Builds a preset and runs its tests. The last line is "N passed, N failed, N skipped"; the exit code says the same.
+#
+#   scripts/test.sh                      all tests of the preset "release"
+#   scripts/test.sh asan                 those of another
+#   scripts/test.sh release -L unit      any further arguments are ctest's
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+preset=${1:-release}
+shift || true
+results="$PWD/build/$preset/ctest.xml"
+
+# Whatever ends this script, the last line is there; that no test was run is a failure.
+passed=0 failed=1 skipped=0
+trap 'echo "$passed passed, $failed failed, $skipped skipped"' EXIT
+
+# Clang's thread sanitizer cannot map its shadow where the kernel spreads mappings wider than it expects.
+run=()
+if [ "$preset" = tsan ] && [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28)" -gt 28 ]; then
+    run=(setarch -R)
+fi
+
+case "$preset" in
+    debug | release | asan) scripts/setup.sh ;;
+    *) scripts/setup.sh --ci ;;
+esac
+cmake --preset "$preset"
+"${run[@]+"${run[@]}"}" cmake --build --preset "$preset" -j "${JOBS:-$(nproc)}"
+
+rm -f "$results"
+code=0
+"${run[@]+"${run[@]}"}" ctest --preset "$preset" -j2 --output-junit "$results" "$@" || code=$?
+
+# ctest writes the counts as attributes of <testsuite>, one a line.
+count() { awk -v name="$1" -F'"' '$1 ~ "(^|[ \t])" name "=$" { print $2; exit } /<testcase/ { exit }' "$results"; }
+if [ -s "$results" ]; then
+    failed=$(count failures)
+    skipped=$(($(count skipped) + $(count disabled)))
+    passed=$(($(count tests) - failed - skipped))
+fi
+if [ "$code" -ne 0 ] && [ "$failed" -eq 0 ]; then
+    failed=1
+fi
+[ "$failed" -eq 0 ]

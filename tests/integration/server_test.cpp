@@ -1,0 +1,397 @@
+#include "catch.hpp"
+#include "raw_connection.hpp"
+#include "server_process.hpp"
+
+#include <httplib.h>
+
+#include <algorithm>
+#include <future>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+#if defined(ROUNDHOUSE_SERVER) && defined(DEMO_ENGINE)
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+using roundhouse_tests::child_process;
+using roundhouse_tests::raw_connection;
+using roundhouse_tests::temporary_folder;
+
+namespace {
+
+const std::string master_key = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
+const std::string admin_key = "an-admin-key-of-24-chars";
+const std::string platform_key = "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+/// A range of ports that the test programs of one machine rarely share; the server passes over
+/// those in use.
+std::pair<std::string, std::string> port_range() {
+    const int first = 10'000 + static_cast<int>(::getpid()) % 400 * 50;
+    return {std::to_string(first), std::to_string(first + 49)};
+}
+
+child_process::environment options(const std::string& folder,
+                                   child_process::environment more = {}) {
+    const auto [first, last] = port_range();
+    more.insert({{"PATH", "/usr/bin:/bin"},
+                 {"ORCH_LISTEN", "127.0.0.1:0"},
+                 {"ORCH_MASTER_KEY", master_key},
+                 {"ORCH_ADMIN_KEY", admin_key},
+                 {"ORCH_STORE_PATH", folder + "/store"},
+                 {"ORCH_ENGINE_COMMAND", DEMO_ENGINE},
+                 {"ORCH_PORT_MIN", first},
+                 {"ORCH_PORT_MAX", last},
+                 {"ORCH_RESTART_BACKOFF_BASE_S", "0.05"},
+                 {"ORCH_LOG_FORMAT", "json"},
+                 {"ORCH_LOG_LEVEL", "debug"},
+                 {"ORCH_BOOTSTRAP_PRODUCT", "demo"},
+                 {"ORCH_BOOTSTRAP_PLATFORM_KEY", platform_key}});
+    return more;
+}
+
+/// The value of the first member of that name in a JSON text, if it is a string or a number.
+std::string member(std::string_view json, std::string_view name) {
+    const auto start = json.find('"' + std::string(name) + "\":");
+    if (start == std::string_view::npos) return {};
+    json.remove_prefix(start + name.size() + 3);
+    if (!json.starts_with('"')) return std::string(json.substr(0, json.find_first_of(",}")));
+    return std::string(json.substr(1, json.find('"', 1) - 1));
+}
+
+/// A server that is ready, and a client that has the key of its product.
+class running_server {
+public:
+    explicit running_server(const child_process::environment& variables)
+        : process(ROUNDHOUSE_SERVER, {}, variables),
+          address(member(process.line_with("\"listening\""), "address")),
+          client("http://" + address) {
+        process.line_with("\"ready\"");
+        client.set_default_headers({{"X-Platform-Key", platform_key}});
+        client.set_read_timeout(30);
+        client.set_keep_alive(true);
+    }
+
+    /// Leaves no engine behind.
+    ~running_server() {
+        process.signal(SIGTERM);
+        process.wait();
+    }
+
+    [[nodiscard]] std::uint16_t port() const {
+        return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+    }
+
+    std::string post(const std::string& path, const std::string& body = "{}", int expected = 200) {
+        auto answer = client.Post(path, body, "application/json");
+        REQUIRE(answer);
+        INFO(path << ": " << answer->body);
+        REQUIRE(answer->status == expected);
+        return answer->body;
+    }
+    std::string get(const std::string& path, int expected = 200) {
+        auto answer = client.Get(path);
+        REQUIRE(answer);
+        INFO(path << ": " << answer->body);
+        REQUIRE(answer->status == expected);
+        return answer->body;
+    }
+
+    child_process process;
+    std::string address;
+    httplib::Client client;
+};
+
+bool answers(const std::string& url) {
+    return static_cast<bool>(httplib::Client(url).Get("/health"));
+}
+
+int execute(const std::string& url, const std::string& key) {
+    httplib::Client engine(url);
+    engine.set_default_headers({{"X-Engine-Key", key}});
+    const auto answer = engine.Post("/execute", R"({"input":1})", "application/json");
+    return answer ? answer->status : 0;
+}
+
+} // namespace
+
+TEST_CASE("an engine goes through its whole life") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+
+    const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
+    const auto url = member(made, "url");
+    const auto key = member(made, "api_key");
+    CHECK(member(made, "status") == "running");
+    CHECK(execute(url, key) == 200);
+    CHECK(member(server.post("/engines/provision", R"({"user_id":"ann"})", 409), "code") ==
+          "ENGINE_ALREADY_EXISTS");
+
+    CHECK(member(server.get("/engines/ann"), "api_key") == key);
+    CHECK(member(server.post("/engines/ann/admit"), "admitted") == "true");
+    CHECK(member(server.get("/engines"), "total") == "1");
+    CHECK(member(server.get("/status"), "running") == "1");
+    CHECK_THAT(server.get("/engines/ann/logs"), Contains("listens on"));
+
+    const auto next_key = member(server.post("/engines/ann/rotate-key"), "new_api_key");
+    CHECK(execute(url, key) == 401);
+    CHECK(execute(url, next_key) == 200);
+
+    server.post("/engines/ann/stop");
+    CHECK_FALSE(answers(url));
+    CHECK(member(server.get("/engines/ann"), "status") == "stopped");
+    CHECK(member(server.post("/engines/ann/admit"), "reason") == "engine_sleeping");
+    CHECK(execute(member(server.post("/engines/ann/start"), "url"), next_key) == 200);
+
+    CHECK(member(server.get("/metrics"), "total_provisions") == "1");
+    CHECK_THAT(server.get("/audit"),
+               Contains("\"rotate_key\"") && Contains("\"stop\"") && Contains("\"start\""));
+    const auto gone = server.client.Delete("/engines/ann");
+    REQUIRE(gone);
+    CHECK(member(gone->body, "status") == "destroyed");
+    CHECK_FALSE(answers(url));
+    server.get("/engines/ann", 404);
+    CHECK_FALSE(
+        std::filesystem::exists(folder.path() + "/store/engines/" + member(made, "engine_id")));
+}
+
+TEST_CASE("an administrator registers a product and sets its policy") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    httplib::Client admin("http://" + server.address);
+    const auto refused = admin.Post("/products/register", R"({"slug":"p","display_name":"P"})",
+                                    "application/json");
+    REQUIRE(refused);
+    CHECK(refused->status == 401);
+
+    admin.set_default_headers({{"X-Admin-Key", admin_key}});
+    const auto made = admin.Post("/products/register", R"({"slug":"p","display_name":"P"})",
+                                 "application/json");
+    REQUIRE(made);
+    REQUIRE(made->status == 200);
+    const auto limited = admin.Put("/products/p/policy", R"({"policy":{"max_engines":0}})",
+                                   "application/json");
+    REQUIRE(limited);
+    CHECK(limited->status == 200);
+    server.client.set_default_headers({{"X-Platform-Key", member(made->body, "platform_api_key")}});
+    CHECK(member(server.post("/engines/provision", R"({"user_id":"ann"})", 429), "code") ==
+          "QUOTA_EXCEEDED");
+}
+
+TEST_CASE("two hundred connections that admit a new user at once get one engine") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    const std::string body = R"({"auto_provision":true})";
+    const auto request = "POST /engines/bob/admit HTTP/1.1\r\nHost: x\r\nX-Platform-Key: " +
+                         platform_key + "\r\nContent-Length: " + std::to_string(body.size()) +
+                         "\r\n\r\n" + body;
+    std::vector<raw_connection> callers;
+    for (int i = 0; i < 200; ++i) callers.emplace_back(server.port());
+    for (auto& caller : callers) caller.send(request);
+    std::string engine;
+    for (auto& caller : callers) {
+        const auto answer = caller.response();
+        REQUIRE_THAT(answer, StartsWith("HTTP/1.1 200 ") && Contains("\"admitted\":true"));
+        if (engine.empty()) engine = member(answer, "engine_id");
+        CHECK(member(answer, "engine_id") == engine);
+    }
+    CHECK(member(server.get("/status"), "total") == "1");
+}
+
+TEST_CASE("an engine that exits by itself is restarted, and an admit waits for it") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
+    httplib::Client engine(member(made, "url"));
+    engine.set_default_headers({{"X-Engine-Key", member(made, "api_key")}});
+    engine.Post("/demo/exit", R"({"code":0})", "application/json");
+    server.process.line_with("failed");
+    CHECK(member(server.post("/engines/ann/admit"), "admitted") == "true");
+    CHECK(execute(member(made, "url"), member(made, "api_key")) == 200);
+    CHECK(member(server.get("/metrics"), "crashes_1h") == "1");
+}
+
+TEST_CASE("what the api refuses has its documented status, code and headers") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    CHECK(member(server.get("/no/such/path", 404), "code") == "NOT_FOUND");
+    CHECK(member(server.post("/engines/provision", "{", 400), "code") == "INVALID_REQUEST");
+    CHECK(member(server.post("/engines/provision", std::string(100'000, ' '), 413), "code") ==
+          "PAYLOAD_TOO_LARGE");
+    const auto wrong = server.client.Put("/status", "", "text/plain");
+    REQUIRE(wrong);
+    CHECK(wrong->status == 405);
+    CHECK_THAT(wrong->get_header_value("Allow"), Contains("GET"));
+    CHECK_FALSE(wrong->get_header_value("X-Request-Id").empty());
+    httplib::Client stranger("http://" + server.address);
+    CHECK(stranger.Get("/health")->status == 200);
+    CHECK(stranger.Get("/status")->status == 401);
+    const auto same = stranger.Get("/health", {{"X-Request-Id", "mine-1"}});
+    REQUIRE(same);
+    CHECK(same->get_header_value("X-Request-Id") == "mine-1");
+}
+
+TEST_CASE("SIGTERM stops the engines, and the server exits with 0") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    std::vector<std::string> urls;
+    for (const std::string user : {"ann", "bob", "cid"})
+        urls.push_back(
+            member(server.post("/engines/provision", R"({"user_id":")" + user + "\"}"), "url"));
+    server.process.signal(SIGTERM);
+    CHECK(server.process.wait() == 0);
+    for (const auto& url : urls) CHECK_FALSE(answers(url));
+    CHECK_THAT(server.process.output(), Contains("\"stopped\""));
+}
+
+TEST_CASE(
+    "engines can be kept when the server exits, and a memory store ends them at the next start") {
+    const temporary_folder folder;
+    const auto with = options(folder.path(), {{"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
+    std::string url;
+    {
+        running_server server(with);
+        url = member(server.post("/engines/provision", R"({"user_id":"ann"})"), "url");
+        server.process.signal(SIGINT);
+        CHECK(server.process.wait() == 0);
+    }
+    CHECK(answers(url));
+    const running_server server(options(folder.path()));
+    CHECK_FALSE(answers(url));
+}
+
+TEST_CASE(
+    "engines survive a server that is killed, and a memory store ends them at the next start") {
+    const temporary_folder folder;
+    std::string url;
+    {
+        running_server server(options(folder.path()));
+        url = member(server.post("/engines/provision", R"({"user_id":"ann"})"), "url");
+        server.process.signal(SIGKILL);
+        CHECK(server.process.wait() == -SIGKILL);
+    }
+    CHECK(answers(url));
+    running_server server(options(folder.path()));
+    CHECK_FALSE(answers(url));
+    server.get("/engines/ann", 404);
+}
+
+TEST_CASE("a call under way at SIGTERM is answered before the server exits") {
+    const temporary_folder folder;
+    running_server server(
+        options(folder.path(), {{"DEMO_ENGINE_BOOT_DELAY_MS", "300"},
+                                {"ORCH_ENGINE_ENV_PASSTHROUGH", "DEMO_ENGINE_BOOT_DELAY_MS"}}));
+    auto call = std::async(std::launch::async, [&] {
+        auto answer = server.client.Post("/engines/provision", R"({"user_id":"ann"})",
+                                         "application/json");
+        return answer ? answer->status : 0;
+    });
+    server.process.line_with("its turn has come");
+    server.process.signal(SIGTERM);
+    server.process.line_with("\"stopping\"");
+    CHECK(call.get() == 200);
+    CHECK(server.process.wait() == 0);
+}
+
+TEST_CASE("a second signal ends the server at once") {
+    const temporary_folder folder;
+    running_server server(
+        options(folder.path(), {{"DEMO_ENGINE_BOOT_DELAY_MS", "60000"},
+                                {"ORCH_ENGINE_ENV_PASSTHROUGH", "DEMO_ENGINE_BOOT_DELAY_MS"}}));
+    auto call = std::async(std::launch::async, [&] {
+        return static_cast<bool>(
+            server.client.Post("/engines/provision", R"({"user_id":"ann"})", "application/json"));
+    });
+    server.process.line_with("its turn has come");
+    server.process.signal(SIGTERM);
+    server.process.line_with("\"stopping\"");
+    server.process.signal(SIGTERM);
+    CHECK(server.process.wait() == 128 + SIGTERM);
+    CHECK_FALSE(call.get());
+    // The engine that still boots is ended by the next start, like after any crash.
+    running_server(options(folder.path()));
+}
+
+TEST_CASE("an address in use stops the start, and the message names the variable and the address") {
+    const temporary_folder folder;
+    const temporary_folder other;
+    running_server first(options(folder.path()));
+    child_process second(ROUNDHOUSE_SERVER, {},
+                         options(other.path(), {{"ORCH_LISTEN", first.address}}));
+    CHECK(second.wait() == 2);
+    CHECK_THAT(second.output(), Contains("ORCH_LISTEN: ") && Contains(first.address));
+    first.get("/status");
+}
+
+TEST_CASE("a folder in use by another server stops the start, and the message names the variable") {
+    const temporary_folder folder;
+    running_server first(options(folder.path()));
+    const auto url = member(first.post("/engines/provision", R"({"user_id":"ann"})"), "url");
+    child_process second(ROUNDHOUSE_SERVER, {}, options(folder.path()));
+    CHECK(second.wait() == 2);
+    CHECK_THAT(second.output(), Contains("ORCH_STORE_PATH: ") && Contains("in use"));
+    CHECK(answers(url));
+}
+
+TEST_CASE("a store path that is no folder stops the start, and the message names the variable") {
+    child_process server(ROUNDHOUSE_SERVER, {}, options("", {{"ORCH_STORE_PATH", "/dev/null"}}));
+    CHECK(server.wait() == 2);
+    CHECK_THAT(server.output(), Contains("ORCH_STORE_PATH: /dev/null "));
+}
+
+TEST_CASE("the store folder is made with mode 0700") {
+    const temporary_folder folder;
+    const running_server server(options(folder.path()));
+    const auto mode = std::filesystem::status(folder.path() + "/store").permissions();
+    CHECK((mode & std::filesystem::perms::mask) == std::filesystem::perms::owner_all);
+}
+
+TEST_CASE("a bad option stops the start with exit code 2") {
+    const temporary_folder folder;
+    child_process server(ROUNDHOUSE_SERVER, {}, options(folder.path(), {{"ORCH_PORT_MAX", "80"}}));
+    CHECK(server.wait() == 2);
+    CHECK_THAT(server.output(), Contains("ORCH_PORT_MAX: 80 is below ORCH_PORT_MIN"));
+}
+
+TEST_CASE("a check says what the options amount to, and leaves no trace") {
+    const temporary_folder folder;
+    child_process server(ROUNDHOUSE_SERVER, {"--check"}, options(folder.path()));
+    CHECK(server.wait() == 0);
+    CHECK_THAT(server.output(), Contains("options are good"));
+    CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("the memory backend needs no command") {
+    const temporary_folder folder;
+    auto with = options(folder.path(), {{"ORCH_ENGINE_BACKEND", "memory"}});
+    with.erase("ORCH_ENGINE_COMMAND");
+    running_server server(with);
+    CHECK(member(server.post("/engines/provision", R"({"user_id":"ann"})"), "status") == "running");
+    CHECK(member(server.get("/health"), "backend") == "memory");
+    server.process.signal(SIGTERM);
+    CHECK(server.process.wait() == 0);
+}
+
+TEST_CASE("the log is JSON lines, and no secret is in it") {
+    const temporary_folder folder;
+    running_server server(options(folder.path(), {{"ORCH_PORT_MNI", "1"}}));
+    const auto made = server.post("/engines/provision", R"({"user_id":"a \"quoted\" \\ user"})");
+    const auto next_key = member(server.post("/engines/a%20%22quoted%22%20%5C%20user/rotate-key"),
+                                 "new_api_key");
+    server.process.signal(SIGTERM);
+    const auto output = server.process.output();
+    std::istringstream lines(output);
+    for (std::string line; std::getline(lines, line);) {
+        CAPTURE(line);
+        CHECK_THAT(line, StartsWith("{\"time\":\"20"));
+        CHECK(line.back() == '}');
+    }
+    CHECK_THAT(output, Contains("ORCH_PORT_MNI"));
+    for (const auto& secret :
+         {master_key, admin_key, platform_key, member(made, "api_key"), next_key})
+        CHECK_THAT(output, !Contains(secret));
+}
+
+#endif

@@ -1,0 +1,315 @@
+#include "../subprocess_fixture.hpp"
+#include "catch.hpp"
+
+#include <sys/file.h>
+#include <sys/wait.h>
+
+#include <set>
+
+using namespace roundhouse_tests;
+namespace sub = rh::detail::subprocess;
+
+namespace {
+
+/// Runs a backend in a program of its own, which starts engines until it is killed. Call it before
+/// the test has threads.
+class other_program {
+public:
+    /// `engines`: how many it starts one after the other, before it waits; 0 for as many as it can.
+    other_program(const rh::subprocess_options& options, std::vector<rh::workload> engines) {
+        int ends[2];
+        if (::pipe(ends) != 0) throw std::runtime_error{"pipe"};
+        pid_ = ::fork();
+        if (pid_ == 0) run(options, engines, ends[1]);
+        ::close(ends[1]);
+        started_ = ends[0];
+    }
+    ~other_program() {
+        die();
+        ::close(started_);
+    }
+
+    /// Waits until one more engine has been started.
+    bool wait_for_one() const {
+        char byte = 0;
+        return ::read(started_, &byte, 1) == 1;
+    }
+    /// As by kill -9.
+    void die() {
+        if (pid_ <= 0) return;
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+        pid_ = 0;
+    }
+
+private:
+    [[noreturn]] static void run(const rh::subprocess_options& options,
+                                 const std::vector<rh::workload>& engines, int report) {
+        asio::io_context context;
+        rh::subprocess_backend backend{context.get_executor(), options};
+        for (const auto& w : engines) {
+            bool done = false;
+            asio::co_spawn(asio::make_strand(context), backend.create(w),
+                           [&](const std::exception_ptr&, const rh::result<void>& made) {
+                               done = made.has_value();
+                           });
+            while (!done) context.run_one();
+            if (::write(report, "", 1) != 1) ::_exit(1);
+        }
+        for (;;) ::pause();
+    }
+
+    pid_t pid_ = 0;
+    int started_ = -1;
+};
+
+/// Writes an identity as the process itself would.
+void write_identity(const std::filesystem::path& folder, const sub::process_identity& identity) {
+    std::filesystem::create_directories(folder);
+    std::ofstream{folder / sub::identity_name}
+        << sub::identity_head(identity.boot_id, identity.generation, identity.port) << identity.pid
+        << "\nstart " << identity.start_time << "\nend\n";
+}
+
+/// A process that has nothing to do with any engine.
+class stranger {
+public:
+    stranger() : pid_{::fork()} {
+        if (pid_ == 0) {
+            ::setsid(); // leads a group and a session, as an engine does
+            ::execl("/bin/sleep", "sleep", "1000", nullptr);
+            ::_exit(127);
+        }
+        if (!eventually(
+                [this] { return runs(pid_) && sub::read_process_stat(pid_)->session == pid_; }))
+            throw std::runtime_error{"no stranger"};
+    }
+    ~stranger() {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+    [[nodiscard]] sub::process_identity identity() const {
+        return {.boot_id = sub::read_boot_id(),
+                .generation = 3,
+                .port = 9001,
+                .pid = pid_,
+                .start_time = sub::read_process_stat(pid_)->start_time};
+    }
+
+private:
+    pid_t pid_;
+};
+
+} // namespace
+
+TEST_CASE_METHOD(subprocess_fixture, "a new backend lists what an earlier one left") {
+    const auto up = create_new();
+    const auto paused = create_new();
+    const auto down = create_new();
+    REQUIRE(wait(backend().pause(paused.ref)));
+    REQUIRE(stop(down));
+    const auto without_identity = fresh_id();
+    const auto damaged = fresh_id();
+    const auto engines = store.path() / "engines";
+    std::filesystem::create_directory(engines / to_string(without_identity));
+    std::filesystem::create_directory(engines / to_string(damaged));
+    std::ofstream{engines / to_string(damaged) / sub::identity_name}
+        << "roundhouse-engine 1\nboot x\ngenera";
+    for (const char* other : {"lost+found", "ABCDEF00-0000-4000-8000-000000000000"})
+        std::filesystem::create_directory(engines / other);
+    std::ofstream{engines / to_string(fresh_id())} << "no folder";
+    reopen();
+
+    const auto all = wait(backend().list());
+    REQUIRE(all);
+    CHECK(all->size() == 5);
+    const auto find = [&](const rh::uuid& id) {
+        for (const auto& each : *all)
+            if (each.ref.engine_id == id) return each;
+        return rh::instance{};
+    };
+    CHECK(find(up.ref.engine_id).ref == up.ref);
+    CHECK(find(up.ref.engine_id).state == rh::workload_state::up);
+    CHECK(find(paused.ref.engine_id).state == rh::workload_state::paused);
+    CHECK(find(down.ref.engine_id).ref == down.ref);
+    CHECK(find(down.ref.engine_id).state == rh::workload_state::down);
+    for (const auto& id : {without_identity, damaged}) {
+        CHECK(find(id).ref == rh::workload_ref{.engine_id = id, .generation = 0, .port = 0});
+        CHECK(find(id).state == rh::workload_state::down);
+    }
+    CHECK(std::all_of(all->begin(), all->end(), [](const auto& each) { return each.ours; }));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "an engine whose orchestrator was killed is adopted, watched and stopped") {
+    const auto w = new_workload();
+    const auto v = new_workload();
+    {
+        const other_program orchestrator{options, {w, v}};
+        REQUIRE(orchestrator.wait_for_one());
+        REQUIRE(orchestrator.wait_for_one());
+    }
+    const auto pid = pid_of(w);
+    CHECK(runs(pid));
+    CHECK(listed(w)->state == rh::workload_state::up);
+    CHECK(listed(w)->ref == w.ref);
+
+    SECTION("its exit is reported, with no code known") {
+        ::kill(pid, SIGKILL);
+        REQUIRE(eventually([&] { return exits().size() == 1; }));
+        CHECK(exits()[0].ref == w.ref);
+        CHECK_FALSE(exits()[0].exit_code);
+        CHECK_FALSE(exits()[0].signal);
+    }
+    SECTION("a create of the same generation finds it running") {
+        REQUIRE(create(w));
+        CHECK(pid_of(w) == pid);
+    }
+    SECTION("a create of the next generation replaces it") {
+        REQUIRE(create(next_generation(w)));
+        CHECK_FALSE(runs(pid));
+        CHECK(runs(pid_of(w)));
+        CHECK(exits().empty());
+    }
+    REQUIRE(stop(w));
+    CHECK_FALSE(runs(pid_of(w)));
+    REQUIRE(wait(backend().destroy(v.ref)));
+    REQUIRE(wait(backend().destroy(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "stop finds an engine that nobody has listed") {
+    const auto w = new_workload();
+    {
+        const other_program orchestrator{options, {w}};
+        REQUIRE(orchestrator.wait_for_one());
+    }
+    const auto pid = pid_of(w);
+    REQUIRE(stop(w));
+    CHECK_FALSE(runs(pid));
+    REQUIRE(wait(backend().destroy(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "what an adopted leader leaves behind is ended") {
+    const auto w = new_workload();
+    run_shell(
+        "setsid sleep 1003 & echo $! > escaped; sleep 1004 & echo $! > child; touch ready; wait");
+    {
+        const other_program orchestrator{options, {w}};
+        REQUIRE(orchestrator.wait_for_one());
+        REQUIRE(eventually([&] { return has(w, "ready"); }));
+    }
+    REQUIRE(listed(w));
+    ::kill(pid_of(w), SIGKILL);
+    CHECK(eventually([&] { return !runs(pid_in(w, "escaped")) && !runs(pid_in(w, "child")); }));
+    REQUIRE(wait(backend().destroy(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "what a leader left behind while nobody watched is ended by stop and by create") {
+    const auto w = new_workload();
+    run_shell("setsid sleep 1003 & echo $! > escaped; sleep 1004 & echo $! > child; "
+              "env -i sleep 1005 & echo $! > bare; touch ready; wait");
+    {
+        const other_program orchestrator{options, {w}};
+        REQUIRE(orchestrator.wait_for_one());
+        REQUIRE(eventually([&] { return has(w, "ready"); }));
+    }
+    const auto leader = pid_of(w);
+    const auto escaped = pid_in(w, "escaped");
+    const auto child = pid_in(w, "child");
+    const auto bare = pid_in(w, "bare"); // its session is vouched for by the child
+    ::kill(leader, SIGKILL);
+    REQUIRE(eventually([&] { return !runs(leader); }));
+    CHECK(runs(escaped));
+    CHECK(runs(child));
+    CHECK(listed(w)->state == rh::workload_state::down);
+    SECTION("stop") { REQUIRE(stop(w)); }
+    SECTION("create") { REQUIRE(create(next_generation(w))); }
+    CHECK_FALSE(runs(escaped));
+    CHECK_FALSE(runs(child));
+    CHECK_FALSE(runs(bare));
+    CHECK(exits().empty());
+    REQUIRE(wait(backend().destroy(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "a recycled pid is neither adopted nor signalled") {
+    const stranger other;
+    auto identity = other.identity();
+    SECTION("the process that has it now started later") { --identity.start_time; }
+    SECTION("the machine has been booted since") {
+        identity.boot_id = "00000000-0000-0000-0000-000000000000";
+    }
+    const auto w = new_workload();
+    write_identity(folder(w), identity);
+    CHECK(listed(w)->state == rh::workload_state::down);
+    CHECK(listed(w)->ref.generation == 3);
+    CHECK(stop(w));
+    CHECK_FALSE(wait(backend().pause(w.ref)));
+    CHECK(runs(identity.pid));
+    CHECK(create(next_generation(w)));
+    CHECK(wait(backend().destroy(w.ref)));
+    CHECK(runs(identity.pid));
+    CHECK(sub::read_process_stat(identity.pid)->state == 'S');
+}
+
+TEST_CASE_METHOD(
+    subprocess_fixture,
+    "the process that an identity truly names is adopted, so that the test above tells") {
+    const stranger other;
+    const auto w = new_workload();
+    write_identity(folder(w), other.identity());
+    CHECK(listed(w)->state == rh::workload_state::up);
+    CHECK(stop(w));
+    CHECK_FALSE(runs(other.identity().pid));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "no process runs unknown, at whatever moment the orchestrator is killed") {
+    std::vector<rh::workload> fleet;
+    for (int i = 0; i < 60; ++i) fleet.push_back(new_workload());
+    run_shell("exec sleep 1000");
+    for (std::size_t from = 0; from < fleet.size(); from += 20) {
+        const std::vector<rh::workload> batch(fleet.begin() + static_cast<long>(from),
+                                              fleet.begin() + static_cast<long>(from) + 20);
+        other_program orchestrator{options, batch};
+        // Some have been started, and it is in the middle of another.
+        for (std::size_t i = 0; i < 2 + from / 4; ++i) REQUIRE(orchestrator.wait_for_one());
+        orchestrator.die();
+    }
+    const auto all = wait(backend().list());
+    REQUIRE(all);
+    std::set<rh::uuid> up;
+    for (const auto& each : *all)
+        if (each.state == rh::workload_state::up) up.insert(each.ref.engine_id);
+    CHECK(up.size() >= 20);
+    const auto table = sub::read_process_table();
+    REQUIRE(table);
+    std::set<rh::uuid> found;
+    for (const auto& process : *table)
+        for (const auto& w : fleet)
+            if (process.engine == w.ref.engine_id && !process.stat.gone())
+                found.insert(w.ref.engine_id);
+    CHECK(found == up);
+    for (const auto& w : fleet) CHECK(wait(backend().destroy(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "a start that a dead orchestrator had begun is waited for, within a bound") {
+    const auto w = create_new();
+    options.launch_timeout = rh::duration{50};
+    close();
+    const sub::descriptor lock{
+        ::open((store.path() / "engines/.launch-lock").c_str(), O_RDWR | O_CLOEXEC)};
+    REQUIRE(lock);
+    REQUIRE(::flock(lock.get(), LOCK_SH) == 0); // as a child between fork and exec holds it
+    const auto refused = wait(backend().list());
+    REQUIRE_FALSE(refused);
+    CHECK(holds(refused.error().message, "a start begun earlier does not end"));
+
+    options.launch_timeout = patience;
+    reopen();
+    auto pending = io->start(backend().list());
+    CHECK(pending.wait_for(std::chrono::milliseconds{20}) == std::future_status::timeout);
+    REQUIRE(::flock(lock.get(), LOCK_UN) == 0);
+    CHECK(io_threads::get(std::move(pending)));
+}

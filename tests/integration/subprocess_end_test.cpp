@@ -1,0 +1,314 @@
+#include "../subprocess_fixture.hpp"
+#include "catch.hpp"
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/post.hpp>
+#include <signal.h>
+
+#include <chrono>
+
+using namespace roundhouse_tests;
+using std::chrono::steady_clock;
+
+namespace {
+
+/// Children of a shell that leave its group, its session or its environment in every way that there
+/// is; each writes its pid into the file that it is told.
+constexpr const char* family = R"(
+set -m
+sleep 1001 & echo $! > other-group
+set +m
+sleep 1002 & echo $! > same-group
+setsid sh -c 'echo $$ > other-session; exec sleep 1003' &
+setsid sh -c '(sh -c "echo \$\$ > orphan; exec sleep 1004" &)' &
+env -i sleep 1005 & echo $! > without-environment
+while ! [ -s other-session -a -s orphan ]; do sleep 0.01; done
+touch ready
+wait
+)";
+
+constexpr const char* relatives[] = {"other-group", "same-group", "other-session", "orphan",
+                                     "without-environment"};
+
+std::size_t open_descriptors() {
+    std::size_t count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"})
+        ++count;
+    return count;
+}
+
+struct with_family : subprocess_fixture {
+    with_family() { run_shell(family); }
+
+    std::vector<pid_t> pids(const rh::workload& w) const {
+        std::vector<pid_t> all{pid_of(w)};
+        for (const char* each : relatives) all.push_back(pid_in(w, each));
+        return all;
+    }
+    char state(pid_t pid) const {
+        return rh::detail::subprocess::read_process_stat(pid).value().state;
+    }
+};
+
+} // namespace
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "an exit that nobody asked for is reported once, with its code") {
+    const auto [script, code,
+                signal] = GENERATE(table<const char*, std::optional<int>, std::optional<int>>({
+        {"exit 7", 7, {}},
+        {"exit 0", 0, {}},
+        {"kill -KILL $$", {}, SIGKILL},
+        {"kill -SEGV $$", {}, SIGSEGV},
+    }));
+    run_shell(script);
+    const auto w = create_new();
+    REQUIRE(eventually([&] { return !exits().empty(); }));
+    CHECK(exits()[0].ref == w.ref);
+    CHECK(exits()[0].exit_code == code);
+    CHECK(exits()[0].signal == signal);
+    // Nothing that follows reports it again.
+    CHECK(listed(w)->state == rh::workload_state::down);
+    CHECK(stop(w));
+    CHECK(exits().size() == 1);
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "an exit is seen at once, not by looking now and then") {
+    const auto w = create_new();
+    const auto begin = steady_clock::now();
+    ::kill(pid_of(w), SIGKILL);
+    REQUIRE(eventually([&] { return !exits().empty(); }));
+    // Milliseconds; a second leaves room for a sanitizer on a busy machine.
+    CHECK(steady_clock::now() - begin < std::chrono::seconds{1});
+}
+
+TEST_CASE_METHOD(with_family, "when the leader dies alone, everything that it started is ended") {
+    const auto w = create_ready();
+    const auto all = pids(w);
+    ::kill(pid_of(w), SIGKILL);
+    CHECK(eventually([&] { return std::none_of(all.begin(), all.end(), runs); }));
+    CHECK(exits().size() == 1);
+    CHECK(exits()[0].signal == SIGKILL);
+}
+
+TEST_CASE_METHOD(with_family, "a leader that leaves its family to itself is a crash with code 0") {
+    run_shell(std::string{family}.substr(0, std::string{family}.rfind("wait")));
+    const auto w = create_new();
+    REQUIRE(eventually([&] { return !exits().empty(); }));
+    CHECK(exits()[0].exit_code == 0);
+    for (const char* each : relatives) {
+        CAPTURE(each);
+        CHECK(eventually([&] { return !runs(pid_in(w, each)); }));
+    }
+}
+
+TEST_CASE_METHOD(with_family, "stop ends everything that an engine started, wherever it went") {
+    const auto w = create_ready();
+    const auto all = pids(w);
+    CHECK(std::all_of(all.begin(), all.end(), runs));
+    REQUIRE(stop(w));
+    CHECK(std::none_of(all.begin(), all.end(), runs));
+    CHECK(exits().empty());
+    CHECK(listed(w)->state == rh::workload_state::down);
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "stop lets an engine end by itself and keeps its data") {
+    run_shell("trap 'echo saved > data; exit 0' TERM; touch ready; while :; do sleep 0.05; done");
+    const auto w = create_ready();
+    REQUIRE(stop(w));
+    CHECK(text(w, "data") == "saved\n");
+    CHECK(exits().empty());
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "what outlives its leader has the rest of the grace to end by itself") {
+    run_shell("(trap '' TERM; touch ready; sleep 0.3; echo saved > data) & trap 'exit 0' TERM; "
+              "while :; do wait; done");
+    const auto w = create_ready();
+    REQUIRE(stop(w));
+    CHECK(text(w, "data") == "saved\n");
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "an engine that ignores SIGTERM is killed when its grace is over") {
+    run_shell(
+        "trap '' TERM; setsid sh -c 'echo $$ > escaped; touch ready; while :; do sleep 1; done' & "
+        "while :; do sleep 1; done");
+    const auto w = create_ready();
+    const auto leader = pid_of(w);
+    const auto escaped = pid_in(w, "escaped");
+    const auto begin = steady_clock::now();
+    REQUIRE(stop(w, rh::duration{300}));
+    CHECK(steady_clock::now() - begin >= rh::duration{300});
+    CHECK_FALSE(runs(leader));
+    CHECK_FALSE(runs(escaped));
+    CHECK(exits().empty());
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "stop and destroy of what is not there succeed") {
+    const auto w = new_workload();
+    CHECK(stop(w));
+    CHECK(wait(backend().destroy(w.ref)));
+    REQUIRE(create(w));
+    CHECK(stop(w));
+    CHECK(stop(w));
+    CHECK(wait(backend().destroy(w.ref)));
+    CHECK(wait(backend().destroy(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "stop of any generation ends the one that is there") {
+    auto w = create_new();
+    const auto pid = pid_of(w);
+    w.ref.generation = 77;
+    REQUIRE(stop(w));
+    CHECK_FALSE(runs(pid));
+}
+
+TEST_CASE_METHOD(with_family,
+                 "pause stops every process, resume lets them go on, and both may be repeated") {
+    const auto w = create_ready();
+    const auto all = pids(w);
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(wait(backend().pause(w.ref)));
+        for (const auto pid : all) CHECK(state(pid) == 'T');
+        CHECK(listed(w)->state == rh::workload_state::paused);
+    }
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(wait(backend().resume(w.ref)));
+        for (const auto pid : all) CHECK(state(pid) != 'T');
+        CHECK(listed(w)->state == rh::workload_state::up);
+    }
+    CHECK(exits().empty());
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "an engine that keeps starting programs is paused too") {
+    // A shell that is stopped between vfork and exec keeps its parent from stopping.
+    run_shell("touch ready; while :; do /bin/true; done");
+    const auto w = create_ready();
+    for (int i = 0; i < 20; ++i) {
+        REQUIRE(wait(backend().pause(w.ref)));
+        CHECK(listed(w)->state == rh::workload_state::paused);
+        REQUIRE(wait(backend().resume(w.ref)));
+    }
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "there is nothing to pause or resume without a process") {
+    const auto w = create_new();
+    REQUIRE(stop(w));
+    const auto paused = wait(backend().pause(w.ref));
+    REQUIRE_FALSE(paused);
+    CHECK(holds(paused.error().message, "no process runs it"));
+    CHECK_FALSE(wait(backend().resume(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "a paused engine is stopped as cleanly as any other") {
+    run_shell("trap 'echo saved > data; exit 0' TERM; touch ready; while :; do sleep 0.05; done");
+    const auto w = create_ready();
+    REQUIRE(wait(backend().pause(w.ref)));
+    REQUIRE(stop(w));
+    CHECK(text(w, "data") == "saved\n");
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "a paused engine that is killed is reported") {
+    const auto w = create_new();
+    REQUIRE(wait(backend().pause(w.ref)));
+    ::kill(pid_of(w), SIGKILL);
+    CHECK(eventually([&] { return exits().size() == 1; }));
+}
+
+TEST_CASE_METHOD(with_family,
+                 "destroy ends the engine and removes its folder with all that is in it") {
+    const auto w = create_ready();
+    const auto all = pids(w);
+    namespace fs = std::filesystem;
+    fs::create_directories(folder(w) / "a/b/c");
+    std::ofstream{folder(w) / "a/b/c/file"} << "x";
+    fs::create_symlink(store.path(), folder(w) / "a/link");
+    fs::permissions(folder(w) / "a/b", fs::perms::owner_read | fs::perms::owner_exec);
+    fs::permissions(folder(w) / "a", fs::perms::none);
+    REQUIRE(wait(backend().destroy(w.ref)));
+    CHECK_FALSE(fs::exists(folder(w)));
+    CHECK(fs::exists(store.path() / "engines"));
+    CHECK(std::none_of(all.begin(), all.end(), runs));
+    CHECK_FALSE(listed(w));
+    CHECK(exits().empty());
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "a stop that is cancelled keeps nothing open, and the next one finishes it") {
+    run_shell("trap '' TERM; touch ready; while :; do sleep 1; done");
+    const auto w = create_ready();
+    const auto pid = pid_of(w);
+    REQUIRE(listed(w));
+    const auto before = open_descriptors();
+    asio::cancellation_signal cancel;
+    const auto strand = asio::make_strand(io->context());
+    auto pending = asio::co_spawn(strand, backend().stop(w.ref, std::chrono::hours{1}),
+                                  asio::bind_cancellation_slot(cancel.slot(), asio::use_future));
+    // From its first wait on, whichever that is.
+    asio::post(strand, [&] { cancel.emit(asio::cancellation_type::terminal); });
+    CHECK_THROWS_AS(io_threads::get(std::move(pending)), std::system_error);
+    CHECK(eventually([&] { return open_descriptors() <= before; }));
+    CHECK(runs(pid));
+    CHECK(stop(w, rh::duration{10}));
+    CHECK_FALSE(runs(pid));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "operations that are cancelled at any moment leave no descriptor behind") {
+    const auto w = create_new();
+    const auto before = open_descriptors();
+    for (int delay_us = 0; delay_us < 3000; delay_us += 100) {
+        asio::cancellation_signal cancel;
+        const auto strand = asio::make_strand(io->context());
+        auto pending = asio::co_spawn(
+            strand, backend().pause(w.ref),
+            asio::bind_cancellation_slot(cancel.slot(), asio::use_future));
+        asio::steady_timer timer{strand, std::chrono::microseconds{delay_us}};
+        timer.async_wait(
+            [&](const std::error_code&) { cancel.emit(asio::cancellation_type::terminal); });
+        try {
+            static_cast<void>(io_threads::get(std::move(pending)));
+        } catch (const std::system_error& problem) {
+            CHECK(problem.code() == asio::error::operation_aborted);
+        }
+        std::promise<void> drained;
+        asio::post(strand, [&] {
+            timer.cancel();
+            asio::post(strand, [&] { drained.set_value(); });
+        });
+        drained.get_future().wait();
+        REQUIRE(wait(backend().resume(w.ref)));
+    }
+    CHECK(eventually([&] { return open_descriptors() <= before; }));
+    CHECK(runs(pid_of(w)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "a backend that goes leaves its engines running and reports no more") {
+    const auto w = create_new();
+    const auto pid = pid_of(w);
+    close();
+    CHECK(runs(pid));
+    ::kill(pid, SIGKILL);
+    CHECK(eventually([&] { return !runs(pid); }));
+    reopen();
+    CHECK(listed(w)->state == rh::workload_state::down);
+    CHECK(exits().empty());
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "a backend may go from inside the report of an exit") {
+    io = std::make_unique<io_threads>(2);
+    auto going = std::make_unique<rh::subprocess_backend>(io->executor(), options);
+    const auto w = new_workload();
+    REQUIRE(io->wait(going->create(w)));
+    std::promise<void> gone;
+    going->on_exit([&](const rh::workload_exit&) {
+        going.reset();
+        gone.set_value();
+    });
+    ::kill(pid_of(w), SIGKILL);
+    CHECK(gone.get_future().wait_for(patience) == std::future_status::ready);
+    CHECK(wait(backend().destroy(w.ref)));
+}

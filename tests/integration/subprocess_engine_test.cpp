@@ -1,0 +1,250 @@
+#include "../scripted_http_server.hpp"
+#include "../subprocess_fixture.hpp"
+#include "catch.hpp"
+
+#include <asio/connect.hpp>
+#include <openssl/sha.h>
+
+using namespace roundhouse_tests;
+using server = scripted_http_server;
+
+namespace {
+
+constexpr std::chrono::seconds long_enough{30};
+
+rh::sha256_digest hash_of(const std::string& key) {
+    rh::sha256_digest digest;
+    ::SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data());
+    return digest;
+}
+
+std::string message_of(const auto& outcome) {
+    return outcome ? std::string{} : outcome.error().message;
+}
+
+/// The backend asks servers of the test as if they were engines.
+struct with_scripted_engine : subprocess_fixture {
+    rh::result<rh::health> probe(server::script script, rh::duration timeout = long_enough) {
+        const server engine{std::move(script)};
+        const rh::workload_ref ref{.engine_id = fresh_id(), .generation = 1, .port = engine.port()};
+        return wait(backend().probe(ref, timeout));
+    }
+    std::string seen(server::script script, rh::duration timeout = long_enough) {
+        return message_of(probe(std::move(script), timeout));
+    }
+    rh::result<rh::key_swap> swap(server::script script) {
+        const server engine{std::move(script)};
+        const rh::workload_ref ref{.engine_id = fresh_id(), .generation = 1, .port = engine.port()};
+        const std::string key = "sk-sept-current";
+        return wait(backend().swap_key(ref, key, hash_of("next")));
+    }
+};
+
+/// The example engine.
+struct with_demo_engine : subprocess_fixture {
+    with_demo_engine() { options.command = {ROUNDHOUSE_DEMO_ENGINE}; }
+
+    rh::workload boot(const std::string& key) {
+        auto w = new_workload();
+        w.key_hash = hash_of(key);
+        if (const auto made = create(w); !made) throw std::runtime_error{made.error().message};
+        if (!eventually([&] { return wait(backend().probe(w.ref, long_enough)).has_value(); }))
+            throw std::runtime_error{"the demo engine does not boot"};
+        return w;
+    }
+    rh::detail::http_response call(const rh::workload& w, const rh::detail::http_request& request) {
+        const rh::detail::http_peer peer = asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(),
+                                                                   w.ref.port};
+        const rh::detail::http_limits limits{.deadline = patience};
+        return wait(rh::detail::http_call(peer, request, limits)).value();
+    }
+    unsigned execute(const rh::workload& w, const std::string& key) {
+        return call(w, {.method = "POST",
+                        .target = "/execute",
+                        .headers = {{"X-Engine-Key", key}},
+                        .body = R"({"input":1})"})
+            .status;
+    }
+    void set_health(const rh::workload& w, const std::string& key, const std::string& body) {
+        const rh::detail::http_request request{.method = "POST",
+                                               .target = "/demo/health",
+                                               .headers = {{"X-Engine-Key", key}},
+                                               .body = body};
+        REQUIRE(call(w, request).status == 200);
+    }
+};
+
+} // namespace
+
+TEST_CASE_METHOD(with_scripted_engine, "only a 2xx with the status ok is healthy") {
+    CHECK(probe(
+        server::answers(200, R"({"status":"ok","uptime_seconds":1,"subsystems":{"a":[1,{}]}})")));
+    CHECK_FALSE(probe(server::sends("HTTP/1.1 204 No Content\r\n\r\n"))); // has no body
+    CHECK(probe(server::answers(299, R"({"status":"ok"})")));
+    CHECK(holds(seen(server::answers(503, R"({"status":"ok"})")), ": HTTP 503"));
+    CHECK(holds(seen(server::answers(302, R"({"status":"ok"})")), ": HTTP 302"));
+    CHECK(holds(seen(server::answers(200, R"({"status":"sick"})")), ": status \"sick\""));
+    CHECK(holds(seen(server::answers(200, R"({"status":1})")), "JSON without a \"status\" text"));
+    CHECK(holds(seen(server::answers(200, R"(["ok"])")), "JSON without a \"status\" text"));
+    CHECK(holds(seen(server::answers(200, "ok")), ": no JSON"));
+    CHECK(holds(seen(server::answers(200, "")), ": no JSON"));
+    CHECK(holds(seen(server::answers(200, R"({"status":"ok")")), ": no JSON"));
+    CHECK(holds(seen(server::sends("SSH-2.0-x\r\n")), "127.0.0.1:"));
+}
+
+TEST_CASE_METHOD(with_scripted_engine, "a healthy engine may be busy") {
+    CHECK(probe(server::answers(200, R"({"status":"ok","busy":true})"))->busy);
+    CHECK_FALSE(probe(server::answers(200, R"({"status":"ok","busy":false})"))->busy);
+    CHECK_FALSE(probe(server::answers(200, R"({"status":"ok","busy":"yes"})"))->busy);
+}
+
+TEST_CASE_METHOD(with_scripted_engine,
+                 "a health answer is bounded in size, in depth and in what is repeated of it") {
+    const auto nested = [](std::size_t depth) {
+        return server::answers(200, R"({"status":"ok","subsystems":)" + std::string(depth, '[') +
+                                        std::string(depth, ']') + '}');
+    };
+    CHECK(probe(nested(20)));
+    CHECK(holds(seen(nested(1000)), ": no JSON"));
+    const auto padded = [](std::size_t size) {
+        return server::answers(200,
+                               R"({"status":"ok","padding":")" + std::string(size, 'x') + "\"}");
+    };
+    CHECK(probe(padded(60'000)));
+    CHECK(holds(seen(padded(70'000)), "body over the limit"));
+    const auto loud = seen(
+        server::answers(200, R"({"status":"\u001b[31m)" + std::string(10'000, 'x') + "\"}"));
+    CHECK(holds(loud, "status \"?[31mxxx"));
+    CHECK(loud.size() < 250);
+}
+
+TEST_CASE_METHOD(with_scripted_engine,
+                 "a probe tells apart who is not there and who does not answer") {
+    const rh::workload_ref nobody{.engine_id = fresh_id(), .generation = 1, .port = free_port()};
+    CHECK(holds(message_of(wait(backend().probe(nobody, long_enough))), "Connection refused"));
+    CHECK(holds(seen(server::sends_and_hangs(""), rh::duration{100}), "no answer within 100 ms"));
+    CHECK(holds(seen(server::sends("")), "closed the connection without an answer"));
+}
+
+TEST_CASE_METHOD(with_scripted_engine, "the answer to a key tells whether it was taken") {
+    CHECK(swap(server::answers(200, "")) == rh::key_swap::done);
+    CHECK(swap(server::sends("HTTP/1.1 204 No Content\r\n\r\n")) == rh::key_swap::done);
+    for (const unsigned status : {404U, 405U, 501U})
+        CHECK(swap(server::answers(status, "")) == rh::key_swap::unsupported);
+    const auto refused = swap(server::answers(401, "the key was sk-sept-current"));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == rh::errc::backend_error);
+    CHECK(holds(refused.error().message, "HTTP 401"));
+    CHECK_FALSE(holds(refused.error().message, "sk-sept"));
+}
+
+TEST_CASE_METHOD(with_scripted_engine, "without an answer to a key nobody knows which one it has") {
+    options.swap_timeout = rh::duration{100};
+    CHECK(swap(server::sends_and_hangs("HTTP/1.1 200 OK\r\n")) == rh::key_swap::unknown);
+    CHECK(swap(server::sends("")) == rh::key_swap::unknown);
+    CHECK(swap(server::sends("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")) ==
+          rh::key_swap::unknown);
+    const rh::workload_ref nobody{.engine_id = fresh_id(), .generation = 1, .port = free_port()};
+    const std::string key = "sk-sept-current";
+    CHECK(wait(backend().swap_key(nobody, key, hash_of("next"))) == rh::key_swap::unknown);
+}
+
+TEST_CASE_METHOD(with_demo_engine,
+                 "a real engine boots, answers its key, takes a new one and frees its port") {
+    const auto w = boot("first");
+    CHECK(execute(w, "first") == 200);
+    CHECK(execute(w, "second") == 401);
+    CHECK_FALSE(backend().port_usable(w.ref.port));
+    const std::string current = "first";
+    REQUIRE(wait(backend().swap_key(w.ref, current, hash_of("second"))) == rh::key_swap::done);
+    CHECK(execute(w, "first") == 401);
+    CHECK(execute(w, "second") == 200);
+    REQUIRE(stop(w));
+    CHECK(backend().port_usable(w.ref.port));
+    CHECK(has(w, "executions"));
+    CHECK(exits().empty());
+    CHECK(backend().url(w.ref.engine_id, 9001) == "http://127.0.0.1:9001");
+}
+
+TEST_CASE_METHOD(with_demo_engine, "a real engine that cannot rotate says so and keeps its key") {
+    options.environment.emplace_back("DEMO_ENGINE_NO_ROTATE", "1");
+    const auto w = boot("first");
+    const std::string current = "first";
+    CHECK(wait(backend().swap_key(w.ref, current, hash_of("second"))) == rh::key_swap::unsupported);
+    CHECK(execute(w, "first") == 200);
+}
+
+TEST_CASE_METHOD(with_demo_engine, "a real engine is seen busy, sick, hung and asleep") {
+    const auto w = boot("key");
+    set_health(w, "key", R"({"status":"ok","busy":true})");
+    CHECK(wait(backend().probe(w.ref, long_enough))->busy);
+    set_health(w, "key", R"({"status":"sick"})");
+    CHECK_FALSE(wait(backend().probe(w.ref, long_enough)));
+    set_health(w, "key", R"({"status":"hang"})");
+    CHECK(holds(message_of(wait(backend().probe(w.ref, rh::duration{100}))),
+                "no answer within 100 ms"));
+    set_health(w, "key", R"({"status":"ok"})");
+    REQUIRE(wait(backend().pause(w.ref)));
+    CHECK(holds(message_of(wait(backend().probe(w.ref, rh::duration{100}))),
+                "no answer within 100 ms"));
+    REQUIRE(wait(backend().resume(w.ref)));
+    CHECK(wait(backend().probe(w.ref, long_enough)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "logs are the last lines of what the engine wrote") {
+    run_shell("seq 1 5000; echo oops >&2; touch ready; exec sleep 1000");
+    const auto w = create_ready();
+    CHECK(wait(backend().logs(w.ref, 3)) == "4999\n5000\noops\n");
+    CHECK(wait(backend().logs(w.ref, 0)) == "");
+    CHECK(lines_of(wait(backend().logs(w.ref, 100'000)).value()).size() == 5001);
+    const auto nobody = new_workload();
+    CHECK(wait(backend().logs(nobody.ref, 3)) == "");
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "the output of a chatty engine is bounded, and its end can be read all the time") {
+    options.log_limit_bytes = 100'000;
+    options.log_check_interval = rh::duration{5};
+    run_shell("i=0; while :; do i=$((i+1)); echo \"line $i of an engine that has a lot to say\"; "
+              "[ $i = 20000 ] && touch ready && exec sleep 1000; done");
+    const auto w = create_ready();
+    const auto size = [&](const char* file) {
+        std::error_code missing;
+        const auto bytes = std::filesystem::file_size(folder(w) / file, missing);
+        return missing ? 0 : bytes;
+    };
+    CHECK(eventually([&] { return size("engine.log") <= options.log_limit_bytes; }));
+    CHECK(size("engine.log.1") > 0);
+    // Up to as much again is written while it is copied.
+    CHECK(size("engine.log.1") <= 2 * options.log_limit_bytes + 65'536);
+    CHECK(wait(backend().logs(w.ref, 1)) == "line 20000 of an engine that has a lot to say\n");
+    // Across the seam of the two files.
+    const auto lines = lines_of(wait(backend().logs(w.ref, 1500)).value());
+    CHECK(lines.size() == 1500);
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "a port is usable unless somebody holds it") {
+    const auto port = free_port();
+    CHECK(backend().port_usable(port));
+    CHECK_FALSE(backend().port_usable(0));
+    asio::io_context context;
+    for (const auto& address : {asio::ip::address{asio::ip::address_v4::loopback()},
+                                asio::ip::address{asio::ip::address_v4::any()}}) {
+        const asio::ip::tcp::acceptor listening{context, {address, 0}};
+        CHECK_FALSE(backend().port_usable(listening.local_endpoint().port()));
+    }
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "trouble is a folder for engines that cannot be used") {
+    CHECK_FALSE(backend().trouble());
+    CHECK(backend().name() == "subprocess");
+    CHECK(backend().needs_port());
+    const auto engines = store.path() / "engines";
+    std::filesystem::remove_all(engines);
+    REQUIRE(backend().trouble());
+    CHECK(holds(*backend().trouble(), engines.string() + ": No such file or directory"));
+    CHECK_FALSE(wait(backend().list()));
+    CHECK_FALSE(create(new_workload()));
+    std::filesystem::create_directory(engines);
+    CHECK_FALSE(backend().trouble());
+}

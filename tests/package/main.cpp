@@ -1,0 +1,6 @@
+#include <roundhouse/roundhouse.hpp>
+#include <roundhouse/version.hpp>
+
+#include <iostream>
+
+int main() { std::cout << roundhouse::version_string << '\n'; }

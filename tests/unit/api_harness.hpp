@@ -1,0 +1,79 @@
+#pragma once
+
+#include "fake_orchestrator.hpp"
+
+#include <roundhouse/http/api.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace roundhouse_tests {
+
+inline constexpr std::string_view test_admin_key = "an-admin-key-of-16+";
+
+/// An api over a fake orchestrator, and short ways to ask it. Requests carry both right keys unless
+/// told otherwise.
+class api_harness {
+public:
+    explicit api_harness(std::string_view admin_key = test_admin_key,
+                         std::size_t max_body_bytes = 64 * 1024)
+        : api_(fake_, {std::string(admin_key), max_body_bytes,
+                       [this](std::string_view line) { logged.emplace_back(line); }}) {}
+
+    roundhouse::http::request request{{}, {}, {}, fake_platform_key, test_admin_key, {}, false};
+    std::vector<std::string> logged;
+    std::size_t answered_later = 0; ///< How many replies came through `later`.
+
+    [[nodiscard]] fake_orchestrator& fake() noexcept { return *fake_; }
+
+    /// Asks, and lets the fake orchestrator answer what is waiting.
+    roundhouse::http::reply ask(std::string_view method, std::string_view target,
+                                std::string_view body = {}) {
+        auto asked = request;
+        asked.method = method;
+        asked.target = target;
+        asked.body = body;
+        std::optional<roundhouse::http::reply> later;
+        auto now = api_.handle(asked, [&](roundhouse::http::reply answer) {
+            ++answered_later;
+            later = std::move(answer);
+        });
+        const bool called_at_once = later.has_value();
+        fake_->run();
+        if (called_at_once || now.has_value() == later.has_value())
+            return roundhouse::http::error_reply(0, "NOT_ANSWERED_EXACTLY_ONCE", {}, {});
+        return now ? std::move(*now) : std::move(*later);
+    }
+
+    /// Asks without letting the answer come.
+    std::optional<roundhouse::http::reply>
+    begin(std::string_view method, std::string_view target,
+          std::function<void(roundhouse::http::reply)> later) {
+        auto asked = request;
+        asked.method = method;
+        asked.target = target;
+        return api_.handle(asked, std::move(later));
+    }
+
+private:
+    std::shared_ptr<fake_orchestrator> fake_ = std::make_shared<fake_orchestrator>();
+    roundhouse::http::api<fake_orchestrator> api_;
+};
+
+/// The code of an error's body; the whole body if it is none.
+inline std::string code_of(const roundhouse::http::reply& reply) {
+    constexpr std::string_view start = "{\"error\":{\"code\":\"";
+    if (!reply.body.starts_with(start)) return reply.body;
+    return reply.body.substr(start.size(), reply.body.find('"', start.size()) - start.size());
+}
+
+/// Status and code of an error, such as `404 NOT_FOUND`.
+inline std::string told(const roundhouse::http::reply& reply) {
+    return std::to_string(reply.status) + " " + code_of(reply);
+}
+
+} // namespace roundhouse_tests

@@ -1,0 +1,534 @@
+#include "api_harness.hpp"
+#include "catch.hpp"
+
+#include <roundhouse/http/api.hpp>
+
+#include <stdexcept>
+#include <string>
+
+namespace http = roundhouse::http;
+using roundhouse::errc;
+using roundhouse::instant;
+using namespace roundhouse_tests;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string shown_engine_with_key =
+    R"({"engine_id":"11111111-2222-4333-8444-555555555555","user_id":"u1","status":"running",)"
+    R"("url":"http://127.0.0.1:9001","api_key":"sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",)"
+    R"("engine_version":"engine:1","created_at":"2023-11-14T22:13:20.123Z","last_health_at":"2023-11-14T22:14:20.000Z"})";
+
+/// Every call of the api that needs a platform key, with what it needs to succeed.
+struct product_call {
+    std::string_view method, target, body;
+};
+constexpr product_call product_calls[] = {
+    {"POST", "/engines/provision", R"({"user_id":"u1"})"},
+    {"DELETE", "/engines/u1", ""},
+    {"POST", "/engines/u1/start", ""},
+    {"POST", "/engines/u1/stop", ""},
+    {"POST", "/engines/u1/rotate-key", ""},
+    {"GET", "/engines/u1", ""},
+    {"POST", "/engines/u1/admit", ""},
+    {"POST", "/engines/u1/activity", ""},
+    {"GET", "/engines", ""},
+    {"GET", "/status", ""},
+    {"GET", "/metrics", ""},
+    {"GET", "/engines/u1/logs", ""},
+    {"GET", "/audit", ""},
+};
+constexpr product_call admin_calls[] = {
+    {"POST", "/products/register", R"({"slug":"demo","display_name":"Demo"})"},
+    {"PUT", "/products/demo/policy", R"({"policy":{}})"},
+};
+
+} // namespace
+
+TEST_CASE("registering a product answers with its id and its key") {
+    api_harness api;
+    const auto reply = api.ask(
+        "POST", "/products/register",
+        R"({"slug":"demo","display_name":"The Demo","policy":{"max_engines":3},"x":1})");
+    CHECK(reply.status == 200);
+    CHECK(reply.content_type == "application/json");
+    CHECK(reply.body ==
+          R"({"product_id":"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee","slug":"demo",)"
+          R"("platform_api_key":"pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"})");
+    CHECK(api.fake().calls == std::vector<std::string>{"register demo The Demo"});
+    CHECK(api.fake().policy_given->max_engines == 3U);
+}
+
+TEST_CASE("registering a slug that exists is a 409") {
+    api_harness api;
+    api.fake().registered = fail(errc::product_slug_exists, "Product 'demo' exists already.");
+    CHECK(told(api.ask("POST", "/products/register", R"({"slug":"demo","display_name":"D"})")) ==
+          "409 PRODUCT_SLUG_EXISTS");
+}
+
+TEST_CASE("registering with a bad slug, name or policy is a 400 that names it") {
+    api_harness api;
+    const auto message = [&](std::string_view body) {
+        const auto reply = api.ask("POST", "/products/register", body);
+        CHECK(told(reply) == "400 INVALID_REQUEST");
+        return reply.body;
+    };
+    CHECK(message(R"({"slug":"Demo","display_name":"D"})").find("slug: ") != std::string::npos);
+    CHECK(message(R"({"slug":"demo","display_name":""})").find("display_name: ") !=
+          std::string::npos);
+    CHECK(message(R"({"slug":"demo","display_name":"D","policy":{"max_engine":1}})")
+              .find("policy.max_engine: ") != std::string::npos);
+    CHECK(message(R"({"slug":"demo","display_name":"D","policy":null})").find("policy: ") !=
+          std::string::npos);
+    CHECK(api.fake().calls.empty());
+}
+
+TEST_CASE("a policy is set by slug or by product_id and comes back as it was given") {
+    api_harness api;
+    const auto reply = api.ask("PUT", "/products/demo/policy",
+                               R"({"policy":{"rate_limit_rpm":60,"allow_provision":true}})");
+    CHECK(reply.status == 200);
+    CHECK(reply.body == R"({"policy":{"rate_limit_rpm":60,"allow_provision":true}})");
+    CHECK(
+        api.ask("PUT", "/products/AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee/policy", R"({"policy":{}})")
+            .body == R"({"policy":{}})");
+    CHECK(api.fake().calls ==
+          std::vector<std::string>{"set_policy demo",
+                                   "set_policy aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"});
+}
+
+TEST_CASE("a policy of a product that is not there is a 404") {
+    api_harness api;
+    api.fake().policy_failure = roundhouse::error{errc::product_not_found,
+                                                  "There is no product 'gone'."};
+    CHECK(told(api.ask("PUT", "/products/gone/policy", R"({"policy":{}})")) ==
+          "404 PRODUCT_NOT_FOUND");
+    // What no product can be called is not even looked up.
+    api.fake().calls.clear();
+    CHECK(told(api.ask("PUT", "/products/Gone%20/policy", R"({"policy":{}})")) ==
+          "404 PRODUCT_NOT_FOUND");
+    CHECK(told(api.ask("PUT", "/products/%zz/policy", R"({"policy":{}})")) ==
+          "404 PRODUCT_NOT_FOUND");
+    CHECK(api.fake().calls.empty());
+}
+
+TEST_CASE("provisioning answers with the engine's url and key") {
+    api_harness api;
+    const auto reply = api.ask("POST", "/engines/provision",
+                               R"({"user_id":"u1","engine_version":"engine:1"})");
+    CHECK(reply.status == 200);
+    CHECK(
+        reply.body ==
+        R"({"engine_id":"11111111-2222-4333-8444-555555555555","user_id":"u1","status":"running",)"
+        R"("url":"http://127.0.0.1:9001","api_key":"sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"})");
+    CHECK(api.fake().calls == std::vector<std::string>{"provision u1 engine:1"});
+}
+
+TEST_CASE("provisioning without a version leaves the choice to the orchestrator") {
+    api_harness api;
+    CHECK(api.ask("POST", "/engines/provision", R"({"user_id":"u1"})").status == 200);
+    CHECK(api.fake().calls == std::vector<std::string>{"provision u1"});
+}
+
+TEST_CASE("destroying answers with the engine's id") {
+    api_harness api;
+    CHECK(api.ask("DELETE", "/engines/u1").body ==
+          R"({"status":"destroyed","engine_id":"11111111-2222-4333-8444-555555555555"})");
+    CHECK(api.fake().calls == std::vector<std::string>{"destroy u1"});
+}
+
+TEST_CASE("starting answers with the url") {
+    api_harness api;
+    CHECK(api.ask("POST", "/engines/u1/start").body ==
+          R"({"status":"running","url":"http://127.0.0.1:9002"})");
+    CHECK(api.fake().calls == std::vector<std::string>{"start u1"});
+}
+
+TEST_CASE("stopping is forced only where asked") {
+    api_harness api;
+    CHECK(api.ask("POST", "/engines/u1/stop").body == R"({"status":"stopped"})");
+    CHECK(api.ask("POST", "/engines/u1/stop?force=false").status == 200);
+    CHECK(api.ask("POST", "/engines/u1/stop?force=true").status == 200);
+    CHECK(api.fake().calls == std::vector<std::string>{"stop u1", "stop u1", "stop u1 by force"});
+}
+
+TEST_CASE("rotating answers with the new key") {
+    api_harness api;
+    CHECK(api.ask("POST", "/engines/u1/rotate-key").body == R"({"new_api_key":"sk-sept-new"})");
+    CHECK(api.fake().calls == std::vector<std::string>{"rotate_key u1"});
+}
+
+TEST_CASE("an engine is shown with its key, and without a health check as null") {
+    api_harness api;
+    CHECK(api.ask("GET", "/engines/u1").body == shown_engine_with_key);
+    api.fake().engine->last_health_at.reset();
+    CHECK(api.ask("GET", "/engines/u1").body.ends_with(R"("last_health_at":null})"));
+    CHECK(api.fake().calls == std::vector<std::string>{"find u1", "find u1"});
+}
+
+TEST_CASE("a running engine is admitted at once") {
+    api_harness api;
+    const auto reply = api.ask("POST", "/engines/u1/admit");
+    CHECK(reply.status == 200);
+    CHECK(reply.body == "{\"admitted\":true,\"engine\":" + shown_engine_with_key + "}");
+    CHECK(api.answered_later == 0);
+    CHECK(api.fake().calls == std::vector<std::string>{"try_admit u1"});
+}
+
+TEST_CASE("an admit that has to wait is answered later, with the same options") {
+    api_harness api;
+    api.fake().admitted_now.reset();
+    const auto reply = api.ask("POST", "/engines/u1/admit",
+                               R"({"auto_provision":true,"auto_wake":true})");
+    CHECK(reply.body == "{\"admitted\":true,\"engine\":" + shown_engine_with_key + "}");
+    CHECK(api.answered_later == 1);
+    CHECK(api.fake().calls ==
+          std::vector<std::string>{"try_admit u1 provision wake", "async_admit u1 provision wake"});
+}
+
+TEST_CASE("an admit that is refused tells why") {
+    api_harness api;
+    for (const auto reason :
+         {roundhouse::denial::engine_not_found, roundhouse::denial::engine_sleeping,
+          roundhouse::denial::engine_unhealthy}) {
+        api.fake().admitted_now = roundhouse::admission{std::nullopt, reason};
+        const auto reply = api.ask("POST", "/engines/u1/admit", "{}");
+        CHECK(reply.status == 200);
+        CHECK(reply.body == R"({"admitted":false,"engine":null,"reason":")" +
+                                std::string(name_of(reason)) + "\"}");
+    }
+}
+
+TEST_CASE("activity tells when the engine will sleep") {
+    api_harness api;
+    CHECK(api.ask("POST", "/engines/u1/activity").body == R"({"sleeps_at":null})");
+    CHECK(*api.fake().busy_given == std::nullopt);
+    api.fake().sleeps_at = std::optional(instant{1'700'000'000'000ms});
+    CHECK(api.ask("POST", "/engines/u1/activity", R"({"busy_for_s":1.25})").body ==
+          R"({"sleeps_at":"2023-11-14T22:13:20.000Z"})");
+    CHECK(*api.fake().busy_given == 1'250ms);
+}
+
+TEST_CASE("a listing shows engines without their keys, and how many match") {
+    api_harness api;
+    CHECK(api.ask("GET", "/engines").body == R"({"engines":[],"total":0})");
+    CHECK(api.fake().engines_asked->limit == 100);
+    CHECK(api.fake().engines_asked->offset == 0);
+    CHECK_FALSE(api.fake().engines_asked->status);
+    CHECK(api.fake().engines_asked->product_id == api.fake().product()->id);
+
+    // Should a key be there all the same, it is not shown.
+    api.fake().listed->engines = {fake_engine(), fake_engine()};
+    api.fake().listed->total = 7;
+    const auto body = api.ask("GET", "/engines").body;
+    auto shown = shown_engine_with_key;
+    shown.erase(shown.find("\"api_key\""),
+                shown.find("\"engine_version\"") - shown.find("\"api_key\""));
+    CHECK(body == "{\"engines\":[" + shown + "," + shown + "],\"total\":7}");
+}
+
+TEST_CASE("status counts engines in every state") {
+    api_harness api;
+    api.fake().fleet->counts.by_status = {1, 2, 3, 4, 5, 6};
+    api.fake().fleet->health = roundhouse::fleet_health::degraded;
+    CHECK(
+        api.ask("GET", "/status").body ==
+        R"({"total":21,"by_status":{"provisioning":1,"running":2,"sleeping":3,"stopped":4,"failed":5,"destroying":6},)"
+        R"("health":"degraded","unhealthy_count":5})");
+}
+
+TEST_CASE("metrics show the last hour and the lifetime") {
+    api_harness api;
+    api.fake().figures = roundhouse::fleet_metrics{1, 2, 3, 1'234.56789, 40, 5};
+    CHECK(
+        api.ask("GET", "/metrics").body ==
+        R"({"provisions_1h":1,"crashes_1h":2,"restarts_1h":3,"avg_boot_ms":1234.568,"total_provisions":40,"total_destroys":5})");
+}
+
+TEST_CASE("logs are plain text, and made UTF-8") {
+    api_harness api;
+    const auto reply = api.ask("GET", "/engines/u1/logs?tail=5");
+    CHECK(reply.content_type == "text/plain; charset=utf-8");
+    CHECK(reply.body == "first\nsecond\n");
+    CHECK(api.fake().calls == std::vector<std::string>{"logs u1 5"});
+    api.fake().output = std::string("a\xFF\n");
+    CHECK(api.ask("GET", "/engines/u1/logs").body == "a\xEF\xBF\xBD\n");
+    CHECK(api.fake().calls.back() == "logs u1 100");
+}
+
+TEST_CASE("audit entries show what is known and null for the rest") {
+    api_harness api;
+    CHECK(api.ask("GET", "/audit").body == R"({"entries":[],"next_before":null})");
+
+    roundhouse::audit_entry full;
+    full.id = 9;
+    full.timestamp = instant{1'700'000'000'000ms};
+    full.product_id = api.fake().product()->id;
+    full.user_id = "u1";
+    full.engine_id = fake_engine().record->id;
+    full.action = roundhouse::audit_action::provision;
+    full.actor = "demo";
+    full.metadata = {{"outcome", "running"}, {"exit_code", std::int64_t{-9}}, {"forced", true}};
+    full.took = 412ms;
+    full.from = roundhouse::engine_status::provisioning;
+    full.to = roundhouse::engine_status::running;
+    roundhouse::audit_entry bare;
+    bare.id = 8;
+    bare.action = roundhouse::audit_action::recovered;
+    bare.actor = "system";
+    api.fake().audited = roundhouse::audit_page{{full, bare}, 8};
+    CHECK(
+        api.ask("GET", "/audit").body ==
+        R"({"entries":[{"id":9,"timestamp":"2023-11-14T22:13:20.000Z","product_id":"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",)"
+        R"("user_id":"u1","engine_id":"11111111-2222-4333-8444-555555555555","action":"provision","actor":"demo",)"
+        R"("metadata":{"outcome":"running","exit_code":-9,"forced":true,"from":"provisioning","to":"running"},"duration_ms":412},)"
+        R"({"id":8,"timestamp":"1970-01-01T00:00:00.000Z","product_id":null,"user_id":null,"engine_id":null,)"
+        R"("action":"recovered","actor":"system","metadata":{},"duration_ms":null}],"next_before":8})");
+}
+
+TEST_CASE("health needs no key") {
+    api_harness api;
+    api.request.platform_key = {};
+    api.request.admin_key = {};
+    const auto reply = api.ask("GET", "/health");
+    CHECK(reply.status == 200);
+    CHECK(
+        reply.body ==
+        R"({"status":"ok","version":"0.1.0","uptime_seconds":61,"backend":"memory","store":"lmdb"})");
+}
+
+TEST_CASE("health tells which part is away and stays a 200") {
+    api_harness api;
+    api.fake().condition.backend_trouble = "no daemon at unix:///var/run/docker.sock";
+    api.fake().condition.store_trouble = "the disk is full";
+    const auto reply = api.ask("GET", "/health");
+    CHECK(reply.status == 200);
+    CHECK(
+        reply.body ==
+        R"({"status":"degraded","version":"0.1.0","uptime_seconds":61,"backend":"memory","store":"lmdb",)"
+        R"("degraded":["backend: no daemon at unix:///var/run/docker.sock","store: the disk is full"]})");
+}
+
+TEST_CASE("while the orchestrator is starting every call is a 503 with Retry-After") {
+    api_harness api;
+    const auto expect_starting = [](const http::reply& reply) {
+        CHECK(told(reply) == "503 STARTING");
+        CHECK(reply.retry_after_s == 1);
+    };
+    api.fake().is_starting = true;
+    api.fake().condition.starting = true;
+    for (const auto& [method, target, body] : product_calls)
+        expect_starting(api.ask(method, target, body));
+    for (const auto& [method, target, body] : admin_calls)
+        expect_starting(api.ask(method, target, body));
+    expect_starting(api.ask("GET", "/health"));
+    CHECK(told(api.ask("GET", "/nowhere")) == "404 NOT_FOUND");
+    CHECK(api.fake().calls.empty());
+}
+
+TEST_CASE("every product call needs the platform key") {
+    for (const auto& [method, target, body] : product_calls) {
+        INFO(method << " " << target);
+        api_harness api;
+        CHECK(api.ask(method, target, body).status == 200);
+        api.fake().calls.clear();
+        api.request.platform_key = {};
+        CHECK(told(api.ask(method, target, body)) == "401 INVALID_PLATFORM_KEY");
+        api.request.platform_key = "pk-sept-wrong";
+        CHECK(told(api.ask(method, target, body)) == "401 INVALID_PLATFORM_KEY");
+        CHECK(api.fake().calls.empty());
+    }
+}
+
+TEST_CASE("every admin call needs the admin key and no other") {
+    for (const auto& [method, target, body] : admin_calls) {
+        INFO(method << " " << target);
+        api_harness api;
+        api.request.platform_key = {};
+        CHECK(api.ask(method, target, body).status == 200);
+        api.fake().calls.clear();
+        for (const std::string_view key :
+             {std::string_view(), test_admin_key.substr(1), fake_platform_key}) {
+            api.request.admin_key = key;
+            CHECK(told(api.ask(method, target, body)) == "401 INVALID_ADMIN_KEY");
+        }
+        CHECK(api.fake().calls.empty());
+    }
+}
+
+TEST_CASE("an api without an admin key lets no admin in") {
+    api_harness api("");
+    for (const std::string_view key : {std::string_view(), test_admin_key}) {
+        api.request.admin_key = key;
+        CHECK(told(api.ask("PUT", "/products/demo/policy", R"({"policy":{}})")) ==
+              "401 INVALID_ADMIN_KEY");
+    }
+}
+
+TEST_CASE("the key is checked before the body and the path are looked at") {
+    api_harness api;
+    api.request.platform_key = {};
+    api.request.admin_key = {};
+    CHECK(told(api.ask("POST", "/engines/provision", "not json")) == "401 INVALID_PLATFORM_KEY");
+    CHECK(told(api.ask("GET", "/engines/%zz")) == "401 INVALID_PLATFORM_KEY");
+    CHECK(told(api.ask("GET", "/engines?limit=x")) == "401 INVALID_PLATFORM_KEY");
+    CHECK(told(api.ask("POST", "/products/register", "not json")) == "401 INVALID_ADMIN_KEY");
+    api.request.platform_key = fake_platform_key;
+    api.request.admin_key = test_admin_key;
+    CHECK(told(api.ask("POST", "/engines/provision", "not json")) == "400 INVALID_REQUEST");
+    CHECK(told(api.ask("GET", "/engines/%zz")) == "400 INVALID_REQUEST");
+    CHECK(told(api.ask("GET", "/engines?limit=x")) == "400 INVALID_REQUEST");
+    CHECK(told(api.ask("POST", "/products/register", "not json")) == "400 INVALID_REQUEST");
+}
+
+TEST_CASE("a body over the limit is a 413, and one of just the limit is read") {
+    api_harness api;
+    const auto padded = [](std::size_t size) {
+        std::string body = R"({"user_id":"u1"})";
+        return body.append(size - body.size(), ' ');
+    };
+    CHECK(api.ask("POST", "/engines/provision", padded(64 * 1024)).status == 200);
+    CHECK(told(api.ask("POST", "/engines/provision", padded(64 * 1024 + 1))) ==
+          "413 PAYLOAD_TOO_LARGE");
+    CHECK(api.fake().calls.size() == 1);
+}
+
+TEST_CASE("a body that the transport did not read to its end is a 413") {
+    api_harness api;
+    api.request.body_too_large = true;
+    CHECK(told(api.ask("POST", "/engines/u1/admit", "{}")) == "413 PAYLOAD_TOO_LARGE");
+    CHECK(told(api.ask("POST", "/nowhere", "{}")) == "404 NOT_FOUND");
+    CHECK(api.fake().calls.empty());
+}
+
+TEST_CASE("every failure of the orchestrator has the status of the contract") {
+    struct line {
+        errc code;
+        std::string_view told;
+    };
+    constexpr line table[] = {
+        {errc::invalid_request, "400 INVALID_REQUEST"},
+        {errc::invalid_platform_key, "401 INVALID_PLATFORM_KEY"},
+        {errc::invalid_admin_key, "401 INVALID_ADMIN_KEY"},
+        {errc::policy_denied, "403 POLICY_DENIED"},
+        {errc::product_not_found, "404 PRODUCT_NOT_FOUND"},
+        {errc::engine_not_found, "404 ENGINE_NOT_FOUND"},
+        {errc::engine_already_exists, "409 ENGINE_ALREADY_EXISTS"},
+        {errc::engine_not_running, "409 ENGINE_NOT_RUNNING"},
+        {errc::engine_already_running, "409 ENGINE_ALREADY_RUNNING"},
+        {errc::product_slug_exists, "409 PRODUCT_SLUG_EXISTS"},
+        {errc::quota_exceeded, "429 QUOTA_EXCEEDED"},
+        {errc::rate_limited, "429 RATE_LIMITED"},
+        {errc::internal_error, "500 INTERNAL_ERROR"},
+        {errc::backend_error, "502 BACKEND_ERROR"},
+        {errc::port_exhaustion, "503 PORT_EXHAUSTION"},
+        {errc::starting, "503 STARTING"},
+        {errc::overloaded, "503 OVERLOADED"},
+        {errc::store_unavailable, "503 STORE_UNAVAILABLE"},
+        {errc::boot_timeout, "504 BOOT_TIMEOUT"},
+        {errc::shutting_down, "503 OVERLOADED"},
+        {errc::revision_conflict, "500 INTERNAL_ERROR"},
+        {errc::short_id_taken, "500 INTERNAL_ERROR"},
+    };
+    for (const auto& [code, expected] : table) {
+        api_harness api;
+        api.fake().stopped = fail(code, "why \"so\"");
+        api.fake().engine = fail(code, "why \"so\"");
+        CHECK(told(api.ask("POST", "/engines/u1/stop")) == expected); // later
+        CHECK(told(api.ask("GET", "/engines/u1")) == expected);       // at once
+        if (http::http_status(code) != 500)
+            CHECK(api.ask("GET", "/engines/u1").body == "{\"error\":{\"code\":\"" +
+                                                            std::string(code_name(code)) +
+                                                            "\",\"message\":\"why \\\"so\\\"\"}}");
+    }
+}
+
+TEST_CASE("Retry-After goes with the failures that pass by themselves and with no others") {
+    const auto retry_after = [](errc code, int told_s) {
+        api_harness api;
+        api.fake().admitted_now = result<roundhouse::admission>(fail(code, "why", told_s));
+        return api.ask("POST", "/engines/u1/admit").retry_after_s;
+    };
+    CHECK(retry_after(errc::rate_limited, 42) == 42);
+    CHECK(retry_after(errc::rate_limited, 0) == 1);
+    CHECK(retry_after(errc::starting, 0) == 1);
+    CHECK(retry_after(errc::overloaded, 0) == 1);
+    CHECK(retry_after(errc::shutting_down, 0) == 1);
+    CHECK(retry_after(errc::quota_exceeded, 42) == 0);
+    CHECK(retry_after(errc::store_unavailable, 42) == 0);
+    CHECK(retry_after(errc::boot_timeout, 0) == 0);
+}
+
+TEST_CASE("a sane request id comes back and any other is replaced") {
+    api_harness api;
+    for (const std::string& sane :
+         {std::string("a"), std::string("Az09._-:"), std::string(128, 'x')}) {
+        api.request.request_id = sane;
+        CHECK(api.ask("GET", "/health").request_id == sane);
+        CHECK(api.ask("GET", "/nowhere").request_id == sane);
+        CHECK(api.ask("POST", "/engines/u1/start").request_id == sane);
+    }
+    for (const std::string& insane :
+         {std::string(), std::string(129, 'x'), std::string("a b"), std::string("a\r\nX: y"),
+          std::string("\xC3\xA4"), std::string("a/b")}) {
+        api.request.request_id = insane;
+        const auto made = api.ask("GET", "/health").request_id;
+        CHECK(made.size() == 32);
+        CHECK(http::is_sane_request_id(made));
+        CHECK(made != api.ask("GET", "/health").request_id);
+    }
+}
+
+TEST_CASE("an internal error shows no detail to the caller and the reason to the log") {
+    api_harness api;
+    api.request.request_id = "req-7";
+    api.fake().started = fail(errc::internal_error, "record 12 is damaged");
+    const auto reply = api.ask("POST", "/engines/u1/start");
+    CHECK(told(reply) == "500 INTERNAL_ERROR");
+    CHECK(reply.body.find("damaged") == std::string::npos);
+    CHECK(reply.body.find("req-7") != std::string::npos);
+    CHECK(api.logged ==
+          std::vector<std::string>{"request req-7 failed inside: record 12 is damaged"});
+}
+
+TEST_CASE("what a call throws is an internal error and does not reach the transport") {
+    api_harness api;
+    api.request.request_id = "req-8";
+    api.fake().trouble = [] { throw std::runtime_error("out of everything"); };
+    CHECK(told(api.ask("GET", "/status")) == "500 INTERNAL_ERROR");
+    CHECK(api.logged.back() == "request req-8 failed inside: out of everything");
+    api.fake().trouble = [] { throw 42; };
+    CHECK(told(api.ask("GET", "/status")) == "500 INTERNAL_ERROR");
+    api.fake().trouble = nullptr;
+    CHECK(api.ask("GET", "/status").status == 200);
+}
+
+TEST_CASE("what the transport throws at a late reply goes to the log") {
+    api_harness api;
+    CHECK_FALSE(api.begin("POST", "/engines/u1/start",
+                          [](const http::reply&) { throw std::runtime_error("gone"); }));
+    CHECK(api.fake().run() == 1);
+    CHECK(api.logged.size() == 1);
+}
+
+TEST_CASE("a late answer comes when the api is already gone") {
+    auto api = std::make_unique<api_harness>();
+    auto post = std::make_shared<std::vector<std::function<void()>>>();
+    api->fake().post = [post](std::function<void()> answer) { post->push_back(std::move(answer)); };
+    std::optional<http::reply> late;
+    CHECK_FALSE(api->begin("POST", "/engines/u1/start",
+                           [&](http::reply reply) { late = std::move(reply); }));
+    api.reset();
+    REQUIRE(post->size() == 1);
+    post->front()();
+    CHECK(late->status == 200);
+}
+
+TEST_CASE("a user_id with characters that JSON escapes is shown as it is") {
+    api_harness api;
+    auto record = *fake_engine().record;
+    record.user_id = "a\"b\\c/\xC3\xA4";
+    api.fake().engine->record = std::make_shared<const roundhouse::engine_record>(record);
+    CHECK(api.ask("GET", "/engines/u1").body.find("\"user_id\":\"a\\\"b\\\\c/\xC3\xA4\"") !=
+          std::string::npos);
+}

@@ -1,0 +1,239 @@
+#pragma once
+
+#include <roundhouse/error.hpp>
+#include <roundhouse/fleet.hpp>
+#include <roundhouse/types.hpp>
+
+#include <asio/async_result.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace roundhouse_tests {
+
+using roundhouse::fail;
+using roundhouse::result;
+
+inline constexpr std::string_view fake_platform_key =
+    "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+/// An engine as a test wants to see it shown: every value is one that a reader recognises.
+inline roundhouse::engine_view fake_engine() {
+    roundhouse::engine_record record;
+    record.id = *roundhouse::parse_uuid("11111111-2222-4333-8444-555555555555");
+    record.user_id = "u1";
+    record.version = "engine:1";
+    record.status = roundhouse::engine_status::running;
+    record.created_at = roundhouse::instant{std::chrono::milliseconds{1'700'000'000'123}};
+    roundhouse::engine_view view;
+    view.record = std::make_shared<const roundhouse::engine_record>(std::move(record));
+    view.url = "http://127.0.0.1:9001";
+    view.api_key = "sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    view.last_health_at = roundhouse::instant{std::chrono::milliseconds{1'700'000'060'000}};
+    return view;
+}
+
+/// Stands in for the orchestrator in tests of the HTTP API: notes what it is asked, and answers
+/// what the test says. Answers of asynchronous calls wait until `run` (or go where `post` sends
+/// them), as those of the real one never come from inside the call.
+class fake_orchestrator {
+public:
+    bool is_starting = false;
+    roundhouse::orchestrator_health condition{
+        false, std::chrono::milliseconds{61'999}, "memory", "lmdb", std::nullopt, std::nullopt};
+
+    result<roundhouse::registration> registered = roundhouse::registration{
+        *roundhouse::parse_uuid("aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"), "demo",
+        std::string(fake_platform_key)};
+    std::optional<roundhouse::error> policy_failure; ///< Else a policy comes back as it was given.
+    result<roundhouse::engine_view> engine = fake_engine();
+    std::optional<result<roundhouse::admission>> admitted_now = roundhouse::admission{fake_engine(),
+                                                                                      {}};
+    result<roundhouse::admission> admitted_later = roundhouse::admission{fake_engine(), {}};
+    result<roundhouse::uuid> destroyed = fake_engine().record->id;
+    result<std::string> started = std::string("http://127.0.0.1:9002");
+    result<void> stopped{};
+    result<std::string> rotated = std::string("sk-sept-new");
+    result<std::optional<roundhouse::instant>> sleeps_at{std::nullopt};
+    result<std::string> output = std::string("first\nsecond\n");
+    result<roundhouse::audit_page> audited = roundhouse::audit_page{};
+    result<roundhouse::engine_view_page> listed = roundhouse::engine_view_page{};
+    result<roundhouse::fleet_status> fleet = roundhouse::fleet_status{};
+    result<roundhouse::fleet_metrics> figures = roundhouse::fleet_metrics{};
+
+    /// Set: synchronous calls throw it.
+    std::function<void()> trouble;
+
+    /// What was asked, one line each: `destroy u1`. A test with threads reads `calls_so_far`.
+    std::vector<std::string> calls;
+    std::optional<roundhouse::policy> policy_given;
+    std::optional<roundhouse::engine_query> engines_asked;
+    std::optional<roundhouse::audit_query> audit_asked;
+    std::optional<std::optional<roundhouse::duration>> busy_given;
+
+    /// Where answers go. A test with threads sets this to its own executor.
+    std::function<void(std::function<void()>)> post = [this](std::function<void()> answer) {
+        waiting_.push_back(std::move(answer));
+    };
+
+    [[nodiscard]] std::vector<std::string> calls_so_far() {
+        const std::lock_guard lock(mutex_);
+        return calls;
+    }
+
+    /// Gives the answers that wait; tells how many there were.
+    std::size_t run() {
+        auto answers = std::move(waiting_);
+        waiting_.clear();
+        for (const auto& answer : answers) answer();
+        return answers.size();
+    }
+
+    /// Drops the answers that wait, as an executor does that is destroyed.
+    void drop() { waiting_.clear(); }
+
+    // The calls of the orchestrator.
+
+    [[nodiscard]] bool starting() const noexcept { return is_starting; }
+    [[nodiscard]] roundhouse::orchestrator_health health() const { return condition; }
+
+    result<roundhouse::product_ptr> authenticate(std::string_view key) const {
+        if (trouble) trouble();
+        if (key != fake_platform_key)
+            return fail(roundhouse::errc::invalid_platform_key, "X-Platform-Key is wrong.");
+        return product_;
+    }
+
+    std::optional<result<roundhouse::admission>> try_admit(const roundhouse::product_ptr&,
+                                                           std::string_view user,
+                                                           roundhouse::admit_options options) {
+        note("try_admit " + std::string(user) + shown(options));
+        return admitted_now;
+    }
+
+    template <class Token>
+    auto async_admit(roundhouse::product_ptr, std::string user, roundhouse::admit_options options,
+                     Token&& token) {
+        note("async_admit " + user + shown(options));
+        return answer(admitted_later, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_provision(roundhouse::product_ptr, std::string user,
+                         std::optional<std::string> version, Token&& token) {
+        note("provision " + user + (version ? " " + *version : ""));
+        return answer(engine, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_destroy(roundhouse::product_ptr, std::string user, Token&& token) {
+        note("destroy " + user);
+        return answer(destroyed, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_start(roundhouse::product_ptr, std::string user, Token&& token) {
+        note("start " + user);
+        return answer(started, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_stop(roundhouse::product_ptr, std::string user, bool force, Token&& token) {
+        note("stop " + user + (force ? " by force" : ""));
+        return answer(stopped, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_rotate_key(roundhouse::product_ptr, std::string user, Token&& token) {
+        note("rotate_key " + user);
+        return answer(rotated, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_note_activity(roundhouse::product_ptr, std::string user,
+                             std::optional<roundhouse::duration> busy_for, Token&& token) {
+        note("activity " + user);
+        busy_given = busy_for;
+        return answer(sleeps_at, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_logs(roundhouse::product_ptr, std::string user, std::size_t tail, Token&& token) {
+        note("logs " + user + " " + std::to_string(tail));
+        return answer(output, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_audit(roundhouse::product_ptr, roundhouse::audit_query query, Token&& token) {
+        note("audit");
+        audit_asked = std::move(query);
+        return answer(audited, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_register_product(std::string slug, std::string display_name,
+                                roundhouse::policy policy, Token&& token) {
+        note("register " + slug + " " + display_name);
+        policy_given = std::move(policy);
+        return answer(registered, std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_set_policy(std::string id_or_slug, roundhouse::policy policy, Token&& token) {
+        note("set_policy " + id_or_slug);
+        policy_given = policy;
+        result<roundhouse::policy> outcome = std::move(policy);
+        if (policy_failure) outcome = roundhouse::unexpected(*policy_failure);
+        return answer(outcome, std::forward<Token>(token));
+    }
+
+    result<roundhouse::engine_view> find(const roundhouse::product_ptr&, std::string_view user) {
+        note("find " + std::string(user));
+        return engine;
+    }
+    result<roundhouse::engine_view_page> list(const roundhouse::engine_query& query) {
+        note("list");
+        engines_asked = query;
+        return listed;
+    }
+    result<roundhouse::fleet_status> status(const roundhouse::product_ptr&) {
+        note("status");
+        return fleet;
+    }
+    result<roundhouse::fleet_metrics> metrics(const roundhouse::product_ptr&) {
+        note("metrics");
+        return figures;
+    }
+
+    [[nodiscard]] const roundhouse::product_ptr& product() const noexcept { return product_; }
+
+private:
+    void note(std::string what) {
+        const std::lock_guard lock(mutex_);
+        calls.push_back(std::move(what));
+    }
+
+    static std::string shown(roundhouse::admit_options options) {
+        return std::string(options.auto_provision ? " provision" : "") +
+               (options.auto_wake ? " wake" : "");
+    }
+
+    /// As the real one does: through Asio, so that any completion token will do.
+    template <class T, class Token> auto answer(result<T> outcome, Token&& token) {
+        return asio::async_initiate<Token, void(result<T>)>(
+            [this](auto handler, result<T> what) {
+                auto shared = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
+                post([shared, what = std::move(what)] { (*shared)(what); });
+            },
+            token, std::move(outcome));
+    }
+
+    roundhouse::product_ptr product_ = [] {
+        roundhouse::product made;
+        made.id = *roundhouse::parse_uuid("aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee");
+        made.slug = "demo";
+        return std::make_shared<const roundhouse::product>(std::move(made));
+    }();
+    std::vector<std::function<void()>> waiting_;
+    std::mutex mutex_;
+};
+
+} // namespace roundhouse_tests

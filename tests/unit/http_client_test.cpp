@@ -1,0 +1,285 @@
+#include "../io_threads.hpp"
+#include "../scripted_http_server.hpp"
+#include "catch.hpp"
+
+#include <roundhouse/detail/http_client.hpp>
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <string>
+#include <vector>
+
+namespace rh = roundhouse;
+using rh::detail::http_call;
+using rh::detail::http_limits;
+using rh::detail::http_peer;
+using rh::detail::http_request;
+using rh::detail::http_response;
+using roundhouse_tests::io_threads;
+using roundhouse_tests::scripted_http_server;
+using server = roundhouse_tests::scripted_http_server;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr http_limits generous{.deadline = roundhouse_tests::patience};
+constexpr http_limits hasty{.deadline = rh::duration{150}};
+
+rh::result<http_response> call(const http_peer& peer, const http_request& request,
+                               const http_limits& limits) {
+    io_threads io{1};
+    return io.wait(http_call(peer, request, limits));
+}
+
+/// GET / of a server that follows a script.
+rh::result<http_response> get(server::script script, const http_limits& limits = generous) {
+    const server peer{std::move(script)};
+    return call(peer.endpoint(), {}, limits);
+}
+
+/// The message of the failure; empty if there was none.
+std::string message_of(const rh::result<http_response>& answer) {
+    return answer ? std::string{} : answer.error().message;
+}
+
+bool holds(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+std::size_t open_descriptors() {
+    std::size_t count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"})
+        ++count;
+    return count;
+}
+
+} // namespace
+
+TEST_CASE("an answer comes with its status, its headers in any case and its body") {
+    const auto answer = get(
+        server::sends("HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nX-Empty:\r\n"
+                      "content-length: 5\r\n\r\nhello"));
+    REQUIRE(answer);
+    CHECK(answer->status == 201);
+    CHECK(answer->header("CONTENT-type") == "text/plain");
+    CHECK(answer->header("x-empty").empty());
+    CHECK(answer->header("x-missing").empty());
+    CHECK(answer->body == "hello");
+}
+
+TEST_CASE("a request carries its head and its body, and asks to close the connection") {
+    server peer{server::answers(200, "")};
+    const http_request request{.method = "POST",
+                               .target = "/a?b=c",
+                               .headers = {{"X-Engine-Key", "sk-1"}},
+                               .body = "{\"n\":1}"};
+    REQUIRE(call(peer.endpoint(), request, generous));
+    CHECK(peer.requests() ==
+          std::vector<std::string>{
+              "POST /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(peer.port()) +
+              "\r\nConnection: close\r\nX-Engine-Key: sk-1\r\nContent-Length: 7\r\n\r\n{\"n\":1}"});
+}
+
+TEST_CASE("a chunked answer is put together from whatever pieces it comes in") {
+    const std::string text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                             "5\r\nhello\r\n7;note=x\r\n, world\r\n0\r\nX-Trailer: t\r\n\r\n";
+    const auto answer = get([&](server::socket& connection, const std::string&) {
+        connection.set_option(asio::ip::tcp::no_delay{true});
+        for (const char c : text) asio::write(connection, asio::buffer(&c, 1));
+    });
+    REQUIRE(answer);
+    CHECK(answer->body == "hello, world");
+}
+
+TEST_CASE("an answer of unknown length ends with its connection") {
+    const auto answer = get(server::sends("HTTP/1.0 200 OK\r\n\r\nuntil the end"));
+    REQUIRE(answer);
+    CHECK(answer->body == "until the end");
+}
+
+TEST_CASE("an answer is complete at its length, also if the peer keeps the connection open") {
+    const auto answer = get(
+        server::sends_and_hangs("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more"));
+    REQUIRE(answer);
+    CHECK(answer->body == "ok");
+}
+
+TEST_CASE("interim answers are passed over") {
+    const auto answer = get(
+        server::sends("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+                      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    REQUIRE(answer);
+    CHECK(answer->status == 200);
+    CHECK(answer->header("link").empty());
+    CHECK(answer->body == "ok");
+}
+
+TEST_CASE("the answer to HEAD has no body, whatever length it tells") {
+    server peer{server::sends_and_hangs("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")};
+    const http_request head{.method = "HEAD", .target = "/", .headers = {}, .body = {}};
+    const auto answer = call(peer.endpoint(), head, generous);
+    REQUIRE(answer);
+    CHECK(answer->body.empty());
+    CHECK(answer->header("content-length") == "1000");
+}
+
+TEST_CASE("a status that is no success is an answer like any other") {
+    const auto answer = get(server::answers(503, "later"));
+    REQUIRE(answer);
+    CHECK(answer->status == 503);
+    CHECK(answer->body == "later");
+}
+
+TEST_CASE("a Unix socket is called like a port") {
+    std::string folder = std::filesystem::temp_directory_path() / "roundhouse-http-XXXXXX";
+    REQUIRE(::mkdtemp(folder.data()) != nullptr);
+    const asio::local::stream_protocol::endpoint at{folder + "/socket"};
+    {
+        roundhouse_tests::scripted_unix_server peer{
+            at, [](auto& connection, const std::string&) {
+                asio::write(connection,
+                            asio::buffer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 40));
+            }};
+        const auto answer = call(at, {}, generous);
+        REQUIRE(answer);
+        CHECK(answer->body == "ok");
+        CHECK(holds(peer.requests().at(0), "Host: localhost\r\n"));
+    }
+    CHECK(holds(message_of(call(at, {}, generous)), "socket: cannot connect: Connection refused"));
+    std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("an answer that is cut in half is a failure that says so") {
+    CHECK(holds(message_of(get(server::sends("HTTP/1.1 200 OK\r\nContent-Le"))),
+                "in the middle of its answer"));
+    CHECK(holds(message_of(get(server::sends("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"))),
+                "in the middle of its answer"));
+    CHECK(holds(message_of(get(
+                    server::sends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"))),
+                "in the middle of its answer"));
+}
+
+TEST_CASE("a peer that hangs up at once gave no answer") {
+    CHECK(holds(message_of(get(server::sends(""))), "closed the connection without an answer"));
+}
+
+TEST_CASE("what is not HTTP is a failure") {
+    for (const char* garbage :
+         {"\x16\x03\x01 not a web server", "200 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n",
+          "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"}) {
+        const auto answer = get(server::sends(garbage));
+        REQUIRE_FALSE(answer);
+        CHECK(answer.error().code == rh::errc::backend_error);
+        CHECK(answer.error().message.starts_with("127.0.0.1:"));
+    }
+}
+
+TEST_CASE("a body is taken up to the limit and no further") {
+    const http_limits small{
+        .deadline = roundhouse_tests::patience, .header_bytes = 1000, .body_bytes = 10};
+    CHECK(get(server::answers(200, std::string(10, 'x')), small));
+    CHECK(holds(message_of(get(server::answers(200, std::string(11, 'x')), small)),
+                "sent a body over the limit"));
+    CHECK(holds(message_of(get(
+                    server::sends("HTTP/1.1 200 OK\r\n\r\n" + std::string(5'000'000, 'x')), small)),
+                "sent a body over the limit"));
+}
+
+TEST_CASE("headers are taken up to the limit and no further") {
+    const http_limits small{
+        .deadline = roundhouse_tests::patience, .header_bytes = 1000, .body_bytes = 10};
+    const auto with_header = [](std::size_t size) {
+        return server::sends(
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + std::string(size, 'x') + "\r\n\r\n");
+    };
+    CHECK(get(with_header(900), small));
+    CHECK(holds(message_of(get(with_header(1000), small)), "sent headers over the limit"));
+    CHECK(holds(message_of(get(with_header(5'000'000), small)), "sent headers over the limit"));
+}
+
+TEST_CASE("a refused connection is told at once") {
+    io_threads io{1};
+    asio::ip::tcp::socket closed{io.context()}; // holds the port, and does not listen
+    closed.open(asio::ip::tcp::v4());
+    closed.bind({asio::ip::address_v4::loopback(), 0});
+    const auto port = std::to_string(closed.local_endpoint().port());
+    const auto begin = steady_clock::now();
+    CHECK(message_of(call(closed.local_endpoint(), {}, generous)) ==
+          "127.0.0.1:" + port + ": cannot connect: Connection refused");
+    CHECK(steady_clock::now() - begin < generous.deadline / 2);
+}
+
+TEST_CASE("a peer that hangs is given up at the deadline, wherever it hangs") {
+    for (const char* sent :
+         {"", "HTTP/1.1 200 OK\r\nContent-", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"}) {
+        const auto begin = steady_clock::now();
+        CHECK(holds(message_of(get(server::sends_and_hangs(sent), hasty)),
+                    "no answer within 150 ms"));
+        CHECK(steady_clock::now() - begin >= hasty.deadline);
+    }
+}
+
+TEST_CASE("hundreds of hung calls cost one thread no more time than one") {
+    server peer{server::sends_and_hangs("HTTP/1.1 200 OK\r\n")};
+    const http_peer at = peer.endpoint();
+    const http_request request;
+    const http_limits second{.deadline = std::chrono::seconds{1}};
+    io_threads io{1};
+    std::vector<std::future<rh::result<http_response>>> calls;
+    const auto begin = steady_clock::now();
+    for (int i = 0; i < 200; ++i) calls.push_back(io.start(http_call(at, request, second)));
+    for (auto& each : calls)
+        CHECK(holds(message_of(io_threads::get(std::move(each))), "no answer within 1000 ms"));
+    CHECK(steady_clock::now() - begin < std::chrono::seconds{30});
+}
+
+TEST_CASE("a cancelled call throws operation_aborted and keeps no descriptor") {
+    server peer{server::sends_and_hangs("")};
+    const http_peer at = peer.endpoint();
+    const http_request request;
+    io_threads io{1};
+    // Once before, so that what the context opens for itself is open.
+    REQUIRE_FALSE(io.wait(http_call(at, request, hasty)));
+    const auto before = open_descriptors();
+
+    asio::cancellation_signal cancel;
+    const auto strand = asio::make_strand(io.context());
+    auto pending = asio::co_spawn(strand, http_call(at, request, generous),
+                                  asio::bind_cancellation_slot(cancel.slot(), asio::use_future));
+    REQUIRE(roundhouse_tests::eventually([&] { return peer.requests().size() == 2; }));
+    asio::post(strand, [&] { cancel.emit(asio::cancellation_type::terminal); });
+    CHECK_THROWS_AS(io_threads::get(std::move(pending)), std::system_error);
+    // The server keeps its end, the client none.
+    CHECK(roundhouse_tests::eventually([&] { return open_descriptors() == before + 1; }));
+}
+
+TEST_CASE("no failure shows what the request carried") {
+    const http_request secret{.method = "POST",
+                              .target = "/rotate-key",
+                              .headers = {{"X-Engine-Key", "sk-secret"}},
+                              .body = "hash-secret"};
+    for (const auto& script :
+         {server::sends(""), server::sends("nonsense"), server::sends_and_hangs("")}) {
+        server peer{script};
+        CHECK_FALSE(holds(message_of(call(peer.endpoint(), secret, hasty)), "secret"));
+    }
+}
+
+TEST_CASE("a line break in the head of a request is refused before anything is sent") {
+    server peer{server::answers(200, "")};
+    const http_request with_header{
+        .method = "GET", .target = "/", .headers = {{"A", "b\r\nC: d"}}, .body = {}};
+    const http_request with_target{
+        .method = "GET", .target = "/ HTTP/1.1\r\nX: y", .headers = {}, .body = {}};
+    CHECK(holds(message_of(call(peer.endpoint(), with_header, generous)), "control character"));
+    CHECK(holds(message_of(call(peer.endpoint(), with_target, generous)), "control character"));
+    CHECK(peer.requests().empty());
+}

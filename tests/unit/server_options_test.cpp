@@ -1,0 +1,398 @@
+#include "../../reference-server/option_table.hpp"
+#include "../../reference-server/option_values.hpp"
+#include "../../reference-server/options.hpp"
+#include "catch.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+using namespace roundhouse::server;
+using roundhouse::duration;
+using roundhouse::log_level;
+using roundhouse::result;
+
+namespace {
+
+constexpr auto master_key = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
+constexpr auto admin_key = "an-admin-key-of-24-chars";
+constexpr auto platform_key = "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+/// The least that a server starts with.
+environment good(environment more = {}) {
+    more.try_emplace("ORCH_MASTER_KEY", master_key);
+    more.try_emplace("ORCH_ADMIN_KEY", admin_key);
+    more.try_emplace("ORCH_ENGINE_COMMAND", "/bin/true");
+    return more;
+}
+
+result<invocation> parse(const environment& variables, std::vector<const char*> arguments = {}) {
+    return parse_options(arguments, variables);
+}
+
+server_options options_of(const environment& variables, std::vector<const char*> arguments = {}) {
+    auto parsed = parse(variables, std::move(arguments));
+    REQUIRE(parsed);
+    return parsed->options;
+}
+
+std::string failure_of(const environment& variables, std::vector<const char*> arguments = {}) {
+    const auto parsed = parse(variables, std::move(arguments));
+    return parsed ? "it was accepted" : parsed.error().message;
+}
+
+std::vector<std::string> words_of(std::string_view text) {
+    auto words = split_words(text);
+    REQUIRE(words);
+    return *words;
+}
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+using words = std::vector<std::string>;
+
+} // namespace
+
+TEST_CASE("a server with nothing but its keys and a command goes by the documented defaults") {
+    const auto options = options_of(good());
+    CHECK(options.listen.text() == "127.0.0.1:8000");
+    CHECK(options.store == store_kind::memory);
+    CHECK(options.backend == backend_kind::subprocess);
+    CHECK(options.on_exit == on_exit::stop);
+    CHECK(options.log_level == log_level::info);
+    CHECK(options.log_format == log_format::text);
+    CHECK(options.engine.network == "engine_net");
+    CHECK(options.engine.advertise == advertise::automatic);
+    CHECK(options.engine.pids == 4096);
+    CHECK(options.engine.docker_host == "unix:///var/run/docker.sock");
+    CHECK(options.master_keys->size() == 1);
+    CHECK_FALSE(options.bootstrap);
+}
+
+TEST_CASE("the server's defaults are those of the library") {
+    const auto ours = options_of(good()).settings;
+    const roundhouse::settings library;
+    CHECK(ours.default_version == library.default_version);
+    CHECK(ours.port_min == library.port_min);
+    CHECK(ours.port_max == library.port_max);
+    CHECK(ours.admit_wait == library.admit_wait);
+    CHECK(ours.boot_timeout == library.boot_timeout);
+    CHECK(ours.boot_concurrency == library.boot_concurrency);
+    CHECK(ours.stop_grace == library.stop_grace);
+    CHECK(ours.health_check_interval == library.health_check_interval);
+    CHECK(ours.health_check_timeout == library.health_check_timeout);
+    CHECK(ours.health_max_failures == library.health_max_failures);
+    CHECK(ours.health_concurrency == library.health_concurrency);
+    CHECK(ours.restart_backoff_base == library.restart_backoff_base);
+    CHECK(ours.restart_backoff_max == library.restart_backoff_max);
+    CHECK(ours.restart_max_attempts == library.restart_max_attempts);
+    CHECK(ours.restart_reset == library.restart_reset);
+    CHECK(ours.sleep_after == library.sleep_after);
+    CHECK(ours.critical_percent == library.critical_percent);
+    CHECK(ours.audit_retention_days == library.audit_retention_days);
+}
+
+TEST_CASE("an option is read from the environment") {
+    CHECK(options_of(good({{"ORCH_PORT_MIN", "9100"}})).settings.port_min == 9100);
+}
+
+TEST_CASE("a flag beats the environment, even where that holds nonsense") {
+    CHECK(options_of(good({{"ORCH_PORT_MIN", "nonsense"}}), {"--port-min", "9200"})
+              .settings.port_min == 9200);
+    CHECK(options_of(good({{"ORCH_PORT_MIN", "9100"}}), {"--port-min=9200"}).settings.port_min ==
+          9200);
+}
+
+TEST_CASE("an empty environment variable counts as one that is not set") {
+    CHECK(options_of(good({{"ORCH_PORT_MIN", ""}})).settings.port_min == 9001);
+}
+
+TEST_CASE("an empty flag is not taken for the default") {
+    CHECK_THAT(failure_of(good(), {"--port-min="}), StartsWith("--port-min: "));
+    CHECK_THAT(failure_of(good(), {"--port-min", ""}), StartsWith("ORCH_PORT_MIN: "));
+}
+
+TEST_CASE("every option has a flag, and its help names both and the default") {
+    const auto parsed = parse({}, {"--help"});
+    REQUIRE(parsed);
+    CHECK(parsed->what == invocation::action::print);
+    for (const auto& row : option_table()) {
+        CAPTURE(row.name);
+        CHECK_THAT(parsed->text, Contains("  " + flag_of(row.name) + " "));
+        CHECK_THAT(parsed->text, Contains("(" + std::string(row.name)));
+        if (!row.fallback.empty())
+            CHECK_THAT(parsed->text, Contains("default " + std::string(row.fallback)));
+    }
+    CHECK(flag_of("ORCH_PORT_MIN") == "--port-min");
+    CHECK(flag_of("DOCKER_HOST") == "--docker-host");
+}
+
+TEST_CASE("every option refuses a value that cannot be meant, by its name") {
+    for (const auto& row : option_table()) {
+        const environment only{{std::string(row.name), "\x01 \" nonsense"}};
+        auto variables = good(only);
+        const bool unchecked = row.name == "ORCH_STORE_PATH";
+        CAPTURE(row.name);
+        if (!unchecked) CHECK_THAT(failure_of(variables), StartsWith(std::string(row.name) + ": "));
+    }
+}
+
+TEST_CASE("the version can be asked for without any option set") {
+    const auto parsed = parse({}, {"--version"});
+    REQUIRE(parsed);
+    CHECK(parsed->what == invocation::action::print);
+    CHECK(parsed->text == "roundhouse-server " + std::string(roundhouse::version_string) + "\n");
+}
+
+TEST_CASE("a check of good options sums them up in one line without a secret") {
+    const auto parsed = parse(good(), {"--check"});
+    REQUIRE(parsed);
+    CHECK(parsed->what == invocation::action::print);
+    CHECK_THAT(parsed->text, Contains("127.0.0.1:8000") && Contains("subprocess"));
+    CHECK_THAT(parsed->text, !Contains(master_key) && !Contains(admin_key));
+    CHECK(std::ranges::count(parsed->text, '\n') == 1);
+}
+
+TEST_CASE("a check of bad options fails with their message") {
+    CHECK_THAT(failure_of(good({{"ORCH_PORT_MIN", "0"}}), {"--check"}),
+               StartsWith("ORCH_PORT_MIN: "));
+}
+
+TEST_CASE("a missing master key stops the start, and the message says how to make one") {
+    CHECK_THAT(failure_of({{"ORCH_ADMIN_KEY", admin_key}}),
+               StartsWith("ORCH_MASTER_KEY: is required") && Contains("/dev/urandom"));
+}
+
+TEST_CASE("a malformed master key stops the start and is not shown") {
+    const auto message = failure_of(good({{"ORCH_MASTER_KEY", "c2VjcmV0LWJ1dC1zaG9ydA=="}}));
+    CHECK_THAT(message, StartsWith("ORCH_MASTER_KEY: ") && Contains("/dev/urandom"));
+    CHECK_THAT(message, !Contains("c2VjcmV0"));
+}
+
+TEST_CASE("several master keys make a ring of as many") {
+    const auto both = std::string(master_key) + "," +
+                      "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    CHECK(options_of(good({{"ORCH_MASTER_KEY", both}})).master_keys->size() == 2);
+}
+
+TEST_CASE("a missing admin key stops the start, and the message says how to make one") {
+    CHECK_THAT(failure_of({{"ORCH_MASTER_KEY", master_key}}),
+               StartsWith("ORCH_ADMIN_KEY: is required") && Contains("/dev/urandom"));
+}
+
+TEST_CASE("an admin key needs 16 characters, and is never shown") {
+    const auto message = failure_of(good({{"ORCH_ADMIN_KEY", "fifteen-charact"}}));
+    CHECK_THAT(message, StartsWith("ORCH_ADMIN_KEY: ") && !Contains("fifteen"));
+    CHECK(options_of(good({{"ORCH_ADMIN_KEY", "sixteen-characte"}})).admin_key ==
+          "sixteen-characte");
+}
+
+TEST_CASE("an admin key that no header could carry is refused") {
+    CHECK_THAT(failure_of(good({{"ORCH_ADMIN_KEY", "a key that has spaces"}})),
+               StartsWith("ORCH_ADMIN_KEY: "));
+}
+
+TEST_CASE("the range of ports must not be empty") {
+    CHECK(failure_of(good({{"ORCH_PORT_MAX", "80"}})) ==
+          "ORCH_PORT_MAX: 80 is below ORCH_PORT_MIN (9001)");
+    CHECK(options_of(good({{"ORCH_PORT_MAX", "9001"}})).settings.port_max == 9001);
+}
+
+TEST_CASE("a number out of its bounds is refused with the bounds") {
+    CHECK(failure_of(good({{"ORCH_PORT_MIN", "65536"}})) ==
+          "ORCH_PORT_MIN: 65536 is out of range: it must be from 1 to 65535");
+    CHECK(failure_of(good({{"ORCH_CRITICAL_PERCENT", "101"}})) ==
+          "ORCH_CRITICAL_PERCENT: 101 is out of range: it must be from 0 to 100");
+    CHECK_THAT(failure_of(good({{"ORCH_BOOT_CONCURRENCY", "0"}})),
+               StartsWith("ORCH_BOOT_CONCURRENCY: 0 is out"));
+    CHECK_THAT(failure_of(good({{"ORCH_PORT_MIN", "99999999999999999999999"}})),
+               Contains("out of range"));
+}
+
+TEST_CASE("what is not a whole number is refused where one is asked for") {
+    for (const auto* const text : {"-1", "+1", "1.5", "1e3", "0x10", " 9100", "9100 ", "nan"}) {
+        CAPTURE(text);
+        CHECK_THAT(failure_of(good({{"ORCH_PORT_MIN", text}})),
+                   Contains("is not a whole number from 1 to 65535"));
+    }
+}
+
+TEST_CASE("seconds may be fractions") {
+    CHECK(options_of(good({{"ORCH_STOP_GRACE_S", "0.25"}})).settings.stop_grace == duration(250));
+    CHECK(options_of(good({{"ORCH_SLEEP_AFTER_S", "0"}})).settings.sleep_after == duration(0));
+}
+
+TEST_CASE("a time above 0 never becomes 0, which may mean off") {
+    CHECK(options_of(good({{"ORCH_SLEEP_AFTER_S", "0.0001"}})).settings.sleep_after == duration(1));
+}
+
+TEST_CASE("seconds must be finite, not negative and not absurd") {
+    for (const auto* const text : {"inf", "nan", "-1", "1e300", "-0.1", "five", "", "1s"}) {
+        CAPTURE(text);
+        CHECK_THAT(failure_of(good(), {"--stop-grace-s", text}), StartsWith("ORCH_STOP_GRACE_S: "));
+    }
+}
+
+TEST_CASE("the longest backoff is not below the first") {
+    CHECK_THAT(failure_of(good({{"ORCH_RESTART_BACKOFF_MAX_S", "1"}})),
+               StartsWith("ORCH_RESTART_BACKOFF_MAX_S: "));
+}
+
+TEST_CASE("a choice that does not exist is refused with those that do") {
+    CHECK(failure_of(good({{"ORCH_LOG_FORMAT", "xml"}})) ==
+          "ORCH_LOG_FORMAT: \"xml\" is none of: text, json");
+}
+
+TEST_CASE("the LMDB store and the Docker backend are refused with what to use instead") {
+    CHECK_THAT(failure_of(good({{"ORCH_STORE", "lmdb"}})),
+               StartsWith("ORCH_STORE: ") && Contains("use memory"));
+    CHECK_THAT(failure_of(good({{"ORCH_ENGINE_BACKEND", "docker"}})),
+               StartsWith("ORCH_ENGINE_BACKEND: ") && Contains("use subprocess"));
+    CHECK_THAT(failure_of(good(), {"--backup", "folder"}), StartsWith("--backup: "));
+    CHECK_THAT(failure_of(good(), {"--reencrypt"}), StartsWith("--reencrypt: "));
+    CHECK_THAT(failure_of(good(), {"--verify-store"}), StartsWith("--verify-store: "));
+}
+
+TEST_CASE("the subprocess backend needs a command, and the memory backend none") {
+    const environment keys{{"ORCH_MASTER_KEY", master_key}, {"ORCH_ADMIN_KEY", admin_key}};
+    CHECK_THAT(failure_of(keys), StartsWith("ORCH_ENGINE_COMMAND: is required"));
+    CHECK(options_of(keys, {"--engine-backend", "memory"}).backend == backend_kind::memory);
+}
+
+TEST_CASE("a command that cannot be executed stops the start") {
+    CHECK_THAT(failure_of(good({{"ORCH_ENGINE_COMMAND", "/no/such/engine"}})),
+               StartsWith("ORCH_ENGINE_COMMAND: "));
+    CHECK_THAT(failure_of(good({{"ORCH_ENGINE_COMMAND", "/etc/passwd"}})),
+               StartsWith("ORCH_ENGINE_COMMAND: "));
+    CHECK_THAT(failure_of(good({{"ORCH_ENGINE_COMMAND", "''"}, {"PATH", "/bin"}})),
+               StartsWith("ORCH_ENGINE_COMMAND: "));
+}
+
+TEST_CASE("a command without a slash is looked up in PATH") {
+    const auto options = options_of(
+        good({{"ORCH_ENGINE_COMMAND", "sh -c 'exit 0'"}, {"PATH", "/nowhere:/bin"}}));
+    CHECK(options.engine.command == words{"/bin/sh", "-c", "exit 0"});
+}
+
+TEST_CASE("a command line is split as a shell splits words") {
+    CHECK(words_of("engine --name=a  b\tc\n") == words{"engine", "--name=a", "b", "c"});
+    CHECK(words_of("'a b' \"c d\" e\\ f") == words{"a b", "c d", "e f"});
+    CHECK(words_of("'' \"\" x") == words{"", "", "x"});
+    CHECK(words_of("a'b'\"c\"d") == words{"abcd"});
+    CHECK(words_of("'a\\b' \"a\\b\" \"\\\"\\\\\\$\\`\"") == words{"a\\b", "a\\b", "\"\\$`"});
+    CHECK(words_of("\"it's\" 'say \"x\"'") == words{"it's", "say \"x\""});
+    CHECK(words_of("a\\\nb \\\n c") == words{"ab", "c"});
+    CHECK(words_of("  ").empty());
+}
+
+TEST_CASE("a command line is not expanded") {
+    CHECK(words_of("$HOME ~ * `x` $(x) # > &") ==
+          words{"$HOME", "~", "*", "`x`", "$(x)", "#", ">", "&"});
+}
+
+TEST_CASE("a command line with an open end is refused") {
+    for (const auto* const text : {"engine 'a", "engine \"a", "engine \\", "engine \"a\\\""}) {
+        CAPTURE(text);
+        CHECK_THAT(failure_of(good({{"ORCH_ENGINE_COMMAND", text}})),
+                   StartsWith("ORCH_ENGINE_COMMAND: "));
+    }
+}
+
+TEST_CASE("addresses are numeric, with IPv6 in brackets") {
+    CHECK(parse_listen_address("0.0.0.0:80")->text() == "0.0.0.0:80");
+    CHECK(parse_listen_address("[::1]:0")->text() == "[::1]:0");
+    CHECK(parse_listen_address("localhost:8000")->text() == "127.0.0.1:8000");
+    for (const auto* const text :
+         {"", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "[::1]",
+          "[127.0.0.1]:80", "example.org:80", "[]:80", "127.1:80", "127.0.0.1:8o"}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_listen_address(text));
+    }
+}
+
+TEST_CASE("the names to pass through are a list of names, and what is no name is not shown") {
+    CHECK(
+        options_of(good({{"ORCH_ENGINE_ENV_PASSTHROUGH", "A, B_2 ,,_c"}})).engine.env_passthrough ==
+        words{"A", "B_2", "_c"});
+    const auto message = failure_of(good({{"ORCH_ENGINE_ENV_PASSTHROUGH", "A,TOKEN=hush"}}));
+    CHECK_THAT(message, StartsWith("ORCH_ENGINE_ENV_PASSTHROUGH: entry 2 ") && !Contains("hush"));
+}
+
+TEST_CASE("neither the server's secrets nor what the server sets can be passed through") {
+    for (const auto* const name :
+         {"ORCH_MASTER_KEY", "ORCH_ADMIN_KEY", "ENGINE_KEY_HASH", "SQLITE_DB_PATH"}) {
+        CAPTURE(name);
+        CHECK_THAT(failure_of(good({{"ORCH_ENGINE_ENV_PASSTHROUGH", name}})),
+                   StartsWith("ORCH_ENGINE_ENV_PASSTHROUGH: "));
+    }
+}
+
+TEST_CASE("a name to pass through that is not set is warned of") {
+    const auto parsed = parse(good({{"ORCH_ENGINE_ENV_PASSTHROUGH", "HERE,GONE"}, {"HERE", "1"}}));
+    REQUIRE(parsed);
+    REQUIRE(parsed->warnings.size() == 1);
+    CHECK_THAT(parsed->warnings[0], StartsWith("ORCH_ENGINE_ENV_PASSTHROUGH: GONE "));
+}
+
+TEST_CASE(
+    "a variable that looks like an option and is none is warned of by name, without its value") {
+    const auto parsed = parse(good({{"ORCH_PORT_MNI", "9100"}, {"ORCHESTRA", "x"}}));
+    REQUIRE(parsed);
+    REQUIRE(parsed->warnings.size() == 1);
+    CHECK_THAT(parsed->warnings[0], StartsWith("ORCH_PORT_MNI: ") && !Contains("9100"));
+}
+
+TEST_CASE("a ceiling that the backend does not hold is warned of") {
+    const auto parsed = parse(good({{"ORCH_ENGINE_MEMORY_MB", "512"}}));
+    REQUIRE(parsed);
+    REQUIRE(parsed->warnings.size() == 1);
+    CHECK_THAT(parsed->warnings[0],
+               StartsWith("ORCH_ENGINE_MEMORY_MB: ") && Contains("subprocess"));
+}
+
+TEST_CASE("an unknown flag is an error that names it and not its value") {
+    CHECK(failure_of(good(), {"--admim-key=hush"}) ==
+          "--admim-key: there is no such flag; --help lists them all");
+    CHECK_THAT(failure_of(good(), {"--admim-key", "hush"}),
+               StartsWith("--admim-key: ") && !Contains("hush"));
+}
+
+TEST_CASE("a word that belongs to no flag is an error") {
+    CHECK_THAT(failure_of(good(), {"hush"}), Contains("belong to no flag") && !Contains("hush"));
+}
+
+TEST_CASE("a flag given twice is an error that does not show its values") {
+    const auto message = failure_of(
+        good(), {"--admin-key", "hush-hush-hush-hush", "--admin-key", "other-other-other"});
+    CHECK_THAT(message, Contains("--admin-key") && !Contains("hush") && !Contains("other-"));
+}
+
+TEST_CASE("a flag without its value is an error that names it") {
+    CHECK_THAT(failure_of(good(), {"--port-min"}), Contains("--port-min"));
+}
+
+TEST_CASE("a bootstrap product needs a slug and a key of the documented form") {
+    const auto options = options_of(
+        good({{"ORCH_BOOTSTRAP_PRODUCT", "demo"}, {"ORCH_BOOTSTRAP_PLATFORM_KEY", platform_key}}));
+    REQUIRE(options.bootstrap);
+    CHECK(options.bootstrap->slug == "demo");
+    CHECK(options.bootstrap->platform_key == platform_key);
+
+    CHECK_THAT(failure_of(good({{"ORCH_BOOTSTRAP_PRODUCT", "demo"}})),
+               StartsWith("ORCH_BOOTSTRAP_PLATFORM_KEY: "));
+    CHECK_THAT(failure_of(good({{"ORCH_BOOTSTRAP_PLATFORM_KEY", platform_key}})),
+               StartsWith("ORCH_BOOTSTRAP_PLATFORM_KEY: "));
+    CHECK_THAT(failure_of(good({{"ORCH_BOOTSTRAP_PRODUCT", "Demo!"}})),
+               StartsWith("ORCH_BOOTSTRAP_PRODUCT: "));
+    const auto message = failure_of(good(
+        {{"ORCH_BOOTSTRAP_PRODUCT", "demo"}, {"ORCH_BOOTSTRAP_PLATFORM_KEY", "pk-sept-tooshort"}}));
+    CHECK_THAT(message, StartsWith("ORCH_BOOTSTRAP_PLATFORM_KEY: ") && !Contains("tooshort"));
+}
+
+TEST_CASE("the catalog must be a folder, and is given as an absolute path") {
+    CHECK(options_of(good({{"ORCH_CATALOG_MOUNT_PATH", "/tmp/../tmp"}})).engine.catalog_path ==
+          "/tmp");
+    CHECK_THAT(failure_of(good({{"ORCH_CATALOG_MOUNT_PATH", "/no/such/folder"}})),
+               StartsWith("ORCH_CATALOG_MOUNT_PATH: /no/such/folder "));
+}

@@ -1,0 +1,221 @@
+#include "../../reference-server/logging.hpp"
+#include "../../reference-server/main_events.hpp"
+#include "../../reference-server/open_files.hpp"
+#include "../../reference-server/options.hpp"
+#include "../../reference-server/reply_bytes.hpp"
+#include "../../reference-server/store_folder.hpp"
+#include "../../reference-server/worker_pool.hpp"
+#include "catch.hpp"
+
+#include <asio/post.hpp>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using namespace roundhouse::server;
+using namespace std::chrono_literals;
+namespace http = roundhouse::http;
+using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
+using Catch::Matchers::StartsWith;
+using roundhouse::instant;
+using roundhouse::log_level;
+
+namespace {
+
+const instant noon{std::chrono::milliseconds{1'769'904'000'007}}; // 2026-02-01T00:00:00.007Z
+
+std::string line(log_format format, std::string_view message, std::vector<log_field> fields = {}) {
+    return format_log_line(format, noon, log_level::info, message, fields);
+}
+
+struct temporary_folder {
+    std::string path = (std::filesystem::temp_directory_path() / "roundhouse-test-XXXXXX").string();
+    temporary_folder() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
+    ~temporary_folder() {
+        std::error_code ignored; // nothing depends on it
+        std::filesystem::remove_all(path, ignored);
+    }
+};
+
+} // namespace
+
+TEST_CASE("a JSON log line is an object with its fields") {
+    CHECK(
+        line(log_format::json, "listening", {{"address", "x:1"}}) ==
+        R"({"time":"2026-02-01T00:00:00.007Z","level":"info","message":"listening","address":"x:1"})");
+}
+
+TEST_CASE("a text log line is for people") {
+    CHECK(line(log_format::text, "listening", {{"address", "x:1"}}) ==
+          R"(2026-02-01T00:00:00.007Z info    listening address="x:1")");
+}
+
+TEST_CASE("a JSON log line escapes what JSON does not allow") {
+    CHECK_THAT(line(log_format::json, "\"\\\n\r\t\x01\x7F"),
+               Contains(R"("message":"\"\\\n\r\t\u0001\u007f")"));
+}
+
+TEST_CASE("a text log line stays one line") {
+    CHECK_THAT(line(log_format::text, "a\nb", {{"user", "\x1b[2J\" c\n"}}),
+               EndsWith(R"(a\nb user="\u001b[2J\" c\n")") && !Contains("\n"));
+}
+
+TEST_CASE("a log line holds nothing that is no UTF-8") {
+    CHECK_THAT(line(log_format::json, "caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x9A\x82"),
+               Contains("caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x9A\x82"));
+    for (const std::string bad :
+         {"\xFF", "\xC3", "\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\x80", "\x80"}) {
+        CAPTURE(bad.size());
+        CHECK_THAT(line(log_format::json, bad + "!"),
+                   Contains("\xEF\xBF\xBD") && Contains("!") && !Contains(bad));
+    }
+}
+
+TEST_CASE("a logger tells which levels it writes") {
+    const logger log(log_level::warning, log_format::text);
+    CHECK_FALSE(log.shows(log_level::info));
+    CHECK(log.shows(log_level::warning));
+    CHECK(log.shows(log_level::error));
+}
+
+TEST_CASE("a reply's head has its status, length and request id") {
+    http::reply reply;
+    reply.status = 404;
+    reply.body = "12345";
+    reply.request_id = "id-1";
+    const auto head = reply_head(reply, "now", true);
+    CHECK_THAT(head, StartsWith("HTTP/1.1 404 Not Found\r\nConnection: keep-alive\r\n") &&
+                         EndsWith("\r\n\r\n") && Contains("\r\nContent-Length: 5\r\n") &&
+                         Contains("\r\nX-Request-Id: id-1\r\n") && Contains("\r\nDate: now\r\n"));
+    CHECK_THAT(head, !Contains("Retry-After") && !Contains("Allow"));
+}
+
+TEST_CASE("a reply's head tells when to retry, what is allowed, and that the connection closes") {
+    http::reply reply;
+    reply.status = 503;
+    reply.retry_after_s = 7;
+    reply.allow = "GET, HEAD";
+    CHECK_THAT(reply_head(reply, "now", false), Contains("\r\nRetry-After: 7\r\n") &&
+                                                    Contains("\r\nAllow: GET, HEAD\r\n") &&
+                                                    Contains("\r\nConnection: close\r\n"));
+}
+
+TEST_CASE("dates are written as HTTP writes them") {
+    CHECK(http_date(784'111'777) == "Sun, 06 Nov 1994 08:49:37 GMT"); // the example of RFC 9110
+}
+
+TEST_CASE("every status of the api has a reason phrase") {
+    for (const int status : {200, 400, 401, 403, 404, 405, 409, 413, 429, 500, 502, 503, 504}) {
+        CAPTURE(status);
+        CHECK_FALSE(reason_of(status).empty());
+    }
+}
+
+TEST_CASE("open files are kept back for engines and probes") {
+    server_options options; // 999 ports, 256 probes, 16 boots
+    const auto plan = plan_open_files(20'000, options);
+    CHECK(plan.connections == 20'000 - 999 - 256 - 16 * 8 - 128);
+    CHECK_FALSE(plan.scarce);
+    CHECK(plan_open_files(10'000'000, options).connections == 50'000);
+}
+
+TEST_CASE("with few open files clients get a quarter, and the operator is told") {
+    const auto plan = plan_open_files(1024, server_options());
+    CHECK(plan.connections == 256);
+    CHECK(plan.scarce);
+}
+
+TEST_CASE("a store folder is made with mode 0700, and the folders above it too") {
+    const temporary_folder here;
+    const auto folder = store_folder::open(here.path + "/a/b");
+    REQUIRE(folder);
+    struct stat found {};
+    REQUIRE(::stat((here.path + "/a/b").c_str(), &found) == 0);
+    CHECK((found.st_mode & 0777) == 0700);
+    CHECK_FALSE(folder->open_to_others());
+}
+
+TEST_CASE("a store folder that others may look into is used, and told") {
+    const temporary_folder here;
+    REQUIRE(::chmod(here.path.c_str(), 0755) == 0);
+    const auto folder = store_folder::open(here.path);
+    REQUIRE(folder);
+    CHECK(folder->open_to_others());
+}
+
+TEST_CASE("a store folder is held against a second server until the first is gone") {
+    const temporary_folder here;
+    {
+        const auto first = store_folder::open(here.path);
+        REQUIRE(first);
+        const auto second = store_folder::open(here.path);
+        REQUIRE_FALSE(second);
+        CHECK_THAT(second.error().message,
+                   StartsWith("ORCH_STORE_PATH: " + here.path + " is in use"));
+    }
+    CHECK(store_folder::open(here.path));
+}
+
+TEST_CASE("a store path that cannot be a folder is refused by name") {
+    CHECK_THAT(store_folder::open("/dev/null").error().message,
+               StartsWith("ORCH_STORE_PATH: /dev/null "));
+    CHECK_THAT(store_folder::open("/dev/null/below").error().message,
+               StartsWith("ORCH_STORE_PATH: /dev/null/below "));
+    CHECK_THAT(store_folder::open("/proc/roundhouse").error().message,
+               StartsWith("ORCH_STORE_PATH: /proc/roundhouse "));
+}
+
+TEST_CASE("main's events come in their order, or not at all by then") {
+    main_events events;
+    CHECK_FALSE(events.next(std::chrono::steady_clock::now()));
+    events.tell(stop_asked{15});
+    events.tell(recovery_ended{});
+    const auto first = events.next();
+    REQUIRE(first);
+    CHECK(std::get<stop_asked>(*first).signal == 15);
+    CHECK(std::holds_alternative<recovery_ended>(*events.next()));
+}
+
+TEST_CASE("a signal is an event") {
+    main_events events;
+    REQUIRE(::raise(SIGTERM) == 0);
+    const auto event = events.next();
+    REQUIRE(event);
+    CHECK(std::get<stop_asked>(*event).signal == SIGTERM);
+}
+
+TEST_CASE("a worker pool finishes once its work is done") {
+    std::atomic<int> done{0};
+    worker_pool workers(2, [](std::string_view) {});
+    for (int i = 0; i < 100; ++i) asio::post(workers.executor(), [&done] { ++done; });
+    CHECK(workers.finish(20s));
+    CHECK(done == 100);
+}
+
+TEST_CASE("a task that throws is told of, and its worker goes on") {
+    std::atomic<int> told{0};
+    std::atomic<int> done{0};
+    worker_pool workers(1, [&told](std::string_view) { ++told; });
+    asio::post(workers.executor(), [] { throw std::runtime_error("as planned"); });
+    asio::post(workers.executor(), [&done] { ++done; });
+    CHECK(workers.finish(20s));
+    CHECK(told == 1);
+    CHECK(done == 1);
+}
+
+TEST_CASE("a worker pool with endless work gives up in time") {
+    std::atomic<bool> stop{false};
+    worker_pool workers(1, [](std::string_view) {});
+    asio::post(workers.executor(), [&stop] { stop.wait(false); });
+    CHECK_FALSE(workers.finish(10ms));
+    stop = true;
+    stop.notify_all();
+}

@@ -1,0 +1,259 @@
+#include "../subprocess_fixture.hpp"
+#include "catch.hpp"
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/this_coro.hpp>
+#include <fcntl.h>
+#include <sys/wait.h>
+
+using namespace roundhouse_tests;
+namespace sub = rh::detail::subprocess;
+namespace fs = std::filesystem;
+
+namespace {
+
+void write(const fs::path& file, const std::string& text) {
+    std::ofstream{file, std::ios::binary} << text;
+}
+
+sub::process_entry process(pid_t pid, pid_t session, std::optional<rh::uuid> engine,
+                           char state = 'S') {
+    return {.pid = pid,
+            .stat = {.state = state,
+                     .parent = 1,
+                     .group = session,
+                     .session = session,
+                     .start_time = 1},
+            .engine = engine};
+}
+
+std::vector<pid_t> pids_of(const sub::process_table& table) {
+    std::vector<pid_t> pids;
+    for (const auto& each : table) pids.push_back(each.pid);
+    return pids;
+}
+
+asio::awaitable<rh::result<int>> answer_on(asio::any_io_executor expected) {
+    const auto here = co_await asio::this_coro::executor;
+    co_return here == expected ? 42 : 0;
+}
+
+asio::awaitable<rh::result<int>> never() {
+    asio::steady_timer timer{co_await asio::this_coro::executor, std::chrono::hours{1}};
+    co_await timer.async_wait(asio::use_awaitable);
+    co_return 0;
+}
+
+} // namespace
+
+TEST_CASE("a process's stat is read behind its name, whatever that holds") {
+    const std::string rest = " S 10 20 30 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654321 100 200";
+    for (const char* name : {"sleep", "a b", "x) R 1 2 3", ")", "(((", ""}) {
+        const auto stat = sub::parse_process_stat("77 (" + std::string{name} + ")" + rest);
+        REQUIRE(stat);
+        CHECK(stat->state == 'S');
+        CHECK(stat->parent == 10);
+        CHECK(stat->group == 20);
+        CHECK(stat->session == 30);
+        CHECK(stat->start_time == 987654321);
+    }
+    for (const char* broken :
+         {"", "77", "77 (sleep", "77 (sleep)", "77 (sleep) S", "77 (sleep) S 1 2 3"})
+        CHECK_FALSE(sub::parse_process_stat(broken));
+    const auto own = sub::read_process_stat(::getpid());
+    REQUIRE(own);
+    CHECK(own->parent == ::getppid());
+    CHECK(own->session == ::getsid(0));
+}
+
+TEST_CASE("an identity is read only if it is whole") {
+    const auto text = sub::identity_head("boot-1", 7, 9001) + "123\nstart 456\nend\n";
+    const auto identity = sub::parse_identity(text);
+    REQUIRE(identity);
+    CHECK(identity->boot_id == "boot-1");
+    CHECK(identity->generation == 7);
+    CHECK(identity->port == 9001);
+    CHECK(identity->pid == 123);
+    CHECK(identity->start_time == 456);
+    for (std::size_t size = 0; size < text.size(); ++size)
+        CHECK_FALSE(sub::parse_identity(text.substr(0, size)));
+    const auto head = sub::identity_head("boot-1", 7, 9001);
+    for (const char* tail :
+         {"1\nstart 456\nend\n", "0\nstart 456\nend\n", "-5\nstart 456\nend\n",
+          "1x\nstart 4\nend\n", "99999999999999999999\nstart 4\nend\n", "123\nend\n"})
+        CHECK_FALSE(sub::parse_identity(head + tail));
+    CHECK_FALSE(sub::parse_identity(std::string(512, '\0')));
+}
+
+TEST_CASE("what an engine puts in place of its identity is damage, not a trap") {
+    const temporary_folder folder;
+    const auto file = folder.path() / sub::identity_name;
+    CHECK(sub::read_identity(folder.path()) == std::nullopt);
+    CHECK(sub::read_identity(folder.path() / "missing") == std::nullopt);
+    SECTION("a link") { fs::create_symlink("/etc/passwd", file); }
+    SECTION("a folder") { fs::create_directory(file); }
+    SECTION("a pipe without a writer") { REQUIRE(::mkfifo(file.c_str(), 0600) == 0); }
+    CHECK(sub::read_identity(folder.path()) == std::nullopt);
+}
+
+TEST_CASE("an environment tells its engine only by the variable itself") {
+    using namespace std::string_literals;
+    const auto id = fresh_id();
+    const auto text = to_string(id);
+    CHECK(sub::engine_in("ENGINE_ID=" + text + "\0"s) == id);
+    CHECK(sub::engine_in("A=b\0ENGINE_ID="s + text + "\0C=d\0"s) == id);
+    CHECK_FALSE(sub::engine_in("MY_ENGINE_ID=" + text + "\0"s));
+    CHECK_FALSE(sub::engine_in("A=ENGINE_ID=" + text + "\0"s));
+    CHECK_FALSE(sub::engine_in("ENGINE_ID=" + text + "x\0"s));
+    CHECK_FALSE(sub::engine_in("ENGINE_ID=\0"s));
+    CHECK_FALSE(sub::engine_in(""));
+}
+
+TEST_CASE(
+    "the members of an engine are its session, if that is surely its own, and who carries its id") {
+    const auto id = fresh_id();
+    const sub::process_table table{process(10, 10, id),         process(11, 10, {}),
+                                   process(12, 12, id),         process(13, 13, {}),
+                                   process(14, 14, fresh_id()), process(15, 10, {}, 'Z'),
+                                   process(::getpid(), 10, id)};
+    CHECK(pids_of(sub::members_of(table, id, 10, true)) == std::vector<pid_t>{10, 11, 12});
+    // One that carries the id vouches for the session.
+    CHECK(pids_of(sub::members_of(table, id, 10, false)) == std::vector<pid_t>{10, 11, 12});
+    // Without that, and without the leader, the number may be another's by now.
+    const sub::process_table strangers{process(11, 10, {}), process(12, 12, id)};
+    CHECK(pids_of(sub::members_of(strangers, id, 10, false)) == std::vector<pid_t>{12});
+    CHECK(pids_of(sub::members_of(strangers, id, 10, true)) == std::vector<pid_t>{11, 12});
+    CHECK(pids_of(sub::members_of(strangers, id, 0, false)) == std::vector<pid_t>{12});
+}
+
+TEST_CASE("a tail is whole lines of the newest file first, across both files") {
+    const temporary_folder folder;
+    const auto tail = [&](std::size_t lines, std::size_t most = 1000) {
+        return sub::read_log_tail(folder.path(), lines, most).value();
+    };
+    CHECK(tail(5).empty());
+    write(folder.path() / sub::log_name, "c\nd\n");
+    CHECK(tail(5) == "c\nd\n");
+    CHECK(tail(1) == "d\n");
+    write(folder.path() / sub::old_log_name, "a\nb\n");
+    CHECK(tail(1) == "d\n");
+    CHECK(tail(2) == "c\nd\n");
+    CHECK(tail(3) == "b\nc\nd\n");
+    CHECK(tail(100) == "a\nb\nc\nd\n");
+    CHECK(tail(0).empty());
+    CHECK(tail(100, 5) == "\nc\nd\n");
+    write(folder.path() / sub::log_name, "c\n\nend");
+    CHECK(tail(1) == "end");
+    CHECK(tail(2) == "\nend");
+    CHECK(tail(4) == "b\nc\n\nend");
+    write(folder.path() / sub::log_name, "");
+    CHECK(tail(1) == "b\n");
+    const auto long_line = std::string(200'000, 'x') + '\n';
+    write(folder.path() / sub::log_name, long_line + long_line);
+    CHECK(tail(1, 1'000'000) == long_line);
+    CHECK(tail(1, 100'000) == long_line.substr(long_line.size() - 100'000));
+}
+
+TEST_CASE("a log that has outgrown its bound is begun again, with its end kept") {
+    const temporary_folder folder;
+    const auto log = folder.path() / sub::log_name;
+    write(log, "0123456789");
+    CHECK_FALSE(sub::bound_log(folder.path(), 10));
+    CHECK(text_of(log) == "0123456789");
+    const sub::descriptor writer{::open(log.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC)};
+    REQUIRE(::write(writer.get(), "abcde", 5) == 5);
+    CHECK(sub::bound_log(folder.path(), 10));
+    CHECK(text_of(log).empty());
+    CHECK(text_of(folder.path() / sub::old_log_name) == "56789abcde");
+    // Who holds it open writes on at its new beginning.
+    REQUIRE(::write(writer.get(), "next", 4) == 4);
+    CHECK(text_of(log) == "next");
+}
+
+TEST_CASE("a folder is removed however deep it is, and links in it are not followed") {
+    const temporary_folder folder;
+    const auto top = folder.path() / "engine";
+    const auto other = folder.path() / "other";
+    fs::create_directories(other);
+    write(other / "kept", "x");
+    auto deep = top;
+    for (int i = 0; i < 200; ++i) deep /= "folder";
+    fs::create_directories(deep);
+    write(deep / "file", "x");
+    write(top / ".roundhouse-removed-0", "x");
+    fs::create_directories(top / ".roundhouse-removed-1/x");
+    fs::create_directory_symlink(other, top / "link");
+    for (int i = 0; i < 500; ++i) write(top / ("file-" + std::to_string(i)), "x");
+    REQUIRE(::mkfifo((top / "pipe").c_str(), 0600) == 0);
+    CHECK(sub::remove_folder(top));
+    CHECK_FALSE(fs::exists(top));
+    CHECK(fs::exists(other / "kept"));
+    CHECK(sub::remove_folder(top)); // again
+}
+
+TEST_CASE("a folder is removed by its owner also where the owner has taken away his own rights") {
+    const temporary_folder folder;
+    const auto top = folder.path() / "engine";
+    fs::create_directories(top / "a/b/c");
+    write(top / "a/b/c/file", "x");
+    constexpr uid_t nobody = 65534;
+    if (::getuid() == 0) { // for root, rights are nothing
+        for (const auto& each : fs::recursive_directory_iterator{folder.path()})
+            REQUIRE(::lchown(each.path().c_str(), nobody, nobody) == 0);
+        REQUIRE(::lchown(folder.path().c_str(), nobody, nobody) == 0);
+    }
+    for (const char* each : {"a/b/c", "a/b", "a", ""})
+        fs::permissions(top / each, fs::perms::owner_read);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (::getuid() == 0 && ::setresuid(nobody, nobody, nobody) != 0) ::_exit(2);
+        ::_exit(sub::remove_folder(top) ? 0 : 1);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK_FALSE(fs::exists(top));
+}
+
+TEST_CASE("what cannot be removed is named, with the cause") {
+    const temporary_folder folder;
+    const auto top = folder.path() / "engine";
+    fs::create_directories(top / "a");
+    constexpr uid_t nobody = 65534;
+    if (::getuid() != 0)
+        ROUNDHOUSE_SKIP("only root can make a folder that its caller cannot remove");
+    REQUIRE(::chmod(folder.path().c_str(), 0755) == 0);
+    REQUIRE(::chmod(top.c_str(), 0755) == 0);
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (::setresuid(nobody, nobody, nobody) != 0) ::_exit(2);
+        const auto removed = sub::remove_folder(top);
+        const auto said = removed ? std::string{"removed"} : removed.error().message;
+        ::_exit(::write(ends[1], said.data(), said.size()) > 0 ? 0 : 1);
+    }
+    ::close(ends[1]);
+    std::string said(1000, '\0');
+    said.resize(static_cast<std::size_t>(::read(ends[0], said.data(), said.size())));
+    ::close(ends[0]);
+    ::waitpid(child, nullptr, 0);
+    CHECK(said == "cannot remove " + top.string() + "/a: Permission denied");
+}
+
+TEST_CASE("run_on runs a coroutine on another strand, comes back, and passes cancellation on") {
+    io_threads io{3};
+    const asio::any_io_executor strand = asio::make_strand(io.context());
+    CHECK(io.wait(sub::run_on(strand, answer_on(strand))) == 42);
+
+    for (int i = 0; i < 200; ++i) {
+        asio::cancellation_signal cancel;
+        const auto home = asio::make_strand(io.context());
+        auto pending = asio::co_spawn(
+            home, sub::run_on(strand, never()),
+            asio::bind_cancellation_slot(cancel.slot(), asio::use_future));
+        asio::post(home, [&] { cancel.emit(asio::cancellation_type::terminal); });
+        CHECK_THROWS_AS(io_threads::get(std::move(pending)), std::system_error);
+    }
+}
