@@ -265,7 +265,7 @@ void http_loop::implementation::answer(restinio::request_handle_t call, http::re
                             call->request_id() != found->second.newest_call;
     auto bytes = reply_head(reply, date(), keep_alive);
     restinio::writable_items_container_t items;
-    constexpr std::size_t worth_copying = 16 * 1024;
+    constexpr std::size_t worth_copying = std::size_t{16} * 1024;
     const bool with_body = call->header().method() != restinio::http_method_head() &&
                            !reply.body.empty();
     if (with_body && reply.body.size() <= worth_copying) bytes += reply.body;

@@ -30,10 +30,10 @@ using request_handler = std::function<std::optional<http::reply>(
 struct listener_limits {
     std::size_t max_connections = 10'000; ///< Further ones are closed as soon as they are accepted.
     std::size_t max_body_bytes =
-        64 * 1024; ///< What is longer is read and thrown away; `body_too_large` tells.
-    std::size_t max_target_bytes = 8 * 1024;
+        std::size_t{64} * 1024; ///< What is longer is read and thrown away; `body_too_large` tells.
+    std::size_t max_target_bytes = std::size_t{8} * 1024;
     std::size_t max_header_name_bytes = 256;
-    std::size_t max_header_value_bytes = 8 * 1024;
+    std::size_t max_header_value_bytes = std::size_t{8} * 1024;
     std::size_t max_header_count = 100;
     /// Calls of one connection under way at once: answered in order, and more are not read until
     /// one is answered.

@@ -157,7 +157,7 @@ void take_environment(engine_options& engine, const environment& variables) {
         if (std::ranges::find(names, name) == names.end()) names.push_back(name);
     for (const auto& name : names)
         if (const auto set = variables.find(name); set != variables.end())
-            engine.environment.push_back(*set);
+            engine.environment.emplace_back(set->first, set->second);
 }
 
 result<void> check_engine(server_options& options, const environment& variables) {

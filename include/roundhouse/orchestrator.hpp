@@ -5,8 +5,10 @@
 #include <roundhouse/core/calls.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/detail/admissions.hpp>
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/detail/fleet.hpp>
+#include <roundhouse/detail/products.hpp>
 #include <roundhouse/detail/recovery.hpp>
 #include <roundhouse/detail/stop_all.hpp>
 #include <roundhouse/error.hpp>
@@ -153,7 +155,8 @@ public:
             record.policy = std::move(limits);
             record.created_at = self->parts().clock->now();
             const auto id = record.id;
-            auto ok = put(*self, std::move(record), audit_action::policy_register);
+            auto ok = detail::put_product_row(*self, std::move(record),
+                                              audit_action::policy_register);
             if (!ok) return done(unexpected(std::move(ok.error())));
             done(registration{id, std::move(slug), std::move(key)});
         };
@@ -165,7 +168,7 @@ public:
     auto async_set_policy(std::string id_or_slug, policy limits, Token&& token) {
         auto begin = [name = std::move(id_or_slug), limits = std::move(limits)](
                          std::shared_ptr<fleet> self, detail::completion<policy> done) {
-            done(replace_policy(*self, name, limits));
+            done(detail::replace_policy(*self, name, limits));
         };
         return on_executor<policy>(std::move(begin), std::forward<Token>(token));
     }
@@ -250,22 +253,8 @@ public:
     /// the limit again.
     [[nodiscard]] std::optional<result<admission>>
     try_admit(const product_ptr& who, std::string_view user, admit_options how) {
-        const auto& with = fleet_->parts();
-        if (auto closed = refused()) return unexpected(std::move(*closed));
-        if (const auto wait = fleet_->rates().take(*who, with.clock->steady_now()))
-            return limited(*who, *wait);
-        const auto found = with.store->find_engine(who->id, user);
-        if (!found) return unexpected(found.error());
-        if (!*found)
-            return how.auto_provision ? std::nullopt
-                                      : std::optional(denied(*who, denial::engine_not_found));
-        const auto& engine = *found;
-        if (core::admissible(*engine)) return admitted(engine);
-        const auto decided = core::decide(core::call::admit{how.auto_wake}, *engine,
-                                          fleet_->shell().context({}));
-        if (decided.verdict == core::verdict::answered || decided.verdict == core::verdict::refused)
-            return denied(*who, reason_of(*engine));
-        return std::nullopt;
+        if (auto closed = refused(*fleet_)) return unexpected(std::move(*closed));
+        return detail::admit_now(*fleet_, *who, user, how);
     }
 
     /// Admits a request of a user, after whatever has to be waited for.
@@ -279,7 +268,7 @@ public:
             call.owner = who;
             call.done = [this_fleet, who,
                          done = std::move(done)](const result<engine_ptr>& outcome) {
-                done(orchestrator::admission_of(*this_fleet, *who, outcome));
+                done(detail::admission_of(*this_fleet, *who, outcome));
             };
             submit(*this_fleet, std::move(user), std::move(call));
         };
@@ -393,7 +382,6 @@ private:
             return error{errc::shutting_down, "The orchestrator is shutting down.", 1};
         return std::nullopt;
     }
-    [[nodiscard]] std::optional<error> refused() const { return refused(*fleet_); }
 
     /// Runs `begin(fleet, completion<T>)` on the executor.
     template <class T, class Begin, class Token> auto on_executor(Begin begin, Token&& token) {
@@ -439,94 +427,11 @@ private:
         };
     }
 
-    // Admission
-
-    static denial reason_of(const engine_record& engine) noexcept {
-        switch (engine.status) {
-        case engine_status::sleeping:
-        case engine_status::stopped: return denial::engine_sleeping;
-        case engine_status::destroying: return denial::engine_not_found;
-        default: return denial::engine_unhealthy;
-        }
-    }
-
-    [[nodiscard]] static result<admission> admitted(fleet& self, const engine_ptr& engine) {
-        self.live().touch(engine->id, self.parts().clock->now());
-        auto view = self.view(engine, true);
-        if (!view) return unexpected(std::move(view.error()));
-        return admission{std::move(*view), {}};
-    }
-    [[nodiscard]] result<admission> admitted(const engine_ptr& engine) const {
-        return admitted(*fleet_, engine);
-    }
-
-    [[nodiscard]] static result<admission> denied(fleet& self, const product& who, denial reason) {
-        self.deny(who, name_of(reason));
-        return admission{std::nullopt, reason};
-    }
-    [[nodiscard]] result<admission> denied(const product& who, denial reason) const {
-        return denied(*fleet_, who, reason);
-    }
-
-    [[nodiscard]] result<admission> limited(const product& who, duration wait) const {
-        fleet_->deny(who, "rate_limited");
-        const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
-        return fail(errc::rate_limited,
-                    "Product '" + who.slug + "' is over its rate_limit_rpm (" +
-                        std::to_string(*who.policy.rate_limit_rpm) + "). Try again in " +
-                        std::to_string(seconds) + " s.",
-                    static_cast<int>(seconds));
-    }
-
-    static result<admission> admission_of(fleet& self, const product& who,
-                                          const result<engine_ptr>& outcome) {
-        if (outcome && core::admissible(**outcome)) return admitted(self, *outcome);
-        if (outcome) return denied(self, who, reason_of(**outcome));
-        if (outcome.error().code == errc::engine_not_found)
-            return denied(self, who, denial::engine_not_found);
-        if (outcome.error().code == errc::quota_exceeded) self.deny(who, "quota_exceeded");
-        if (outcome.error().code == errc::policy_denied) self.deny(who, "policy_denied");
-        return unexpected(outcome.error());
-    }
-
     static asio::awaitable<result<std::string>> read_logs(std::shared_ptr<fleet> self,
                                                           engine_ptr engine, std::size_t tail) {
         const workload_ref ref{engine->id, engine->generation, engine->port};
         auto lines = co_await self->parts().backend->logs(ref, tail);
         co_return lines;
-    }
-
-    // Products
-
-    static result<void> put(fleet& self, product record, audit_action action) {
-        audit_entry row;
-        row.timestamp = self.parts().clock->now();
-        row.product_id = record.id;
-        row.action = action;
-        row.actor = "admin";
-        change_set set;
-        set.changes.push_back(put_product{std::move(record)});
-        set.audit.push_back(std::move(row));
-        const auto done = self.parts().store->commit(set);
-        if (!done) return unexpected(done.error());
-        return {};
-    }
-
-    static result<policy> replace_policy(fleet& self, const std::string& name,
-                                         const policy& limits) {
-        for (int attempt = 0; attempt < self.parts().settings.commit_attempts; ++attempt) {
-            const auto found = self.parts().store->find_product_named(name);
-            if (!found) return unexpected(found.error());
-            if (!*found)
-                return fail(errc::product_not_found,
-                            "There is no product '" + name + "'. Register it first.");
-            auto record = **found;
-            record.policy = limits;
-            const auto done = put(self, std::move(record), audit_action::policy_update);
-            if (done) return limits;
-            if (done.error().code != errc::revision_conflict) return unexpected(done.error());
-        }
-        return fail(errc::internal_error, "The policy kept changing. Try again.");
     }
 
     const std::shared_ptr<fleet> fleet_;

@@ -1,6 +1,7 @@
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
+#include <spawn.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 
@@ -74,15 +75,17 @@ void write_identity(const std::filesystem::path& folder, const sub::process_iden
 /// A process that has nothing to do with any engine.
 class stranger {
 public:
-    stranger() : pid_{::fork()} {
-        if (pid_ == 0) {
-            ::setsid(); // leads a group and a session, as an engine does
-            ::execl("/bin/sleep", "sleep", "1000", nullptr);
-            ::_exit(127);
-        }
-        if (!eventually(
-                [this] { return runs(pid_) && sub::read_process_stat(pid_)->session == pid_; }))
-            throw std::runtime_error{"no stranger"};
+    stranger() {
+        posix_spawnattr_t leads_a_session; // and a group, as an engine does
+        ::posix_spawnattr_init(&leads_a_session);
+        ::posix_spawnattr_setflags(&leads_a_session, POSIX_SPAWN_SETSID);
+        std::string program = "sleep";
+        std::string time = "1000";
+        char* const arguments[] = {program.data(), time.data(), nullptr};
+        const int failed = ::posix_spawnp(&pid_, "sleep", nullptr, &leads_a_session, arguments,
+                                          environ);
+        ::posix_spawnattr_destroy(&leads_a_session);
+        if (failed != 0) throw std::runtime_error{"no stranger"};
     }
     ~stranger() {
         ::kill(pid_, SIGKILL);
@@ -97,7 +100,7 @@ public:
     }
 
 private:
-    pid_t pid_;
+    pid_t pid_ = 0;
 };
 
 } // namespace

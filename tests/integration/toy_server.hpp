@@ -1,0 +1,107 @@
+#pragma once
+
+#include "../../reference-server/listener.hpp"
+#include "raw_connection.hpp"
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+/// A listener with a handler that does as it is told: what the tests of the listener share.
+namespace roundhouse_tests {
+
+namespace http = roundhouse::http;
+using roundhouse::server::listener;
+using roundhouse::server::listener_limits;
+using roundhouse::server::request_handler;
+using later_reply = std::function<void(http::reply)>;
+
+inline http::reply text(std::string body) {
+    http::reply reply;
+    reply.body = std::move(body);
+    reply.request_id = "an-id";
+    return reply;
+}
+
+inline std::string get(std::string_view target, std::string_view headers = {}) {
+    return "GET " + std::string(target) + " HTTP/1.1\r\nHost: x\r\n" + std::string(headers) +
+           "\r\n";
+}
+
+inline std::string post(std::string_view target, std::string_view body) {
+    return "POST " + std::string(target) +
+           " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+           std::string(body);
+}
+
+/// Calls that are kept until the test answers them.
+class waiting_calls {
+public:
+    void add(later_reply later) {
+        const std::lock_guard lock(mutex_);
+        waiting_.push_back(std::move(later));
+        changed_.notify_all();
+    }
+    later_reply next() {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return !waiting_.empty(); });
+        auto first = std::move(waiting_.front());
+        waiting_.erase(waiting_.begin());
+        return first;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<later_reply> waiting_;
+};
+
+/// Tells what it was asked, at once; but `/later` waits, `/drop` is forgotten, `/throw` throws,
+/// `/big` is 5 MB.
+class toy {
+public:
+    waiting_calls waiting;
+
+    std::optional<http::reply> answer(const http::request& request, later_reply later) {
+        if (request.target == "/later") return waiting.add(std::move(later)), std::nullopt;
+        if (request.target == "/drop") return std::nullopt;
+        if (request.target == "/throw") throw std::runtime_error("as asked");
+        if (request.target == "/throw-odd") throw 1;
+        if (request.target == "/big") return text(std::string(5'000'000, 'x'));
+        if (request.target == "/twice") later(text("first")), later(text("second"));
+        return text(std::string(request.method) + " " + std::string(request.target) + " [" +
+                    std::string(request.body) + "] " + std::string(request.platform_key) + "/" +
+                    std::string(request.admin_key) + "/" + std::string(request.request_id) +
+                    (request.body_too_large ? " too large" : ""));
+    }
+
+    [[nodiscard]] request_handler handler() {
+        return [this](const http::request& request, later_reply later) {
+            return answer(request, std::move(later));
+        };
+    }
+};
+
+struct serving {
+    toy handler;
+    listener server;
+
+    explicit serving(listener_limits limits = {}, std::size_t loops = 2)
+        : server({.host = "127.0.0.1", .port = 0, .loops = loops, .limits = limits, .warn = {}},
+                 handler.handler()) {}
+
+    [[nodiscard]] raw_connection connect() const { return raw_connection(server.port()); }
+    std::string ask(std::string_view bytes) const {
+        auto connection = connect();
+        connection.send(bytes);
+        return connection.response();
+    }
+};
+
+} // namespace roundhouse_tests
