@@ -18,8 +18,8 @@ using namespace roundhouse;
 using fleet = orchestrator<subprocess_backend, memory_store, roundhouse::system_clock>;
 
 void serve_ada(const std::vector<std::string>& engine_command) {
-    asio::thread_pool threads(
-        4); // commits and process starts block: give them threads of their own
+    // Commits and process starts block: give them threads of their own.
+    asio::thread_pool threads(4);
     subprocess_options engines;
     engines.store_path = "var/embedded";
     engines.command = engine_command;

@@ -12,7 +12,8 @@
 #include <system_error>
 #include <vector>
 
-using namespace roundhouse_tests;
+using namespace roundhouse_tests::listening;
+using roundhouse_tests::raw_connection;
 using Catch::Matchers::Contains;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;

@@ -25,20 +25,20 @@
 namespace roundhouse_tests {
 
 /// A folder that goes with its object.
-class temporary_folder {
+class scratch_folder {
 public:
-    temporary_folder() {
+    scratch_folder() {
         auto pattern = (std::filesystem::temp_directory_path() / "roundhouse-test-XXXXXX").string();
         if (::mkdtemp(pattern.data()) == nullptr)
             throw std::system_error(errno, std::system_category(), "mkdtemp");
         path_ = pattern;
     }
-    ~temporary_folder() {
+    ~scratch_folder() {
         std::error_code ignored; // nothing depends on it
         std::filesystem::remove_all(path_, ignored);
     }
-    temporary_folder(const temporary_folder&) = delete;
-    temporary_folder& operator=(const temporary_folder&) = delete;
+    scratch_folder(const scratch_folder&) = delete;
+    scratch_folder& operator=(const scratch_folder&) = delete;
 
     [[nodiscard]] std::string path() const { return path_.string(); }
 

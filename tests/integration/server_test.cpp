@@ -18,7 +18,7 @@ using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 using roundhouse_tests::child_process;
 using roundhouse_tests::raw_connection;
-using roundhouse_tests::temporary_folder;
+using roundhouse_tests::scratch_folder;
 
 namespace {
 
@@ -118,7 +118,7 @@ int execute(const std::string& url, const std::string& key) {
 } // namespace
 
 TEST_CASE("an engine goes through its whole life") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(options(folder.path()));
 
     const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
@@ -158,7 +158,7 @@ TEST_CASE("an engine goes through its whole life") {
 }
 
 TEST_CASE("an administrator registers a product and sets its policy") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(options(folder.path()));
     httplib::Client admin("http://" + server.address);
     const auto refused = admin.Post("/products/register", R"({"slug":"p","display_name":"P"})",
@@ -181,7 +181,7 @@ TEST_CASE("an administrator registers a product and sets its policy") {
 }
 
 TEST_CASE("two hundred connections that admit a new user at once get one engine") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(options(folder.path()));
     const std::string body = R"({"auto_provision":true})";
     const auto request = "POST /engines/bob/admit HTTP/1.1\r\nHost: x\r\nX-Platform-Key: " +
@@ -201,7 +201,7 @@ TEST_CASE("two hundred connections that admit a new user at once get one engine"
 }
 
 TEST_CASE("an engine that exits by itself is restarted, and an admit waits for it") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(options(folder.path()));
     const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
     httplib::Client engine(member(made, "url"));
@@ -214,7 +214,7 @@ TEST_CASE("an engine that exits by itself is restarted, and an admit waits for i
 }
 
 TEST_CASE("what the api refuses has its documented status, code and headers") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(options(folder.path()));
     CHECK(member(server.get("/no/such/path", 404), "code") == "NOT_FOUND");
     CHECK(member(server.post("/engines/provision", "{", 400), "code") == "INVALID_REQUEST");
@@ -234,7 +234,7 @@ TEST_CASE("what the api refuses has its documented status, code and headers") {
 }
 
 TEST_CASE("SIGTERM stops the engines, and the server exits with 0") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(options(folder.path()));
     std::vector<std::string> urls;
     for (const std::string user : {"ann", "bob", "cid"})
@@ -248,7 +248,7 @@ TEST_CASE("SIGTERM stops the engines, and the server exits with 0") {
 
 TEST_CASE(
     "engines can be kept when the server exits, and a memory store ends them at the next start") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     const auto with = options(folder.path(), {{"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
     std::string url;
     {
@@ -264,7 +264,7 @@ TEST_CASE(
 
 TEST_CASE(
     "engines survive a server that is killed, and a memory store ends them at the next start") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     std::string url;
     {
         running_server server(options(folder.path()));
@@ -279,7 +279,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a call under way at SIGTERM is answered before the server exits") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(
         options(folder.path(), {{"DEMO_ENGINE_BOOT_DELAY_MS", "300"},
                                 {"ORCH_ENGINE_ENV_PASSTHROUGH", "DEMO_ENGINE_BOOT_DELAY_MS"}}));
@@ -296,7 +296,7 @@ TEST_CASE("a call under way at SIGTERM is answered before the server exits") {
 }
 
 TEST_CASE("a second signal ends the server at once") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(
         options(folder.path(), {{"DEMO_ENGINE_BOOT_DELAY_MS", "60000"},
                                 {"ORCH_ENGINE_ENV_PASSTHROUGH", "DEMO_ENGINE_BOOT_DELAY_MS"}}));
@@ -315,8 +315,8 @@ TEST_CASE("a second signal ends the server at once") {
 }
 
 TEST_CASE("an address in use stops the start, and the message names the variable and the address") {
-    const temporary_folder folder;
-    const temporary_folder other;
+    const scratch_folder folder;
+    const scratch_folder other;
     running_server first(options(folder.path()));
     child_process second(ROUNDHOUSE_SERVER, {},
                          options(other.path(), {{"ORCH_LISTEN", first.address}}));
@@ -326,7 +326,7 @@ TEST_CASE("an address in use stops the start, and the message names the variable
 }
 
 TEST_CASE("a folder in use by another server stops the start, and the message names the variable") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server first(options(folder.path()));
     const auto url = member(first.post("/engines/provision", R"({"user_id":"ann"})"), "url");
     child_process second(ROUNDHOUSE_SERVER, {}, options(folder.path()));
@@ -342,21 +342,21 @@ TEST_CASE("a store path that is no folder stops the start, and the message names
 }
 
 TEST_CASE("the store folder is made with mode 0700") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     const running_server server(options(folder.path()));
     const auto mode = std::filesystem::status(folder.path() + "/store").permissions();
     CHECK((mode & std::filesystem::perms::mask) == std::filesystem::perms::owner_all);
 }
 
 TEST_CASE("a bad option stops the start with exit code 2") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     child_process server(ROUNDHOUSE_SERVER, {}, options(folder.path(), {{"ORCH_PORT_MAX", "80"}}));
     CHECK(server.wait() == 2);
     CHECK_THAT(server.output(), Contains("ORCH_PORT_MAX: 80 is below ORCH_PORT_MIN"));
 }
 
 TEST_CASE("a check says what the options amount to, and leaves no trace") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     child_process server(ROUNDHOUSE_SERVER, {"--check"}, options(folder.path()));
     CHECK(server.wait() == 0);
     CHECK_THAT(server.output(), Contains("options are good"));
@@ -364,7 +364,7 @@ TEST_CASE("a check says what the options amount to, and leaves no trace") {
 }
 
 TEST_CASE("the memory backend needs no command") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     auto with = options(folder.path(), {{"ORCH_ENGINE_BACKEND", "memory"}});
     with.erase("ORCH_ENGINE_COMMAND");
     running_server server(with);
@@ -375,7 +375,7 @@ TEST_CASE("the memory backend needs no command") {
 }
 
 TEST_CASE("the log is JSON lines, and no secret is in it") {
-    const temporary_folder folder;
+    const scratch_folder folder;
     running_server server(options(folder.path(), {{"ORCH_PORT_MNI", "1"}}));
     const auto made = server.post("/engines/provision", R"({"user_id":"a \"quoted\" \\ user"})");
     const auto next_key = member(server.post("/engines/a%20%22quoted%22%20%5C%20user/rotate-key"),

@@ -255,6 +255,26 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK_FALSE(runs(pid));
 }
 
+TEST_CASE_METHOD(
+    subprocess_fixture,
+    "the grace of the last stop counts, also when an earlier one has ended the leader") {
+    run_shell("(trap '' TERM; touch ready; while :; do sleep 1; done) & echo $! > child; "
+              "trap 'exit 0' TERM; while :; do wait; done");
+    const auto w = create_ready();
+    const auto leader = pid_of(w);
+    asio::cancellation_signal cancel;
+    const auto strand = asio::make_strand(io->context());
+    auto pending = asio::co_spawn(strand, backend().stop(w.ref, std::chrono::hours{1}),
+                                  asio::bind_cancellation_slot(cancel.slot(), asio::use_future));
+    REQUIRE(eventually([&] { return !runs(leader); }));
+    asio::post(strand, [&] { cancel.emit(asio::cancellation_type::terminal); });
+    CHECK_THROWS_AS(io_threads::get(std::move(pending)), std::system_error);
+    CHECK(runs(pid_in(w, "child")));
+    CHECK(stop(w, rh::duration{10}));
+    CHECK_FALSE(runs(pid_in(w, "child")));
+    CHECK(exits().empty());
+}
+
 TEST_CASE_METHOD(subprocess_fixture,
                  "operations that are cancelled at any moment leave no descriptor behind") {
     const auto w = create_new();
@@ -311,4 +331,15 @@ TEST_CASE_METHOD(subprocess_fixture, "a backend may go from inside the report of
     ::kill(pid_of(w), SIGKILL);
     CHECK(gone.get_future().wait_for(patience) == std::future_status::ready);
     CHECK(wait(backend().destroy(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "a program that ignores SIGCHLD learns of an exit, not of its code") {
+    const auto before = ::signal(SIGCHLD, SIG_IGN);
+    const auto w = create_new();
+    ::kill(pid_of(w), SIGKILL);
+    CHECK(eventually([&] { return exits().size() == 1; }));
+    CHECK_FALSE(exits().at(0).signal);
+    CHECK(wait(backend().destroy(w.ref)));
+    ::signal(SIGCHLD, before);
 }

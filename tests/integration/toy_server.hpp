@@ -14,7 +14,7 @@
 #include <vector>
 
 /// A listener with a handler that does as it is told: what the tests of the listener share.
-namespace roundhouse_tests {
+namespace roundhouse_tests::listening {
 
 namespace http = roundhouse::http;
 using roundhouse::server::listener;
@@ -104,4 +104,4 @@ struct serving {
     }
 };
 
-} // namespace roundhouse_tests
+} // namespace roundhouse_tests::listening

@@ -1,0 +1,79 @@
+#include "catch.hpp"
+
+#if defined(ROUNDHOUSE_EXAMPLES) && defined(ROUNDHOUSE_DEMO_ENGINE)
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace {
+
+/// What a program printed and how it ended, run in a folder of its own.
+struct outcome {
+    int code = -1;
+    std::string output;
+};
+
+outcome run_example(const std::string& name, const std::string& arguments = "") {
+    std::string folder =
+        (std::filesystem::temp_directory_path() / "roundhouse-example-XXXXXX").string();
+    REQUIRE(::mkdtemp(folder.data()) != nullptr);
+    const auto command = "cd '" + folder + "' && '" + ROUNDHOUSE_EXAMPLES + "/" + name + "' " +
+                         arguments + " 2>&1";
+    outcome out;
+    if (FILE* const pipe = ::popen(command.c_str(), "r")) {
+        for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe))
+            out.output += static_cast<char>(c);
+        out.code = ::pclose(pipe);
+    }
+    std::filesystem::remove_all(folder);
+    return out;
+}
+
+bool holds(const outcome& what, const std::string& text) {
+    return what.output.find(text) != std::string::npos;
+}
+
+} // namespace
+
+TEST_CASE("the minimal example gives a user a real engine") {
+    const auto ran = run_example("embed_minimal", std::string("'") + ROUNDHOUSE_DEMO_ENGINE + "'");
+    CAPTURE(ran.output);
+    CHECK(ran.code == 0);
+    CHECK(holds(ran, "ada's engine answers at http://127.0.0.1:"));
+}
+
+TEST_CASE("the minimal example says what is wrong with an engine that cannot be started") {
+    const auto ran = run_example("embed_minimal", "/nonexistent/engine");
+    CAPTURE(ran.output);
+    CHECK(ran.code != 0);
+    CHECK(holds(ran, "/nonexistent/engine"));
+}
+
+TEST_CASE("the coroutine example serves three users") {
+    const auto ran = run_example("embed_async");
+    CAPTURE(ran.output);
+    CHECK(ran.code == 0);
+    for (const char* user : {"ada", "bob", "eve"})
+        CHECK(holds(ran, std::string(user) + " is served by http"));
+}
+
+TEST_CASE("the custom backend example lives a whole life") {
+    const auto ran = run_example("custom_backend");
+    CAPTURE(ran.output);
+    CHECK(ran.code == 0);
+    CHECK(holds(ran, "its new key is another"));
+}
+
+TEST_CASE("the httplib example answers under its prefix") {
+    const auto ran = run_example("mount_on_httplib");
+    CAPTURE(ran.output);
+    CHECK(ran.code == 0);
+    CHECK(holds(ran, "\"status\":\"ok\""));
+}
+
+#endif
