@@ -169,7 +169,7 @@ result<void> check_engine(server_options& options, const environment& variables)
         if (engine.command.empty())
             return wrong("ORCH_ENGINE_COMMAND",
                          "is required with ORCH_ENGINE_BACKEND=subprocess: the command that "
-                         "starts an engine, for example ./build/examples/demo_engine");
+                         "starts an engine, such as /opt/engine/bin/engine");
         auto found = find_command(engine.command.front(), variables);
         if (!found)
             return wrong("ORCH_ENGINE_COMMAND",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that includes between the headers point one way (ARCHITECTURE.md):
 #
-#   types, error -> core -> concepts -> orchestrator -> http
+#   types, error -> core -> concepts -> shell -> orchestrator -> http
 #
 # and prints "file:line: rule" for each that does not.
 #
@@ -23,6 +23,7 @@ find_layer() {
         crypto/*) layer=crypto ;;
         clock/*) layer=clock ;;
         detail/*) layer=detail ;;
+        shell/*) layer=shell ;;
         backend/* | store/*)
             # backend/docker.hpp, backend/docker_events.hpp and backend/docker/events.hpp are all of backend:docker.
             local name=${rest#*/}
@@ -46,7 +47,8 @@ declare -A allowed=(
     [clock]="detail core concepts"
     [backend]="detail core concepts crypto"
     [store]="detail core concepts crypto"
-    [orchestrator]="detail core concepts crypto clock"
+    [shell]="detail core concepts crypto"
+    [orchestrator]="detail core concepts crypto shell"
     [http]="detail core concepts crypto orchestrator"
     [client]="detail core http"
     [testing]="detail core concepts crypto clock orchestrator backend store"

@@ -5,16 +5,16 @@
 #include <roundhouse/core/calls.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/keys.hpp>
-#include <roundhouse/detail/admissions.hpp>
 #include <roundhouse/detail/completion.hpp>
-#include <roundhouse/detail/fleet.hpp>
-#include <roundhouse/detail/products.hpp>
-#include <roundhouse/detail/recovery.hpp>
-#include <roundhouse/detail/stop_all.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/fleet.hpp>
 #include <roundhouse/log.hpp>
 #include <roundhouse/settings.hpp>
+#include <roundhouse/shell/admissions.hpp>
+#include <roundhouse/shell/fleet.hpp>
+#include <roundhouse/shell/products.hpp>
+#include <roundhouse/shell/recovery.hpp>
+#include <roundhouse/shell/stop_all.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/post.hpp>

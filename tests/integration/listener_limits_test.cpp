@@ -13,10 +13,10 @@
 #include <vector>
 
 using namespace roundhouse_tests::listening;
-using roundhouse_tests::raw_connection;
 using Catch::Matchers::Contains;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
+using roundhouse_tests::raw_connection;
 
 TEST_CASE("a thousand clients that stall amid their headers keep nobody else waiting") {
     const serving here;

@@ -6,10 +6,10 @@
 #include <vector>
 
 using namespace roundhouse_tests::listening;
-using roundhouse_tests::raw_connection;
 using Catch::Matchers::Contains;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
+using roundhouse_tests::raw_connection;
 
 TEST_CASE("a listener on port 0 tells its port and answers there") {
     const serving here;
@@ -73,6 +73,21 @@ TEST_CASE("a request that is answered late is still answered before those behind
     std::thread([&] { later(text("first")); }).join();
     CHECK_THAT(connection.response(), EndsWith("\r\n\r\nfirst"));
     CHECK_THAT(connection.response(), EndsWith("GET /second [] //"));
+}
+
+TEST_CASE("pipelined requests of which some are answered late are answered in their order") {
+    serving here;
+    auto connection = here.connect();
+    std::string all;
+    for (int i = 0; i < 60; ++i) all += i % 3 == 0 ? get("/later") : post("/n", std::to_string(i));
+    const std::jthread answering([&] {
+        for (int i = 0; i < 20; ++i) here.handler.waiting.next()(text("late"));
+    });
+    connection.send(all);
+    for (int i = 0; i < 60; ++i) {
+        const auto expected = i % 3 == 0 ? "late" : "[" + std::to_string(i) + "] //";
+        CHECK_THAT(connection.response(), EndsWith(expected));
+    }
 }
 
 TEST_CASE("late answers from other threads reach their own connections") {

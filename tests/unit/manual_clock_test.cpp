@@ -1,8 +1,8 @@
 #include "catch.hpp"
 
 #include <roundhouse/clock/manual.hpp>
-#include <roundhouse/detail/alarms.hpp>
-#include <roundhouse/detail/boot_queue.hpp>
+#include <roundhouse/shell/alarms.hpp>
+#include <roundhouse/shell/boot_queue.hpp>
 
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <roundhouse/core/events.hpp>
-#include <roundhouse/detail/alarms.hpp>
 #include <roundhouse/detail/engine_key.hpp>
-#include <roundhouse/detail/engine_shell.hpp>
-#include <roundhouse/detail/live_table.hpp>
+#include <roundhouse/shell/alarms.hpp>
+#include <roundhouse/shell/engine_shell.hpp>
+#include <roundhouse/shell/live_table.hpp>
 
 #include <algorithm>
 #include <chrono>

@@ -2,8 +2,8 @@
 
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/rolling_metrics.hpp>
-#include <roundhouse/detail/fleet.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/shell/fleet.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <asio/awaitable.hpp>

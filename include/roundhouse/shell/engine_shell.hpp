@@ -6,12 +6,12 @@
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/keys.hpp>
-#include <roundhouse/detail/alarms.hpp>
-#include <roundhouse/detail/boot_queue.hpp>
-#include <roundhouse/detail/command_runner.hpp>
-#include <roundhouse/detail/slot.hpp>
 #include <roundhouse/log.hpp>
 #include <roundhouse/settings.hpp>
+#include <roundhouse/shell/alarms.hpp>
+#include <roundhouse/shell/boot_queue.hpp>
+#include <roundhouse/shell/command_runner.hpp>
+#include <roundhouse/shell/slot.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/post.hpp>

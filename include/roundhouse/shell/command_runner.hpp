@@ -2,9 +2,9 @@
 
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/crypto/fernet.hpp>
-#include <roundhouse/detail/slot.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/settings.hpp>
+#include <roundhouse/shell/slot.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <asio/awaitable.hpp>

@@ -2,10 +2,10 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/events.hpp>
-#include <roundhouse/detail/boot_queue.hpp>
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/detail/engine_key.hpp>
 #include <roundhouse/detail/task.hpp>
+#include <roundhouse/shell/boot_queue.hpp>
 
 #include <cstddef>
 #include <cstdint>

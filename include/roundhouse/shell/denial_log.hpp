@@ -45,7 +45,8 @@ public:
             row.product_id = std::get<0>(key);
             row.action = audit_action::admit_denied;
             row.actor = count.actor;
-            row.metadata = {{"reason", std::get<1>(key)}, {"count", static_cast<std::int64_t>(count.count)}};
+            row.metadata = {{"reason", std::get<1>(key)},
+                            {"count", static_cast<std::int64_t>(count.count)}};
             if (count.row_id == 0) set.audit.push_back(std::move(row));
             else set.amend = std::move(row);
             const auto done = commit(set);

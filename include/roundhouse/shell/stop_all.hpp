@@ -2,8 +2,8 @@
 
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/detail/completion.hpp>
-#include <roundhouse/detail/fleet.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/shell/fleet.hpp>
 
 #include <asio/awaitable.hpp>
 

@@ -1,14 +1,14 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
-#include <roundhouse/detail/denial_log.hpp>
-#include <roundhouse/detail/engine_shell.hpp>
-#include <roundhouse/detail/live_table.hpp>
-#include <roundhouse/detail/metrics_book.hpp>
-#include <roundhouse/detail/rate_gate.hpp>
-#include <roundhouse/detail/watcher.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/fleet.hpp>
+#include <roundhouse/shell/denial_log.hpp>
+#include <roundhouse/shell/engine_shell.hpp>
+#include <roundhouse/shell/live_table.hpp>
+#include <roundhouse/shell/metrics_book.hpp>
+#include <roundhouse/shell/rate_gate.hpp>
+#include <roundhouse/shell/watcher.hpp>
 
 #include <atomic>
 #include <chrono>
