@@ -116,7 +116,7 @@ int main() {
     auto over = std::make_shared<fleet>(
         threads.get_executor(), std::make_shared<thread_backend>(),
         std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
-        orchestrator_options{.master_keys = or_throw(crypto::key_ring::parse(master_key))});
+        orchestrator_options(or_throw(crypto::key_ring::parse(master_key))));
     {
         blocking calls(over);
         or_throw(calls.recover());

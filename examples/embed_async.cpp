@@ -46,7 +46,7 @@ int main() {
     auto over = std::make_shared<fleet>(
         threads.get_executor(), std::make_shared<memory_backend>(engines),
         std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
-        orchestrator_options{.master_keys = or_throw(crypto::key_ring::parse(master_key))});
+        orchestrator_options(or_throw(crypto::key_ring::parse(master_key))));
     asio::co_spawn(threads, run(std::move(over)), asio::detached);
     // The last coroutine lets go of the orchestrator, and with that of the threads' last work.
     threads.join();

@@ -23,9 +23,8 @@ void serve_ada(const std::vector<std::string>& engine_command) {
     subprocess_options engines;
     engines.store_path = "var/embedded";
     engines.command = engine_command;
-    orchestrator_options options;
-    options.master_keys = or_throw(
-        crypto::key_ring::parse(crypto::key_ring::make_key(crypto::system_entropy)));
+    const auto master_key = crypto::key_ring::make_key(crypto::system_entropy); // keep yours
+    const orchestrator_options options(or_throw(crypto::key_ring::parse(master_key)));
     const auto over = std::make_shared<fleet>(
         threads.get_executor(),
         std::make_shared<subprocess_backend>(threads.get_executor(), engines),

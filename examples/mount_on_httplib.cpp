@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
     const auto over = std::make_shared<fleet>(
         threads.get_executor(), std::make_shared<memory_backend>(),
         std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
-        orchestrator_options{.master_keys = or_throw(crypto::key_ring::parse(master_key))});
+        orchestrator_options(or_throw(crypto::key_ring::parse(master_key))));
     or_throw(blocking(over).recover());
 
     http::api_options options;

@@ -132,11 +132,12 @@ public:
 
 private:
     static orchestrator_options orchestrator_options_for(const surroundings& around) {
-        return {.settings = around.options.settings,
-                .master_keys = *around.options.master_keys,
-                .log = [&log = around.log](log_level level, std::string_view line) {
-                    log.write(level, line);
-                }};
+        orchestrator_options out(*around.options.master_keys);
+        out.settings = around.options.settings;
+        out.log = [&log = around.log](log_level level, std::string_view line) {
+            log.write(level, line);
+        };
+        return out;
     }
 
     bool register_bootstrap_product() {

@@ -31,10 +31,13 @@
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
 struct orchestrator_options {
-    roundhouse::settings settings = {};
+    /// Master keys there must be; everything else has a default.
+    explicit orchestrator_options(crypto::key_ring keys) : master_keys(std::move(keys)) {}
+
     crypto::key_ring master_keys; ///< Seal the engines' keys (SPEC §8).
+    roundhouse::settings settings;
     crypto::entropy entropy = crypto::system_entropy;
-    log_sink log = {}; ///< Nothing is logged if empty.
+    log_sink log; ///< Nothing is logged if empty.
 };
 
 /// Keeps a fleet of engines over a backend, a store and a clock.

@@ -44,7 +44,8 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
     }
 
     void open() {
-        orchestrator_options options{settings_used, keys(), crypto::system_entropy, {}};
+        orchestrator_options options(keys());
+        options.settings = settings_used;
         over = std::make_shared<orchestrator_type>(threads.get_executor(), backend, store, clock,
                                                    options);
         sync.emplace(over);

@@ -39,7 +39,7 @@ TEST_CASE("before the recovery every call is told to come again") {
     orchestrator<memory_backend, memory_store, roundhouse::system_clock> over(
         threads.get_executor(), std::make_shared<memory_backend>(),
         std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
-        {{}, memory_fleet<>::keys()});
+        orchestrator_options(memory_fleet<>::keys()));
     CHECK(over.starting());
     const auto who = std::make_shared<const product>();
     const auto answer = over.try_admit(who, "ada", {});
