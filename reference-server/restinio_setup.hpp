@@ -8,6 +8,7 @@
 #include <exception>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 // RESTinio's connections are used, and its acceptor is not: that one never accepts again after an
 // error (one EMFILE, and the server is deaf), and counts a client that resets its connection early

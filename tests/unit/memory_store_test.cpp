@@ -223,7 +223,7 @@ TEST_CASE("audit rows come newest first, page by page") {
     CHECK(store.audit({demo, {}, {}, audit_action::stop, {}, {}, {}, 10})->entries.size() == 2);
 }
 
-TEST_CASE("a product is found by key, id and slug; its slug is taken") {
+TEST_CASE("a product is found by key, id and slug, and its slug is taken") {
     memory_store store;
     product record;
     record.id = numbered(9);

@@ -162,7 +162,8 @@ TEST_CASE("an admit of a user without an engine is refused, unless it may provis
     CHECK(admitted->engine);
 }
 
-TEST_CASE("a stopped engine is not admitted and never woken; a start boots it again with its key") {
+TEST_CASE(
+    "a stopped engine is not admitted and never woken, and a start boots it again with its key") {
     memory_fleet<> fleet;
     const auto who = fleet.registered();
     const auto made = fleet.sync->provision(who, "ada");
@@ -255,7 +256,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a rotated key replaces the old one; an engine that cannot take it is recreated with it") {
+    "a rotated key replaces the old one, and an engine that cannot take it is recreated with it") {
     for (const auto way : {key_swap::done, key_swap::unsupported, key_swap::unknown}) {
         memory_backend_script script;
         script.swap = [way](const workload_ref&) -> result<key_swap> { return way; };
