@@ -112,22 +112,6 @@ void warn_of_unknown(const environment& variables, std::vector<std::string>& war
     }
 }
 
-void warn_of_unused(const command_line& line, const environment& variables, invocation& asked) {
-    constexpr std::array<std::string_view, 7> docker_only{
-        "ORCH_ENGINE_NETWORK",   "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME", "ORCH_ENGINE_USER",
-        "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",      "ORCH_ENGINE_PIDS"};
-    for (const auto& row : option_table()) {
-        if (std::ranges::find(docker_only, row.name) == docker_only.end()) continue;
-        if (given_text(row, line, variables) != nullptr)
-            asked.warnings.push_back(std::string(row.name) + ": has no effect on the " +
-                                     std::string(name_of(asked.options.backend)) + " backend");
-    }
-    for (const auto& name : asked.options.engine.env_passthrough)
-        if (!variables.contains(name))
-            asked.warnings.push_back("ORCH_ENGINE_ENV_PASSTHROUGH: " + name +
-                                     " is not set here, so engines will not get it");
-}
-
 /// Where a shell would find a command. Engines run in folders of their own, so a relative path is
 /// made absolute here.
 std::optional<std::string> find_command(const std::string& word, const environment& variables) {
@@ -151,6 +135,28 @@ std::optional<std::string> find_command(const std::string& word, const environme
     return std::nullopt;
 }
 
+void warn_of_unused(const command_line& line, const environment& variables, invocation& asked) {
+    constexpr std::array<std::string_view, 7> docker_only{
+        "ORCH_ENGINE_NETWORK",   "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME", "ORCH_ENGINE_USER",
+        "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",      "ORCH_ENGINE_PIDS"};
+    for (const auto& row : option_table()) {
+        if (std::ranges::find(docker_only, row.name) == docker_only.end()) continue;
+        if (given_text(row, line, variables) != nullptr)
+            asked.warnings.push_back(std::string(row.name) + ": has no effect on the " +
+                                     std::string(name_of(asked.options.backend)) + " backend");
+    }
+    const auto& options = asked.options;
+    if (options.backend == backend_kind::subprocess &&
+        !find_command(options.engine.command.front(), variables))
+        asked.warnings.push_back(
+            "ORCH_ENGINE_COMMAND: its first word is no executable file that can be found here or, "
+            "without a slash in it, in PATH; no engine can be started until it is");
+    for (const auto& name : asked.options.engine.env_passthrough)
+        if (!variables.contains(name))
+            asked.warnings.push_back("ORCH_ENGINE_ENV_PASSTHROUGH: " + name +
+                                     " is not set here, so engines will not get it");
+}
+
 void take_environment(engine_options& engine, const environment& variables) {
     std::vector<std::string> names{"PATH", "LANG", "TZ"};
     for (const auto& name : engine.env_passthrough)
@@ -166,16 +172,14 @@ result<void> check_engine(server_options& options, const environment& variables)
         return wrong("ORCH_ENGINE_BACKEND",
                      "docker is not in this version yet; use subprocess or memory");
     if (options.backend == backend_kind::subprocess) {
-        if (engine.command.empty())
+        if (engine.command.empty() || engine.command.front().empty())
             return wrong("ORCH_ENGINE_COMMAND",
                          "is required with ORCH_ENGINE_BACKEND=subprocess: the command that "
                          "starts an engine, such as /opt/engine/bin/engine");
-        auto found = find_command(engine.command.front(), variables);
-        if (!found)
-            return wrong("ORCH_ENGINE_COMMAND",
-                         "its first word is no executable file that can be found here or, "
-                         "without a slash in it, in PATH");
-        engine.command.front() = std::move(*found);
+        // One that is not there yet may be by the time an engine is wanted: until then a provision
+        // is a 502 that says so.
+        if (auto found = find_command(engine.command.front(), variables))
+            engine.command.front() = std::move(*found);
     }
     std::error_code ignored; // what cannot be looked at is no folder to us
     if (!engine.catalog_path.empty() &&
@@ -199,8 +203,6 @@ result<void> check_together(server_options& options, const environment& variable
         return wrong("ORCH_PORT_MAX", std::to_string(numbers.port_max) +
                                           " is below ORCH_PORT_MIN (" +
                                           std::to_string(numbers.port_min) + ")");
-    if (numbers.restart_backoff_max < numbers.restart_backoff_base)
-        return wrong("ORCH_RESTART_BACKOFF_MAX_S", "is below ORCH_RESTART_BACKOFF_BASE_S");
     return check_engine(options, variables);
 }
 
