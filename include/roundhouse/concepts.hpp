@@ -120,7 +120,7 @@ concept list_engines = requires(const S& s, const engine_query& query) {
 };
 template <class S>
 concept for_each_engine = requires(const S& s,
-                                   const std::function<void(const engine_ptr&)>& visit) {
+                                   const std::function<void(const result<engine_ptr>&)>& visit) {
     { s.for_each_engine(visit) } -> std::same_as<result<void>>;
 };
 template <class S>
@@ -133,7 +133,7 @@ concept audit = requires(const S& s, const audit_query& query) {
 };
 template <class S>
 concept for_each_audit = requires(const S& s, instant since,
-                                  const std::function<void(const audit_entry&)>& visit) {
+                                  const std::function<void(const result<audit_entry>&)>& visit) {
     { s.for_each_audit(since, visit) } -> std::same_as<result<void>>;
 };
 template <class S>
@@ -203,7 +203,8 @@ concept backend = detail::member::name<B> && detail::member::trouble<B> &&
 ///   an I/O thread. `store_unavailable` means that it may succeed later (no room, an I/O error).
 /// - `for_each_engine` visits a consistent state, and `for_each_audit` the rows of all products
 /// since a time, oldest first;
-///   the visitors must not call the store.
+///   the visitors must not call the store. A record that cannot be read is visited as the error
+///   that names it; listings and audit pages leave it out.
 /// - `trouble` says why no commit can succeed at present, or nothing. All may be called from any
 /// thread.
 template <class S>
@@ -277,13 +278,13 @@ template <class S> consteval bool require_store() {
                   "store: lacks `result<engine_page> list_engines(const engine_query&) const`");
     static_assert(for_each_engine<S>,
                   "store: lacks `result<void> for_each_engine(const std::function<void(const "
-                  "engine_ptr&)>&) const`");
+                  "result<engine_ptr>&)>&) const`");
     static_assert(counts<S>, "store: lacks `result<fleet_counts> counts(const uuid&) const`");
     static_assert(audit<S>, "store: lacks `result<audit_page> audit(const audit_query&) const`");
     static_assert(
         for_each_audit<S>,
         "store: lacks `result<void> for_each_audit(instant, const std::function<void(const "
-        "audit_entry&)>&) const`");
+        "result<audit_entry>&)>&) const`");
     static_assert(commit<S>, "store: lacks `result<committed> commit(const change_set&)`");
     static_assert(prune_audit<S>,
                   "store: lacks `result<std::size_t> prune_audit(instant, std::size_t)`");

@@ -25,8 +25,10 @@ public:
     static asio::awaitable<result<void>> run(std::shared_ptr<Fleet> fleet) {
         const auto& parts = fleet->parts();
         const auto since = parts.clock->now() - core::rolling_metrics::window;
-        auto counted = parts.store->for_each_audit(
-            since, [&](const audit_entry& row) { fleet->metrics().add(row); });
+        auto counted = parts.store->for_each_audit(since, [&](const result<audit_entry>& row) {
+            if (row) fleet->metrics().add(*row);
+            else unreadable(*fleet, row.error());
+        });
         if (!counted) co_return counted;
         auto listed = co_await parts.backend->list();
         if (!listed) co_return unexpected(listed.error());
@@ -59,11 +61,17 @@ private:
         return out;
     }
 
+    static void unreadable(Fleet& fleet, const error& cause) {
+        fleet.shell().log(log_level::error, "left out: " + cause.message);
+    }
+
     /// Tells each row what was found of it, and takes that out of `unclaimed`.
     static result<void> tell_rows(Fleet& fleet, instances& unclaimed) {
         std::vector<engine_ptr> rows;
-        auto read = fleet.parts().store->for_each_engine(
-            [&](const engine_ptr& row) { rows.push_back(row); });
+        auto read = fleet.parts().store->for_each_engine([&](const result<engine_ptr>& row) {
+            if (row) rows.push_back(*row);
+            else unreadable(fleet, row.error());
+        });
         if (!read) return read;
         for (const auto& row : rows) {
             const engine_key key{row->product_id, row->user_id};

@@ -25,8 +25,9 @@ public:
         fleet->draining.store(true);
         fleet->shell().freeze();
         std::vector<engine_ptr> rows;
-        auto read = fleet->parts().store->for_each_engine(
-            [&](const engine_ptr& row) { rows.push_back(row); });
+        auto read = fleet->parts().store->for_each_engine([&](const result<engine_ptr>& row) {
+            if (row) rows.push_back(*row); // the others were told of at the start
+        });
         if (!read) return done(std::move(read));
         for (const auto& row : rows)
             fleet->shell().tell({row->product_id, row->user_id}, core::event::parked{});

@@ -81,7 +81,7 @@ public:
     }
 
     [[nodiscard]] result<void>
-    for_each_engine(const std::function<void(const engine_ptr&)>& visit) const {
+    for_each_engine(const std::function<void(const result<engine_ptr>&)>& visit) const {
         const std::shared_lock lock(mutex_);
         for (const auto& [id, engine] : engines_by_id_) visit(engine);
         return {};
@@ -123,7 +123,8 @@ public:
     }
 
     [[nodiscard]] result<void>
-    for_each_audit(instant since, const std::function<void(const audit_entry&)>& visit) const {
+    for_each_audit(instant since,
+                   const std::function<void(const result<audit_entry>&)>& visit) const {
         const std::shared_lock lock(mutex_);
         for (const auto& row : audit_)
             if (row.timestamp >= since) visit(row);

@@ -61,11 +61,11 @@ struct archetype_store {
     result<engine_ptr> find_engine(const uuid& product, std::string_view user) const;
     result<engine_ptr> find_engine_by_id(const uuid& engine) const;
     result<engine_page> list_engines(const engine_query& query) const;
-    result<void> for_each_engine(const std::function<void(const engine_ptr&)>& visit) const;
+    result<void> for_each_engine(const std::function<void(const result<engine_ptr>&)>& visit) const;
     result<fleet_counts> counts(const uuid& product) const;
     result<audit_page> audit(const audit_query& query) const;
     result<void> for_each_audit(instant since,
-                                const std::function<void(const audit_entry&)>& visit) const;
+                                const std::function<void(const result<audit_entry>&)>& visit) const;
     result<committed> commit(const change_set& changes);
     result<std::size_t> prune_audit(instant before, std::size_t most);
 };
