@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
@@ -96,8 +97,9 @@ public:
     [[nodiscard]] result<audit_page> audit(const audit_query& query) const {
         const std::shared_lock lock(mutex_);
         audit_page page;
+        if (query.limit == 0) return page;
         for (auto row = audit_.rbegin(); row != audit_.rend(); ++row) {
-            if (!matches(query, *row)) continue;
+            if (!detail::matches(query, *row)) continue;
             if (page.entries.size() == query.limit) {
                 page.next_before = page.entries.back().id;
                 break;
@@ -111,12 +113,15 @@ public:
     result<committed> commit(const change_set& set) {
         const std::lock_guard writing(commit_mutex_);
         draft staged;
+        const auto sequence = last_sequence_;
+        const auto port = next_port_;
         for (const auto& one : set.changes) {
             auto ok = std::visit([&](const auto& what) { return stage(what, staged); }, one);
-            if (!ok) {
-                for (const auto port : staged.ports_taken) ports_.reset(port);
-                return unexpected(std::move(ok.error()));
-            }
+            if (ok) continue;
+            for (const auto taken : staged.ports_taken) ports_.reset(taken);
+            last_sequence_ = sequence;
+            next_port_ = port;
+            return unexpected(std::move(ok.error()));
         }
         const std::unique_lock lock(mutex_);
         return apply(staged, set);
@@ -195,16 +200,6 @@ private:
         return found == engines_.end() ? nullptr : found->second;
     }
 
-    static bool matches(const audit_query& query, const audit_entry& row) {
-        return row.product_id == query.product_id &&
-               (!query.user_id || row.user_id == query.user_id) &&
-               (!query.engine_id || row.engine_id == query.engine_id) &&
-               (!query.action || row.action == *query.action) &&
-               (!query.since || row.timestamp >= *query.since) &&
-               (!query.until || row.timestamp < *query.until) &&
-               (!query.before || row.id < *query.before);
-    }
-
     // Staging reads what only commits change, under the commit mutex, and changes nothing but the
     // ports.
 
@@ -230,17 +225,13 @@ private:
     result<void> stage(const insert_engine& what, draft& staged) {
         const auto& record = what.record;
         if (staged_engine(staged, record.product_id, record.user_id))
-            return fail(errc::engine_already_exists,
-                        "User '" + record.user_id + "' has an engine already.");
+            return unexpected(detail::has_engine(record.user_id));
         if (short_ids_.contains(short_id_bits(record.id)))
-            return fail(errc::short_id_taken,
-                        "Another engine's id begins with " + short_id(record.id) + ".");
+            return unexpected(detail::begins_alike(record.id));
         if (what.max_engines && staged_total(staged, record.product_id) >= *what.max_engines) {
             const auto owner = product_of(record.product_id);
-            return fail(errc::quota_exceeded,
-                        "Product '" + (owner ? owner->slug : to_string(record.product_id)) +
-                            "' at max_engines limit (" + std::to_string(*what.max_engines) +
-                            "). Destroy engines or ask the operator to raise the limit.");
+            return unexpected(detail::quota_reached(
+                owner ? owner->slug : to_string(record.product_id), *what.max_engines));
         }
         auto stored = record;
         stored.revision = 1;
@@ -253,8 +244,7 @@ private:
     result<void> stage(const update_engine& what, draft& staged) {
         const auto before = staged_engine(staged, what.record.product_id, what.record.user_id);
         if (!before || before->id != what.record.id || before->revision != what.record.revision)
-            return fail(errc::revision_conflict,
-                        "The record of user '" + what.record.user_id + "' has changed.");
+            return unexpected(detail::engine_changed(what.record.user_id));
         auto stored = what.record;
         stored.revision = before->revision + 1;
         stored.sequence = before->sequence;
@@ -266,8 +256,7 @@ private:
     result<void> stage(const erase_engine& what, draft& staged) {
         const auto before = staged_engine(staged, what.product_id, what.user_id);
         if (!before || before->revision != what.revision)
-            return fail(errc::revision_conflict,
-                        "The record of user '" + what.user_id + "' has changed.");
+            return unexpected(detail::engine_changed(what.user_id));
         staged.engines.push_back({before, nullptr, what.undone});
         return {};
     }
@@ -275,12 +264,10 @@ private:
     result<void> stage(const put_product& what, draft& staged) {
         const auto before = product_of(what.record.id);
         if (before ? before->revision != what.record.revision : what.record.revision != 0)
-            return fail(errc::revision_conflict,
-                        "The record of product '" + what.record.slug + "' has changed.");
+            return unexpected(detail::product_changed(what.record.slug));
         const auto named = products_by_slug_.find(what.record.slug);
         if (named != products_by_slug_.end() && named->second->id != what.record.id)
-            return fail(errc::product_slug_exists, "A product with slug '" + what.record.slug +
-                                                       "' exists already. Choose another slug.");
+            return unexpected(detail::slug_exists(what.record.slug));
         auto stored = what.record;
         stored.revision += 1;
         staged.products.push_back({before, std::make_shared<const product>(std::move(stored))});
@@ -292,27 +279,18 @@ private:
         staged.engines.push_back({std::move(before), std::move(after), false});
     }
 
-    /// Ports are taken in turn and not lowest first, so that one just freed is not at once another
-    /// user's.
     result<void> hold_port(const std::optional<port_request>& wanted, engine_record& record,
                            draft& staged) {
         if (!wanted) return {};
-        if (record.port >= wanted->min && record.port <= wanted->max && wanted->usable(record.port))
-            return {};
-        const std::uint32_t count = std::uint32_t{wanted->max} - wanted->min + 1;
-        for (std::uint32_t i = 0; i < count; ++i) {
-            const auto port = static_cast<std::uint16_t>(wanted->min + (next_port_ + i) % count);
-            if (ports_.test(port) || !wanted->usable(port)) continue;
-            next_port_ = (next_port_ + i + 1) % count;
-            ports_.set(port);
-            staged.ports_taken.push_back(port);
-            record.port = port;
-            return {};
-        }
-        return fail(errc::port_exhaustion,
-                    "No free port in " + std::to_string(wanted->min) + "-" +
-                        std::to_string(wanted->max) +
-                        ": destroy engines, or widen ORCH_PORT_MIN-ORCH_PORT_MAX.");
+        const auto port = detail::choose_port(
+            *wanted, record.port, next_port_,
+            [this](std::uint16_t one) { return ports_.test(one); });
+        if (!port) return unexpected(detail::no_free_port(*wanted));
+        if (*port == record.port) return {};
+        ports_.set(*port);
+        staged.ports_taken.push_back(*port);
+        record.port = *port;
+        return {};
     }
 
     // Applying cannot fail.

@@ -1,0 +1,170 @@
+#pragma once
+
+#include <roundhouse/store/lmdb/audit_log.hpp>
+#include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/records.hpp>
+#include <roundhouse/store/lmdb/tables.hpp>
+#include <roundhouse/types.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// What a store holds, and what is wrong with it.
+struct lmdb_report {
+    std::uint64_t products = 0;
+    std::uint64_t engines = 0;
+    std::uint64_t audit_rows = 0;
+    /// A line each, naming database and key; the first thousand.
+    std::vector<std::string> problems;
+};
+
+namespace detail::lmdb {
+
+/// Checks that every record can be read, and that indexes, counters and ports agree with the rows:
+/// each row is found through every index that should lead to it, and no index has an entry more.
+class checker {
+public:
+    explicit checker(const transaction& in) : in_(in) {}
+
+    [[nodiscard]] lmdb_report run() {
+        check_products();
+        check_engines();
+        check_counters();
+        check_audit();
+        for (std::size_t i = 0; i < expected_.size(); ++i)
+            check_size(static_cast<database>(i), expected_[i]);
+        return std::move(report_);
+    }
+
+private:
+    void check_products() {
+        each<product>(database::products, [this](std::string_view key, const product& one) {
+            ++report_.products;
+            if (key != bytes_of(one.id)) problem(database::products, key, "is another product's");
+            expect(database::products_by_slug, one.slug, bytes_of(one.id));
+            expect(database::products_by_key, key_of(one.key_hash).view(), bytes_of(one.id));
+        });
+        expected(database::products) = report_.products;
+    }
+
+    void check_engines() {
+        each<engine_record>(database::engines, [this](std::string_view key,
+                                                      const engine_record& engine) {
+            ++report_.engines;
+            if (key != engine_key_of(engine).view())
+                problem(database::engines, key, "is another engine's");
+            expect(database::engines_by_id, key_of(engine.id).view(), key);
+            expect(database::engines_by_sequence, sequence_key_of(engine).view(), engine.user_id);
+            expect(database::engines_by_status, status_key_of(engine).view(), engine.user_id);
+            if (engine.port != 0)
+                expect(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
+            ++found_[engine.product_id].by_status[static_cast<std::size_t>(engine.status)];
+            last_sequence_ = std::max(last_sequence_, engine.sequence);
+        });
+        expected(database::engines) = report_.engines;
+        if (read_state(in_).last_sequence < last_sequence_)
+            problem(database::meta, state_key, "counts fewer engines than there were");
+    }
+
+    void check_counters() {
+        each<fleet_counts>(
+            database::counters, [this](std::string_view key, const fleet_counts& counts) {
+                ++expected(database::counters);
+                if (counts.by_status != found_[to_uuid(key)].by_status)
+                    problem(database::counters, key, "does not agree with the engines by status");
+                if (counts.total() != counts.total_provisions - counts.total_destroys)
+                    problem(database::counters, key,
+                            "does not agree with the engines provisioned and destroyed");
+                found_.erase(to_uuid(key));
+            });
+        for (const auto& [id, counts] : found_)
+            problem(database::counters, bytes_of(id), "is not there, and its product has engines");
+    }
+
+    void check_audit() {
+        instant latest{};
+        const auto state = read_state(in_);
+        each<audit_entry>(database::audit, [&](std::string_view key, const audit_entry& row) {
+            ++report_.audit_rows;
+            if (key != audit_key_of(row.id).view())
+                problem(database::audit, key, "is another row's");
+            for (auto& [index, prefix] : indexes_of(row))
+                expect(index, prefix.number(row.id).view(), {});
+            latest = std::max(latest, row.timestamp);
+            if (row.id > state.last_audit_id || latest - row.timestamp > state.set_back)
+                problem(database::meta, state_key, "is behind the audit log");
+        });
+        expected(database::audit) = report_.audit_rows;
+        if (latest > state.latest_audit)
+            problem(database::meta, state_key, "is behind the audit log");
+    }
+
+    /// Visits each record that can be read; the others are problems.
+    template <class Record, class Visit> void each(database in, const Visit& visit) {
+        cursor records(in_, in);
+        for (bool more = records.first(); more; more = records.next()) {
+            Record record{};
+            try {
+                read_record(in, records.key(), records.value(), record);
+            } catch (const failure& cause) {
+                add(cause.told().message);
+                ++unreadable_[static_cast<std::size_t>(in)];
+                continue;
+            }
+            visit(records.key(), record);
+        }
+    }
+
+    void expect(database index, std::string_view key, std::string_view value) {
+        ++expected(index);
+        const auto found = in_.find(index, key);
+        if (!found) problem(index, key, "is not there, and its record is");
+        else if (*found != value) problem(index, key, "leads elsewhere");
+    }
+
+    /// What is there beyond what the records ask for leads to nothing. Where records cannot be
+    /// read, nobody can tell.
+    void check_size(database which, std::uint64_t count) {
+        if (which == database::meta || which == database::audit_by_time) return;
+        for (const auto unreadable : unreadable_)
+            if (unreadable != 0) return;
+        const auto there = in_.size(which);
+        if (there != count)
+            add("store: database " + std::string(name_of(which)) + " has " + std::to_string(there) +
+                " entries, and should have " + std::to_string(count));
+    }
+
+    [[nodiscard]] std::uint64_t& expected(database of) noexcept {
+        return expected_[static_cast<std::size_t>(of)];
+    }
+
+    void problem(database in, std::string_view key, std::string_view what) {
+        add("store: the entry " + describe(in, key) + " in database " + std::string(name_of(in)) +
+            " " + std::string(what));
+    }
+
+    void add(std::string line) {
+        constexpr std::size_t most = 1000;
+        if (report_.problems.size() < most) report_.problems.push_back(std::move(line));
+    }
+
+    const transaction& in_;
+    lmdb_report report_;
+    std::map<uuid, fleet_counts> found_; ///< By the rows themselves.
+    std::uint64_t last_sequence_ = 0;
+    std::array<std::uint64_t, database_names.size()> expected_{};
+    std::array<std::uint64_t, database_names.size()> unreadable_{};
+};
+
+} // namespace detail::lmdb
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

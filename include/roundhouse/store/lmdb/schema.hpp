@@ -1,0 +1,47 @@
+#pragma once
+
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/store/lmdb/bytes.hpp>
+#include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/tables.hpp>
+#include <roundhouse/types.hpp>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+
+/// Counts the layouts of the databases. One that is newer than this program's is refused: what it
+/// does not know it would spoil.
+inline constexpr std::uint32_t schema = 1;
+
+/// Refuses a store that this program cannot keep, and marks one that is new.
+inline void check_schema(const transaction& in, bool read_only) {
+    const auto found = in.find(database::meta, schema_key);
+    if (found && found->size() != sizeof schema)
+        throw damaged(database::meta, schema_key, "it is no version");
+    const auto version = found ? load_big_endian<std::uint32_t>(found->data()) : schema;
+    if (version != schema)
+        throw failure({errc::invalid_request,
+                       "store: its schema version is " + std::to_string(version) +
+                           ", and this program keeps version " + std::to_string(schema) +
+                           ". Use the version of Roundhouse that wrote it, or a newer one"});
+    if (found || read_only) return;
+    std::array<char, sizeof schema> bytes{};
+    store_big_endian(schema, bytes.data());
+    in.put(database::meta, schema_key, {bytes.data(), bytes.size()});
+    in.put(database::meta, instance_key, bytes_of(crypto::make_uuid(crypto::system_entropy)));
+}
+
+[[nodiscard]] inline uuid read_instance(const transaction& in) {
+    const auto found = in.find(database::meta, instance_key);
+    if (!found || found->size() != sizeof(uuid::bytes))
+        throw damaged(database::meta, instance_key, "it is no UUID");
+    return to_uuid(*found);
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb

@@ -1,0 +1,155 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/store/lmdb/bytes.hpp>
+#include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/records.hpp>
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// The keys of the databases, and records by their keys.
+namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+
+/// A longer user id would not fit into every key that it is part of (SPEC §1).
+inline constexpr std::size_t max_user_id_bytes = 256;
+/// Slugs are shorter by the API's rule (SPEC §3); this is what fits.
+inline constexpr std::size_t max_slug_bytes = 500;
+
+[[nodiscard]] inline key_bytes key_of(const uuid& id) { return key_bytes().id(id); }
+[[nodiscard]] inline key_bytes key_of(const sha256_digest& digest) {
+    return key_bytes().raw(digest);
+}
+[[nodiscard]] inline key_bytes engine_key_of(const uuid& product, std::string_view user) {
+    return key_bytes().id(product).text(user);
+}
+[[nodiscard]] inline key_bytes engine_key_of(const engine_record& engine) {
+    return engine_key_of(engine.product_id, engine.user_id);
+}
+[[nodiscard]] inline key_bytes sequence_key_of(const engine_record& engine) {
+    return key_bytes().id(engine.product_id).number(engine.sequence);
+}
+[[nodiscard]] inline key_bytes status_prefix_of(const uuid& product, engine_status status) {
+    return key_bytes().id(product).number(static_cast<std::uint8_t>(status));
+}
+[[nodiscard]] inline key_bytes status_key_of(const engine_record& engine) {
+    return status_prefix_of(engine.product_id, engine.status).number(engine.sequence);
+}
+[[nodiscard]] inline key_bytes port_key_of(std::uint16_t port) { return key_bytes().number(port); }
+
+[[nodiscard]] inline std::string_view bytes_of(const uuid& id) noexcept {
+    return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
+}
+
+[[nodiscard]] inline uuid to_uuid(std::string_view bytes) noexcept {
+    uuid id;
+    std::memcpy(id.bytes.data(), bytes.data(), std::min(bytes.size(), id.bytes.size()));
+    return id;
+}
+
+/// A key for people: a text as it is, other bytes in hexadecimal; "key" alone would not help.
+[[nodiscard]] inline std::string describe(database in, std::string_view key) {
+    constexpr auto id_bytes = sizeof(uuid::bytes);
+    if (in == database::engines && key.size() > id_bytes)
+        return to_string(to_uuid(key)) + "/" + std::string(key.substr(id_bytes));
+    if (in == database::products && key.size() == id_bytes) return to_string(to_uuid(key));
+    if (in == database::audit && key.size() == sizeof(std::uint64_t))
+        return std::to_string(load_big_endian<std::uint64_t>(key.data()));
+    if (in == database::meta || in == database::products_by_slug) return std::string(key);
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    for (const char one : key) {
+        text += digits[static_cast<std::uint8_t>(one) >> 4U];
+        text += digits[static_cast<std::uint8_t>(one) & 0xFU];
+    }
+    return text;
+}
+
+[[nodiscard]] inline failure damaged(database in, std::string_view key, std::string_view why) {
+    return failure({errc::internal_error, "store: the record " + describe(in, key) +
+                                              " in database " + std::string(name_of(in)) +
+                                              " is damaged: " + std::string(why) +
+                                              ". Check the store with --verify-store, and restore "
+                                              "a backup"});
+}
+
+/// Reads a record that was found under a key. Throws `failure` if it is damaged.
+template <class Record>
+void read_record(database in, std::string_view key, std::string_view bytes, Record& into) {
+    record_reader reader(bytes, newest_version<Record>);
+    decode(reader, into);
+    if (const auto* const why = reader.finish()) throw damaged(in, key, why);
+}
+
+template <class Record>
+[[nodiscard]] std::optional<Record> find_record(const transaction& in, database where,
+                                                std::string_view key) {
+    const auto bytes = in.find(where, key);
+    if (!bytes) return std::nullopt;
+    Record record;
+    read_record(where, key, *bytes, record);
+    return record;
+}
+
+/// The record that an index leads to. Throws `failure` if it is not there.
+template <class Record>
+[[nodiscard]] Record linked_record(const transaction& in, database where, std::string_view key) {
+    auto record = find_record<Record>(in, where, key);
+    if (!record) throw damaged(where, key, "an index names it, and it is not there");
+    return std::move(*record);
+}
+
+template <class Record>
+void put_record(const transaction& in, database where, std::string_view key, const Record& record) {
+    auto bytes = encode(record);
+    in.put(where, key, bytes.finish());
+}
+
+[[nodiscard]] inline engine_ptr find_engine(const transaction& in, std::string_view key) {
+    const auto bytes = in.find(database::engines, key);
+    if (!bytes) return nullptr;
+    auto engine = std::make_shared<engine_record>();
+    read_record(database::engines, key, *bytes, *engine);
+    return engine;
+}
+
+[[nodiscard]] inline product_ptr find_product(const transaction& in, const uuid& id) {
+    const auto key = key_of(id);
+    const auto bytes = in.find(database::products, key.view());
+    if (!bytes) return nullptr;
+    auto one = std::make_shared<product>();
+    read_record(database::products, key.view(), *bytes, *one);
+    return one;
+}
+
+/// The product that an entry of an index leads to; null if there is no entry.
+[[nodiscard]] inline product_ptr find_product(const transaction& in, database index,
+                                              std::string_view key) {
+    const auto id = in.find(index, key);
+    return id ? find_product(in, to_uuid(*id)) : nullptr;
+}
+
+[[nodiscard]] inline fleet_counts read_counts(const transaction& in, const uuid& product) {
+    return find_record<fleet_counts>(in, database::counters, key_of(product).view())
+        .value_or(fleet_counts{});
+}
+
+inline constexpr std::string_view state_key = "state";
+inline constexpr std::string_view schema_key = "schema";
+inline constexpr std::string_view instance_key = "instance";
+
+[[nodiscard]] inline store_state read_state(const transaction& in) {
+    return find_record<store_state>(in, database::meta, state_key).value_or(store_state{});
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
