@@ -20,7 +20,8 @@ using engine_ptr = std::shared_ptr<const engine_record>;
 using product_ptr = std::shared_ptr<const product>;
 
 /// Asks a commit to hold a host port for an engine. The one that it has is kept if it is still
-/// usable.
+/// usable. Only so does a record's port change: what a record in a change says of it is not looked
+/// at.
 struct port_request {
     std::uint16_t min = 0;
     std::uint16_t max = 0; ///< inclusive
@@ -100,7 +101,7 @@ struct audit_query {
     std::optional<instant> since;
     std::optional<instant> until;
     std::optional<std::uint64_t> before; ///< Rows with a smaller id only.
-    std::size_t limit = 100;
+    std::size_t limit = 100; ///< With 0 there is nothing to show.
 };
 
 struct audit_page {

@@ -236,6 +236,7 @@ private:
         auto stored = record;
         stored.revision = 1;
         stored.sequence = ++last_sequence_;
+        stored.port = 0;
         if (auto ok = hold_port(what.port, stored, staged); !ok) return ok;
         add(staged, nullptr, std::make_shared<const engine_record>(std::move(stored)));
         return {};
@@ -248,6 +249,7 @@ private:
         auto stored = what.record;
         stored.revision = before->revision + 1;
         stored.sequence = before->sequence;
+        stored.port = before->port;
         if (auto ok = hold_port(what.port, stored, staged); !ok) return ok;
         add(staged, before, std::make_shared<const engine_record>(std::move(stored)));
         return {};
@@ -297,7 +299,10 @@ private:
 
     committed apply(draft& staged, const change_set& set) {
         for (const auto& step : staged.products) {
-            if (step.before) products_by_key_.erase(step.before->key_hash);
+            if (step.before) {
+                products_by_key_.erase(step.before->key_hash);
+                products_by_slug_.erase(step.before->slug);
+            }
             products_by_id_[step.after->id] = step.after;
             products_by_slug_[step.after->slug] = step.after;
             products_by_key_[step.after->key_hash] = step.after;

@@ -67,6 +67,7 @@ private:
         auto stored = std::make_shared<engine_record>(what.record);
         stored->revision = before->revision + 1;
         stored->sequence = before->sequence;
+        stored->port = before->port;
         hold_port(what.port, *stored);
         put(before.get(), std::move(stored));
     }
