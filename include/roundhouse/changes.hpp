@@ -101,7 +101,7 @@ struct audit_query {
     std::optional<instant> since;
     std::optional<instant> until;
     std::optional<std::uint64_t> before; ///< Rows with a smaller id only.
-    std::size_t limit = 100; ///< With 0 there is nothing to show.
+    std::size_t limit = 100;             ///< With 0 there is nothing to show.
 };
 
 struct audit_page {

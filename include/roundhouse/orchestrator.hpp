@@ -100,9 +100,9 @@ public:
                     if (outcome && self->starting.exchange(false)) self->keep_house();
                     done(std::move(outcome));
                 };
-                auto body = detail::recovery<fleet>::run(self);
-                self->shell().tasks()->spawn(std::make_shared<detail::task>(self->parts().executor),
-                                             std::move(body), std::move(ended));
+                auto work = std::make_shared<detail::task>(self->parts().executor);
+                auto body = detail::recovery<fleet>::run(self, work);
+                self->shell().tasks()->spawn(work, std::move(body), std::move(ended));
             },
             std::forward<Token>(token));
     }

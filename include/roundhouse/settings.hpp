@@ -48,6 +48,9 @@ struct settings {
     duration backend_timeout = std::chrono::seconds{60};
     /// A transition whose commit the store refuses is tried again after this long.
     duration store_retry = std::chrono::milliseconds{200};
+    /// How long a start waits until every engine is found again. Those that are not by then are
+    /// held: calls of theirs wait, and all others are taken.
+    duration recovery_wait{1500};
     /// A commit that lost a race is tried again from a fresh read at most so often.
     int commit_attempts = 8;
     /// How many calls may wait on one engine, and on all together, before further ones are

@@ -57,6 +57,7 @@ template <class Fleet>
     const auto& with = fleet.parts();
     if (const auto wait = fleet.rates().take(who, with.clock->steady_now()))
         return over_the_rate(fleet, who, *wait);
+    if (fleet.shell().held().has(who.id, user)) return std::nullopt;
     const auto found = with.store->find_engine(who.id, user);
     if (!found) return unexpected(found.error());
     const auto& engine = *found;

@@ -11,6 +11,7 @@
 #include <roundhouse/shell/alarms.hpp>
 #include <roundhouse/shell/boot_queue.hpp>
 #include <roundhouse/shell/command_runner.hpp>
+#include <roundhouse/shell/held_engines.hpp>
 #include <roundhouse/shell/slot.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -91,6 +92,15 @@ public:
     void tell(const engine_key& key, core::event_variant what) {
         if (!closed_.load()) put(key, told_event{std::move(what)});
     }
+
+    /// Tells an engine at the start what the backend has of it. Until that is taken in the engine
+    /// is held.
+    void tell_found(const engine_key& key, core::event::found what) {
+        held_.hold(key);
+        tell(key, std::move(what));
+    }
+
+    [[nodiscard]] held_engines& held() noexcept { return held_; }
 
     void set_alarm(const engine_key& key, std::optional<instant> at) { alarms_->set(key, at); }
 
@@ -242,7 +252,11 @@ private:
 
     // Events
 
-    void handle(const shared& one, told_event&& told) { happen(one, std::move(told.what)); }
+    void handle(const shared& one, told_event&& told) {
+        const bool found = std::holds_alternative<core::event::found>(told.what);
+        happen(one, std::move(told.what));
+        if (found && one->stalled.empty()) held_.release(one->key);
+    }
 
     void handle(const shared& one, turn_came&& came) {
         if (!one->queued || one->queued->number != came.number || frozen_.load())
@@ -273,6 +287,7 @@ private:
     void handle(const shared& one, retry_stalled&&) {
         auto events = std::exchange(one->stalled, {});
         for (auto& event : events) happen(one, std::move(event));
+        if (one->stalled.empty()) held_.release(one->key);
     }
 
     void handle(const shared& one, give_up&&) {
@@ -302,8 +317,12 @@ private:
               {errc::store_unavailable, "The engine's record kept changing."});
     }
 
-    /// An event must not be lost: it is tried again when the store may take it.
+    /// An event must not be lost: it is tried again when the store may take it. One of an engine
+    /// whose record cannot be read can never be taken in.
     void stall(const shared& one, core::event_variant what, const error& cause) {
+        if (cause.code != errc::store_unavailable)
+            return log(log_level::error,
+                       "engine of user '" + one->key.user + "': " + cause.message);
         log(log_level::warning,
             "engine of user '" + one->key.user + "': a transition waits: " + cause.message);
         one->stalled.push_back(std::move(what));
@@ -457,6 +476,7 @@ private:
     const std::shared_ptr<alarms<Clock>> alarms_;
     command_runner<Backend, Clock> runner_;
     slot_table slots_;
+    held_engines held_;
     std::atomic<std::size_t> waiting_ = 0;
     std::atomic<bool> frozen_ = false;
     std::atomic<bool> closed_ = false;

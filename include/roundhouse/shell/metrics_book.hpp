@@ -17,6 +17,12 @@ public:
         products_[*row.product_id].add(row);
     }
 
+    /// Forgets everything, to be filled anew.
+    void clear() {
+        const std::lock_guard lock(mutex_);
+        products_.clear();
+    }
+
     [[nodiscard]] core::rolling_metrics::totals read(const uuid& product, instant now) {
         const std::lock_guard lock(mutex_);
         const auto found = products_.find(product);

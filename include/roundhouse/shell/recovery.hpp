@@ -2,15 +2,19 @@
 
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/rolling_metrics.hpp>
+#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/task.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/shell/fleet.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <asio/awaitable.hpp>
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -22,28 +26,20 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 /// left alone.
 template <class Fleet> class recovery {
 public:
-    static asio::awaitable<result<void>> run(std::shared_ptr<Fleet> fleet) {
-        const auto& parts = fleet->parts();
-        const auto since = parts.clock->now() - core::rolling_metrics::window;
-        auto counted = parts.store->for_each_audit(since, [&](const result<audit_entry>& row) {
-            if (row) fleet->metrics().add(*row);
-            else unreadable(*fleet, row.error());
-        });
-        if (!counted) co_return counted;
-        auto listed = co_await parts.backend->list();
+    /// Done when every engine has been found again, or has had `recovery_wait` to be: what takes
+    /// longer goes on. `self` is the task that it runs in. It can be run again if it fails.
+    static asio::awaitable<result<void>> run(std::shared_ptr<Fleet> fleet,
+                                             std::shared_ptr<task> self) {
+        auto listed = co_await fleet->parts().backend->list();
         if (!listed) co_return unexpected(listed.error());
+        const auto rows = read_rows(*fleet);
+        if (!rows) co_return unexpected(rows.error());
+        if (auto counted = count_metrics(*fleet); !counted) co_return counted;
         auto unclaimed = by_engine(*listed);
-        auto rows = tell_rows(*fleet, unclaimed);
-        if (!rows) co_return rows;
-        for (const auto& [id, orphan] : unclaimed) {
-            if (!orphan.ours) continue;
-            if (orphan.state == workload_state::down)
-                fleet->shell().log(log_level::warning,
-                                   "data of engine " + to_string(id) +
-                                       " has no row: it is left alone. Remove it by hand if it is "
-                                       "not wanted.");
-            else co_await end_orphan(*fleet, orphan);
-        }
+        for (const auto& row : *rows) tell(*fleet, row, unclaimed);
+        for (const auto& [id, orphan] : unclaimed) look_at_orphan(fleet, orphan);
+        auto settling = settle(fleet, std::move(self));
+        co_await std::move(settling);
         co_return result<void>{};
     }
 
@@ -65,47 +61,87 @@ private:
         fleet.shell().log(log_level::error, "left out: " + cause.message);
     }
 
-    /// Tells each row what was found of it, and takes that out of `unclaimed`.
-    static result<void> tell_rows(Fleet& fleet, instances& unclaimed) {
+    static result<std::vector<engine_ptr>> read_rows(Fleet& fleet) {
         std::vector<engine_ptr> rows;
         auto read = fleet.parts().store->for_each_engine([&](const result<engine_ptr>& row) {
             if (row) rows.push_back(*row);
             else unreadable(fleet, row.error());
         });
-        if (!read) return read;
-        for (const auto& row : rows) {
-            const engine_key key{row->product_id, row->user_id};
-            std::optional<instance> found;
-            if (const auto one = unclaimed.find(row->id); one != unclaimed.end()) {
-                found = one->second;
-                unclaimed.erase(one);
-            }
-            if (row->status == engine_status::running) fleet.watch().watch(*row);
-            fleet.shell().set_alarm(key, row->deadline);
-            fleet.shell().tell(key, core::event::found{std::move(found)});
-        }
-        return {};
+        if (!read) return unexpected(read.error());
+        return rows;
     }
 
-    static asio::awaitable<void> end_orphan(Fleet& fleet, const instance& orphan) {
-        const auto& parts = fleet.parts();
+    static result<void> count_metrics(Fleet& fleet) {
+        fleet.metrics().clear();
+        const auto since = fleet.parts().clock->now() - core::rolling_metrics::window;
+        return fleet.parts().store->for_each_audit(since, [&](const result<audit_entry>& row) {
+            if (row) fleet.metrics().add(*row);
+            else unreadable(fleet, row.error());
+        });
+    }
+
+    /// Tells a row what was found of it, and takes that out of `unclaimed`.
+    static void tell(Fleet& fleet, const engine_ptr& row, instances& unclaimed) {
+        const engine_key key{row->product_id, row->user_id};
+        std::optional<instance> found;
+        if (const auto one = unclaimed.find(row->id); one != unclaimed.end()) {
+            found = one->second;
+            unclaimed.erase(one);
+        }
+        fleet.shell().tell_found(key, {std::move(found)});
+        fleet.shell().set_alarm(key, row->deadline);
+        if (row->status == engine_status::running) fleet.watch().watch(*row);
+    }
+
+    /// Waits for the engines that are held.
+    static asio::awaitable<void> settle(std::shared_ptr<Fleet> fleet, std::shared_ptr<task> self) {
+        const auto until = fleet->parts().clock->now() + fleet->parts().settings.recovery_wait;
+        auto& held = fleet->shell().held();
+        if (held.size() == 0) co_return;
+        held.when_none([self] { self->cancel(); });
+        try {
+            co_await fleet->parts().clock->wait_until(until);
+        } catch (const std::system_error&) {
+            if (held.size() != 0) throw; // cancelled by somebody else
+        }
+        held.when_none([] {});
+    }
+
+    static void look_at_orphan(const std::shared_ptr<Fleet>& fleet, const instance& orphan) {
+        if (!orphan.ours) return;
+        const auto id = to_string(orphan.ref.engine_id);
+        if (!fleet->parts().store->find_engine_by_id(orphan.ref.engine_id))
+            return fleet->shell().log(log_level::error,
+                                      "the workload of engine " + id +
+                                          " is left alone: its row is there and cannot be read");
+        if (orphan.state == workload_state::down)
+            return fleet->shell().log(log_level::warning,
+                                      "data of engine " + id +
+                                          " has no row: it is left alone. Remove it by hand if it "
+                                          "is not wanted.");
+        fleet->shell().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
+                                      end_orphan(fleet, orphan), [](const std::exception_ptr&) {});
+    }
+
+    static asio::awaitable<void> end_orphan(std::shared_ptr<Fleet> fleet, instance orphan) {
+        const auto& parts = fleet->parts();
         const auto ended = co_await parts.backend->stop(orphan.ref, parts.settings.failed_grace);
         const auto id = to_string(orphan.ref.engine_id);
         if (!ended) {
-            fleet.shell().log(log_level::error,
-                              "workload of engine " + id +
-                                  " has no row and could not be ended: " + ended.error().message);
+            fleet->shell().log(log_level::error,
+                               "workload of engine " + id +
+                                   " has no row and could not be ended: " + ended.error().message);
             co_return;
         }
-        fleet.shell().log(log_level::warning, "workload of engine " + id +
-                                                  " had no row: ended; its data is left alone");
+        fleet->shell().log(log_level::warning, "workload of engine " + id +
+                                                   " had no row: ended; its data is left alone");
         audit_entry row;
         row.engine_id = orphan.ref.engine_id;
         row.action = audit_action::orphan_removed;
         row.actor = "system";
-        if (auto told = fleet.tell(std::move(row)); !told)
-            fleet.shell().log(log_level::error,
-                              "orphan_removed could not be written: " + told.error().message);
+        if (auto told = fleet->tell(std::move(row)); !told)
+            fleet->shell().log(log_level::error,
+                               "orphan_removed could not be written: " + told.error().message);
     }
 };
 
