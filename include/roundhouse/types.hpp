@@ -35,15 +35,19 @@ struct uuid {
 };
 
 /// Lower-case hexadecimal text of bytes.
-template <std::size_t N>
-[[nodiscard]] std::string to_hex(const std::array<std::uint8_t, N>& bytes) {
+[[nodiscard]] inline std::string to_hex(std::string_view bytes) {
     static constexpr char digits[] = "0123456789abcdef";
-    std::string text(N * 2, '0');
-    for (std::size_t i = 0; i < N; ++i) {
-        text[2 * i] = digits[bytes[i] >> 4U];
-        text[2 * i + 1] = digits[bytes[i] & 0xFU];
+    std::string text(bytes.size() * 2, '0');
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        text[2 * i] = digits[static_cast<std::uint8_t>(bytes[i]) >> 4U];
+        text[2 * i + 1] = digits[static_cast<std::uint8_t>(bytes[i]) & 0xFU];
     }
     return text;
+}
+
+template <std::size_t N>
+[[nodiscard]] std::string to_hex(const std::array<std::uint8_t, N>& bytes) {
+    return to_hex(std::string_view(reinterpret_cast<const char*>(bytes.data()), N));
 }
 
 /// The 8-4-4-4-12 text of a UUID.
@@ -63,6 +67,19 @@ constexpr int hex_digit(char c) noexcept {
 }
 
 } // namespace detail
+
+/// The bytes that a hexadecimal text, in either case, stands for; nothing if it is none.
+[[nodiscard]] inline std::optional<std::string> from_hex(std::string_view text) {
+    if (text.size() % 2 != 0) return std::nullopt;
+    std::string bytes(text.size() / 2, '\0');
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const int high = detail::hex_digit(text[2 * i]);
+        const int low = detail::hex_digit(text[2 * i + 1]);
+        if (high < 0 || low < 0) return std::nullopt;
+        bytes[i] = static_cast<char>(high * 16 + low);
+    }
+    return bytes;
+}
 
 /// Reads the 8-4-4-4-12 text of a UUID, in either case; nothing if it is not one.
 [[nodiscard]] inline std::optional<uuid> parse_uuid(std::string_view text) noexcept {

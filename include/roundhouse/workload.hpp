@@ -28,6 +28,14 @@ struct workload {
 
 enum class workload_state : std::uint8_t { up, paused, down };
 
+/// Whose engine a workload is.
+struct engine_owner {
+    uuid product_id;
+    std::string user_id;
+
+    friend bool operator==(const engine_owner&, const engine_owner&) = default;
+};
+
 /// A workload as the backend finds it. `down` means that its data or remains are there and it does
 /// not run.
 struct instance {
@@ -35,6 +43,8 @@ struct instance {
     workload_state state = workload_state::down;
     /// False where another store's identity is on it: it is left alone.
     bool ours = true;
+    /// Nothing where the backend cannot tell.
+    std::optional<engine_owner> owner = std::nullopt;
 };
 
 /// A healthy answer of an engine's `GET /health` (SPEC §6).

@@ -67,9 +67,8 @@ private:
 /// Writes an identity as the process itself would.
 void write_identity(const std::filesystem::path& folder, const sub::process_identity& identity) {
     std::filesystem::create_directories(folder);
-    std::ofstream{folder / sub::identity_name}
-        << sub::identity_head(identity.boot_id, identity.generation, identity.port) << identity.pid
-        << "\nstart " << identity.start_time << "\nend\n";
+    std::ofstream{folder / sub::identity_name} << sub::identity_head(identity) << identity.pid
+                                               << "\nstart " << identity.start_time << "\nend\n";
 }
 
 /// A process that has nothing to do with any engine.

@@ -68,17 +68,20 @@ TEST_CASE("a process's stat is read behind its name, whatever that holds") {
 }
 
 TEST_CASE("an identity is read only if it is whole") {
-    const auto text = sub::identity_head("boot-1", 7, 9001) + "123\nstart 456\nend\n";
+    const sub::process_identity made{
+        .boot_id = "boot-1", .generation = 7, .port = 9001, .owner = {{}, "ada\nb"}};
+    const auto head = sub::identity_head(made);
+    const auto text = head + "123\nstart 456\nend\n";
     const auto identity = sub::parse_identity(text);
     REQUIRE(identity);
     CHECK(identity->boot_id == "boot-1");
     CHECK(identity->generation == 7);
     CHECK(identity->port == 9001);
+    CHECK(identity->owner == made.owner);
     CHECK(identity->pid == 123);
     CHECK(identity->start_time == 456);
     for (std::size_t size = 0; size < text.size(); ++size)
         CHECK_FALSE(sub::parse_identity(text.substr(0, size)));
-    const auto head = sub::identity_head("boot-1", 7, 9001);
     for (const char* tail :
          {"1\nstart 456\nend\n", "0\nstart 456\nend\n", "-5\nstart 456\nend\n",
           "1x\nstart 4\nend\n", "99999999999999999999\nstart 4\nend\n", "123\nend\n"})

@@ -290,7 +290,10 @@ private:
             .environment = sub::engine_environment(options, w, folder),
             .folder = folder,
             .log = folder + '/' + sub::log_name,
-            .identity_head = sub::identity_head(supervisor_->boot_id(), ref.generation, ref.port),
+            .identity_head = sub::identity_head({.boot_id = supervisor_->boot_id(),
+                                                 .generation = ref.generation,
+                                                 .port = ref.port,
+                                                 .owner = {w.product_id, w.user_id}}),
             .lock = supervisor_->launch_lock()};
         auto process = sub::launch(plan);
         if (!process) return unexpected{process.error()};
@@ -376,6 +379,7 @@ private:
         if (!identity) return seen;
         seen.ref.generation = identity->generation;
         seen.ref.port = identity->port;
+        seen.owner = identity->owner;
         const auto found = supervisor_->adopt(engine, *identity);
         if (!found) return unexpected{found.error()};
         const auto& watched = *found;

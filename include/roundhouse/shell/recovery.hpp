@@ -136,6 +136,10 @@ private:
         fleet->shell().log(log_level::warning, "workload of engine " + id +
                                                    " had no row: ended; its data is left alone");
         audit_entry row;
+        if (orphan.owner) {
+            row.product_id = orphan.owner->product_id;
+            row.user_id = orphan.owner->user_id;
+        }
         row.engine_id = orphan.ref.engine_id;
         row.action = audit_action::orphan_removed;
         row.actor = "system";

@@ -2,6 +2,8 @@
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
 
 #include <sys/types.h>
 
@@ -29,16 +31,18 @@ struct process_identity {
     std::string boot_id;
     std::uint64_t generation = 0;
     std::uint16_t port = 0;
+    engine_owner owner{};
     pid_t pid = 0;
     std::uint64_t start_time = 0; ///< As /proc/<pid>/stat tells it.
 };
 
 /// What is known before the process is there. The process appends its pid, its start time and
-/// "end".
-[[nodiscard]] inline std::string identity_head(const std::string& boot_id, std::uint64_t generation,
-                                               std::uint16_t port) {
-    return "roundhouse-engine 1\nboot " + boot_id + "\ngeneration " + std::to_string(generation) +
-           "\nport " + std::to_string(port) + "\npid ";
+/// "end". The user is in hexadecimal, so that no user_id can break the lines.
+[[nodiscard]] inline std::string identity_head(const process_identity& identity) {
+    return "roundhouse-engine 2\nboot " + identity.boot_id + "\ngeneration " +
+           std::to_string(identity.generation) + "\nport " + std::to_string(identity.port) +
+           "\nproduct " + to_string(identity.owner.product_id) + "\nuser " +
+           to_hex(identity.owner.user_id) + "\npid ";
 }
 
 /// Reads the file's text; nothing if it is cut short or was not written by us.
@@ -58,12 +62,17 @@ struct process_identity {
         return problem == std::errc{} && end == value->data() + value->size();
     };
     process_identity identity;
-    if (!take("roundhouse-engine 1")) return std::nullopt;
+    if (!take("roundhouse-engine 2")) return std::nullopt;
     const auto boot = take("boot ");
     if (!boot) return std::nullopt;
     identity.boot_id = *boot;
-    if (!read_number("generation ", identity.generation) || !read_number("port ", identity.port) ||
-        !read_number("pid ", identity.pid) || !read_number("start ", identity.start_time) ||
+    if (!read_number("generation ", identity.generation) || !read_number("port ", identity.port))
+        return std::nullopt;
+    const auto product = parse_uuid(take("product ").value_or(""));
+    const auto user = from_hex(take("user ").value_or("?"));
+    if (!product || !user) return std::nullopt;
+    identity.owner = {*product, *user};
+    if (!read_number("pid ", identity.pid) || !read_number("start ", identity.start_time) ||
         !take("end") || identity.pid <= 1) {
         return std::nullopt;
     }
@@ -83,7 +92,7 @@ read_identity(const std::string& folder) {
             return std::nullopt;
         return failed(path, errno);
     }
-    std::array<char, 512> text;
+    std::array<char, 1024> text;
     const auto size = ::read(file.get(), text.data(), text.size());
     if (size < 0) return failed(path, errno);
     return parse_identity({text.data(), static_cast<std::size_t>(size)});

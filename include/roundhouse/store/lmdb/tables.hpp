@@ -66,13 +66,7 @@ inline constexpr std::size_t max_slug_bytes = 500;
     if (in == database::audit && key.size() == sizeof(std::uint64_t))
         return std::to_string(load_big_endian<std::uint64_t>(key.data()));
     if (in == database::meta || in == database::products_by_slug) return std::string(key);
-    static constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (const char one : key) {
-        text += digits[static_cast<std::uint8_t>(one) >> 4U];
-        text += digits[static_cast<std::uint8_t>(one) & 0xFU];
-    }
-    return text;
+    return to_hex(key);
 }
 
 [[nodiscard]] inline failure damaged(database in, std::string_view key, std::string_view why) {
