@@ -3,6 +3,7 @@
 #include <roundhouse/error.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/long_reads.hpp>
 #include <roundhouse/store/lmdb/options.hpp>
 #include <roundhouse/store/lmdb/readers.hpp>
 #include <roundhouse/store/lmdb/schema.hpp>
@@ -16,7 +17,6 @@
 #include <cstddef>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <string>
 #include <utility>
 
@@ -43,7 +43,7 @@ public:
 
     /// The same for what may take long.
     template <class Body> auto visit(const Body& body) const {
-        const std::shared_lock long_read(visits_);
+        const long_reads::shared long_read(long_reads_);
         return read(body);
     }
 
@@ -62,7 +62,7 @@ public:
 
     /// Writes a consistent copy, without the free pages, to an open file. Others go on meanwhile.
     void copy_to(int descriptor) const {
-        const std::shared_lock long_read(visits_);
+        const long_reads::shared long_read(long_reads_);
         check(mdb_env_copyfd2(env_, descriptor, MDB_CP_COMPACT), "backup");
     }
 
@@ -189,7 +189,7 @@ private:
     /// After an error at the end of a commit LMDB refuses everything, reads too, until it is opened
     /// anew.
     void reopen() {
-        const std::unique_lock no_visits(visits_);
+        const long_reads::none no_long_reads(long_reads_);
         const readers::pause nobody_reads(readers_);
         close();
         open();
@@ -215,7 +215,7 @@ private:
     void resize(std::size_t wanted) {
         // LMDB gives the old map up before it asks for the new one: see first that there is room.
         if (!address_space_has(wanted)) throw failure(ENOMEM, "map");
-        const std::unique_lock no_visits(visits_);
+        const long_reads::none no_long_reads(long_reads_);
         const readers::pause nobody_reads(readers_);
         check(mdb_env_set_mapsize(env_, wanted), "map");
         map_size_ = current_map_size();
@@ -240,7 +240,7 @@ private:
     unsigned opened_ = 0; ///< How often.
 
     std::mutex writers_; ///< Held across I/O: only writers wait for it.
-    mutable std::shared_mutex visits_;
+    mutable long_reads long_reads_;
     mutable readers readers_;
 };
 

@@ -1,0 +1,342 @@
+#include "catch.hpp"
+#include "temporary_folder.hpp"
+
+#include <roundhouse/store/lmdb.hpp>
+
+#include <lmdb.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+using namespace roundhouse;
+using roundhouse_tests::temporary_folder;
+
+namespace {
+
+const uuid demo{{1}};
+
+lmdb_options in(const temporary_folder& folder) {
+    lmdb_options options;
+    options.folder = folder.path() / "store";
+    return options;
+}
+
+const audit_query all_rows{demo, {}, {}, {}, {}, {}, {}, 10};
+
+std::string user(int n) { return "user-" + std::to_string(n); }
+
+/// Adds the n-th engine, with an audit row.
+result<committed> add(lmdb_store& store, int n, std::string sealed_key = "token") {
+    engine_record engine;
+    for (std::size_t i = 0; i < 4; ++i)
+        engine.id.bytes[i] = static_cast<std::uint8_t>(n >> (8 * i));
+    engine.product_id = demo;
+    engine.user_id = user(n);
+    engine.sealed_key = std::move(sealed_key);
+    audit_entry row;
+    row.product_id = demo;
+    row.user_id = engine.user_id;
+    row.engine_id = engine.id;
+    row.timestamp = instant{std::chrono::seconds{n}};
+    change_set set;
+    set.changes.push_back(insert_engine{engine, {}, {}});
+    set.audit.push_back(row);
+    return store.commit(set);
+}
+
+/// Does something to an entry of a database behind the store's back: to the first one if no key is
+/// named.
+void tamper(const lmdb_options& options, const char* database,
+            const std::function<void(std::string&)>& change, std::string key_text = {}) {
+    MDB_env* env = nullptr;
+    REQUIRE(mdb_env_create(&env) == 0);
+    REQUIRE(mdb_env_set_maxdbs(env, 32) == 0);
+    REQUIRE(mdb_env_open(env, options.folder.c_str(), 0, 0600) == 0);
+    MDB_txn* txn = nullptr;
+    REQUIRE(mdb_txn_begin(env, nullptr, 0, &txn) == 0);
+    MDB_dbi handle = 0;
+    REQUIRE(mdb_dbi_open(txn, database, 0, &handle) == 0);
+    MDB_cursor* cursor = nullptr;
+    REQUIRE(mdb_cursor_open(txn, handle, &cursor) == 0);
+    MDB_val key{key_text.size(), key_text.data()};
+    MDB_val value{};
+    REQUIRE(mdb_cursor_get(cursor, &key, &value, key_text.empty() ? MDB_FIRST : MDB_SET_KEY) == 0);
+    key_text.assign(static_cast<const char*>(key.mv_data), key.mv_size);
+    std::string text(static_cast<const char*>(value.mv_data), value.mv_size);
+    mdb_cursor_close(cursor);
+    change(text);
+    key = {key_text.size(), key_text.data()};
+    value = {text.size(), text.data()};
+    REQUIRE(mdb_put(txn, handle, &key, &value, 0) == 0);
+    REQUIRE(mdb_txn_commit(txn) == 0);
+    mdb_env_close(env);
+}
+
+bool names(const error& what, std::string_view word) {
+    return what.message.find(word) != std::string::npos;
+}
+
+} // namespace
+
+TEST_CASE("what was committed to an LMDB store is there when it is opened again") {
+    const temporary_folder folder;
+    uuid instance;
+    {
+        const auto store = or_throw(lmdb_store::open(in(folder)));
+        instance = store->instance();
+        REQUIRE(add(*store, 1));
+    }
+    const auto again = or_throw(lmdb_store::open(in(folder)));
+    CHECK(again->instance() == instance);
+    CHECK(or_throw(again->find_engine(demo, user(1)))->revision == 1);
+    CHECK(or_throw(again->counts(demo)).total_provisions == 1);
+    REQUIRE(add(*again, 2));
+    CHECK(or_throw(again->find_engine(demo, user(2)))->sequence == 2);
+    CHECK(or_throw(again->audit(all_rows)).entries.front().id == 2);
+}
+
+TEST_CASE("only the owner may look into the folder that a store makes") {
+    const temporary_folder folder;
+    const auto store = or_throw(lmdb_store::open(in(folder)));
+    struct stat found {};
+    REQUIRE(::stat(in(folder).folder.c_str(), &found) == 0);
+    CHECK((found.st_mode & 0777U) == 0700U);
+    REQUIRE(::stat((in(folder).folder + "/data.mdb").c_str(), &found) == 0);
+    CHECK((found.st_mode & 0777U) == 0600U);
+}
+
+TEST_CASE("a folder is one store's at a time, and free again when that goes") {
+    const temporary_folder folder;
+    {
+        const auto store = or_throw(lmdb_store::open(in(folder)));
+        const auto second = lmdb_store::open(in(folder));
+        REQUIRE_FALSE(second);
+        CHECK(names(second.error(), "in use"));
+        CHECK(names(second.error(), in(folder).folder));
+    }
+    CHECK(lmdb_store::open(in(folder)));
+}
+
+TEST_CASE("a folder that holds no store is not made one by looking") {
+    const temporary_folder folder;
+    auto options = in(folder);
+    options.read_only = true;
+    CHECK_FALSE(lmdb_store::open(options));
+    CHECK_FALSE(std::filesystem::exists(options.folder));
+    std::filesystem::create_directory(options.folder);
+    const auto none = lmdb_store::open(options);
+    REQUIRE_FALSE(none);
+    CHECK(names(none.error(), "holds no store"));
+    CHECK(std::filesystem::is_empty(options.folder));
+}
+
+TEST_CASE("a store of a newer schema is refused and left as it is") {
+    const temporary_folder folder;
+    or_throw(lmdb_store::open(in(folder)));
+    tamper(
+        in(folder), "meta", [](std::string& version) { ++version.back(); }, "schema");
+    const auto refused = lmdb_store::open(in(folder));
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "schema version is 2"));
+}
+
+TEST_CASE("the map grows by itself, also while others read") {
+    const temporary_folder folder;
+    auto options = in(folder);
+    options.map_size = std::size_t{256} * 1024;
+    const auto store = or_throw(lmdb_store::open(options));
+    REQUIRE(add(*store, 0));
+    std::atomic<bool> done = false;
+    std::atomic<int> wrong = 0;
+    std::vector<std::thread> readers;
+    for (int i = 0; i < 4; ++i)
+        readers.emplace_back([&] {
+            while (!done.load()) {
+                const auto found = store->find_engine(demo, user(0));
+                if (!found || !*found || (*found)->sealed_key != "token") ++wrong;
+                if (!store->for_each_engine([](const result<engine_ptr>&) {})) ++wrong;
+            }
+        });
+    bool added = true;
+    for (int n = 1; n <= 200; ++n)
+        added = added && add(*store, n, std::string(20'000, 'x')).has_value();
+    done = true;
+    for (auto& one : readers) one.join();
+    CHECK(added);
+    CHECK(wrong == 0);
+    CHECK(std::filesystem::file_size(options.folder + "/data.mdb") > 16 * options.map_size);
+    CHECK(or_throw(store->verify()).problems.empty());
+}
+
+TEST_CASE("a map that may grow no further makes commits unavailable, and reads go on") {
+    const temporary_folder folder;
+    auto options = in(folder);
+    options.map_size = options.max_map_size = std::size_t{256} * 1024;
+    const auto store = or_throw(lmdb_store::open(options));
+    result<committed> last = committed{};
+    int n = 0;
+    for (; last && n < 100; ++n) last = add(*store, n, std::string(20'000, 'x'));
+    REQUIRE_FALSE(last);
+    CHECK(last.error().code == errc::store_unavailable);
+    CHECK(names(last.error(), "max_map_size"));
+    CHECK(or_throw(store->find_engine(demo, user(0))) != nullptr);
+    CHECK(or_throw(store->counts(demo)).total() == static_cast<std::uint64_t>(n - 1));
+    CHECK(store->trouble());
+}
+
+TEST_CASE("with less than the reserve free nothing is added, and the rest goes on") {
+    const temporary_folder folder;
+    engine_ptr first;
+    {
+        const auto store = or_throw(lmdb_store::open(in(folder)));
+        first = or_throw(add(*store, 1)).engines.front();
+    }
+    auto options = in(folder);
+    options.reserve_bytes = std::numeric_limits<std::uint64_t>::max();
+    const auto store = or_throw(lmdb_store::open(options));
+    const auto refused = add(*store, 2);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::store_unavailable);
+    CHECK(names(refused.error(), "disk is full"));
+    change_set change;
+    change.changes.push_back(update_engine{*first, {}});
+    CHECK(store->commit(change));
+    CHECK(names({errc::store_unavailable, *store->trouble()}, "full"));
+}
+
+TEST_CASE("a damaged record is an error that names it, and the rest still serves") {
+    const temporary_folder folder;
+    {
+        const auto store = or_throw(lmdb_store::open(in(folder)));
+        for (int n = 1; n <= 3; ++n) REQUIRE(add(*store, n));
+    }
+    SECTION("an engine") {
+        tamper(in(folder), "engines", [](std::string& bytes) { bytes[40] ^= 1; });
+        const auto store = or_throw(lmdb_store::open(in(folder)));
+        const auto lost = store->find_engine(demo, user(1));
+        REQUIRE_FALSE(lost);
+        CHECK(lost.error().code == errc::internal_error);
+        CHECK(names(lost.error(), "engines"));
+        CHECK(names(lost.error(), to_string(demo) + "/" + user(1)));
+        CHECK(or_throw(store->find_engine(demo, user(2))) != nullptr);
+        CHECK(or_throw(store->list_engines({demo, {}, 0, 10})).engines.size() == 2);
+        int visited = 0;
+        int unreadable = 0;
+        REQUIRE(store->for_each_engine(
+            [&](const result<engine_ptr>& one) { ++(one ? visited : unreadable); }));
+        CHECK(visited == 2);
+        CHECK(unreadable == 1);
+        CHECK(add(*store, 4));
+        CHECK(or_throw(store->verify()).problems.size() == 1);
+    }
+    SECTION("a record cut short") {
+        tamper(in(folder), "engines", [](std::string& bytes) { bytes.resize(5); });
+        const auto store = or_throw(lmdb_store::open(in(folder)));
+        CHECK_FALSE(store->find_engine(demo, user(1)));
+        CHECK(or_throw(store->find_engine(demo, user(2))) != nullptr);
+    }
+    SECTION("an audit row") {
+        tamper(in(folder), "audit", [](std::string& bytes) { bytes.back() ^= 1; });
+        const auto store = or_throw(lmdb_store::open(in(folder)));
+        CHECK(or_throw(store->audit(all_rows)).entries.size() == 2);
+        CHECK(names({errc::internal_error, or_throw(store->verify()).problems.at(0)}, "audit"));
+        // It goes with the rows that are known to be older than it may be.
+        CHECK(or_throw(store->prune_audit(instant::max(), 10)) == 2);
+        CHECK(or_throw(store->verify()).audit_rows == 0);
+    }
+}
+
+TEST_CASE("the checker finds an index that does not agree with the rows") {
+    const temporary_folder folder;
+    {
+        const auto store = or_throw(lmdb_store::open(in(folder)));
+        REQUIRE(add(*store, 1));
+        CHECK(or_throw(store->verify()).problems.empty());
+    }
+    const std::string database = GENERATE("engines_by_id", "engines_by_status", "counters");
+    CAPTURE(database);
+    tamper(in(folder), database.c_str(), [](std::string& bytes) { bytes.back() ^= 1; });
+    const auto store = or_throw(lmdb_store::open(in(folder)));
+    CHECK_FALSE(or_throw(store->verify()).problems.empty());
+}
+
+TEST_CASE("a backup is a store of its own with the same fleet") {
+    const temporary_folder folder;
+    const auto store = or_throw(lmdb_store::open(in(folder)));
+    for (int n = 1; n <= 100; ++n) REQUIRE(add(*store, n));
+    const std::string copy = folder.path() / "new" / "copy";
+    REQUIRE(store->backup(copy));
+    REQUIRE(add(*store, 101)); // afterwards: not in it
+    lmdb_options options;
+    options.folder = copy;
+    const auto restored = or_throw(lmdb_store::open(options));
+    CHECK(restored->instance() == store->instance());
+    CHECK(or_throw(restored->counts(demo)).total() == 100);
+    CHECK(or_throw(restored->find_engine(demo, user(77)))->sealed_key == "token");
+    CHECK(or_throw(restored->verify()).problems.empty());
+    REQUIRE(add(*restored, 102));
+
+    const auto over = store->backup(copy);
+    REQUIRE_FALSE(over);
+    CHECK(names(over.error(), "in use"));
+}
+
+TEST_CASE("a backup is not written over a store") {
+    const temporary_folder folder;
+    const auto store = or_throw(lmdb_store::open(in(folder)));
+    const std::string copy = folder.path() / "copy";
+    REQUIRE(store->backup(copy));
+    const auto over = store->backup(copy);
+    REQUIRE_FALSE(over);
+    CHECK(names(over.error(), "holds a store already"));
+}
+
+TEST_CASE("a reader that died does not keep pages from being used again") {
+    const temporary_folder folder;
+    const auto store = or_throw(lmdb_store::open(in(folder)));
+    REQUIRE(add(*store, 1));
+    // A process that dies while it reads, as a backup that is killed.
+    int ready[2];
+    REQUIRE(::pipe(ready) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        auto options = in(folder);
+        options.read_only = true;
+        const auto beside = lmdb_store::open(options);
+        if (!beside) ::_exit(1);
+        const auto read = (*beside)->for_each_engine([&](const result<engine_ptr>&) {
+            [[maybe_unused]] const auto told = ::write(ready[1], "r", 1);
+            for (;;) ::pause();
+        });
+        ::_exit(read ? 0 : 1);
+    }
+    char byte = 0;
+    REQUIRE(::read(ready[0], &byte, 1) == 1);
+    REQUIRE(::kill(child, SIGKILL) == 0);
+    REQUIRE(::waitpid(child, nullptr, 0) == child);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    REQUIRE(store->prune_audit(instant{}, 1)); // clears it
+    const auto size = [&] { return std::filesystem::file_size(in(folder).folder + "/data.mdb"); };
+    for (int n = 2; n < 40; ++n) REQUIRE(add(*store, n));
+    const auto before = size();
+    auto engine = *or_throw(store->find_engine(demo, user(1)));
+    for (int i = 0; i < 200; ++i) {
+        change_set change;
+        change.changes.push_back(update_engine{engine, {}});
+        engine = *or_throw(store->commit(change)).engines.front();
+    }
+    CHECK(size() < before + std::size_t{256} * 1024);
+}
