@@ -1,6 +1,7 @@
 #pragma once
 
 #include "io_threads.hpp"
+#include "temporary_folder.hpp"
 
 #include <roundhouse/backend/subprocess.hpp>
 
@@ -27,26 +28,6 @@
 namespace roundhouse_tests {
 
 namespace rh = roundhouse;
-
-/// A folder that goes with its owner.
-class temporary_folder {
-public:
-    temporary_folder() : path_{std::filesystem::temp_directory_path() / "roundhouse-test-XXXXXX"} {
-        auto name = path_.string();
-        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"mkdtemp: " + name};
-        path_ = name;
-    }
-    temporary_folder(const temporary_folder&) = delete;
-    temporary_folder& operator=(const temporary_folder&) = delete;
-    ~temporary_folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
 
 [[nodiscard]] inline std::string text_of(const std::filesystem::path& file) {
     std::ifstream stream{file};

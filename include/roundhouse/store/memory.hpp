@@ -118,7 +118,7 @@ public:
         for (const auto& one : set.changes) {
             auto ok = std::visit([&](const auto& what) { return stage(what, staged); }, one);
             if (ok) continue;
-            for (const auto taken : staged.ports_taken) ports_.reset(taken);
+            for (const auto flipped : staged.ports_flipped) ports_.flip(flipped);
             last_sequence_ = sequence;
             next_port_ = port;
             return unexpected(std::move(ok.error()));
@@ -176,7 +176,7 @@ private:
     struct draft {
         std::vector<engine_step> engines;
         std::vector<product_step> products;
-        std::vector<std::uint16_t> ports_taken;
+        std::vector<std::uint16_t> ports_flipped;
         std::vector<engine_ptr> stored;
     };
 
@@ -212,6 +212,33 @@ private:
         return engine_of(product, user);
     }
 
+    [[nodiscard]] bool short_id_is_taken(const draft& staged, const uuid& id) const {
+        const auto bits = short_id_bits(id);
+        bool taken = short_ids_.contains(bits);
+        for (const auto& step : staged.engines) {
+            if (!step.before && short_id_bits(step.after->id) == bits) taken = true;
+            if (!step.after && short_id_bits(step.before->id) == bits) taken = false;
+        }
+        return taken;
+    }
+
+    [[nodiscard]] product_ptr staged_product(const draft& staged, const uuid& id) const {
+        auto last = product_of(id);
+        for (const auto& step : staged.products)
+            if (step.after->id == id) last = step.after;
+        return last;
+    }
+
+    [[nodiscard]] bool slug_is_taken(const draft& staged, const product& by) const {
+        const auto has_it = [&](const uuid& id) {
+            return id != by.id && staged_product(staged, id)->slug == by.slug;
+        };
+        for (const auto& step : staged.products)
+            if (has_it(step.after->id)) return true;
+        const auto named = products_by_slug_.find(by.slug);
+        return named != products_by_slug_.end() && has_it(named->second->id);
+    }
+
     [[nodiscard]] std::uint64_t staged_total(const draft& staged, const uuid& product) const {
         const auto found = fleets_.find(product);
         auto total = found == fleets_.end() ? 0 : found->second.counts.total();
@@ -226,10 +253,10 @@ private:
         const auto& record = what.record;
         if (staged_engine(staged, record.product_id, record.user_id))
             return unexpected(detail::has_engine(record.user_id));
-        if (short_ids_.contains(short_id_bits(record.id)))
+        if (short_id_is_taken(staged, record.id))
             return unexpected(detail::begins_alike(record.id));
         if (what.max_engines && staged_total(staged, record.product_id) >= *what.max_engines) {
-            const auto owner = product_of(record.product_id);
+            const auto owner = staged_product(staged, record.product_id);
             return unexpected(detail::quota_reached(
                 owner ? owner->slug : to_string(record.product_id), *what.max_engines));
         }
@@ -259,16 +286,16 @@ private:
         const auto before = staged_engine(staged, what.product_id, what.user_id);
         if (!before || before->revision != what.revision)
             return unexpected(detail::engine_changed(what.user_id));
+        if (before->port != 0) flip_port(before->port, staged);
         staged.engines.push_back({before, nullptr, what.undone});
         return {};
     }
 
     result<void> stage(const put_product& what, draft& staged) {
-        const auto before = product_of(what.record.id);
+        const auto before = staged_product(staged, what.record.id);
         if (before ? before->revision != what.record.revision : what.record.revision != 0)
             return unexpected(detail::product_changed(what.record.slug));
-        const auto named = products_by_slug_.find(what.record.slug);
-        if (named != products_by_slug_.end() && named->second->id != what.record.id)
+        if (slug_is_taken(staged, what.record))
             return unexpected(detail::slug_exists(what.record.slug));
         auto stored = what.record;
         stored.revision += 1;
@@ -289,10 +316,16 @@ private:
             [this](std::uint16_t one) { return ports_.test(one); });
         if (!port) return unexpected(detail::no_free_port(*wanted));
         if (*port == record.port) return {};
-        ports_.set(*port);
-        staged.ports_taken.push_back(*port);
+        if (record.port != 0) flip_port(record.port, staged);
+        flip_port(*port, staged);
         record.port = *port;
         return {};
+    }
+
+    /// Takes or frees a port at once; a batch that fails flips it back.
+    void flip_port(std::uint16_t port, draft& staged) {
+        ports_.flip(port);
+        staged.ports_flipped.push_back(port);
     }
 
     // Applying cannot fail.
@@ -325,8 +358,6 @@ private:
         if (step.before) {
             --own.counts.by_status[index(step.before->status)];
             own.by_status[index(step.before->status)].erase(known->sequence);
-            if (step.before->port != 0 && (!step.after || step.after->port != step.before->port))
-                ports_.reset(step.before->port);
         }
         if (step.after) {
             ++own.counts.by_status[index(step.after->status)];

@@ -1,0 +1,183 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+/// Records as text, a line for each member, so that two that differ show where.
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+
+namespace detail {
+
+inline std::string shown(std::string_view text) {
+    static constexpr std::string_view digits = "0123456789abcdef";
+    std::string out = "\"";
+    for (const char c : text) {
+        if (c >= ' ' && c <= '~' && c != '\\') {
+            out += c;
+            continue;
+        }
+        const auto byte = static_cast<unsigned char>(c);
+        out += "\\x";
+        out += digits[byte >> 4U];
+        out += digits[byte & 0xFU];
+    }
+    return out + '"';
+}
+
+inline std::string shown(const std::string& text) { return shown(std::string_view(text)); }
+inline std::string shown(bool value) { return value ? "true" : "false"; }
+inline std::string shown(std::uint16_t value) { return std::to_string(value); }
+inline std::string shown(std::uint32_t value) { return std::to_string(value); }
+inline std::string shown(std::uint64_t value) { return std::to_string(value); }
+inline std::string shown(std::int64_t value) { return std::to_string(value); }
+inline std::string shown(const uuid& id) { return to_string(id); }
+inline std::string shown(const sha256_digest& digest) { return to_hex(digest); }
+inline std::string shown(duration span) { return std::to_string(span.count()) + " ms"; }
+inline std::string shown(instant at) { return shown(at.time_since_epoch()); }
+inline std::string shown(engine_status status) { return std::string(name_of(status)); }
+inline std::string shown(intent what) { return std::string(name_of(what)); }
+inline std::string shown(audit_action action) { return std::string(name_of(action)); }
+inline std::string shown(boot_reason why) {
+    return "boot reason " + std::to_string(static_cast<int>(why));
+}
+
+inline std::string shown(const std::vector<std::string>& texts) {
+    std::string out = "[";
+    for (const auto& text : texts) out += shown(text) + ' ';
+    return out + ']';
+}
+
+inline std::string shown(const metadata& facts) {
+    std::string out = "{";
+    for (const auto& [name, value] : facts) {
+        out += shown(name) + ": ";
+        out += std::visit([](const auto& fact) { return shown(fact); }, value) + ' ';
+    }
+    return out + '}';
+}
+
+template <class T> std::string shown(const std::optional<T>& value) {
+    return value ? shown(*value) : "none";
+}
+
+template <class T> std::string line(std::string_view name, const T& value) {
+    return std::string(name) + ": " + shown(value) + '\n';
+}
+
+} // namespace detail
+
+// Each text binds every member of its record: one that is added to the record does not compile here
+// until it is shown too.
+
+[[nodiscard]] inline std::string text_of(const engine_record& record) {
+    using detail::line;
+    const auto& [id, product_id, user_id, version, status, intent, boot, origin, revision, sequence,
+                 generation, port, key_hash, sealed_key, next_key_hash, next_sealed_key, created_at,
+                 operation_started_at, last_health_at, last_activity_at, busy_until, deadline,
+                 restart_at, healthy_since, restart_attempts, retries, failure] = record;
+    return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
+           line("version", version) + line("status", status) + line("intent", intent) +
+           line("boot", boot) + line("origin", origin) + line("revision", revision) +
+           line("sequence", sequence) + line("generation", generation) + line("port", port) +
+           line("key_hash", key_hash) + line("sealed_key", sealed_key) +
+           line("next_key_hash", next_key_hash) + line("next_sealed_key", next_sealed_key) +
+           line("created_at", created_at) + line("operation_started_at", operation_started_at) +
+           line("last_health_at", last_health_at) + line("last_activity_at", last_activity_at) +
+           line("busy_until", busy_until) + line("deadline", deadline) +
+           line("restart_at", restart_at) + line("healthy_since", healthy_since) +
+           line("restart_attempts", restart_attempts) + line("retries", retries) +
+           line("failure", failure);
+}
+
+[[nodiscard]] inline std::string text_of(const product& record) {
+    using detail::line;
+    const auto& [id, slug, display_name, key_hash, limits, created_at, revision] = record;
+    const auto& [max_engines, rate_limit_rpm, allow_provision, allowed_versions] = limits;
+    return "product\n" + line("id", id) + line("slug", slug) + line("display_name", display_name) +
+           line("key_hash", key_hash) + line("max_engines", max_engines) +
+           line("rate_limit_rpm", rate_limit_rpm) + line("allow_provision", allow_provision) +
+           line("allowed_versions", allowed_versions) + line("created_at", created_at) +
+           line("revision", revision);
+}
+
+[[nodiscard]] inline std::string text_of(const audit_entry& row) {
+    using detail::line;
+    const auto& [id, timestamp, product_id, user_id, engine_id, action, actor, facts, took, from,
+                 to] = row;
+    return "audit row\n" + line("id", id) + line("timestamp", timestamp) +
+           line("product_id", product_id) + line("user_id", user_id) +
+           line("engine_id", engine_id) + line("action", action) + line("actor", actor) +
+           line("metadata", facts) + line("took", took) + line("from", from) + line("to", to);
+}
+
+[[nodiscard]] inline std::string text_of(const fleet_counts& counts) {
+    std::string out = "counts\n";
+    for (const auto status : all_engine_statuses)
+        out += detail::line(name_of(status), counts.of(status));
+    return out + detail::line("total_provisions", counts.total_provisions) +
+           detail::line("total_destroys", counts.total_destroys);
+}
+
+template <class Record> [[nodiscard]] std::string text_of(const std::shared_ptr<const Record>& at) {
+    return at ? text_of(*at) : "nothing\n";
+}
+
+template <class Record> [[nodiscard]] std::string text_of(const std::vector<Record>& records) {
+    std::string out;
+    for (const auto& record : records) out += text_of(record);
+    return out;
+}
+
+[[nodiscard]] inline std::string text_of(const engine_page& page) {
+    return "page of engines\n" + detail::line("total", page.total) + text_of(page.engines);
+}
+
+[[nodiscard]] inline std::string text_of(const audit_page& page) {
+    return "page of audit rows\n" + detail::line("next_before", page.next_before) +
+           text_of(page.entries);
+}
+
+[[nodiscard]] inline std::string text_of(const committed& done) {
+    std::string out = "committed\n" + text_of(done.engines);
+    for (const auto id : done.audit_ids) out += detail::line("audit id", id);
+    return out;
+}
+
+/// What a call answered. Of a failure only the code: messages are each store's own.
+template <class T> [[nodiscard]] std::string text_of(const result<T>& answer) {
+    if (!answer) return "refused: " + std::to_string(static_cast<int>(answer.error().code)) + '\n';
+    if constexpr (std::is_void_v<T>) return "done\n";
+    else if constexpr (std::is_integral_v<T>) return std::to_string(*answer) + '\n';
+    else return text_of(*answer);
+}
+
+/// The first line in which two texts differ, with the line that begins its record; empty if they
+/// are alike.
+[[nodiscard]] inline std::string difference(std::string_view got, std::string_view wanted) {
+    std::string record;
+    while (!got.empty() || !wanted.empty()) {
+        const auto left = got.substr(0, got.find('\n'));
+        const auto right = wanted.substr(0, wanted.find('\n'));
+        if (left != right)
+            return "in " + record + "\n  got    " + std::string(left) + "\n  wanted " +
+                   std::string(right);
+        if (left.find(": ") == left.npos) record.clear();
+        if (record.size() < 200) record += ' ' + std::string(left);
+        got.remove_prefix(std::min(left.size() + 1, got.size()));
+        wanted.remove_prefix(std::min(right.size() + 1, wanted.size()));
+    }
+    return {};
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing

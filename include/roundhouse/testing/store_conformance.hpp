@@ -1,0 +1,42 @@
+#pragma once
+
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/testing/store_conformance/audit_cases.hpp>
+#include <roundhouse/testing/store_conformance/audit_filter_cases.hpp>
+#include <roundhouse/testing/store_conformance/batch_cases.hpp>
+#include <roundhouse/testing/store_conformance/case.hpp>
+#include <roundhouse/testing/store_conformance/concurrency_cases.hpp>
+#include <roundhouse/testing/store_conformance/engine_cases.hpp>
+#include <roundhouse/testing/store_conformance/listing_cases.hpp>
+#include <roundhouse/testing/store_conformance/port_cases.hpp>
+#include <roundhouse/testing/store_conformance/product_cases.hpp>
+#include <roundhouse/testing/store_conformance/quota_cases.hpp>
+#include <roundhouse/testing/store_conformance/round_trip_cases.hpp>
+#include <roundhouse/version.hpp>
+
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+
+/// Everything that the concept `store` and `changes.hpp` ask of a store, for running on one's own
+/// with any test framework:
+///
+///     for (const auto& one : roundhouse::testing::store_conformance<my_store>()) {
+///         my_store fresh;
+///         one.run(fresh); // throws conformance_failure
+///     }
+///
+/// Each case wants a store of its own, which is new and empty. The cases neither sleep nor look at
+/// the clock; some start threads, which have ended when they return.
+template <store Store> [[nodiscard]] std::vector<store_case<Store>> store_conformance() {
+    std::vector<store_case<Store>> cases;
+    for (const auto& part :
+         {engine_cases::all<Store>(), product_cases::all<Store>(), quota_cases::all<Store>(),
+          port_cases::all<Store>(), listing_cases::all<Store>(), batch_cases::all<Store>(),
+          round_trip_cases::all<Store>(), audit_cases::all<Store>(),
+          audit_filter_cases::all<Store>(), concurrency_cases::all<Store>()})
+        cases.insert(cases.end(), part.begin(), part.end());
+    return cases;
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing

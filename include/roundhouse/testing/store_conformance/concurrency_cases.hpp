@@ -1,0 +1,240 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/testing/store_conformance/case.hpp>
+#include <roundhouse/testing/store_conformance/samples.hpp>
+#include <roundhouse/types.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <latch>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+/// What a store promises to several threads: each commit is seen whole, by every read that begins
+/// after it returned, and of commits that exclude each other one succeeds.
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing::concurrency_cases {
+
+using namespace samples;
+
+/// Runs each piece of work on a thread of its own, all from the same moment, and throws what the
+/// first one to fail threw.
+inline void run_together(const std::vector<std::function<void()>>& work) {
+    std::latch start(static_cast<std::ptrdiff_t>(work.size()));
+    std::mutex mutex;
+    std::exception_ptr failure;
+    std::vector<std::thread> threads;
+    threads.reserve(work.size());
+    for (const auto& one : work)
+        threads.emplace_back([&] {
+            start.arrive_and_wait();
+            try {
+                one();
+            } catch (...) {
+                const std::lock_guard lock(mutex);
+                if (!failure) failure = std::current_exception();
+            }
+        });
+    for (auto& thread : threads) thread.join();
+    if (failure) std::rethrow_exception(failure);
+}
+
+/// Runs a writer, and readers again and again until it has ended.
+inline void read_while(const std::function<void()>& write,
+                       const std::vector<std::function<void()>>& reads) {
+    std::atomic<bool> ended{false};
+    struct end_at_exit {
+        std::atomic<bool>& flag;
+        ~end_at_exit() { flag = true; }
+    };
+    std::vector<std::function<void()>> work{[&] {
+        const end_at_exit end{ended};
+        write();
+    }};
+    for (const auto& read : reads)
+        work.emplace_back([&] {
+            do read();
+            while (!ended);
+        });
+    run_together(work);
+}
+
+inline constexpr std::uint32_t commits = 100; ///< of each writer
+
+template <store Store> void readers_see_what_has_returned(Store& kept) {
+    std::atomic<std::uint32_t> inserted{0};
+    const auto write = [&] {
+        for (std::uint32_t n = 1; n <= commits; ++n) {
+            must(kept.commit(insert(nth_engine(n))));
+            inserted = n;
+        }
+    };
+    // Each read begins after the one before it has ended: it sees no older state.
+    const auto read = [&] {
+        const std::uint32_t first = inserted;
+        const auto counted = must(kept.counts(demo));
+        require(counted.total() >= first, "a commit that has returned is counted");
+        require(counted.total() == counted.total_provisions, "counters belong to one state");
+        const auto last = static_cast<std::uint32_t>(counted.total());
+        if (last == 0) return;
+        const auto newest = must_have(kept.find_engine(demo, "user" + std::to_string(last)));
+        require(newest.id == numbered(last), "who is counted is found");
+        const auto page = must(kept.list_engines({demo, {}, last - 1, 1}));
+        require(page.total >= last && page.engines.size() == 1, "and listed");
+        require_same(*page.engines[0], newest, "in its place");
+    };
+    read_while(write, {read, read});
+}
+
+/// Two engines that each batch changes alike.
+template <store Store> void move_pair(Store& kept, engine_status status) {
+    change_set set;
+    for (const auto* user : {"ada", "bob"}) {
+        auto record = must_have(kept.find_engine(demo, user));
+        record.status = status;
+        ++record.generation;
+        set.changes.emplace_back(update_engine{record, {}});
+    }
+    set.audit = {row(demo, 1), row(demo, 2)};
+    must(kept.commit(set));
+}
+
+template <store Store> void require_pair_alike(const Store& kept) {
+    std::vector<result<engine_ptr>> visited;
+    must(kept.for_each_engine([&](const auto& one) { visited.push_back(one); }));
+    require(visited.size() == 2, "both are visited");
+    const auto ada = must_have(visited[0]);
+    const auto bob = must_have(visited[1]);
+    require(ada.generation == bob.generation && ada.status == bob.status,
+            "a visit of all sees a batch whole");
+    for (const auto status : all_engine_statuses) {
+        const auto page = must(kept.list_engines(every_engine(demo, status)));
+        require(page.engines.size() == page.total, "a page belongs to one state");
+        require(page.total == 0 || page.total == 2, "a listing sees a batch whole");
+    }
+    const auto counted = must(kept.counts(demo));
+    require(counted.of(engine_status::running) % 2 == 0 && counted.total() == 2,
+            "counters see a batch whole");
+    const auto told = must(kept.audit(every_row(demo))).entries.size();
+    require(told % 2 == 0, "the audit log sees a batch whole");
+}
+
+template <store Store> void readers_see_whole_batches(Store& kept) {
+    must(kept.commit(insert(engine(1, "ada"))));
+    must(kept.commit(insert(engine(2, "bob"))));
+    const auto write = [&] {
+        for (std::uint32_t n = 0; n < commits; ++n)
+            move_pair(kept, n % 2 == 0 ? engine_status::running : engine_status::stopped);
+    };
+    const auto read = [&] { require_pair_alike(kept); };
+    read_while(write, {read, read});
+}
+
+template <store Store> void one_of_two_updates_wins(Store& kept) {
+    auto record = *must(kept.commit(insert(engine(1, "ada")))).engines.at(0);
+    for (std::uint32_t n = 0; n < commits; ++n) {
+        std::atomic<int> won{0};
+        const auto race = [&](std::uint32_t retries) {
+            auto changed = record;
+            changed.retries = retries;
+            const auto done = kept.commit(update(changed));
+            if (done) ++won;
+            else require_refused(done, errc::revision_conflict);
+        };
+        run_together({[&] { race(1); }, [&] { race(2); }});
+        require(won == 1, "of two commits to one revision one succeeds");
+        const auto next = must_have(kept.find_engine(demo, "ada"));
+        require(next.revision == record.revision + 1, "and makes the next revision");
+        record = next;
+    }
+}
+
+/// Lets each of several threads insert engines, as many as the store will have.
+template <store Store>
+std::uint32_t insert_together(Store& kept, std::optional<std::uint64_t> max_engines,
+                              const std::optional<port_request>& port, errc refusal) {
+    std::atomic<std::uint32_t> made{0};
+    std::vector<std::function<void()>> work;
+    for (std::uint32_t thread = 0; thread < 4; ++thread)
+        work.emplace_back([&, thread] {
+            for (std::uint32_t i = 0; i < 10; ++i) {
+                const auto n = thread * 10 + i + 1;
+                const auto done = kept.commit(insert(nth_engine(n), max_engines, port));
+                if (done) ++made;
+                else require_refused(done, refusal);
+            }
+        });
+    run_together(work);
+    return made;
+}
+
+template <store Store> void quota_holds_among_threads(Store& kept) {
+    require(insert_together(kept, 17, {}, errc::quota_exceeded) == 17, "as many as may");
+    require(must(kept.counts(demo)).total() == 17, "are there");
+}
+
+template <store Store> void ports_are_apart_among_threads(Store& kept) {
+    require(insert_together(kept, {}, ports(9001, 9023), errc::port_exhaustion) == 23,
+            "as many as there are ports");
+    std::set<std::uint16_t> held;
+    for (const auto& one : must(kept.list_engines(every_engine(demo))).engines)
+        held.insert(one->port);
+    require(held.size() == 23, "hold one each");
+}
+
+template <store Store> void one_engine_a_user_among_threads(Store& kept) {
+    for (std::uint32_t n = 1; n <= commits; n += 2) {
+        const auto user = "user" + std::to_string(n);
+        std::atomic<int> made{0};
+        const auto race = [&](std::uint32_t number) {
+            const auto done = kept.commit(insert(engine(number, user)));
+            if (done) ++made;
+            else require_refused(done, errc::engine_already_exists);
+        };
+        run_together({[&] { race(n); }, [&] { race(n + 1); }});
+        require(made == 1, "of two engines for one user one is made");
+    }
+    require(must(kept.list_engines(every_engine(demo))).total == commits / 2, "one a user");
+}
+
+template <store Store> void prunes_and_commits_go_together(Store& kept) {
+    const auto write = [&] {
+        for (std::uint32_t n = 0; n < commits; ++n)
+            must(kept.commit(tell({row(demo, 1), row(demo, 1)})));
+    };
+    std::size_t pruned = 0;
+    const auto prune = [&] { pruned += must(kept.prune_audit(at(2), 3)); };
+    const auto read = [&] {
+        const auto page = must(kept.audit(every_row(demo)));
+        for (std::size_t i = 1; i < page.entries.size(); ++i)
+            require(page.entries[i - 1].id == page.entries[i].id + 1, "a page has no holes");
+    };
+    read_while(write, {prune, read});
+    const auto left = must(kept.audit(every_row(demo))).entries.size();
+    require(pruned + left == std::size_t{commits} * 2, "each row is pruned or there");
+}
+
+template <store Store> std::vector<store_case<Store>> all() {
+    return {
+        {"a reader sees each commit that has returned", readers_see_what_has_returned<Store>},
+        {"a reader sees a batch whole or not at all", readers_see_whole_batches<Store>},
+        {"of two threads that commit to one revision one wins", one_of_two_updates_wins<Store>},
+        {"threads that insert together keep to the quota", quota_holds_among_threads<Store>},
+        {"threads that insert together hold different ports", ports_are_apart_among_threads<Store>},
+        {"of two threads that insert a user's engine one wins",
+         one_engine_a_user_among_threads<Store>},
+        {"rows can be pruned while others are told and read",
+         prunes_and_commits_go_together<Store>},
+    };
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::concurrency_cases

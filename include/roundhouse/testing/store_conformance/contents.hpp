@@ -1,0 +1,50 @@
+#pragma once
+
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/testing/record_text.hpp>
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+
+/// Every row of the audit log, oldest first; an answer that cannot be read is in it as its code.
+template <store Store> [[nodiscard]] std::string text_of_audit(const Store& store, instant since) {
+    std::string out = "audit log\n";
+    const auto done = store.for_each_audit(
+        since, [&](const result<audit_entry>& row) { out += text_of(row); });
+    return out + text_of(done);
+}
+
+/// Every engine of every product. Stores visit them in an order of their own: here they are sorted.
+template <store Store> [[nodiscard]] std::string text_of_engines(const Store& store) {
+    std::vector<std::string> engines;
+    const auto done = store.for_each_engine(
+        [&](const result<engine_ptr>& engine) { engines.push_back(text_of(engine)); });
+    std::sort(engines.begin(), engines.end());
+    std::string out = "engines\n";
+    for (const auto& engine : engines) out += engine;
+    return out + text_of(done);
+}
+
+/// Everything that a store holds, for comparing it with another, or with itself later: all engines
+/// and audit rows, and of `products` the records, listings and counts.
+template <store Store>
+[[nodiscard]] std::string contents_of(const Store& store, const std::vector<uuid>& products) {
+    constexpr auto all = std::numeric_limits<std::size_t>::max();
+    std::string out = text_of_engines(store);
+    for (const auto& id : products) {
+        out += text_of(store.find_product_named(to_string(id)));
+        out += text_of(store.counts(id));
+        out += text_of(store.list_engines({id, {}, 0, all}));
+        for (const auto status : all_engine_statuses)
+            out += text_of(store.list_engines({id, status, 0, all}));
+    }
+    return out + text_of_audit(store, instant::min());
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing

@@ -1,0 +1,236 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/testing/store_conformance/case.hpp>
+#include <roundhouse/testing/store_conformance/samples.hpp>
+#include <roundhouse/types.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+/// What a store promises of single members: what is put in comes out.
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing::round_trip_cases {
+
+using namespace samples;
+
+/// All 256 bytes, which no string may be cut short or changed by.
+inline std::string every_byte() {
+    std::string out;
+    for (int byte = 0; byte < 256; ++byte) out += static_cast<char>(byte);
+    return out;
+}
+
+/// No two members of the same type are equal, so that none can be taken for another.
+inline engine_record full_engine() {
+    engine_record out = engine(1, "J\xC3\xBCrgen \xF0\x9F\x9A\x82");
+    out.version = "registry.example/engine:1.2.3";
+    out.status = engine_status::failed;
+    out.intent = intent::rotate;
+    out.boot = boot_reason::recover;
+    out.origin = engine_status::sleeping;
+    out.generation = std::numeric_limits<std::uint64_t>::max();
+    out.key_hash.fill(0xA1);
+    out.sealed_key = std::string(180, 'k');
+    out.next_key_hash.fill(0xB2);
+    out.next_sealed_key = std::string(181, 'n');
+    out.created_at = at(1'790'000'000'001);
+    out.operation_started_at = at(1'790'000'000'002);
+    out.last_health_at = at(1'790'000'000'003);
+    out.last_activity_at = at(1'790'000'000'004);
+    out.busy_until = at(1'790'000'000'005);
+    out.deadline = at(1'790'000'000'006);
+    out.restart_at = at(1'790'000'000'007);
+    out.healthy_since = at(-8);
+    out.restart_attempts = std::numeric_limits<std::uint32_t>::max();
+    out.retries = 9;
+    out.failure = every_byte();
+    return out;
+}
+
+/// Commits a record as an insert or update, and finds it as it was put in.
+template <store Store>
+engine_record require_kept(Store& kept, const change_set& set, engine_record wanted) {
+    const auto done = must(kept.commit(set));
+    require(done.engines.size() == 1, "a commit tells the engine that it made");
+    wanted.revision += 1;
+    wanted.sequence = done.engines[0]->sequence;
+    require_same(*done.engines[0], wanted, "the commit tells the record as it is stored");
+    require_same(must_have(kept.find_engine(demo, wanted.user_id)), wanted, "found by its user");
+    require_same(must_have(kept.find_engine_by_id(wanted.id)), wanted, "found by its id");
+    return wanted;
+}
+
+template <store Store> void engines_as_they_were(Store& kept) {
+    const auto plain = engine(2, "ada");
+    auto stored = require_kept(kept, insert(plain), plain);
+    auto full = full_engine();
+    const auto asked = insert(full, {}, ports(65535, 65535));
+    full.port = 65535;
+    require_kept(kept, asked, full);
+    full.id = stored.id;
+    full.user_id = stored.user_id;
+    full.port = stored.port;
+    full.revision = stored.revision;
+    stored = require_kept(kept, update(full), full);
+    auto cleared = plain;
+    cleared.revision = stored.revision;
+    require_kept(kept, update(cleared), cleared);
+}
+
+template <store Store> void each_optional_time_by_itself(Store& kept) {
+    const std::array members{&engine_record::last_health_at, &engine_record::deadline,
+                             &engine_record::restart_at, &engine_record::healthy_since};
+    std::uint32_t n = 0;
+    for (const auto member : members) {
+        auto record = nth_engine(++n);
+        record.*member = at(0);
+        require_kept(kept, insert(record), record);
+    }
+}
+
+template <store Store> void every_state(Store& kept) {
+    auto record = engine(1, "ada");
+    record = require_kept(kept, insert(record), record);
+    for (const auto status : all_engine_statuses)
+        for (int what = 0; what <= static_cast<int>(intent::undo); ++what) {
+            record.status = record.origin = status;
+            record.intent = static_cast<intent>(what);
+            record.boot = static_cast<boot_reason>(what % 5);
+            record = require_kept(kept, update(record), record);
+        }
+}
+
+template <store Store> void long_texts(Store& kept) {
+    auto record = engine(1, "ada");
+    record = require_kept(kept, insert(record), record);
+    for (const std::size_t length : {1U, 255U, 256U, 2000U, 4096U, 100'000U, 1U}) {
+        record.failure = std::string(length, 'f');
+        record.version = std::string(length / 2, 'v');
+        record = require_kept(kept, update(record), record);
+    }
+}
+
+template <store Store> void require_product_kept(Store& kept, product wanted) {
+    must(kept.commit(put(wanted)));
+    wanted.revision += 1;
+    require_same(must_have(kept.find_product(wanted.key_hash)), wanted, "found by its key");
+    require_same(must_have(kept.find_product_named(wanted.slug)), wanted, "found by its slug");
+    require_same(must_have(kept.find_product_named(to_string(wanted.id))), wanted, "by its id");
+}
+
+template <store Store> void products_as_they_were(Store& kept) {
+    require_product_kept(kept, tenant(1, "plain"));
+    auto full = tenant(2, "full");
+    full.display_name = every_byte();
+    full.created_at = at(1'790'000'000'001);
+    full.policy.max_engines = std::numeric_limits<std::uint64_t>::max();
+    full.policy.rate_limit_rpm = 600;
+    full.policy.allow_provision = false;
+    full.policy.allowed_versions = std::vector<std::string>{"v1", "v2.*", "",
+                                                            std::string(5000, 'v')};
+    require_product_kept(kept, full);
+    auto cleared = tenant(2, "full");
+    cleared.revision = 1;
+    require_product_kept(kept, cleared);
+}
+
+template <store Store> void each_limit_by_itself(Store& kept) {
+    std::vector<policy> limits(6);
+    limits[0].max_engines = 0;
+    limits[1].rate_limit_rpm = 0;
+    limits[2].allow_provision = false;
+    limits[3].allow_provision = true;
+    limits[4].allowed_versions.emplace();
+    limits[5].allowed_versions.emplace(1, "");
+    for (std::uint32_t n = 0; n < limits.size(); ++n) {
+        auto record = tenant(n + 1, "product" + std::to_string(n));
+        record.policy = limits[n];
+        require_product_kept(kept, record);
+    }
+}
+
+inline metadata every_kind_of_fact() {
+    return {{"text", "said"},
+            {"empty", ""},
+            {"bytes", every_byte()},
+            {"long", std::string(6000, 'l')},
+            {"least", std::numeric_limits<std::int64_t>::min()},
+            {"most", std::numeric_limits<std::int64_t>::max()},
+            {"zero", std::int64_t{0}},
+            {"yes", true},
+            {"no", false},
+            {"text", "the same name twice"}};
+}
+
+/// Rows of which each differs from an empty one in one member, and one that does in all.
+inline std::vector<audit_entry> rows_of_every_kind() {
+    std::vector<audit_entry> rows(9);
+    rows[1].user_id = "";
+    rows[2].user_id = std::string(256, 'u');
+    rows[3].engine_id = numbered(1);
+    rows[4].took = duration(0);
+    rows[5].from = engine_status::provisioning;
+    rows[6].to = engine_status::destroying;
+    rows[7].actor = every_byte();
+    rows[8] = row(other, 1'790'000'000'001);
+    rows[8].user_id = "ada";
+    rows[8].engine_id = numbered(2);
+    rows[8].action = audit_action::orphan_removed;
+    rows[8].metadata = every_kind_of_fact();
+    rows[8].took = duration(-5);
+    rows[8].from = engine_status::failed;
+    rows[8].to = engine_status::running;
+    for (std::size_t i = 0; i < 8; ++i) rows[i].product_id = demo;
+    rows.emplace_back(); // belongs to no product
+    return rows;
+}
+
+template <store Store> void audit_rows_as_they_were(Store& kept) {
+    auto rows = rows_of_every_kind();
+    const auto done = must(kept.commit(tell(rows)));
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].id = done.audit_ids.at(i);
+    std::vector<audit_entry> visited;
+    must(kept.for_each_audit(instant::min(), [&](const result<audit_entry>& one) {
+        if (one) visited.push_back(*one);
+    }));
+    require_same(visited, rows, "each row is visited as it was told");
+    const auto page = must(kept.audit(every_row(other)));
+    require(page.entries.size() == 1, "the one row of its product");
+    require_same(page.entries[0], rows[8], "is shown as it was told");
+}
+
+template <store Store> void every_action(Store& kept) {
+    for (std::size_t i = 0; i < roundhouse::detail::audit_action_names.size(); ++i) {
+        auto one = row(demo, 1);
+        one.action = static_cast<audit_action>(i);
+        must(kept.commit(tell({one})));
+        auto query = every_row(demo);
+        query.action = one.action;
+        const auto page = must(kept.audit(query));
+        require(page.entries.size() == 1 && page.entries[0].action == one.action,
+                "a row is found by its action");
+    }
+}
+
+template <store Store> std::vector<store_case<Store>> all() {
+    return {
+        {"every member of an engine's record is kept", engines_as_they_were<Store>},
+        {"each optional time of an engine is kept by itself", each_optional_time_by_itself<Store>},
+        {"every status, intent and boot reason is kept", every_state<Store>},
+        {"texts of any length are kept", long_texts<Store>},
+        {"every member of a product is kept", products_as_they_were<Store>},
+        {"each limit of a policy is kept by itself, and an empty list is one",
+         each_limit_by_itself<Store>},
+        {"every member of an audit row is kept", audit_rows_as_they_were<Store>},
+        {"every action of an audit row is kept", every_action<Store>},
+    };
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::round_trip_cases
