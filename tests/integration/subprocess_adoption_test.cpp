@@ -300,8 +300,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     const auto w = create_new();
     options.launch_timeout = rh::duration{50};
     close();
-    const sub::descriptor lock{
-        ::open((store.path() / "engines/.launch-lock").c_str(), O_RDWR | O_CLOEXEC)};
+    const sub::descriptor lock{::open((store.path() / "launch-lock").c_str(), O_RDWR | O_CLOEXEC)};
     REQUIRE(lock);
     REQUIRE(::flock(lock.get(), LOCK_SH) == 0); // as a child between fork and exec holds it
     const auto refused = wait(backend().list());

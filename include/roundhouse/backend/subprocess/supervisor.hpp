@@ -72,7 +72,9 @@ public:
         return engines_ + '/' + to_string(engine);
     }
     /// Kept locked by whatever is between fork and exec.
-    [[nodiscard]] std::string launch_lock() const { return engines_ + "/.launch-lock"; }
+    [[nodiscard]] std::string launch_lock() const {
+        return options_.store_path.string() + "/launch-lock";
+    }
 
     /// From any thread.
     void on_exit(exit_handler handler) {
@@ -244,10 +246,13 @@ private:
     /// The coroutine that watches one process. It ends early only when the supervisor is closed.
     asio::awaitable<void> run(watch_ptr watched) {
         const auto self = shared_from_this();
-        asio::error_code closed;
-        co_await watched->stream.async_wait(asio::posix::stream_descriptor::wait_read,
-                                            asio::redirect_error(asio::use_awaitable, closed));
-        if (closed) co_return;
+        // Asio may wake who waits for what an earlier owner of the descriptor's place was told.
+        while (!has_ended(watched->pidfd())) {
+            asio::error_code closed;
+            co_await watched->stream.async_wait(asio::posix::stream_descriptor::wait_read,
+                                                asio::redirect_error(asio::use_awaitable, closed));
+            if (closed) co_return;
+        }
         watched->leader_ended = true;
         if (!watched->asked) {
             watched->asked = true;
