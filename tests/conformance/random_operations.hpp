@@ -1,0 +1,333 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/store/memory.hpp>
+#include <roundhouse/testing/record_text.hpp>
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace roundhouse_tests {
+
+namespace rh = roundhouse;
+
+/// A call of `prune_audit`.
+struct prune {
+    rh::instant before;
+    std::size_t most = 0;
+};
+
+/// One thing to do to a store.
+using operation = std::variant<rh::change_set, prune>;
+
+/// Does it, and tells what the store answered.
+template <rh::store Store> std::string carry_out(Store& store, const operation& what) {
+    if (const auto* const set = std::get_if<rh::change_set>(&what))
+        return rh::testing::text_of(store.commit(*set));
+    const auto& [before, most] = std::get<prune>(what);
+    return rh::testing::text_of(store.prune_audit(before, most));
+}
+
+/// What an operation is, for whoever reads of a failure.
+inline std::string text_of(const operation& what) {
+    const auto* const set = std::get_if<rh::change_set>(&what);
+    if (set == nullptr) return "prune";
+    constexpr std::array<std::string_view, 4> kinds{"insert ", "update ", "erase ", "put product "};
+    std::string text;
+    for (const auto& one : set->changes) text += kinds.at(one.index());
+    text += std::to_string(set->audit.size()) + " audit rows";
+    return set->amend ? text + ", amend" : text;
+}
+
+/// Draws operations that a fleet's store could meet, and some that it must refuse. The same seed
+/// draws the same ones, as long as the model holds the same.
+class random_operations {
+public:
+    explicit random_operations(std::uint32_t seed) : random_(seed) {}
+
+    /// What to do next to a store that holds what `model` does.
+    operation next(const rh::memory_store& model) {
+        clock_ += rh::duration(below(400));
+        if (one_in(100)) clock_ -= rh::duration(below(10'000));
+        if (one_in(20)) return prune{earlier(60'000), below(50)};
+        return draw_batch(model);
+    }
+
+    // What to ask about
+
+    [[nodiscard]] static std::vector<rh::uuid> products() {
+        return {numbered(1), numbered(2), numbered(3), numbered(4)};
+    }
+
+    /// Some names begin others.
+    [[nodiscard]] static const std::vector<std::string>& users() {
+        static const std::vector<std::string> names{"a",
+                                                    "ab",
+                                                    "abc",
+                                                    "b",
+                                                    std::string(256, 'u'),
+                                                    std::string(255, 'u'),
+                                                    "user7",
+                                                    "J\xC3\xB6rg",
+                                                    "user 9",
+                                                    "user10",
+                                                    "user11",
+                                                    "user12"};
+        return names;
+    }
+
+    [[nodiscard]] static const std::vector<std::string>& slugs() {
+        static const std::vector<std::string> names{"acme", "ac", "bolt", "cove", "dune", "echo"};
+        return names;
+    }
+
+    /// Of engines that are, were, or could not be made; the latest of them.
+    [[nodiscard]] const std::vector<rh::uuid>& engine_ids() const { return engine_ids_; }
+    [[nodiscard]] const std::vector<rh::sha256_digest>& key_hashes() const { return key_hashes_; }
+
+    rh::audit_query draw_audit_query(const rh::memory_store& model) {
+        rh::audit_query query;
+        query.product_id = pick(products());
+        if (one_in(2)) query.user_id = pick(users());
+        if (one_in(4) && !engine_ids_.empty()) query.engine_id = pick(engine_ids_);
+        if (one_in(4)) query.action = draw_action();
+        if (one_in(3)) query.since = earlier(60'000);
+        if (one_in(3)) query.until = earlier(60'000);
+        if (one_in(3)) query.before = newest_row(model, query.product_id) - below(5);
+        query.limit = 1 + below(40);
+        return query;
+    }
+
+    rh::engine_query draw_engine_query() {
+        rh::engine_query query;
+        query.product_id = pick(products());
+        if (one_in(2)) query.status = draw_status();
+        query.offset = below(8);
+        query.limit = 1 + below(8);
+        return query;
+    }
+
+private:
+    // Numbers
+
+    std::uint32_t below(std::size_t bound) {
+        return static_cast<std::uint32_t>(random_() % static_cast<std::uint32_t>(bound));
+    }
+    bool one_in(std::size_t many) { return below(many) == 0; }
+
+    template <class T> const T& pick(const std::vector<T>& from) {
+        return from[below(from.size())];
+    }
+    template <class T> T pick(std::vector<T>&& from) { return from[below(from.size())]; }
+
+    // Values
+
+    static rh::uuid numbered(std::uint8_t n) {
+        rh::uuid id;
+        id.bytes.fill(n);
+        return id;
+    }
+
+    /// Now or up to so many milliseconds before.
+    rh::instant earlier(std::uint32_t most_ms) { return clock_ - rh::duration(below(most_ms)); }
+
+    std::optional<rh::instant> maybe_time() {
+        if (one_in(2)) return std::nullopt;
+        return earlier(1000);
+    }
+
+    std::string draw_text(std::size_t most) {
+        return std::string(below(most + 1), static_cast<char>('a' + below(26)));
+    }
+
+    rh::engine_status draw_status() { return rh::all_engine_statuses.at(below(6)); }
+
+    rh::audit_action draw_action() {
+        return static_cast<rh::audit_action>(below(rh::detail::audit_action_names.size()));
+    }
+
+    template <std::size_t N> void draw_bytes(std::array<std::uint8_t, N>& into) {
+        for (auto& byte : into) byte = static_cast<std::uint8_t>(below(256));
+    }
+
+    rh::uuid draw_engine_id() {
+        rh::uuid id;
+        draw_bytes(id.bytes);
+        if (one_in(8) && !engine_ids_.empty()) { // the same short id as another's
+            const auto& twin = pick(engine_ids_);
+            std::copy_n(twin.bytes.begin(), 6, id.bytes.begin());
+        }
+        engine_ids_.push_back(id);
+        if (engine_ids_.size() > 100) engine_ids_.erase(engine_ids_.begin());
+        return id;
+    }
+
+    std::optional<rh::port_request> maybe_ports() {
+        if (one_in(2)) return std::nullopt;
+        constexpr std::uint16_t first = 9001;
+        constexpr std::uint16_t last = 9014;
+        // A stranger has each port now and then.
+        const auto strangers = random_() & random_() & random_();
+        return rh::port_request{first, last, [=](std::uint16_t port) {
+                                    return (strangers >> (port - first) & 1U) == 0;
+                                }};
+    }
+
+    // Changes
+
+    rh::change_set draw_batch(const rh::memory_store& model) {
+        rh::change_set set;
+        const auto changes = one_in(10) ? 0 : one_in(3) ? 2 + below(3) : 1;
+        for (std::uint32_t i = 0; i < changes; ++i) set.changes.push_back(draw_change(model));
+        for (auto rows = below(4); rows > 0; --rows) set.audit.push_back(draw_row());
+        if (one_in(8)) set.amend = draw_amendment(model);
+        return set;
+    }
+
+    rh::change draw_change(const rh::memory_store& model) {
+        const auto kind = below(10);
+        if (kind == 0) return draw_product(model);
+        if (kind < 4) return draw_insert(model);
+        auto record = draw_known(model);
+        if (kind < 8) {
+            change_state(record);
+            return rh::update_engine{std::move(record), maybe_ports()};
+        }
+        return rh::erase_engine{record.product_id, record.user_id, record.revision, one_in(4)};
+    }
+
+    rh::uuid draw_owner() { return numbered(static_cast<std::uint8_t>(1 + below(3))); }
+
+    /// A user who has an engine, or has none; sometimes the other.
+    std::string draw_user(const rh::memory_store& model, const rh::uuid& owner, bool has_one) {
+        auto user = pick(users());
+        for (int tries = 0; tries < 6 && (*model.find_engine(owner, user) != nullptr) != has_one;
+             ++tries)
+            user = pick(users());
+        return user;
+    }
+
+    rh::insert_engine draw_insert(const rh::memory_store& model) {
+        rh::insert_engine out;
+        out.record.id = draw_engine_id();
+        out.record.product_id = draw_owner();
+        out.record.user_id = draw_user(model, out.record.product_id, one_in(20));
+        out.record.created_at = clock_;
+        change_state(out.record);
+        if (one_in(3)) out.max_engines = below(14);
+        out.port = maybe_ports();
+        return out;
+    }
+
+    /// A record that is stored, as the next commit should carry it; or with a wrong revision, or
+    /// with the one that an earlier change of its batch makes; or one that is not there.
+    rh::engine_record draw_known(const rh::memory_store& model) {
+        rh::engine_record record;
+        record.product_id = draw_owner();
+        record.user_id = draw_user(model, record.product_id, !one_in(20));
+        if (const auto found = *model.find_engine(record.product_id, record.user_id))
+            record = *found;
+        if (one_in(10)) record.revision += one_in(2) ? 1U : std::uint64_t{0} - 1U;
+        return record;
+    }
+
+    void change_state(rh::engine_record& record) {
+        record.version = "v" + std::to_string(below(100));
+        record.status = draw_status();
+        record.origin = draw_status();
+        record.intent = static_cast<rh::intent>(below(9));
+        record.boot = static_cast<rh::boot_reason>(below(5));
+        ++record.generation;
+        draw_bytes(record.key_hash);
+        record.sealed_key = draw_text(200);
+        record.next_sealed_key = draw_text(10);
+        record.operation_started_at = clock_;
+        record.last_health_at = maybe_time();
+        record.deadline = maybe_time();
+        record.restart_at = maybe_time();
+        record.healthy_since = maybe_time();
+        record.restart_attempts = below(9);
+        record.retries = below(9);
+        record.failure = draw_text(one_in(20) ? 6000 : 30);
+    }
+
+    rh::put_product draw_product(const rh::memory_store& model) {
+        const auto id = pick(products());
+        const auto found = *model.find_product_named(to_string(id));
+        rh::put_product out;
+        if (found) out.record = *found;
+        else out.record.id = id;
+        if (!found || one_in(3)) out.record.slug = pick(slugs());
+        if (!found || one_in(3)) {
+            draw_bytes(out.record.key_hash);
+            key_hashes_.push_back(out.record.key_hash);
+        }
+        out.record.display_name = draw_text(20);
+        out.record.policy.max_engines.reset();
+        if (one_in(2)) out.record.policy.max_engines = below(9);
+        if (one_in(2)) out.record.policy.allow_provision = one_in(2);
+        if (one_in(2)) out.record.policy.allowed_versions.emplace(below(3), draw_text(9));
+        if (one_in(8)) ++out.record.revision;
+        return out;
+    }
+
+    // Audit rows
+
+    rh::audit_entry draw_row() {
+        rh::audit_entry row;
+        row.timestamp = one_in(6) ? earlier(5000) : clock_;
+        if (!one_in(10)) row.product_id = draw_owner();
+        if (!one_in(4)) row.user_id = pick(users());
+        if (!one_in(3) && !engine_ids_.empty()) row.engine_id = pick(engine_ids_);
+        row.action = draw_action();
+        row.actor = draw_text(6);
+        row.metadata = draw_metadata();
+        if (one_in(2)) row.took = rh::duration(below(9000));
+        if (one_in(2)) row.from = draw_status();
+        if (one_in(2)) row.to = draw_status();
+        return row;
+    }
+
+    rh::metadata draw_metadata() {
+        rh::metadata facts;
+        if (one_in(2)) facts.emplace_back("text", draw_text(one_in(20) ? 3000 : 20));
+        if (one_in(2)) facts.emplace_back("number", std::int64_t{below(1000)} - 500);
+        if (one_in(2)) facts.emplace_back("flag", one_in(2));
+        return facts;
+    }
+
+    /// Never of a row of its own batch, whose id nobody can know.
+    rh::audit_entry draw_amendment(const rh::memory_store& model) {
+        auto row = draw_row();
+        const auto newest = newest_row(model, numbered(1));
+        row.id = newest - std::min<std::uint64_t>(newest, below(60));
+        return row;
+    }
+
+    /// The id of a product's newest audit row; 0 if it has none.
+    static std::uint64_t newest_row(const rh::memory_store& model, const rh::uuid& product) {
+        rh::audit_query query;
+        query.product_id = product;
+        query.limit = 1;
+        const auto page = *model.audit(query);
+        return page.entries.empty() ? 0 : page.entries.front().id;
+    }
+
+    std::mt19937 random_;
+    rh::instant clock_{rh::duration(1'790'000'000'000)};
+    std::vector<rh::uuid> engine_ids_;
+    std::vector<rh::sha256_digest> key_hashes_;
+};
+
+} // namespace roundhouse_tests
