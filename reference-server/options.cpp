@@ -191,12 +191,6 @@ result<void> check_engine(server_options& options, const environment& variables)
 /// What only shows when options are seen together.
 result<void> check_together(server_options& options, const environment& variables) {
     const auto& numbers = options.settings;
-    if (options.store == store_kind::lmdb)
-        return wrong(
-            "ORCH_STORE",
-            "lmdb is not in this version yet; use memory, which forgets the fleet's records "
-            "when the server exits");
-    if (options.store_path.empty()) return wrong("ORCH_STORE_PATH", "must name a folder");
     if (numbers.default_version.empty())
         return wrong("ORCH_ENGINE_IMAGE", "must name a version, such as september-engine:latest");
     if (numbers.port_max < numbers.port_min)

@@ -60,7 +60,7 @@ struct server_options {
     std::optional<crypto::key_ring> master_keys; ///< Always set by `parse_options`.
     std::string admin_key;
 
-    store_kind store = store_kind::memory;
+    store_kind store = store_kind::lmdb;
     std::string store_path; ///< Absolute.
     backend_kind backend = backend_kind::subprocess;
     engine_options engine;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "disk_store.hpp"
 #include "exit_codes.hpp"
 #include "listener.hpp"
 #include "open_files.hpp"
@@ -8,6 +9,7 @@
 #include <roundhouse/clock/system.hpp>
 #include <roundhouse/http/api.hpp>
 #include <roundhouse/orchestrator.hpp>
+#include <roundhouse/store/lmdb.hpp>
 #include <roundhouse/store/memory.hpp>
 #include <roundhouse/version.hpp>
 
@@ -232,12 +234,15 @@ private:
 /// Serves over the store that the options name. Returns the exit code.
 template <class Backend>
 int serve_over(const surroundings& around, std::shared_ptr<Backend> backend) {
-    switch (around.options.store) {
-    case store_kind::memory:
+    const auto& options = around.options;
+    if (options.store == store_kind::memory)
         return serving(around, std::move(backend), std::make_shared<memory_store>()).run();
-    case store_kind::lmdb: break; // refused with the options
+    auto store = open_disk_store(options.store_path, *options.master_keys);
+    if (!store) {
+        around.log.write(log_level::error, store.error().message);
+        return exit_code::bad_options;
     }
-    return exit_code::bad_options;
+    return serving(around, std::move(backend), std::move(*store)).run();
 }
 
 } // namespace roundhouse::server

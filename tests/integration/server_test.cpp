@@ -16,9 +16,11 @@ using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 using namespace roundhouse_tests;
 
-TEST_CASE("an engine goes through its whole life") {
+TEST_CASE("an engine goes through its whole life, whatever keeps its record") {
+    const std::string store = GENERATE("lmdb", "memory");
     const scratch_folder folder;
-    running_server server(options(folder.path()));
+    running_server server(options(folder.path(), {{"ORCH_STORE", store}}));
+    CHECK(member(server.get("/health"), "store") == store);
 
     const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
     const auto url = member(made, "url");
@@ -80,8 +82,9 @@ TEST_CASE("an administrator registers a product and sets its policy") {
 }
 
 TEST_CASE("two hundred connections that admit a new user at once get one engine") {
+    const std::string store = GENERATE("lmdb", "memory");
     const scratch_folder folder;
-    running_server server(options(folder.path()));
+    running_server server(options(folder.path(), {{"ORCH_STORE", store}}));
     const std::string body = R"({"auto_provision":true})";
     const auto request = "POST /engines/bob/admit HTTP/1.1\r\nHost: x\r\nX-Platform-Key: " +
                          platform_key + "\r\nContent-Length: " + std::to_string(body.size()) +
@@ -179,7 +182,8 @@ TEST_CASE("SIGTERM stops the engines, and the server exits with 0") {
 TEST_CASE(
     "engines can be kept when the server exits, and a memory store ends them at the next start") {
     const scratch_folder folder;
-    const auto with = options(folder.path(), {{"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
+    const auto with = options(folder.path(),
+                              {{"ORCH_STORE", "memory"}, {"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
     std::string url;
     {
         running_server server(with);
@@ -188,22 +192,23 @@ TEST_CASE(
         CHECK(server.process.wait() == 0);
     }
     CHECK(answers(url));
-    const running_server server(options(folder.path()));
+    const running_server server(options(folder.path(), {{"ORCH_STORE", "memory"}}));
     CHECK_FALSE(answers(url));
 }
 
 TEST_CASE(
     "engines survive a server that is killed, and a memory store ends them at the next start") {
     const scratch_folder folder;
+    const auto with = options(folder.path(), {{"ORCH_STORE", "memory"}});
     std::string url;
     {
-        running_server server(options(folder.path()));
+        running_server server(with);
         url = member(server.post("/engines/provision", R"({"user_id":"ann"})"), "url");
         server.process.signal(SIGKILL);
         CHECK(server.process.wait() == -SIGKILL);
     }
     CHECK(answers(url));
-    running_server server(options(folder.path()));
+    running_server server(with);
     CHECK_FALSE(answers(url));
     server.get("/engines/ann", 404);
 }
@@ -240,7 +245,7 @@ TEST_CASE("a second signal ends the server at once") {
     server.process.signal(SIGTERM);
     CHECK(server.process.wait() == 128 + SIGTERM);
     CHECK_FALSE(call.get());
-    // The engine that still boots is ended by the next start, like after any crash.
+    // The engine that still boots is found by the next server, and stopped with it.
     running_server(options(folder.path()));
 }
 

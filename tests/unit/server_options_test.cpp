@@ -58,7 +58,7 @@ using words = std::vector<std::string>;
 TEST_CASE("a server with nothing but its keys and a command goes by the documented defaults") {
     const auto options = options_of(good());
     CHECK(options.listen.text() == "127.0.0.1:8000");
-    CHECK(options.store == store_kind::memory);
+    CHECK(options.store == store_kind::lmdb);
     CHECK(options.backend == backend_kind::subprocess);
     CHECK(options.on_exit == on_exit::stop);
     CHECK(options.log_level == log_level::info);
@@ -246,14 +246,24 @@ TEST_CASE("a choice that does not exist is refused with those that do") {
           "ORCH_LOG_FORMAT: \"xml\" is none of: text, json");
 }
 
-TEST_CASE("the LMDB store and the Docker backend are refused with what to use instead") {
-    CHECK_THAT(failure_of(good({{"ORCH_STORE", "lmdb"}})),
-               StartsWith("ORCH_STORE: ") && Contains("use memory"));
+TEST_CASE("the Docker backend is refused with what to use instead") {
     CHECK_THAT(failure_of(good({{"ORCH_ENGINE_BACKEND", "docker"}})),
                StartsWith("ORCH_ENGINE_BACKEND: ") && Contains("use subprocess"));
     CHECK_THAT(failure_of(good(), {"--backup", "folder"}), StartsWith("--backup: "));
     CHECK_THAT(failure_of(good(), {"--reencrypt"}), StartsWith("--reencrypt: "));
     CHECK_THAT(failure_of(good(), {"--verify-store"}), StartsWith("--verify-store: "));
+}
+
+TEST_CASE("the fleet can be kept on disk or in memory") {
+    CHECK(options_of(good({{"ORCH_STORE", "lmdb"}})).store == store_kind::lmdb);
+    CHECK(options_of(good({{"ORCH_STORE", "memory"}})).store == store_kind::memory);
+    CHECK(failure_of(good({{"ORCH_STORE", "sqlite"}})) ==
+          "ORCH_STORE: \"sqlite\" is none of: lmdb, memory");
+}
+
+TEST_CASE("the store's folder must have a name, and is given as an absolute path") {
+    CHECK(options_of(good({{"ORCH_STORE_PATH", "/tmp/../tmp/store"}})).store_path == "/tmp/store");
+    CHECK(failure_of(good(), {"--store-path", ""}) == "ORCH_STORE_PATH: must name a folder");
 }
 
 TEST_CASE("the subprocess backend needs a command, and the memory backend none") {
