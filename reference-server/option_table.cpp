@@ -121,6 +121,12 @@ result<void> read_admin_key(server_options& options, const std::string& value) {
     return {};
 }
 
+result<void> read_store_path(server_options& options, const std::string& value) {
+    if (value.empty()) return cause("must name a folder");
+    options.store_path = std::filesystem::absolute(value).lexically_normal().string();
+    return {};
+}
+
 result<void> read_command(server_options& options, const std::string& value) {
     auto words = split_words(value);
     if (!words) return unexpected(std::move(words.error()));
@@ -220,13 +226,14 @@ std::vector<option_row> serving_rows() {
          read_master_keys, true},
         {"ORCH_ADMIN_KEY", "KEY", "", "Key of the admin calls: 16 characters or more (required).",
          read_admin_key, true},
-        {"ORCH_STORE", "KIND", "memory",
-         "Where the fleet's records are kept: memory (lmdb is not in this version yet).",
+        {"ORCH_STORE", "KIND", "lmdb",
+         "Where the fleet's records are kept: lmdb (on disk), or memory, which forgets them when "
+         "the server exits.",
          one_of<store_kind>(server(&server_options::store),
-                            {{"memory", store_kind::memory}, {"lmdb", store_kind::lmdb}})},
+                            {{"lmdb", store_kind::lmdb}, {"memory", store_kind::memory}})},
         {"ORCH_STORE_PATH", "FOLDER", "./var/roundhouse",
-         "Folder of the server's and the engines' data; made with mode 0700 if it is not there.",
-         path(server(&server_options::store_path))},
+         "Folder of the store and of the engines' data; made with mode 0700 if it is not there.",
+         read_store_path},
         {"ORCH_LOG_LEVEL", "LEVEL", "info", "debug, info, warning or error.",
          one_of<log_level>(server(&server_options::log_level), {{"debug", log_level::debug},
                                                                 {"info", log_level::info},

@@ -25,8 +25,8 @@ struct command_line {
     std::map<std::string, std::string, std::less<>> values; ///< By variable name; only those given.
     bool help = false;
     bool version = false;
-    bool check = false;
-    std::string store_task; ///< The flag that asks for work on the store, or empty.
+    std::vector<std::string> tasks; ///< The flags given that ask for something else than serving.
+    std::string backup_folder;
 };
 
 /// Only names: what follows a mistyped flag may be a secret.
@@ -46,16 +46,14 @@ result<command_line> read_command_line(std::span<const char* const> arguments) {
     app.set_help_flag();
     app.allow_extras();
     std::map<std::string, std::string, std::less<>> values;
-    std::string backup;
     for (const auto& row : option_table())
         app.add_option(flag_of(row.name), values[std::string(row.name)])
             ->type_name(std::string(row.placeholder));
     app.add_flag("--help,-h", found.help);
     app.add_flag("--version", found.version);
-    app.add_flag("--check", found.check);
-    const auto* const backup_option = app.add_option("--backup", backup);
-    const auto* const reencrypt = app.add_flag("--reencrypt");
-    const auto* const verify = app.add_flag("--verify-store");
+    const std::array<const CLI::Option*, 4> tasks{
+        app.add_flag("--check"), app.add_option("--backup", found.backup_folder),
+        app.add_flag("--reencrypt"), app.add_flag("--verify-store")};
     // CLI11 takes them in reverse.
     std::vector<std::string> words(arguments.rbegin(), arguments.rend());
     try {
@@ -69,8 +67,8 @@ result<command_line> read_command_line(std::span<const char* const> arguments) {
         const auto flag = flag_of(row.name);
         if (app.count(flag) > 0) found.values.emplace(row.name, values.find(row.name)->second);
     }
-    for (const auto* const task : {backup_option, reencrypt, verify})
-        if (task->count() > 0) found.store_task = task->get_name();
+    for (const auto* const task : tasks)
+        if (task->count() > 0) found.tasks.push_back(task->get_name());
     return found;
 }
 
@@ -80,9 +78,14 @@ std::string help_text() {
         "Each option is an environment variable and a flag, of which the flag wins. Give secrets "
         "through the\n"
         "environment: every user of the machine can read a command line.\n\n"
-        "  --help       show this\n"
-        "  --version    show the version\n"
-        "  --check      check the options, say what they amount to, and exit\n";
+        "  --help            show this\n"
+        "  --version         show the version\n"
+        "  --check           check the options, say what they amount to, and exit\n"
+        "  --backup FOLDER   copy the store into a new folder and exit; a server may be serving\n"
+        "  --reencrypt       seal stored keys again under the first master key and exit; no server "
+        "may be serving\n"
+        "  --verify-store    check that the store agrees with itself and exit; a server may be "
+        "serving\n";
     for (const auto& row : option_table()) {
         text.append("\n  ").append(flag_of(row.name)).append(" ").append(row.placeholder);
         text.append("  (").append(row.name);
@@ -191,12 +194,6 @@ result<void> check_engine(server_options& options, const environment& variables)
 /// What only shows when options are seen together.
 result<void> check_together(server_options& options, const environment& variables) {
     const auto& numbers = options.settings;
-    if (options.store == store_kind::lmdb)
-        return wrong(
-            "ORCH_STORE",
-            "lmdb is not in this version yet; use memory, which forgets the fleet's records "
-            "when the server exits");
-    if (options.store_path.empty()) return wrong("ORCH_STORE_PATH", "must name a folder");
     if (numbers.default_version.empty())
         return wrong("ORCH_ENGINE_IMAGE", "must name a version, such as september-engine:latest");
     if (numbers.port_max < numbers.port_min)
@@ -215,14 +212,61 @@ std::string summary(const server_options& options) {
            ", master keys " + std::to_string(options.master_keys->size()) + "\n";
 }
 
+result<void> read_row(const option_row& row, const command_line& line, const environment& variables,
+                      server_options& options) {
+    const auto* const given = given_text(row, line, variables);
+    auto read = row.read(options, given != nullptr ? *given : std::string(row.fallback));
+    if (!read) return wrong(row.name, read.error().message);
+    return {};
+}
+
 result<void> read_values(const command_line& line, const environment& variables,
                          server_options& options) {
-    for (const auto& row : option_table()) {
-        const auto* const given = given_text(row, line, variables);
-        auto read = row.read(options, given != nullptr ? *given : std::string(row.fallback));
-        if (!read) return wrong(row.name, read.error().message);
-    }
+    for (const auto& row : option_table())
+        if (auto read = read_row(row, line, variables, options); !read) return read;
     return check_together(options, variables);
+}
+
+std::optional<invocation::action> store_action_of(std::string_view flag) {
+    if (flag == "--backup") return invocation::action::backup;
+    if (flag == "--reencrypt") return invocation::action::reencrypt;
+    if (flag == "--verify-store") return invocation::action::verify_store;
+    return std::nullopt;
+}
+
+/// Reads what work on the store needs. What only matters for serving must not stop it: a backup
+/// runs where neither the admin key nor the engine is known.
+result<void> read_store_task(const command_line& line, const environment& variables,
+                             invocation& asked) {
+    const auto& flag = line.tasks.front();
+    for (const auto& row : option_table()) {
+        const bool needed = row.name == "ORCH_STORE" || row.name == "ORCH_STORE_PATH" ||
+                            (row.name == "ORCH_MASTER_KEY" &&
+                             asked.what == invocation::action::reencrypt);
+        if (!needed) continue;
+        if (auto read = read_row(row, line, variables, asked.options); !read) return read;
+    }
+    if (asked.options.store != store_kind::lmdb)
+        return wrong("ORCH_STORE", flag + " works on a store on disk (lmdb); the memory store is "
+                                          "gone when its server exits");
+    if (asked.what == invocation::action::backup) {
+        if (line.backup_folder.empty()) return wrong(flag, "must name the folder to make");
+        asked.backup_folder =
+            std::filesystem::absolute(line.backup_folder).lexically_normal().string();
+    }
+    return {};
+}
+
+result<void> read_serving(const command_line& line, const environment& variables,
+                          invocation& asked) {
+    if (auto read = read_values(line, variables, asked.options); !read) return read;
+    take_environment(asked.options.engine, variables);
+    warn_of_unused(line, variables, asked);
+    if (!line.tasks.empty()) { // the only other one is --check
+        asked.what = invocation::action::print;
+        asked.text = summary(asked.options);
+    }
+    return {};
 }
 
 } // namespace
@@ -261,17 +305,15 @@ result<invocation> parse_options(std::span<const char* const> arguments,
                                 : "roundhouse-server " + std::string(version_string) + "\n";
         return asked;
     }
-    if (!line->store_task.empty())
-        return wrong(line->store_task, "works on an LMDB store, which is not in this version yet");
-    if (auto read = read_values(*line, variables, asked.options); !read)
-        return unexpected(std::move(read.error()));
-    take_environment(asked.options.engine, variables);
+    if (line->tasks.size() > 1)
+        return wrong(line->tasks[1], "cannot be asked for together with " + line->tasks[0] +
+                                         "; start the server once for each");
     warn_of_unknown(variables, asked.warnings);
-    warn_of_unused(*line, variables, asked);
-    if (line->check) {
-        asked.what = invocation::action::print;
-        asked.text = summary(asked.options);
-    }
+    const auto work = line->tasks.empty() ? std::nullopt : store_action_of(line->tasks.front());
+    asked.what = work.value_or(asked.what);
+    auto read = work ? read_store_task(*line, variables, asked)
+                     : read_serving(*line, variables, asked);
+    if (!read) return unexpected(std::move(read.error()));
     return asked;
 }
 

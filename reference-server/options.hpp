@@ -29,8 +29,8 @@ enum class advertise : std::uint8_t { automatic, host, network };
 [[nodiscard]] std::string_view name_of(store_kind kind) noexcept;
 [[nodiscard]] std::string_view name_of(backend_kind kind) noexcept;
 
-/// A product to register at the start with a key that is known before. For trials: scripts/run.sh
-/// uses it so that a memory store, which forgets, knows the same key after every restart.
+/// A product to register at the start, if it is not there yet, with a key that is known before. For
+/// trials, such as scripts/run.sh.
 struct bootstrap_product {
     std::string slug;
     std::string platform_key;
@@ -57,10 +57,10 @@ struct engine_options {
 
 struct server_options {
     listen_address listen;
-    std::optional<crypto::key_ring> master_keys; ///< Always set by `parse_options`.
+    std::optional<crypto::key_ring> master_keys; ///< Always set where they are needed.
     std::string admin_key;
 
-    store_kind store = store_kind::memory;
+    store_kind store = store_kind::lmdb;
     std::string store_path; ///< Absolute.
     backend_kind backend = backend_kind::subprocess;
     engine_options engine;
@@ -76,11 +76,17 @@ struct server_options {
 struct invocation {
     enum class action : std::uint8_t {
         serve,
-        print, ///< Print `text` to the standard output and exit with 0.
+        print,        ///< Print `text` to the standard output and exit with 0.
+        backup,       ///< Copy the store into `backup_folder`.
+        reencrypt,    ///< Seal the stored keys again under the first master key.
+        verify_store, ///< Check that the store agrees with itself.
     };
     action what = action::serve;
     std::string text;
-    server_options options;            ///< Complete if `what` is `serve`.
+    std::string backup_folder; ///< Absolute.
+    /// Complete if `what` is `serve`. The actions on the store have `store` and `store_path`, and
+    /// `reencrypt` the master keys.
+    server_options options;
     std::vector<std::string> warnings; ///< Things that are allowed and probably not meant.
 };
 

@@ -1,277 +1,31 @@
 #include "server.hpp"
 
-#include "listener.hpp"
-#include "main_events.hpp"
-#include "open_files.hpp"
+#include "exit_codes.hpp"
+#include "serve.hpp"
 #include "store_folder.hpp"
-#include "worker_pool.hpp"
-
-#include <roundhouse/backend/memory.hpp>
-#include <roundhouse/backend/subprocess.hpp>
-#include <roundhouse/clock/system.hpp>
-#include <roundhouse/http/api.hpp>
-#include <roundhouse/orchestrator.hpp>
-#include <roundhouse/store/memory.hpp>
-#include <roundhouse/version.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <future>
-#include <memory>
+#include <cstddef>
 #include <string>
-#include <system_error>
+#include <string_view>
 #include <thread>
-#include <type_traits>
-#include <utility>
 
 namespace roundhouse::server {
 
 namespace {
 
-using namespace std::chrono_literals;
-using std::chrono::steady_clock;
-
-constexpr int served = 0;
-constexpr int bad_options = 2;
-
-constexpr auto calls_may_take = 30s; ///< SPEC §9: calls in flight, at the end.
-constexpr auto commit_may_take = 30s;
-constexpr auto flush_may_take = 5s;
-constexpr auto workers_may_take = 5s;
-constexpr auto first_recovery_retry = 1s;
-constexpr auto last_recovery_retry = 60s;
-constexpr std::size_t least_workers =
-    4; ///< Two may sit in a commit and a fork while the others go on.
-
-/// What a server is made of, whatever its backend and store.
-struct surroundings {
-    const server_options& options;
-    logger& log;
-    main_events& events;
-    worker_pool& workers;
-};
-
-/// Begins a call and waits for its outcome, but not for ever: nothing if it did not come.
-/// (asio::use_future would complete on the system executor, which starts threads of its own.)
-template <class T, class Begin>
-std::optional<result<T>> await(steady_clock::duration most, Begin begin) {
-    auto promise = std::make_shared<std::promise<result<T>>>();
-    auto outcome = promise->get_future();
-    begin([promise](result<T> value) { promise->set_value(std::move(value)); });
-    if (outcome.wait_for(most) != std::future_status::ready) return std::nullopt;
-    return outcome.get();
-}
-
-std::size_t loop_count() { return std::max(1U, std::thread::hardware_concurrency()); }
-
-/// Serves the api over HTTP, and logs calls where that is asked for.
-template <class Api> request_handler handler_for(std::shared_ptr<Api> api, logger& log) {
-    if (!log.shows(log_level::debug))
-        return [api = std::move(api)](const http::request& request,
-                                      std::function<void(http::reply)> later) {
-            return api->handle(request, std::move(later));
-        };
-    return [api = std::move(api), &log](const http::request& request,
-                                        std::function<void(http::reply)> later) {
-        const auto tell = [&log, began = steady_clock::now(), method = std::string(request.method),
-                           target = std::string(request.target)](const http::reply& reply) {
-            const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
-                steady_clock::now() - began);
-            log.write(log_level::debug, method + " " + target,
-                      {{"request_id", reply.request_id},
-                       {"status", std::to_string(reply.status)},
-                       {"took_us", std::to_string(took.count())}});
-        };
-        auto now = api->handle(request, [tell, later = std::move(later)](http::reply reply) {
-            tell(reply);
-            later(std::move(reply));
-        });
-        if (now) tell(*now);
-        return now;
-    };
-}
-
-/// The reference server over one backend and one store.
-template <class Backend, class Store> class serving {
-public:
-    using orchestrator_type = orchestrator<Backend, Store, system_clock>;
-
-    serving(const surroundings& around, std::shared_ptr<Backend> backend,
-            std::shared_ptr<Store> store)
-        : around_(around),
-          orchestrator_(std::make_shared<orchestrator_type>(
-              around.workers.executor(), std::move(backend), std::move(store),
-              std::make_shared<system_clock>(), orchestrator_options_for(around))) {}
-
-    int run() {
-        if (!register_bootstrap_product() || !listen()) return bad_options;
-        recover();
-        steady_clock::duration wait = first_recovery_retry;
-        std::optional<steady_clock::time_point> recover_at;
-        for (;;) {
-            const auto event = around_.events.next(recover_at);
-            if (!event) {
-                recover_at.reset();
-                recover();
-            } else if (const auto* const stop = std::get_if<stop_asked>(&*event)) {
-                around_.log.write(log_level::info, "stopping",
-                                  {{"signal", std::to_string(stop->signal)}});
-                break;
-            } else if (const auto& outcome = std::get<recovery_ended>(*event).outcome; outcome) {
-                around_.log.write(log_level::info, "ready");
-            } else {
-                around_.log.write(log_level::error, "recovery failed and will be tried again: " +
-                                                        outcome.error().message);
-                recover_at = steady_clock::now() + wait;
-                wait = std::min<steady_clock::duration>(wait * 2, last_recovery_retry);
-            }
-        }
-        leave();
-        return served;
-    }
-
-private:
-    static orchestrator_options orchestrator_options_for(const surroundings& around) {
-        orchestrator_options out(*around.options.master_keys);
-        out.settings = around.options.settings;
-        out.log = [&log = around.log](log_level level, std::string_view line) {
-            log.write(level, line);
-        };
-        return out;
-    }
-
-    bool register_bootstrap_product() {
-        const auto& product = around_.options.bootstrap;
-        if (!product) return true;
-        const auto known = orchestrator_->find_product_named(product->slug);
-        if (known && *known) {
-            if (!orchestrator_->authenticate(product->platform_key))
-                around_.log.write(log_level::warning,
-                                  "ORCH_BOOTSTRAP_PLATFORM_KEY: product " + product->slug +
-                                      " is there already, with another key that stays as it is");
-            return true;
-        }
-        const auto made = await<registration>(commit_may_take, [&](auto done) {
-            orchestrator_->async_register_product_with_key(product->slug, product->slug, policy{},
-                                                           product->platform_key, std::move(done));
-        });
-        const bool done = made && *made;
-        if (!done)
-            around_.log.write(log_level::error,
-                              "ORCH_BOOTSTRAP_PRODUCT: " + product->slug +
-                                  " could not be registered: " +
-                                  (made ? made->error().message : "the store does not answer"));
-        return done;
-    }
-
-    bool listen() {
-        const auto& options = around_.options;
-        const auto files = plan_open_files(raise_open_file_limit(), options);
-        if (files.scarce)
-            around_.log.write(log_level::warning,
-                              "few files may be open at once (ulimit -n): connections are limited",
-                              {{"connections", std::to_string(files.connections)}});
-        auto& log = around_.log;
-        auto api = std::make_shared<http::api<orchestrator_type>>(
-            orchestrator_,
-            http::api_options{.admin_key = options.admin_key, .log = [&log](std::string_view line) {
-                                  log.write(log_level::error, line);
-                              }});
-        listener_options where;
-        where.host = options.listen.host;
-        where.port = options.listen.port;
-        where.loops = loop_count();
-        where.limits.max_connections = files.connections;
-        where.limits.max_body_bytes = api->max_body_bytes();
-        where.warn = [&log](std::string_view line) { log.write(log_level::warning, line); };
-        try {
-            listener_.emplace(std::move(where), handler_for(std::move(api), log));
-        } catch (const std::system_error& problem) {
-            log.write(log_level::error, "ORCH_LISTEN: cannot listen on " + options.listen.text() +
-                                            ": " + problem.code().message() +
-                                            "; stop what listens there or choose another address");
-            return false;
-        }
-        tell_listening();
-        return true;
-    }
-
-    void tell_listening() {
-        const auto health = orchestrator_->health();
-        auto address = around_.options.listen;
-        address.port = listener_->port();
-        around_.log.write(log_level::info, "listening",
-                          {{"address", address.text()},
-                           {"version", version_string},
-                           {"backend", health.backend},
-                           {"store", health.store}});
-    }
-
-    void recover() {
-        orchestrator_->async_recover([&events = around_.events](result<void> outcome) {
-            events.tell(recovery_ended{std::move(outcome)});
-        });
-    }
-
-    /// Nothing is begun any more, what was begun ends, and what is known is written.
-    void leave() {
-        if (!listener_->drain(calls_may_take))
-            around_.log.write(log_level::warning,
-                              "calls were still under way after 30 s: they are cut off");
-        const bool stop_engines = std::is_same_v<Backend, subprocess_backend> &&
-                                  around_.options.on_exit == on_exit::stop;
-        if (stop_engines) {
-            const auto& numbers = around_.options.settings;
-            const auto ended = await<void>(
-                numbers.stop_grace + numbers.backend_timeout,
-                [this](auto done) { orchestrator_->async_stop_all(std::move(done)); });
-            if (!ended || !*ended)
-                around_.log.write(log_level::error,
-                                  "not all engines could be stopped" +
-                                      (ended ? ": " + ended->error().message : std::string()));
-        }
-        const auto closed = await<void>(
-            flush_may_take, [this](auto done) { orchestrator_->async_close(std::move(done)); });
-        if (!closed)
-            around_.log.write(log_level::warning,
-                              "work was still under way: the next start takes it up");
-        listener_->stop();
-        listener_.reset();
-        orchestrator_.reset();
-    }
-
-    surroundings around_;
-    std::shared_ptr<orchestrator_type> orchestrator_;
-    std::optional<listener> listener_;
-};
-
-template <class Backend>
-int serve_over(const surroundings& around, std::shared_ptr<Backend> backend) {
-    switch (around.options.store) {
-    case store_kind::memory:
-        return serving(around, std::move(backend), std::make_shared<memory_store>()).run();
-    case store_kind::lmdb: break; // refused with the options
-    }
-    return bad_options;
-}
-
-std::shared_ptr<subprocess_backend> make_subprocess_backend(const surroundings& around) {
-    const auto& options = around.options;
-    subprocess_options what;
-    what.store_path = options.store_path;
-    what.command = options.engine.command;
-    what.environment = options.engine.environment;
-    what.catalog_dir = options.engine.catalog_path;
-    return std::make_shared<subprocess_backend>(around.workers.executor(), std::move(what));
-}
+constexpr std::chrono::seconds workers_may_take{5};
+/// Two may sit in a commit and a fork while the others go on.
+constexpr std::size_t least_workers = 4;
 
 int serve(const surroundings& around) {
     switch (around.options.backend) {
-    case backend_kind::memory: return serve_over(around, std::make_shared<memory_backend>());
-    case backend_kind::subprocess: return serve_over(around, make_subprocess_backend(around));
+    case backend_kind::memory: return serve_memory(around);
+    case backend_kind::subprocess: return serve_subprocess(around);
     case backend_kind::docker: break; // refused with the options
     }
-    return bad_options;
+    return exit_code::bad_options;
 }
 
 } // namespace
@@ -281,7 +35,7 @@ int run_server(const server_options& options, logger& log) {
     const auto folder = store_folder::open(options.store_path);
     if (!folder) {
         log.write(log_level::error, folder.error().message);
-        return bad_options;
+        return exit_code::bad_options;
     }
     if (folder->open_to_others())
         log.write(log_level::warning, "ORCH_STORE_PATH: others may look into " +
@@ -297,7 +51,7 @@ int run_server(const server_options& options, logger& log) {
     const auto code = serve({.options = options, .log = log, .events = events, .workers = workers});
     if (!workers.finish(workers_may_take))
         log.write(log_level::warning, "work was cut off at the end");
-    if (code == served) log.write(log_level::info, "stopped");
+    if (code == exit_code::good) log.write(log_level::info, "stopped");
     return code;
 }
 

@@ -2,8 +2,9 @@
 # Builds the reference server and the demo engine, starts the server with engines as subprocesses, and prints calls to
 # try it with. Ctrl-C stops it.
 #
-# The keys are made on the first run and kept in var/run.env; later runs use them again. Every ORCH_ variable of the
-# caller's environment goes before what is set here.
+# The keys are made on the first run and kept in var/run.env, the fleet is kept in var/roundhouse; later runs use both
+# again, and to begin anew is to remove both. Every ORCH_ variable of the caller's environment goes before what is set
+# here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -2,7 +2,7 @@
 # Installs what building and testing Roundhouse needs, on Debian 12 and its relatives; elsewhere says what is missing.
 #
 #   scripts/setup.sh         compiler, build tools and libraries
-#   scripts/setup.sh --ci    also Clang 16 and its tools, for the presets and checks that use them
+#   scripts/setup.sh --ci    also Clang 16 and its tools, and what single tests ask for
 set -euo pipefail
 
 packages=(
@@ -10,7 +10,7 @@ packages=(
     catch2 libasio-dev libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libhttp-parser-dev liblmdb-dev
     librestinio-dev libsimdjson-dev libspdlog-dev libssl-dev
 )
-ci_packages=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev)
+ci_packages=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev python3-cryptography)
 
 case "${1:-}" in
     "") ;;

@@ -1,8 +1,6 @@
 #include "catch.hpp"
 #include "raw_connection.hpp"
-#include "server_process.hpp"
-
-#include <httplib.h>
+#include "running_server.hpp"
 
 #include <algorithm>
 #include <future>
@@ -12,114 +10,17 @@
 #include <vector>
 
 // Without the programs there is nothing to test: see tests/CMakeLists.txt.
-#if defined(ROUNDHOUSE_SERVER) && defined(DEMO_ENGINE)
+#if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
-using roundhouse_tests::child_process;
-using roundhouse_tests::raw_connection;
-using roundhouse_tests::scratch_folder;
+using namespace roundhouse_tests;
 
-namespace {
-
-const std::string master_key = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
-const std::string admin_key = "an-admin-key-of-24-chars";
-const std::string platform_key = "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-
-/// A range of ports that the test programs of one machine rarely share; the server passes over
-/// those in use.
-std::pair<std::string, std::string> port_range() {
-    const int first = 10'000 + static_cast<int>(::getpid()) % 400 * 50;
-    return {std::to_string(first), std::to_string(first + 49)};
-}
-
-child_process::environment options(const std::string& folder,
-                                   child_process::environment more = {}) {
-    const auto [first, last] = port_range();
-    more.insert({{"PATH", "/usr/bin:/bin"},
-                 {"ORCH_LISTEN", "127.0.0.1:0"},
-                 {"ORCH_MASTER_KEY", master_key},
-                 {"ORCH_ADMIN_KEY", admin_key},
-                 {"ORCH_STORE_PATH", folder + "/store"},
-                 {"ORCH_ENGINE_COMMAND", DEMO_ENGINE},
-                 {"ORCH_PORT_MIN", first},
-                 {"ORCH_PORT_MAX", last},
-                 {"ORCH_RESTART_BACKOFF_BASE_S", "0.05"},
-                 {"ORCH_LOG_FORMAT", "json"},
-                 {"ORCH_LOG_LEVEL", "debug"},
-                 {"ORCH_BOOTSTRAP_PRODUCT", "demo"},
-                 {"ORCH_BOOTSTRAP_PLATFORM_KEY", platform_key}});
-    return more;
-}
-
-/// The value of the first member of that name in a JSON text, if it is a string or a number.
-std::string member(std::string_view json, std::string_view name) {
-    const auto start = json.find('"' + std::string(name) + "\":");
-    if (start == std::string_view::npos) return {};
-    json.remove_prefix(start + name.size() + 3);
-    if (!json.starts_with('"')) return std::string(json.substr(0, json.find_first_of(",}")));
-    return std::string(json.substr(1, json.find('"', 1) - 1));
-}
-
-/// A server that is ready, and a client that has the key of its product.
-class running_server {
-public:
-    explicit running_server(const child_process::environment& variables)
-        : process(ROUNDHOUSE_SERVER, {}, variables),
-          address(member(process.line_with("\"listening\""), "address")),
-          client("http://" + address) {
-        process.line_with("\"ready\"");
-        client.set_default_headers({{"X-Platform-Key", platform_key}});
-        client.set_read_timeout(30);
-        client.set_keep_alive(true);
-    }
-
-    /// Leaves no engine behind.
-    ~running_server() {
-        process.signal(SIGTERM);
-        process.wait();
-    }
-
-    [[nodiscard]] std::uint16_t port() const {
-        return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
-    }
-
-    std::string post(const std::string& path, const std::string& body = "{}", int expected = 200) {
-        auto answer = client.Post(path, body, "application/json");
-        REQUIRE(answer);
-        INFO(path << ": " << answer->body);
-        REQUIRE(answer->status == expected);
-        return answer->body;
-    }
-    std::string get(const std::string& path, int expected = 200) {
-        auto answer = client.Get(path);
-        REQUIRE(answer);
-        INFO(path << ": " << answer->body);
-        REQUIRE(answer->status == expected);
-        return answer->body;
-    }
-
-    child_process process;
-    std::string address;
-    httplib::Client client;
-};
-
-bool answers(const std::string& url) {
-    return static_cast<bool>(httplib::Client(url).Get("/health"));
-}
-
-int execute(const std::string& url, const std::string& key) {
-    httplib::Client engine(url);
-    engine.set_default_headers({{"X-Engine-Key", key}});
-    const auto answer = engine.Post("/execute", R"({"input":1})", "application/json");
-    return answer ? answer->status : 0;
-}
-
-} // namespace
-
-TEST_CASE("an engine goes through its whole life") {
+TEST_CASE("an engine goes through its whole life, whatever keeps its record") {
+    const std::string store = GENERATE("lmdb", "memory");
     const scratch_folder folder;
-    running_server server(options(folder.path()));
+    running_server server(options(folder.path(), {{"ORCH_STORE", store}}));
+    CHECK(member(server.get("/health"), "store") == store);
 
     const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
     const auto url = member(made, "url");
@@ -181,8 +82,9 @@ TEST_CASE("an administrator registers a product and sets its policy") {
 }
 
 TEST_CASE("two hundred connections that admit a new user at once get one engine") {
+    const std::string store = GENERATE("lmdb", "memory");
     const scratch_folder folder;
-    running_server server(options(folder.path()));
+    running_server server(options(folder.path(), {{"ORCH_STORE", store}}));
     const std::string body = R"({"auto_provision":true})";
     const auto request = "POST /engines/bob/admit HTTP/1.1\r\nHost: x\r\nX-Platform-Key: " +
                          platform_key + "\r\nContent-Length: " + std::to_string(body.size()) +
@@ -280,7 +182,8 @@ TEST_CASE("SIGTERM stops the engines, and the server exits with 0") {
 TEST_CASE(
     "engines can be kept when the server exits, and a memory store ends them at the next start") {
     const scratch_folder folder;
-    const auto with = options(folder.path(), {{"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
+    const auto with = options(folder.path(),
+                              {{"ORCH_STORE", "memory"}, {"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
     std::string url;
     {
         running_server server(with);
@@ -289,22 +192,23 @@ TEST_CASE(
         CHECK(server.process.wait() == 0);
     }
     CHECK(answers(url));
-    const running_server server(options(folder.path()));
+    const running_server server(options(folder.path(), {{"ORCH_STORE", "memory"}}));
     CHECK_FALSE(answers(url));
 }
 
 TEST_CASE(
     "engines survive a server that is killed, and a memory store ends them at the next start") {
     const scratch_folder folder;
+    const auto with = options(folder.path(), {{"ORCH_STORE", "memory"}});
     std::string url;
     {
-        running_server server(options(folder.path()));
+        running_server server(with);
         url = member(server.post("/engines/provision", R"({"user_id":"ann"})"), "url");
         server.process.signal(SIGKILL);
         CHECK(server.process.wait() == -SIGKILL);
     }
     CHECK(answers(url));
-    running_server server(options(folder.path()));
+    running_server server(with);
     CHECK_FALSE(answers(url));
     server.get("/engines/ann", 404);
 }
@@ -341,7 +245,7 @@ TEST_CASE("a second signal ends the server at once") {
     server.process.signal(SIGTERM);
     CHECK(server.process.wait() == 128 + SIGTERM);
     CHECK_FALSE(call.get());
-    // The engine that still boots is ended by the next start, like after any crash.
+    // The engine that still boots is found by the next server, and stopped with it.
     running_server(options(folder.path()));
 }
 

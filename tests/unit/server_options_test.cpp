@@ -58,7 +58,7 @@ using words = std::vector<std::string>;
 TEST_CASE("a server with nothing but its keys and a command goes by the documented defaults") {
     const auto options = options_of(good());
     CHECK(options.listen.text() == "127.0.0.1:8000");
-    CHECK(options.store == store_kind::memory);
+    CHECK(options.store == store_kind::lmdb);
     CHECK(options.backend == backend_kind::subprocess);
     CHECK(options.on_exit == on_exit::stop);
     CHECK(options.log_level == log_level::info);
@@ -127,6 +127,13 @@ TEST_CASE("every option has a flag, and its help names both and the default") {
     }
     CHECK(flag_of("ORCH_PORT_MIN") == "--port-min");
     CHECK(flag_of("DOCKER_HOST") == "--docker-host");
+}
+
+TEST_CASE("the help names what the server does beside serving") {
+    const auto parsed = parse({}, {"--help"});
+    REQUIRE(parsed);
+    for (const auto* const flag : {"--check", "--backup FOLDER", "--reencrypt", "--verify-store"})
+        CHECK_THAT(parsed->text, Contains("\n  " + std::string(flag) + " "));
 }
 
 TEST_CASE("every option refuses a value that cannot be meant, by its name") {
@@ -246,14 +253,68 @@ TEST_CASE("a choice that does not exist is refused with those that do") {
           "ORCH_LOG_FORMAT: \"xml\" is none of: text, json");
 }
 
-TEST_CASE("the LMDB store and the Docker backend are refused with what to use instead") {
-    CHECK_THAT(failure_of(good({{"ORCH_STORE", "lmdb"}})),
-               StartsWith("ORCH_STORE: ") && Contains("use memory"));
+TEST_CASE("the Docker backend is refused with what to use instead") {
     CHECK_THAT(failure_of(good({{"ORCH_ENGINE_BACKEND", "docker"}})),
                StartsWith("ORCH_ENGINE_BACKEND: ") && Contains("use subprocess"));
-    CHECK_THAT(failure_of(good(), {"--backup", "folder"}), StartsWith("--backup: "));
-    CHECK_THAT(failure_of(good(), {"--reencrypt"}), StartsWith("--reencrypt: "));
-    CHECK_THAT(failure_of(good(), {"--verify-store"}), StartsWith("--verify-store: "));
+}
+
+TEST_CASE("the fleet can be kept on disk or in memory") {
+    CHECK(options_of(good({{"ORCH_STORE", "lmdb"}})).store == store_kind::lmdb);
+    CHECK(options_of(good({{"ORCH_STORE", "memory"}})).store == store_kind::memory);
+    CHECK(failure_of(good({{"ORCH_STORE", "sqlite"}})) ==
+          "ORCH_STORE: \"sqlite\" is none of: lmdb, memory");
+}
+
+TEST_CASE("the store's folder must have a name, and is given as an absolute path") {
+    CHECK(options_of(good({{"ORCH_STORE_PATH", "/tmp/../tmp/store"}})).store_path == "/tmp/store");
+    CHECK(failure_of(good(), {"--store-path", ""}) == "ORCH_STORE_PATH: must name a folder");
+}
+
+TEST_CASE("a backup and a verification need nothing but the store, whatever else is wrong") {
+    const environment bad{{"ORCH_STORE_PATH", "/tmp/store"}, {"ORCH_PORT_MIN", "nonsense"}};
+    const auto backup = parse(bad, {"--backup", "/tmp/../tmp/copy"});
+    REQUIRE(backup);
+    CHECK(backup->what == invocation::action::backup);
+    CHECK(backup->backup_folder == "/tmp/copy");
+    CHECK(backup->options.store_path == "/tmp/store");
+    const auto verification = parse(bad, {"--verify-store"});
+    REQUIRE(verification);
+    CHECK(verification->what == invocation::action::verify_store);
+    CHECK(verification->options.store_path == "/tmp/store");
+}
+
+TEST_CASE("a backup must be told where to") {
+    CHECK_THAT(failure_of(good(), {"--backup"}), Contains("--backup"));
+    CHECK_THAT(failure_of(good(), {"--backup", ""}), StartsWith("--backup: "));
+}
+
+TEST_CASE("sealing again needs the master keys, and no admin key") {
+    const auto asked = parse({{"ORCH_MASTER_KEY", master_key}}, {"--reencrypt"});
+    REQUIRE(asked);
+    CHECK(asked->what == invocation::action::reencrypt);
+    CHECK(asked->options.master_keys->size() == 1);
+    CHECK_THAT(failure_of({}, {"--reencrypt"}), StartsWith("ORCH_MASTER_KEY: is required"));
+}
+
+TEST_CASE("work on a store is refused where there is none on disk") {
+    const auto memory = good({{"ORCH_STORE", "memory"}});
+    CHECK_THAT(failure_of(memory, {"--backup", "folder"}),
+               StartsWith("ORCH_STORE: --backup works on a store on disk"));
+    CHECK_THAT(failure_of(memory, {"--reencrypt"}), StartsWith("ORCH_STORE: --reencrypt "));
+    CHECK_THAT(failure_of(memory, {"--verify-store"}), StartsWith("ORCH_STORE: --verify-store "));
+}
+
+TEST_CASE("a server is asked for one piece of work at a time") {
+    CHECK_THAT(failure_of(good(), {"--verify-store", "--backup", "folder"}),
+               StartsWith("--verify-store: ") && Contains("--backup"));
+    CHECK_THAT(failure_of(good(), {"--reencrypt", "--check"}), StartsWith("--reencrypt: "));
+}
+
+TEST_CASE("a mistyped option is warned of beside work on the store too") {
+    const auto asked = parse({{"ORCH_STORE_PAHT", "/tmp/store"}}, {"--verify-store"});
+    REQUIRE(asked);
+    REQUIRE(asked->warnings.size() == 1);
+    CHECK_THAT(asked->warnings.front(), StartsWith("ORCH_STORE_PAHT: "));
 }
 
 TEST_CASE("the subprocess backend needs a command, and the memory backend none") {

@@ -1,0 +1,97 @@
+#include "store_tasks.hpp"
+
+#include "disk_store.hpp"
+#include "store_folder.hpp"
+
+#include <roundhouse/clock/system.hpp>
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/store/sealed_keys.hpp>
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace roundhouse::server {
+
+namespace {
+
+unexpected refuse(std::string_view name, const error& cause) {
+    return fail(cause.code, std::string(name).append(": ").append(cause.message));
+}
+
+std::string counted(std::uint64_t count, std::string_view one) {
+    return std::to_string(count).append(" ").append(one).append(count == 1 ? "" : "s");
+}
+
+std::string contents(const lmdb_report& found) {
+    return counted(found.products, "product") + ", " + counted(found.engines, "engine") + ", " +
+           counted(found.audit_rows, "audit row");
+}
+
+std::string lines(const std::vector<std::string>& problems) {
+    std::string all;
+    for (const auto& problem : problems) all.append(problem).append("\n");
+    return all;
+}
+
+result<store_task_report> verify(const std::string& folder) {
+    const auto store = look_into_disk_store(folder);
+    if (!store) return unexpected(store.error());
+    const auto found = (*store)->verify();
+    if (!found) return refuse("ORCH_STORE_PATH", found.error());
+    if (found->problems.empty())
+        return store_task_report{
+            "the store in " + folder + " agrees with itself: " + contents(*found) + "\n", true};
+    return store_task_report{lines(found->problems) + "the store in " + folder + " has " +
+                                 counted(found->problems.size(), "problem") + ": " +
+                                 contents(*found) + "\n",
+                             false};
+}
+
+/// The copy is read once more as a whole: what cannot be restored is no backup, and that had better
+/// show now.
+result<store_task_report> back_up(const std::string& from, const std::string& to) {
+    const auto store = look_into_disk_store(from);
+    if (!store) return unexpected(store.error());
+    if (const auto done = (*store)->backup(to); !done) return refuse("--backup", done.error());
+    const auto copy = look_into_disk_store(to);
+    if (!copy) return refuse("--backup", copy.error());
+    const auto found = (*copy)->verify();
+    if (!found) return refuse("--backup", found.error());
+    auto text = lines(found->problems) + "copied the store to " + to + ": " + contents(*found);
+    if (!found->problems.empty())
+        text += "; the copy has " + counted(found->problems.size(), "problem") +
+                ", as the store itself may: see --verify-store";
+    return store_task_report{text + "\n", found->problems.empty()};
+}
+
+result<store_task_report> reencrypt(const std::string& folder, const crypto::key_ring& keys) {
+    if (const auto found = find_disk_store(folder); !found) return unexpected(found.error());
+    // A server that serves meanwhile would go on sealing with the key that it was started with.
+    const auto lock = store_folder::open(folder);
+    if (!lock) return unexpected(lock.error());
+    const auto store = open_disk_store(folder, keys);
+    if (!store) return unexpected(store.error());
+    const auto done = reseal_keys(**store, keys, system_clock().now(), crypto::system_entropy);
+    if (!done) return refuse("ORCH_STORE_PATH", done.error());
+    auto text = "sealed the keys of " + counted(done->engines, "engine") +
+                " again, under the first of " + counted(keys.size(), "master key") + "\n";
+    if (done->damaged_records > 0)
+        text += counted(done->damaged_records, "record") +
+                " cannot be read, and stayed as they are; --verify-store names them\n";
+    return store_task_report{std::move(text), done->damaged_records == 0};
+}
+
+} // namespace
+
+result<store_task_report> run_store_task(const invocation& asked) {
+    const auto& folder = asked.options.store_path;
+    switch (asked.what) {
+    case invocation::action::backup: return back_up(folder, asked.backup_folder);
+    case invocation::action::reencrypt: return reencrypt(folder, *asked.options.master_keys);
+    case invocation::action::verify_store: return verify(folder);
+    default: return fail(errc::internal_error, "no work on the store was asked for");
+    }
+}
+
+} // namespace roundhouse::server

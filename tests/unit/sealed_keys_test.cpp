@@ -1,0 +1,235 @@
+#include "catch.hpp"
+
+#include <roundhouse/store/memory.hpp>
+#include <roundhouse/store/sealed_keys.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace roundhouse;
+using Catch::Matchers::Contains;
+
+namespace {
+
+const std::string old_key = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
+const std::string new_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const instant now{std::chrono::seconds{1'769'904'000}};
+
+crypto::key_ring ring(const std::string& keys) { return crypto::key_ring::parse(keys).value(); }
+
+uuid numbered(std::size_t n) {
+    uuid id;
+    id.bytes[0] = static_cast<std::uint8_t>(n);
+    id.bytes[1] = static_cast<std::uint8_t>(n >> 8U);
+    return id;
+}
+
+std::string sealed(const std::string& text, const std::string& with) {
+    return ring(with).seal(text, now, crypto::system_entropy);
+}
+
+engine_record engine(std::size_t n, const std::string& key) {
+    engine_record out;
+    out.id = numbered(n);
+    out.product_id = numbered(10'000);
+    out.user_id = "user-" + std::to_string(n);
+    out.sealed_key = sealed("key-" + std::to_string(n), key);
+    return out;
+}
+
+void add(memory_store& store, engine_record record, std::optional<port_request> port = {}) {
+    change_set set;
+    set.changes.push_back(insert_engine{std::move(record), {}, std::move(port)});
+    REQUIRE(store.commit(set));
+}
+
+engine_record stored(const memory_store& store, std::size_t n) {
+    return **store.find_engine_by_id(numbered(n));
+}
+
+sealed_key_count counted(const memory_store& store, const std::string& keys) {
+    return count_unreadable_keys(store, ring(keys)).value();
+}
+
+/// A store that others change too: the row of `disturbed` is written just before each of the first
+/// commits that touch it.
+class busy_store : public memory_store {
+public:
+    result<committed> commit(const change_set& set) {
+        if (disturbances > 0) {
+            --disturbances;
+            change_set other;
+            other.changes.push_back(update_engine{stored(*this, disturbed), {}});
+            REQUIRE(memory_store::commit(other));
+        }
+        return memory_store::commit(set);
+    }
+
+    std::size_t disturbed = 1;
+    int disturbances = 0;
+};
+
+/// A store that has room for a number of commits.
+class filling_store : public memory_store {
+public:
+    result<committed> commit(const change_set& set) {
+        if (room == 0) return fail(errc::store_unavailable, "The disk is full.");
+        --room;
+        return memory_store::commit(set);
+    }
+
+    int room = 1'000'000;
+};
+
+/// A store with a record that cannot be read.
+class damaged_store : public memory_store {
+public:
+    [[nodiscard]] result<void>
+    for_each_engine(const std::function<void(const result<engine_ptr>&)>& visit) const {
+        visit(fail(errc::internal_error, "engines: record 1 is damaged"));
+        return memory_store::for_each_engine(visit);
+    }
+};
+
+} // namespace
+
+TEST_CASE("keys that the ring can open are counted, and none of them is unreadable") {
+    memory_store store;
+    add(store, engine(1, old_key));
+    add(store, engine(2, new_key));
+    const auto found = counted(store, new_key + "," + old_key);
+    CHECK(found.total == 2);
+    CHECK(found.unreadable == 0);
+}
+
+TEST_CASE("keys that were sealed with a master key that is not in the ring are unreadable") {
+    memory_store store;
+    add(store, engine(1, old_key));
+    add(store, engine(2, new_key));
+    CHECK(counted(store, new_key).unreadable == 1);
+    CHECK(counted(store, old_key).unreadable == 1);
+}
+
+TEST_CASE("the key that a rotation hands over is counted too") {
+    memory_store store;
+    auto rotating = engine(1, new_key);
+    rotating.next_sealed_key = sealed("next", old_key);
+    add(store, rotating);
+    const auto found = counted(store, new_key);
+    CHECK(found.total == 2);
+    CHECK(found.unreadable == 1);
+}
+
+TEST_CASE("an empty store has no keys, and none to seal again") {
+    memory_store store;
+    CHECK(counted(store, new_key).total == 0);
+    CHECK(reseal_keys(store, ring(new_key), now, crypto::system_entropy)->engines == 0);
+}
+
+TEST_CASE(
+    "keys that were sealed again are the same keys, and open with the first master key alone") {
+    memory_store store;
+    for (std::size_t n = 0; n < 250; ++n) add(store, engine(n, n % 2 == 0 ? old_key : new_key));
+    const auto done = reseal_keys(store, ring(new_key + "," + old_key), now,
+                                  crypto::system_entropy);
+    REQUIRE(done);
+    CHECK(done->engines == 250);
+    CHECK(counted(store, new_key).unreadable == 0);
+    for (const std::size_t n : {0U, 99U, 100U, 249U})
+        CHECK(ring(new_key).unseal(stored(store, n).sealed_key) == "key-" + std::to_string(n));
+}
+
+TEST_CASE("a rotation under way keeps both of its keys when they are sealed again") {
+    memory_store store;
+    auto rotating = engine(1, old_key);
+    rotating.next_sealed_key = sealed("next", old_key);
+    add(store, rotating);
+    add(store, engine(2, old_key));
+    REQUIRE(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy));
+    CHECK(ring(new_key).unseal(stored(store, 1).sealed_key) == "key-1");
+    CHECK(ring(new_key).unseal(stored(store, 1).next_sealed_key) == "next");
+    CHECK(stored(store, 2).next_sealed_key.empty());
+}
+
+TEST_CASE("sealing again changes nothing of a row but its sealed keys") {
+    memory_store store;
+    auto record = engine(1, old_key);
+    record.status = engine_status::sleeping;
+    record.generation = 3;
+    record.failure = "none";
+    add(store, record, port_request{9007, 9007, [](std::uint16_t) { return true; }});
+    REQUIRE(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy));
+    const auto after = stored(store, 1);
+    CHECK(after.status == engine_status::sleeping);
+    CHECK(after.port == 9007);
+    CHECK(after.generation == 3);
+    CHECK(after.failure == "none");
+    CHECK(after.sealed_key != record.sealed_key);
+}
+
+TEST_CASE("nothing is sealed again if one of the keys cannot be opened") {
+    memory_store store;
+    for (std::size_t n = 0; n < 150; ++n) add(store, engine(n, old_key));
+    auto lost = engine(150, old_key);
+    lost.sealed_key = "gAAAAA";
+    add(store, lost);
+    const auto before = stored(store, 0).sealed_key;
+    const auto done = reseal_keys(store, ring(new_key + "," + old_key), now,
+                                  crypto::system_entropy);
+    REQUIRE_FALSE(done);
+    CHECK_THAT(done.error().message,
+               Contains("1 of 151 sealed keys") && Contains("Nothing was changed"));
+    CHECK(stored(store, 0).sealed_key == before);
+}
+
+TEST_CASE("sealing again that ran out of room leaves keys that the same ring opens, and can be "
+          "taken up") {
+    filling_store store;
+    for (std::size_t n = 0; n < 250; ++n) add(store, engine(n, old_key));
+    const auto keys = ring(new_key + "," + old_key);
+    store.room = 1;
+    const auto cut_short = reseal_keys(store, keys, now, crypto::system_entropy);
+    REQUIRE_FALSE(cut_short);
+    CHECK(cut_short.error().code == errc::store_unavailable);
+    CHECK(counted(store, new_key).unreadable == 150);
+    CHECK(counted(store, new_key + "," + old_key).unreadable == 0);
+
+    store.room = 3;
+    CHECK(reseal_keys(store, keys, now, crypto::system_entropy)->engines == 250);
+    CHECK(counted(store, new_key).unreadable == 0);
+}
+
+TEST_CASE("a row that changes while it is sealed again is read and sealed once more") {
+    busy_store store;
+    for (std::size_t n = 0; n < 3; ++n) add(store, engine(n, old_key));
+    store.disturbances = detail::reseal_attempts - 1;
+    CHECK(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy)->engines ==
+          3);
+    CHECK(counted(store, new_key).unreadable == 0);
+}
+
+TEST_CASE("a row that never keeps still ends the sealing with a conflict") {
+    busy_store store;
+    for (std::size_t n = 0; n < 3; ++n) add(store, engine(n, old_key));
+    store.disturbances = detail::reseal_attempts;
+    const auto done = reseal_keys(store, ring(new_key + "," + old_key), now,
+                                  crypto::system_entropy);
+    REQUIRE_FALSE(done);
+    CHECK(done.error().code == errc::revision_conflict);
+    CHECK(counted(store, old_key).unreadable == 0);
+}
+
+TEST_CASE("a record that cannot be read is no reason to leave the others under the old key") {
+    damaged_store store;
+    add(store, engine(1, old_key));
+    CHECK(count_unreadable_keys(store, ring(old_key))->total == 1);
+    const auto done = reseal_keys(store, ring(new_key + "," + old_key), now,
+                                  crypto::system_entropy);
+    REQUIRE(done);
+    CHECK(done->engines == 1);
+    CHECK(done->damaged_records == 1);
+}
