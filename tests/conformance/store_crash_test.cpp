@@ -1,0 +1,207 @@
+#include "catch.hpp"
+#include "random_operations.hpp"
+#include "temporary_folder.hpp"
+
+#include <roundhouse/store/lmdb.hpp>
+#include <roundhouse/store/memory.hpp>
+#include <roundhouse/testing/record_text.hpp>
+#include <roundhouse/testing/store_conformance/contents.hpp>
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+
+using namespace roundhouse;
+using namespace roundhouse_tests;
+using testing::contents_of;
+using testing::difference;
+
+namespace {
+
+/// What a store should hold, and what is done to it next. A child gets a copy by `fork` and goes
+/// on with it; what the child has acknowledged its parent does over.
+struct script {
+    explicit script(std::uint32_t seed) : drawn(seed) {}
+
+    operation next() { return drawn.next(model); }
+
+    random_operations drawn;
+    memory_store model;
+};
+
+// The child
+
+enum exit_code : int { cannot_open = 10, disagrees = 11, cannot_tell = 12 };
+
+/// Works on the store until it is killed, and writes a byte for each operation that has returned.
+/// It must not return, since it has its parent's tests on its stack.
+[[noreturn]] void work_until_killed(const lmdb_options& options, script& from, int acknowledge) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL); // nobody else would
+    const auto store = lmdb_store::open(options);
+    if (!store) ::_exit(cannot_open);
+    for (;;) {
+        const auto what = from.next();
+        const auto answer = carry_out(**store, what);
+        if (answer != carry_out(from.model, what)) ::_exit(disagrees);
+        if (::write(acknowledge, "+", 1) != 1) ::_exit(cannot_tell);
+    }
+}
+
+// The parent
+
+/// When to kill: after so many acknowledged operations, and then a little later.
+struct moment {
+    std::size_t acknowledged = 0;
+    unsigned spins = 0;
+};
+
+moment draw_moment(std::mt19937& random, unsigned most_acknowledged, unsigned most_spins) {
+    const auto below = [&](unsigned bound) { return static_cast<unsigned>(random() % bound); };
+    return {below(most_acknowledged + 1), below(most_spins + 1)};
+}
+
+void spin(unsigned times) {
+    for (; times != 0; --times) std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+/// A child at work, which ends with it.
+class worker {
+public:
+    worker(const lmdb_options& options, script& from) {
+        std::array<int, 2> ends{};
+        REQUIRE(::pipe(ends.data()) == 0);
+        child_ = ::fork();
+        if (child_ == 0) {
+            ::close(ends[0]);
+            work_until_killed(options, from, ends[1]);
+        }
+        ::close(ends[1]);
+        acknowledged_ = ends[0];
+        REQUIRE(child_ > 0);
+    }
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+    ~worker() {
+        ::close(acknowledged_);
+        if (child_ <= 0) return;
+        ::kill(child_, SIGKILL);
+        ::waitpid(child_, nullptr, 0);
+    }
+
+    /// Tells how many operations had returned.
+    std::size_t kill_at(const moment& when) {
+        std::size_t count = 0;
+        for (char one = 0; count < when.acknowledged; ++count)
+            if (::read(acknowledged_, &one, 1) != 1) break;
+        spin(when.spins);
+        ::kill(child_, SIGKILL);
+        for (char one = 0; ::read(acknowledged_, &one, 1) == 1;) ++count;
+        return count;
+    }
+
+    /// How it ended, once it has been killed.
+    int reap() {
+        int status = 0;
+        REQUIRE(::waitpid(child_, &status, 0) == std::exchange(child_, -1));
+        return status;
+    }
+
+private:
+    pid_t child_ = -1;
+    int acknowledged_ = -1;
+};
+
+std::string contents(const store auto& of) {
+    return contents_of(of, random_operations::products());
+}
+
+/// The store must hold what it acknowledged, and may hold what it was at when it was killed.
+void require_whole(const lmdb_store& store, script& expected, std::size_t acknowledged) {
+    for (std::size_t i = 0; i < acknowledged; ++i) carry_out(expected.model, expected.next());
+    const auto held = contents(store);
+    const auto lost = difference(held, contents(expected.model));
+    if (!lost.empty()) {
+        carry_out(expected.model, expected.next());
+        CAPTURE(lost);
+        REQUIRE(difference(held, contents(expected.model)) == "");
+    }
+    const auto report = or_throw(store.verify());
+    CAPTURE(report.problems);
+    REQUIRE(report.problems.empty());
+}
+
+/// One store that is killed and opened again and again.
+class killed_store {
+public:
+    killed_store(std::mt19937::result_type seed, std::size_t map_size)
+        : script_(static_cast<std::uint32_t>(seed)) {
+        options_.folder = folder_.path() / "store";
+        options_.map_size = map_size;
+    }
+
+    void kill_and_check(const moment& when) {
+        worker child(options_, script_);
+        const auto acknowledged = child.kill_at(when);
+        const int status = child.reap();
+        CAPTURE(when.acknowledged, when.spins, acknowledged);
+        REQUIRE(status == SIGKILL); // another signal, or an exit_code, is a fault
+        const auto store = or_throw(lmdb_store::open(options_));
+        require_whole(*store, script_, acknowledged);
+        if (!instance_) instance_ = store->instance();
+        REQUIRE(store->instance() == *instance_);
+    }
+
+private:
+    const temporary_folder folder_;
+    lmdb_options options_;
+    script script_;
+    std::optional<uuid> instance_;
+};
+
+constexpr std::size_t usual_map = std::size_t{1} << 30U;
+constexpr std::size_t tight_map = std::size_t{64} << 10U;
+
+/// Kills a number of stores, each a number of times.
+void kill_stores(std::uint32_t seed, int stores, std::size_t map_size) {
+    constexpr int kills_of_a_store = 20;
+    std::mt19937 random(seed);
+    for (int n = 0; n < stores; ++n) {
+        killed_store victim(random(), map_size);
+        for (int kill = 0; kill < kills_of_a_store; ++kill) {
+            CAPTURE(seed, n, kill);
+            victim.kill_and_check(draw_moment(random, 30, 2'000'000));
+        }
+    }
+}
+
+} // namespace
+
+TEST_CASE("a store that is killed holds what it has acknowledged, and no part of a batch") {
+    kill_stores(1, 7, usual_map);
+}
+
+TEST_CASE("a store that is killed while its map grows holds what it has acknowledged") {
+    kill_stores(2, 7, tight_map);
+}
+
+TEST_CASE("a store that is killed while it is begun can be opened") {
+    constexpr int stores = 100;
+    std::mt19937 random(3);
+    for (int n = 0; n < stores; ++n) {
+        CAPTURE(n);
+        killed_store victim(random(), n % 2 == 0 ? usual_map : tight_map);
+        victim.kill_and_check(draw_moment(random, 0, 12'000'000));
+    }
+}
