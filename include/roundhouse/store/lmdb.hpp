@@ -188,6 +188,8 @@ private:
     template <class Body> outcome<Body> write(const Body& body) {
         auto made = guarded([&] { return environment_.write(body); });
         const bool unavailable = !made && made.error().code == errc::store_unavailable;
+        // LMDB takes a write that the disk had only half the room for as an I/O error.
+        if (unavailable && !has_room()) made = unexpected(detail::lmdb::disk_full());
         const std::lock_guard lock(trouble_mutex_);
         if (unavailable) trouble_ = made.error().message;
         else trouble_.reset();

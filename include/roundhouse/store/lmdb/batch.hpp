@@ -105,11 +105,7 @@ private:
     }
 
     void require_room() const {
-        if (may_add_) return;
-        throw failure({errc::store_unavailable,
-                       "The store's disk is full, so nothing is added. Free some space on it; what "
-                       "runs goes on.",
-                       1});
+        if (!may_add_) throw failure(disk_full());
     }
 
     /// The engine's record, if it has that revision.

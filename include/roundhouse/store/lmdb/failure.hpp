@@ -28,6 +28,11 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
     }
 }
 
+[[nodiscard]] inline error disk_full() {
+    return {errc::store_unavailable,
+            "The store's disk is full. Free some space on it; what runs goes on meanwhile.", 1};
+}
+
 /// What ends a transaction early. Thrown inside the store only, where every step may fail and none
 /// can go on; its public functions turn it into the `error` that it holds.
 class failure : public std::exception {
