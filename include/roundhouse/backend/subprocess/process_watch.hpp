@@ -73,9 +73,10 @@ inline asio::awaitable<bool> wait_for_end(descriptor& pidfd, moment until) {
     });
     asio::error_code cut_short;
     // (It may be woken for nothing: see supervisor::run.)
-    while (!cut_short && !wait->expired && !has_ended(wait->stream.native_handle()))
+    do
         co_await wait->stream.async_wait(asio::posix::stream_descriptor::wait_read,
                                          asio::redirect_error(asio::use_awaitable, cut_short));
+    while (!cut_short && !wait->expired && !has_ended(wait->stream.native_handle()));
     wait->timer.cancel();
     if (cut_short && !wait->expired) throw std::system_error{cut_short};
     co_return has_ended(wait->stream.native_handle());

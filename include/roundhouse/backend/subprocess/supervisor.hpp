@@ -247,12 +247,12 @@ private:
     asio::awaitable<void> run(watch_ptr watched) {
         const auto self = shared_from_this();
         // Asio may wake who waits for what an earlier owner of the descriptor's place was told.
-        while (!has_ended(watched->pidfd())) {
+        do {
             asio::error_code closed;
             co_await watched->stream.async_wait(asio::posix::stream_descriptor::wait_read,
                                                 asio::redirect_error(asio::use_awaitable, closed));
             if (closed) co_return;
-        }
+        } while (!has_ended(watched->pidfd()));
         watched->leader_ended = true;
         if (!watched->asked) {
             watched->asked = true;
