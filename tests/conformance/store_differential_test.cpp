@@ -47,9 +47,9 @@ void require_alike(const lmdb_store& store, const memory_store& model, random_op
     }
 }
 
-constexpr int steps = 1500;
-constexpr int steps_between_questions = 50;
-constexpr int steps_between_openings = 300;
+constexpr int steps = 800;
+constexpr int steps_between_questions = 40;
+constexpr int steps_between_openings = 200;
 
 void drive_both(std::uint32_t seed, const lmdb_options& options) {
     random_operations drawn(seed);
