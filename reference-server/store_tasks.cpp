@@ -8,8 +8,10 @@
 #include <roundhouse/store/sealed_keys.hpp>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace roundhouse::server {
 

@@ -63,7 +63,7 @@ result<change_set> resealed_rows(const Store& store, std::span<const uuid> engin
         if (*found == nullptr) continue;
         auto record = resealed(**found, keys, now, random);
         if (!record) return unexpected(std::move(record.error()));
-        set.changes.push_back(update_engine{std::move(*record), {}});
+        set.changes.emplace_back(update_engine{std::move(*record), {}});
     }
     return set;
 }
