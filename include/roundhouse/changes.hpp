@@ -72,6 +72,12 @@ struct change_set {
         amend; ///< Replaces the metadata of the row with this id; ignored if it is gone.
 };
 
+/// When an engine was last used.
+struct engine_activity {
+    uuid engine_id;
+    instant at{};
+};
+
 /// What a commit made.
 struct committed {
     std::vector<engine_ptr> engines; ///< As stored, one per insert or update, in order.

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -141,6 +142,10 @@ concept commit = requires(S& s, const change_set& changes) {
     { s.commit(changes) } -> std::same_as<result<committed>>;
 };
 template <class S>
+concept note_activity = requires(S& s, std::span<const engine_activity> seen) {
+    { s.note_activity(seen) } -> std::same_as<result<void>>;
+};
+template <class S>
 concept prune_audit = requires(S& s, instant before, std::size_t most) {
     { s.prune_audit(before, most) } -> std::same_as<result<std::size_t>>;
 };
@@ -205,6 +210,9 @@ concept backend = detail::member::name<B> && detail::member::trouble<B> &&
 /// since a time, oldest first;
 ///   the visitors must not call the store. A record that cannot be read is visited as the error
 ///   that names it; listings and audit pages leave it out.
+/// - `note_activity` keeps the later of what a record's `last_activity_at` says and what was seen.
+/// It is no change of the record: it has no revision, and what is gone is passed over. As durable
+/// and as blocking as a commit.
 /// - `trouble` says why no commit can succeed at present, or nothing. All may be called from any
 /// thread.
 template <class S>
@@ -214,7 +222,7 @@ concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::list_engines<S> && detail::member::for_each_engine<S> &&
                 detail::member::counts<S> && detail::member::audit<S> &&
                 detail::member::for_each_audit<S> && detail::member::commit<S> &&
-                detail::member::prune_audit<S>;
+                detail::member::note_activity<S> && detail::member::prune_audit<S>;
 
 /// Refuses a type that is no clock, naming what it lacks.
 template <class C> consteval bool require_clock() {
@@ -286,6 +294,8 @@ template <class S> consteval bool require_store() {
         "store: lacks `result<void> for_each_audit(instant, const std::function<void(const "
         "result<audit_entry>&)>&) const`");
     static_assert(commit<S>, "store: lacks `result<committed> commit(const change_set&)`");
+    static_assert(note_activity<S>,
+                  "store: lacks `result<void> note_activity(std::span<const engine_activity>)`");
     static_assert(prune_audit<S>,
                   "store: lacks `result<std::size_t> prune_audit(instant, std::size_t)`");
     return true;

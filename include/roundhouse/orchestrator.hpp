@@ -125,6 +125,7 @@ public:
                 self->draining.store(true);
                 self->shell().when_quiet([self, done = std::move(done)] {
                     self->write_denials();
+                    self->write_activity();
                     done(result<void>{});
                 });
             },

@@ -48,8 +48,9 @@ struct settings {
     duration backend_timeout = std::chrono::seconds{60};
     /// A transition whose commit the store refuses is tried again after this long.
     duration store_retry = std::chrono::milliseconds{200};
-    /// How long a start waits until every engine is found again. Those that are not by then are
-    /// held: calls of theirs wait, and all others are taken.
+    /// How long a start waits until every engine is found again and every workload without a row
+    /// has ended. Engines that are not found by then are held: calls of theirs wait, and all others
+    /// are taken.
     duration recovery_wait{1500};
     /// A commit that lost a race is tried again from a fresh read at most so often.
     int commit_attempts = 8;
@@ -61,6 +62,7 @@ struct settings {
     /// audit rows removed.
     duration write_behind_interval = std::chrono::seconds{60};
     std::size_t audit_prune_batch = 1'000;
+    std::size_t activity_batch = 1'000; ///< Engines whose last use is written in one commit.
 };
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -238,7 +238,9 @@ struct engine_record {
     std::uint32_t restart_attempts =
         0;                     ///< Auto-restarts since it was last healthy for long enough.
     std::uint32_t retries = 0; ///< Failed tries of the operation under way.
-    std::string failure;       ///< Why it failed last, for people; empty if it has not.
+    /// Why it is as it is, for people: why it failed last, or why it sleeps. Empty if there is
+    /// nothing to tell.
+    std::string reason;
 };
 
 /// What an audit row tells. SPEC §7 lists them.

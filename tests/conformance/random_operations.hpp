@@ -259,7 +259,7 @@ private:
         record.healthy_since = maybe_time();
         record.restart_attempts = below(9);
         record.retries = below(9);
-        record.failure = draw_text(one_in(20) ? 6000 : 30);
+        record.reason = draw_text(one_in(20) ? 6000 : 30);
     }
 
     rh::put_product draw_product(const rh::memory_store& model) {

@@ -166,6 +166,15 @@ TEST_CASE("an engine is shown with its key, and without a health check as null")
     CHECK(api.fake().calls == std::vector<std::string>{"find u1", "find u1"});
 }
 
+TEST_CASE("an engine that sleeps says why") {
+    api_harness api;
+    roundhouse::engine_record asleep(*api.fake().engine->record);
+    asleep.status = roundhouse::engine_status::sleeping;
+    asleep.reason = "idle";
+    api.fake().engine->record = std::make_shared<const roundhouse::engine_record>(asleep);
+    CHECK(api.ask("GET", "/engines/u1").body.ends_with(R"("sleep_reason":"idle"})"));
+}
+
 TEST_CASE("a running engine is admitted at once") {
     api_harness api;
     const auto reply = api.ask("POST", "/engines/u1/admit");

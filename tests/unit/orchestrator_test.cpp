@@ -353,6 +353,22 @@ TEST_CASE("a busy lease keeps an engine awake, and tells when it will sleep") {
     CHECK(fleet.sync->note_activity(who, "bob").error().code == errc::engine_not_found);
 }
 
+TEST_CASE("when an engine was last used is written down now and then, so that a restart knows it") {
+    auto with = memory_fleet<>::quick();
+    with.write_behind_interval = 5ms;
+    memory_fleet<> fleet({}, with);
+    const auto who = fleet.registered();
+    REQUIRE(fleet.sync->provision(who, "ada"));
+    const auto last_use = [&] {
+        return or_throw(fleet.store->find_engine(who->id, "ada"))->last_activity_at;
+    };
+    const auto before = or_throw(fleet.store->find_engine(who->id, "ada"));
+    REQUIRE(memory_fleet<>::eventually([&] { return fleet.clock->now() > last_use(); }));
+    REQUIRE(fleet.sync->admit(who, "ada", {}));
+    CHECK(memory_fleet<>::eventually([&] { return last_use() > before->last_activity_at; }));
+    CHECK(or_throw(fleet.store->find_engine(who->id, "ada"))->revision == before->revision);
+}
+
 TEST_CASE("an engine that fails its probes is failed after exactly so many, and restarted") {
     std::atomic<bool> sick = false;
     std::atomic<int> probes = 0;

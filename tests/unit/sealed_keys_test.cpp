@@ -160,14 +160,14 @@ TEST_CASE("sealing again changes nothing of a row but its sealed keys") {
     auto record = engine(1, old_key);
     record.status = engine_status::sleeping;
     record.generation = 3;
-    record.failure = "none";
+    record.reason = "none";
     add(store, record, port_request{9007, 9007, [](std::uint16_t) { return true; }});
     REQUIRE(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy));
     const auto after = stored(store, 1);
     CHECK(after.status == engine_status::sleeping);
     CHECK(after.port == 9007);
     CHECK(after.generation == 3);
-    CHECK(after.failure == "none");
+    CHECK(after.reason == "none");
     CHECK(after.sealed_key != record.sealed_key);
 }
 

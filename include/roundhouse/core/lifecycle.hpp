@@ -121,7 +121,7 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
     case boot_reason::first:
         out.to(engine_status::destroying, intent::undo)
             .begin(intent::undo, command::destroy, with.settings.failed_grace);
-        out.next().failure = cause;
+        out.next().reason = cause;
         return out.take("nothing could be started: the creation is undone");
     case boot_reason::start: {
         if (engine.origin == engine_status::failed) out.fail(cause, false);
@@ -161,7 +161,7 @@ inline decision on_event(const event::stopped&, const engine_record& engine, con
     out.to(engine_status::stopped, intent::none);
     out.next().restart_attempts = 0;
     out.next().healthy_since.reset();
-    out.next().failure.clear();
+    out.next().reason.clear();
     if (engine.origin == engine_status::provisioning && engine.boot == boot_reason::first) {
         auto& row = out.tell(audit_action::provision, true);
         row.metadata = {{"outcome", "boot_timeout"}, {"reason", "stopped while booting"}};
@@ -204,8 +204,9 @@ inline decision on_event(const event::asleep&, const engine_record& engine, cons
     transition out(engine, with);
     const auto took = out.elapsed();
     out.to(engine_status::sleeping, intent::none);
+    out.next().reason = "idle";
     auto& row = out.tell(audit_action::sleep, false);
-    row.metadata.emplace_back("reason", "idle");
+    row.metadata.emplace_back("reason", out.next().reason);
     row.took = took;
     return out.settle().take("frozen");
 }
@@ -300,10 +301,10 @@ inline decision on_event(const event::destroyed&, const engine_record& engine,
     const auto took = out.elapsed();
     if (engine.intent == intent::undo) {
         auto& row = out.tell(audit_action::provision_failed, true);
-        row.metadata.emplace_back("reason", engine.failure);
+        row.metadata.emplace_back("reason", engine.reason);
         row.took = took;
         return out.erase(row_change::undo)
-            .settle(error{errc::backend_error, "Nothing could be started: " + engine.failure})
+            .settle(error{errc::backend_error, "Nothing could be started: " + engine.reason})
             .take("as if it had never been asked for");
     }
     auto& row = out.tell(audit_action::destroy, true);

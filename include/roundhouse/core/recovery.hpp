@@ -43,6 +43,7 @@ inline decision recover_running(workload_state state, const engine_record& engin
     }
     if (state == workload_state::paused) {
         out.to(engine_status::sleeping, intent::none);
+        out.next().reason = "found frozen";
         return recovered(out, "found frozen: it sleeps");
     }
     if (engine.intent == intent::none) return out.take("still running: adopted");
@@ -57,6 +58,7 @@ inline decision recover_sleeping(workload_state state, const engine_record& engi
     if (engine.intent == intent::wake) return out.ask(command::wake).take("finish the wake");
     if (state == workload_state::paused) return out.take("still asleep");
     out.to(engine_status::running, intent::none);
+    out.next().reason.clear();
     return recovered(out, "found awake: it runs");
 }
 

@@ -133,7 +133,7 @@ public:
         out_.next.last_health_at = with_.now;
         out_.next.last_activity_at = std::max(out_.next.last_activity_at, with_.now);
         if (!out_.next.healthy_since) out_.next.healthy_since = with_.now;
-        out_.next.failure.clear();
+        out_.next.reason.clear();
         out_.next.retries = 0;
         return *this;
     }
@@ -143,7 +143,7 @@ public:
     transition& fail(std::string reason, bool leftovers = true) {
         reset_attempts_after_long_health();
         to(engine_status::failed, leftovers ? intent::end : intent::none);
-        out_.next.failure = std::move(reason);
+        out_.next.reason = std::move(reason);
         out_.next.healthy_since.reset();
         out_.next.operation_started_at = with_.now;
         out_.next.retries = 0;

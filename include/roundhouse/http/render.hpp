@@ -31,8 +31,9 @@ inline void write_engine(json_writer& json, const engine_view& engine, key_shown
     if (key == key_shown::yes) json.member("api_key", engine.api_key);
     json.member("engine_version", record.version)
         .member("created_at", record.created_at)
-        .member("last_health_at", engine.last_health_at)
-        .close('}');
+        .member("last_health_at", engine.last_health_at);
+    if (record.status == engine_status::sleeping) json.member("sleep_reason", record.reason);
+    json.close('}');
 }
 
 inline void write_policy(json_writer& json, const policy& limits) {

@@ -391,7 +391,7 @@ private:
             "engine " + to_string(before.id) + " of user '" + before.user_id + "': " +
                 std::string(name_of(before.status)) + "/" + std::string(name_of(before.intent)) +
                 " -> " + now + ": " + std::string(decided.why) +
-                (after != nullptr && !after->failure.empty() ? " (" + after->failure + ")" : ""));
+                (after != nullptr && !after->reason.empty() ? " (" + after->reason + ")" : ""));
     }
 
     void settle(const shared& one, const core::settlement& settled, const engine_ptr& before,

@@ -10,11 +10,13 @@
 #include <roundhouse/shell/rate_gate.hpp>
 #include <roundhouse/shell/watcher.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -74,6 +76,19 @@ public:
     void write_denials() {
         denials_.write(parts().clock->now(),
                        [this](const change_set& set) { return parts().store->commit(set); });
+    }
+
+    /// Writes down when engines were last used, so that a restart does not take them for idle.
+    /// Blocks on the store; what cannot be written now is written the next time.
+    void write_activity() {
+        const auto seen = live_->unwritten();
+        const auto most = parts().settings.activity_batch;
+        for (auto rest = std::span(seen); !rest.empty();) {
+            const auto batch = rest.first(std::min(rest.size(), most));
+            if (!parts().store->note_activity(batch)) return;
+            live_->written(batch);
+            rest = rest.subspan(batch.size());
+        }
     }
 
     /// Appends rows that tell of no engine's transition.
@@ -140,6 +155,7 @@ private:
             const auto next = parts.clock->now() + parts.settings.write_behind_interval;
             co_await parts.clock->wait_until(next);
             self->write_denials();
+            self->write_activity();
             const auto days = parts.settings.audit_retention_days;
             if (days == 0) continue;
             const auto before = parts.clock->now() - std::chrono::days{days};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/changes.hpp>
 #include <roundhouse/types.hpp>
 
 #include <array>
@@ -11,7 +12,9 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <span>
 #include <unordered_map>
+#include <vector>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
@@ -19,7 +22,8 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 struct live_engine {
     static constexpr auto never = std::numeric_limits<std::int64_t>::min();
 
-    std::atomic<std::int64_t> last_used_ms = never; ///< Wall time of the last admit or activity.
+    std::atomic<std::int64_t> last_used_ms = never;    ///< Wall time of the last admit or activity.
+    std::atomic<std::int64_t> last_written_ms = never; ///< What the store knows of that.
     std::atomic<std::int64_t> last_health_ms = never;
     std::atomic<std::int64_t> last_probe_ms = never; ///< When the last probe was begun.
     std::atomic<std::uint32_t> failures_in_a_row = 0;
@@ -45,6 +49,7 @@ public:
         auto& one = part.engines[engine];
         if (!one) one = std::make_shared<live_engine>();
         live_engine::write(one->last_used_ms, used);
+        live_engine::write(one->last_written_ms, used);
         if (healthy) {
             live_engine::write(one->last_health_ms, *healthy);
             live_engine::write(one->last_probe_ms, *healthy);
@@ -68,6 +73,26 @@ public:
 
     void touch(const uuid& engine, instant now) const {
         if (const auto one = find(engine)) live_engine::write(one->last_used_ms, now);
+    }
+
+    /// What was used since it was last written down.
+    [[nodiscard]] std::vector<engine_activity> unwritten() const {
+        std::vector<engine_activity> out;
+        for (auto& part : shards_) {
+            const std::shared_lock lock(part.mutex);
+            for (const auto& [id, one] : part.engines) {
+                const auto used = live_engine::read(one->last_used_ms);
+                if (used && used != live_engine::read(one->last_written_ms))
+                    out.push_back({id, *used});
+            }
+        }
+        return out;
+    }
+
+    void written(std::span<const engine_activity> seen) const {
+        for (const auto& what : seen)
+            if (const auto one = find(what.engine_id))
+                live_engine::write(one->last_written_ms, what.at);
     }
 
 private:

@@ -26,8 +26,9 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 /// left alone.
 template <class Fleet> class recovery {
 public:
-    /// Done when every engine has been found again, or has had `recovery_wait` to be: what takes
-    /// longer goes on. `self` is the task that it runs in. It can be run again if it fails.
+    /// Done when every engine has been found again and every orphan has ended, or has had
+    /// `recovery_wait` to be: what takes longer goes on. `self` is the task that it runs in. It can
+    /// be run again if it fails.
     static asio::awaitable<result<void>> run(std::shared_ptr<Fleet> fleet,
                                              std::shared_ptr<task> self) {
         auto listed = co_await fleet->parts().backend->list();
@@ -119,8 +120,15 @@ private:
                                       "data of engine " + id +
                                           " has no row: it is left alone. Remove it by hand if it "
                                           "is not wanted.");
+        // The start waits for it as for an engine that is held.
+        const auto key = orphan.owner ? engine_key{orphan.owner->product_id, orphan.owner->user_id}
+                                      : engine_key{orphan.ref.engine_id, {}};
+        fleet->shell().held().hold(key);
+        auto ended = [fleet, key](const std::exception_ptr&) {
+            fleet->shell().held().release(key);
+        };
         fleet->shell().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
-                                      end_orphan(fleet, orphan), [](const std::exception_ptr&) {});
+                                      end_orphan(fleet, orphan), std::move(ended));
     }
 
     static asio::awaitable<void> end_orphan(std::shared_ptr<Fleet> fleet, instance orphan) {

@@ -22,6 +22,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -125,6 +126,15 @@ public:
         const bool may_add = has_room();
         return write(
             [&](const transaction& in) { return detail::lmdb::batch(in, may_add).apply(set); });
+    }
+
+    [[nodiscard]] result<void> note_activity(std::span<const engine_activity> seen) {
+        auto done = write([&](const transaction& in) {
+            detail::lmdb::note_activity(in, seen);
+            return true;
+        });
+        if (!done) return unexpected(std::move(done.error()));
+        return {};
     }
 
     /// Also frees what readers left behind that died.

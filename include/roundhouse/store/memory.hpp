@@ -19,6 +19,7 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -133,6 +134,20 @@ public:
         const std::shared_lock lock(mutex_);
         for (const auto& row : audit_)
             if (row.timestamp >= since) visit(row);
+        return {};
+    }
+
+    result<void> note_activity(std::span<const engine_activity> seen) {
+        const std::lock_guard writing(commit_mutex_);
+        const std::unique_lock lock(mutex_);
+        for (const auto& one : seen) {
+            const auto found = engines_by_id_.find(one.engine_id);
+            if (found == engines_by_id_.end() || found->second->last_activity_at >= one.at)
+                continue;
+            auto noted = *found->second;
+            noted.last_activity_at = one.at;
+            replace(std::make_shared<const engine_record>(std::move(noted)));
+        }
         return {};
     }
 
@@ -361,11 +376,7 @@ private:
         }
         if (step.after) {
             ++own.counts.by_status[index(step.after->status)];
-            own.by_status[index(step.after->status)][known->sequence] = step.after;
-            own.all[known->sequence] = step.after;
-            engines_by_id_[known->id] = step.after;
-            engines_.insert_or_assign(detail::engine_key{known->product_id, known->user_id},
-                                      step.after);
+            replace(step.after);
         }
         if (!step.before) {
             short_ids_.insert(short_id_bits(known->id));
@@ -380,6 +391,15 @@ private:
             if (step.undone) --own.counts.total_provisions;
             else ++own.counts.total_destroys;
         }
+    }
+
+    /// Puts a record wherever the engine's last one is to be found.
+    void replace(const engine_ptr& engine) {
+        auto& own = fleets_[engine->product_id];
+        own.by_status[index(engine->status)][engine->sequence] = engine;
+        own.all[engine->sequence] = engine;
+        engines_by_id_[engine->id] = engine;
+        engines_.insert_or_assign(detail::engine_key{engine->product_id, engine->user_id}, engine);
     }
 
     void amend(const audit_entry& row) {

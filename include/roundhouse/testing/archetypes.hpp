@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,7 @@ struct archetype_store {
     result<void> for_each_audit(instant since,
                                 const std::function<void(const result<audit_entry>&)>& visit) const;
     result<committed> commit(const change_set& changes);
+    result<void> note_activity(std::span<const engine_activity> seen);
     result<std::size_t> prune_audit(instant before, std::size_t most);
 };
 

@@ -85,7 +85,7 @@ template <class T> std::string line(std::string_view name, const T& value) {
     const auto& [id, product_id, user_id, version, status, intent, boot, origin, revision, sequence,
                  generation, port, key_hash, sealed_key, next_key_hash, next_sealed_key, created_at,
                  operation_started_at, last_health_at, last_activity_at, busy_until, deadline,
-                 restart_at, healthy_since, restart_attempts, retries, failure] = record;
+                 restart_at, healthy_since, restart_attempts, retries, reason] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
            line("boot", boot) + line("origin", origin) + line("revision", revision) +
@@ -97,7 +97,7 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("busy_until", busy_until) + line("deadline", deadline) +
            line("restart_at", restart_at) + line("healthy_since", healthy_since) +
            line("restart_attempts", restart_attempts) + line("retries", retries) +
-           line("failure", failure);
+           line("reason", reason);
 }
 
 [[nodiscard]] inline std::string text_of(const product& record) {

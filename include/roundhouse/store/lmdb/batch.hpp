@@ -6,6 +6,7 @@
 #include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/listing.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
 #include <roundhouse/types.hpp>
 
@@ -13,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
@@ -183,5 +185,19 @@ private:
     std::map<uuid, fleet_counts> counts_; ///< Of the products whose engines change.
     committed done_;
 };
+
+/// Writes down when engines were last used; passes over those that are gone or cannot be read.
+inline void note_activity(const transaction& in, std::span<const engine_activity> seen) {
+    for (const auto& one : seen) {
+        const auto entry = in.find(database::engines_by_id, key_of(one.engine_id).view());
+        if (!entry) continue;
+        const std::string key(*entry); // a write may move what is found
+        const auto known = readable_engine(in, key);
+        if (!known || known->last_activity_at >= one.at) continue;
+        auto noted = *known;
+        noted.last_activity_at = one.at;
+        put_record(in, database::engines, key, noted);
+    }
+}
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb

@@ -64,7 +64,7 @@ template <> inline constexpr std::uint8_t newest_version<store_state> = 1;
     out.maybe(engine.healthy_since);
     out.number(engine.restart_attempts);
     out.number(engine.retries);
-    out.text(engine.failure);
+    out.text(engine.reason);
     return out;
 }
 
@@ -95,7 +95,7 @@ inline void decode(record_reader& in, engine_record& engine) {
     in.maybe(engine.healthy_since);
     engine.restart_attempts = in.number<std::uint32_t>();
     engine.retries = in.number<std::uint32_t>();
-    engine.failure = in.text();
+    engine.reason = in.text();
 }
 
 // Products

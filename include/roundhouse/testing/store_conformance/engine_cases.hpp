@@ -50,6 +50,26 @@ template <store Store> void erased_is_gone(Store& kept) {
     require(must_have(kept.find_engine(demo, "bob")).id == numbered(2), "the other stays");
 }
 
+template <store Store> void activity_is_noted(Store& kept) {
+    auto first = engine(1, "ada");
+    first.last_activity_at = instant{std::chrono::seconds{100}};
+    must(kept.commit(insert(first)));
+    must(kept.commit(insert(engine(2, "bob"))));
+    const auto stored = must_have(kept.find_engine(demo, "ada"));
+    const std::vector<engine_activity> seen{{numbered(1), instant{std::chrono::seconds{160}}},
+                                            {numbered(7), instant{std::chrono::seconds{170}}}};
+    must(kept.note_activity(seen));
+    auto noted = stored;
+    noted.last_activity_at = instant{std::chrono::seconds{160}};
+    require_same(must_have(kept.find_engine(demo, "ada")), noted, "that is all that changes");
+    require_same(must_have(kept.find_engine_by_id(numbered(1))), noted, "wherever it is found");
+    require_same(*must(kept.list_engines(every_engine(demo))).engines.front(), noted,
+                 "and in lists");
+    must(kept.note_activity(std::vector<engine_activity>{{numbered(1), instant{}}}));
+    require_same(must_have(kept.find_engine(demo, "ada")), noted, "the later use counts");
+    must(kept.commit(update(stored))); // its revision is still the one that was read
+}
+
 template <store Store> void one_engine_a_user(Store& kept) {
     must(kept.commit(insert(engine(1, "ada"))));
     require_refused(kept.commit(insert(engine(2, "ada"))), errc::engine_already_exists);
@@ -191,6 +211,7 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"an update or erase of an engine that is gone, or of its successor, is a conflict",
          gone_engines_conflict<Store>},
         {"a record that was read stays as it was", pointers_outlive_changes<Store>},
+        {"the last use of an engine is noted without a new revision", activity_is_noted<Store>},
         {"every engine of every product is visited once", every_engine_is_visited_once<Store>},
     };
 }

@@ -50,7 +50,7 @@ inline engine_record full_engine() {
     out.healthy_since = at(-8);
     out.restart_attempts = std::numeric_limits<std::uint32_t>::max();
     out.retries = 9;
-    out.failure = every_byte();
+    out.reason = every_byte();
     return out;
 }
 
@@ -111,7 +111,7 @@ template <store Store> void long_texts(Store& kept) {
     auto record = engine(1, "ada");
     record = require_kept(kept, insert(record), record);
     for (const std::size_t length : {1U, 255U, 256U, 2000U, 4096U, 100'000U, 1U}) {
-        record.failure = std::string(length, 'f');
+        record.reason = std::string(length, 'f');
         record.version = std::string(length / 2, 'v');
         record = require_kept(kept, update(record), record);
     }
