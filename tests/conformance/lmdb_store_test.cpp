@@ -180,6 +180,41 @@ TEST_CASE("the map grows by itself, also while others read") {
     CHECK(or_throw(store->verify()).problems.empty());
 }
 
+TEST_CASE("a map that another process has let grow is taken over") {
+    const temporary_folder folder;
+    auto options = in(folder);
+    options.map_size = std::size_t{256} * 1024;
+    const auto store = or_throw(lmdb_store::open(options));
+    REQUIRE(add(*store, 1));
+    const pid_t child = ::fork();
+    if (child == 0) { // LMDB must not be opened twice in one process
+        MDB_env* env = nullptr;
+        MDB_txn* txn = nullptr;
+        MDB_dbi handle = 0;
+        std::string bytes(4'000'000, 'x');
+        MDB_val key{4, bytes.data()};
+        MDB_val value{bytes.size(), bytes.data()};
+        const bool done = mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 32) == 0 &&
+                          mdb_env_set_mapsize(env, std::size_t{1} << 26U) == 0 &&
+                          mdb_env_open(env, options.folder.c_str(), 0, 0600) == 0 &&
+                          mdb_txn_begin(env, nullptr, 0, &txn) == 0 &&
+                          mdb_dbi_open(txn, "meta", 0, &handle) == 0 &&
+                          mdb_put(txn, handle, &key, &value, 0) == 0 && mdb_txn_commit(txn) == 0;
+        ::_exit(done ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+    SECTION("by a long read") {
+        int visited = 0;
+        REQUIRE(store->for_each_engine([&](const result<engine_ptr>&) { ++visited; }));
+        CHECK(visited == 1);
+    }
+    SECTION("by a short read") { CHECK(or_throw(store->find_engine(demo, user(1))) != nullptr); }
+    SECTION("by a commit") { CHECK(add(*store, 2)); }
+    CHECK(add(*store, 3));
+}
+
 TEST_CASE("a map that may grow no further makes commits unavailable, and reads go on") {
     const temporary_folder folder;
     auto options = in(folder);

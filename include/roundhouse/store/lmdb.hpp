@@ -139,7 +139,8 @@ public:
 
     /// Also frees what readers left behind that died.
     [[nodiscard]] result<std::size_t> prune_audit(instant before, std::size_t most) {
-        environment_.clear_stale_readers();
+        auto cleared = guarded([&] { environment_.clear_stale_readers(); });
+        if (!cleared) return unexpected(std::move(cleared.error()));
         const auto due = read([&](const transaction& in) {
             return !detail::lmdb::find_old_rows(in, before, 1).readable.empty();
         });

@@ -18,6 +18,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
@@ -28,6 +29,8 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
 /// nobody reads: short reads are held off for that moment (`readers`); long ones (`visit`) hold off
 /// the writer instead, so that no short read ever waits for a long one.
 class environment {
+    template <class Body> using outcome = std::invoke_result_t<const Body&, const transaction&>;
+
 public:
     /// Opens what is in the folder, or begins it. Throws `failure`.
     explicit environment(const lmdb_options& options) : options_(options) { open(); }
@@ -36,20 +39,31 @@ public:
     environment& operator=(const environment&) = delete;
 
     /// `body(transaction)` on the state of the last commit. It must not call the store.
-    template <class Body> auto read(const Body& body) const {
-        const reading one(*this);
-        return body(transaction(one.txn(), handles_));
+    template <class Body> outcome<Body> read(const Body& body) const {
+        for (;;) {
+            try {
+                return read_once(body);
+            } catch (const failure& cause) {
+                if (!mends_reads(cause.code())) throw;
+            }
+        }
     }
 
     /// The same for what may take long.
-    template <class Body> auto visit(const Body& body) const {
-        const long_reads::shared long_read(long_reads_);
-        return read(body);
+    template <class Body> outcome<Body> visit(const Body& body) const {
+        for (;;) {
+            try {
+                const long_reads::shared long_read(long_reads_);
+                return read_once(body);
+            } catch (const failure& cause) {
+                if (!mends_reads(cause.code())) throw;
+            }
+        }
     }
 
     /// `body(transaction)` and then a durable commit; nothing is changed if either throws. The body
     /// is run again after the map has grown. One write at a time.
-    template <class Body> auto write(const Body& body) {
+    template <class Body> outcome<Body> write(const Body& body) {
         const std::lock_guard alone(writers_);
         for (;;) {
             try {
@@ -62,28 +76,39 @@ public:
 
     /// Writes a consistent copy, without the free pages, to an open file. Others go on meanwhile.
     void copy_to(int descriptor) const {
-        const long_reads::shared long_read(long_reads_);
-        check(mdb_env_copyfd2(env_, descriptor, MDB_CP_COMPACT), "backup");
+        visit([&](const transaction&) {
+            check(mdb_env_copyfd2(env_, descriptor, MDB_CP_COMPACT), "backup");
+        });
     }
 
     /// Frees the places of readers that died, whose pages could else never be used again.
-    void clear_stale_readers() const noexcept {
-        if (env_ != nullptr) mdb_reader_check(env_, nullptr); // or it is cleared next time
+    void clear_stale_readers() const {
+        read([&](const transaction&) { mdb_reader_check(env_, nullptr); });
     }
 
 private:
     /// A read transaction for as long as it lives.
     class reading {
     public:
-        explicit reading(const environment& from) : slot_(&from.begin_read()) {}
-        ~reading() { slot_->leave(); }
+        explicit reading(const environment& from) : slot_(from.readers_.enter()) {
+            auto* const env = from.env_; // not exchanged from here on
+            int code = env == nullptr ? MDB_PANIC : slot_.begin(env);
+            if (code == MDB_READERS_FULL) {
+                mdb_reader_check(env, nullptr);
+                code = slot_.begin(env);
+            }
+            if (code == MDB_SUCCESS) return;
+            slot_.leave();
+            throw failure(code, "environment");
+        }
+        ~reading() { slot_.leave(); }
         reading(const reading&) = delete;
         reading& operator=(const reading&) = delete;
 
-        [[nodiscard]] MDB_txn* txn() const noexcept { return slot_->txn; }
+        [[nodiscard]] MDB_txn* txn() const noexcept { return slot_.txn; }
 
     private:
-        reader* slot_;
+        reader& slot_;
     };
 
     /// Aborted unless it is committed.
@@ -106,24 +131,16 @@ private:
         MDB_txn* txn_ = nullptr;
     };
 
-    template <class Body> auto write_once(const Body& body) {
+    template <class Body> outcome<Body> read_once(const Body& body) const {
+        const reading one(*this);
+        return body(transaction(one.txn(), handles_));
+    }
+
+    template <class Body> outcome<Body> write_once(const Body& body) {
         writing one(env_);
         auto made = body(transaction(one.txn(), handles_));
         one.commit();
         return made;
-    }
-
-    reader& begin_read() const {
-        for (bool cleared = false;;) {
-            auto& slot = readers_.enter();
-            const auto opened = opened_;
-            const int code = env_ == nullptr ? MDB_PANIC : slot.begin(env_);
-            if (code == MDB_SUCCESS) return slot;
-            slot.leave();
-            if (code == MDB_READERS_FULL && !std::exchange(cleared, true)) clear_stale_readers();
-            else if (!const_cast<environment*>(this)->mend_for_read(code, opened))
-                throw failure(code, "environment");
-        }
     }
 
     /// True if what failed with the code can be tried again now. Only by who holds `writers_`.
@@ -136,9 +153,12 @@ private:
         }
     }
 
-    bool mend_for_read(int code, unsigned opened) {
+    /// The same for a read, which must have ended. Of several that come at once each mends, which
+    /// does no harm.
+    bool mends_reads(int code) const {
+        if (code != MDB_MAP_RESIZED && code != MDB_PANIC) return false;
         const std::lock_guard alone(writers_);
-        return code == MDB_PANIC && opened != opened_ ? true : mend(code);
+        return const_cast<environment*>(this)->mend(code); // what is read is the same after it
     }
 
     void open() {
@@ -150,14 +170,13 @@ private:
             // Without MDB_NOTLS a read transaction would belong to the thread that began it.
             const unsigned flags = MDB_NOTLS | (options_.read_only ? MDB_RDONLY : 0U);
             check(mdb_env_open(env_, options_.folder.c_str(), flags, 0600), options_.folder);
-            clear_stale_readers();
+            mdb_reader_check(env_, nullptr);
             open_databases();
         } catch (...) {
             mdb_env_close(std::exchange(env_, nullptr));
             throw;
         }
         map_size_ = current_map_size();
-        ++opened_;
     }
 
     void open_databases() {
@@ -237,9 +256,8 @@ private:
     MDB_env* env_ = nullptr; ///< Null if it could not be opened anew.
     database_handles handles_{};
     std::size_t map_size_ = 0;
-    unsigned opened_ = 0; ///< How often.
 
-    std::mutex writers_; ///< Held across I/O: only writers wait for it.
+    mutable std::mutex writers_; ///< Held across I/O: only writers wait for it.
     mutable long_reads long_reads_;
     mutable readers readers_;
 };
