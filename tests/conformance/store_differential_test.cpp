@@ -33,17 +33,22 @@ template <store Store> std::string found_in(const Store& store, const random_ope
     return out;
 }
 
+void require_same(const std::string& answer, const std::string& wanted) {
+    const auto differs = difference(answer, wanted);
+    INFO(differs);
+    REQUIRE(differs.empty());
+}
+
 /// Asks both stores everything that can be asked, and some of what has arguments without end.
 void require_alike(const lmdb_store& store, const memory_store& model, random_operations& drawn) {
     const auto products = random_operations::products();
-    REQUIRE(difference(contents_of(store, products), contents_of(model, products)) == "");
-    REQUIRE(difference(found_in(store, drawn), found_in(model, drawn)) == "");
+    require_same(contents_of(store, products), contents_of(model, products));
+    require_same(found_in(store, drawn), found_in(model, drawn));
     for (int i = 0; i < 20; ++i) {
         const auto rows = drawn.draw_audit_query(model);
-        REQUIRE(difference(text_of(store.audit(rows)), text_of(model.audit(rows))) == "");
+        require_same(text_of(store.audit(rows)), text_of(model.audit(rows)));
         const auto page = drawn.draw_engine_query();
-        REQUIRE(difference(text_of(store.list_engines(page)), text_of(model.list_engines(page))) ==
-                "");
+        require_same(text_of(store.list_engines(page)), text_of(model.list_engines(page)));
     }
 }
 
@@ -59,7 +64,7 @@ void drive_both(std::uint32_t seed, const lmdb_options& options) {
         const auto what = drawn.next(model);
         CAPTURE(seed, step, text_of(what));
         const auto answer = carry_out(*store, what);
-        REQUIRE(difference(answer, carry_out(model, what)) == "");
+        require_same(answer, carry_out(model, what));
         if (step % steps_between_questions == 0) require_alike(*store, model, drawn);
         if (step % steps_between_openings != 0) continue;
         REQUIRE(or_throw(store->verify()).problems.empty());
