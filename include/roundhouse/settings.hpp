@@ -51,9 +51,12 @@ struct settings {
     /// How long a start waits until every engine is found again and every workload without a row
     /// has ended. Engines that are not found by then are held: calls of theirs wait, and all others
     /// are taken.
-    duration recovery_wait{1500};
+    duration recovery_wait{1000};
     /// A commit that lost a race is tried again from a fresh read at most so often.
     int commit_attempts = 8;
+    /// Events come by the thousand when a fleet starts or a daemon ends: they are taken in for so
+    /// many engines at a time, so that calls do not wait behind them.
+    std::size_t background_slots = 2;
     /// How many calls may wait on one engine, and on all together, before further ones are
     /// `overloaded`.
     std::size_t max_waiting_per_engine = 10'000;

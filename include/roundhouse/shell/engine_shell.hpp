@@ -63,7 +63,8 @@ public:
           tasks_(std::make_shared<task_group>()),
           boots_(with_.settings.boot_concurrency),
           alarms_(std::make_shared<alarms<Clock>>(with_.executor, with_.clock, tasks_)),
-          runner_(with_.backend, with_.clock, with_.settings, with_.keys) {}
+          runner_(with_.backend, with_.clock, with_.settings, with_.keys),
+          slots_(with_.settings.background_slots) {}
 
     /// Connects it with the world; before anything else, once it is held by a shared pointer.
     void connect() {
@@ -151,6 +152,7 @@ private:
     void drain(const shared& one) {
         while (auto input = slots_.next(one))
             std::visit([&](auto& what) { handle(one, std::move(what)); }, *input);
+        if (auto next = slots_.next_in_background()) post_drain(std::move(next));
     }
 
     void tell_exit(const workload_exit& what) {

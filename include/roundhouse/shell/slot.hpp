@@ -65,6 +65,13 @@ struct give_up {
 using slot_input = std::variant<waiting_call, told_event, turn_came, boot_began, command_ended,
                                 retry_stalled, give_up>;
 
+/// What somebody waits for, or what is under way already. Events from outside may come by the
+/// thousand (a start, the end of a daemon), and are handled a few engines at a time.
+[[nodiscard]] inline bool is_urgent(const slot_input& input) noexcept {
+    return !std::holds_alternative<told_event>(input) &&
+           !std::holds_alternative<retry_stalled>(input);
+}
+
 /// Where the work on one engine is serialised. Exists only while there is some.
 struct slot {
     explicit slot(engine_key names) : key(std::move(names)) {}
@@ -72,8 +79,14 @@ struct slot {
     const engine_key key;
 
     // Guarded by the table.
+    enum class drain_state : std::uint8_t {
+        none,
+        waiting, ///< For its turn in the background.
+        posted,  ///< Or running.
+    };
     std::deque<slot_input> mailbox;
-    bool drained = false; ///< A drain is posted or running.
+    drain_state drain = drain_state::none;
+    bool in_background = false; ///< The drain that is posted takes a place there.
 
     // Touched by the drain only.
     std::vector<waiting_call> waiting;
@@ -95,13 +108,31 @@ struct slot {
 /// All slots. Thread-safe.
 class slot_table {
 public:
+    /// Of slots with nothing urgent, at most `background` are drained at once.
+    explicit slot_table(std::size_t background) : places_(background) {}
+
     /// Puts an input into an engine's mailbox. Returns the slot if a drain has to be posted for it.
     std::shared_ptr<slot> put(const engine_key& key, slot_input input) {
+        const bool urgent = is_urgent(input);
         const std::lock_guard lock(mutex_);
         auto& known = slots_[key];
         if (!known) known = std::make_shared<slot>(key);
         known->mailbox.push_back(std::move(input));
-        return std::exchange(known->drained, true) ? nullptr : known;
+        if (known->drain == slot::drain_state::posted) return nullptr;
+        if (urgent) {
+            known->drain = slot::drain_state::posted;
+            return known; // if it waited, it is passed over when its turn comes
+        }
+        if (std::exchange(known->drain, slot::drain_state::waiting) == slot::drain_state::none)
+            backlog_.push_back(known);
+        return take_turn();
+    }
+
+    /// To be called when a drain has ended: the slot for which the next one has to be posted, if
+    /// any.
+    std::shared_ptr<slot> next_in_background() {
+        const std::lock_guard lock(mutex_);
+        return take_turn();
     }
 
     /// Puts calls that are to be decided afresh before everything else.
@@ -122,7 +153,8 @@ public:
                 from->mailbox.pop_front();
                 return input;
             }
-            from->drained = false;
+            from->drain = slot::drain_state::none;
+            if (std::exchange(from->in_background, false)) ++places_;
             if (from->idle()) slots_.erase(from->key);
             if (slots_.empty()) told.swap(when_empty_);
         }
@@ -157,7 +189,23 @@ public:
     }
 
 private:
+    /// Under the lock.
+    std::shared_ptr<slot> take_turn() {
+        while (places_ > 0 && !backlog_.empty()) {
+            auto one = std::move(backlog_.front());
+            backlog_.pop_front();
+            if (one->drain != slot::drain_state::waiting) continue; // something urgent came
+            one->drain = slot::drain_state::posted;
+            one->in_background = true;
+            --places_;
+            return one;
+        }
+        return nullptr;
+    }
+
     mutable std::mutex mutex_;
+    std::size_t places_;
+    std::deque<std::shared_ptr<slot>> backlog_; ///< In the order in which they came.
     std::unordered_map<engine_key, std::shared_ptr<slot>, engine_key_hash, engine_key_equal> slots_;
     std::vector<std::function<void()>> when_empty_;
 };
