@@ -57,7 +57,7 @@ struct erase_engine {
 };
 
 /// Adds a product (revision 0; fails with `product_slug_exists`) or replaces it (fails with
-/// `revision_conflict`).
+/// `revision_conflict`). Fails with `invalid_request` if another product has its key.
 struct put_product {
     product record;
 };

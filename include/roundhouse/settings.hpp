@@ -51,7 +51,7 @@ struct settings {
     /// How long a start waits until every engine is found again and every workload without a row
     /// has ended. Engines that are not found by then are held: calls of theirs wait, and all others
     /// are taken.
-    duration recovery_wait{1000};
+    duration recovery_wait{500};
     /// A commit that lost a race is tried again from a fresh read at most so often.
     int commit_attempts = 8;
     /// Events come by the thousand when a fleet starts or a daemon ends: they are taken in for so

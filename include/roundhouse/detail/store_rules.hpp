@@ -40,6 +40,11 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
             "A product with slug '" + slug + "' exists already. Choose another slug."};
 }
 
+[[nodiscard]] inline error key_in_use(const std::string& slug) {
+    return {errc::invalid_request, "The platform key of product '" + slug +
+                                       "' is another product's already. Give it one of its own."};
+}
+
 [[nodiscard]] inline error no_free_port(const port_request& wanted) {
     return {errc::port_exhaustion, "No free port in " + std::to_string(wanted.min) + "-" +
                                        std::to_string(wanted.max) +
@@ -55,6 +60,7 @@ template <class Taken>
                                                        std::uint16_t current, std::uint32_t& next,
                                                        const Taken& taken) {
     if (current >= wanted.min && current <= wanted.max && wanted.usable(current)) return current;
+    if (wanted.min == 0 || wanted.max < wanted.min) return std::nullopt; // no range of ports
     const std::uint32_t count = std::uint32_t{wanted.max} - wanted.min + 1;
     for (std::uint32_t i = 0; i < count; ++i) {
         const auto port = static_cast<std::uint16_t>(wanted.min + (next + i) % count);

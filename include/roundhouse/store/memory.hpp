@@ -254,6 +254,16 @@ private:
         return named != products_by_slug_.end() && has_it(named->second->id);
     }
 
+    [[nodiscard]] bool key_is_taken(const draft& staged, const product& by) const {
+        const auto has_it = [&](const uuid& id) {
+            return id != by.id && staged_product(staged, id)->key_hash == by.key_hash;
+        };
+        for (const auto& step : staged.products)
+            if (has_it(step.after->id)) return true;
+        const auto keyed = products_by_key_.find(by.key_hash);
+        return keyed != products_by_key_.end() && has_it(keyed->second->id);
+    }
+
     [[nodiscard]] std::uint64_t staged_total(const draft& staged, const uuid& product) const {
         const auto found = fleets_.find(product);
         auto total = found == fleets_.end() ? 0 : found->second.counts.total();
@@ -312,6 +322,8 @@ private:
             return unexpected(detail::product_changed(what.record.slug));
         if (slug_is_taken(staged, what.record))
             return unexpected(detail::slug_exists(what.record.slug));
+        if (key_is_taken(staged, what.record))
+            return unexpected(detail::key_in_use(what.record.slug));
         auto stored = what.record;
         stored.revision += 1;
         staged.products.push_back({before, std::make_shared<const product>(std::move(stored))});

@@ -67,11 +67,17 @@ struct index_entry {
     return static_cast<std::uint64_t>(std::max(at, instant{}).time_since_epoch().count());
 }
 
+/// How far a row's time is behind the latest so far. Times before 1970 count as 1970, here as in
+/// the index.
+[[nodiscard]] inline duration behind(instant latest, const audit_entry& row) noexcept {
+    return latest - std::max(row.timestamp, instant{});
+}
+
 /// Keeps the index of times: an entry for the first row of each second.
 inline void note_time(const transaction& in, const audit_entry& row, store_state& state) {
     const auto before = state.latest_audit;
     state.latest_audit = std::max(before, row.timestamp);
-    state.set_back = std::max(state.set_back, state.latest_audit - row.timestamp);
+    state.set_back = std::max(state.set_back, behind(state.latest_audit, row));
     const auto second = [](instant at) { return std::chrono::floor<std::chrono::seconds>(at); };
     if (row.id == 1 || second(state.latest_audit) > second(before))
         in.put(database::audit_by_time,
@@ -113,7 +119,7 @@ struct id_range {
 /// No row from the result on has a timestamp before `until`.
 [[nodiscard]] inline std::uint64_t end_id_until(const transaction& in, instant until,
                                                 duration set_back) {
-    if (until > instant::max() - set_back) return id_range{}.end;
+    if (until < instant{} || until > instant::max() - set_back) return id_range{}.end;
     cursor times(in, database::audit_by_time);
     if (!times.seek(key_bytes().number(as_number(until + set_back)).view())) return id_range{}.end;
     return load_big_endian<std::uint64_t>(times.key().data() + sizeof(std::uint64_t));

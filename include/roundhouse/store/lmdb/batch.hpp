@@ -96,6 +96,8 @@ private:
             throw failure({errc::invalid_request, "A slug has 1 to 64 of a-z, 0-9 and -."});
         const auto named = in_.find(database::products_by_slug, stored.slug);
         if (named && to_uuid(*named) != stored.id) throw failure(slug_exists(stored.slug));
+        const auto keyed = in_.find(database::products_by_key, key_of(stored.key_hash).view());
+        if (keyed && to_uuid(*keyed) != stored.id) throw failure(key_in_use(stored.slug));
         if (before) {
             in_.remove(database::products_by_slug, before->slug);
             in_.remove(database::products_by_key, key_of(before->key_hash).view());

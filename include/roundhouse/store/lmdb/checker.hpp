@@ -101,7 +101,7 @@ private:
             for (auto& [index, prefix] : indexes_of(row))
                 expect(index, prefix.number(row.id).view(), {});
             latest = std::max(latest, row.timestamp);
-            if (row.id > state.last_audit_id || latest - row.timestamp > state.set_back)
+            if (row.id > state.last_audit_id || behind(latest, row) > state.set_back)
                 problem(database::meta, state_key, "is behind the audit log");
         });
         expected(database::audit) = report_.audit_rows;

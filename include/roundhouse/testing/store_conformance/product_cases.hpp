@@ -70,6 +70,18 @@ template <store Store> void changed_key_drops_the_old_one(Store& kept) {
             "another product's key is as it was");
 }
 
+template <store Store> void keys_are_unique(Store& kept) {
+    auto second = tenant(2, "bolt");
+    second.key_hash = tenant(1, "").key_hash;
+    auto both = put(tenant(1, "acme"));
+    both.changes.emplace_back(put_product{second});
+    require_refused(kept.commit(both), errc::invalid_request);
+    must(kept.commit(put(tenant(1, "acme"))));
+    require_refused(kept.commit(put(second)), errc::invalid_request);
+    require(must_have(kept.find_product(second.key_hash)).slug == "acme", "the first one has it");
+    require(must(kept.find_product_named("bolt")) == nullptr, "the second one is not there");
+}
+
 template <store Store> void slugs_are_unique(Store& kept) {
     must(kept.commit(put(tenant(1, "acme"))));
     require_refused(kept.commit(put(tenant(2, "acme"))), errc::product_slug_exists);
@@ -126,6 +138,7 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"a product that is not there has no revision to carry",
          revision_of_what_is_not_there<Store>},
         {"a product's new key replaces the old one", changed_key_drops_the_old_one<Store>},
+        {"two products never share a platform key", keys_are_unique<Store>},
         {"a slug is one product's only", slugs_are_unique<Store>},
         {"a product's new slug replaces the old one", changed_slug_frees_the_old_one<Store>},
         {"a batch sees the products that it has put", a_batch_sees_its_own_products<Store>},
