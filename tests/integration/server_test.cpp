@@ -192,7 +192,8 @@ TEST_CASE(
         CHECK(server.process.wait() == 0);
     }
     CHECK(answers(url));
-    const running_server server(options(folder.path(), {{"ORCH_STORE", "memory"}}));
+    running_server server(options(folder.path(), {{"ORCH_STORE", "memory"}}));
+    server.process.line_with("had no row: ended");
     CHECK_FALSE(answers(url));
 }
 
@@ -209,6 +210,7 @@ TEST_CASE(
     }
     CHECK(answers(url));
     running_server server(with);
+    server.process.line_with("had no row: ended");
     CHECK_FALSE(answers(url));
     server.get("/engines/ann", 404);
 }
