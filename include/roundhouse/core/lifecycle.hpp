@@ -93,6 +93,8 @@ inline decision on_event(const event::boot_begun&, const engine_record& engine,
     transition out(engine, with);
     out.next().operation_started_at = with.now;
     out.next().deadline = with.now + with.settings.boot_timeout;
+    // It begins with the end of the workload that has the old key.
+    if (engine.boot == boot_reason::rotate) *out.next().deadline += with.settings.stop_grace;
     return out.keep().take("its turn has come: its time runs from here");
 }
 

@@ -55,11 +55,11 @@ private:
                                   const std::function<void()>& began) {
         const workload what{ref_of(record), record.product_id, record.user_id, record.version,
                             record.key_hash};
+        began();
         if (record.boot == boot_reason::rotate) {
             const auto ended = co_await backend_->stop(what.ref, settings_.stop_grace);
             if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
         }
-        began();
         // What has been begun must be known: a cancelled boot ends behind this, and its workload is
         // ended by what superseded it.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
