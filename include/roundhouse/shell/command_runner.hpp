@@ -97,7 +97,14 @@ private:
     asio::awaitable<outcome> wake(const engine_record& record) {
         const auto ref = ref_of(record);
         const auto resumed = co_await backend_->resume(ref);
-        if (!resumed) co_return outcome(core::event::wake_refused{resumed.error()});
+        if (!resumed) {
+            // The reply may have been lost: then it is awake. Else it is left as it was, frozen;
+            // that this may fail too is no news.
+            const auto answer = co_await backend_->probe(ref, settings_.boot_probe_max);
+            if (answer) co_return outcome(core::event::awake{});
+            (void)co_await backend_->pause(ref);
+            co_return outcome(core::event::wake_refused{resumed.error()});
+        }
         const auto until = clock_->steady_now() + settings_.health_check_timeout;
         duration pause = settings_.boot_probe_min;
         std::string reason;
