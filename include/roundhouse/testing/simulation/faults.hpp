@@ -86,8 +86,9 @@ public:
     [[nodiscard]] static sim_faults drawn(sim_random random) {
         sim_faults out(random);
         const double share = out.random_.fraction();
+        const double heavy = out.random_.chance(0.3) ? 0.5 : 0.15;
         for (auto& rate : out.rates_)
-            if (out.random_.chance(share)) rate = 0.002 + 0.15 * out.random_.fraction();
+            if (out.random_.chance(share)) rate = 0.01 + heavy * out.random_.fraction();
         out.on_ = true;
         return out;
     }

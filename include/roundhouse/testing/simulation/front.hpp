@@ -8,6 +8,7 @@
 #include <roundhouse/testing/simulation/judge.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
 #include <roundhouse/testing/simulation/machine.hpp>
+#include <roundhouse/testing/simulation/model.hpp>
 #include <roundhouse/testing/simulation/rules.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/types.hpp>
@@ -27,13 +28,14 @@ public:
     sim_front(std::shared_ptr<sim_timeline> timeline, std::shared_ptr<sim_judge> judge,
               std::shared_ptr<sim_calls> calls, std::shared_ptr<sim_ledger> ledger,
               std::shared_ptr<sim_rules> rules, std::shared_ptr<sim_machine> machine,
-              sim_answers answers)
+              std::shared_ptr<sim_model> model, sim_answers answers)
         : timeline_(std::move(timeline)),
           judge_(std::move(judge)),
           calls_(std::move(calls)),
           ledger_(std::move(ledger)),
           rules_(std::move(rules)),
           machine_(std::move(machine)),
+          model_(std::move(model)),
           answers_(std::move(answers)) {}
 
     void call(Life& life, const product_ptr& who, const sim_request& what) {
@@ -140,6 +142,7 @@ private:
     void end(number which, const sim_answer& how) {
         const auto call = calls_->end(which, how);
         answers_.judge(call, how);
+        model_->judge(call, how);
         if (!how.failure) keep_promise(call, how);
     }
 
@@ -171,6 +174,7 @@ private:
     const std::shared_ptr<sim_ledger> ledger_;
     const std::shared_ptr<sim_rules> rules_;
     const std::shared_ptr<sim_machine> machine_;
+    const std::shared_ptr<sim_model> model_;
     const sim_answers answers_;
 };
 

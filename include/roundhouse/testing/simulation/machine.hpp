@@ -24,6 +24,7 @@ struct sim_workload {
     engine_owner owner;
     workload_state state = workload_state::down;
     bool ours = true;
+    bool orphan = false; ///< There from the beginning, without a row.
     sha256_digest key_hash{};
     std::uint64_t brain = 0; ///< Its data: a value that must stay the same for as long as it lives.
     instant healthy_at{};    ///< The far end of time for one that never is.
@@ -136,7 +137,7 @@ public:
     /// A workload ends and nobody asked for it. With `told` there is an event of it.
     void end_alone(const uuid& engine, int exit_code, bool told = true) {
         auto* known = find(engine);
-        if (known == nullptr || !known->alive() || !known->ours) return;
+        if (known == nullptr || !known->alive() || !known->ours || known->orphan) return;
         known->state = workload_state::down;
         ++version_;
         trace_->note("machine: " + short_id(engine) + " exits with " + std::to_string(exit_code));
@@ -155,12 +156,14 @@ public:
     void let_in(std::uint16_t stranger) { strangers_.insert(stranger); }
     void let_out(std::uint16_t stranger) { strangers_.erase(stranger); }
 
-    /// Another installation's workload, which nobody here may touch.
-    void add_foreign(const uuid& engine) {
+    /// A workload that runs before there is any row: of ours, to be ended, or of another
+    /// installation, which nobody here may touch.
+    void add_stray(const uuid& engine, bool ours) {
         auto& known = engines_[engine];
         known.ref = {engine, 1, 0};
         known.state = workload_state::up;
-        known.ours = false;
+        known.ours = ours;
+        known.orphan = ours;
         known.brain = 1;
     }
 

@@ -45,18 +45,22 @@ public:
 
     [[nodiscard]] bool alive() const noexcept { return alive_; }
     void die() noexcept { alive_ = false; }
+    /// Whether it died before the effect of an interaction, and not after it.
+    [[nodiscard]] bool died_before() const noexcept { return died_before_; }
 
     /// Counts an interaction. One that dies before it is dead when this returns.
     [[nodiscard]] sim_fate interact() {
         if (!alive_) return sim_fate::dies_before;
         const auto fate = crashes_->next();
-        if (fate == sim_fate::dies_before) die();
+        died_before_ = fate == sim_fate::dies_before;
+        if (died_before_) die();
         return fate;
     }
 
 private:
     const std::shared_ptr<sim_crash_plan> crashes_;
     bool alive_ = true;
+    bool died_before_ = false;
 };
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI::testing

@@ -22,7 +22,9 @@ public:
         for (const auto& [id, known] : ledger_.rows())
             if (auto why = missing(*known.row)) return why;
         for (const auto& [id, one] : machine_.engines()) {
-            if (one.ours && !ledger_.find(id)) return "data of " + short_id(id) + " has no row";
+            if (one.orphan && one.alive()) return "a workload without a row still runs";
+            if (one.ours && !one.orphan && !ledger_.find(id))
+                return "data of " + short_id(id) + " has no row";
             if (!one.ours && !one.alive()) return "another installation's workload was ended";
         }
         return std::nullopt;

@@ -39,7 +39,7 @@ public:
             return;
         std::set<std::uint16_t> ports;
         for (const auto& [id, one] : machine_->engines()) {
-            if (!one.ours || !one.alive()) continue;
+            if (!one.ours || one.orphan || !one.alive()) continue;
             const auto row = ledger_->find(id);
             judge_->require(row != nullptr, "a workload runs that has no row", short_id(id));
             judge_->require(!row || one.ref.generation <= row->generation,

@@ -17,7 +17,7 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
 struct sim_plan {
     std::uint64_t seed = 0;
     std::size_t actions = 200;
-    /// Where the process dies (`sim_crash_plan`).
+    /// Where the process dies (`sim_crash_plan`), beside where its seed has it die.
     std::set<std::uint64_t> crash_at = {};
     /// Keep the whole trace instead of its last lines.
     bool whole_trace = false;
@@ -34,8 +34,11 @@ struct sim_scene {
     bool faulty = true;
     sim_manners manners = sim_manners::wild;
     std::size_t products = 1;
-    std::size_t users = 3;  ///< of each product
-    duration longest_gap{}; ///< between two actions
+    std::size_t users = 3;            ///< of each product
+    duration longest_gap{};           ///< between two actions
+    std::size_t orphans = 0;          ///< Workloads of ours that have no row from the beginning.
+    std::size_t foreign = 0;          ///< Another installation's workloads.
+    std::set<std::uint64_t> crash_at; ///< Beside those of the plan.
 
     static sim_scene drawn(sim_random random) {
         sim_scene out;
@@ -46,6 +49,11 @@ struct sim_scene {
         out.needs_port = random.chance(0.7);
         out.longest_gap = duration{random.chance(0.5) ? 1'000 : 15'000};
         out.settings = settings_drawn(random);
+        out.orphans = random.chance(0.2) ? random.between(1, 3) : 0;
+        out.foreign = random.chance(0.2) ? 1 : 0;
+        if (out.manners == sim_manners::wild && random.chance(0.4))
+            for (auto left = random.between(1, 6); left > 0; --left)
+                out.crash_at.insert(random.below(1'500));
         return out;
     }
 

@@ -56,7 +56,9 @@ public:
     [[nodiscard]] policy some_policy() {
         policy out;
         if (random_.chance(0.7)) out.max_engines = random_.below(scene_.users + 1);
-        if (random_.chance(0.2)) out.rate_limit_rpm = random_.between(0, 40);
+        // The model knows nothing of rates.
+        if (scene_.manners == sim_manners::wild && random_.chance(0.2))
+            out.rate_limit_rpm = random_.between(0, 40);
         if (random_.chance(0.1)) out.allow_provision = false;
         return out;
     }

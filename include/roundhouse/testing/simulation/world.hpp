@@ -17,6 +17,7 @@
 #include <roundhouse/testing/simulation/process.hpp>
 #include <roundhouse/testing/simulation/quiet.hpp>
 #include <roundhouse/testing/simulation/random.hpp>
+#include <roundhouse/testing/simulation/report.hpp>
 #include <roundhouse/testing/simulation/rules.hpp>
 #include <roundhouse/testing/simulation/scene.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
@@ -27,21 +28,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
-
-/// How a run went.
-struct sim_report {
-    std::optional<std::string> broken; ///< The first rule that was broken.
-    std::string trace;                 ///< Whole if that was asked for, else its last lines.
-    std::uint64_t interactions = 0;
-    std::uint64_t calls = 0;
-    sim_fault_counts fired;
-};
 
 /// A whole fleet with its machine, its users and everything that goes wrong, in one thread and in
 /// virtual time: the orchestrator as it is, over a `faulty_store<Store>` and a `sim_backend`. One
@@ -56,7 +49,7 @@ public:
           trace_(std::make_shared<sim_trace>(timeline_, plan.whole_trace)),
           judge_(std::make_shared<sim_judge>()),
           calls_(std::make_shared<sim_calls>(timeline_, trace_)),
-          crashes_(std::make_shared<sim_crash_plan>(plan.crash_at)),
+          crashes_(std::make_shared<sim_crash_plan>(points_of(plan, scene_))),
           faults_(std::make_shared<sim_faults>(scene_.faulty
                                                    ? sim_faults::drawn(random_.branch("faults"))
                                                    : sim_faults(random_.branch("faults")))),
@@ -67,13 +60,15 @@ public:
                                                scene_.needs_port)),
           rules_(
               std::make_shared<sim_rules>(timeline_, judge_, ledger_, machine_, scene_.settings)),
-          front_(timeline_, judge_, calls_, ledger_, rules_, machine_,
+          model_(std::make_shared<sim_model>(timeline_, judge_, scene_)),
+          front_(timeline_, judge_, calls_, ledger_, rules_, machine_, model_,
                  sim_answers(judge_, scene_.settings, scene_.faulty)),
           users_(random_.branch("users"), scene_),
           mischief_(timeline_, faults_, machine_, trace_, scene_),
           keys_(make_keys(random_.branch("keys"))) {
         machine_->on_removal([this](const uuid& engine) { rules_->check_removal(engine); });
         register_products();
+        add_strays();
     }
     sim_world(const sim_world&) = delete;
     sim_world& operator=(const sim_world&) = delete;
@@ -90,6 +85,7 @@ public:
                    !quiet.missing();
         };
         if (!run_until(calm, time_to_heal)) judge_->blame("not quiet in time: " + unrest(quiet));
+        model_->check_end(*ledger_);
         life_.reset();
         return report();
     }
@@ -101,6 +97,15 @@ private:
     /// What heals takes at most: a create that is answered very late, in front of which others
     /// wait, and every restart that an engine has left.
     static constexpr duration time_to_heal = std::chrono::minutes{30};
+
+    static std::set<std::uint64_t> points_of(const sim_plan& plan, const sim_scene& scene) {
+        auto out = scene.crash_at;
+        out.insert(plan.crash_at.begin(), plan.crash_at.end());
+        return out;
+    }
+
+    /// No instant has more to do than this, unless something goes round in circles.
+    static constexpr std::size_t most_at_once = 100'000;
 
     // The process
 
@@ -142,10 +147,13 @@ private:
     /// The process is gone. Another begins after a while.
     void bury() {
         trace_->note("process " + std::to_string(incarnations_) + " dies");
+        faults_->note(life_->process->died_before() ? sim_fault::crash_before
+                                                    : sim_fault::crash_after);
         machine_->on_exit(nullptr);
         life_.reset();
         calls_->lose_all();
         rules_->process_ended();
+        model_->give_up();
         timeline_->after(random_.between(duration{0}, duration{10'000}), [this] { open(); });
     }
 
@@ -196,8 +204,13 @@ private:
     template <class Condition> bool run_until(Condition holds, duration at_most) {
         const auto end = timeline_->now() + at_most;
         for (;;) {
-            while (life_ && life_->io.poll_one() > 0)
+            std::size_t at_once = 0;
+            while (life_ && life_->io.poll_one() > 0) {
                 if (!after_event()) return false;
+                if (++at_once < most_at_once) continue;
+                judge_->blame("time stands still: there is always something ready");
+                return false;
+            }
             if (life_ && holds()) return true;
             const auto next = timeline_->next();
             if (!next || *next > end) return false;
@@ -271,6 +284,15 @@ private:
         }
     }
 
+    void add_strays() {
+        auto random = random_.branch("strays");
+        const crypto::entropy entropy = [&](std::span<std::uint8_t> out) { random.fill(out); };
+        for (std::size_t i = 0; i < scene_.orphans; ++i)
+            machine_->add_stray(crypto::make_uuid(entropy), true);
+        for (std::size_t i = 0; i < scene_.foreign; ++i)
+            machine_->add_stray(crypto::make_uuid(entropy), false);
+    }
+
     static crypto::key_ring make_keys(sim_random random) {
         const crypto::entropy entropy = [&](std::span<std::uint8_t> out) { random.fill(out); };
         return or_throw(crypto::key_ring::parse(crypto::key_ring::make_key(entropy)));
@@ -299,6 +321,7 @@ private:
     const std::shared_ptr<Store> store_;
     const std::shared_ptr<sim_ledger> ledger_;
     const std::shared_ptr<sim_rules> rules_;
+    const std::shared_ptr<sim_model> model_;
     sim_front<incarnation> front_;
     sim_users users_;
     sim_mischief mischief_;
