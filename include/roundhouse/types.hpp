@@ -147,7 +147,8 @@ enum class intent : std::uint8_t {
     sleep,   ///< running: being probed once more and paused
     wake,    ///< sleeping: being resumed and probed
     rotate,  ///< running: its next key is being handed to it
-    end,     ///< failed: what is left of its workload is being ended
+    end,     ///< failed, or stopped after a start that failed: what may be left of its workload is
+             ///< being ended
     destroy, ///< destroying: workload and data are being removed
     undo,    ///< destroying: a creation that could not start anything is being undone
 };

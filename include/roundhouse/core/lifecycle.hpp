@@ -93,6 +93,8 @@ inline decision on_event(const event::boot_begun&, const engine_record& engine,
     transition out(engine, with);
     out.next().operation_started_at = with.now;
     out.next().deadline = with.now + with.settings.boot_timeout;
+    // It begins with the end of the workload that has the old key.
+    if (engine.boot == boot_reason::rotate) *out.next().deadline += with.settings.stop_grace;
     return out.keep().take("its turn has come: its time runs from here");
 }
 
@@ -124,14 +126,19 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
         out.next().reason = cause;
         return out.take("nothing could be started: the creation is undone");
     case boot_reason::start: {
-        if (engine.origin == engine_status::failed) out.fail(cause, false);
-        else out.to(engine.origin, intent::none);
+        if (engine.origin == engine_status::failed) out.fail(cause);
+        else
+            out.to(engine.origin, intent::end)
+                .begin(intent::end, command::end, with.settings.failed_grace);
         auto& row = out.tell(audit_action::start, true);
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
-        return out.settle(what.cause).take("nothing could be started: back where it was");
+        return out.settle(what.cause)
+            .take("nothing could be started: back where it was, and ended if something was after "
+                  "all");
     }
     default: {
-        out.fail(cause, false);
+        // A lost reply looks the same, and leaves a workload: it is ended.
+        out.fail(cause);
         auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
         if (engine.boot == boot_reason::restart)
@@ -181,8 +188,8 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
             .take("what failed must be ended before it is restarted: try again");
     if (engine.intent != intent::stop) return stale();
     transition out(engine, with);
-    if (engine.status == engine_status::running || engine.status == engine_status::sleeping)
-        out.to(engine.status, intent::none);
+    if (engine.status == engine_status::running)
+        out.to(engine.status, intent::none); // its probes tell whether it still does
     else if (engine.status == engine_status::stopped)
         return out.retry_later().take("what should not run must be ended: try again");
     else {
@@ -191,6 +198,11 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
             auto& row = out.tell(boot_action(engine.boot, false), true);
             row.metadata = {{"outcome", "boot_timeout"},
                             {"reason", "its boot was ended by a stop, which failed"}};
+            out.tell_if_given_up();
+        } else if (engine.status == engine_status::sleeping) {
+            // Nothing probes it, so that nobody would see whether it was ended after all.
+            auto& row = out.tell(audit_action::health_failed, false);
+            row.metadata.emplace_back("reason", what.cause.message);
             out.tell_if_given_up();
         }
     }

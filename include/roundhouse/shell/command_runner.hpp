@@ -55,11 +55,11 @@ private:
                                   const std::function<void()>& began) {
         const workload what{ref_of(record), record.product_id, record.user_id, record.version,
                             record.key_hash};
+        began();
         if (record.boot == boot_reason::rotate) {
             const auto ended = co_await backend_->stop(what.ref, settings_.stop_grace);
             if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
         }
-        began();
         // What has been begun must be known: a cancelled boot ends behind this, and its workload is
         // ended by what superseded it.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
@@ -97,7 +97,14 @@ private:
     asio::awaitable<outcome> wake(const engine_record& record) {
         const auto ref = ref_of(record);
         const auto resumed = co_await backend_->resume(ref);
-        if (!resumed) co_return outcome(core::event::wake_refused{resumed.error()});
+        if (!resumed) {
+            // The reply may have been lost: then it is awake. Else it is left as it was, frozen;
+            // that this may fail too is no news.
+            const auto answer = co_await backend_->probe(ref, settings_.boot_probe_max);
+            if (answer) co_return outcome(core::event::awake{});
+            (void)co_await backend_->pause(ref);
+            co_return outcome(core::event::wake_refused{resumed.error()});
+        }
         const auto until = clock_->steady_now() + settings_.health_check_timeout;
         duration pause = settings_.boot_probe_min;
         std::string reason;

@@ -50,6 +50,10 @@ template <class Backend, class Store, class Clock> struct shell_parts {
     std::function<std::optional<instant>(const uuid&)> last_used;
 };
 
+/// Never true but for a store that a test makes for it: then the backend is asked before the
+/// commit, which a simulation has to find out.
+template <class Store> inline constexpr bool submits_before_commit = false;
+
 /// The thin shell around the state machine: feeds it calls and events, commits what it decides,
 /// then submits what it asks. All work on one engine runs through that engine's slot, one input at
 /// a time; engines do not wait for each other.
@@ -168,7 +172,7 @@ private:
             return answer(call, fail(errc::shutting_down, "The orchestrator is shutting down.", 1));
         if (call.owner) one->product_slug = call.owner->slug;
         for (int attempt = 0; attempt < with_.settings.commit_attempts; ++attempt) {
-            const auto found = with_.store->find_engine(one->key.product, one->key.user);
+            const auto found = read(one);
             if (!found) return answer(call, unexpected(found.error()));
             const auto& engine = *found;
             if (!engine) {
@@ -236,12 +240,16 @@ private:
         const auto key = crypto::make_engine_key(with_.entropy);
         record.key_hash = crypto::sha256(key);
         record.sealed_key = with_.keys.seal(key, now, with_.entropy);
+        const auto id = record.id;
         change_set set;
         set.changes.push_back(
             insert_engine{std::move(record), call.owner->policy.max_engines, port_wanted()});
         const auto done = with_.store->commit(set);
-        if (!done) return unexpected(done.error());
-        submit(one, core::command::boot, done->engines.front());
+        core::decision made;
+        made.row = core::row_change::update;
+        made.what = core::command::boot;
+        if (!done) return doubt(one, done.error(), {std::move(made), nullptr, id});
+        submit(one, made.what, done->engines.front());
         return {};
     }
 
@@ -287,17 +295,18 @@ private:
     }
 
     void handle(const shared& one, retry_stalled&&) {
+        one->retrying = false;
+        if (closed_.load()) return;
+        if (!read(one)) return retry_later(one);
         auto events = std::exchange(one->stalled, {});
         for (auto& event : events) happen(one, std::move(event));
         if (one->stalled.empty()) held_.release(one->key);
     }
 
     void handle(const shared& one, give_up&&) {
-        if (one->queued && boots_.withdraw(one->turn)) one->turn = 0;
-        one->queued.reset();
-        one->pending.reset();
+        drop_commands(one);
         one->stalled.clear();
-        if (one->running) one->running->cancel();
+        one->doubt.reset();
         for (auto& call : std::exchange(one->waiting, {}))
             answer(call, fail(errc::shutting_down, "The orchestrator is shutting down.", 1));
     }
@@ -306,13 +315,14 @@ private:
         if (closed_.load()) return;
         if (!one->stalled.empty()) return one->stalled.push_back(std::move(what));
         for (int attempt = 0; attempt < with_.settings.commit_attempts; ++attempt) {
-            const auto found = with_.store->find_engine(one->key.product, one->key.user);
+            const auto found = read(one);
             if (!found) return stall(one, std::move(what), found.error());
             if (!*found) return;
             know_owner(one, **found);
             auto decided = core::decide(what, **found, context(one->product_slug));
             const auto after = carry_out(one, std::move(decided), *found);
             if (after) return;
+            if (one->doubt) one->doubt->of_event = true;
             if (!lost_race(after.error())) return stall(one, std::move(what), after.error());
         }
         stall(one, std::move(what),
@@ -322,13 +332,17 @@ private:
     /// An event must not be lost: it is tried again when the store may take it. One of an engine
     /// whose record cannot be read can never be taken in.
     void stall(const shared& one, core::event_variant what, const error& cause) {
-        if (cause.code != errc::store_unavailable)
+        if (cause.code != errc::store_unavailable && cause.code != errc::port_exhaustion)
             return log(log_level::error,
                        "engine of user '" + one->key.user + "': " + cause.message);
         log(log_level::warning,
             "engine of user '" + one->key.user + "': a transition waits: " + cause.message);
         one->stalled.push_back(std::move(what));
-        if (one->stalled.size() > 1) return;
+        retry_later(one);
+    }
+
+    void retry_later(const shared& one) {
+        if (std::exchange(one->retrying, true)) return;
         auto self = this->shared_from_this();
         auto key = one->key;
         auto waits = std::make_shared<task>(with_.executor);
@@ -341,6 +355,30 @@ private:
         co_await self->with_.clock->wait_until(until);
     }
 
+    // A store that fails in the last step of a commit may have made it all the same. Then what
+    // follows from it is still to be done, and what comes next is to be decided on what it made.
+
+    /// Keeps a decision whose commit failed, if it may have been made; the failure itself.
+    result<void> doubt(const shared& one, const error& cause, doubtful_commit what) {
+        if (cause.code == errc::store_unavailable) {
+            one->doubt = std::move(what);
+            retry_later(one);
+        }
+        return unexpected(cause);
+    }
+
+    /// The engine's row, with nothing in doubt about it.
+    result<engine_ptr> read(const shared& one) {
+        const auto found = with_.store->find_engine(one->key.product, one->key.user);
+        if (!found || !one->doubt) return found;
+        const auto last = std::move(*one->doubt);
+        one->doubt.reset();
+        if (!last.made(*found)) return found;
+        if (last.of_event) one->stalled.pop_front();
+        follow(one, last.decided, last.before, *found);
+        return found;
+    }
+
     void know_owner(const shared& one, const engine_record& engine) {
         if (!one->product_slug.empty()) return;
         const auto owner = with_.store->find_product_named(to_string(engine.product_id));
@@ -351,13 +389,24 @@ private:
 
     result<engine_ptr> carry_out(const shared& one, core::decision decided,
                                  const engine_ptr& before) {
-        engine_ptr after = before;
-        if (decided.row != core::row_change::none) {
-            auto stored = commit(decided, *before);
-            if (!stored) return stored;
-            after = *stored;
+        if (decided.row == core::row_change::none) return follow(one, decided, before, before);
+        if constexpr (submits_before_commit<Store>)
+            if (const auto what = std::exchange(decided.what, core::command::none);
+                what != core::command::none)
+                submit(one, what, std::make_shared<const engine_record>(decided.next));
+        auto stored = commit(decided, *before);
+        if (stored) return follow(one, decided, before, *stored);
+        auto failure = doubt(one, stored.error(), {std::move(decided), before, before->id});
+        return unexpected(std::move(failure.error()));
+    }
+
+    /// What follows once a decision is durable.
+    engine_ptr follow(const shared& one, const core::decision& decided, const engine_ptr& before,
+                      const engine_ptr& after) {
+        if (before && decided.row != core::row_change::none)
             note(one, decided, *before, after.get());
-        }
+        // What was told late may have asked for the end of what has ended already.
+        if (!after) drop_commands(one);
         if (decided.what != core::command::none && !frozen_.load())
             submit(one, decided.what, after);
         if (decided.settled) settle(one, *decided.settled, before, after);
@@ -422,6 +471,13 @@ private:
         } else {
             start(one, std::move(request));
         }
+    }
+
+    void drop_commands(const shared& one) {
+        if (one->queued && boots_.withdraw(one->turn)) one->turn = 0;
+        one->queued.reset();
+        one->pending.reset();
+        if (one->running) one->running->cancel();
     }
 
     void start(const shared& one, command_request request) {

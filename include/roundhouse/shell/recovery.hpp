@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/rolling_metrics.hpp>
 #include <roundhouse/detail/engine_key.hpp>
@@ -10,6 +11,7 @@
 
 #include <asio/awaitable.hpp>
 
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -121,28 +123,66 @@ private:
                                           " has no row: it is left alone. Remove it by hand if it "
                                           "is not wanted.");
         // The start waits for it as for an engine that is held.
-        const auto key = orphan.owner ? engine_key{orphan.owner->product_id, orphan.owner->user_id}
-                                      : engine_key{orphan.ref.engine_id, {}};
-        fleet->shell().held().hold(key);
-        auto ended = [fleet, key](const std::exception_ptr&) {
-            fleet->shell().held().release(key);
-        };
-        fleet->shell().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
-                                      end_orphan(fleet, orphan), std::move(ended));
+        fleet->shell().held().hold(key_of(orphan));
+        end_orphan(fleet, orphan, 1);
     }
 
-    static asio::awaitable<void> end_orphan(std::shared_ptr<Fleet> fleet, instance orphan) {
+    static engine_key key_of(const instance& orphan) {
+        if (!orphan.owner) return {orphan.ref.engine_id, {}};
+        return {orphan.owner->product_id, orphan.owner->user_id};
+    }
+
+    /// Ends a workload that has no row. Nothing else would: so it is tried again until it is done,
+    /// and a backend that does not answer is not waited for.
+    static void end_orphan(const std::shared_ptr<Fleet>& fleet, const instance& orphan,
+                           std::uint32_t attempt) {
         const auto& parts = fleet->parts();
-        const auto ended = co_await parts.backend->stop(orphan.ref, parts.settings.failed_grace);
-        const auto id = to_string(orphan.ref.engine_id);
-        if (!ended) {
+        const auto& with = parts.settings;
+        auto ending = std::make_shared<task>(parts.executor);
+        auto ended = [fleet, orphan, attempt](const std::exception_ptr& failure,
+                                              const result<void>& outcome) {
+            fleet->shell().held().release(
+                key_of(orphan)); // the first try is what a start waits for
+            if (!failure && outcome) return tell_ended(*fleet, orphan);
             fleet->shell().log(log_level::error,
-                               "workload of engine " + id +
-                                   " has no row and could not be ended: " + ended.error().message);
-            co_return;
-        }
-        fleet->shell().log(log_level::warning, "workload of engine " + id +
-                                                   " had no row: ended; its data is left alone");
+                               "workload of engine " + to_string(orphan.ref.engine_id) +
+                                   " has no row and could not be ended; it is tried again" +
+                                   (failure ? "" : ": " + outcome.error().message));
+            end_orphan_later(fleet, orphan, attempt);
+        };
+        auto body = stop(fleet, orphan);
+        fleet->shell().tasks()->spawn(ending, std::move(body), std::move(ended));
+        auto limit = wait(fleet, with.failed_grace + with.backend_timeout);
+        fleet->shell().tasks()->spawn(std::make_shared<task>(parts.executor), std::move(limit),
+                                      [ending](const std::exception_ptr&) { ending->cancel(); });
+    }
+
+    static void end_orphan_later(const std::shared_ptr<Fleet>& fleet, const instance& orphan,
+                                 std::uint32_t attempt) {
+        const auto& with = fleet->parts().settings;
+        auto pause = wait(fleet, core::backoff(attempt, with.retry_base, with.retry_max, 0));
+        auto again = [fleet, orphan, attempt](const std::exception_ptr& failure) {
+            if (!failure) end_orphan(fleet, orphan, attempt + 1); // else the orchestrator goes away
+        };
+        fleet->shell().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
+                                      std::move(pause), std::move(again));
+    }
+
+    static asio::awaitable<result<void>> stop(std::shared_ptr<Fleet> fleet, instance orphan) {
+        const auto& parts = fleet->parts();
+        auto ended = co_await parts.backend->stop(orphan.ref, parts.settings.failed_grace);
+        co_return ended;
+    }
+
+    static asio::awaitable<void> wait(std::shared_ptr<Fleet> fleet, duration how_long) {
+        const auto until = fleet->parts().clock->now() + how_long;
+        co_await fleet->parts().clock->wait_until(until);
+    }
+
+    static void tell_ended(Fleet& fleet, const instance& orphan) {
+        const auto id = to_string(orphan.ref.engine_id);
+        fleet.shell().log(log_level::warning, "workload of engine " + id +
+                                                  " had no row: ended; its data is left alone");
         audit_entry row;
         if (orphan.owner) {
             row.product_id = orphan.owner->product_id;
@@ -151,9 +191,9 @@ private:
         row.engine_id = orphan.ref.engine_id;
         row.action = audit_action::orphan_removed;
         row.actor = "system";
-        if (auto told = fleet->tell(std::move(row)); !told)
-            fleet->shell().log(log_level::error,
-                               "orphan_removed could not be written: " + told.error().message);
+        if (auto told = fleet.tell(std::move(row)); !told)
+            fleet.shell().log(log_level::error,
+                              "orphan_removed could not be written: " + told.error().message);
     }
 };
 

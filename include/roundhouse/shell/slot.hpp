@@ -72,6 +72,21 @@ using slot_input = std::variant<waiting_call, told_event, turn_came, boot_began,
            !std::holds_alternative<retry_stalled>(input);
 }
 
+/// A decision whose commit failed in a way that does not tell whether it was made.
+struct doubtful_commit {
+    core::decision decided;
+    engine_ptr before; ///< Null if it made the row.
+    uuid engine;
+    bool of_event = false; ///< Of the first of the stalled events, and not of a call.
+
+    /// Whether it was made after all. Nobody else changes the row meanwhile.
+    [[nodiscard]] bool made(const engine_ptr& found) const noexcept {
+        const bool there = found && found->id == engine;
+        if (decided.row != core::row_change::update) return !there;
+        return there && (!before || found->revision != before->revision);
+    }
+};
+
 /// Where the work on one engine is serialised. Exists only while there is some.
 struct slot {
     explicit slot(engine_key names) : key(std::move(names)) {}
@@ -92,6 +107,8 @@ struct slot {
     std::vector<waiting_call> waiting;
     std::deque<core::event_variant>
         stalled; ///< Events whose commit the store refused for now, in order.
+    std::optional<doubtful_commit> doubt; ///< To be cleared before anything else is decided.
+    bool retrying = false;                ///< A `retry_stalled` is on its way.
     std::string product_slug;
     std::uint64_t last_number = 0;
     std::shared_ptr<task> running;          ///< The command that is being carried out.
@@ -101,7 +118,7 @@ struct slot {
     bool holds_turn = false;
 
     [[nodiscard]] bool idle() const noexcept {
-        return waiting.empty() && stalled.empty() && !running && !pending && !queued;
+        return waiting.empty() && stalled.empty() && !doubt && !running && !pending && !queued;
     }
 };
 

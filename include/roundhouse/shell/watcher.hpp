@@ -113,7 +113,8 @@ private:
         const auto next = next_probe(*engine, now);
         const auto probed = one ? live_engine::read(one->last_probe_ms) : std::nullopt;
         if (probed && *probed > next - parts().settings.health_check_interval)
-            return alarms_->set(key, earlier(next, idle_at));
+            // One that could sleep has something under way now: its next probe is soon enough.
+            return alarms_->set(key, idle_at && *idle_at > now ? std::min(next, *idle_at) : next);
         if (one) live_engine::write(one->last_probe_ms, now);
         probe(key, engine);
     }

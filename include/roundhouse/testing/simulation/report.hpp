@@ -1,0 +1,20 @@
+#pragma once
+
+#include <roundhouse/testing/simulation/faults.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+
+/// How a run went.
+struct sim_report {
+    std::optional<std::string> broken; ///< The first rule that was broken.
+    std::string trace;                 ///< Whole if that was asked for, else its last lines.
+    std::uint64_t interactions = 0;
+    std::uint64_t calls = 0;
+    sim_fault_counts fired;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
