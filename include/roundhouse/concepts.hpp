@@ -173,6 +173,8 @@ concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
 /// - `create` returns once the workload has been started, not when it is healthy; on failure it
 /// leaves no workload.
 ///   Data that was there before stays, data that it made itself it removes again.
+/// - `swap_key` fails only if the engine surely has its old key still; where nobody knows it
+/// returns `key_swap::unknown`.
 /// - `probe` fails if the engine does not answer as SPEC §5 asks of a healthy one within the
 /// timeout.
 /// - `list` shows every workload or remains of one that carries this installation's mark, for

@@ -17,7 +17,7 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail {
 inline decision recovered(transition& out, std::string_view how) {
     auto& row = out.tell(audit_action::recovered, false);
     row.metadata.emplace_back("how", std::string(how));
-    return out.take(how);
+    return out.settle().take(how);
 }
 
 /// It should run, and does not: its workload went while nobody watched.
@@ -27,19 +27,19 @@ inline decision recover_missing(const engine_record& engine, const context& with
     out.fail(reason, false);
     auto& row = out.tell(audit_action::health_failed, false);
     row.metadata.emplace_back("reason", reason);
-    return out.tell_if_given_up().take("its workload is gone: failed, and restarted");
+    const auto code = engine.intent == intent::rotate ? errc::backend_error : errc::boot_timeout;
+    return out.tell_if_given_up()
+        .settle(error{code, "Engine of user '" + engine.user_id + "' is down: " + reason})
+        .take("its workload is gone: failed, and restarted");
 }
 
 inline decision recover_running(workload_state state, const engine_record& engine,
                                 const context& with) {
     transition out(engine, with);
-    switch (engine.intent) {
-    case intent::stop: return out.ask(command::stop).take("finish the stop");
-    case intent::rotate:
+    if (engine.intent == intent::rotate) {
         out.adopt_next_key();
         return out.begin_boot(boot_reason::rotate)
             .take("it may have either key: recreated with the new one");
-    default: break;
     }
     if (state == workload_state::paused) {
         out.to(engine_status::sleeping, intent::none);
@@ -48,13 +48,13 @@ inline decision recover_running(workload_state state, const engine_record& engin
     }
     if (engine.intent == intent::none) return out.take("still running: adopted");
     return out.to(engine_status::running, intent::none)
+        .settle()
         .take("still running: the sleep is called off");
 }
 
 inline decision recover_sleeping(workload_state state, const engine_record& engine,
                                  const context& with) {
     transition out(engine, with);
-    if (engine.intent == intent::stop) return out.ask(command::stop).take("finish the stop");
     if (engine.intent == intent::wake) return out.ask(command::wake).take("finish the wake");
     if (state == workload_state::paused) return out.take("still asleep");
     out.to(engine_status::running, intent::none);
@@ -65,7 +65,6 @@ inline decision recover_sleeping(workload_state state, const engine_record& engi
 /// It should not run. `alive` is what to do if something of it does.
 inline decision recover_down(bool alive, const engine_record& engine, const context& with) {
     transition out(engine, with);
-    if (engine.intent == intent::stop) return out.ask(command::stop).take("finish the stop");
     if (engine.intent == intent::end || (alive && engine.status == engine_status::failed)) {
         out.next().intent = intent::end;
         out.next().deadline = with.now + with.settings.failed_grace + with.settings.backend_timeout;
@@ -103,15 +102,17 @@ inline decision recover(const std::optional<instance>& what, const engine_record
         return transition(engine, with).ask(command::destroy).take("finish the destroy");
     if (what && alive && what->ref.generation > engine.generation)
         return recover_newer(what->ref.generation, engine, with);
+    // Also where nothing runs any more: it was asked for.
+    if (engine.intent == intent::stop)
+        return transition(engine, with).ask(command::stop).take("finish the stop");
     const bool current = alive && what->ref.generation == engine.generation;
     switch (engine.status) {
     case engine_status::provisioning:
-        if (engine.intent == intent::stop)
-            return transition(engine, with).ask(command::stop).take("finish the stop");
         if (current) return transition(engine, with).ask(command::boot).take("finish the boot");
+        // An older workload of it holds its own port, which no stranger can have.
         return transition(engine, with)
             .keep()
-            .choose_port(true)
+            .choose_port(!alive || what->ref.port != engine.port)
             .ask(command::boot)
             .take("begin the boot again");
     case engine_status::running:

@@ -26,7 +26,6 @@ inline denial reason_of(const engine_record& engine) noexcept {
 
 template <class Fleet>
 [[nodiscard]] result<admission> admitted(Fleet& fleet, const engine_ptr& engine) {
-    fleet.live().touch(engine->id, fleet.parts().clock->now());
     auto view = fleet.view(engine, true);
     if (!view) return unexpected(std::move(view.error()));
     return admission{std::move(*view), {}};
@@ -65,7 +64,11 @@ template <class Fleet>
         if (how.auto_provision) return std::nullopt;
         return denied(fleet, who, denial::engine_not_found);
     }
-    if (core::admissible(*engine)) return admitted(fleet, engine);
+    if (core::admissible(*engine)) {
+        // One that the shell does not know to run yet has a commit whose outcome is in doubt.
+        if (!fleet.live().touch(engine->id, with.clock->now())) return std::nullopt;
+        return admitted(fleet, engine);
+    }
     const auto decided = core::decide(core::call::admit{how.auto_wake}, *engine,
                                       fleet.shell().context({}));
     const bool waits = decided.verdict == core::verdict::joined ||
@@ -78,7 +81,10 @@ template <class Fleet>
 template <class Fleet>
 [[nodiscard]] result<admission> admission_of(Fleet& fleet, const product& who,
                                              const result<engine_ptr>& outcome) {
-    if (outcome && core::admissible(**outcome)) return admitted(fleet, *outcome);
+    if (outcome && core::admissible(**outcome)) {
+        fleet.live().touch((*outcome)->id, fleet.parts().clock->now());
+        return admitted(fleet, *outcome);
+    }
     if (outcome) return denied(fleet, who, reason_of(**outcome));
     const auto& failure = outcome.error();
     if (failure.code == errc::engine_not_found) return denied(fleet, who, denial::engine_not_found);

@@ -405,8 +405,8 @@ private:
                       const engine_ptr& after) {
         if (before && decided.row != core::row_change::none)
             note(one, decided, *before, after.get());
-        // What was told late may have asked for the end of what has ended already.
-        if (!after) drop_commands(one);
+        // What was told late may have asked for what is so already.
+        if (!after || after->intent == intent::none) drop_commands(one);
         if (decided.what != core::command::none && !frozen_.load())
             submit(one, decided.what, after);
         if (decided.settled) settle(one, *decided.settled, before, after);

@@ -71,8 +71,13 @@ public:
         return found == part.engines.end() ? nullptr : found->second;
     }
 
-    void touch(const uuid& engine, instant now) const {
-        if (const auto one = find(engine)) live_engine::write(one->last_used_ms, now);
+    /// Notes that an engine is used; false if it is not among the running ones.
+    bool touch(const uuid& engine, instant now) const {
+        const auto one = find(engine);
+        if (!one) return false;
+        const auto known = live_engine::read(one->last_used_ms);
+        if (!known || *known < now) live_engine::write(one->last_used_ms, now);
+        return true;
     }
 
     /// What was used since it was last written down.

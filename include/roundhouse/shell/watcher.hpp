@@ -21,7 +21,8 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
 /// Looks after the running engines: probes each once per interval, spread evenly, a bounded number
 /// at a time, and finds those that nobody uses (SPEC §5). It only tells what it sees; the state
-/// machine decides.
+/// machine decides. An engine is probed before it is found idle, so that one that does not answer
+/// fails, however soon engines are put to sleep.
 template <class Backend, class Store, class Clock>
 class watcher : public std::enable_shared_from_this<watcher<Backend, Store, Clock>> {
 public:
@@ -102,21 +103,22 @@ private:
         if (!found) return alarms_->set(key, now + parts().settings.health_check_interval);
         const auto& engine = *found;
         if (!engine || engine->status != engine_status::running) return;
-        const auto idle_at = sleeps_at(*engine);
         const auto one = live_->find(engine->id);
-        if (idle_at && *idle_at <= now && engine->intent == intent::none) {
-            put_to_sleep(key, engine);
-            // If it stays awake it is looked at again with its next probe.
-            return alarms_->set(key, next_probe(*engine, now));
-        }
-        // It may have been used since this look was planned: then only its probe may be due.
+        if (!one) return; // it does not run any more
         const auto next = next_probe(*engine, now);
-        const auto probed = one ? live_engine::read(one->last_probe_ms) : std::nullopt;
-        if (probed && *probed > next - parts().settings.health_check_interval)
-            // One that could sleep has something under way now: its next probe is soon enough.
-            return alarms_->set(key, idle_at && *idle_at > now ? std::min(next, *idle_at) : next);
-        if (one) live_engine::write(one->last_probe_ms, now);
-        probe(key, engine);
+        const auto probed = live_engine::read(one->last_probe_ms);
+        const auto last_place = next - parts().settings.health_check_interval;
+        if (!probed || *probed <= last_place || *probed > now) {
+            live_engine::write(one->last_probe_ms, now);
+            return probe({key, engine, one->failures_in_a_row.load() > 0});
+        }
+        const auto idle_at = sleeps_at(*engine);
+        const bool idle = idle_at && *idle_at <= now;
+        // One that does not answer is not put to sleep: its next probes tell what it is.
+        if (idle && engine->intent == intent::none && one->failures_in_a_row.load() == 0)
+            put_to_sleep(key, engine);
+        // If it stays awake it is looked at again with its next probe.
+        alarms_->set(key, idle || !idle_at ? next : std::min(next, *idle_at));
     }
 
     void put_to_sleep(const engine_key& key, const engine_ptr& engine) {
@@ -136,25 +138,38 @@ private:
     struct turn {
         engine_key key;
         engine_ptr engine;
+        bool suspect = false; ///< Its last probe failed.
     };
 
-    void probe(const engine_key& key, const engine_ptr& engine) {
+    void probe(turn one) {
         {
             const std::lock_guard lock(mutex_);
-            if (probing_ >= parts().settings.health_concurrency) {
-                queue_.push_back({key, engine});
+            if (!may_begin(one.suspect)) {
+                (one.suspect ? suspects_ : queue_).push_back(std::move(one));
                 return;
             }
-            ++probing_;
+            begin(one.suspect);
         }
-        launch({key, engine});
+        launch(std::move(one));
+    }
+
+    /// Engines that hang keep a place for the whole timeout. They have half of the places, so that
+    /// however many they are the others are probed on time.
+    [[nodiscard]] bool may_begin(bool suspect) const noexcept {
+        const auto places = parts().settings.health_concurrency;
+        return probing_ < places &&
+               (!suspect || probing_suspects_ < std::max<std::size_t>(places / 2, 1));
+    }
+    void begin(bool suspect) noexcept {
+        ++probing_;
+        probing_suspects_ += suspect ? 1 : 0;
     }
 
     void launch(turn one) {
         auto self = this->shared_from_this();
         auto done = [self, one](const std::exception_ptr& failure, const result<health>& answer) {
             if (!failure) self->seen(one, answer);
-            self->next();
+            self->end(one.suspect);
         };
         auto body = ask(self, one.engine);
         shell_->tasks()->spawn(std::make_shared<task>(parts().executor), std::move(body),
@@ -168,18 +183,26 @@ private:
         co_return answer;
     }
 
-    void next() {
+    /// A place is free again.
+    void end(bool suspect) {
         std::optional<turn> one;
         {
             const std::lock_guard lock(mutex_);
-            if (queue_.empty()) {
-                --probing_;
-                return;
-            }
-            one = std::move(queue_.front());
-            queue_.pop_front();
+            --probing_;
+            probing_suspects_ -= suspect ? 1 : 0;
+            one = next();
+            if (!one) return;
+            begin(one->suspect);
         }
         launch(std::move(*one));
+    }
+
+    std::optional<turn> next() {
+        auto& from = queue_.empty() ? suspects_ : queue_;
+        if (from.empty() || !may_begin(from.front().suspect)) return std::nullopt;
+        auto one = std::move(from.front());
+        from.pop_front();
+        return one;
     }
 
     void seen(const turn& one, const result<health>& answer) {
@@ -207,7 +230,10 @@ private:
     const std::shared_ptr<alarms<Clock>> alarms_;
     std::mutex mutex_;
     std::size_t probing_ = 0;
-    std::deque<turn> queue_; ///< At most one per running engine: an engine has one alarm.
+    std::size_t probing_suspects_ = 0;
+    // At most one turn per running engine: an engine has one alarm.
+    std::deque<turn> queue_;
+    std::deque<turn> suspects_;
 };
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI::detail

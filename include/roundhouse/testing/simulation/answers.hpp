@@ -87,7 +87,8 @@ private:
         case errc::backend_error:
         case errc::store_unavailable: return faulty_;
         case errc::starting: return call.may_be_starting;
-        case errc::overloaded: return call.others >= settings_.max_waiting_per_engine;
+        case errc::overloaded: // the orchestrator's own wish to let it sleep waits too
+            return call.others + 1 >= settings_.max_waiting_per_engine;
         default: return false;
         }
     }

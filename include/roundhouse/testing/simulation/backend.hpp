@@ -112,11 +112,16 @@ public:
         else if (faults_->strikes(sim_fault::swap_unknown)) answer = key_swap::unknown;
         const bool swaps = answer == key_swap::done ||
                            (answer == key_swap::unknown && faults_->random().chance(0.5));
-        effect act = [this, what, next, swaps] {
-            return swaps ? machine_->swap_key(what, next) : result<void>{};
+        auto taken = std::make_shared<bool>(false);
+        effect act = [this, what, next, swaps, taken] {
+            auto done = swaps ? machine_->swap_key(what, next) : result<void>{};
+            *taken = swaps && done;
+            return done;
         };
         auto call = perform(sim_operation::swap_key, what, std::move(act), quick);
         auto done = co_await std::move(call);
+        // A failure would say that it has its old key.
+        if (*taken && !done) co_return key_swap::unknown;
         if (!done) co_return unexpected(std::move(done.error()));
         co_return answer;
     }

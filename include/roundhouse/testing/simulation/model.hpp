@@ -37,6 +37,7 @@ public:
 
     void judge(const sim_call& call, const sim_answer& how) {
         if (!exact_) return;
+        if (call.may_be_starting && how.failure == errc::starting) return;
         const auto& user = call.request.user;
         const auto known = users_[user];
         for (const auto is : possible(known, call.issued_at)) {

@@ -79,12 +79,11 @@ public:
         plan_action();
         run_until([this] { return actions_ >= plan_.actions; }, std::chrono::hours{24 * 30});
         heal();
-        const sim_quiet quiet(*ledger_, *machine_, scene_.settings);
-        const auto calm = [&] {
+        const auto calm = [this] {
             return life_->recovered && calls_->count() == 0 && rules_->under_way() == 0 &&
-                   !quiet.missing();
+                   !missing_for_quiet(*ledger_, *machine_, scene_.settings);
         };
-        if (!run_until(calm, time_to_heal)) judge_->blame("not quiet in time: " + unrest(quiet));
+        if (!run_until(calm, time_to_heal)) judge_->blame("not quiet in time: " + unrest());
         model_->check_end(*ledger_);
         life_.reset();
         return report();
@@ -234,10 +233,10 @@ private:
         machine_->heal();
     }
 
-    std::string unrest(const sim_quiet& quiet) const {
+    std::string unrest() const {
         if (!life_ || !life_->recovered) return "the process has not recovered";
         if (calls_->count() > 0) return "calls are not answered:" + calls_->text();
-        if (const auto why = quiet.missing()) return *why;
+        if (const auto why = missing_for_quiet(*ledger_, *machine_, scene_.settings)) return *why;
         return "calls to the backend have not ended";
     }
 
