@@ -2,6 +2,9 @@
 
 #include <roundhouse/testing/simulation/world.hpp>
 
+#include <chrono>
+#include <string>
+
 using namespace roundhouse::testing;
 
 namespace roundhouse_tests {
@@ -15,18 +18,22 @@ std::string replay_of(const sim_plan& plan) {
     return out;
 }
 
-void sweep::run(const sim_plan& plan) {
-    if (!broken.empty()) return;
-    const auto report = simulate(plan);
+sim_report sweep::run(const sim_plan& plan) {
+    if (!broken.empty()) return {};
+    auto report = simulate(plan);
     ++runs;
     calls += report.calls;
+    took += report.took;
     fired.add(report.fired);
     if (report.broken)
         broken = report.trace + *report.broken + "\nrun it again: " + replay_of(plan) + '\n';
+    return report;
 }
 
 std::string sweep::summary() const {
-    return std::to_string(runs) + " runs, " + std::to_string(calls) + " calls\n" + fired.text();
+    const auto days = std::chrono::floor<std::chrono::days>(took).count();
+    return std::to_string(runs) + " runs, " + std::to_string(calls) + " calls, " +
+           std::to_string(days) + " simulated days\n" + fired.text();
 }
 
 } // namespace roundhouse_tests

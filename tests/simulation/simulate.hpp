@@ -27,10 +27,11 @@ struct sweep {
     std::string broken; ///< Empty if nothing did.
     std::uint64_t runs = 0;
     std::uint64_t calls = 0;
+    roundhouse::duration took{}; ///< In the simulated worlds.
     roundhouse::testing::sim_fault_counts fired;
 
-    /// Runs one plan, unless something is broken already.
-    void run(const roundhouse::testing::sim_plan& plan);
+    /// Runs one plan, unless something is broken already; then the report is empty.
+    roundhouse::testing::sim_report run(const roundhouse::testing::sim_plan& plan);
     [[nodiscard]] std::string summary() const;
 };
 

@@ -32,7 +32,7 @@ public:
     /// Goes on until the faults end.
     void go_on() {
         if (!faults_->on()) return;
-        timeline_->after(faults_->random().between(duration{1}, duration{3'000}), [this] {
+        timeline_->after(faults_->random().between(duration{1}, scene_.mischief_gap), [this] {
             happen();
             go_on();
         });

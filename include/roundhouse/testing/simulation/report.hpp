@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/testing/simulation/faults.hpp>
+#include <roundhouse/types.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -14,6 +15,7 @@ struct sim_report {
     std::string trace;                 ///< Whole if that was asked for, else its last lines.
     std::uint64_t interactions = 0;
     std::uint64_t calls = 0;
+    duration took{}; ///< In virtual time.
     sim_fault_counts fired;
 };
 

@@ -36,6 +36,7 @@ struct sim_scene {
     std::size_t products = 1;
     std::size_t users = 3;            ///< of each product
     duration longest_gap{};           ///< between two actions
+    duration mischief_gap{3'000};     ///< at most, between two things that befall the machine
     std::size_t orphans = 0;          ///< Workloads of ours that have no row from the beginning.
     std::size_t foreign = 0;          ///< Another installation's workloads.
     std::set<std::uint64_t> crash_at; ///< Beside those of the plan.
@@ -54,10 +55,20 @@ struct sim_scene {
         if (out.manners == sim_manners::wild && random.chance(0.4))
             for (auto left = random.between(1, 6); left > 0; --left)
                 out.crash_at.insert(random.below(1'500));
+        if (random.chance(0.1)) out.take_months();
         return out;
     }
 
 private:
+    /// The same, in slow motion: between two actions there are days.
+    void take_months() {
+        using std::chrono::hours;
+        longest_gap = hours{96};
+        mischief_gap = hours{24};
+        settings.health_check_interval = hours{1};
+        if (settings.sleep_after > duration{0}) settings.sleep_after *= 1'000;
+    }
+
     static roundhouse::settings settings_drawn(sim_random& random) {
         using std::chrono::seconds;
         roundhouse::settings out;

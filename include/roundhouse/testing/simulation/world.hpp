@@ -77,13 +77,13 @@ public:
         open();
         mischief_.go_on();
         plan_action();
-        run_until([this] { return actions_ >= plan_.actions; }, std::chrono::hours{24 * 30});
+        run_until([this] { return actions_ >= plan_.actions; }, std::chrono::years{10});
         heal();
         const auto calm = [this] {
             return life_->recovered && calls_->count() == 0 && rules_->under_way() == 0 &&
                    !missing_for_quiet(*ledger_, *machine_, scene_.settings);
         };
-        if (!run_until(calm, time_to_heal)) judge_->blame("not quiet in time: " + unrest());
+        if (!run_until(calm, time_to_heal())) judge_->blame("not quiet in time: " + unrest());
         model_->check_end(*ledger_);
         life_.reset();
         return report();
@@ -94,8 +94,12 @@ private:
     using seconds = std::chrono::seconds;
 
     /// What heals takes at most: a create that is answered very late, in front of which others
-    /// wait, and every restart that an engine has left.
-    static constexpr duration time_to_heal = std::chrono::minutes{30};
+    /// wait, and every restart that an engine has left; and the probes that tell what hangs.
+    [[nodiscard]] duration time_to_heal() const {
+        const auto& with = scene_.settings;
+        return std::chrono::minutes{30} +
+               with.health_check_interval * (with.health_max_failures + 1);
+    }
 
     static std::set<std::uint64_t> points_of(const sim_plan& plan, const sim_scene& scene) {
         auto out = scene.crash_at;
@@ -303,6 +307,7 @@ private:
         out.trace = plan_.whole_trace ? trace_->text() : trace_->last();
         out.interactions = crashes_->interactions();
         out.calls = calls_->made();
+        out.took = timeline_->since_start();
         out.fired = faults_->fired();
         return out;
     }
