@@ -51,9 +51,9 @@ inline std::uint64_t executions_in(const std::string& folder) {
 /// engines.
 class onlooker {
 public:
-    onlooker(std::string store_path, const std::string& master_key)
+    onlooker(std::string store_path, const std::string& secret)
         : store_path_(std::move(store_path)),
-          keys_(roundhouse::or_throw(roundhouse::crypto::key_ring::parse(master_key))) {}
+          keys_(roundhouse::or_throw(roundhouse::crypto::key_ring::parse(secret))) {}
 
     [[nodiscard]] std::string folder_of(const roundhouse::uuid& engine) const {
         return engines() + '/' + to_string(engine);

@@ -1,0 +1,212 @@
+#pragma once
+
+#include "../integration/running_server.hpp"
+#include "onlooker.hpp"
+
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/types.hpp>
+
+#include <httplib.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
+
+namespace roundhouse_tests {
+
+/// Where the server listens now; it may be another address after each start.
+class current_address {
+public:
+    void set(std::string address) {
+        const std::lock_guard lock(mutex_);
+        address_ = std::move(address);
+    }
+    [[nodiscard]] std::string get() const {
+        const std::lock_guard lock(mutex_);
+        return address_;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::string address_;
+};
+
+/// One user, who asks for one thing after the other, ill-treats the engine, and remembers what was
+/// promised by an answer. For one thread.
+class chaos_user {
+public:
+    chaos_user(std::string name, const current_address& server, const onlooker& eyes)
+        : name_(std::move(name)), server_(server), eyes_(eyes) {}
+
+    void act(std::mt19937_64& random) {
+        const auto dice = random() % 100;
+        if (dice < 40) return admit();
+        if (dice < 48) return stop(random() % 2 == 0);
+        if (dice < 58) return start();
+        if (dice < 66) return rotate();
+        if (dice < 70) return destroy();
+        if (dice < 76) return tell(R"({"busy_for_s":0.5})");
+        if (dice < 84) return execute();
+        if (dice < 88) return mistreat("/demo/health", R"({"status":"sick"})");
+        if (dice < 92) return mistreat("/demo/health", R"({"status":"hang"})");
+        if (dice < 94) return mistreat("/demo/exit", R"({"code":0})");
+        signal_engine(dice < 97 ? SIGKILL : SIGSTOP);
+    }
+
+    /// Which promise was broken; nothing if all are kept.
+    [[nodiscard]] std::optional<std::string>
+    broken_promise(const std::vector<roundhouse::engine_ptr>& rows) const {
+        roundhouse::engine_ptr mine;
+        for (const auto& row : rows) {
+            if (row->user_id == name_) mine = row;
+            if (gone_.contains(to_string(row->id))) return name_ + ": a destroyed engine is back";
+        }
+        for (const auto& id : gone_)
+            if (std::filesystem::exists(eyes_.folder_of(*roundhouse::parse_uuid(id))))
+                return name_ + ": data of a destroyed engine is there";
+        if (!id_.empty() && (!mine || to_string(mine->id) != id_))
+            return name_ + ": the engine that was made is lost";
+        if (absent_ && mine) return name_ + ": an engine that nobody asked for";
+        if (!mine) return std::nullopt;
+        using roundhouse::engine_status;
+        const bool down = mine->status == engine_status::stopped;
+        if (stopped_ && *stopped_ != down)
+            return name_ + (down ? ": stopped, and nobody asked" : ": stopped, and it is not");
+        if (!key_.empty() && roundhouse::crypto::sha256(key_) != mine->key_hash)
+            return name_ + ": the key that was handed out does not hold";
+        if (!id_.empty() && executions_in(eyes_.folder_of(mine->id)) < executions_)
+            return name_ + ": its data is older than it was";
+        return std::nullopt;
+    }
+
+    [[nodiscard]] std::uint64_t answered() const noexcept { return answered_; }
+
+private:
+    /// The answer to a call; nothing if there was none.
+    std::optional<httplib::Response> call(const std::string& method, const std::string& path,
+                                          const std::string& body = "{}") {
+        httplib::Client client("http://" + server_.get());
+        client.set_connection_timeout(5);
+        client.set_read_timeout(20);
+        const httplib::Headers headers{{"X-Platform-Key", platform_key}};
+        const auto at = "/engines/" + name_ + path;
+        const auto answer = method == "DELETE"
+                                ? client.Delete(at, headers)
+                                : client.Post(at, headers, body, "application/json");
+        if (!answer) return std::nullopt;
+        ++answered_;
+        return *answer;
+    }
+
+    static bool ok(const std::optional<httplib::Response>& answer) {
+        return answer && answer->status == 200;
+    }
+    /// What is refused like this has had no effect.
+    static bool refused(const std::optional<httplib::Response>& answer) {
+        return answer && answer->status >= 400 && answer->status < 500;
+    }
+
+    void admit() {
+        const auto absent = std::exchange(absent_, false);
+        const auto answer = call("POST", "/admit", R"({"auto_provision":true,"auto_wake":true})");
+        if (refused(answer)) absent_ = absent;
+        if (!ok(answer)) return;
+        if (member(answer->body, "admitted") != "true") return;
+        const auto id = member(answer->body, "engine_id");
+        if (id != id_) executions_ = 0;
+        id_ = id;
+        key_ = member(answer->body, "api_key");
+        port_ = std::stoi(member(answer->body, "url").substr(sizeof "http://127.0.0.1"));
+        stopped_ = false;
+    }
+
+    void stop(bool force) {
+        const auto before = std::exchange(stopped_, std::nullopt);
+        const auto answer = call("POST", force ? "/stop?force=true" : "/stop");
+        if (ok(answer)) stopped_ = true;
+        else if (refused(answer)) stopped_ = before;
+    }
+    void start() {
+        const auto before = std::exchange(stopped_, std::nullopt);
+        const auto answer = call("POST", "/start");
+        if (ok(answer)) stopped_ = false;
+        else if (refused(answer)) stopped_ = before;
+    }
+
+    void rotate() {
+        const auto before = std::exchange(key_, {});
+        const auto answer = call("POST", "/rotate-key");
+        if (ok(answer)) key_ = member(answer->body, "new_api_key");
+        else if (refused(answer)) key_ = before;
+    }
+
+    void destroy() {
+        const auto answer = call("DELETE", "");
+        if (refused(answer) && !id_.empty()) return; // so it is to be found, and is missed
+        id_.clear();
+        key_.clear();
+        stopped_.reset();
+        absent_ = ok(answer) || refused(answer);
+        if (ok(answer)) gone_.insert(member(answer->body, "engine_id"));
+    }
+
+    void tell(const std::string& body) { (void)call("POST", "/activity", body); }
+
+    /// Says something to the engine itself. It may be anywhere, so that no answer is no news.
+    std::optional<httplib::Response> say(const std::string& path, const std::string& body) const {
+        if (key_.empty() || port_ == 0) return std::nullopt;
+        httplib::Client engine("127.0.0.1", port_);
+        engine.set_read_timeout(0, 500'000);
+        const auto answer = engine.Post(path, {{"X-Engine-Key", key_}}, body, "application/json");
+        if (!answer) return std::nullopt;
+        return *answer;
+    }
+
+    void execute() {
+        const auto answer = say("/execute", R"({"input":1})");
+        // Another engine on that port would not know the key.
+        if (!ok(answer) || member(answer->body, "engine_id") != id_) return;
+        executions_ = std::max<std::uint64_t>(executions_,
+                                              std::stoull(member(answer->body, "count")));
+    }
+    void mistreat(const std::string& path, const std::string& body) const { (void)say(path, body); }
+
+    void signal_engine(int number) const {
+        const auto id = roundhouse::parse_uuid(id_);
+        const auto process = id ? process_in(eyes_.folder_of(*id)) : std::nullopt;
+        if (!process) return;
+        const auto handle = sub::open_pidfd(process->identity.pid);
+        // It is still that process, and stays it for as long as the handle is held.
+        if (handle && process_in(eyes_.folder_of(*id))) sub::send_signal(handle.get(), number);
+    }
+
+    const std::string name_;
+    const current_address& server_;
+    const onlooker& eyes_;
+    std::uint64_t answered_ = 0;
+    int port_ = 0;
+
+    // What was promised; empty where an answer is missing or was a failure.
+    std::string id_;
+    std::string key_;
+    std::optional<bool> stopped_;
+    bool absent_ = true;
+    std::uint64_t executions_ = 0;
+    std::set<std::string> gone_;
+};
+
+} // namespace roundhouse_tests
+
+#endif
