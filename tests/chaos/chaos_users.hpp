@@ -102,9 +102,8 @@ private:
         client.set_read_timeout(20);
         const httplib::Headers headers{{"X-Platform-Key", platform_key}};
         const auto at = "/engines/" + name_ + path;
-        const auto answer = method == "DELETE"
-                                ? client.Delete(at, headers)
-                                : client.Post(at, headers, body, "application/json");
+        const auto answer = method == "DELETE" ? client.Delete(at, headers)
+                                               : client.Post(at, headers, body, "application/json");
         if (!answer) return std::nullopt;
         ++answered_;
         return *answer;

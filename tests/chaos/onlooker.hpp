@@ -107,7 +107,8 @@ public:
 private:
     [[nodiscard]] std::string engines() const { return store_path_ + "/engines"; }
 
-    [[nodiscard]] roundhouse::testing::found_workload look_at(const roundhouse::uuid& engine) const {
+    [[nodiscard]] roundhouse::testing::found_workload
+    look_at(const roundhouse::uuid& engine) const {
         roundhouse::testing::found_workload out;
         out.ref.engine_id = engine;
         if (const auto process = process_in(folder_of(engine))) {

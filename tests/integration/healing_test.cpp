@@ -1,0 +1,91 @@
+#include "catch.hpp"
+#include "running_server.hpp"
+
+#include <roundhouse/backend/subprocess/identity.hpp>
+
+#include <signal.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+#if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
+
+using namespace roundhouse_tests;
+namespace sub = roundhouse::detail::subprocess;
+
+namespace {
+
+pid_t process_of(const scratch_folder& folder, const std::string& engine) {
+    const auto found = sub::read_identity(folder.path() + "/store/engines/" + engine);
+    REQUIRE(found);
+    REQUIRE(*found);
+    return (*found)->pid;
+}
+
+int times(const std::string& text, const std::string& what) {
+    int out = 0;
+    for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++out;
+    return out;
+}
+
+std::string told(running_server& server, const std::string& action) {
+    return server.get("/audit?limit=1000&action=" + action);
+}
+
+template <class Condition> bool eventually(Condition holds) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (std::chrono::steady_clock::now() < until) {
+        if (holds()) return true;
+        std::this_thread::yield();
+    }
+    return false;
+}
+
+} // namespace
+
+TEST_CASE("forty engines that are killed together all run again, with one boot each") {
+    const scratch_folder folder;
+    running_server server(options(folder.path(), {{"ORCH_BOOT_CONCURRENCY", "4"}}));
+    std::vector<std::string> engines;
+    std::vector<std::string> keys;
+    for (int n = 0; n < 40; ++n) {
+        const auto body = R"({"user_id":"user-)" + std::to_string(n) + "\"}";
+        const auto made = server.post("/engines/provision", body);
+        engines.push_back(member(made, "engine_id"));
+        keys.push_back(member(made, "api_key"));
+        REQUIRE(execute(member(made, "url"), keys.back()) == 200);
+    }
+    for (const auto& engine : engines) ::kill(process_of(folder, engine), SIGKILL);
+    REQUIRE(
+        eventually([&] { return times(told(server, "auto_restart_success"), "\"id\"") == 40; }));
+    CHECK(times(told(server, "health_failed"), "\"id\"") == 40);
+    CHECK(times(told(server, "auto_restart_start"), "\"id\"") == 40);
+    CHECK(member(server.get("/status"), "running") == "40");
+    for (std::size_t n = 0; n < engines.size(); ++n) {
+        const auto now = server.get("/engines/user-" + std::to_string(n));
+        CHECK(member(now, "engine_id") == engines[n]);
+        CHECK(execute(member(now, "url"), keys[n]) == 200);
+    }
+}
+
+TEST_CASE("a restart that is due later is due at the same time for a server that comes after") {
+    const scratch_folder folder;
+    const auto slow = options(folder.path(), {{"ORCH_RESTART_BACKOFF_BASE_S", "2"}});
+    {
+        running_server server(slow);
+        const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
+        ::kill(process_of(folder, member(made, "engine_id")), SIGKILL);
+        REQUIRE(eventually([&] { return times(told(server, "health_failed"), "\"id\"") == 1; }));
+        server.process.signal(SIGKILL);
+        server.process.wait();
+    }
+    running_server server(slow);
+    REQUIRE(eventually([&] { return times(told(server, "auto_restart_success"), "\"id\"") == 1; }));
+    CHECK(times(told(server, "health_failed"), "\"id\"") == 1);
+    CHECK(times(told(server, "auto_restart_start"), "\"attempt\":1") == 1);
+}
+
+#endif
