@@ -69,6 +69,7 @@ public:
                                                std::move(options.log),
                                                {},
                                                {},
+                                               {},
                                                {}})) {
         fleet_->connect();
     }

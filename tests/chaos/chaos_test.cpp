@@ -109,7 +109,7 @@ std::optional<std::string> unrest_after(const onlooker& eyes, std::chrono::secon
         const auto now = std::chrono::steady_clock::now();
         if (missing) calm_since = now;
         if (now - calm_since > 3s) return std::nullopt;
-        if (now > give_up) return missing;
+        if (now > give_up) return missing.value_or("it is never calm for long");
         std::this_thread::sleep_for(100ms);
     }
 }

@@ -31,6 +31,17 @@ int times(const std::string& text, const std::string& what) {
     return out;
 }
 
+constexpr int ms_per_day = 86'400'000;
+
+/// The time of the first row, as "...T12:34:56.789Z" tells it.
+int ms_of_day(const std::string& rows) {
+    const auto text = member(rows, "timestamp");
+    const auto number = [&](std::size_t at, std::size_t size) {
+        return std::stoi(text.substr(at, size));
+    };
+    return ((number(11, 2) * 60 + number(14, 2)) * 60 + number(17, 2)) * 1'000 + number(20, 3);
+}
+
 std::string told(running_server& server, const std::string& action) {
     return server.get("/audit?limit=1000&action=" + action);
 }
@@ -86,6 +97,9 @@ TEST_CASE("a restart that is due later is due at the same time for a server that
     REQUIRE(eventually([&] { return times(told(server, "auto_restart_success"), "\"id\"") == 1; }));
     CHECK(times(told(server, "health_failed"), "\"id\"") == 1);
     CHECK(times(told(server, "auto_restart_start"), "\"attempt\":1") == 1);
+    const auto waited = ms_of_day(told(server, "auto_restart_start")) -
+                        ms_of_day(told(server, "health_failed"));
+    CHECK((waited + ms_per_day) % ms_per_day >= 1'800);
 }
 
 #endif

@@ -51,6 +51,16 @@ inline bool in_short_operation(const engine_record& engine) noexcept {
     }
 }
 
+/// Something of it is to be ended, and that has failed: nobody waits for the next try.
+inline bool cannot_be_ended(const engine_record& engine) noexcept {
+    return (engine.intent == intent::end || engine.intent == intent::stop) && engine.retries > 0;
+}
+inline decision refuse_while_stuck(const engine_record& engine) {
+    return refuse(errc::backend_error, engine,
+                  "cannot be ended at present: the backend fails. It is tried again.",
+                  "what is left of it stands in the way");
+}
+
 inline decision on_call(const call::provision&, const engine_record& engine, const context&) {
     return refuse(errc::engine_already_exists, engine,
                   engine.status == engine_status::destroying
@@ -61,6 +71,10 @@ inline decision on_call(const call::provision&, const engine_record& engine, con
 
 inline decision on_call(const call::admit& what, const engine_record& engine, const context& with) {
     if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    if (cannot_be_ended(engine))
+        return engine.status == engine_status::failed || engine.status == engine_status::stopped
+                   ? judged(verdict::answered, "nobody waits for its end")
+                   : refuse_while_stuck(engine);
     if (in_short_operation(engine))
         return judged(verdict::deferred, "wait for the operation under way to end");
     switch (engine.status) {
@@ -84,6 +98,7 @@ inline decision on_call(const call::admit& what, const engine_record& engine, co
 
 inline decision on_call(const call::start&, const engine_record& engine, const context& with) {
     if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
     if (engine.intent == intent::stop || engine.intent == intent::sleep)
         return judged(verdict::deferred, "wait for the operation under way to end");
     transition out(engine, with);
@@ -109,8 +124,10 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
 }
 
 inline decision on_call(const call::stop& what, const engine_record& engine, const context& with) {
+    if (cannot_be_ended(engine) && engine.status != engine_status::stopped)
+        return refuse_while_stuck(engine);
     if (engine.status == engine_status::destroying || engine.status == engine_status::stopped)
-        return engine.intent == intent::stop
+        return engine.intent == intent::stop && engine.retries == 0
                    ? judged(verdict::deferred, "wait for the stop under way")
                    : not_running(engine, "nothing to stop");
     if (in_short_operation(engine) || engine.intent == intent::wake)
@@ -124,6 +141,7 @@ inline decision on_call(const call::stop& what, const engine_record& engine, con
 
 inline decision on_call(const call::rotate& what, const engine_record& engine,
                         const context& with) {
+    if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
     if (in_short_operation(engine) || engine.intent == intent::wake)
         return judged(verdict::deferred, "wait for the operation under way to end");
     if (engine.status != engine_status::running)

@@ -84,6 +84,10 @@ struct probed_unhealthy {
     std::string reason;
 };
 struct deadline {}; ///< The persisted deadline has passed.
+/// A restart is due, and there is no port for it.
+struct restart_without_port {
+    error cause;
+};
 /// What recovery found of it: nothing, or a workload of some generation.
 struct found {
     std::optional<instance> what;
@@ -98,7 +102,7 @@ using event_variant = std::variant<
     event::asleep, event::sleep_cancelled, event::awake, event::wake_refused, event::wake_unhealthy,
     event::key_swapped, event::key_swap_unsupported, event::key_swap_refused, event::destroyed,
     event::destroy_failed, event::exited, event::probed_healthy, event::probed_unhealthy,
-    event::deadline, event::found, event::parked>;
+    event::deadline, event::restart_without_port, event::found, event::parked>;
 
 /// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what
 /// is under way.

@@ -185,13 +185,16 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
     if (engine.intent == intent::end)
         return transition(engine, with)
             .retry_later()
+            .settle(what.cause)
             .take("what failed must be ended before it is restarted: try again");
     if (engine.intent != intent::stop) return stale();
     transition out(engine, with);
     if (engine.status == engine_status::running)
         out.to(engine.status, intent::none); // its probes tell whether it still does
     else if (engine.status == engine_status::stopped)
-        return out.retry_later().take("what should not run must be ended: try again");
+        return out.retry_later()
+            .settle(what.cause)
+            .take("what should not run must be ended: try again");
     else {
         out.fail(what.cause.message);
         if (engine.status == engine_status::provisioning) {
@@ -393,6 +396,28 @@ inline decision on_event(const event::probed_unhealthy& what, const engine_recor
     return told;
 }
 
+/// What those are told who wait for something that the backend does not get done.
+inline error no_answer(const engine_record& engine) {
+    return {errc::backend_error, "The backend has not ended the engine of user '" + engine.user_id +
+                                     "' in time. It is tried again."};
+}
+
+/// No port is free for the restart that is due: an attempt too (SPEC §5).
+inline decision on_event(const event::restart_without_port& what, const engine_record& engine,
+                         const context& with) {
+    const bool due = engine.status == engine_status::failed &&
+                     (engine.intent == intent::none || engine.intent == intent::end);
+    if (!due) return stale("no restart is due");
+    transition out(engine, with);
+    out.fail_restart();
+    const auto attempt = static_cast<std::int64_t>(out.next().restart_attempts);
+    out.tell(audit_action::auto_restart_start, false).metadata.emplace_back("attempt", attempt);
+    auto& row = out.tell(audit_action::auto_restart_failed, false);
+    row.metadata = {
+        {"outcome", "port_exhaustion"}, {"reason", what.cause.message}, {"attempt", attempt}};
+    return out.tell_if_given_up().settle(what.cause).take("no port is free for its restart");
+}
+
 inline decision on_event(const event::deadline&, const engine_record& engine, const context& with) {
     if (!engine.deadline || *engine.deadline > with.now) return stale("not yet");
     transition out(engine, with);
@@ -411,11 +436,22 @@ inline decision on_event(const event::deadline&, const engine_record& engine, co
         return out.to(engine_status::running, intent::none)
             .settle()
             .take("could not be frozen in time");
-    case intent::stop: return out.retry_later().ask(command::stop).take("the stop is tried again");
-    case intent::end: return out.retry_later().ask(command::end).take("ending it is tried again");
+    case intent::stop:
+        return out.retry_later()
+            .ask(command::stop)
+            .settle(no_answer(engine))
+            .take("the stop is tried again");
+    case intent::end:
+        return out.retry_later()
+            .ask(command::end)
+            .settle(no_answer(engine))
+            .take("ending it is tried again");
     case intent::destroy:
     case intent::undo:
-        return out.retry_later().ask(command::destroy).take("the destroy is tried again");
+        return out.retry_later()
+            .ask(command::destroy)
+            .settle(no_answer(engine))
+            .take("the destroy is tried again");
     }
     return stale();
 }

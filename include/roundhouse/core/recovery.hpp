@@ -55,7 +55,9 @@ inline decision recover_running(workload_state state, const engine_record& engin
 inline decision recover_sleeping(workload_state state, const engine_record& engine,
                                  const context& with) {
     transition out(engine, with);
-    if (engine.intent == intent::wake) return out.ask(command::wake).take("finish the wake");
+    if (engine.intent == intent::wake)
+        return out.begin(intent::wake, command::wake, with.settings.health_check_timeout)
+            .take("finish the wake");
     if (state == workload_state::paused) return out.take("still asleep");
     out.to(engine_status::running, intent::none);
     out.next().reason.clear();
@@ -106,12 +108,13 @@ inline decision recover(const std::optional<instance>& what, const engine_record
     if (engine.intent == intent::stop)
         return transition(engine, with).ask(command::stop).take("finish the stop");
     const bool current = alive && what->ref.generation == engine.generation;
+    transition out(engine, with);
     switch (engine.status) {
     case engine_status::provisioning:
-        if (current) return transition(engine, with).ask(command::boot).take("finish the boot");
+        out.next().deadline.reset(); // until its turn comes
+        if (current) return out.keep().ask(command::boot).take("finish the boot");
         // An older workload of it holds its own port, which no stranger can have.
-        return transition(engine, with)
-            .keep()
+        return out.keep()
             .choose_port(!alive || what->ref.port != engine.port)
             .ask(command::boot)
             .take("begin the boot again");

@@ -175,6 +175,16 @@ public:
         return *this;
     }
 
+    /// An attempt to restart it has come to nothing, before a boot could begin.
+    transition& fail_restart() {
+        out_.next.restart_attempts += 1;
+        out_.next.intent = intent::none;
+        out_.next.retries = 0;
+        out_.next.deadline.reset();
+        plan_restart();
+        return keep();
+    }
+
     [[nodiscard]] bool restart_due() const noexcept {
         return out_.next.restart_at && *out_.next.restart_at <= with_.now;
     }

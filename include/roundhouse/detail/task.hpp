@@ -66,14 +66,18 @@ public:
         {
             const std::lock_guard lock(mutex_);
             live_.insert(one);
-            if (closed_) one->cancel();
+            if (closed_) one->cancelled_.store(true);
         }
         auto ended = [self = shared_from_this(), one, done = std::move(done)](auto&&... outcome) {
             done(std::forward<decltype(outcome)>(outcome)...);
             self->forget(one);
         };
-        asio::co_spawn(one->strand_, std::move(body),
-                       asio::bind_cancellation_slot(one->signal_.slot(), std::move(ended)));
+        // On the strand, since the signal is used there; one that came before it comes again.
+        asio::post(one->strand_, [one, body = std::move(body), ended = std::move(ended)]() mutable {
+            asio::co_spawn(one->strand_, std::move(body),
+                           asio::bind_cancellation_slot(one->signal_.slot(), std::move(ended)));
+            if (one->cancelled()) one->cancel();
+        });
     }
 
     /// Cancels what runs, and what will be started.

@@ -74,6 +74,8 @@ template <class Fleet>
     const bool waits = decided.verdict == core::verdict::joined ||
                        decided.verdict == core::verdict::deferred;
     if (waits) return std::nullopt;
+    if (decided.refusal.code == errc::backend_error && decided.verdict == core::verdict::refused)
+        return unexpected(decided.refusal);
     return denied(fleet, who, reason_of(*engine));
 }
 

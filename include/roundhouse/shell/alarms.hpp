@@ -32,19 +32,21 @@ public:
     /// Called from the executor when an alarm is due. To be set before the first `set`.
     void on_ring(ring call) { ring_ = std::move(call); }
 
-    /// Sets the engine's alarm, or takes it back.
+    /// Sets the engine's alarm, or takes it back. It counts from now on a steady clock: a wall
+    /// clock that is set back delays nothing, and may make it ring too early by its own time.
     void set(const engine_key& key, std::optional<instant> at) {
         const std::lock_guard lock(mutex_);
         if (const auto known = by_engine_.find(key); known != by_engine_.end()) {
-            if (at && known->second == *at) return;
-            by_time_.erase({known->second, key});
+            if (at && known->second.at == *at) return;
+            by_time_.erase({known->second.due, key});
             by_engine_.erase(known);
         }
         if (!at || closed_) return;
-        by_engine_.emplace(key, *at);
-        by_time_.emplace(*at, key);
+        const auto due = clock_->steady_now() + (*at - clock_->now());
+        by_engine_.emplace(key, alarm{*at, due});
+        by_time_.emplace(due, key);
         if (!waiting_) start();
-        else if (*at < waits_until_) waiting_->cancel(); // it starts anew with the earlier one
+        else if (due < waits_until_) waiting_->cancel(); // it starts anew with the earlier one
     }
 
     void close() {
@@ -56,6 +58,11 @@ public:
     }
 
 private:
+    struct alarm {
+        instant at;
+        duration due; ///< By the steady clock.
+    };
+
     /// Under the lock, with no coroutine waiting and an alarm set.
     void start() {
         waiting_ = std::make_shared<task>(executor_);
@@ -65,7 +72,8 @@ private:
         tasks_->spawn(waiting_, wait(self, waits_until_), std::move(done));
     }
 
-    static asio::awaitable<void> wait(std::shared_ptr<alarms> self, instant until) {
+    static asio::awaitable<void> wait(std::shared_ptr<alarms> self, duration due) {
+        const auto until = self->clock_->now() + (due - self->clock_->steady_now());
         co_await self->clock_->wait_until(until);
     }
 
@@ -74,7 +82,7 @@ private:
         {
             const std::lock_guard lock(mutex_);
             waiting_.reset();
-            const auto now = clock_->now();
+            const auto now = clock_->steady_now();
             while (!by_time_.empty() && by_time_.begin()->first <= now) {
                 due.push_back(by_time_.begin()->second);
                 by_engine_.erase(due.back());
@@ -91,10 +99,10 @@ private:
     ring ring_;
 
     std::mutex mutex_;
-    std::map<engine_key, instant> by_engine_;
-    std::set<std::pair<instant, engine_key>> by_time_;
+    std::map<engine_key, alarm> by_engine_;
+    std::set<std::pair<duration, engine_key>> by_time_;
     std::shared_ptr<task> waiting_;
-    instant waits_until_{};
+    duration waits_until_{};
     bool closed_ = false;
 };
 

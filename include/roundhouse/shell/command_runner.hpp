@@ -9,12 +9,14 @@
 
 #include <asio/awaitable.hpp>
 #include <asio/cancellation_state.hpp>
+#include <asio/error.hpp>
 #include <asio/this_coro.hpp>
 
 #include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
@@ -67,7 +69,9 @@ private:
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         if (!created) co_return outcome(core::event::boot_refused{created.error()});
         duration pause = settings_.boot_probe_min;
-        while (!self.cancelled()) {
+        for (;;) {
+            // Nobody heard the cancellation while it was shielded.
+            if (self.cancelled()) throw std::system_error(asio::error::operation_aborted);
             const auto answer = co_await backend_->probe(what.ref, settings_.health_check_timeout);
             if (answer) break;
             const auto next = clock_->now() + pause;

@@ -48,6 +48,8 @@ template <class Backend, class Store, class Clock> struct shell_parts {
     std::function<void(const engine_record&, const engine_record*)> changed;
     /// When the engine was last used; nothing if that is not known.
     std::function<std::optional<instant>(const uuid&)> last_used;
+    /// Notes that an engine is wanted by somebody now.
+    std::function<void(const uuid&)> used;
 };
 
 /// Never true but for a store that a test makes for it: then the backend is asked before the
@@ -191,9 +193,17 @@ private:
             if (!after && lost_race(after.error())) continue;
             if (!after) return answer(call, unexpected(after.error()));
             if (verdict == core::verdict::answered) return answer(call, *after);
+            if (engine->intent == intent::sleep) keep_awake(call, *engine);
             return wait(one, std::move(call), verdict);
         }
         answer(call, fail(errc::internal_error, "The engine's record kept changing. Try again."));
+    }
+
+    /// Who wants an engine that is being put to sleep keeps it awake, if that can still be.
+    void keep_awake(const waiting_call& call, const engine_record& engine) const {
+        const bool wants = std::holds_alternative<core::call::admit>(call.what) ||
+                           std::holds_alternative<core::call::lease>(call.what);
+        if (wants && with_.used) with_.used(engine.id);
     }
 
     static std::string no_engine(const std::string& user) {
@@ -211,6 +221,14 @@ private:
                                      "Too many calls wait for this engine. Try again later.", 1));
         call.waits = how;
         one->waiting.push_back(std::move(call));
+        if (how == core::verdict::joined) hurry(one);
+    }
+
+    /// A boot that somebody waits for goes before those that nobody does (SPEC §5).
+    void hurry(const shared& one) {
+        if (!one->queued || one->queue != boot_queue::urgency::background) return;
+        if (!boots_.withdraw(one->turn)) return; // its turn has come
+        enter_queue(one, boot_queue::urgency::awaited);
     }
 
     void answer(waiting_call& call, result<engine_ptr> what) {
@@ -321,12 +339,24 @@ private:
             know_owner(one, **found);
             auto decided = core::decide(what, **found, context(one->product_slug));
             const auto after = carry_out(one, std::move(decided), *found);
+            // An alarm that rang too early, by a clock that was set back, rings again.
+            if (after && *after && std::holds_alternative<core::event::deadline>(what))
+                alarms_->set(one->key, (*after)->deadline);
             if (after) return;
             if (one->doubt) one->doubt->of_event = true;
+            if (after.error().code == errc::port_exhaustion && restart_is_due(**found)) {
+                what = core::event::restart_without_port{after.error()};
+                continue;
+            }
             if (!lost_race(after.error())) return stall(one, std::move(what), after.error());
         }
         stall(one, std::move(what),
               {errc::store_unavailable, "The engine's record kept changing."});
+    }
+
+    [[nodiscard]] bool restart_is_due(const engine_record& engine) const {
+        return engine.status == engine_status::failed && engine.restart_at &&
+               *engine.restart_at <= with_.clock->now();
     }
 
     /// An event must not be lost: it is tried again when the store may take it. One of an engine
@@ -405,7 +435,7 @@ private:
                       const engine_ptr& after) {
         if (before && decided.row != core::row_change::none)
             note(one, decided, *before, after.get());
-        // What was told late may have asked for what is so already.
+        // No operation is under way any more: whatever still runs for one is of no use.
         if (!after || after->intent == intent::none) drop_commands(one);
         if (decided.what != core::command::none && !frozen_.load())
             submit(one, decided.what, after);
@@ -484,13 +514,17 @@ private:
         if (request.what != core::command::boot) return launch(one, std::move(request));
         const bool awaited = request.record->boot != boot_reason::restart &&
                              request.record->boot != boot_reason::recover;
-        const auto number = request.number;
         one->queued = std::move(request);
+        enter_queue(one, awaited ? boot_queue::urgency::awaited : boot_queue::urgency::background);
+    }
+
+    void enter_queue(const shared& one, boot_queue::urgency how) {
         auto self = this->shared_from_this();
-        auto key = one->key;
-        one->turn = boots_.enter(awaited ? boot_queue::urgency::awaited
-                                         : boot_queue::urgency::background,
-                                 [self, key, number] { self->put(key, turn_came{number}); });
+        auto begin = [self, key = one->key, number = one->queued->number] {
+            self->put(key, turn_came{number});
+        };
+        one->queue = how;
+        one->turn = boots_.enter(how, std::move(begin));
     }
 
     void launch(const shared& one, command_request request) {
@@ -514,7 +548,7 @@ private:
 
     [[nodiscard]] bool used_since(const engine_record& record) const {
         const auto used = with_.last_used ? with_.last_used(record.id) : std::nullopt;
-        return used && *used >= record.operation_started_at;
+        return used && *used + with_.settings.sleep_after > record.operation_started_at;
     }
 
     /// A cancelled command is no news; anything else that a backend throws is.

@@ -146,6 +146,9 @@ private:
             const auto one = live->find(engine);
             return one ? live_engine::read(one->last_used_ms) : std::nullopt;
         };
+        parts.used = [live = live_, clock = parts.clock](const uuid& engine) {
+            live->touch(engine, clock->now());
+        };
         return parts;
     }
 

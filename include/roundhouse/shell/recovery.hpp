@@ -91,9 +91,10 @@ private:
             found = one->second;
             unclaimed.erase(one);
         }
-        fleet.shell().tell_found(key, {std::move(found)});
+        // First what the row asks for: what was found may change that at once.
         fleet.shell().set_alarm(key, row->deadline);
         if (row->status == engine_status::running) fleet.watch().watch(*row);
+        fleet.shell().tell_found(key, {std::move(found)});
     }
 
     /// Waits for the engines that are held.

@@ -115,6 +115,7 @@ struct slot {
     std::optional<command_request> pending; ///< The one that superseded it, if any.
     std::optional<command_request> queued;  ///< A boot that waits for its turn.
     boot_queue::turn turn = 0;
+    boot_queue::urgency queue = boot_queue::urgency::awaited; ///< Where the boot waits.
     bool holds_turn = false;
 
     [[nodiscard]] bool idle() const noexcept {

@@ -59,7 +59,12 @@ public:
         alarms_->set(key_of(engine), first_look(engine));
     }
 
-    void close() { alarms_->close(); }
+    void close() {
+        alarms_->close();
+        const std::lock_guard lock(mutex_);
+        queue_.clear();
+        suspects_.clear();
+    }
 
     /// When a running engine will be put to sleep if nothing happens; nothing if never.
     [[nodiscard]] std::optional<instant> sleeps_at(const engine_record& engine) const {
@@ -110,7 +115,7 @@ private:
         const auto last_place = next - parts().settings.health_check_interval;
         if (!probed || *probed <= last_place || *probed > now) {
             live_engine::write(one->last_probe_ms, now);
-            return probe({key, engine, one->failures_in_a_row.load() > 0});
+            return probe({key, engine, one, one->failures_in_a_row.load() > 0});
         }
         const auto idle_at = sleeps_at(*engine);
         const bool idle = idle_at && *idle_at <= now;
@@ -138,29 +143,30 @@ private:
     struct turn {
         engine_key key;
         engine_ptr engine;
-        bool suspect = false; ///< Its last probe failed.
+        std::shared_ptr<live_engine> life; ///< The one in which it is due.
+        bool suspect = false;              ///< Its last probe failed.
     };
 
     void probe(turn one) {
         {
             const std::lock_guard lock(mutex_);
-            if (!may_begin(one.suspect)) {
+            if (!has_place_for(one.suspect)) {
                 (one.suspect ? suspects_ : queue_).push_back(std::move(one));
                 return;
             }
-            begin(one.suspect);
+            take_place(one.suspect);
         }
         launch(std::move(one));
     }
 
-    /// Engines that hang keep a place for the whole timeout. They have half of the places, so that
-    /// however many they are the others are probed on time.
-    [[nodiscard]] bool may_begin(bool suspect) const noexcept {
+    /// Engines that hang keep a place for the whole timeout. Once that is known of them they have
+    /// half of the places, so that however many they are the others get theirs.
+    [[nodiscard]] bool has_place_for(bool suspect) const noexcept {
         const auto places = parts().settings.health_concurrency;
         return probing_ < places &&
                (!suspect || probing_suspects_ < std::max<std::size_t>(places / 2, 1));
     }
-    void begin(bool suspect) noexcept {
+    void take_place(bool suspect) noexcept {
         ++probing_;
         probing_suspects_ += suspect ? 1 : 0;
     }
@@ -168,8 +174,9 @@ private:
     void launch(turn one) {
         auto self = this->shared_from_this();
         auto done = [self, one](const std::exception_ptr& failure, const result<health>& answer) {
-            if (!failure) self->seen(one, answer);
-            self->end(one.suspect);
+            self->seen(one,
+                       failure ? fail(errc::backend_error, "it could not be probed.") : answer);
+            self->leave_place(one.suspect);
         };
         auto body = ask(self, one.engine);
         shell_->tasks()->spawn(std::make_shared<task>(parts().executor), std::move(body),
@@ -183,8 +190,8 @@ private:
         co_return answer;
     }
 
-    /// A place is free again.
-    void end(bool suspect) {
+    /// The next in line has it.
+    void leave_place(bool suspect) {
         std::optional<turn> one;
         {
             const std::lock_guard lock(mutex_);
@@ -192,23 +199,27 @@ private:
             probing_suspects_ -= suspect ? 1 : 0;
             one = next();
             if (!one) return;
-            begin(one->suspect);
+            take_place(one->suspect);
         }
         launch(std::move(*one));
     }
 
     std::optional<turn> next() {
-        auto& from = queue_.empty() ? suspects_ : queue_;
-        if (from.empty() || !may_begin(from.front().suspect)) return std::nullopt;
-        auto one = std::move(from.front());
-        from.pop_front();
-        return one;
+        for (;;) {
+            // One suspect at least is always looked at.
+            const bool suspect = !suspects_.empty() && (queue_.empty() || probing_suspects_ == 0);
+            auto& from = suspect ? suspects_ : queue_;
+            if (from.empty() || !has_place_for(suspect)) return std::nullopt;
+            auto one = std::move(from.front());
+            from.pop_front();
+            if (live_->find(one.engine->id) == one.life) return one; // else it ended meanwhile
+        }
     }
 
     void seen(const turn& one, const result<health>& answer) {
         const auto now = parts().clock->now();
-        const auto live = live_->find(one.engine->id);
-        if (!live) return; // not running any more
+        const auto& live = one.life;
+        if (live_->find(one.engine->id) != live) return; // it does not run any more, or anew
         if (answer) {
             live->failures_in_a_row.store(0, std::memory_order_relaxed);
             live_engine::write(live->last_health_ms, now);
@@ -217,7 +228,8 @@ private:
                                 now - *one.engine->last_health_at >= std::chrono::hours{1};
             if (hourly || one.engine->restart_attempts > 0)
                 shell_->tell(one.key, core::event::probed_healthy{});
-        } else {
+        } else if (!parts().backend->trouble()) {
+            // With the backend away it is not known whether it is the engine that fails.
             const auto failures = live->failures_in_a_row.fetch_add(1, std::memory_order_relaxed) +
                                   1;
             shell_->tell(one.key, core::event::probed_unhealthy{failures, answer.error().message});
@@ -231,7 +243,7 @@ private:
     std::mutex mutex_;
     std::size_t probing_ = 0;
     std::size_t probing_suspects_ = 0;
-    // At most one turn per running engine: an engine has one alarm.
+    // One turn for each time that an engine began to run, at most: it has one alarm.
     std::deque<turn> queue_;
     std::deque<turn> suspects_;
 };

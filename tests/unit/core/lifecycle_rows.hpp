@@ -184,6 +184,7 @@ inline std::vector<named_event> all_events() {
             {"found paused", found{found_as(workload_state::paused, 3)}},
             {"found older up", found{found_as(workload_state::up, 2)}},
             {"found newer up", found{found_as(workload_state::up, 9)}},
+            {"restart_without_port", restart_without_port{{errc::port_exhaustion, "no free port"}}},
             {"parked", parked{}}};
 }
 
