@@ -76,10 +76,11 @@ find_package(LMDB QUIET)
 set(ROUNDHOUSE_COMPONENTS)
 roundhouse_component(
     subprocess
-    HEADERS "backend/subprocess|detail/http_client"
+    HEADERS "backend/subprocess|detail/http_client|detail/engine_calls"
     LINK HttpParser::HttpParser simdjson::simdjson
 )
-roundhouse_component(docker HEADERS "backend/docker" LINK HttpParser::HttpParser simdjson::simdjson)
+# The HTTP client that both need is a part of the first of them.
+roundhouse_component(docker HEADERS "backend/docker" LINK roundhouse_subprocess)
 roundhouse_component(lmdb HEADERS "store/lmdb" LINK LMDB::LMDB)
 roundhouse_component(
     http

@@ -252,8 +252,8 @@ std::vector<option_row> serving_rows() {
 
 std::vector<option_row> engine_rows() {
     return {
-        {"ORCH_ENGINE_BACKEND", "KIND", "subprocess",
-         "What runs engines: subprocess or memory (docker is not in this version yet).",
+        {"ORCH_ENGINE_BACKEND", "KIND", "docker",
+         "What runs engines: docker, subprocess, or memory (for trials).",
          one_of<backend_kind>(server(&server_options::backend),
                               {{"subprocess", backend_kind::subprocess},
                                {"memory", backend_kind::memory},

@@ -142,19 +142,20 @@ void warn_of_unused(const command_line& line, const environment& variables, invo
     constexpr std::array<std::string_view, 7> docker_only{
         "ORCH_ENGINE_NETWORK",   "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME", "ORCH_ENGINE_USER",
         "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",      "ORCH_ENGINE_PIDS"};
-    for (const auto& row : option_table()) {
-        if (std::ranges::find(docker_only, row.name) == docker_only.end()) continue;
-        if (given_text(row, line, variables) != nullptr)
-            asked.warnings.push_back(std::string(row.name) + ": has no effect on the " +
-                                     std::string(name_of(asked.options.backend)) + " backend");
-    }
     const auto& options = asked.options;
+    for (const auto& row : option_table()) {
+        const bool unused = options.backend != backend_kind::docker &&
+                            std::ranges::find(docker_only, row.name) != docker_only.end();
+        if (unused && given_text(row, line, variables) != nullptr)
+            asked.warnings.push_back(std::string(row.name) + ": has no effect on the " +
+                                     std::string(name_of(options.backend)) + " backend");
+    }
     if (options.backend == backend_kind::subprocess &&
         !find_command(options.engine.command.front(), variables))
         asked.warnings.push_back(
             "ORCH_ENGINE_COMMAND: its first word is no executable file that can be found here or, "
             "without a slash in it, in PATH; no engine can be started until it is");
-    for (const auto& name : asked.options.engine.env_passthrough)
+    for (const auto& name : options.engine.env_passthrough)
         if (!variables.contains(name))
             asked.warnings.push_back("ORCH_ENGINE_ENV_PASSTHROUGH: " + name +
                                      " is not set here, so engines will not get it");
@@ -171,9 +172,6 @@ void take_environment(engine_options& engine, const environment& variables) {
 
 result<void> check_engine(server_options& options, const environment& variables) {
     auto& engine = options.engine;
-    if (options.backend == backend_kind::docker)
-        return wrong("ORCH_ENGINE_BACKEND",
-                     "docker is not in this version yet; use subprocess or memory");
     if (options.backend == backend_kind::subprocess) {
         if (engine.command.empty() || engine.command.front().empty())
             return wrong("ORCH_ENGINE_COMMAND",

@@ -62,7 +62,7 @@ struct server_options {
 
     store_kind store = store_kind::lmdb;
     std::string store_path; ///< Absolute.
-    backend_kind backend = backend_kind::subprocess;
+    backend_kind backend = backend_kind::docker;
     engine_options engine;
     roundhouse::settings settings;
 

@@ -19,5 +19,6 @@ struct surroundings {
 
 [[nodiscard]] int serve_memory(const surroundings& around);
 [[nodiscard]] int serve_subprocess(const surroundings& around);
+[[nodiscard]] int serve_docker(const surroundings& around);
 
 } // namespace roundhouse::server

@@ -5,7 +5,8 @@
 namespace roundhouse::server {
 
 int serve_memory(const surroundings& around) {
-    return serve_over(around, std::make_shared<memory_backend>());
+    return serve_over(around,
+                      [](const std::string&) { return std::make_shared<memory_backend>(); });
 }
 
 } // namespace roundhouse::server

@@ -11,8 +11,9 @@ int serve_subprocess(const surroundings& around) {
     what.command = options.engine.command;
     what.environment = options.engine.environment;
     what.catalog_dir = options.engine.catalog_path;
-    return serve_over(
-        around, std::make_shared<subprocess_backend>(around.workers.executor(), std::move(what)));
+    return serve_over(around, [&](const std::string&) {
+        return std::make_shared<subprocess_backend>(around.workers.executor(), std::move(what));
+    });
 }
 
 } // namespace roundhouse::server

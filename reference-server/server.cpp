@@ -23,7 +23,7 @@ int serve(const surroundings& around) {
     switch (around.options.backend) {
     case backend_kind::memory: return serve_memory(around);
     case backend_kind::subprocess: return serve_subprocess(around);
-    case backend_kind::docker: break; // refused with the options
+    case backend_kind::docker: return serve_docker(around);
     }
     return exit_code::bad_options;
 }

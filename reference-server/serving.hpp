@@ -5,6 +5,7 @@
 #include "listener.hpp"
 #include "open_files.hpp"
 #include "serve.hpp"
+#include "store_folder.hpp"
 
 #include <roundhouse/clock/system.hpp>
 #include <roundhouse/http/api.hpp>
@@ -231,17 +232,22 @@ private:
     std::optional<listener> listener_;
 };
 
-/// Serves over the store that the options name. Returns the exit code.
-template <class Backend>
-int serve_over(const surroundings& around, std::shared_ptr<Backend> backend) {
+/// Serves over the store that the options name. `make_backend` is given the name of this
+/// installation, which stays the same for as long as its store does. Returns the exit code.
+template <class MakeBackend> int serve_over(const surroundings& around, MakeBackend make_backend) {
     const auto& options = around.options;
-    if (options.store == store_kind::memory)
-        return serving(around, std::move(backend), std::make_shared<memory_store>()).run();
-    auto store = open_disk_store(options.store_path, *options.master_keys);
-    if (!store) {
-        around.log.write(log_level::error, store.error().message);
+    const auto refuse = [&](const error& why) {
+        around.log.write(log_level::error, why.message);
         return exit_code::bad_options;
+    };
+    if (options.store == store_kind::memory) {
+        const auto instance = instance_of(options.store_path);
+        if (!instance) return refuse(instance.error());
+        return serving(around, make_backend(*instance), std::make_shared<memory_store>()).run();
     }
+    auto store = open_disk_store(options.store_path, *options.master_keys);
+    if (!store) return refuse(store.error());
+    auto backend = make_backend(to_string((*store)->instance()));
     return serving(around, std::move(backend), std::move(*store)).run();
 }
 

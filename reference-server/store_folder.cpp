@@ -1,5 +1,8 @@
 #include "store_folder.hpp"
 
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/types.hpp>
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -7,6 +10,8 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -53,5 +58,19 @@ store_folder::~store_folder() {
 
 store_folder::store_folder(store_folder&& other) noexcept
     : lock_(std::exchange(other.lock_, -1)), open_to_others_(other.open_to_others_) {}
+
+result<std::string> instance_of(const std::string& folder) {
+    const auto path = folder + "/instance";
+    std::string found;
+    if (std::getline(std::ifstream(path), found) && parse_uuid(found)) return found;
+    const auto made = to_string(crypto::make_uuid(crypto::system_entropy));
+    const auto draft = path + ".new";
+    std::ofstream out(draft);
+    out << made << std::endl;
+    std::error_code failed;
+    if (out) std::filesystem::rename(draft, path, failed);
+    if (!out || failed) return refuse(folder, "cannot be written to");
+    return made;
+}
 
 } // namespace roundhouse::server

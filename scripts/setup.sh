@@ -10,7 +10,7 @@ packages=(
     catch2 libasio-dev libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libhttp-parser-dev liblmdb-dev
     librestinio-dev libsimdjson-dev libspdlog-dev libssl-dev
 )
-ci_packages=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev python3-cryptography)
+ci_packages=(clang-16 clang-format-16 clang-tidy-16 docker.io iptables libclang-rt-16-dev python3-cryptography)
 
 case "${1:-}" in
     "") ;;

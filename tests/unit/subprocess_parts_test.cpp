@@ -248,13 +248,13 @@ TEST_CASE("what cannot be removed is named, with the cause") {
 TEST_CASE("run_on runs a coroutine on another strand, comes back, and passes cancellation on") {
     io_threads io{3};
     const asio::any_io_executor strand = asio::make_strand(io.context());
-    CHECK(io.wait(sub::run_on(strand, answer_on(strand))) == 42);
+    CHECK(io.wait(rh::detail::run_on(strand, answer_on(strand))) == 42);
 
     for (int i = 0; i < 200; ++i) {
         asio::cancellation_signal cancel;
         const auto home = asio::make_strand(io.context());
         auto pending = asio::co_spawn(
-            home, sub::run_on(strand, never()),
+            home, rh::detail::run_on(strand, never()),
             asio::bind_cancellation_slot(cancel.slot(), asio::use_future));
         asio::post(home, [&] { cancel.emit(asio::cancellation_type::terminal); });
         CHECK_THROWS_AS(io_threads::get(std::move(pending)), std::system_error);

@@ -1,22 +1,23 @@
 #pragma once
 
-#include <roundhouse/backend/subprocess/engine_calls.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
-#include <roundhouse/backend/subprocess/run_on.hpp>
 #include <roundhouse/backend/subprocess/supervisor.hpp>
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/detail/engine_calls.hpp>
+#include <roundhouse/detail/port_usable.hpp>
+#include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
-#include <arpa/inet.h>
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
-#include <netinet/in.h>
-#include <sys/socket.h>
+#include <asio/ip/address_v4.hpp>
+#include <asio/ip/tcp.hpp>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -166,39 +167,26 @@ public:
     }
 
     /// False also where somebody listens on all addresses.
-    [[nodiscard]] bool port_usable(std::uint16_t port) const {
-        if (port == 0) return false;
-        const detail::subprocess::descriptor probe{
-            ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-        if (!probe) return false;
-        const int yes = 1; // connections that linger in TIME_WAIT do not matter
-        ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        return ::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
-               0;
-    }
+    [[nodiscard]] bool port_usable(std::uint16_t port) const { return detail::port_usable(port); }
 
     asio::awaitable<result<void>> create(const workload& w) {
         auto work = do_create(w);
-        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+        return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
     asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) {
         auto work = do_stop(ref, grace);
-        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+        return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
     asio::awaitable<result<void>> pause(const workload_ref& ref) {
         auto work = do_freeze(ref, true);
-        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+        return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
     asio::awaitable<result<void>> resume(const workload_ref& ref) {
         auto work = do_freeze(ref, false);
-        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+        return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
     asio::awaitable<result<void>> destroy(const workload_ref& ref) {
@@ -206,32 +194,32 @@ public:
         const auto stopped = co_await std::move(stopping);
         if (!stopped) co_return stopped;
         auto work = do_remove(ref);
-        auto elsewhere = detail::subprocess::run_on(supervisor_->own_strand(), std::move(work));
+        auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(work));
         co_return co_await std::move(elsewhere);
     }
 
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
                                                const sha256_digest& next) {
-        auto work = detail::subprocess::offer_key(supervisor_->options(), ref, key, next);
-        return detail::subprocess::run_on(supervisor_->own_strand(), std::move(work));
+        auto work = do_swap_key(ref, key, next);
+        return detail::run_on(supervisor_->own_strand(), std::move(work));
     }
 
     asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout) {
-        auto work = detail::subprocess::ask_health(supervisor_->options(), ref, timeout);
-        return detail::subprocess::run_on(supervisor_->own_strand(), std::move(work));
+        auto work = do_probe(ref, timeout);
+        return detail::run_on(supervisor_->own_strand(), std::move(work));
     }
 
     /// Every folder whose name is an engine id. What runs unwatched is watched from now on.
     asio::awaitable<result<std::vector<instance>>> list() {
         auto work = do_list();
-        return detail::subprocess::run_on(supervisor_->strand(), std::move(work));
+        return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
     /// The last lines of stdout and stderr, at most `log_tail_bytes` of them, as the engine wrote
     /// them: not surely UTF-8.
     asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
         auto work = do_logs(ref, tail);
-        return detail::subprocess::run_on(supervisor_->own_strand(), std::move(work));
+        return detail::run_on(supervisor_->own_strand(), std::move(work));
     }
 
     /// Replaces the handler, after the end of a call to the earlier one that is under way. It runs
@@ -327,6 +315,26 @@ private:
         co_return detail::subprocess::remove_folder(supervisor_->folder_of(ref.engine_id));
     }
 
+    static detail::http_peer engine_at(std::uint16_t port) {
+        return asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), port};
+    }
+
+    asio::awaitable<result<key_swap>> do_swap_key(const workload_ref& ref, const std::string& key,
+                                                  const sha256_digest& next) {
+        const auto peer = engine_at(ref.port);
+        const auto& options = supervisor_->options();
+        auto call = detail::offer_key(peer, ref.engine_id, key, next, options.answers,
+                                      options.swap_timeout);
+        co_return co_await std::move(call);
+    }
+
+    asio::awaitable<result<health>> do_probe(const workload_ref& ref, duration timeout) {
+        const auto peer = engine_at(ref.port);
+        auto call = detail::ask_health(peer, ref.engine_id, supervisor_->options().answers,
+                                       timeout);
+        co_return co_await std::move(call);
+    }
+
     asio::awaitable<result<std::string>> do_logs(const workload_ref& ref, std::size_t tail) {
         co_return detail::subprocess::read_log_tail(supervisor_->folder_of(ref.engine_id), tail,
                                                     supervisor_->options().log_tail_bytes);
@@ -337,7 +345,7 @@ private:
         const auto settled = co_await std::move(settling);
         if (!settled) co_return unexpected{settled.error()};
         auto reading = read_engines();
-        auto elsewhere = detail::subprocess::run_on(supervisor_->own_strand(), std::move(reading));
+        auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(reading));
         const auto found = co_await std::move(elsewhere);
         if (!found) co_return unexpected{found.error()};
         std::vector<instance> instances;

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <roundhouse/detail/json_writer.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/http/json_writer.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/types.hpp>
 
@@ -26,7 +26,7 @@ enum class text_fault : std::uint8_t { none, not_utf8, control_character };
 /// Looks for what is no UTF-8, and for control characters: C0, DEL, and C1 (U+0080 to U+009F).
 constexpr text_fault find_fault(std::string_view text) noexcept {
     while (!text.empty()) {
-        const auto sequence = utf8_sequence(text);
+        const auto sequence = json::detail::utf8_sequence(text);
         if (sequence == 0) return text_fault::not_utf8;
         const auto first = static_cast<std::uint8_t>(text[0]);
         if (sequence == 1 && (first < 0x20 || first == 0x7F)) return text_fault::control_character;

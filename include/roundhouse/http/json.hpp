@@ -1,5 +1,15 @@
 #pragma once
 
 /// Reading and writing JSON.
+#include <roundhouse/detail/json_writer.hpp>
 #include <roundhouse/http/json_reader.hpp>
-#include <roundhouse/http/json_writer.hpp>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+
+using json::append_json_string;
+using json::append_time;
+using json::append_uuid;
+using json::as_utf8;
+using json::json_writer;
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::http

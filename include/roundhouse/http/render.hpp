@@ -2,7 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/fleet.hpp>
-#include <roundhouse/http/json_writer.hpp>
+#include <roundhouse/http/json.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/types.hpp>
 

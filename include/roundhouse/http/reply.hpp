@@ -2,7 +2,7 @@
 
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/http/json_writer.hpp>
+#include <roundhouse/http/json.hpp>
 
 #include <algorithm>
 #include <array>

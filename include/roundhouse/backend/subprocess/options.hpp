@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/engine_calls.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -47,10 +48,7 @@ struct subprocess_options {
     /// A start that an orchestrator before this one had begun when it died must have ended by then.
     duration launch_timeout = std::chrono::seconds{5};
 
-    /// Bounds on the answers of engines.
-    std::size_t answer_header_bytes = std::size_t{16} * 1024;
-    std::size_t answer_body_bytes = std::size_t{64} * 1024;
-    std::size_t answer_json_depth = 32;
+    detail::engine_answer_limits answers;
 };
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

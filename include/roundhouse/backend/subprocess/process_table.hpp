@@ -2,7 +2,7 @@
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
-#include <roundhouse/backend/subprocess/run_on.hpp>
+#include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 

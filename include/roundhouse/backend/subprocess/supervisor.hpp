@@ -6,8 +6,8 @@
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
-#include <roundhouse/backend/subprocess/run_on.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
+#include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>

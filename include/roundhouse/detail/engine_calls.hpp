@@ -1,17 +1,15 @@
 #pragma once
 
-#include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/detail/http_client.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <asio/awaitable.hpp>
-#include <asio/ip/address_v4.hpp>
-#include <asio/ip/tcp.hpp>
 #include <simdjson.h>
 
-#include <cstdint>
+#include <algorithm>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,17 +17,18 @@
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
 /// What an engine is asked over HTTP (SPEC §6). On a strand, as `http_call` asks.
-namespace detail::subprocess {
+namespace detail {
 
-[[nodiscard]] inline http_limits limits_of(const subprocess_options& options, duration deadline) {
-    return {.deadline = deadline,
-            .header_bytes = options.answer_header_bytes,
-            .body_bytes = options.answer_body_bytes};
-}
+/// Bounds on the answers of engines.
+struct engine_answer_limits {
+    std::size_t header_bytes = std::size_t{16} * 1024;
+    std::size_t body_bytes = std::size_t{64} * 1024;
+    std::size_t json_depth = 32;
 
-[[nodiscard]] inline http_peer engine_at(std::uint16_t port) {
-    return asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), port};
-}
+    [[nodiscard]] http_limits within(duration deadline) const {
+        return {.deadline = deadline, .header_bytes = header_bytes, .body_bytes = body_bytes};
+    }
+};
 
 /// What an engine said, fit for a message: printable and short.
 [[nodiscard]] inline std::string quoted(std::string_view text) {
@@ -64,43 +63,44 @@ namespace detail::subprocess {
     return seen;
 }
 
-inline asio::awaitable<result<health>> ask_health(const subprocess_options& options,
-                                                  const workload_ref& ref, duration timeout) {
-    const auto peer = engine_at(ref.port);
+/// Asks the engine at `peer` how it is. The arguments must outlive the awaitable.
+inline asio::awaitable<result<health>> ask_health(const http_peer& peer, const uuid& engine,
+                                                  const engine_answer_limits& bounds,
+                                                  duration timeout) {
     const http_request request{.method = "GET", .target = "/health", .headers = {}, .body = {}};
-    const auto limits = limits_of(options, timeout);
-    const auto prefix = "health of engine " + to_string(ref.engine_id) + ": ";
+    const auto limits = bounds.within(timeout);
+    const auto prefix = "health of engine " + to_string(engine) + ": ";
     auto call = http_call(peer, request, limits);
     const auto answer = co_await std::move(call);
     if (!answer) co_return fail(errc::backend_error, prefix + answer.error().message);
-    auto seen = judge_health(*answer, options.answer_json_depth);
+    auto seen = judge_health(*answer, bounds.json_depth);
     if (!seen)
         co_return fail(errc::backend_error,
                        prefix + detail::to_string(peer) + ": " + seen.error().message);
     co_return seen;
 }
 
-inline asio::awaitable<result<key_swap>> offer_key(const subprocess_options& options,
-                                                   const workload_ref& ref, const std::string& key,
-                                                   const sha256_digest& next) {
-    const auto peer = engine_at(ref.port);
+/// Offers the engine at `peer` its next key. The arguments must outlive the awaitable.
+inline asio::awaitable<result<key_swap>>
+offer_key(const http_peer& peer, const uuid& engine, const std::string& key,
+          const sha256_digest& next, const engine_answer_limits& bounds, duration timeout) {
     const http_request request{
         .method = "POST",
         .target = "/rotate-key",
         .headers = {{"X-Engine-Key", key}, {"Content-Type", "application/json"}},
         .body = R"({"key_hash":")" + to_hex(next) + R"("})"};
-    const auto limits = limits_of(options, options.swap_timeout);
+    const auto limits = bounds.within(timeout);
     auto call = http_call(peer, request, limits);
     const auto answer = co_await std::move(call);
     if (!answer) co_return key_swap::unknown; // the request may have arrived, whatever came back
     const auto status = answer->status;
     if (status >= 200 && status <= 299) co_return key_swap::done;
     if (status == 404 || status == 405 || status == 501) co_return key_swap::unsupported;
-    co_return fail(errc::backend_error, "engine " + to_string(ref.engine_id) +
+    co_return fail(errc::backend_error, "engine " + to_string(engine) +
                                             " refused its next key: " + detail::to_string(peer) +
                                             ": HTTP " + std::to_string(status));
 }
 
-} // namespace detail::subprocess
+} // namespace detail
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

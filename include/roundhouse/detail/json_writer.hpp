@@ -15,7 +15,7 @@
 #include <string_view>
 
 /// Writing JSON, straight into the string that is sent.
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse::inline ROUNDHOUSE_ABI::json {
 
 namespace detail {
 
@@ -269,4 +269,4 @@ private:
     std::string* out_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::json

@@ -19,7 +19,7 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
-namespace detail::subprocess {
+namespace detail {
 
 /// Runs `work` as a coroutine of `strand`, and comes back to the caller's executor with what it
 /// returned or threw.
@@ -56,6 +56,6 @@ asio::awaitable<T> run_on(asio::any_io_executor strand, asio::awaitable<T> work)
         std::move(initiate), asio::use_awaitable, std::move(strand), std::move(work));
 }
 
-} // namespace detail::subprocess
+} // namespace detail
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -1,0 +1,243 @@
+#pragma once
+
+#include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/options.hpp>
+#include <roundhouse/detail/json_writer.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <simdjson.h>
+
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// How engines are written down on the daemon (SPEC §6): names, labels, and the description of a
+/// container.
+namespace detail::docker {
+
+inline constexpr std::uint16_t engine_port = 8000; ///< Inside the container.
+
+namespace label {
+inline constexpr std::string_view instance = "dev.roundhouse.instance";
+inline constexpr std::string_view product = "dev.roundhouse.product";
+inline constexpr std::string_view user = "dev.roundhouse.user";
+inline constexpr std::string_view engine = "dev.roundhouse.engine";
+inline constexpr std::string_view generation = "dev.roundhouse.generation";
+inline constexpr std::string_view port = "dev.roundhouse.port";
+} // namespace label
+
+[[nodiscard]] inline std::string container_of(const uuid& engine) {
+    return "engine-" + short_id(engine);
+}
+[[nodiscard]] inline std::string volume_of(const uuid& engine) {
+    return "engine-data-" + short_id(engine);
+}
+
+/// Whose and which engine something on the daemon is, by its labels.
+struct marks {
+    std::string instance;
+    workload_ref ref;
+    engine_owner owner;
+};
+
+/// Reads a `Labels` object; nothing if it was not made by any Roundhouse.
+[[nodiscard]] inline std::optional<marks> read_marks(const simdjson::dom::element& labels) {
+    const auto text = [&](std::string_view name) {
+        std::string_view found;
+        return labels[name].get(found) == simdjson::SUCCESS ? found : std::string_view{};
+    };
+    const auto number = [&](std::string_view name) {
+        std::uint64_t out = 0;
+        const auto digits = text(name);
+        std::from_chars(digits.data(), digits.data() + digits.size(), out);
+        return out;
+    };
+    const auto engine = parse_uuid(text(label::engine));
+    const auto product = parse_uuid(text(label::product));
+    if (!engine || !product || text(label::instance).empty()) return std::nullopt;
+    marks out;
+    out.instance = text(label::instance);
+    out.ref = {*engine, number(label::generation), static_cast<std::uint16_t>(number(label::port))};
+    out.owner = {*product, std::string{text(label::user)}};
+    return out;
+}
+
+/// How Docker calls the states of a container (`State.Status` of an inspection).
+[[nodiscard]] inline workload_state state_of(std::string_view status) noexcept {
+    if (status == "running" || status == "restarting") return workload_state::up;
+    if (status == "paused") return workload_state::paused;
+    return workload_state::down;
+}
+
+/// What an inspection of a container tells.
+struct container {
+    std::string id;
+    std::string status;
+    std::optional<marks> made;
+    std::string address; ///< On the engines' network; empty if it has none now.
+    std::int64_t exit_code = 0;
+    bool out_of_memory = false;
+};
+
+[[nodiscard]] inline container read_container(const simdjson::dom::element& root,
+                                              const std::string& network) {
+    container out;
+    out.id = text_at(root, "/Id");
+    out.status = text_at(root, "/State/Status");
+    simdjson::dom::element labels;
+    if (root.at_pointer("/Config/Labels").get(labels) == simdjson::SUCCESS)
+        out.made = read_marks(labels);
+    out.address = text_at(root, "/NetworkSettings/Networks/" + network + "/IPAddress");
+    if (root.at_pointer("/State/ExitCode").get(out.exit_code) != simdjson::SUCCESS)
+        out.exit_code = 0;
+    out.out_of_memory = flag_at(root, "/State/OOMKilled");
+    return out;
+}
+
+/// Writes the JSON that containers and volumes are made from.
+class description {
+public:
+    description(const docker_options& options, const workload& what)
+        : options_(options), what_(what) {}
+
+    [[nodiscard]] std::string of_volume() const {
+        std::string out;
+        json::json_writer json(out);
+        json.open('{').member("Name", volume_of(what_.ref.engine_id));
+        write_labels(json);
+        json.close('}');
+        return out;
+    }
+
+    [[nodiscard]] std::string of_container() const {
+        std::string out;
+        json::json_writer json(out);
+        json.open('{').member("Image", what_.version);
+        if (!options_.user.empty()) json.member("User", options_.user);
+        write_environment(json);
+        write_labels(json);
+        json.name("ExposedPorts")
+            .open('{')
+            .foreign_name(port_name())
+            .open('{')
+            .close('}')
+            .close('}');
+        write_host(json.name("HostConfig").open('{'));
+        json.close('}').close('}');
+        return out;
+    }
+
+private:
+    static std::string port_name() { return std::to_string(engine_port) + "/tcp"; }
+
+    void write_labels(json::json_writer& json) const {
+        const auto& ref = what_.ref;
+        json.name("Labels").open('{');
+        json.foreign_name(label::instance).value(options_.instance);
+        json.foreign_name(label::product).value(to_string(what_.product_id));
+        json.foreign_name(label::user).value(what_.user_id);
+        json.foreign_name(label::engine).value(to_string(ref.engine_id));
+        json.foreign_name(label::generation).value(std::to_string(ref.generation));
+        json.foreign_name(label::port).value(std::to_string(ref.port));
+        json.close('}');
+    }
+
+    void write_environment(json::json_writer& json) const {
+        std::vector<std::pair<std::string, std::string>> variables{
+            {"ENGINE_ID", to_string(what_.ref.engine_id)},
+            {"ENGINE_KEY_HASH", to_hex(what_.key_hash)},
+            {"ENGINE_HOST", "0.0.0.0"},
+            {"ENGINE_PORT", std::to_string(engine_port)},
+            {"SQLITE_DB_PATH", "/data/brain.sqlite"}};
+        if (!options_.catalog_path.empty()) variables.emplace_back("CATALOG_DIR", "/catalog");
+        const auto own = variables.size();
+        for (const auto& [name, value] : options_.environment) {
+            bool taken = false;
+            for (std::size_t i = 0; i < own; ++i) taken = taken || variables[i].first == name;
+            if (!taken) variables.emplace_back(name, value);
+        }
+        json.name("Env").open('[');
+        for (const auto& [name, value] : variables) json.value(name + '=' + value);
+        json.close(']');
+    }
+
+    void write_host(json::json_writer& json) const {
+        const auto& hard = options_.hardening;
+        json.member("NetworkMode", options_.network);
+        if (what_.ref.port != 0) {
+            json.name("PortBindings").open('{').foreign_name(port_name()).open('[').open('{');
+            json.member("HostIp", "127.0.0.1").member("HostPort", std::to_string(what_.ref.port));
+            json.close('}').close(']').close('}');
+        }
+        write_mounts(json);
+        // The orchestrator alone owns restarts (SPEC §2 rule 6).
+        json.name("RestartPolicy").open('{').member("Name", "no").close('}');
+        if (hard.drop_capabilities) json.name("CapDrop").open('[').value("ALL").close(']');
+        if (!hard.capabilities.empty()) {
+            json.name("CapAdd").open('[');
+            for (const auto& one : hard.capabilities) json.value(one);
+            json.close(']');
+        }
+        if (hard.no_new_privileges)
+            json.name("SecurityOpt").open('[').value("no-new-privileges").close(']');
+        if (hard.read_only_root) {
+            json.member("ReadonlyRootfs", true).name("Tmpfs").open('{');
+            json.foreign_name("/tmp").value("rw,nosuid,nodev,noexec,size=" +
+                                            std::to_string(hard.tmp_bytes));
+            json.close('}');
+        }
+        json.member("Init", hard.init);
+        if (!options_.runtime.empty()) json.member("Runtime", options_.runtime);
+        if (options_.memory_bytes != 0)
+            json.member("Memory", options_.memory_bytes)
+                .member("MemorySwap", options_.memory_bytes);
+        if (options_.cpus > 0)
+            json.member("NanoCpus", static_cast<std::int64_t>(options_.cpus * 1e9));
+        if (options_.pids != 0) json.member("PidsLimit", options_.pids);
+        json.name("LogConfig").open('{').member("Type", "json-file").name("Config").open('{');
+        json.foreign_name("max-size").value(std::to_string(options_.log_limit_bytes));
+        json.foreign_name("max-file").value("2");
+        json.close('}').close('}');
+    }
+
+    void write_mounts(json::json_writer& json) const {
+        const auto mount = [&](std::string_view type, std::string_view from, std::string_view to,
+                               bool read_only) {
+            json.open('{').member("Type", type).member("Source", from).member("Target", to);
+            json.member("ReadOnly", read_only).close('}');
+        };
+        json.name("Mounts").open('[');
+        mount("volume", volume_of(what_.ref.engine_id), "/data", false);
+        if (!options_.catalog_path.empty()) mount("bind", options_.catalog_path, "/catalog", true);
+        json.close(']');
+    }
+
+    const docker_options& options_;
+    const workload& what_;
+};
+
+/// Takes the output out of the frames that the daemon sends it in (API, "Attach to a container",
+/// stream format): 8 bytes, of which the last four are the length. What is no frame is left out.
+[[nodiscard]] inline std::string unframed(std::string_view frames) {
+    std::string out;
+    while (frames.size() >= 8) {
+        std::size_t size = 0;
+        for (std::size_t i = 4; i < 8; ++i)
+            size = size << 8U | static_cast<unsigned char>(frames[i]);
+        frames.remove_prefix(8);
+        out.append(frames.substr(0, size));
+        frames.remove_prefix(std::min(size, frames.size()));
+    }
+    return out;
+}
+
+} // namespace detail::docker
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

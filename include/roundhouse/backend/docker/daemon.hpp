@@ -1,0 +1,209 @@
+#pragma once
+
+#include <roundhouse/detail/http_client.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/error_code.hpp>
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/local/stream_protocol.hpp>
+#include <simdjson.h>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+/// Docker's Engine API (https://docs.docker.com/engine/api/v1.41/).
+namespace detail::docker {
+
+/// A JSON document with what it was read from.
+struct document {
+    simdjson::dom::parser parser;
+    simdjson::dom::element root;
+};
+
+/// Reads JSON; a failure says that what the daemon sent was none.
+[[nodiscard]] inline result<std::unique_ptr<document>> read_json(std::string_view text) {
+    auto out = std::make_unique<document>();
+    const auto problem = out->parser.parse(simdjson::padded_string{text}).get(out->root);
+    if (problem)
+        return fail(errc::backend_error,
+                    std::string{"Docker's answer is no JSON: "} + simdjson::error_message(problem));
+    return out;
+}
+
+/// A text at a JSON pointer (RFC 6901); empty if there is none.
+[[nodiscard]] inline std::string text_at(const simdjson::dom::element& root,
+                                         std::string_view pointer) {
+    std::string_view found;
+    if (root.at_pointer(pointer).get(found) != simdjson::SUCCESS) return {};
+    return std::string{found};
+}
+
+[[nodiscard]] inline bool flag_at(const simdjson::dom::element& root, std::string_view pointer) {
+    bool found = false;
+    return root.at_pointer(pointer).get(found) == simdjson::SUCCESS && found;
+}
+
+/// Text for a query of a URL (RFC 3986, section 2.1).
+[[nodiscard]] inline std::string escaped(std::string_view text) {
+    static constexpr char digits[] = "0123456789ABCDEF";
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+        if (plain) out += c;
+        else (((out += '%') += digits[byte >> 4U]) += digits[byte & 0xFU]);
+    }
+    return out;
+}
+
+/// Reads `unix:///path` or `tcp://host:port`. Throws std::invalid_argument, which names what is
+/// wrong with it. A host's name is looked up, which blocks.
+[[nodiscard]] inline http_peer parse_host(const std::string& text) {
+    const auto refuse = [&](const std::string& why) {
+        throw std::invalid_argument{"Docker's address \"" + text + "\" " + why};
+    };
+    constexpr std::string_view local = "unix://";
+    constexpr std::string_view remote = "tcp://";
+    if (text.starts_with(local)) {
+        const auto path = text.substr(local.size());
+        if (path.empty() || path.front() != '/' || path.size() > 100)
+            refuse("has no absolute path of at most 100 bytes");
+        return asio::local::stream_protocol::endpoint{path};
+    }
+    if (!text.starts_with(remote)) refuse("begins with neither unix:// nor tcp://");
+    const auto rest = text.substr(remote.size());
+    const auto colon = rest.rfind(':');
+    if (colon == std::string::npos || colon == 0) refuse("has no host and port");
+    asio::io_context io;
+    asio::ip::tcp::resolver resolver{io};
+    asio::error_code failed;
+    const auto found = resolver.resolve(rest.substr(0, colon), rest.substr(colon + 1), failed);
+    if (failed || found.empty()) refuse("names no host: " + failed.message());
+    return found.begin()->endpoint();
+}
+
+/// The daemon's API: one connection for each call. Thread-safe; calls run on strands, as
+/// `http_call` asks.
+class daemon {
+public:
+    explicit daemon(http_peer peer, duration timeout) : peer_(std::move(peer)), timeout_(timeout) {}
+
+    [[nodiscard]] const http_peer& peer() const noexcept { return peer_; }
+
+    /// Sends a request below the version's prefix; any status is an answer. `more_time` is what the
+    /// call may take beyond the usual.
+    asio::awaitable<result<http_response>> call(std::string method, std::string target,
+                                                std::string body = {},
+                                                duration more_time = duration{0}) {
+        auto negotiating = prefix();
+        const auto version = co_await std::move(negotiating);
+        if (!version) co_return unexpected{version.error()};
+        const auto request = request_to(std::move(method), *version + target, std::move(body));
+        const http_limits limits{.deadline = timeout_ + more_time, .body_bytes = most_body};
+        auto sending = http_call(peer_, request, limits);
+        co_return co_await std::move(sending);
+    }
+
+    /// The request of a call whose answer is read as it comes.
+    asio::awaitable<result<http_request>> streaming(std::string method, std::string target) {
+        auto negotiating = prefix();
+        const auto version = co_await std::move(negotiating);
+        if (!version) co_return unexpected{version.error()};
+        co_return request_to(std::move(method), *version + target, {});
+    }
+
+    /// Asks the daemon again which versions it knows, before the next call.
+    void forget_version() {
+        const std::lock_guard lock(mutex_);
+        version_.clear();
+    }
+
+    /// What a status that was not expected means: the daemon's message, after what was tried.
+    [[nodiscard]] static error refusal(std::string_view doing, const http_response& answer) {
+        std::string why;
+        if (const auto read = read_json(answer.body)) why = text_at((*read)->root, "/message");
+        if (why.empty()) why = "HTTP " + std::to_string(answer.status);
+        return {errc::backend_error, "Docker: " + std::string{doing} + ": " + why};
+    }
+    [[nodiscard]] static unexpected refused(std::string_view doing, const http_response& answer) {
+        return unexpected{refusal(doing, answer)};
+    }
+
+private:
+    /// The oldest version that has all that is asked for; every daemon since 20.10 knows it, or a
+    /// newer one at least.
+    static constexpr int our_minor = 41;
+    static constexpr std::size_t most_body = std::size_t{64} * 1024 * 1024;
+
+    static http_request request_to(std::string method, std::string target, std::string body) {
+        http_request out;
+        out.method = std::move(method);
+        out.target = std::move(target);
+        if (!body.empty()) out.headers.emplace_back("Content-Type", "application/json");
+        out.body = std::move(body);
+        return out;
+    }
+
+    asio::awaitable<result<std::string>> prefix() {
+        {
+            const std::lock_guard lock(mutex_);
+            if (!version_.empty()) co_return version_;
+        }
+        const http_request request{
+            .method = "GET", .target = "/version", .headers = {}, .body = {}};
+        const http_limits limits{.deadline = timeout_};
+        auto sending = http_call(peer_, request, limits);
+        const auto answer = co_await std::move(sending);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status != 200) co_return refused("cannot tell its version", *answer);
+        auto chosen = choose_version(answer->body);
+        if (!chosen) co_return chosen;
+        const std::lock_guard lock(mutex_);
+        version_ = *chosen;
+        co_return chosen;
+    }
+
+    static result<std::string> choose_version(std::string_view body) {
+        const auto read = read_json(body);
+        if (!read) return unexpected{read.error()};
+        const auto newest = minor_of(text_at((*read)->root, "/ApiVersion"));
+        const auto oldest = minor_of(text_at((*read)->root, "/MinAPIVersion"));
+        if (newest < our_minor)
+            return fail(errc::backend_error,
+                        "Docker is too old: it knows API 1." + std::to_string(newest) + ", and 1." +
+                            std::to_string(our_minor) + " is needed (Docker 20.10 or newer)");
+        return "/v1." + std::to_string(std::max(our_minor, oldest));
+    }
+
+    static int minor_of(const std::string& version) {
+        const auto dot = version.find('.');
+        if (!version.starts_with("1.") || dot == std::string::npos) return 0;
+        int out = 0;
+        for (const char c : version.substr(dot + 1)) {
+            if (c < '0' || c > '9') break;
+            out = out * 10 + (c - '0');
+        }
+        return out;
+    }
+
+    const http_peer peer_;
+    const duration timeout_;
+    std::mutex mutex_;
+    std::string version_;
+};
+
+} // namespace detail::docker
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -1,0 +1,445 @@
+#pragma once
+
+#include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/event_stream.hpp>
+#include <roundhouse/backend/docker/options.hpp>
+#include <roundhouse/backend/docker/pull.hpp>
+#include <roundhouse/backend/docker/watched.hpp>
+#include <roundhouse/detail/engine_calls.hpp>
+#include <roundhouse/detail/http_client.hpp>
+#include <roundhouse/detail/json_writer.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/ip/address_v4.hpp>
+#include <asio/ip/tcp.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail::docker {
+
+/// What is done with containers, volumes and the network, step by step. Coroutines run on strands;
+/// their arguments must outlive them. Thread-safe.
+class engines {
+public:
+    engines(const asio::any_io_executor& executor, docker_options options)
+        : options_(std::move(options)),
+          daemon_(
+              std::make_shared<docker::daemon>(parse_host(options_.host), options_.call_timeout)),
+          watched_(std::make_shared<watched_engines>()),
+          events_(std::make_shared<event_stream>(executor, daemon_, watched_, options_)) {}
+
+    [[nodiscard]] event_stream& events() const noexcept { return *events_; }
+    [[nodiscard]] bool on_host() const noexcept {
+        return options_.advertise == docker_advertise::host;
+    }
+
+    asio::awaitable<result<void>> create(const workload& what) {
+        auto networking = ensure_network();
+        if (auto done = co_await std::move(networking); !done) co_return done;
+        auto keeping = ensure_volume(what);
+        const auto made = co_await std::move(keeping);
+        if (!made) co_return unexpected{made.error()};
+        auto running = run(what);
+        auto done = co_await std::move(running);
+        if (!done && *made) {
+            // Nothing has used it yet. If it stays, `list` shows it.
+            auto undoing = daemon_->call("DELETE", "/volumes/" + volume_of(what.ref.engine_id));
+            static_cast<void>(co_await std::move(undoing));
+        }
+        co_return done;
+    }
+
+    asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) {
+        auto looking = inspect(ref.engine_id);
+        auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        if (!*found) co_return result<void>{};
+        auto stopping = end(ref.engine_id, **found, grace);
+        co_return co_await std::move(stopping);
+    }
+
+    asio::awaitable<result<void>> freeze(const workload_ref& ref, bool frozen) {
+        auto looking = inspect(ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        const auto state = *found ? state_of((*found)->status) : workload_state::down;
+        if (state == workload_state::down)
+            co_return fail(errc::backend_error, container_of(ref.engine_id) + " does not run");
+        if (frozen == (state == workload_state::paused)) co_return result<void>{};
+        const auto* const verb = frozen ? "/pause" : "/unpause";
+        auto calling = daemon_->call("POST", "/containers/" + (*found)->id + verb);
+        const auto answer = co_await std::move(calling);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status != 204)
+            co_return daemon::refused(frozen ? "cannot pause" : "cannot unpause", *answer);
+        co_return result<void>{};
+    }
+
+    asio::awaitable<result<void>> destroy(const workload_ref& ref) {
+        auto stopping = stop(ref, options_.short_grace);
+        if (auto done = co_await std::move(stopping); !done) co_return done;
+        auto removing = remove_container(container_of(ref.engine_id));
+        if (auto done = co_await std::move(removing); !done) co_return done;
+        forget_address(ref.engine_id);
+        auto looking = find_volume(ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        if (!*found) co_return result<void>{};
+        auto calling = daemon_->call("DELETE", "/volumes/" + volume_of(ref.engine_id));
+        const auto answer = co_await std::move(calling);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status != 204 && answer->status != 404)
+            co_return daemon::refused("cannot remove a volume", *answer);
+        co_return result<void>{};
+    }
+
+    asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
+                                               const sha256_digest& next) {
+        auto locating = locate(ref);
+        const auto peer = co_await std::move(locating);
+        if (!peer) co_return unexpected{peer.error()};
+        auto offering = offer_key(*peer, ref.engine_id, key, next, options_.answers,
+                                  options_.swap_timeout);
+        co_return co_await std::move(offering);
+    }
+
+    asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout) {
+        auto locating = locate(ref);
+        const auto peer = co_await std::move(locating);
+        if (!peer) co_return unexpected{peer.error()};
+        auto asking = ask_health(*peer, ref.engine_id, options_.answers, timeout);
+        co_return co_await std::move(asking);
+    }
+
+    asio::awaitable<result<std::vector<instance>>> list() {
+        std::unordered_map<uuid, instance> found;
+        auto listing_volumes = daemon_->call("GET", "/volumes?filters=" + ours());
+        const auto volumes = co_await std::move(listing_volumes);
+        if (!volumes) co_return unexpected{volumes.error()};
+        if (volumes->status != 200) co_return daemon::refused("cannot list volumes", *volumes);
+        auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" + ours());
+        const auto containers = co_await std::move(listing);
+        if (!containers) co_return unexpected{containers.error()};
+        if (containers->status != 200)
+            co_return daemon::refused("cannot list containers", *containers);
+        if (auto read = add_volumes(volumes->body, found); !read)
+            co_return unexpected{read.error()};
+        if (auto read = add_containers(containers->body, found); !read)
+            co_return unexpected{read.error()};
+        std::vector<instance> out;
+        for (auto& [engine, one] : found) out.push_back(std::move(one));
+        co_return out;
+    }
+
+    asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
+        auto calling = daemon_->call("GET",
+                                     "/containers/" + container_of(ref.engine_id) +
+                                         "/logs?stdout=1&stderr=1&tail=" + std::to_string(tail));
+        const auto answer = co_await std::move(calling);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status == 404) co_return std::string{};
+        if (answer->status != 200) co_return daemon::refused("cannot read the output", *answer);
+        auto lines = unframed(answer->body);
+        if (lines.size() > options_.log_tail_bytes)
+            lines.erase(0, lines.size() - options_.log_tail_bytes);
+        co_return lines;
+    }
+
+private:
+    // The network
+
+    asio::awaitable<result<void>> ensure_network() {
+        if (networked_.load()) co_return result<void>{};
+        std::string body;
+        json::json_writer json(body);
+        json.open('{').member("Name", options_.network).member("Driver", "bridge");
+        json.member("CheckDuplicate", true).name("Options").open('{');
+        const bool talk = !on_host() || options_.hardening.traffic_between_engines;
+        json.foreign_name("com.docker.network.bridge.enable_icc").value(talk ? "true" : "false");
+        json.close('}').close('}');
+        auto calling = daemon_->call("POST", "/networks/create", std::move(body));
+        const auto answer = co_await std::move(calling);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status != 201 && answer->status != 409)
+            co_return daemon::refused("cannot make the network " + options_.network, *answer);
+        networked_.store(true);
+        co_return result<void>{};
+    }
+
+    // Volumes
+
+    /// Finds an engine's volume; false if there is none. One of somebody else is a failure.
+    asio::awaitable<result<bool>> find_volume(const uuid& engine) {
+        auto calling = daemon_->call("GET", "/volumes/" + volume_of(engine));
+        const auto answer = co_await std::move(calling);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status == 404) co_return false;
+        if (answer->status != 200) co_return daemon::refused("cannot inspect a volume", *answer);
+        const auto read = read_json(answer->body);
+        if (!read) co_return unexpected{read.error()};
+        const auto made = read_marks((*read)->root["Labels"]);
+        if (!belongs(made, engine)) co_return not_ours("the volume " + volume_of(engine));
+        co_return true;
+    }
+
+    /// True if it was made just now.
+    asio::awaitable<result<bool>> ensure_volume(const workload& what) {
+        auto looking = find_volume(what.ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return found;
+        if (*found) co_return false;
+        auto body = description(options_, what).of_volume();
+        auto calling = daemon_->call("POST", "/volumes/create", std::move(body));
+        const auto answer = co_await std::move(calling);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status != 201) co_return daemon::refused("cannot make a volume", *answer);
+        co_return true;
+    }
+
+    // Containers
+
+    [[nodiscard]] bool belongs(const std::optional<marks>& made, const uuid& engine) const {
+        return made && made->instance == options_.instance && made->ref.engine_id == engine;
+    }
+    static unexpected not_ours(const std::string& what) {
+        return fail(errc::backend_error,
+                    "Docker: " + what +
+                        " is there and was not made by this installation: rename or "
+                        "remove it");
+    }
+
+    /// An engine's container; nothing if there is none. One of somebody else is a failure.
+    asio::awaitable<result<std::optional<container>>> inspect(const uuid& engine) {
+        auto calling = daemon_->call("GET", "/containers/" + container_of(engine) + "/json");
+        const auto answer = co_await std::move(calling);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status == 404) co_return std::optional<container>{};
+        if (answer->status != 200) co_return daemon::refused("cannot inspect a container", *answer);
+        const auto read = read_json(answer->body);
+        if (!read) co_return unexpected{read.error()};
+        auto found = read_container((*read)->root, options_.network);
+        if (!belongs(found.made, engine))
+            co_return not_ours("the container " + container_of(engine));
+        co_return std::optional<container>{std::move(found)};
+    }
+
+    asio::awaitable<result<void>> end(const uuid& engine, const container& what, duration grace) {
+        if (state_of(what.status) == workload_state::down) {
+            watched_->release(engine);
+            co_return result<void>{};
+        }
+        const auto expected = watched_->release(engine);
+        if (state_of(what.status) == workload_state::paused) {
+            // It would not hear the signal. If this fails, so does the stop.
+            auto waking = daemon_->call("POST", "/containers/" + what.id + "/unpause");
+            static_cast<void>(co_await std::move(waking));
+        }
+        const auto seconds = std::chrono::ceil<std::chrono::seconds>(grace);
+        auto calling = daemon_->call(
+            "POST", "/containers/" + what.id + "/stop?t=" + std::to_string(seconds.count()), {},
+            seconds);
+        const auto answer = co_await std::move(calling);
+        const bool done = answer &&
+                          (answer->status == 204 || answer->status == 304 || answer->status == 404);
+        if (done) co_return result<void>{};
+        if (expected) watched_->expect(*expected);
+        if (!answer) co_return unexpected{answer.error()};
+        co_return daemon::refused("cannot stop " + container_of(engine), *answer);
+    }
+
+    asio::awaitable<result<void>> remove_container(std::string which) {
+        auto calling = daemon_->call("DELETE", "/containers/" + which + "?force=1");
+        const auto answer = co_await std::move(calling);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status != 204 && answer->status != 404)
+            co_return daemon::refused("cannot remove " + which, *answer);
+        co_return result<void>{};
+    }
+
+    /// Makes and starts the container, in place of whatever an older generation left.
+    asio::awaitable<result<void>> run(const workload& what) {
+        const auto name = container_of(what.ref.engine_id);
+        bool pulled = false;
+        for (int attempt = 0; attempt < 4; ++attempt) {
+            auto calling = daemon_->call("POST", "/containers/create?name=" + name,
+                                         description(options_, what).of_container());
+            const auto answer = co_await std::move(calling);
+            if (!answer) co_return unexpected{answer.error()};
+            if (answer->status == 201) {
+                const auto read = read_json(answer->body);
+                if (!read) co_return unexpected{read.error()};
+                auto starting = start(what, text_at((*read)->root, "/Id"));
+                co_return co_await std::move(starting);
+            }
+            if (answer->status == 404 && !std::exchange(pulled, true)) {
+                auto pulling = pull_image(*daemon_, what.version, options_);
+                if (auto done = co_await std::move(pulling); !done) co_return done;
+            } else if (answer->status == 409) {
+                auto clearing = make_way(what);
+                const auto cleared = co_await std::move(clearing);
+                if (!cleared) co_return unexpected{cleared.error()};
+                if (!*cleared) co_return result<void>{};
+            } else {
+                co_return daemon::refused("cannot make " + name, *answer);
+            }
+        }
+        co_return fail(errc::backend_error, "Docker: the name " + name + " stays in use");
+    }
+
+    /// Something has the container's name. True if it has been removed; false if it is what was to
+    /// be made, and runs: the reply to an earlier create was lost.
+    asio::awaitable<result<bool>> make_way(const workload& what) {
+        auto looking = inspect(what.ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        if (!*found) co_return true;
+        const auto& there = **found;
+        const bool up = state_of(there.status) == workload_state::up;
+        const auto generation = there.made->ref.generation;
+        if (up && generation > what.ref.generation)
+            co_return fail(errc::backend_error, container_of(what.ref.engine_id) +
+                                                    " runs in a newer generation (" +
+                                                    std::to_string(generation) + " over " +
+                                                    std::to_string(what.ref.generation) + ")");
+        if (up && generation == what.ref.generation) {
+            watched_->expect(what.ref);
+            co_return false;
+        }
+        auto ending = end(what.ref.engine_id, there, options_.short_grace);
+        if (auto done = co_await std::move(ending); !done) co_return unexpected{done.error()};
+        auto removing = remove_container(there.id);
+        if (auto done = co_await std::move(removing); !done) co_return unexpected{done.error()};
+        co_return true;
+    }
+
+    asio::awaitable<result<void>> start(const workload& what, std::string id) {
+        forget_address(what.ref.engine_id);
+        // Before it can end.
+        watched_->expect(what.ref);
+        result<void> failure;
+        for (int attempt = 0; attempt < 2; ++attempt) {
+            auto calling = daemon_->call("POST", "/containers/" + id + "/start");
+            const auto answer = co_await std::move(calling);
+            if (answer && (answer->status == 204 || answer->status == 304))
+                co_return result<void>{};
+            failure = answer ? result<void>{daemon::refused(
+                                   "cannot start " + container_of(what.ref.engine_id), *answer)}
+                             : result<void>{unexpected{answer.error()}};
+            if (!answer || answer->status != 404 || attempt > 0) break;
+            // Somebody removed the network since it was made.
+            networked_.store(false);
+            auto networking = ensure_network();
+            if (auto done = co_await std::move(networking); !done) break;
+        }
+        watched_->release(what.ref.engine_id);
+        auto undoing = remove_container(id);
+        static_cast<void>(co_await std::move(undoing));
+        co_return failure;
+    }
+
+    // Where engines answer
+
+    asio::awaitable<result<http_peer>> locate(const workload_ref& ref) {
+        if (on_host())
+            co_return http_peer{
+                asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), ref.port}};
+        if (const auto known = known_address(ref)) co_return http_peer{*known};
+        auto looking = inspect(ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        asio::error_code none;
+        const auto where = asio::ip::make_address(*found ? (*found)->address : "", none);
+        if (none)
+            co_return fail(errc::backend_error, container_of(ref.engine_id) + " has no address");
+        const asio::ip::tcp::endpoint at{where, engine_port};
+        const std::lock_guard lock(mutex_);
+        addresses_[ref.engine_id] = {ref.generation, at};
+        co_return http_peer{at};
+    }
+
+    struct address {
+        std::uint64_t generation = 0;
+        asio::ip::tcp::endpoint at;
+    };
+
+    std::optional<asio::ip::tcp::endpoint> known_address(const workload_ref& ref) {
+        const std::lock_guard lock(mutex_);
+        const auto found = addresses_.find(ref.engine_id);
+        if (found == addresses_.end() || found->second.generation != ref.generation)
+            return std::nullopt;
+        return found->second.at;
+    }
+    void forget_address(const uuid& engine) {
+        const std::lock_guard lock(mutex_);
+        addresses_.erase(engine);
+    }
+
+    // Lists
+
+    [[nodiscard]] std::string ours() const {
+        return escaped(R"({"label":[")" + std::string{label::instance} + '=' + options_.instance +
+                       R"("]})");
+    }
+
+    static result<void> add_volumes(std::string_view body,
+                                    std::unordered_map<uuid, instance>& found) {
+        const auto read = read_json(body);
+        if (!read) return unexpected{read.error()};
+        simdjson::dom::array volumes; // null where there are none
+        if ((*read)->root["Volumes"].get(volumes) != simdjson::SUCCESS) return {};
+        for (const auto one : volumes) {
+            const auto made = read_marks(one["Labels"]);
+            // Its label tells the generation that made it, not the last one.
+            if (made)
+                found[made->ref.engine_id] = {.ref = {made->ref.engine_id, 0, 0},
+                                              .owner = made->owner};
+        }
+        return {};
+    }
+
+    result<void> add_containers(std::string_view body, std::unordered_map<uuid, instance>& found) {
+        const auto read = read_json(body);
+        if (!read) return unexpected{read.error()};
+        simdjson::dom::array containers;
+        if ((*read)->root.get(containers) != simdjson::SUCCESS)
+            return fail(errc::backend_error, "Docker's list of containers is none");
+        for (const auto one : containers) {
+            const auto made = read_marks(one["Labels"]);
+            if (!made) continue;
+            const auto state = state_of(text_at(one, "/State"));
+            found[made->ref.engine_id] = {made->ref, state, true, made->owner};
+            if (state != workload_state::down) watched_->expect(made->ref);
+        }
+        return {};
+    }
+
+    const docker_options options_;
+    const std::shared_ptr<docker::daemon> daemon_;
+    const std::shared_ptr<watched_engines> watched_;
+    const std::shared_ptr<event_stream> events_;
+    std::atomic<bool> networked_ = false;
+    std::mutex mutex_;
+    std::map<uuid, address> addresses_;
+};
+
+} // namespace detail::docker
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

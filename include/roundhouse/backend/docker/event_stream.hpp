@@ -1,0 +1,246 @@
+#pragma once
+
+#include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/options.hpp>
+#include <roundhouse/backend/docker/watched.hpp>
+#include <roundhouse/detail/http_client.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/log.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/strand.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail::docker {
+
+/// Follows the daemon's events, and reports the workloads that ended unasked. Whenever the stream
+/// breaks it is opened again, and what ended meanwhile is found by a list: nothing is missed while
+/// the daemon is away. All members may be called from any thread.
+class event_stream : public std::enable_shared_from_this<event_stream> {
+public:
+    event_stream(const asio::any_io_executor& executor, std::shared_ptr<docker::daemon> daemon,
+                 std::shared_ptr<watched_engines> watched, const docker_options& options)
+        : strand_(asio::make_strand(executor)),
+          daemon_(std::move(daemon)),
+          watched_(std::move(watched)),
+          options_(options),
+          trouble_("the daemon has not answered yet") {}
+
+    void start() {
+        auto work = run(shared_from_this());
+        asio::co_spawn(strand_, std::move(work),
+                       asio::bind_cancellation_slot(
+                           cancel_.slot(), [self = shared_from_this()](std::exception_ptr) {}));
+    }
+
+    /// Nothing is reported any more once this has returned.
+    void close() {
+        on_exit(nullptr);
+        asio::post(strand_, [self = shared_from_this()] {
+            self->closed_ = true;
+            self->cancel_.emit(asio::cancellation_type::terminal);
+        });
+    }
+
+    void on_exit(std::function<void(const workload_exit&)> handler) {
+        const std::lock_guard lock(handler_mutex_);
+        handler_ = std::move(handler);
+    }
+
+    [[nodiscard]] std::optional<std::string> trouble() const {
+        const std::lock_guard lock(trouble_mutex_);
+        return trouble_;
+    }
+
+private:
+    static asio::awaitable<void> run(std::shared_ptr<event_stream> self) {
+        auto pause = self->options_.reconnect_min;
+        while (!self->closed_) {
+            auto following = self->follow(pause);
+            const auto failed = co_await std::move(following);
+            self->lose(failed.message);
+            asio::steady_timer timer{self->strand_, pause};
+            co_await timer.async_wait(asio::use_awaitable);
+            pause = std::min(pause * 2, self->options_.reconnect_max);
+        }
+    }
+
+    /// Returns when the stream has broken, and why.
+    asio::awaitable<error> follow(duration& pause) {
+        daemon_->forget_version();
+        const auto filters = R"({"type":["container"],"event":["die"],"label":[")" +
+                             std::string{label::instance} + '=' + options_.instance + R"("]})";
+        auto asking = daemon_->streaming("GET", "/events?filters=" + escaped(filters));
+        const auto request = co_await std::move(asking);
+        if (!request) co_return request.error();
+        const http_limits limits{.deadline = std::chrono::hours{24 * 365 * 10},
+                                 .body_bytes = std::size_t{16} * 1024 * 1024};
+        http_exchange exchange{strand_, daemon_->peer(), limits, false};
+        auto sending = exchange.send(*request);
+        const auto sent = co_await std::move(sending);
+        if (!sent) co_return sent.error();
+        bool open = true;
+        while (open && !exchange.head_complete()) {
+            auto reading = exchange.read_more();
+            const auto more = co_await std::move(reading);
+            if (!more) co_return more.error();
+            open = *more;
+        }
+        if (exchange.response().status != 200)
+            co_return daemon::refusal("cannot follow its events", exchange.response());
+        auto catching_up = catch_up();
+        const auto caught_up = co_await std::move(catching_up);
+        if (!caught_up) co_return caught_up.error();
+        regain();
+        pause = options_.reconnect_min;
+        while (open) {
+            auto taking = take_lines(exchange.response().body);
+            co_await std::move(taking);
+            auto reading = exchange.read_more();
+            const auto more = co_await std::move(reading);
+            if (!more) co_return more.error();
+            open = *more;
+        }
+        co_return error{errc::backend_error, "the daemon ended its event stream"};
+    }
+
+    /// Finds out what ended while nobody listened.
+    asio::awaitable<result<void>> catch_up() {
+        const auto expected = watched_->all();
+        if (expected.empty()) co_return result<void>{};
+        const auto filters = R"({"label":[")" + std::string{label::instance} + '=' +
+                             options_.instance + R"("]})";
+        auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" + escaped(filters));
+        const auto answer = co_await std::move(listing);
+        if (!answer) co_return unexpected{answer.error()};
+        if (answer->status != 200) co_return daemon::refused("cannot list", *answer);
+        const auto read = read_json(answer->body);
+        if (!read) co_return unexpected{read.error()};
+        std::unordered_map<uuid, std::uint64_t> alive;
+        simdjson::dom::array containers;
+        if ((*read)->root.get(containers) == simdjson::SUCCESS)
+            for (const auto one : containers) {
+                const auto made = read_marks(one["Labels"]);
+                if (made && state_of(text_at(one, "/State")) != workload_state::down)
+                    alive[made->ref.engine_id] = made->ref.generation;
+            }
+        for (const auto& ref : expected) {
+            const auto found = alive.find(ref.engine_id);
+            if (found != alive.end() && found->second == ref.generation) continue;
+            auto telling = tell(ref, std::nullopt);
+            co_await std::move(telling);
+        }
+        co_return result<void>{};
+    }
+
+    /// Takes the whole lines out of what has come: one JSON object each.
+    asio::awaitable<void> take_lines(std::string& text) {
+        for (auto end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
+            const auto line = text.substr(0, end);
+            text.erase(0, end + 1);
+            const auto read = read_json(line);
+            if (!read) continue; // one that nobody can read is found at the next list
+            simdjson::dom::element attributes;
+            if ((*read)->root.at_pointer("/Actor/Attributes").get(attributes)) continue;
+            const auto made = read_marks(attributes);
+            if (!made || made->instance != options_.instance) continue;
+            auto telling = tell(made->ref, number(text_at(attributes, "/exitCode")));
+            co_await std::move(telling);
+        }
+    }
+
+    static std::optional<int> number(std::string_view text) {
+        int out = 0;
+        const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), out);
+        if (text.empty() || problem != std::errc{}) return std::nullopt;
+        return out;
+    }
+
+    asio::awaitable<void> tell(workload_ref ref, std::optional<int> exit_code) {
+        const auto known = watched_->ended(ref);
+        if (!known) co_return;
+        workload_exit what;
+        what.ref = *known;
+        what.exit_code = exit_code;
+        constexpr int killed = 128 + 9;
+        if (!exit_code || *exit_code == killed) {
+            // Whether it ran out of memory, only an inspection tells.
+            auto asking = daemon_->call("GET",
+                                        "/containers/" + container_of(ref.engine_id) + "/json");
+            const auto answer = co_await std::move(asking);
+            const auto read = answer && answer->status == 200 ? read_json(answer->body)
+                                                              : fail(errc::backend_error, "gone");
+            if (read) {
+                const auto seen = read_container((*read)->root, options_.network);
+                if (seen.made && seen.made->ref.generation == ref.generation) {
+                    what.out_of_memory = seen.out_of_memory;
+                    what.exit_code = static_cast<int>(seen.exit_code);
+                }
+            }
+        }
+        const std::lock_guard lock(handler_mutex_);
+        if (handler_) handler_(what);
+    }
+
+    void lose(const std::string& why) {
+        bool news = false;
+        {
+            const std::lock_guard lock(trouble_mutex_);
+            news = !std::exchange(away_, true);
+            trouble_ = why;
+        }
+        if (news && !closed_ && options_.log)
+            options_.log(log_level::warning, "Docker is away: " + why);
+    }
+    void regain() {
+        bool news = false;
+        {
+            const std::lock_guard lock(trouble_mutex_);
+            news = std::exchange(away_, false);
+            trouble_.reset();
+        }
+        if (news && options_.log) options_.log(log_level::info, "Docker is back");
+    }
+
+    const asio::any_io_executor strand_;
+    const std::shared_ptr<docker::daemon> daemon_;
+    const std::shared_ptr<watched_engines> watched_;
+    const docker_options options_;
+    asio::cancellation_signal cancel_;
+    bool closed_ = false; ///< Touched on the strand.
+    std::recursive_mutex handler_mutex_;
+    std::function<void(const workload_exit&)> handler_;
+    mutable std::mutex trouble_mutex_;
+    std::optional<std::string> trouble_;
+    bool away_ = false;
+};
+
+} // namespace detail::docker
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

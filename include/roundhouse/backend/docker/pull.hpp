@@ -1,0 +1,86 @@
+#pragma once
+
+#include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/options.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/log.hpp>
+#include <roundhouse/types.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/this_coro.hpp>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI {
+
+namespace detail::docker {
+
+/// The name and the tag of an image, as a pull wants them; the tag is empty where a digest says it.
+[[nodiscard]] inline std::pair<std::string, std::string> split_image(const std::string& image) {
+    if (image.find('@') != std::string::npos) return {image, ""};
+    const auto colon = image.rfind(':');
+    const bool tagged = colon != std::string::npos && image.find('/', colon) == std::string::npos;
+    // Without a tag every one of them would be pulled.
+    if (!tagged) return {image, "latest"};
+    return {image.substr(0, colon), image.substr(colon + 1)};
+}
+
+/// Pulls an image (API, "Create an image"), with its progress in the log. The failure says why it
+/// cannot be had.
+inline asio::awaitable<result<void>> pull_image(daemon& of, std::string image,
+                                                const docker_options& options) {
+    const auto say = [&options](log_level level, const std::string& line) {
+        if (options.log) options.log(level, line);
+    };
+    const auto cannot = [&image](std::string_view why) {
+        return fail(errc::backend_error,
+                    "Docker: the image " + image +
+                        " is not there and cannot be pulled: " + std::string{why});
+    };
+    const auto [name, tag] = split_image(image);
+    auto asking = of.streaming("POST", "/images/create?fromImage=" + escaped(name) +
+                                           (tag.empty() ? "" : "&tag=" + escaped(tag)));
+    const auto request = co_await std::move(asking);
+    if (!request) co_return unexpected{request.error()};
+    say(log_level::info, "pulling " + image);
+    const auto strand = co_await asio::this_coro::executor;
+    const http_limits limits{.deadline = options.pull_timeout,
+                             .body_bytes = std::size_t{16} * 1024 * 1024};
+    http_exchange exchange{strand, of.peer(), limits, false};
+    auto sending = exchange.send(*request);
+    const auto sent = co_await std::move(sending);
+    if (!sent) co_return unexpected{sent.error()};
+    std::string failure;
+    for (bool open = true; open;) {
+        auto reading = exchange.read_more();
+        const auto more = co_await std::move(reading);
+        if (!more) co_return cannot(more.error().message);
+        open = *more;
+        if (!exchange.head_complete() || exchange.response().status != 200) continue;
+        auto& text = exchange.response().body;
+        for (auto end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
+            const auto read = read_json(std::string_view{text}.substr(0, end));
+            text.erase(0, end + 1);
+            if (!read) continue;
+            if (auto wrong = text_at((*read)->root, "/error"); !wrong.empty()) failure = wrong;
+            // Lines with a progress come by the thousand.
+            if (!text_at((*read)->root, "/progress").empty()) continue;
+            const auto layer = text_at((*read)->root, "/id");
+            say(log_level::info, "pulling " + image + ": " + (layer.empty() ? "" : layer + ": ") +
+                                     text_at((*read)->root, "/status"));
+        }
+    }
+    if (exchange.response().status != 200) {
+        const auto read = read_json(exchange.response().body);
+        co_return cannot(read ? text_at((*read)->root, "/message")
+                              : "HTTP " + std::to_string(exchange.response().status));
+    }
+    if (!failure.empty()) co_return cannot(failure);
+    co_return result<void>{};
+}
+
+} // namespace detail::docker
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -1,0 +1,54 @@
+#include "serving.hpp"
+
+#include <roundhouse/backend/docker.hpp>
+#include <roundhouse/backend/docker/own_container.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace roundhouse::server {
+
+namespace {
+
+docker_options options_for(const surroundings& around) {
+    const auto& engine = around.options.engine;
+    docker_options out;
+    out.host = engine.docker_host;
+    out.network = engine.network;
+    // Nothing else of the server's environment reaches a container (SPEC §6).
+    for (const auto& one : engine.environment)
+        if (std::ranges::find(engine.env_passthrough, one.first) != engine.env_passthrough.end())
+            out.environment.push_back(one);
+    out.catalog_path = engine.catalog_path;
+    out.runtime = engine.runtime;
+    out.user = engine.user;
+    out.memory_bytes = engine.memory_mb * 1024 * 1024;
+    out.cpus = engine.cpus;
+    out.pids = engine.pids;
+    out.log = [&log = around.log](log_level level, std::string_view line) {
+        log.write(level, line);
+    };
+    switch (engine.advertise) {
+    case advertise::host: out.advertise = docker_advertise::host; break;
+    case advertise::network: out.advertise = docker_advertise::network; break;
+    case advertise::automatic: out.advertise = find_docker_advertise(out); break;
+    }
+    return out;
+}
+
+} // namespace
+
+int serve_docker(const surroundings& around) {
+    try {
+        auto options = options_for(around);
+        return serve_over(around, [&](const std::string& instance) {
+            options.instance = instance;
+            return std::make_shared<docker_backend>(around.workers.executor(), std::move(options));
+        });
+    } catch (const std::invalid_argument& wrong) {
+        around.log.write(log_level::error, std::string("DOCKER_HOST: ") + wrong.what());
+        return exit_code::bad_options;
+    }
+}
+
+} // namespace roundhouse::server
