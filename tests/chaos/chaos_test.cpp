@@ -86,7 +86,7 @@ class repeated {
 public:
     template <class Function>
     explicit repeated(Function once)
-        : thread_([this, once = std::move(once)](const std::stop_token& end) mutable {
+        : thread_([once = std::move(once)](const std::stop_token& end) mutable {
               while (!end.stop_requested()) once();
           }) {}
     void end() {
