@@ -1,6 +1,6 @@
 #pragma once
 
-#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/changes.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
