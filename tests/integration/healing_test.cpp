@@ -1,13 +1,12 @@
 #include "catch.hpp"
+#include "io_threads.hpp"
 #include "running_server.hpp"
 
 #include <roundhouse/backend/subprocess/identity.hpp>
 
 #include <signal.h>
 
-#include <chrono>
 #include <string>
-#include <thread>
 #include <vector>
 
 // Without the programs there is nothing to test: see tests/CMakeLists.txt.
@@ -44,15 +43,6 @@ int ms_of_day(const std::string& rows) {
 
 std::string told(running_server& server, const std::string& action) {
     return server.get("/audit?limit=1000&action=" + action);
-}
-
-template <class Condition> bool eventually(Condition holds) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (std::chrono::steady_clock::now() < until) {
-        if (holds()) return true;
-        std::this_thread::yield();
-    }
-    return false;
 }
 
 } // namespace

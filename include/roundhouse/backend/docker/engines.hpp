@@ -242,11 +242,8 @@ private:
     }
 
     asio::awaitable<result<void>> end(const uuid& engine, const container& what, duration grace) {
-        if (state_of(what.status) == workload_state::down) {
-            watched_->release(engine);
-            co_return result<void>{};
-        }
         const auto expected = watched_->release(engine);
+        if (state_of(what.status) == workload_state::down) co_return result<void>{};
         if (state_of(what.status) == workload_state::paused) {
             // It would not hear the signal. If this fails, so does the stop.
             auto waking = daemon_->call("POST", "/containers/" + what.id + "/unpause");
