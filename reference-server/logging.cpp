@@ -133,11 +133,17 @@ std::string format_log_line(log_format format, instant time, log_level level,
 }
 
 struct logger::implementation {
-    std::shared_ptr<spdlog::details::thread_pool> queue =
-        std::make_shared<spdlog::details::thread_pool>(queued_lines, 1);
-    std::shared_ptr<spdlog::async_logger> lines = std::make_shared<spdlog::async_logger>(
-        "", std::make_shared<spdlog::sinks::stderr_sink_mt>(), queue,
-        spdlog::async_overflow_policy::overrun_oldest);
+    // The queue goes first, and its thread with it: lines that wait hold the logger, and the last
+    // of them must not be what destroys it, in that thread.
+    std::shared_ptr<spdlog::async_logger> lines;
+    std::shared_ptr<spdlog::details::thread_pool> queue;
+
+    implementation()
+        : queue(std::make_shared<spdlog::details::thread_pool>(queued_lines, 1)) {
+        lines = std::make_shared<spdlog::async_logger>(
+            "", std::make_shared<spdlog::sinks::stderr_sink_mt>(), queue,
+            spdlog::async_overflow_policy::overrun_oldest);
+    }
 };
 
 logger::logger(log_level least, log_format format)

@@ -141,7 +141,8 @@ TEST_CASE("an address is free again as soon as its listener is gone") {
 }
 
 TEST_CASE("a listener that drains ends the calls under way, and nothing else") {
-    serving here;
+    // One loop: that it has closed an idle connection tells that it has begun to drain.
+    serving here({}, 1);
     auto busy = here.connect();
     busy.send(get("/later"));
     auto later = here.handler.waiting.next();
