@@ -99,6 +99,11 @@ concept on_exit = requires(B& b, std::function<void(const workload_exit&)> handl
     b.on_exit(std::move(handler));
 };
 
+template <class B>
+concept on_freeze = requires(B& b, std::function<void(const workload_freeze&)> handler) {
+    b.on_freeze(std::move(handler));
+};
+
 template <class S>
 concept find_product = requires(const S& s, const sha256_digest& key_hash) {
     { s.find_product(key_hash) } -> std::same_as<result<product_ptr>>;
@@ -198,6 +203,11 @@ concept backend = detail::member::name<B> && detail::member::trouble<B> &&
                   detail::member::destroy<B> && detail::member::swap_key<B> &&
                   detail::member::probe<B> && detail::member::list<B> && detail::member::logs<B> &&
                   detail::member::on_exit<B>;
+
+/// A backend that also notices when somebody else pauses or resumes a workload, and calls the
+/// handler of `on_freeze` then, as it calls that of `on_exit`. Never for its own `pause` and
+/// `resume`.
+template <class B> concept tells_of_freezing = backend<B> && detail::member::on_freeze<B>;
 
 /// Keeps the fleet.
 ///

@@ -38,6 +38,9 @@ struct orchestrator_options {
     roundhouse::settings settings;
     crypto::entropy entropy = crypto::system_entropy;
     log_sink log; ///< Nothing is logged if empty.
+    /// Texts that no line of the log may hold, such as the values of variables that engines get. An
+    /// engine may write them, and what one wrote before its boot failed is logged.
+    std::vector<std::string> hidden;
 };
 
 /// Keeps a fleet of engines over a backend, a store and a clock.
@@ -67,6 +70,7 @@ public:
                                                std::move(options.master_keys),
                                                std::move(options.entropy),
                                                std::move(options.log),
+                                               std::move(options.hidden),
                                                {},
                                                {},
                                                {},

@@ -34,9 +34,14 @@ struct settings {
     std::uint32_t critical_percent = 25;
     std::uint32_t audit_retention_days = 90; ///< 0 keeps all
 
+    /// By when the backend must have started a workload, once its turn to boot has come: pulling an
+    /// image takes its time. `boot_timeout` runs from then on.
+    duration create_timeout = std::chrono::minutes{35};
     /// Boot probes come this close together at first, and back off to `boot_probe_max`.
     duration boot_probe_min{5};
     duration boot_probe_max{250};
+    /// So many of the last lines that an engine wrote go into the log when its boot has failed.
+    std::size_t boot_log_lines = 50;
     /// What is left of a failed engine gets this long between SIGTERM and SIGKILL.
     duration failed_grace = std::chrono::seconds{2};
     /// First wait before an operation that the backend refused is tried again, where the

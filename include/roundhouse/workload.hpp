@@ -60,6 +60,12 @@ struct workload_exit {
     bool out_of_memory = false;
 };
 
+/// A workload that somebody else than the backend has paused or resumed.
+struct workload_freeze {
+    workload_ref ref;
+    bool frozen = false; ///< What it is now.
+};
+
 /// How an engine answered the offer of a new key.
 enum class key_swap : std::uint8_t {
     done,        ///< It accepts only the new key now.

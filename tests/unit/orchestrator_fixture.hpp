@@ -23,11 +23,13 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
     using orchestrator_type = orchestrator<memory_backend, memory_store, Clock>;
 
     explicit memory_fleet(memory_backend_script script = {}, settings with = quick(),
-                          std::shared_ptr<memory_store> keeps = std::make_shared<memory_store>())
+                          std::shared_ptr<memory_store> keeps = std::make_shared<memory_store>(),
+                          std::function<void(orchestrator_options&)> adjust = {})
         : backend(std::make_shared<memory_backend>(std::move(script))),
           store(std::move(keeps)),
           clock(std::make_shared<Clock>()),
-          settings_used(with) {
+          settings_used(with),
+          adjust_(std::move(adjust)) {
         open();
     }
 
@@ -46,6 +48,7 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
     void open() {
         orchestrator_options options(keys());
         options.settings = settings_used;
+        if (adjust_) adjust_(options);
         over = std::make_shared<orchestrator_type>(threads.get_executor(), backend, store, clock,
                                                    options);
         sync.emplace(over);
@@ -110,6 +113,7 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
     std::shared_ptr<memory_store> store;
     std::shared_ptr<Clock> clock;
     settings settings_used;
+    std::function<void(orchestrator_options&)> adjust_;
     std::shared_ptr<orchestrator_type> over;
     std::optional<blocking<orchestrator_type>> sync;
 };

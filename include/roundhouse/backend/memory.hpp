@@ -48,6 +48,9 @@ struct memory_backend_script {
     std::function<result<health>(const workload_ref&)> answer = {};
     std::function<result<key_swap>(const workload_ref&)> swap = {}; ///< `key_swap::done` if empty.
     std::function<bool(std::uint16_t)> port_usable = {};            ///< Always if empty.
+    /// Why nothing can be done at present; says so, and no more.
+    std::function<std::optional<std::string>()> trouble = {};
+    std::function<std::string(const workload_ref&)> output = {}; ///< What `logs` answers.
 };
 
 /// Engines that are only remembered: for tests, simulations and benchmarks of what stands above a
@@ -57,7 +60,9 @@ public:
     explicit memory_backend(memory_backend_script script = {}) : script_(std::move(script)) {}
 
     [[nodiscard]] std::string_view name() const noexcept { return "memory"; }
-    [[nodiscard]] std::optional<std::string> trouble() const { return std::nullopt; }
+    [[nodiscard]] std::optional<std::string> trouble() const {
+        return script_.trouble ? script_.trouble() : std::nullopt;
+    }
     [[nodiscard]] bool needs_port() const noexcept { return script_.needs_port; }
     [[nodiscard]] bool port_usable(std::uint16_t port) const {
         return !script_.port_usable || script_.port_usable(port);
@@ -137,12 +142,34 @@ public:
     asio::awaitable<result<std::string>> logs(const workload_ref& what, std::size_t) {
         auto ok = co_await take_time(backend_operation::logs, what);
         if (!ok) co_return unexpected(std::move(ok.error()));
-        co_return std::string();
+        co_return script_.output ? script_.output(what) : std::string();
     }
 
     void on_exit(std::function<void(const workload_exit&)> handler) {
         const std::lock_guard lock(mutex_);
         exit_handler_ = std::move(handler);
+    }
+
+    void on_freeze(std::function<void(const workload_freeze&)> handler) {
+        const std::lock_guard lock(mutex_);
+        freeze_handler_ = std::move(handler);
+    }
+
+    /// Pauses or resumes a workload as somebody else would. Returns whether that changed anything.
+    bool freeze(const uuid& engine, bool frozen) {
+        workload_freeze what;
+        std::function<void(const workload_freeze&)> handler;
+        {
+            const std::lock_guard lock(mutex_);
+            const auto found = workloads_.find(engine);
+            const auto before = frozen ? workload_state::up : workload_state::paused;
+            if (found == workloads_.end() || found->second.state != before) return false;
+            found->second.state = frozen ? workload_state::paused : workload_state::up;
+            what = {found->second.ref, frozen};
+            handler = freeze_handler_;
+        }
+        if (handler) handler(what);
+        return true;
     }
 
     /// Ends a workload as if it had crashed. Returns whether it was up or paused.
@@ -224,6 +251,7 @@ private:
     std::map<uuid, remembered> workloads_;
     std::uint64_t created_ = 0;
     std::function<void(const workload_exit&)> exit_handler_;
+    std::function<void(const workload_freeze&)> freeze_handler_;
 };
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -89,7 +89,8 @@ inline decision on_call(const call::admit& what, const engine_record& engine, co
             .judge(verdict::joined)
             .take("woken for a caller");
     case engine_status::failed:
-        if (engine.restart_at && *engine.restart_at <= with.now + with.settings.admit_wait)
+        if (engine.restart_at && *engine.restart_at <= with.now + with.settings.admit_wait &&
+            !with.backend_away)
             return judged(verdict::joined, "a restart is due soon enough to wait for");
         return judged(verdict::answered, "failed, and no restart is near");
     default: return judged(verdict::answered, "the record tells");

@@ -48,7 +48,8 @@ using call_variant = std::variant<call::provision, call::admit, call::start, cal
 /// What the world tells about an engine. Outcomes belong to the operation under way: the shell
 /// drops those of one that has been superseded.
 namespace event {
-struct boot_begun {};   ///< Its turn among the bounded boots has come; its time runs from now.
+struct boot_begun {};   ///< Its turn among the bounded boots has come.
+struct boot_started {}; ///< Its workload has been started; its time runs from now.
 struct boot_healthy {}; ///< It answered healthy for the first time.
 struct boot_refused {
     error cause;
@@ -78,6 +79,10 @@ struct destroy_failed {
 struct exited {
     workload_exit what;
 };
+/// Somebody else has paused or resumed it.
+struct frozen_by_others {
+    workload_freeze what;
+};
 struct probed_healthy {};
 struct probed_unhealthy {
     std::uint32_t failures_in_a_row = 0;
@@ -98,11 +103,12 @@ struct parked {};
 } // namespace event
 
 using event_variant = std::variant<
-    event::boot_begun, event::boot_healthy, event::boot_refused, event::stopped, event::stop_failed,
-    event::asleep, event::sleep_cancelled, event::awake, event::wake_refused, event::wake_unhealthy,
-    event::key_swapped, event::key_swap_unsupported, event::key_swap_refused, event::destroyed,
-    event::destroy_failed, event::exited, event::probed_healthy, event::probed_unhealthy,
-    event::deadline, event::restart_without_port, event::found, event::parked>;
+    event::boot_begun, event::boot_started, event::boot_healthy, event::boot_refused,
+    event::stopped, event::stop_failed, event::asleep, event::sleep_cancelled, event::awake,
+    event::wake_refused, event::wake_unhealthy, event::key_swapped, event::key_swap_unsupported,
+    event::key_swap_refused, event::destroyed, event::destroy_failed, event::exited,
+    event::frozen_by_others, event::probed_healthy, event::probed_unhealthy, event::deadline,
+    event::restart_without_port, event::found, event::parked>;
 
 /// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what
 /// is under way.
@@ -184,6 +190,7 @@ struct context {
     const roundhouse::settings& settings;
     std::string_view product_slug; ///< The actor of what callers asked for.
     double jitter = 0;             ///< Drawn evenly from [0, 1).
+    bool backend_away = false;     ///< It can do nothing at present, and says so.
 };
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI::core

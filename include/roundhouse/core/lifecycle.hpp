@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/core/booting.hpp>
 #include <roundhouse/core/calls.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/recovery.hpp>
@@ -11,55 +12,10 @@
 #include <variant>
 
 /// The state machine of one engine (SPEC §2, §5): pure, so that all of its behaviour can be read
-/// here and in calls.hpp and recovery.hpp, tabled in tests, and run in simulations.
+/// here and in booting.hpp, calls.hpp and recovery.hpp, tabled in tests, and run in simulations.
 namespace roundhouse::inline ROUNDHOUSE_ABI::core {
 
 namespace detail {
-
-inline decision stale(std::string_view why = "not what is under way") {
-    return transition::ignore(why);
-}
-
-inline bool booting(const engine_record& engine) noexcept { return engine.intent == intent::boot; }
-
-/// Which row tells the end of a boot, by why it began.
-inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
-    switch (reason) {
-    case boot_reason::first: return audit_action::provision;
-    case boot_reason::start: return audit_action::start;
-    case boot_reason::restart:
-        return healthy ? audit_action::auto_restart_success : audit_action::auto_restart_failed;
-    case boot_reason::rotate:
-        return healthy ? audit_action::rotate_key : audit_action::health_failed;
-    case boot_reason::recover:
-        return healthy ? audit_action::recovered : audit_action::health_failed;
-    }
-    return audit_action::health_failed;
-}
-
-inline bool asked_for(boot_reason reason) noexcept {
-    return reason == boot_reason::first || reason == boot_reason::start ||
-           reason == boot_reason::rotate;
-}
-
-/// The boot under way has failed after the workload was started: not healthy in time, or exited.
-inline decision boot_failed(const engine_record& engine, const context& with,
-                            const std::string& reason, std::string_view why) {
-    transition out(engine, with);
-    const auto took = out.elapsed();
-    out.fail(reason);
-    auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
-    row.metadata = {{"outcome", "boot_timeout"}, {"reason", reason}};
-    if (engine.boot == boot_reason::restart)
-        row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
-    row.took = took;
-    out.tell_if_given_up();
-    error timeout{errc::boot_timeout, "Engine of user '" + engine.user_id +
-                                          "' did not boot: " + reason +
-                                          (out.next().restart_at ? " It is restarted automatically."
-                                                                 : " Call start to try again.")};
-    return out.settle(std::move(timeout)).take(why);
-}
 
 /// A running or sleeping engine is not what it should be.
 inline transition lost(const engine_record& engine, const context& with,
@@ -85,72 +41,6 @@ inline void tell_exit(audit_entry& row, const workload_exit& what) {
     if (what.out_of_memory) row.metadata.emplace_back("out_of_memory", true);
 }
 
-// Booting
-
-inline decision on_event(const event::boot_begun&, const engine_record& engine,
-                         const context& with) {
-    if (!booting(engine)) return stale();
-    transition out(engine, with);
-    out.next().operation_started_at = with.now;
-    out.next().deadline = with.now + with.settings.boot_timeout;
-    // It begins with the end of the workload that has the old key.
-    if (engine.boot == boot_reason::rotate) *out.next().deadline += with.settings.stop_grace;
-    return out.keep().take("its turn has come: its time runs from here");
-}
-
-inline decision on_event(const event::boot_healthy&, const engine_record& engine,
-                         const context& with) {
-    if (!booting(engine)) return stale();
-    transition out(engine, with);
-    const auto took = out.elapsed();
-    out.run();
-    auto& row = out.tell(boot_action(engine.boot, true), asked_for(engine.boot));
-    row.took = took;
-    if (engine.boot == boot_reason::first) row.metadata.emplace_back("outcome", "running");
-    if (engine.boot == boot_reason::restart)
-        row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
-    if (engine.boot == boot_reason::rotate) row.metadata.emplace_back("recreated", true);
-    out.note(audit_action::health_check);
-    return out.settle().take("healthy: it serves");
-}
-
-inline decision on_event(const event::boot_refused& what, const engine_record& engine,
-                         const context& with) {
-    if (!booting(engine)) return stale();
-    transition out(engine, with);
-    const auto& cause = what.cause.message;
-    switch (engine.boot) {
-    case boot_reason::first:
-        out.to(engine_status::destroying, intent::undo)
-            .begin(intent::undo, command::destroy, with.settings.failed_grace);
-        out.next().reason = cause;
-        return out.take("nothing could be started: the creation is undone");
-    case boot_reason::start: {
-        if (engine.origin == engine_status::failed) out.fail(cause);
-        else
-            out.to(engine.origin, intent::end)
-                .begin(intent::end, command::end, with.settings.failed_grace);
-        auto& row = out.tell(audit_action::start, true);
-        row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
-        return out.settle(what.cause)
-            .take("nothing could be started: back where it was, and ended if something was after "
-                  "all");
-    }
-    default: {
-        // A lost reply looks the same, and leaves a workload: it is ended.
-        out.fail(cause);
-        auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
-        row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
-        if (engine.boot == boot_reason::restart)
-            row.metadata.emplace_back("attempt",
-                                      static_cast<std::int64_t>(engine.restart_attempts));
-        return out.tell_if_given_up()
-            .settle(what.cause)
-            .take("nothing could be started: that was an attempt too");
-    }
-    }
-}
-
 // Stopping, and ending what failed
 
 inline decision on_event(const event::stopped&, const engine_record& engine, const context& with) {
@@ -160,7 +50,8 @@ inline decision on_event(const event::stopped&, const engine_record& engine, con
         out.next().retries = 0;
         out.next().deadline = engine.restart_at;
         out.keep().settle();
-        if (out.restart_due()) return out.restart().take("ended, and its restart is due");
+        if (out.restart_due() && !with.backend_away)
+            return out.restart().take("ended, and its restart is due");
         return out.take("ended: nothing of the failed workload is left");
     }
     if (engine.intent != intent::stop) return stale();
@@ -367,6 +258,25 @@ inline decision on_event(const event::exited& event, const engine_record& engine
     }
 }
 
+/// Frozen is asleep, whoever did it; what is not frozen is not asleep (SPEC §2 rule 7).
+inline decision on_event(const event::frozen_by_others& event, const engine_record& engine,
+                         const context& with) {
+    if (event.what.ref.generation != engine.generation) return stale("an older workload of it");
+    if (engine.intent != intent::none) return stale("what is under way tells what it becomes");
+    const bool frozen = event.what.frozen;
+    const auto before = frozen ? engine_status::running : engine_status::sleeping;
+    if (engine.status != before) return stale("as expected");
+    transition out(engine, with);
+    out.to(frozen ? engine_status::sleeping : engine_status::running, intent::none);
+    out.next().reason = frozen ? "paused by somebody else" : "";
+    if (!frozen) out.next().last_activity_at = with.now;
+    auto& row = out.tell(frozen ? audit_action::sleep : audit_action::wake, false);
+    row.metadata.emplace_back("reason",
+                              frozen ? "paused by somebody else" : "resumed by somebody else");
+    return out.take(frozen ? "somebody else paused it: it sleeps"
+                           : "somebody else resumed it: it runs");
+}
+
 inline decision on_event(const event::probed_healthy&, const engine_record& engine,
                          const context& with) {
     if (engine.status != engine_status::running) return stale("only a running engine is probed");
@@ -418,13 +328,24 @@ inline decision on_event(const event::restart_without_port& what, const engine_r
     return out.tell_if_given_up().settle(what.cause).take("no port is free for its restart");
 }
 
+/// A restart is due that the backend cannot make at present. That is no attempt of the engine's:
+/// it stays due. Nobody waits for it meanwhile.
+inline decision restart_waits(const engine_record& engine) {
+    auto out = transition::ignore("its restart waits until the backend is back");
+    out.settled = settlement{
+        error{errc::backend_error, "The backend is away: the engine of user '" + engine.user_id +
+                                       "' is restarted once it is back."}};
+    return out;
+}
+
 inline decision on_event(const event::deadline&, const engine_record& engine, const context& with) {
     if (!engine.deadline || *engine.deadline > with.now) return stale("not yet");
     transition out(engine, with);
     switch (engine.intent) {
     case intent::none:
         if (engine.status == engine_status::failed && out.restart_due())
-            return out.restart().take("its restart is due");
+            return with.backend_away ? restart_waits(engine)
+                                     : out.restart().take("its restart is due");
         out.next().deadline.reset();
         return out.keep().take("nothing is due");
     case intent::boot:

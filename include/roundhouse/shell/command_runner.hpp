@@ -29,14 +29,14 @@ public:
                    const settings& with, const crypto::key_ring& keys)
         : backend_(std::move(backend)), clock_(std::move(clock)), settings_(with), keys_(keys) {}
 
-    /// `began` is called when the time of a boot begins to count; `in_use` tells whether an engine
-    /// has been used since its sleep was decided.
+    /// `went_on` is told how far a boot has come; `in_use` tells whether an engine has been used
+    /// since its sleep was decided.
     asio::awaitable<core::event_variant> run(command_request request, std::shared_ptr<task> self,
-                                             std::function<void()> began,
+                                             std::function<void(core::event_variant)> went_on,
                                              std::function<bool()> in_use) {
         const auto& record = *request.record;
         switch (request.what) {
-        case core::command::boot: co_return co_await boot(record, *self, began);
+        case core::command::boot: co_return co_await boot(record, *self, went_on);
         case core::command::stop: co_return co_await stop(record, settings_.stop_grace);
         case core::command::end: co_return co_await stop(record, settings_.failed_grace);
         case core::command::sleep: co_return co_await sleep(record, in_use);
@@ -54,10 +54,10 @@ private:
     }
 
     asio::awaitable<outcome> boot(const engine_record& record, const task& self,
-                                  const std::function<void()>& began) {
+                                  const std::function<void(core::event_variant)>& went_on) {
         const workload what{ref_of(record), record.product_id, record.user_id, record.version,
                             record.key_hash};
-        began();
+        went_on(core::event::boot_begun{});
         if (record.boot == boot_reason::rotate) {
             const auto ended = co_await backend_->stop(what.ref, settings_.stop_grace);
             if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
@@ -68,6 +68,7 @@ private:
         const auto created = co_await backend_->create(what);
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         if (!created) co_return outcome(core::event::boot_refused{created.error()});
+        went_on(core::event::boot_started{});
         duration pause = settings_.boot_probe_min;
         for (;;) {
             // Nobody heard the cancellation while it was shielded.

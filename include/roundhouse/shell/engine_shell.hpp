@@ -9,9 +9,9 @@
 #include <roundhouse/log.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/shell/alarms.hpp>
-#include <roundhouse/shell/boot_queue.hpp>
-#include <roundhouse/shell/command_runner.hpp>
+#include <roundhouse/shell/command_desk.hpp>
 #include <roundhouse/shell/held_engines.hpp>
+#include <roundhouse/shell/last_words.hpp>
 #include <roundhouse/shell/slot.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -42,6 +42,7 @@ template <class Backend, class Store, class Clock> struct shell_parts {
     crypto::key_ring keys;
     crypto::entropy entropy;
     log_sink log;
+    std::vector<std::string> hidden; ///< Texts that no line of the log may hold.
     /// Told of every audit row once it is durable.
     std::function<void(const audit_entry&)> audited;
     /// Told of every record that has changed; the second is null if it is gone.
@@ -67,9 +68,8 @@ public:
     explicit engine_shell(parts with)
         : with_(std::move(with)),
           tasks_(std::make_shared<task_group>()),
-          boots_(with_.settings.boot_concurrency),
           alarms_(std::make_shared<alarms<Clock>>(with_.executor, with_.clock, tasks_)),
-          runner_(with_.backend, with_.clock, with_.settings, with_.keys),
+          desk_(desk_surroundings(), {with_.backend, with_.clock, with_.settings, with_.keys}),
           slots_(with_.settings.background_slots) {}
 
     /// Connects it with the world; before anything else, once it is held by a shared pointer.
@@ -79,8 +79,14 @@ public:
             if (const auto self = weak.lock()) self->tell(key, core::event::deadline{});
         });
         with_.backend->on_exit([weak](const workload_exit& what) {
-            if (const auto self = weak.lock()) self->tell_exit(what);
+            if (const auto self = weak.lock())
+                self->tell_engine(what.ref.engine_id, core::event::exited{what});
         });
+        if constexpr (tells_of_freezing<Backend>)
+            with_.backend->on_freeze([weak](const workload_freeze& what) {
+                if (const auto self = weak.lock())
+                    self->tell_engine(what.ref.engine_id, core::event::frozen_by_others{what});
+            });
     }
 
     [[nodiscard]] const parts& with() const noexcept { return with_; }
@@ -128,6 +134,7 @@ public:
         alarms_->close();
         tasks_->close();
         with_.backend->on_exit(nullptr);
+        if constexpr (tells_of_freezing<Backend>) with_.backend->on_freeze(nullptr);
         freeze();
     }
 
@@ -136,7 +143,8 @@ public:
         with_.entropy(drawn);
         const auto number = static_cast<double>((std::uint32_t{drawn[0]} << 16U) |
                                                 (std::uint32_t{drawn[1]} << 8U) | drawn[2]);
-        return {with_.clock->now(), with_.settings, product_slug, number / double{1U << 24U}};
+        return {with_.clock->now(), with_.settings, product_slug, number / double{1U << 24U},
+                with_.backend->trouble().has_value()};
     }
 
     void log(log_level level, std::string_view line) const {
@@ -145,6 +153,22 @@ public:
 
 private:
     using shared = std::shared_ptr<slot>;
+    using desk = command_desk<Backend, Clock>;
+
+    /// For the time in which this object lives.
+    [[nodiscard]] typename desk::surroundings desk_surroundings() {
+        return {with_.executor,
+                tasks_,
+                with_.settings.boot_concurrency,
+                [this]() -> typename desk::inbox {
+                    return
+                        [self = this->shared_from_this()](const engine_key& key, slot_input input) {
+                            self->put(key, std::move(input));
+                        };
+                },
+                [this](const engine_record& record) { return used_since(record); },
+                [this](std::string_view what) { log(log_level::error, what); }};
+    }
 
     void put(const engine_key& key, slot_input input) {
         if (auto to_drain = slots_.put(key, std::move(input))) post_drain(std::move(to_drain));
@@ -161,10 +185,9 @@ private:
         if (auto next = slots_.next_in_background()) post_drain(std::move(next));
     }
 
-    void tell_exit(const workload_exit& what) {
-        const auto engine = with_.store->find_engine_by_id(what.ref.engine_id);
-        if (engine && *engine)
-            tell({(*engine)->product_id, (*engine)->user_id}, core::event::exited{what});
+    void tell_engine(const uuid& id, core::event_variant what) {
+        const auto engine = with_.store->find_engine_by_id(id);
+        if (engine && *engine) tell({(*engine)->product_id, (*engine)->user_id}, std::move(what));
     }
 
     // Calls
@@ -221,14 +244,7 @@ private:
                                      "Too many calls wait for this engine. Try again later.", 1));
         call.waits = how;
         one->waiting.push_back(std::move(call));
-        if (how == core::verdict::joined) hurry(one);
-    }
-
-    /// A boot that somebody waits for goes before those that nobody does (SPEC §5).
-    void hurry(const shared& one) {
-        if (!one->queued || one->queue != boot_queue::urgency::background) return;
-        if (!boots_.withdraw(one->turn)) return; // its turn has come
-        enter_queue(one, boot_queue::urgency::awaited);
+        if (how == core::verdict::joined) desk_.hurry(*one);
     }
 
     void answer(waiting_call& call, result<engine_ptr> what) {
@@ -267,7 +283,7 @@ private:
         made.row = core::row_change::update;
         made.what = core::command::boot;
         if (!done) return doubt(one, done.error(), {std::move(made), nullptr, id});
-        submit(one, made.what, done->engines.front());
+        desk_.submit(*one, made.what, done->engines.front());
         return {};
     }
 
@@ -287,29 +303,15 @@ private:
     }
 
     void handle(const shared& one, turn_came&& came) {
-        if (!one->queued || one->queued->number != came.number || frozen_.load())
-            return boots_.leave();
-        auto request = std::move(*one->queued);
-        one->queued.reset();
-        one->turn = 0;
-        one->holds_turn = true;
-        launch(one, std::move(request));
+        desk_.take_turn(*one, came, frozen_.load());
     }
 
-    void handle(const shared& one, boot_began&& began) {
-        if (began.number == one->last_number) happen(one, core::event::boot_begun{});
+    void handle(const shared& one, command_went_on&& what) {
+        if (what.number == one->last_number) happen(one, std::move(what.how_far));
     }
 
     void handle(const shared& one, command_ended&& ended) {
-        one->running.reset();
-        if (std::exchange(one->holds_turn, false)) boots_.leave();
-        if (one->pending) {
-            auto request = std::move(*one->pending);
-            one->pending.reset();
-            start(one, std::move(request));
-        } else if (ended.outcome && ended.number == one->last_number) {
-            happen(one, std::move(*ended.outcome));
-        }
+        if (auto outcome = desk_.take_end(*one, std::move(ended))) happen(one, std::move(*outcome));
     }
 
     void handle(const shared& one, retry_stalled&&) {
@@ -322,7 +324,7 @@ private:
     }
 
     void handle(const shared& one, give_up&&) {
-        drop_commands(one);
+        desk_.drop(*one);
         one->stalled.clear();
         one->doubt.reset();
         for (auto& call : std::exchange(one->waiting, {}))
@@ -339,9 +341,8 @@ private:
             know_owner(one, **found);
             auto decided = core::decide(what, **found, context(one->product_slug));
             const auto after = carry_out(one, std::move(decided), *found);
-            // An alarm that rang too early, by a clock that was set back, rings again.
             if (after && *after && std::holds_alternative<core::event::deadline>(what))
-                alarms_->set(one->key, (*after)->deadline);
+                ring_again(one, **after);
             if (after) return;
             if (one->doubt) one->doubt->of_event = true;
             if (after.error().code == errc::port_exhaustion && restart_is_due(**found)) {
@@ -352,6 +353,14 @@ private:
         }
         stall(one, std::move(what),
               {errc::store_unavailable, "The engine's record kept changing."});
+    }
+
+    /// An alarm that rang too early, by a clock that was set back, rings again; and one that
+    /// nothing came of, because the backend is away, in a while.
+    void ring_again(const shared& one, const engine_record& engine) {
+        const auto now = with_.clock->now();
+        const bool passed = engine.deadline && *engine.deadline <= now;
+        alarms_->set(one->key, passed ? now + with_.settings.retry_base : engine.deadline);
     }
 
     [[nodiscard]] bool restart_is_due(const engine_record& engine) const {
@@ -423,7 +432,7 @@ private:
         if constexpr (submits_before_commit<Store>)
             if (const auto what = std::exchange(decided.what, core::command::none);
                 what != core::command::none)
-                submit(one, what, std::make_shared<const engine_record>(decided.next));
+                desk_.submit(*one, what, std::make_shared<const engine_record>(decided.next));
         auto stored = commit(decided, *before);
         if (stored) return follow(one, decided, before, *stored);
         auto failure = doubt(one, stored.error(), {std::move(decided), before, before->id});
@@ -436,9 +445,9 @@ private:
         if (before && decided.row != core::row_change::none)
             note(one, decided, *before, after.get());
         // No operation is under way any more: whatever still runs for one is of no use.
-        if (!after || after->intent == intent::none) drop_commands(one);
+        if (!after || after->intent == intent::none) desk_.drop(*one);
         if (decided.what != core::command::none && !frozen_.load())
-            submit(one, decided.what, after);
+            desk_.submit(*one, decided.what, after);
         if (decided.settled) settle(one, *decided.settled, before, after);
         return after ? after : before;
     }
@@ -465,6 +474,10 @@ private:
             for (const auto& row : decided.audit) with_.audited(row);
         if (with_.changed) with_.changed(before, after);
         if (!with_.log) return;
+        const bool boot_failed = before.intent == intent::boot && decided.settled &&
+                                 decided.settled->failure &&
+                                 decided.settled->failure->code == errc::boot_timeout;
+        if (boot_failed) tell_last_words(before);
         const auto now = after != nullptr ? std::string(name_of(after->status)) + "/" +
                                                 std::string(name_of(after->intent))
                                           : std::string("gone");
@@ -473,6 +486,34 @@ private:
                 std::string(name_of(before.status)) + "/" + std::string(name_of(before.intent)) +
                 " -> " + now + ": " + std::string(decided.why) +
                 (after != nullptr && !after->reason.empty() ? " (" + after->reason + ")" : ""));
+    }
+
+    /// Why a boot has failed is often in what the engine wrote. That is for operators, not for
+    /// callers.
+    void tell_last_words(const engine_record& engine) {
+        auto self = this->shared_from_this();
+        auto read = [self, engine](const std::exception_ptr& failure,
+                                   const result<std::string>& output) {
+            const auto who = "engine " + to_string(engine.id) + " of user '" + engine.user_id + "'";
+            if (failure) return; // cancelled: the orchestrator goes away
+            if (!output)
+                return self->log(log_level::warning,
+                                 who + ": what it wrote cannot be read: " + output.error().message);
+            auto hidden = self->with_.hidden;
+            hidden.push_back(to_hex(engine.key_hash));
+            for (const auto& line :
+                 last_words(*output, self->with_.settings.boot_log_lines, hidden))
+                self->log(log_level::warning, who + " wrote: " + line);
+        };
+        auto body = output_of(self, {engine.id, engine.generation, engine.port});
+        tasks_->spawn(std::make_shared<task>(with_.executor), std::move(body), std::move(read));
+    }
+
+    static asio::awaitable<result<std::string>> output_of(std::shared_ptr<engine_shell> self,
+                                                          workload_ref engine) {
+        auto output = co_await self->with_.backend->logs(engine,
+                                                         self->with_.settings.boot_log_lines);
+        co_return output;
     }
 
     void settle(const shared& one, const core::settlement& settled, const engine_ptr& before,
@@ -487,86 +528,15 @@ private:
         slots_.put_first(*one, std::move(again));
     }
 
-    // Commands
-
-    void submit(const shared& one, core::command what, const engine_ptr& record) {
-        if (one->queued) {
-            one->queued.reset();
-            if (boots_.withdraw(one->turn)) one->turn = 0;
-        }
-        command_request request{what, ++one->last_number, record};
-        if (one->running) {
-            one->running->cancel();
-            one->pending = std::move(request);
-        } else {
-            start(one, std::move(request));
-        }
-    }
-
-    void drop_commands(const shared& one) {
-        if (one->queued && boots_.withdraw(one->turn)) one->turn = 0;
-        one->queued.reset();
-        one->pending.reset();
-        if (one->running) one->running->cancel();
-    }
-
-    void start(const shared& one, command_request request) {
-        if (request.what != core::command::boot) return launch(one, std::move(request));
-        const bool awaited = request.record->boot != boot_reason::restart &&
-                             request.record->boot != boot_reason::recover;
-        one->queued = std::move(request);
-        enter_queue(one, awaited ? boot_queue::urgency::awaited : boot_queue::urgency::background);
-    }
-
-    void enter_queue(const shared& one, boot_queue::urgency how) {
-        auto self = this->shared_from_this();
-        auto begin = [self, key = one->key, number = one->queued->number] {
-            self->put(key, turn_came{number});
-        };
-        one->queue = how;
-        one->turn = boots_.enter(how, std::move(begin));
-    }
-
-    void launch(const shared& one, command_request request) {
-        auto self = this->shared_from_this();
-        auto key = one->key;
-        one->running = std::make_shared<task>(with_.executor);
-        const auto number = request.number;
-        auto began = [self, key, number] { self->put(key, boot_began{number}); };
-        auto in_use = [self, record = request.record] { return self->used_since(*record); };
-        auto ended = [self, key, number](std::exception_ptr failure, core::event_variant outcome) {
-            command_ended what{number, std::nullopt};
-            if (!failure) what.outcome = std::move(outcome);
-            else self->report(failure);
-            self->put(key, std::move(what));
-        };
-        tasks_->spawn(
-            one->running,
-            runner_.run(std::move(request), one->running, std::move(began), std::move(in_use)),
-            std::move(ended));
-    }
-
     [[nodiscard]] bool used_since(const engine_record& record) const {
         const auto used = with_.last_used ? with_.last_used(record.id) : std::nullopt;
         return used && *used + with_.settings.sleep_after > record.operation_started_at;
     }
 
-    /// A cancelled command is no news; anything else that a backend throws is.
-    void report(const std::exception_ptr& failure) const {
-        try {
-            std::rethrow_exception(failure);
-        } catch (const std::system_error& cause) {
-            if (cause.code() != asio::error::operation_aborted) log(log_level::error, cause.what());
-        } catch (const std::exception& cause) {
-            log(log_level::error, cause.what());
-        }
-    }
-
     const parts with_;
     const std::shared_ptr<task_group> tasks_;
-    boot_queue boots_;
     const std::shared_ptr<alarms<Clock>> alarms_;
-    command_runner<Backend, Clock> runner_;
+    desk desk_;
     slot_table slots_;
     held_engines held_;
     std::atomic<std::size_t> waiting_ = 0;

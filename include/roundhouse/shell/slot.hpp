@@ -51,8 +51,10 @@ struct told_event {
 struct turn_came {
     std::uint64_t number = 0;
 };
-struct boot_began {
+/// The command under way has come so far.
+struct command_went_on {
     std::uint64_t number = 0;
+    core::event_variant how_far;
 };
 struct command_ended {
     std::uint64_t number = 0;
@@ -62,7 +64,7 @@ struct retry_stalled {};
 struct give_up {
 }; ///< The orchestrator goes away: waiting calls fail, and nothing more is asked of the backend.
 
-using slot_input = std::variant<waiting_call, told_event, turn_came, boot_began, command_ended,
+using slot_input = std::variant<waiting_call, told_event, turn_came, command_went_on, command_ended,
                                 retry_stalled, give_up>;
 
 /// What somebody waits for, or what is under way already. Events from outside may come by the

@@ -155,10 +155,18 @@ inline core::event::exited exit_of(std::uint64_t generation) {
     return {what};
 }
 
+inline core::event::frozen_by_others freeze_of(std::uint64_t generation, bool frozen) {
+    workload_freeze what;
+    what.ref.generation = generation;
+    what.frozen = frozen;
+    return {what};
+}
+
 inline std::vector<named_event> all_events() {
     const error cause{errc::backend_error, "no room."};
     using namespace core::event;
     return {{"boot_begun", boot_begun{}},
+            {"boot_started", boot_started{}},
             {"boot_healthy", boot_healthy{}},
             {"boot_refused", boot_refused{cause}},
             {"stopped", stopped{}},
@@ -175,6 +183,9 @@ inline std::vector<named_event> all_events() {
             {"destroy_failed", destroy_failed{cause}},
             {"exited", exit_of(3)},
             {"exited older generation", exit_of(2)},
+            {"frozen_by_others", freeze_of(3, true)},
+            {"frozen_by_others resumed", freeze_of(3, false)},
+            {"frozen_by_others older generation", freeze_of(2, true)},
             {"probed_healthy", probed_healthy{}},
             {"probed_unhealthy once", probed_unhealthy{1, "it is hung."}},
             {"probed_unhealthy too often", probed_unhealthy{3, "it is hung."}},

@@ -117,6 +117,28 @@ TEST_CASE("every transient state that is entered has a deadline, or waits in the
     }
 }
 
+TEST_CASE("a restart that the backend cannot make now stays due, and nobody waits for it") {
+    const auto with = lifecycle::plain_settings();
+    auto context = lifecycle::at(lifecycle::noon, with);
+    context.backend_away = true;
+    const auto due = lifecycle::failed_engine(intent::none, duration{0});
+    const auto waits = core::decide(core::event::deadline{}, due, context);
+    CHECK(waits.row == core::row_change::none);
+    REQUIRE(waits.settled);
+    CHECK(waits.settled->failure->code == errc::backend_error);
+    CHECK(core::decide(core::call::admit{true}, due, context).verdict == core::verdict::answered);
+
+    const auto ending = lifecycle::failed_engine(intent::end, duration{0});
+    const auto ended = core::decide(core::event::stopped{}, ending, context);
+    CHECK(ended.next.status == engine_status::failed);
+    CHECK(ended.next.deadline == ending.restart_at);
+
+    context.backend_away = false;
+    CHECK(core::decide(core::event::deadline{}, due, context).what == core::command::boot);
+    CHECK(core::decide(core::event::stopped{}, ending, context).what == core::command::boot);
+    CHECK(core::decide(core::call::admit{true}, due, context).verdict == core::verdict::joined);
+}
+
 TEST_CASE("a command is asked for only of a row that says so") {
     const auto with = lifecycle::plain_settings();
     const auto context = lifecycle::at(lifecycle::noon, with);

@@ -162,6 +162,9 @@ public:
     void on_exit(std::function<void(const workload_exit&)> handler) {
         if (process_->alive()) machine_->on_exit(std::move(handler));
     }
+    void on_freeze(std::function<void(const workload_freeze&)> handler) {
+        if (process_->alive()) machine_->on_freeze(std::move(handler));
+    }
 
 private:
     using effect = std::function<result<void>()>;

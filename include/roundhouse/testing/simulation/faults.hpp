@@ -24,6 +24,8 @@ enum class sim_fault : std::uint8_t {
     late_exit,      ///< The event of an exit comes after seconds.
     double_exit,    ///< The event of an exit comes twice.
     removed,        ///< Somebody removes a workload; its data stays.
+    frozen_alone,   ///< Somebody pauses a workload.
+    thawed_alone,   ///< Somebody resumes one that is paused.
     daemon_away,    ///< Every call fails for a while.
     slow_boot,      ///< A boot takes as long as it may, or longer.
     never_healthy,  ///< A workload that never becomes healthy.
@@ -47,12 +49,12 @@ inline constexpr std::size_t sim_fault_count = static_cast<std::size_t>(sim_faul
 namespace detail {
 
 inline constexpr std::array<std::string_view, sim_fault_count> sim_fault_names{
-    "call_fails",     "reply_lost",    "never_answered", "late_answer",   "twice",
-    "cancelled_late", "lone_death",    "clean_death",    "late_exit",     "double_exit",
-    "removed",        "daemon_away",   "slow_boot",      "never_healthy", "dies_booting",
-    "sick",           "busy",          "hung_probe",     "stranger",      "swap_unsupported",
-    "swap_unknown",   "store_refuses", "store_denies",   "store_full",    "crash_before",
-    "crash_after"};
+    "call_fails",     "reply_lost",       "never_answered", "late_answer",   "twice",
+    "cancelled_late", "lone_death",       "clean_death",    "late_exit",     "double_exit",
+    "removed",        "frozen_alone",     "thawed_alone",   "daemon_away",   "slow_boot",
+    "never_healthy",  "dies_booting",     "sick",           "busy",          "hung_probe",
+    "stranger",       "swap_unsupported", "swap_unknown",   "store_refuses", "store_denies",
+    "store_full",     "crash_before",     "crash_after"};
 
 } // namespace detail
 

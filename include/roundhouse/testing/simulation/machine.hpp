@@ -7,6 +7,7 @@
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -24,7 +25,8 @@ struct sim_workload {
     engine_owner owner;
     workload_state state = workload_state::down;
     bool ours = true;
-    bool orphan = false; ///< There from the beginning, without a row.
+    std::uint64_t froze = 0; ///< How often we have frozen or thawed it.
+    bool orphan = false;     ///< There from the beginning, without a row.
     sha256_digest key_hash{};
     std::uint64_t brain = 0; ///< Its data: a value that must stay the same for as long as it lives.
     instant healthy_at{};    ///< The far end of time for one that never is.
@@ -57,6 +59,9 @@ public:
     /// Told before an engine's data is removed.
     void on_removal(std::function<void(const uuid&)> told) { removal_ = std::move(told); }
     void on_exit(std::function<void(const workload_exit&)> handler) { exit_ = std::move(handler); }
+    void on_freeze(std::function<void(const workload_freeze&)> handler) {
+        freeze_ = std::move(handler);
+    }
 
     /// Counts what changes here, so that rules need only be looked at when something did.
     [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
@@ -149,6 +154,18 @@ public:
         if (faults_->strikes(sim_fault::double_exit)) plan_exit(what);
     }
 
+    /// Somebody else pauses or resumes a workload.
+    void freeze_alone(const uuid& engine, bool frozen) {
+        auto* known = find(engine);
+        const auto before = frozen ? workload_state::up : workload_state::paused;
+        if (known == nullptr || known->state != before || !known->ours || known->orphan) return;
+        known->state = frozen ? workload_state::paused : workload_state::up;
+        ++version_;
+        trace_->note("machine: " + short_id(engine) +
+                     (frozen ? " is paused by somebody" : " is resumed by somebody"));
+        plan_freeze({known->ref, frozen}, known->froze);
+    }
+
     /// Its daemon answers no call until then.
     void go_away(instant until) { away_until_ = until; }
     [[nodiscard]] bool away() const noexcept { return timeline_->now() < away_until_; }
@@ -179,6 +196,7 @@ private:
         auto* known = find(what.engine_id);
         if (known == nullptr || !known->alive()) return fail(errc::backend_error, "It is not up.");
         known->state = state;
+        ++known->froze;
         ++version_;
         return {};
     }
@@ -194,6 +212,18 @@ private:
         timeline_->after(random.between(duration{0}, duration{500}), [this, ref = one.ref] {
             const auto* known = find(ref.engine_id);
             if (known != nullptr && known->ref == ref) end_alone(ref.engine_id, 1);
+        });
+    }
+
+    /// What we did since is not told as somebody else's doing. A daemon that is away tells when it
+    /// is back.
+    void plan_freeze(const workload_freeze& what, std::uint64_t froze) {
+        const auto wait = faults_->random().between(duration{0}, duration{50});
+        timeline_->at(std::max(timeline_->now() + wait, away_until_), [this, what, froze] {
+            const auto* known = find(what.ref.engine_id);
+            const auto now = what.frozen ? workload_state::paused : workload_state::up;
+            if (known == nullptr || known->ref != what.ref) return;
+            if (freeze_ && known->state == now && known->froze == froze) freeze_(what);
         });
     }
 
@@ -215,6 +245,7 @@ private:
     std::set<std::uint16_t> strangers_;
     std::function<void(const uuid&)> removal_;
     std::function<void(const workload_exit&)> exit_;
+    std::function<void(const workload_freeze&)> freeze_;
     std::uint64_t version_ = 0;
     instant away_until_{};
 };

@@ -64,6 +64,8 @@ private:
         if (faults_->strikes(sim_fault::sick)) one.sick_until = soon(seconds{60});
         if (faults_->strikes(sim_fault::busy)) one.busy_until = soon(seconds{60});
         if (faults_->strikes(sim_fault::hung_probe)) one.hung_until = soon(seconds{60});
+        if (faults_->strikes(sim_fault::frozen_alone)) machine_->freeze_alone(id, true);
+        if (faults_->strikes(sim_fault::thawed_alone)) machine_->freeze_alone(id, false);
         if (faults_->strikes(sim_fault::lone_death)) machine_->end_alone(id, 1);
         if (faults_->strikes(sim_fault::clean_death)) machine_->end_alone(id, 0);
         if (faults_->strikes(sim_fault::removed)) {

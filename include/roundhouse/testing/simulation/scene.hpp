@@ -88,6 +88,7 @@ private:
         out.sleep_after = random.chance(0.25) ? duration{0} : seconds{random.between(5, 60)};
         out.admit_wait = seconds{random.between(0, 10)};
         out.backend_timeout = seconds{30};
+        out.create_timeout = seconds{60};
         out.max_waiting_per_engine = random.between(4, 100);
         return out;
     }

@@ -153,6 +153,7 @@ private:
         faults_->note(life_->process->died_before() ? sim_fault::crash_before
                                                     : sim_fault::crash_after);
         machine_->on_exit(nullptr);
+        machine_->on_freeze(nullptr);
         life_.reset();
         calls_->lose_all();
         rules_->process_ended();

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <roundhouse/core/events.hpp>
+#include <roundhouse/core/transition.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// What becomes of an engine that boots.
+namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail {
+
+inline decision stale(std::string_view why = "not what is under way") {
+    return transition::ignore(why);
+}
+
+inline bool booting(const engine_record& engine) noexcept { return engine.intent == intent::boot; }
+
+/// Which row tells the end of a boot, by why it began.
+inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
+    switch (reason) {
+    case boot_reason::first: return audit_action::provision;
+    case boot_reason::start: return audit_action::start;
+    case boot_reason::restart:
+        return healthy ? audit_action::auto_restart_success : audit_action::auto_restart_failed;
+    case boot_reason::rotate:
+        return healthy ? audit_action::rotate_key : audit_action::health_failed;
+    case boot_reason::recover:
+        return healthy ? audit_action::recovered : audit_action::health_failed;
+    }
+    return audit_action::health_failed;
+}
+
+inline bool asked_for(boot_reason reason) noexcept {
+    return reason == boot_reason::first || reason == boot_reason::start ||
+           reason == boot_reason::rotate;
+}
+
+/// The boot under way has failed after the workload was started: not healthy in time, or exited.
+inline decision boot_failed(const engine_record& engine, const context& with,
+                            const std::string& reason, std::string_view why) {
+    transition out(engine, with);
+    const auto took = out.elapsed();
+    out.fail(reason);
+    auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
+    row.metadata = {{"outcome", "boot_timeout"}, {"reason", reason}};
+    if (engine.boot == boot_reason::restart)
+        row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
+    row.took = took;
+    out.tell_if_given_up();
+    error timeout{errc::boot_timeout, "Engine of user '" + engine.user_id +
+                                          "' did not boot: " + reason +
+                                          (out.next().restart_at ? " It is restarted automatically."
+                                                                 : " Call start to try again.")};
+    return out.settle(std::move(timeout)).take(why);
+}
+
+inline decision on_event(const event::boot_begun&, const engine_record& engine,
+                         const context& with) {
+    if (!booting(engine)) return stale();
+    transition out(engine, with);
+    out.next().operation_started_at = with.now;
+    out.next().deadline = with.now + with.settings.create_timeout;
+    // It begins with the end of the workload that has the old key.
+    if (engine.boot == boot_reason::rotate) *out.next().deadline += with.settings.stop_grace;
+    return out.keep().take("its turn has come");
+}
+
+inline decision on_event(const event::boot_started&, const engine_record& engine,
+                         const context& with) {
+    if (!booting(engine)) return stale();
+    transition out(engine, with);
+    out.next().deadline = with.now + with.settings.boot_timeout;
+    return out.keep().take("its workload has been started: its time runs from here");
+}
+
+inline decision on_event(const event::boot_healthy&, const engine_record& engine,
+                         const context& with) {
+    if (!booting(engine)) return stale();
+    transition out(engine, with);
+    const auto took = out.elapsed();
+    out.run();
+    auto& row = out.tell(boot_action(engine.boot, true), asked_for(engine.boot));
+    row.took = took;
+    if (engine.boot == boot_reason::first) row.metadata.emplace_back("outcome", "running");
+    if (engine.boot == boot_reason::restart)
+        row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
+    if (engine.boot == boot_reason::rotate) row.metadata.emplace_back("recreated", true);
+    out.note(audit_action::health_check);
+    return out.settle().take("healthy: it serves");
+}
+
+inline decision on_event(const event::boot_refused& what, const engine_record& engine,
+                         const context& with) {
+    if (!booting(engine)) return stale();
+    transition out(engine, with);
+    const auto& cause = what.cause.message;
+    switch (engine.boot) {
+    case boot_reason::first:
+        out.to(engine_status::destroying, intent::undo)
+            .begin(intent::undo, command::destroy, with.settings.failed_grace);
+        out.next().reason = cause;
+        return out.take("nothing could be started: the creation is undone");
+    case boot_reason::start: {
+        if (engine.origin == engine_status::failed) out.fail(cause);
+        else
+            out.to(engine.origin, intent::end)
+                .begin(intent::end, command::end, with.settings.failed_grace);
+        auto& row = out.tell(audit_action::start, true);
+        row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
+        return out.settle(what.cause)
+            .take("nothing could be started: back where it was, and ended if something was after "
+                  "all");
+    }
+    default: {
+        // A lost reply looks the same, and leaves a workload: it is ended.
+        out.fail(cause);
+        auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
+        row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
+        if (engine.boot == boot_reason::restart)
+            row.metadata.emplace_back("attempt",
+                                      static_cast<std::int64_t>(engine.restart_attempts));
+        return out.tell_if_given_up()
+            .settle(what.cause)
+            .take("nothing could be started: that was an attempt too");
+    }
+    }
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail
