@@ -34,8 +34,9 @@ namespace roundhouse::inline ROUNDHOUSE_ABI {
 /// Docker 20.10), with the volume `engine-data-<short id>` at /data. The concept `backend` tells
 /// what the operations do; SPEC §6 and docs/docker.md tell what an engine is given.
 ///
-/// Containers outlive the backend. Ends that nobody asked for come by the daemon's event stream,
-/// which is opened again for as long as the backend lives; `trouble` says why it is not open.
+/// Containers outlive the backend. Ends that nobody asked for, and pauses by somebody else, come by
+/// the daemon's event stream, which is opened again for as long as the backend lives; `trouble`
+/// says why it is not open.
 ///
 /// All members may be called from any thread and do not block, but for the constructor, which looks
 /// up the name of a host in `tcp://`. `executor` must outlive the backend, its context must run
@@ -54,7 +55,7 @@ public:
     docker_backend(const docker_backend&) = delete;
     docker_backend& operator=(const docker_backend&) = delete;
 
-    /// Leaves the containers as they are. The handler of `on_exit` is not called any more.
+    /// Leaves the containers as they are. Handlers are not called any more.
     ~docker_backend() { engines_->events().close(); }
 
     [[nodiscard]] std::string_view name() const noexcept { return "docker"; }
@@ -122,6 +123,11 @@ public:
         engines_->events().on_exit(std::move(handler));
     }
 
+    /// Replaces the handler, like `on_exit`.
+    void on_freeze(std::function<void(const workload_freeze&)> handler) {
+        engines_->events().on_freeze(std::move(handler));
+    }
+
 private:
     static docker_options checked(docker_options options) {
         if (options.instance.empty())
@@ -136,6 +142,6 @@ private:
     const std::shared_ptr<detail::docker::engines> engines_;
 };
 
-static_assert(backend<docker_backend>);
+static_assert(tells_of_freezing<docker_backend>);
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -77,19 +77,24 @@ public:
     }
 
     asio::awaitable<result<void>> freeze(const workload_ref& ref, bool frozen) {
+        watched_engines::freezing change{*watched_, ref.engine_id, frozen};
         auto looking = inspect(ref.engine_id);
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
         const auto state = *found ? state_of((*found)->status) : workload_state::down;
         if (state == workload_state::down)
             co_return fail(errc::backend_error, container_of(ref.engine_id) + " does not run");
-        if (frozen == (state == workload_state::paused)) co_return result<void>{};
+        if (frozen == (state == workload_state::paused)) {
+            change.done();
+            co_return result<void>{};
+        }
         const auto* const verb = frozen ? "/pause" : "/unpause";
         auto calling = daemon_->call("POST", "/containers/" + (*found)->id + verb);
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status != 204)
             co_return daemon::refused(frozen ? "cannot pause" : "cannot unpause", *answer);
+        change.done();
         co_return result<void>{};
     }
 
@@ -423,7 +428,8 @@ private:
             if (!made) continue;
             const auto state = state_of(text_at(one, "/State"));
             found[made->ref.engine_id] = {made->ref, state, true, made->owner};
-            if (state != workload_state::down) watched_->expect(made->ref);
+            if (state != workload_state::down)
+                watched_->expect(made->ref, state == workload_state::paused);
         }
         return {};
     }

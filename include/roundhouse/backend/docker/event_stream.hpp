@@ -39,9 +39,9 @@ namespace roundhouse::inline ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// Follows the daemon's events, and reports the workloads that ended unasked. Whenever the stream
-/// breaks it is opened again, and what ended meanwhile is found by a list: nothing is missed while
-/// the daemon is away. All members may be called from any thread.
+/// Follows the daemon's events, and reports the workloads that ended, or were paused or resumed,
+/// unasked. Whenever the stream breaks it is opened again, and what happened meanwhile is found by
+/// a list: nothing is missed while the daemon is away. All members may be called from any thread.
 class event_stream : public std::enable_shared_from_this<event_stream> {
 public:
     event_stream(const asio::any_io_executor& executor, std::shared_ptr<docker::daemon> daemon,
@@ -49,8 +49,7 @@ public:
         : strand_(asio::make_strand(executor)),
           daemon_(std::move(daemon)),
           watched_(std::move(watched)),
-          options_(options),
-          trouble_("the daemon has not answered yet") {}
+          options_(options) {}
 
     void start() {
         auto work = run(shared_from_this());
@@ -62,6 +61,7 @@ public:
     /// Nothing is reported any more once this has returned.
     void close() {
         on_exit(nullptr);
+        on_freeze(nullptr);
         asio::post(strand_, [self = shared_from_this()] {
             self->closed_ = true;
             self->cancel_.emit(asio::cancellation_type::terminal);
@@ -70,7 +70,11 @@ public:
 
     void on_exit(std::function<void(const workload_exit&)> handler) {
         const std::lock_guard lock(handler_mutex_);
-        handler_ = std::move(handler);
+        exit_handler_ = std::move(handler);
+    }
+    void on_freeze(std::function<void(const workload_freeze&)> handler) {
+        const std::lock_guard lock(handler_mutex_);
+        freeze_handler_ = std::move(handler);
     }
 
     [[nodiscard]] std::optional<std::string> trouble() const {
@@ -94,8 +98,9 @@ private:
     /// Returns when the stream has broken, and why.
     asio::awaitable<error> follow(duration& pause) {
         daemon_->forget_version();
-        const auto filters = R"({"type":["container"],"event":["die"],"label":[")" +
-                             std::string{label::instance} + '=' + options_.instance + R"("]})";
+        const auto filters =
+            R"({"type":["container"],"event":["die","pause","unpause"],"label":[")" +
+            std::string{label::instance} + '=' + options_.instance + R"("]})";
         auto asking = daemon_->streaming("GET", "/events?filters=" + escaped(filters));
         const auto request = co_await std::move(asking);
         if (!request) co_return request.error();
@@ -130,9 +135,10 @@ private:
         co_return error{errc::backend_error, "the daemon ended its event stream"};
     }
 
-    /// Finds out what ended while nobody listened.
+    /// Finds out what happened while nobody listened.
     asio::awaitable<result<void>> catch_up() {
         const auto expected = watched_->all();
+        const auto number = watched_->number();
         if (expected.empty()) co_return result<void>{};
         const auto filters = R"({"label":[")" + std::string{label::instance} + '=' +
                              options_.instance + R"("]})";
@@ -142,18 +148,27 @@ private:
         if (answer->status != 200) co_return daemon::refused("cannot list", *answer);
         const auto read = read_json(answer->body);
         if (!read) co_return unexpected{read.error()};
-        std::unordered_map<uuid, std::uint64_t> alive;
+        struct living {
+            std::uint64_t generation = 0;
+            bool frozen = false;
+        };
+        std::unordered_map<uuid, living> alive;
         simdjson::dom::array containers;
         if ((*read)->root.get(containers) == simdjson::SUCCESS)
             for (const auto one : containers) {
                 const auto made = read_marks(one["Labels"]);
-                if (made && state_of(text_at(one, "/State")) != workload_state::down)
-                    alive[made->ref.engine_id] = made->ref.generation;
+                const auto state = state_of(text_at(one, "/State"));
+                if (made && state != workload_state::down)
+                    alive[made->ref.engine_id] = {made->ref.generation,
+                                                  state == workload_state::paused};
             }
         for (const auto& ref : expected) {
             const auto found = alive.find(ref.engine_id);
-            if (found != alive.end() && found->second == ref.generation) continue;
-            auto telling = tell(ref, std::nullopt);
+            if (found != alive.end() && found->second.generation == ref.generation) {
+                tell_freeze(ref, found->second.frozen, number);
+                continue;
+            }
+            auto telling = tell_exit(ref, std::nullopt);
             co_await std::move(telling);
         }
         co_return result<void>{};
@@ -170,8 +185,13 @@ private:
             if ((*read)->root.at_pointer("/Actor/Attributes").get(attributes)) continue;
             const auto made = read_marks(attributes);
             if (!made || made->instance != options_.instance) continue;
-            auto telling = tell(made->ref, number(text_at(attributes, "/exitCode")));
-            co_await std::move(telling);
+            if (text_at((*read)->root, "/Action") == "die") {
+                auto telling = tell_exit(made->ref, number(text_at(attributes, "/exitCode")));
+                co_await std::move(telling);
+            } else {
+                auto looking = look_whether_frozen(made->ref);
+                co_await std::move(looking);
+            }
         }
     }
 
@@ -182,7 +202,36 @@ private:
         return out;
     }
 
-    asio::awaitable<void> tell(workload_ref ref, std::optional<int> exit_code) {
+    /// The event may be that of a pause of our own, and older than what we did since: only the
+    /// container itself tells.
+    asio::awaitable<void> look_whether_frozen(workload_ref ref) {
+        const auto number = watched_->number();
+        auto inspecting = inspect(ref);
+        const auto found = co_await std::move(inspecting);
+        const auto state = found ? state_of(found->status) : workload_state::down;
+        if (state != workload_state::down)
+            tell_freeze(ref, state == workload_state::paused, number);
+    }
+
+    void tell_freeze(const workload_ref& ref, bool frozen, std::uint64_t number) {
+        if (!watched_->seen(ref, frozen, number)) return;
+        const std::lock_guard lock(handler_mutex_);
+        if (freeze_handler_) freeze_handler_({ref, frozen});
+    }
+
+    /// The container of a workload, if it is there in that generation and the daemon tells.
+    asio::awaitable<std::optional<container>> inspect(workload_ref ref) {
+        auto asking = daemon_->call("GET", "/containers/" + container_of(ref.engine_id) + "/json");
+        const auto answer = co_await std::move(asking);
+        if (!answer || answer->status != 200) co_return std::nullopt;
+        const auto read = read_json(answer->body);
+        if (!read) co_return std::nullopt;
+        auto found = read_container((*read)->root, options_.network);
+        if (!found.made || found.made->ref.generation != ref.generation) co_return std::nullopt;
+        co_return found;
+    }
+
+    asio::awaitable<void> tell_exit(workload_ref ref, std::optional<int> exit_code) {
         const auto known = watched_->ended(ref);
         if (!known) co_return;
         workload_exit what;
@@ -191,21 +240,15 @@ private:
         constexpr int killed = 128 + 9;
         if (!exit_code || *exit_code == killed) {
             // Whether it ran out of memory, only an inspection tells.
-            auto asking = daemon_->call("GET",
-                                        "/containers/" + container_of(ref.engine_id) + "/json");
-            const auto answer = co_await std::move(asking);
-            const auto read = answer && answer->status == 200 ? read_json(answer->body)
-                                                              : fail(errc::backend_error, "gone");
-            if (read) {
-                const auto seen = read_container((*read)->root, options_.network);
-                if (seen.made && seen.made->ref.generation == ref.generation) {
-                    what.out_of_memory = seen.out_of_memory;
-                    what.exit_code = static_cast<int>(seen.exit_code);
-                }
+            auto inspecting = inspect(ref);
+            const auto seen = co_await std::move(inspecting);
+            if (seen) {
+                what.out_of_memory = seen->out_of_memory;
+                what.exit_code = static_cast<int>(seen->exit_code);
             }
         }
         const std::lock_guard lock(handler_mutex_);
-        if (handler_) handler_(what);
+        if (exit_handler_) exit_handler_(what);
     }
 
     void lose(const std::string& why) {
@@ -235,7 +278,8 @@ private:
     asio::cancellation_signal cancel_;
     bool closed_ = false; ///< Touched on the strand.
     std::recursive_mutex handler_mutex_;
-    std::function<void(const workload_exit&)> handler_;
+    std::function<void(const workload_exit&)> exit_handler_;
+    std::function<void(const workload_freeze&)> freeze_handler_;
     mutable std::mutex trouble_mutex_;
     std::optional<std::string> trouble_;
     bool away_ = false;

@@ -3,6 +3,7 @@
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -12,12 +13,13 @@ namespace roundhouse::inline ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// The workloads that are meant to be up: the end of one of them is news. Thread-safe.
+/// The workloads that are meant to be up, and whether they are meant to be frozen: what happens to
+/// them otherwise is news. Thread-safe.
 class watched_engines {
 public:
-    void expect(const workload_ref& ref) {
+    void expect(const workload_ref& ref, bool frozen = false) {
         const std::lock_guard lock(mutex_);
-        engines_[ref.engine_id] = ref;
+        engines_[ref.engine_id] = {ref, frozen, ++changes_};
     }
 
     /// Its end is not news any more. Returns what was expected of it.
@@ -25,7 +27,7 @@ public:
         const std::lock_guard lock(mutex_);
         const auto found = engines_.find(engine);
         if (found == engines_.end()) return std::nullopt;
-        const auto ref = found->second;
+        const auto ref = found->second.ref;
         engines_.erase(found);
         return ref;
     }
@@ -33,10 +35,9 @@ public:
     /// It has ended. Returns what to report; nothing if that is not news.
     std::optional<workload_ref> ended(const workload_ref& ref) {
         const std::lock_guard lock(mutex_);
-        const auto found = engines_.find(ref.engine_id);
-        if (found == engines_.end() || found->second.generation != ref.generation)
-            return std::nullopt;
-        const auto known = found->second;
+        const auto found = find(ref);
+        if (found == engines_.end()) return std::nullopt;
+        const auto known = found->second.ref;
         engines_.erase(found);
         return known;
     }
@@ -44,13 +45,82 @@ public:
     [[nodiscard]] std::vector<workload_ref> all() const {
         const std::lock_guard lock(mutex_);
         std::vector<workload_ref> out;
-        for (const auto& [engine, ref] : engines_) out.push_back(ref);
+        for (const auto& [engine, one] : engines_) out.push_back(one.ref);
         return out;
     }
 
+    /// While it lives, one of them is being frozen or thawed by us, and only we know what it is
+    /// meant to be.
+    class freezing {
+    public:
+        freezing(watched_engines& of, const uuid& engine, bool frozen)
+            : of_(of), engine_(engine), frozen_(frozen) {
+            of_.begin(engine_);
+        }
+        ~freezing() { of_.end(engine_, done_ ? std::optional{frozen_} : std::nullopt); }
+        freezing(const freezing&) = delete;
+        freezing& operator=(const freezing&) = delete;
+
+        void done() noexcept { done_ = true; }
+
+    private:
+        watched_engines& of_;
+        const uuid engine_;
+        const bool frozen_;
+        bool done_ = false;
+    };
+
+    /// To be asked before somebody looks whether it is frozen: `seen` wants the number.
+    [[nodiscard]] std::uint64_t number() const {
+        const std::lock_guard lock(mutex_);
+        return changes_;
+    }
+
+    /// Whether it is frozen, as somebody saw who began to look at `number`. True if that is news,
+    /// and not what we did since.
+    bool seen(const workload_ref& ref, bool frozen, std::uint64_t number) {
+        const std::lock_guard lock(mutex_);
+        const auto found = find(ref);
+        if (found == engines_.end()) return false;
+        auto& one = found->second;
+        if (one.under_way || one.changed > number || one.frozen == frozen) return false;
+        one.frozen = frozen;
+        return true;
+    }
+
 private:
+    struct watched {
+        workload_ref ref;
+        bool frozen = false;
+        std::uint64_t changed = 0; ///< The number of our last change of it.
+        bool under_way = false;
+    };
+    using table = std::map<uuid, watched>;
+
+    table::iterator find(const workload_ref& ref) {
+        const auto found = engines_.find(ref.engine_id);
+        return found != engines_.end() && found->second.ref.generation == ref.generation
+                   ? found
+                   : engines_.end();
+    }
+
+    void begin(const uuid& engine) {
+        const std::lock_guard lock(mutex_);
+        const auto found = engines_.find(engine);
+        if (found != engines_.end()) found->second.under_way = true;
+    }
+    void end(const uuid& engine, std::optional<bool> frozen) {
+        const std::lock_guard lock(mutex_);
+        const auto found = engines_.find(engine);
+        if (found == engines_.end()) return;
+        found->second.under_way = false;
+        found->second.changed = ++changes_;
+        if (frozen) found->second.frozen = *frozen;
+    }
+
     mutable std::mutex mutex_;
-    std::map<uuid, workload_ref> engines_;
+    table engines_;
+    std::uint64_t changes_ = 0;
 };
 
 } // namespace detail::docker
