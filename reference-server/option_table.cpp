@@ -175,6 +175,27 @@ result<void> read_cpus(server_options& options, const std::string& value) {
     return {};
 }
 
+result<void> read_relaxations(server_options& options, const std::string& value) {
+    constexpr std::array<std::pair<std::string_view, bool relaxations::*>, 5> known{
+        {{"capabilities", &relaxations::capabilities},
+         {"new-privileges", &relaxations::new_privileges},
+         {"writable-root", &relaxations::writable_root},
+         {"no-init", &relaxations::no_init},
+         {"traffic", &relaxations::traffic}}};
+    options.engine.relaxed = {};
+    for (const auto& name : split_list(value)) {
+        if (name.empty()) continue;
+        const auto* const found = std::ranges::find(known, name,
+                                                    &decltype(known)::value_type::first);
+        if (found == known.end())
+            return cause('"' + name +
+                         "\" is none of: capabilities, new-privileges, writable-root, no-init, "
+                         "traffic");
+        options.engine.relaxed.*found->second = true;
+    }
+    return {};
+}
+
 result<void> read_bootstrap_slug(server_options& options, const std::string& value) {
     if (value.empty()) return {};
     const auto allowed = [](char c) {
@@ -291,6 +312,10 @@ std::vector<option_row> engine_rows() {
          read_cpus},
         {"ORCH_ENGINE_PIDS", "COUNT", "4096", "docker: ceiling of processes per engine; 0 is none.",
          whole(engine(&engine_options::pids), 0, 4'194'304)},
+        {"ORCH_ENGINE_RELAX", "NAMES", "",
+         "docker: what engines may do again, separated by commas: capabilities, new-privileges, "
+         "writable-root, no-init, traffic.",
+         read_relaxations},
         {"DOCKER_HOST", "URL", "unix:///var/run/docker.sock", "docker: where the daemon listens.",
          text(engine(&engine_options::docker_host))},
         {"ORCH_SUBPROCESS_ON_EXIT", "WHAT", "stop",

@@ -165,12 +165,21 @@ result<std::vector<std::string>> split_words(std::string_view text) {
     return word_splitter().split(text);
 }
 
+std::vector<std::string> split_list(std::string_view text) {
+    std::vector<std::string> entries;
+    while (!text.empty()) {
+        const auto comma = text.find(',');
+        entries.emplace_back(trimmed(text.substr(0, comma)));
+        text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    }
+    return entries;
+}
+
 result<std::vector<std::string>> parse_variable_names(std::string_view text) {
     std::vector<std::string> names;
-    for (std::size_t entry = 1; !text.empty(); ++entry) {
-        const auto comma = text.find(',');
-        const auto name = trimmed(text.substr(0, comma));
-        text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    std::size_t entry = 0;
+    for (auto& name : split_list(text)) {
+        ++entry;
         if (name.empty()) continue;
         if (!is_variable_name(name))
             // Not shown: who writes NAME=value here may have written a secret.
@@ -178,7 +187,7 @@ result<std::vector<std::string>> parse_variable_names(std::string_view text) {
                 "entry " + std::to_string(entry) +
                 " is not the name of an environment variable (write names only, separated by "
                 "commas: HTTP_PROXY,MODEL_PATH)");
-        names.emplace_back(name);
+        names.push_back(std::move(name));
     }
     return names;
 }

@@ -40,6 +40,9 @@ struct listen_address {
 /// characters.
 [[nodiscard]] result<std::vector<std::string>> split_words(std::string_view text);
 
+/// The entries of a comma-separated list, without white space around them; some may be empty.
+[[nodiscard]] std::vector<std::string> split_list(std::string_view text);
+
 /// A comma-separated list of names of environment variables.
 [[nodiscard]] result<std::vector<std::string>> parse_variable_names(std::string_view text);
 

@@ -139,9 +139,10 @@ std::optional<std::string> find_command(const std::string& word, const environme
 }
 
 void warn_of_unused(const command_line& line, const environment& variables, invocation& asked) {
-    constexpr std::array<std::string_view, 7> docker_only{
-        "ORCH_ENGINE_NETWORK",   "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME", "ORCH_ENGINE_USER",
-        "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",      "ORCH_ENGINE_PIDS"};
+    constexpr std::array<std::string_view, 8> docker_only{
+        "ORCH_ENGINE_NETWORK", "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
+        "ORCH_ENGINE_USER",    "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
+        "ORCH_ENGINE_PIDS",    "ORCH_ENGINE_RELAX"};
     const auto& options = asked.options;
     for (const auto& row : option_table()) {
         const bool unused = options.backend != backend_kind::docker &&
@@ -268,6 +269,14 @@ result<void> read_serving(const command_line& line, const environment& variables
 }
 
 } // namespace
+
+std::vector<std::pair<std::string, std::string>> engine_options::passed_through() const {
+    std::vector<std::pair<std::string, std::string>> out;
+    for (const auto& one : environment)
+        if (std::ranges::find(env_passthrough, one.first) != env_passthrough.end())
+            out.push_back(one);
+    return out;
+}
 
 std::string_view name_of(store_kind kind) noexcept {
     return kind == store_kind::memory ? "memory" : "lmdb";

@@ -36,6 +36,15 @@ struct bootstrap_product {
     std::string platform_key;
 };
 
+/// What containers are allowed again that is taken from them by default.
+struct relaxations {
+    bool capabilities = false;   ///< Docker's own set of them.
+    bool new_privileges = false; ///< By setuid programs.
+    bool writable_root = false;
+    bool no_init = false;
+    bool traffic = false; ///< Between engines that are reached by ports of the host.
+};
+
 /// What engines are given, and where they run. Some of it only matters to some backends.
 struct engine_options {
     std::vector<std::string> command; ///< Its first word is a path that can be executed.
@@ -52,7 +61,11 @@ struct engine_options {
     std::uint64_t memory_mb = 0; ///< 0 is no ceiling
     double cpus = 0;             ///< 0 is no ceiling
     std::uint64_t pids = 0;      ///< 0 is no ceiling
+    relaxations relaxed;
     std::string docker_host;
+
+    /// What `env_passthrough` names of `environment`.
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> passed_through() const;
 };
 
 struct server_options {

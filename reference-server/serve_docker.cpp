@@ -3,7 +3,6 @@
 #include <roundhouse/backend/docker.hpp>
 #include <roundhouse/backend/docker/own_container.hpp>
 
-#include <algorithm>
 #include <stdexcept>
 
 namespace roundhouse::server {
@@ -16,15 +15,19 @@ docker_options options_for(const surroundings& around) {
     out.host = engine.docker_host;
     out.network = engine.network;
     // Nothing else of the server's environment reaches a container (SPEC §6).
-    for (const auto& one : engine.environment)
-        if (std::ranges::find(engine.env_passthrough, one.first) != engine.env_passthrough.end())
-            out.environment.push_back(one);
+    out.environment = engine.passed_through();
     out.catalog_path = engine.catalog_path;
     out.runtime = engine.runtime;
     out.user = engine.user;
     out.memory_bytes = engine.memory_mb * 1024 * 1024;
     out.cpus = engine.cpus;
     out.pids = engine.pids;
+    const auto& relaxed = engine.relaxed;
+    out.hardening.drop_capabilities = !relaxed.capabilities;
+    out.hardening.no_new_privileges = !relaxed.new_privileges;
+    out.hardening.read_only_root = !relaxed.writable_root;
+    out.hardening.init = !relaxed.no_init;
+    out.hardening.traffic_between_engines = relaxed.traffic;
     out.log = [&log = around.log](log_level level, std::string_view line) {
         log.write(level, line);
     };

@@ -35,7 +35,7 @@ inline constexpr std::chrono::seconds calls_may_take{30}; ///< SPEC §9: calls i
 inline constexpr std::chrono::seconds commit_may_take{30};
 inline constexpr std::chrono::seconds flush_may_take{5};
 inline constexpr std::chrono::seconds first_recovery_retry{1};
-inline constexpr std::chrono::seconds last_recovery_retry{60};
+inline constexpr std::chrono::seconds last_recovery_retry{5};
 
 /// Begins a call and waits for its outcome, but not for ever: nothing if it did not come.
 /// (asio::use_future would complete on the system executor, which starts threads of its own.)
@@ -121,11 +121,16 @@ private:
     static orchestrator_options orchestrator_options_for(const surroundings& around) {
         orchestrator_options out(*around.options.master_keys);
         out.settings = around.options.settings;
+        for (const auto& [name, value] : around.options.engine.passed_through())
+            if (hides_something(value)) out.hidden.push_back(value);
         out.log = [&log = around.log](log_level level, std::string_view line) {
             log.write(level, line);
         };
         return out;
     }
+
+    /// A short value says nothing, and would blot out half of the log.
+    static bool hides_something(std::string_view value) { return value.size() >= 8; }
 
     bool register_bootstrap_product() {
         const auto& product = around_.options.bootstrap;
