@@ -1,14 +1,27 @@
 #!/usr/bin/env bash
-# Builds the reference server and the demo engine, starts the server with engines as subprocesses, and prints calls to
-# try it with. Ctrl-C stops it.
+# Builds the reference server and the demo engine, starts the server, and prints calls to try it with. Ctrl-C stops it.
 #
-# The keys are made on the first run and kept in var/run.env, the fleet is kept in var/roundhouse; later runs use both
-# again, and to begin anew is to remove both. Every ORCH_ variable of the caller's environment goes before what is set
-# here.
+#   scripts/run.sh             engines are subprocesses
+#   scripts/run.sh --docker    engines are containers; where no Docker daemon can be reached, root gets one that runs for
+#                              as long as this, with its data in var/docker
+#
+# The keys are made on the first run and kept in var/run.env, the fleet is kept in var/roundhouse (with --docker in
+# var/roundhouse-docker); later runs use both again, and to begin anew is to remove both. Every ORCH_ variable of the
+# caller's environment goes before what is set here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/setup.sh
+backend=subprocess
+case "${1:-}" in
+    "") ;;
+    --docker) backend=docker ;;
+    *)
+        echo "usage: scripts/run.sh [--docker]" >&2
+        exit 2
+        ;;
+esac
+
+scripts/setup.sh ${1:+"$1"}
 cmake --preset release >/dev/null
 cmake --build --preset release -j "${JOBS:-$(nproc)}" --target roundhouse-server demo_engine
 
@@ -38,9 +51,24 @@ export ORCH_MASTER_KEY=${ORCH_MASTER_KEY:-$(stored ORCH_MASTER_KEY)}
 export ORCH_ADMIN_KEY=${ORCH_ADMIN_KEY:-$(stored ORCH_ADMIN_KEY)}
 export ORCH_BOOTSTRAP_PRODUCT=${ORCH_BOOTSTRAP_PRODUCT:-demo}
 export ORCH_BOOTSTRAP_PLATFORM_KEY=${ORCH_BOOTSTRAP_PLATFORM_KEY:-$(stored PLATFORM_KEY)}
-export ORCH_ENGINE_BACKEND=${ORCH_ENGINE_BACKEND:-subprocess}
-export ORCH_ENGINE_COMMAND=${ORCH_ENGINE_COMMAND:-"'${engine//\'/\'\\\'\'}'"}
-export ORCH_STORE_PATH=${ORCH_STORE_PATH:-$PWD/var/roundhouse}
+export ORCH_ENGINE_BACKEND=${ORCH_ENGINE_BACKEND:-$backend}
+if [ "$ORCH_ENGINE_BACKEND" = docker ]; then
+    source scripts/private-docker.sh
+    trap private_docker_stop EXIT
+    private_docker_start "$PWD/var/docker"
+    if ! docker version >/dev/null 2>&1; then
+        echo "run: no Docker daemon can be reached: start one, name it in DOCKER_HOST, or run this as root" >&2
+        exit 1
+    fi
+    export ORCH_ENGINE_IMAGE=${ORCH_ENGINE_IMAGE:-roundhouse-demo-engine:latest}
+    if [ "$ORCH_ENGINE_IMAGE" = roundhouse-demo-engine:latest ]; then
+        DEMO_ENGINE=$engine scripts/build-demo-image.sh >/dev/null
+    fi
+    export ORCH_STORE_PATH=${ORCH_STORE_PATH:-$PWD/var/roundhouse-docker}
+else
+    export ORCH_ENGINE_COMMAND=${ORCH_ENGINE_COMMAND:-"'${engine//\'/\'\\\'\'}'"}
+    export ORCH_STORE_PATH=${ORCH_STORE_PATH:-$PWD/var/roundhouse}
+fi
 export ORCH_LISTEN=${ORCH_LISTEN:-127.0.0.1:8000}
 
 # A wildcard address is for listening; calls go to this machine.

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what building and testing Roundhouse needs, on Debian 12 and its relatives; elsewhere says what is missing.
 #
-#   scripts/setup.sh         compiler, build tools and libraries
-#   scripts/setup.sh --ci    also Clang 16 and its tools, and what single tests ask for
+#   scripts/setup.sh             compiler, build tools and libraries
+#   scripts/setup.sh --docker    also a Docker daemon, where there is no docker yet
+#   scripts/setup.sh --ci        also Clang 16 and its tools, and what single tests ask for
 set -euo pipefail
 
 packages=(
@@ -10,13 +11,15 @@ packages=(
     catch2 libasio-dev libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libhttp-parser-dev liblmdb-dev
     librestinio-dev libsimdjson-dev libspdlog-dev libssl-dev
 )
-ci_packages=(clang-16 clang-format-16 clang-tidy-16 docker.io iptables libclang-rt-16-dev python3-cryptography)
+docker_packages=(docker.io iptables)
+ci_packages=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev python3-cryptography)
 
 case "${1:-}" in
     "") ;;
-    --ci) packages+=("${ci_packages[@]}") ;;
+    --docker) command -v docker >/dev/null && command -v dockerd >/dev/null || packages+=("${docker_packages[@]}") ;;
+    --ci) packages+=("${ci_packages[@]}" "${docker_packages[@]}") ;;
     *)
-        echo "usage: scripts/setup.sh [--ci]" >&2
+        echo "usage: scripts/setup.sh [--docker | --ci]" >&2
         exit 2
         ;;
 esac

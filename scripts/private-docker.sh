@@ -1,0 +1,43 @@
+# To be sourced: a Docker daemon for as long as a script runs, where none can be reached.
+
+# private_docker_start FOLDER: starts one, with its data, socket and pid file in the folder, and sets DOCKER_HOST.
+# Nothing is done where a daemon can be reached, or where none can be started (not root, no dockerd); private_docker_pid
+# is empty then.
+private_docker_pid=
+private_docker_start() {
+    local folder=$1
+    if ! command -v docker >/dev/null || docker version >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ] ||
+        ! command -v dockerd >/dev/null; then
+        return 0
+    fi
+    private_docker_folder=$folder
+    export DOCKER_HOST="unix://$folder/docker.sock"
+    mkdir -p "$folder"
+    # In a session of its own: a Ctrl-C is for the script, which ends the daemon last.
+    setsid dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" --host "$DOCKER_HOST" \
+        >"$folder/log" 2>&1 &
+    private_docker_pid=$!
+    for _ in $(seq 600); do
+        docker version >/dev/null 2>&1 && return 0
+        kill -0 "$private_docker_pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    tail -n 20 "$folder/log" >&2
+    echo "private-docker: dockerd does not serve" >&2
+    return 1
+}
+
+# Ends it, and unmounts what it may have left mounted.
+private_docker_stop() {
+    [ -n "$private_docker_pid" ] || return 0
+    # By its pid file: a test may have ended the one that was started here and started another.
+    local pid
+    pid=$(cat "$private_docker_folder/pid" 2>/dev/null || echo "$private_docker_pid")
+    kill "$pid" 2>/dev/null || true
+    for _ in $(seq 300); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    awk -v under="$private_docker_folder/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r |
+        while read -r mounted; do umount -l "$mounted" || true; done
+}
