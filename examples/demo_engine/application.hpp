@@ -17,6 +17,8 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <list>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -161,6 +163,7 @@ private:
         }
         server_.Post("/demo/health", guarded(&application::demo_health));
         server_.Post("/demo/exit", guarded(&application::demo_exit));
+        server_.Post("/demo/memory", guarded(&application::demo_memory));
     }
 
     httplib::Server::Handler bound(handler handle) {
@@ -269,6 +272,20 @@ private:
         reply(response, "{}");
     }
 
+    void demo_memory(const httplib::Request& request, httplib::Response& response) {
+        simdjson::dom::parser parser;
+        const auto mib =
+            member<std::int64_t>(parse_object(parser, request.body), "mib", "a number").value_or(0);
+        if (mib < 0 || mib > 65'536) {
+            throw bad_request{"mib: must be from 0 to 65536"};
+        }
+        log("takes " + std::to_string(mib) + " MiB, as asked");
+        // Written to, since memory that nobody has touched is not taken yet.
+        const std::lock_guard lock{taken_mutex_};
+        taken_.emplace_back(static_cast<std::size_t>(mib) << 20U, 'x');
+        reply(response, "{}");
+    }
+
     const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     std::string id_;
     std::string host_;
@@ -280,6 +297,8 @@ private:
     health_switch health_;
     in_flight_count in_flight_;
     std::atomic<int> exit_code_{-1};
+    std::mutex taken_mutex_;
+    std::list<std::string> taken_;
     httplib::Server server_;
 };
 

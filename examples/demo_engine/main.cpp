@@ -47,6 +47,8 @@ and endpoints:
                     what /health answers from now on; "hang" is no answer
   POST /demo/exit   {"code":n}
                     exits with n once the reply is sent
+  POST /demo/memory {"mib":n}
+                    takes n MiB of memory and keeps them
 
 SIGTERM or SIGINT: exits with 0, after up to a second for requests in flight.
 )";

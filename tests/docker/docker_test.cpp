@@ -1,5 +1,4 @@
 #include "../catch.hpp"
-#include "../io_threads.hpp"
 #include "docker_fixture.hpp"
 
 #include <signal.h>
@@ -11,31 +10,6 @@
 
 using Catch::Matchers::Contains;
 using namespace roundhouse_tests;
-
-namespace {
-
-constexpr auto no_docker = "no Docker daemon can be reached: scripts/with-docker.sh runs one";
-
-int executions(const std::string& engine) {
-    httplib::Client client(member(engine, "url"));
-    client.set_default_headers({{"X-Engine-Key", member(engine, "api_key")}});
-    const auto answer = client.Post("/execute", R"({"input":1})", "application/json");
-    return answer && answer->status == 200 ? std::stoi(member(answer->body, "count")) : -1;
-}
-
-bool becomes(running_server& server, const std::string& user, const std::string& status) {
-    return eventually([&] { return member(server.get("/engines/" + user), "status") == status; });
-}
-
-std::size_t rows(running_server& server, const std::string& action) {
-    const auto text = server.get("/audit?limit=1000&action=" + action);
-    std::size_t out = 0;
-    for (auto at = text.find("\"id\""); at != std::string::npos; at = text.find("\"id\"", at + 1))
-        ++out;
-    return out;
-}
-
-} // namespace
 
 TEST_CASE("an engine lives its whole life in a container, and leaves nothing") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
@@ -159,8 +133,7 @@ TEST_CASE("an image that cannot be had is a 502 that says so, and leaves nothing
     const auto answer = server.post("/engines/provision", R"({"user_id":"ann"})", 502);
     CHECK_THAT(answer, Contains("BACKEND_ERROR") && Contains("localhost:1/no/such:image"));
     CHECK(member(server.get("/status"), "total") == "0");
-    CHECK(docker({"volume", "ls", "--quiet", "--filter", "label=dev.roundhouse.user=ann"}).said ==
-          "");
+    CHECK(volumes_of("ann").empty());
 }
 
 #endif

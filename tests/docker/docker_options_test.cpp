@@ -1,0 +1,84 @@
+#include "../catch.hpp"
+#include "docker_fixture.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+// What of the options reaches a container. Without the programs there is nothing to test: see
+// tests/CMakeLists.txt.
+#if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
+
+using Catch::Matchers::Contains;
+using namespace roundhouse_tests;
+
+TEST_CASE("a container is given the catalog, its own variables and those passed through, no more") {
+    if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
+    const docker_place place;
+    const scratch_folder catalog;
+    std::ofstream(catalog.path() + "/entry") << "one";
+    running_server server(place.with({{"ORCH_CATALOG_MOUNT_PATH", catalog.path()},
+                                      {"MODEL", "large"},
+                                      {"UNASKED", "no"},
+                                      {"ORCH_ENGINE_ENV_PASSTHROUGH", "MODEL"}}));
+    const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
+    const auto name = container_of(made);
+    const auto environment = inspected(name, "{{json .Config.Env}}");
+    CHECK_THAT(
+        environment,
+        Contains("\"ENGINE_ID=" + member(made, "engine_id") + "\"") &&
+            Contains("\"ENGINE_KEY_HASH=") && Contains("\"ENGINE_HOST=0.0.0.0\"") &&
+            Contains("\"ENGINE_PORT=8000\"") && Contains("\"SQLITE_DB_PATH=/data/brain.sqlite\"") &&
+            Contains("\"CATALOG_DIR=/catalog\"") && Contains("\"MODEL=large\"") &&
+            !Contains("UNASKED") && !Contains("ORCH_") && !Contains(member(made, "api_key")));
+    CHECK_THAT(
+        inspected(name, "{{json .HostConfig.Mounts}}"),
+        Contains(R"("Source":")" + catalog.path() + R"(","Target":"/catalog","ReadOnly":true)"));
+    CHECK_THAT(httplib::Client(member(made, "url")).Get("/health")->body,
+               Contains(R"("catalog":"ok")"));
+    CHECK_THAT(inspected(name, "{{json .Config.Labels}}"),
+               Contains(R"("dev.roundhouse.user":"ann")") &&
+                   Contains(R"("dev.roundhouse.generation":"1")") &&
+                   Contains(R"("dev.roundhouse.engine":")" + member(made, "engine_id")) &&
+                   Contains("dev.roundhouse.instance") && Contains("dev.roundhouse.product"));
+    server.client.Delete("/engines/ann");
+}
+
+TEST_CASE("an engine that is advertised by its network has no port of the host") {
+    if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
+    const docker_place place;
+    running_server server(place.with({{"ORCH_ENGINE_ADVERTISE", "network"}}));
+    const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
+    const auto name = container_of(made);
+    CHECK(member(made, "url") == "http://" + name + ":8000");
+    CHECK(inspected(name, "{{len .HostConfig.PortBindings}}") == "0");
+    CHECK(inspected(place.network(),
+                    R"({{index .Options "com.docker.network.bridge.enable_icc"}})") == "true");
+    REQUIRE(docker({"kill", name}).code == 0);
+    CHECK(eventually([&] { return rows(server, "auto_restart_success") == 1; }));
+    server.client.Delete("/engines/ann");
+}
+
+TEST_CASE("what is taken from containers can be given back") {
+    if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
+    const docker_place place;
+    running_server server(place.with(
+        {{"ORCH_ENGINE_RELAX", "capabilities, new-privileges,writable-root,no-init,traffic"},
+         {"ORCH_ENGINE_PIDS", "0"},
+         {"ORCH_ENGINE_USER", "0:0"}}));
+    const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
+    const auto host = [&](const std::string& what) {
+        return inspected(container_of(made), "{{json .HostConfig." + what + "}}");
+    };
+    CHECK(host("CapDrop") == "null");
+    CHECK(host("SecurityOpt") == "null");
+    CHECK(host("ReadonlyRootfs") == "false");
+    CHECK(host("Init") == "false");
+    CHECK(host("PidsLimit") == "null");
+    CHECK(inspected(container_of(made), "{{.Config.User}}") == "0:0");
+    CHECK(inspected(place.network(),
+                    R"({{index .Options "com.docker.network.bridge.enable_icc"}})") == "true");
+    server.client.Delete("/engines/ann");
+}
+
+#endif
