@@ -289,14 +289,14 @@ private:
         if (!found) co_return unexpected{found.error()};
         if (!*found) co_return true;
         const auto& there = **found;
-        const bool up = state_of(there.status) == workload_state::up;
+        const auto state = state_of(there.status);
         const auto generation = there.made->ref.generation;
-        if (up && generation > what.ref.generation)
+        if (state != workload_state::down && generation > what.ref.generation)
             co_return fail(errc::backend_error, container_of(what.ref.engine_id) +
                                                     " runs in a newer generation (" +
                                                     std::to_string(generation) + " over " +
                                                     std::to_string(what.ref.generation) + ")");
-        if (up && generation == what.ref.generation) {
+        if (state == workload_state::up && generation == what.ref.generation) {
             watched_->expect(what.ref);
             co_return false;
         }
