@@ -46,8 +46,9 @@ struct memory_backend_script {
     std::function<std::optional<error>(backend_operation, const workload_ref&)> fail = {};
     /// What an up and booted workload answers to a probe; healthy if empty.
     std::function<result<health>(const workload_ref&)> answer = {};
-    std::function<result<key_swap>(const workload_ref&)> swap = {}; ///< `key_swap::done` if empty.
-    std::function<bool(std::uint16_t)> port_usable = {};            ///< Always if empty.
+    /// What an up workload answers to a new key; `key_swap::done` if empty.
+    std::function<result<key_swap>(const workload_ref&)> swap = {};
+    std::function<bool(std::uint16_t)> port_usable = {}; ///< Always if empty.
     /// Why nothing can be done at present; says so, and no more.
     std::function<std::optional<std::string>()> trouble = {};
     std::function<std::string(const workload_ref&)> output = {}; ///< What `logs` answers.
@@ -110,6 +111,7 @@ public:
                                                const sha256_digest&) {
         auto ok = co_await take_time(backend_operation::swap_key, what);
         if (!ok) co_return unexpected(std::move(ok.error()));
+        if (state_of(what.engine_id) != workload_state::up) co_return key_swap::unknown;
         if (script_.swap) co_return script_.swap(what);
         co_return key_swap::done;
     }

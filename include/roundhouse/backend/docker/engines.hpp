@@ -3,12 +3,12 @@
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/event_stream.hpp>
+#include <roundhouse/backend/docker/network.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/backend/docker/pull.hpp>
 #include <roundhouse/backend/docker/watched.hpp>
 #include <roundhouse/detail/engine_calls.hpp>
 #include <roundhouse/detail/http_client.hpp>
-#include <roundhouse/detail/json_writer.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -18,7 +18,6 @@
 #include <asio/ip/address_v4.hpp>
 #include <asio/ip/tcp.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <map>
@@ -43,6 +42,7 @@ public:
         : options_(std::move(options)),
           daemon_(
               std::make_shared<docker::daemon>(parse_host(options_.host), options_.call_timeout)),
+          network_(std::make_shared<engine_network>(executor, daemon_, options_)),
           watched_(std::make_shared<watched_engines>()),
           events_(std::make_shared<event_stream>(executor, daemon_, watched_, options_)) {}
 
@@ -52,7 +52,7 @@ public:
     }
 
     asio::awaitable<result<void>> create(const workload& what) {
-        auto networking = ensure_network();
+        auto networking = network_->ensure();
         if (auto done = co_await std::move(networking); !done) co_return done;
         auto keeping = ensure_volume(what);
         const auto made = co_await std::move(keeping);
@@ -169,26 +169,6 @@ public:
     }
 
 private:
-    // The network
-
-    asio::awaitable<result<void>> ensure_network() {
-        if (networked_.load()) co_return result<void>{};
-        std::string body;
-        json::json_writer json(body);
-        json.open('{').member("Name", options_.network).member("Driver", "bridge");
-        json.member("CheckDuplicate", true).name("Options").open('{');
-        const bool talk = !on_host() || options_.hardening.traffic_between_engines;
-        json.foreign_name("com.docker.network.bridge.enable_icc").value(talk ? "true" : "false");
-        json.close('}').close('}');
-        auto calling = daemon_->call("POST", "/networks/create", std::move(body));
-        const auto answer = co_await std::move(calling);
-        if (!answer) co_return unexpected{answer.error()};
-        if (answer->status != 201 && answer->status != 409)
-            co_return daemon::refused("cannot make the network " + options_.network, *answer);
-        networked_.store(true);
-        co_return result<void>{};
-    }
-
     // Volumes
 
     /// Finds an engine's volume; false if there is none. One of somebody else is a failure.
@@ -314,14 +294,14 @@ private:
         if (!found) co_return unexpected{found.error()};
         if (!*found) co_return true;
         const auto& there = **found;
-        const bool up = state_of(there.status) == workload_state::up;
+        const auto state = state_of(there.status);
         const auto generation = there.made->ref.generation;
-        if (up && generation > what.ref.generation)
+        if (state != workload_state::down && generation > what.ref.generation)
             co_return fail(errc::backend_error, container_of(what.ref.engine_id) +
                                                     " runs in a newer generation (" +
                                                     std::to_string(generation) + " over " +
                                                     std::to_string(what.ref.generation) + ")");
-        if (up && generation == what.ref.generation) {
+        if (state == workload_state::up && generation == what.ref.generation) {
             watched_->expect(what.ref);
             co_return false;
         }
@@ -347,8 +327,8 @@ private:
                              : result<void>{unexpected{answer.error()}};
             if (!answer || answer->status != 404 || attempt > 0) break;
             // Somebody removed the network since it was made.
-            networked_.store(false);
-            auto networking = ensure_network();
+            network_->lost();
+            auto networking = network_->ensure();
             if (auto done = co_await std::move(networking); !done) break;
         }
         watched_->release(what.ref.engine_id);
@@ -436,9 +416,9 @@ private:
 
     const docker_options options_;
     const std::shared_ptr<docker::daemon> daemon_;
+    const std::shared_ptr<engine_network> network_;
     const std::shared_ptr<watched_engines> watched_;
     const std::shared_ptr<event_stream> events_;
-    std::atomic<bool> networked_ = false;
     std::mutex mutex_;
     std::map<uuid, address> addresses_;
 };

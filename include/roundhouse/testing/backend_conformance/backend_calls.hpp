@@ -1,0 +1,185 @@
+#pragma once
+
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/testing/backend_conformance/subject.hpp>
+#include <roundhouse/testing/backend_conformance/trial_engine.hpp>
+#include <roundhouse/testing/conformance_failure.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/version.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
+#include <asio/strand.hpp>
+#include <asio/use_future.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <future>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <utility>
+#include <vector>
+
+/// The operations of a backend, as coroutines that keep what they are given: a case that has failed
+/// may be gone before they end.
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing::backend_operations {
+
+template <backend Backend> asio::awaitable<result<void>> create(Backend& tested, workload what) {
+    auto work = tested.create(what);
+    co_return co_await std::move(work);
+}
+template <backend Backend>
+asio::awaitable<result<void>> stop(Backend& tested, workload_ref ref, duration grace) {
+    auto work = tested.stop(ref, grace);
+    co_return co_await std::move(work);
+}
+template <backend Backend> asio::awaitable<result<void>> pause(Backend& tested, workload_ref ref) {
+    auto work = tested.pause(ref);
+    co_return co_await std::move(work);
+}
+template <backend Backend> asio::awaitable<result<void>> resume(Backend& tested, workload_ref ref) {
+    auto work = tested.resume(ref);
+    co_return co_await std::move(work);
+}
+template <backend Backend>
+asio::awaitable<result<void>> destroy(Backend& tested, workload_ref ref) {
+    auto work = tested.destroy(ref);
+    co_return co_await std::move(work);
+}
+template <backend Backend>
+asio::awaitable<result<key_swap>> swap_key(Backend& tested, workload_ref ref, std::string key,
+                                           sha256_digest next) {
+    auto work = tested.swap_key(ref, key, next);
+    co_return co_await std::move(work);
+}
+template <backend Backend>
+asio::awaitable<result<health>> probe(Backend& tested, workload_ref ref, duration timeout) {
+    auto work = tested.probe(ref, timeout);
+    co_return co_await std::move(work);
+}
+template <backend Backend> asio::awaitable<result<std::vector<instance>>> list(Backend& tested) {
+    auto work = tested.list();
+    co_return co_await std::move(work);
+}
+template <backend Backend>
+asio::awaitable<result<std::string>> logs(Backend& tested, workload_ref ref, std::size_t tail) {
+    auto work = tested.logs(ref, tail);
+    co_return co_await std::move(work);
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::backend_operations
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+
+/// Calls a backend, and waits for what it answers.
+template <backend Backend> class backend_calls {
+public:
+    explicit backend_calls(const backend_subject<Backend>& subject) : subject_(subject) {}
+
+    [[nodiscard]] Backend& tested() const noexcept { return subject_.tested; }
+
+    // The backend's operations, to their end
+
+    result<void> create(const trial_engine& engine) { return finish(start_create(engine)); }
+    result<void> stop(const trial_engine& engine) { return finish(start_stop(engine)); }
+    result<void> destroy(const trial_engine& engine) { return finish(start_destroy(engine)); }
+    result<void> pause(const trial_engine& engine) { return finish(start_pause(engine)); }
+    result<void> resume(const trial_engine& engine) {
+        return finish(start(backend_operations::resume(tested(), engine.what.ref)));
+    }
+    result<key_swap> swap_key(const trial_engine& engine, const std::string& key,
+                              const std::string& next) {
+        return finish(start(
+            backend_operations::swap_key(tested(), engine.what.ref, key, crypto::sha256(next))));
+    }
+    result<std::string> logs(const trial_engine& engine, std::size_t tail) {
+        return finish(start_logs(engine, tail));
+    }
+    /// Of one that is sure not to be healthy: it may be one that says nothing.
+    result<health> probe(const trial_engine& engine) {
+        return finish(start_probe(engine, short_timeout));
+    }
+
+    // The same, begun
+
+    std::future<result<void>> start_create(const trial_engine& engine) {
+        return start(backend_operations::create(tested(), engine.what));
+    }
+    std::future<result<void>> start_stop(const trial_engine& engine) {
+        return start(backend_operations::stop(tested(), engine.what.ref, subject_.grace));
+    }
+    std::future<result<void>> start_destroy(const trial_engine& engine) {
+        return start(backend_operations::destroy(tested(), engine.what.ref));
+    }
+    std::future<result<void>> start_pause(const trial_engine& engine) {
+        return start(backend_operations::pause(tested(), engine.what.ref));
+    }
+    std::future<result<health>> start_probe(const trial_engine& engine, duration timeout) {
+        return start(backend_operations::probe(tested(), engine.what.ref, timeout));
+    }
+    std::future<result<std::string>> start_logs(const trial_engine& engine, std::size_t tail) {
+        return start(backend_operations::logs(tested(), engine.what.ref, tail));
+    }
+
+    /// Waits for what an operation returns.
+    template <class T>
+    T finish(std::future<T> begun,
+             const std::source_location& where = std::source_location::current()) const {
+        require(begun.wait_for(subject_.patience) == std::future_status::ready,
+                "an operation should end", where);
+        try {
+            return begun.get();
+        } catch (const std::exception& thrown) {
+            throw conformance_failure(
+                std::string("a failure should be returned, not thrown: ") + thrown.what(), where);
+        }
+    }
+
+    /// Begins a probe that would take as long as that, and cancels it. However it ends, it ends.
+    void probe_and_cancel(const trial_engine& engine, duration timeout,
+                          const std::source_location& where = std::source_location::current()) {
+        const auto strand = asio::make_strand(subject_.executor);
+        const auto cancel = std::make_shared<asio::cancellation_signal>();
+        std::promise<void> ends;
+        auto ended = ends.get_future();
+        auto finish = [cancel, strand, ends = std::move(ends)](const std::exception_ptr&,
+                                                               const result<health>&) mutable {
+            // The coroutine may still look at its cancellation state on its way out.
+            asio::post(strand, [cancel] {});
+            ends.set_value();
+        };
+        auto work = backend_operations::probe(tested(), engine.what.ref, timeout);
+        asio::co_spawn(strand, std::move(work),
+                       asio::bind_cancellation_slot(cancel->slot(), std::move(finish)));
+        asio::post(strand, [cancel] { cancel->emit(asio::cancellation_type::terminal); });
+        require(ended.wait_for(subject_.patience) == std::future_status::ready,
+                "an operation that is cancelled should end", where);
+    }
+
+protected:
+    ~backend_calls() = default;
+
+    std::future<result<std::vector<instance>>> start_list() {
+        return start(backend_operations::list(tested()));
+    }
+
+    const backend_subject<Backend>& subject_;
+
+private:
+    template <class T> std::future<T> start(asio::awaitable<T> work) {
+        return asio::co_spawn(asio::make_strand(subject_.executor), std::move(work),
+                              asio::use_future);
+    }
+
+    /// For probes that must fail: a frozen engine lets them wait so long.
+    static constexpr duration short_timeout{200};
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing

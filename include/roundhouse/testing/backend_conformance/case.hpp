@@ -1,0 +1,25 @@
+#pragma once
+
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/testing/backend_conformance/subject.hpp>
+#include <roundhouse/testing/backend_conformance/trial.hpp>
+#include <roundhouse/version.hpp>
+
+#include <string_view>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+
+/// One thing that a backend must do. `run` throws `conformance_failure` if the backend does
+/// something else, and what the subject's functions throw.
+template <backend Backend> struct backend_case {
+    std::string_view name; ///< a sentence
+    void (*body)(backend_trial<Backend>&) = nullptr;
+
+    void run(const backend_subject<Backend>& subject) const {
+        backend_trial<Backend> trial(subject);
+        body(trial);
+        trial.clear();
+    }
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing

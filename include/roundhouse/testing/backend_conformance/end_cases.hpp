@@ -1,0 +1,132 @@
+#pragma once
+
+#include <roundhouse/concepts.hpp>
+#include <roundhouse/testing/backend_conformance/case.hpp>
+#include <roundhouse/testing/backend_conformance/trial.hpp>
+#include <roundhouse/testing/conformance_failure.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <vector>
+
+/// What a backend promises of `stop` and `destroy`.
+namespace roundhouse::inline ROUNDHOUSE_ABI::testing::end_cases {
+
+template <backend Backend> void stop_ends_and_keeps(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    must(trial.stop(engine));
+    trial.require_listed(engine, workload_state::down);
+    trial.require_unhealthy(engine);
+    trial.require_no_exit(engine);
+    must(trial.stop(engine));
+    trial.require_listed(engine, workload_state::down);
+}
+
+template <backend Backend> void stop_frees_the_port(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    must(trial.stop(engine));
+    const auto port = engine.what.ref.port;
+    if (port == 0) return;
+    trial.await([&] { return trial.tested().port_usable(port); }, "the port should be free");
+}
+
+template <backend Backend> void stop_of_a_paused_one(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    must(trial.pause(engine));
+    must(trial.stop(engine));
+    trial.require_listed(engine, workload_state::down);
+    trial.require_no_exit(engine);
+}
+
+template <backend Backend> void end_of_what_is_not_there(backend_trial<Backend>& trial) {
+    const auto engine = trial.fresh();
+    must(trial.stop(engine));
+    trial.require_gone(engine);
+    must(trial.destroy(engine));
+    trial.require_gone(engine);
+}
+
+template <backend Backend> void end_of_what_crashed(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    trial.crash(engine);
+    trial.await_exit(engine);
+    must(trial.stop(engine));
+    trial.require_listed(engine, workload_state::down);
+    must(trial.destroy(engine));
+    trial.require_gone(engine);
+    trial.require_one_exit(engine);
+}
+
+template <backend Backend> void stop_takes_any_generation(backend_trial<Backend>& trial) {
+    for (const auto generation : {4U, 6U}) {
+        const auto there = trial.boot(5);
+        auto other = there;
+        other.what.ref.generation = generation;
+        must(trial.stop(other));
+        trial.require_listed(there, workload_state::down);
+        trial.require_unhealthy(there);
+        trial.require_no_exit(there);
+    }
+}
+
+template <backend Backend> void destroy_takes_any_generation(backend_trial<Backend>& trial) {
+    for (const auto generation : {4U, 6U}) {
+        const auto there = trial.boot(5);
+        auto other = there;
+        other.what.ref.generation = generation;
+        must(trial.destroy(other));
+        trial.require_gone(there);
+    }
+}
+
+template <backend Backend> void destroy_leaves_nothing(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    must(trial.destroy(engine));
+    trial.require_gone(engine);
+    trial.require_unhealthy(engine);
+    trial.require_no_exit(engine);
+    must(trial.destroy(engine));
+    trial.require_gone(engine);
+}
+
+template <backend Backend> void destroy_of_a_paused_one(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    must(trial.pause(engine));
+    must(trial.destroy(engine));
+    trial.require_gone(engine);
+    trial.require_no_exit(engine);
+}
+
+template <backend Backend> void destroy_of_a_stopped_one(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    must(trial.stop(engine));
+    must(trial.destroy(engine));
+    trial.require_gone(engine);
+}
+
+template <backend Backend> void create_after_destroy(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot(2);
+    must(trial.destroy(engine));
+    auto again = engine;
+    again.what.ref.generation = 1; // nothing is known of the one before
+    must(trial.create(again));
+    trial.await_healthy(again);
+    trial.require_listed(again, workload_state::up);
+}
+
+template <backend Backend> std::vector<backend_case<Backend>> all() {
+    return {
+        {"a stop ends the workload, which stays listed as down", stop_ends_and_keeps<Backend>},
+        {"a stop frees the port", stop_frees_the_port<Backend>},
+        {"a paused workload can be stopped", stop_of_a_paused_one<Backend>},
+        {"what is not there can be stopped and destroyed", end_of_what_is_not_there<Backend>},
+        {"what crashed can be stopped and destroyed", end_of_what_crashed<Backend>},
+        {"a stop takes whatever generation it finds", stop_takes_any_generation<Backend>},
+        {"a destroy takes whatever generation it finds", destroy_takes_any_generation<Backend>},
+        {"a destroy leaves nothing", destroy_leaves_nothing<Backend>},
+        {"a paused workload can be destroyed", destroy_of_a_paused_one<Backend>},
+        {"a stopped workload can be destroyed", destroy_of_a_stopped_one<Backend>},
+        {"an engine that was destroyed can be created anew", create_after_destroy<Backend>},
+    };
+}
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::end_cases

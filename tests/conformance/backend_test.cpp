@@ -1,0 +1,88 @@
+#include "../demo_engine_count.hpp"
+#include "../subprocess_fixture.hpp"
+#include "catch.hpp"
+
+#include <roundhouse/backend/memory.hpp>
+#include <roundhouse/backend/subprocess.hpp>
+#include <roundhouse/testing/backend_conformance.hpp>
+
+#include <signal.h>
+
+#include <stdexcept>
+#include <string>
+
+using namespace roundhouse;
+using namespace roundhouse_tests;
+
+TEST_CASE("the memory backend keeps what every backend promises") {
+    const bool needs_port = GENERATE(false, true);
+    const auto one = GENERATE(from_range(testing::backend_conformance<memory_backend>()));
+    DYNAMIC_SECTION(one.name << (needs_port ? ", with ports" : "")) {
+        io_threads io;
+        memory_backend_script script;
+        script.needs_port = needs_port;
+        script.latency = script.boot_delay = duration{1};
+        memory_backend tested(script);
+        one.run({.tested = tested,
+                 .executor = io.executor(),
+                 .version = "v1",
+                 .free_port = free_port,
+                 .crash = [&](const workload_ref& ref) { tested.crash(ref.engine_id); }});
+        CHECK(tested.alive() == 0);
+    }
+}
+
+TEST_CASE("a repeated create of the memory backend makes nothing") {
+    io_threads io;
+    memory_backend tested;
+    const auto what = new_workload();
+    REQUIRE(io.wait(tested.create(what)));
+    REQUIRE(io.wait(tested.create(what)));
+    CHECK(tested.created() == 1);
+}
+
+// Without the demo engine there is nothing to run: see tests/CMakeLists.txt.
+#if defined(ROUNDHOUSE_DEMO_ENGINE)
+
+namespace {
+
+/// Runs the demo engine as processes, and a case on them.
+struct process_conformance : subprocess_fixture {
+    process_conformance() { options.command = {ROUNDHOUSE_DEMO_ENGINE}; }
+
+    void run(const testing::backend_case<subprocess_backend>& one) {
+        auto& tested = backend();
+        one.run({.tested = tested,
+                 .executor = io->executor(),
+                 .version = "v1",
+                 .free_port = free_port,
+                 .crash = [this](const workload_ref& ref) { kill(ref); },
+                 .count =
+                     [this](const workload_ref& ref, const std::string& key) {
+                         return count_of_demo_engine(*io, ref.port, key);
+                     }});
+        CHECK(std::filesystem::is_empty(store.path() / "engines"));
+    }
+
+private:
+    void kill(const workload_ref& ref) const {
+        workload what;
+        what.ref = ref;
+        if (::kill(pid_of(what), SIGKILL) != 0) throw std::runtime_error{"no process to kill"};
+    }
+};
+
+} // namespace
+
+TEST_CASE_METHOD(process_conformance, "the subprocess backend keeps what every backend promises") {
+    const auto one = GENERATE(from_range(testing::backend_conformance<subprocess_backend>()));
+    DYNAMIC_SECTION(one.name) { run(one); }
+}
+
+TEST_CASE_METHOD(process_conformance,
+                 "the subprocess backend keeps the data and the keys of its engines") {
+    const auto one = GENERATE(from_range(testing::backend_data_conformance<subprocess_backend>()));
+    DYNAMIC_SECTION(one.name) { run(one); }
+}
+
+#endif
