@@ -28,6 +28,14 @@ TEST_CASE_METHOD(docker_answers, "a refusal carries the daemon's words, and what
     CHECK(failure_of(stop(engine().ref)) == "Docker: cannot inspect a container: the disk is gone");
 }
 
+TEST_CASE_METHOD(docker_answers, "a refusal in plain text carries the text") {
+    daemon.when("GET", "/containers/*/json",
+                daemon_says::sends("HTTP/1.1 500 No\r\nContent-Type: text/plain\r\n"
+                                   "Content-Length: 18\r\n\r\nbad gateway: \x01late"));
+    CHECK_THAT(failure_of(stop(engine().ref)),
+               Contains("cannot inspect a container: HTTP 500: \"bad gateway: ?late\""));
+}
+
 TEST_CASE_METHOD(docker_answers, "a refusal without a word tells its status") {
     for (const auto* const body : {"", "{}", "null", R"({"message":null})", R"({"message":""})"}) {
         daemon.when("GET", "/containers/*/json", daemon_says::replies(500, body));

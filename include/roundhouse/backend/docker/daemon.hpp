@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/engine_calls.hpp>
 #include <roundhouse/detail/http_client.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
@@ -52,6 +53,17 @@ struct document {
 [[nodiscard]] inline bool flag_at(const simdjson::dom::element& root, std::string_view pointer) {
     bool found = false;
     return root.at_pointer(pointer).get(found) == simdjson::SUCCESS && found;
+}
+
+/// What the daemon says of a status that is no success: its message, or the status with whatever
+/// text came instead, as from a proxy before it.
+[[nodiscard]] inline std::string words_of(const http_response& answer) {
+    auto status = "HTTP " + std::to_string(answer.status);
+    if (const auto read = read_json(answer.body)) {
+        auto message = text_at((*read)->root, "/message");
+        return message.empty() ? status : message;
+    }
+    return answer.body.empty() ? status : status + ": " + detail::quoted(answer.body);
 }
 
 /// Text for a query of a URL (RFC 3986, section 2.1).
@@ -130,12 +142,9 @@ public:
         version_.clear();
     }
 
-    /// What a status that was not expected means: the daemon's message, after what was tried.
+    /// What a status that was not expected means: the daemon's words, after what was tried.
     [[nodiscard]] static error refusal(std::string_view doing, const http_response& answer) {
-        std::string why;
-        if (const auto read = read_json(answer.body)) why = text_at((*read)->root, "/message");
-        if (why.empty()) why = "HTTP " + std::to_string(answer.status);
-        return {errc::backend_error, "Docker: " + std::string{doing} + ": " + why};
+        return {errc::backend_error, "Docker: " + std::string{doing} + ": " + words_of(answer)};
     }
     [[nodiscard]] static unexpected refused(std::string_view doing, const http_response& answer) {
         return unexpected{refusal(doing, answer)};
