@@ -12,13 +12,17 @@
 #include <asio/local/stream_protocol.hpp>
 #include <simdjson.h>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
@@ -98,10 +102,19 @@ struct document {
     const auto rest = text.substr(remote.size());
     const auto colon = rest.rfind(':');
     if (colon == std::string::npos || colon == 0) refuse("has no host and port");
+    auto host = rest.substr(0, colon);
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']') // IPv6, as in a URL
+        host = host.substr(1, host.size() - 2);
+    // The resolver would take an empty port, and cut a large one to 16 bits.
+    const auto digits = rest.substr(colon + 1);
+    std::uint16_t port = 0;
+    const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (wrong != std::errc{} || end != digits.data() + digits.size() || port == 0)
+        refuse("has no port from 1 to 65535");
     asio::io_context io;
     asio::ip::tcp::resolver resolver{io};
     asio::error_code failed;
-    const auto found = resolver.resolve(rest.substr(0, colon), rest.substr(colon + 1), failed);
+    const auto found = resolver.resolve(host, digits, failed);
     if (failed || found.empty()) refuse("names no host: " + failed.message());
     return found.begin()->endpoint();
 }
