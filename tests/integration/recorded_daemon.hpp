@@ -188,6 +188,11 @@ public:
     [[nodiscard]] bool has_container(const std::string& name) const {
         return !container_named(name).id.empty();
     }
+    /// It is gone without a word.
+    void remove_container(const std::string& name) {
+        const std::lock_guard lock(mutex_);
+        containers_.erase(name);
+    }
     void put_volume(const std::string& name, std::string labels) {
         const std::lock_guard lock(mutex_);
         volumes_[name] = std::move(labels);
