@@ -172,7 +172,8 @@ TEST_CASE_METHOD(docker_answers, "the oldest version is spoken that both know") 
     } const daemons[] = {{"1.41", "1.12", "v1.41"},
                          {"1.47", "1.24", "v1.41"},
                          {"1.52", "1.44", "v1.44"},
-                         {"1.120", "1.99", "v1.99"}};
+                         {"1.120", "1.99", "v1.99"},
+                         {"1.47", "1.", "v1.41"}};
     for (const auto& one : daemons) {
         destroy_backend();
         daemon.when("GET", "/version", daemon_says::replies(200, version(one.newest, one.oldest)));
@@ -295,6 +296,32 @@ TEST_CASE_METHOD(docker_answers, "a list asks for this installation's labels onl
         "filters=%7B%22label%22%3A%5B%22dev.roundhouse.instance%3Da%20b%26c%22%5D%7D";
     CHECK(daemon.requests("GET", "/volumes").back().query == filters);
     CHECK(daemon.requests("GET", listed).back().query == std::string{"all=1&"} + filters);
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "no list of volumes is an empty one, no list of containers is a failure") {
+    for (const auto* const none : {"{}", "null", R"({"Volumes":null})", R"({"Volumes":{}})"}) {
+        daemon.when("GET", "/volumes", daemon_says::replies(200, none));
+        const auto found = list();
+        REQUIRE(found);
+        CHECK(found->empty());
+    }
+    for (const auto* const none : {"{}", "null", "7"}) {
+        daemon.when("GET", listed, daemon_says::replies(200, none));
+        CHECK_THAT(failure_of(list()), Contains("Docker's list of containers is none"));
+    }
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "an inspection without what is looked for is taken for somebody else's") {
+    const auto strangers = Contains("was not made by this installation");
+    for (const auto* const body : {"{}", "null", "[]", R"({"Config":null,"State":7,"Id":null})",
+                                   R"({"Config":{"Labels":null}})", R"({"Labels":null})"}) {
+        daemon.when("GET", inspected, daemon_says::replies(200, body));
+        CHECK_THAT(failure_of(stop(engine().ref)), strangers);
+        daemon.when("GET", "/volumes/*", daemon_says::replies(200, body));
+        CHECK_THAT(failure_of(create(engine())), strangers);
+    }
 }
 
 TEST_CASE_METHOD(docker_answers,

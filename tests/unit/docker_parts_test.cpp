@@ -109,3 +109,16 @@ TEST_CASE("output that is cut in the middle of a frame is taken as far as it goe
     CHECK(unframed(whole.substr(0, frame(1, "first\n").size() + 5)) == "first\n");
     CHECK(unframed(std::string(8, '\xFF') + "all there is") == "all there is");
 }
+
+TEST_CASE("marks that are missing or of another kind are none") {
+    for (const auto* const text :
+         {"{}", "null", "[]", "7", "\"x\"", R"({"Labels":null})", R"({"Labels":[]})",
+          R"({"Labels":{"dev.roundhouse.instance":7}})",
+          R"({"Labels":{"dev.roundhouse.instance":"here","dev.roundhouse.engine":"no uuid"}})"}) {
+        CAPTURE(text);
+        const auto read = read_json(text);
+        REQUIRE(read);
+        CHECK_FALSE(read_marks((*read)->root["Labels"]));
+        CHECK_FALSE(read_container((*read)->root, "net").made);
+    }
+}

@@ -69,6 +69,14 @@ struct marks {
     return out;
 }
 
+/// The same of a member that may not be there.
+[[nodiscard]] inline std::optional<marks>
+read_marks(const simdjson::simdjson_result<simdjson::dom::element>& labels) {
+    simdjson::dom::element found;
+    if (labels.get(found) != simdjson::SUCCESS) return std::nullopt;
+    return read_marks(found);
+}
+
 /// How Docker calls the states of a container (`State.Status` of an inspection).
 [[nodiscard]] inline workload_state state_of(std::string_view status) noexcept {
     if (status == "running" || status == "restarting") return workload_state::up;
