@@ -299,6 +299,25 @@ TEST_CASE_METHOD(docker_answers, "a list asks for this installation's labels onl
 }
 
 TEST_CASE_METHOD(docker_answers,
+                 "what a list says of others, and what makes no sense in it, is passed over") {
+    const auto labels = labels_of(engine(1));
+    const auto strange =
+        R"(null,7,"x",[],{},{"Labels":null},{"Labels":[]},{"Labels":{}},)"
+        R"({"Labels":{"dev.roundhouse.instance":"here"}},{"State":"running","Labels":)" +
+        labels_of(engine(2), "elsewhere") + "},";
+    daemon.when(
+        "GET", listed,
+        daemon_says::replies(200, '[' + strange + listed_container(labels, "running") + ']'));
+    daemon.when("GET", "/volumes",
+                daemon_says::replies(200, R"({"New":{"a":[null]},"Volumes":[)" + strange +
+                                              R"({"Labels":)" + labels + "}]}"));
+    const auto found = list();
+    REQUIRE(found);
+    REQUIRE(found->size() == 1);
+    CHECK(found->front().ref == engine(1).ref);
+}
+
+TEST_CASE_METHOD(docker_answers,
                  "no list of volumes is an empty one, no list of containers is a failure") {
     for (const auto* const none : {"{}", "null", R"({"Volumes":null})", R"({"Volumes":{}})"}) {
         daemon.when("GET", "/volumes", daemon_says::replies(200, none));
