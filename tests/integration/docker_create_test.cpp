@@ -54,6 +54,20 @@ TEST_CASE_METHOD(docker_answers, "a start whose reply is lost leaves no containe
 }
 
 TEST_CASE_METHOD(docker_answers,
+                 "a container is started also where its create was answered with nonsense") {
+    const auto w = engine();
+    for (const auto* const body : {"nonsense", "{}", R"({"Id":null})", ""}) {
+        daemon.once("POST", created, [&](auto& connection, const daemon_request& request) {
+            static_cast<void>(daemon.usual_answer(request)); // for its effect
+            daemon_says::send_and_close(connection, reply(201, body));
+        });
+        REQUIRE(create(w));
+        CHECK(daemon.container_named(name_of(w)).status == "running");
+        REQUIRE(destroy(w.ref));
+    }
+}
+
+TEST_CASE_METHOD(docker_answers,
                  "a create that finds what it was to make already running is done") {
     const auto w = engine();
     put(w, "running");

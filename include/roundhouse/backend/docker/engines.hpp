@@ -281,9 +281,10 @@ private:
             const auto answer = co_await std::move(calling);
             if (!answer) co_return unexpected{answer.error()};
             if (answer->status == 201) {
+                // It has been made, whatever else the answer says: by its name it is found too.
                 const auto read = read_json(answer->body);
-                if (!read) co_return unexpected{read.error()};
-                auto starting = start(what, text_at((*read)->root, "/Id"));
+                auto id = read ? text_at((*read)->root, "/Id") : std::string{};
+                auto starting = start(what, id.empty() ? name : std::move(id));
                 co_return co_await std::move(starting);
             }
             if (answer->status == 404 && !std::exchange(pulled, true)) {
