@@ -2,6 +2,7 @@
 #include "docker_answers.hpp"
 
 #include <algorithm>
+#include <future>
 #include <string>
 
 using namespace roundhouse_tests;
@@ -51,6 +52,25 @@ TEST_CASE_METHOD(docker_answers, "a start whose reply is lost leaves no containe
     CHECK_THAT(failure_of(create(w)), Contains("closed the connection without an answer"));
     CHECK_FALSE(daemon.has_container(name_of(w)));
     CHECK_FALSE(daemon.has_volume(volume_of(w)));
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "a container that is made after its create was given up is found later") {
+    const auto w = engine();
+    options.call_timeout = rh::duration{200};
+    std::promise<daemon_request> came;
+    daemon.once("POST", created,
+                [&](auto&, const daemon_request& request) { came.set_value(request); });
+    CHECK_THAT(failure_of(create(w)), Contains("no answer within 200 ms"));
+    CHECK_FALSE(daemon.has_volume(volume_of(w)));
+
+    static_cast<void>(daemon.usual_answer(came.get_future().get())); // nobody waits for it any more
+    REQUIRE(daemon.has_volume(volume_of(w)));
+    REQUIRE(create(w));
+    CHECK(daemon.container_named(name_of(w)).status == "running");
+    const auto found = list();
+    REQUIRE(found);
+    CHECK(found->size() == 1);
 }
 
 TEST_CASE_METHOD(docker_answers,

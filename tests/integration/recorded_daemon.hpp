@@ -307,11 +307,11 @@ private:
     }
 
     /// A member of a request's JSON, as JSON.
-    static std::string member_of(const std::string& body, std::string_view name) {
+    static std::string member_at(const std::string& body, std::string_view pointer) {
         simdjson::dom::parser parser;
         simdjson::dom::element root;
         simdjson::dom::element found;
-        if (parser.parse(body).get(root) || root[name].get(found)) return "null";
+        if (parser.parse(body).get(root) || root.at_pointer(pointer).get(found)) return "null";
         return simdjson::minify(found);
     }
 
@@ -364,7 +364,7 @@ private:
     }
 
     std::string make_network(const daemon_request& request) {
-        const auto name = member_of(request.body, "Name");
+        const auto name = member_at(request.body, "/Name");
         if (networks_.insert(name).second)
             return reply(201, R"({"Id":")" + new_id() + R"(","Warning":""})");
         return reply(409, R"({"message":"network with name )" + name.substr(1, name.size() - 2) +
@@ -385,9 +385,9 @@ private:
             return reply(200, R"({"Volumes":[)" + all + R"(],"Warnings":null})");
         }
         if (request.path == "/volumes/create") {
-            auto name = member_of(request.body, "Name");
+            auto name = member_at(request.body, "/Name");
             name = name.substr(1, name.size() - 2);
-            volumes_.insert({name, member_of(request.body, "Labels")});
+            volumes_.insert({name, member_at(request.body, "/Labels")});
             return reply(201, volume(name, volumes_[name]));
         }
         const auto name = part(request.path, 1);
@@ -411,8 +411,13 @@ private:
                                   R"(\". You have to remove (or rename) that container to be )"
                                   R"(able to reuse that name."})");
         if (!image_there_) return reply(404, R"({"message":"No such image: tiny:1"})");
-        const container made{.id = new_id(), .labels = member_of(request.body, "Labels")};
+        const container made{.id = new_id(), .labels = member_at(request.body, "/Labels")};
         containers_[name] = made;
+        // A volume that is not there comes with its container.
+        const auto mounted = member_at(request.body, "/HostConfig/Mounts/0/Source");
+        if (mounted != "null")
+            volumes_.insert({mounted.substr(1, mounted.size() - 2),
+                             member_at(request.body, "/HostConfig/Mounts/0/VolumeOptions/Labels")});
         return reply(201, R"({"Id":")" + made.id + R"(","Warnings":[]})");
     }
 

@@ -219,11 +219,17 @@ private:
         const auto mount = [&](std::string_view type, std::string_view from, std::string_view to,
                                bool read_only) {
             json.open('{').member("Type", type).member("Source", from).member("Target", to);
-            json.member("ReadOnly", read_only).close('}');
+            json.member("ReadOnly", read_only);
         };
         json.name("Mounts").open('[');
         mount("volume", volume_of(what_.ref.engine_id), "/data", false);
-        if (!options_.catalog_path.empty()) mount("bind", options_.catalog_path, "/catalog", true);
+        // If it is gone by then, the daemon makes another, which must be known as ours too.
+        write_labels(json.name("VolumeOptions").open('{'));
+        json.close('}').close('}');
+        if (!options_.catalog_path.empty()) {
+            mount("bind", options_.catalog_path, "/catalog", true);
+            json.close('}');
+        }
         json.close(']');
     }
 
