@@ -1,8 +1,10 @@
 #include "catch.hpp"
 #include "docker_answers.hpp"
 
+#include <future>
 #include <map>
 #include <string>
+#include <utility>
 
 using namespace roundhouse_tests;
 using Catch::Matchers::Contains;
@@ -341,6 +343,56 @@ TEST_CASE_METHOD(docker_answers,
         daemon.when("GET", "/volumes/*", daemon_says::replies(200, body));
         CHECK_THAT(failure_of(create(engine())), strangers);
     }
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "a backend may go while its calls wait, and they come to their end") {
+    const auto w = engine();
+    put(w, "running");
+    options.call_timeout = rh::duration{200};
+    for (const auto* const path : {"/networks/create", "/containers/*/stop"})
+        daemon.when("POST", path, daemon_says::sends_and_hangs("HTTP/1.1 200 OK\r\n"));
+    for (const auto* const path : {"/volumes", "/containers/*/logs"})
+        daemon.when("GET", path, daemon_says::sends_and_hangs(""));
+    std::vector<std::future<rh::result<void>>> calls;
+    calls.push_back(io().start(backend().create(w)));
+    calls.push_back(io().start(backend().stop(w.ref, rh::duration{0})));
+    auto listing = io().start(backend().list());
+    auto reading = io().start(backend().logs(w.ref, 10));
+    REQUIRE(eventually([&] {
+        return daemon.count("POST", "/networks/create") == 1 &&
+               daemon.count("POST", "/containers/*/stop") == 1 &&
+               daemon.count("GET", "/volumes") == 1 &&
+               daemon.count("GET", "/containers/*/logs") == 1;
+    }));
+    destroy_backend();
+    const auto silent = Contains("no answer within 200 ms");
+    for (auto& call : calls) CHECK_THAT(failure_of(io_threads::get(std::move(call))), silent);
+    CHECK_THAT(failure_of(io_threads::get(std::move(listing))), silent);
+    CHECK_THAT(failure_of(io_threads::get(std::move(reading))), silent);
+}
+
+TEST_CASE_METHOD(docker_answers, "a backend may go before its call goes on") {
+    const auto w = engine();
+    std::promise<void> go_on;
+    daemon.once("POST", "/networks/create",
+                [&, told = go_on.get_future().share()](auto& connection, const auto& request) {
+                    told.wait();
+                    daemon.as_usual(connection, request);
+                });
+    auto creating = io().start(backend().create(w));
+    REQUIRE(eventually([&] { return daemon.count("POST", "/networks/create") == 1; }));
+    destroy_backend();
+    go_on.set_value();
+    CHECK(io_threads::get(std::move(creating)));
+    CHECK(daemon.container_named(name_of(w)).status == "running");
+}
+
+TEST_CASE_METHOD(docker_answers, "a backend and its threads may go while a call waits") {
+    const auto w = engine();
+    daemon.when("POST", "/networks/create", daemon_says::sends_and_hangs(""));
+    auto creating = io().start(backend().create(w));
+    REQUIRE(eventually([&] { return daemon.count("POST", "/networks/create") == 1; }));
 }
 
 TEST_CASE_METHOD(docker_answers,
