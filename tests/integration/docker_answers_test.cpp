@@ -158,7 +158,7 @@ TEST_CASE_METHOD(docker_answers, "a daemon that does not tell its version is a f
 }
 
 TEST_CASE_METHOD(docker_answers, "a daemon of before 20.10 is refused") {
-    for (const auto* const old : {"1.40", "1.9", "1.", "1.x", "", "nonsense"}) {
+    for (const auto* const old : {"1.40", "1.9", "1.", "1.x", "1.99999999999", "", "nonsense"}) {
         daemon.when("GET", "/version", daemon_says::replies(200, version(old, "1.12")));
         CHECK_THAT(failure_of(list()), Contains("Docker is too old: it knows API 1.") &&
                                            Contains("1.41 is needed (Docker 20.10 or newer)"));

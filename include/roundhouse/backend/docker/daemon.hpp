@@ -212,11 +212,8 @@ private:
     static int minor_of(const std::string& version) {
         const auto dot = version.find('.');
         if (!version.starts_with("1.") || dot == std::string::npos) return 0;
-        int out = 0;
-        for (const char c : version.substr(dot + 1)) {
-            if (c < '0' || c > '9') break;
-            out = out * 10 + (c - '0');
-        }
+        int out = 0; // stays so where there is no number
+        std::from_chars(version.data() + dot + 1, version.data() + version.size(), out);
         return out;
     }
 
