@@ -201,7 +201,10 @@ TEST_CASE_METHOD(docker_answers,
     CHECK_THAT(failure_of(destroy(w.ref)), refused);
     CHECK_THAT(failure_of(list()), refused);
     CHECK_THAT(failure_of(logs(w.ref)), refused);
-    CHECK_THAT(failure_of(io().wait(backend().probe(w.ref, rh::duration{1000}))), refused);
+    const std::string key = "sk-1";
+    const rh::sha256_digest next{};
+    CHECK_THAT(failure_of(io().wait(backend().swap_key(w.ref, key, next))), refused);
+    CHECK_THAT(failure_of(io().wait(backend().probe(w.ref, patience))), refused);
     CHECK(eventually([&] {
         return holds(backend().trouble().value_or(""), daemon.path() + ": cannot connect: ");
     }));
