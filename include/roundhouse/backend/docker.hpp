@@ -23,6 +23,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,7 +56,8 @@ public:
     docker_backend(const docker_backend&) = delete;
     docker_backend& operator=(const docker_backend&) = delete;
 
-    /// Leaves the containers as they are. Handlers are not called any more.
+    /// Leaves the containers as they are. Handlers are not called any more. Operations that are under
+    /// way go on.
     ~docker_backend() { engines_->events().close(); }
 
     [[nodiscard]] std::string_view name() const noexcept { return "docker"; }
@@ -75,46 +77,46 @@ public:
 
     asio::awaitable<result<void>> create(const workload& what) {
         auto work = engines_->create(what);
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
     asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) {
         auto work = engines_->stop(ref, grace);
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
     asio::awaitable<result<void>> pause(const workload_ref& ref) {
         auto work = engines_->freeze(ref, true);
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
     asio::awaitable<result<void>> resume(const workload_ref& ref) {
         auto work = engines_->freeze(ref, false);
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
     asio::awaitable<result<void>> destroy(const workload_ref& ref) {
         auto work = engines_->destroy(ref);
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
                                                const sha256_digest& next) {
         auto work = engines_->swap_key(ref, key, next);
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
     asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout) {
         auto work = engines_->probe(ref, timeout);
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
 
     /// Every container and volume with this installation's label. The end of what runs is reported
     /// from now on.
     asio::awaitable<result<std::vector<instance>>> list() {
         auto work = engines_->list();
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
 
     /// The last lines of stdout and stderr, at most `log_tail_bytes` of them: not surely UTF-8.
     /// Empty where there is no container.
     asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
         auto work = engines_->logs(ref, tail);
-        return detail::run_on(own_strand(), std::move(work));
+        return run(std::move(work));
     }
 
     /// Replaces the handler, after the end of a call to the earlier one that is under way. It runs
@@ -136,7 +138,19 @@ private:
         return options;
     }
 
-    [[nodiscard]] asio::any_io_executor own_strand() const { return asio::make_strand(executor_); }
+    /// Runs work of `engines_` on a strand of its own.
+    template <class T> asio::awaitable<T> run(asio::awaitable<T> work) {
+        auto kept = keeping(engines_, std::move(work));
+        return detail::run_on(asio::any_io_executor{asio::make_strand(executor_)}, std::move(kept));
+    }
+
+    /// The work may go on when the backend is gone already.
+    template <class T>
+    static asio::awaitable<T>
+    keeping([[maybe_unused]] std::shared_ptr<detail::docker::engines> used,
+            asio::awaitable<T> work) {
+        co_return co_await std::move(work);
+    }
 
     const asio::any_io_executor executor_;
     const std::shared_ptr<detail::docker::engines> engines_;

@@ -69,6 +69,14 @@ struct marks {
     return out;
 }
 
+/// The same of a member that may not be there.
+[[nodiscard]] inline std::optional<marks>
+read_marks(const simdjson::simdjson_result<simdjson::dom::element>& labels) {
+    simdjson::dom::element found;
+    if (labels.get(found) != simdjson::SUCCESS) return std::nullopt;
+    return read_marks(found);
+}
+
 /// How Docker calls the states of a container (`State.Status` of an inspection).
 [[nodiscard]] inline workload_state state_of(std::string_view status) noexcept {
     if (status == "running" || status == "restarting") return workload_state::up;
@@ -211,11 +219,17 @@ private:
         const auto mount = [&](std::string_view type, std::string_view from, std::string_view to,
                                bool read_only) {
             json.open('{').member("Type", type).member("Source", from).member("Target", to);
-            json.member("ReadOnly", read_only).close('}');
+            json.member("ReadOnly", read_only);
         };
         json.name("Mounts").open('[');
         mount("volume", volume_of(what_.ref.engine_id), "/data", false);
-        if (!options_.catalog_path.empty()) mount("bind", options_.catalog_path, "/catalog", true);
+        // If it is gone by then, the daemon makes another, which must be known as ours too.
+        write_labels(json.name("VolumeOptions").open('{'));
+        json.close('}').close('}');
+        if (!options_.catalog_path.empty()) {
+            mount("bind", options_.catalog_path, "/catalog", true);
+            json.close('}');
+        }
         json.close(']');
     }
 

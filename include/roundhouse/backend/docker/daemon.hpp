@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/engine_calls.hpp>
 #include <roundhouse/detail/http_client.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
@@ -11,13 +12,17 @@
 #include <asio/local/stream_protocol.hpp>
 #include <simdjson.h>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
@@ -54,6 +59,17 @@ struct document {
     return root.at_pointer(pointer).get(found) == simdjson::SUCCESS && found;
 }
 
+/// What the daemon says of a status that is no success: its message, or the status with whatever
+/// text came instead, as from a proxy before it.
+[[nodiscard]] inline std::string words_of(const http_response& answer) {
+    auto status = "HTTP " + std::to_string(answer.status);
+    if (const auto read = read_json(answer.body)) {
+        auto message = text_at((*read)->root, "/message");
+        return message.empty() ? status : message;
+    }
+    return answer.body.empty() ? status : status + ": " + detail::quoted(answer.body);
+}
+
 /// Text for a query of a URL (RFC 3986, section 2.1).
 [[nodiscard]] inline std::string escaped(std::string_view text) {
     static constexpr char digits[] = "0123456789ABCDEF";
@@ -86,10 +102,19 @@ struct document {
     const auto rest = text.substr(remote.size());
     const auto colon = rest.rfind(':');
     if (colon == std::string::npos || colon == 0) refuse("has no host and port");
+    auto host = rest.substr(0, colon);
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']') // IPv6, as in a URL
+        host = host.substr(1, host.size() - 2);
+    // The resolver would take an empty port, and cut a large one to 16 bits.
+    const auto digits = rest.substr(colon + 1);
+    std::uint16_t port = 0;
+    const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (wrong != std::errc{} || end != digits.data() + digits.size() || port == 0)
+        refuse("has no port from 1 to 65535");
     asio::io_context io;
     asio::ip::tcp::resolver resolver{io};
     asio::error_code failed;
-    const auto found = resolver.resolve(rest.substr(0, colon), rest.substr(colon + 1), failed);
+    const auto found = resolver.resolve(host, digits, failed);
     if (failed || found.empty()) refuse("names no host: " + failed.message());
     return found.begin()->endpoint();
 }
@@ -130,12 +155,9 @@ public:
         version_.clear();
     }
 
-    /// What a status that was not expected means: the daemon's message, after what was tried.
+    /// What a status that was not expected means: the daemon's words, after what was tried.
     [[nodiscard]] static error refusal(std::string_view doing, const http_response& answer) {
-        std::string why;
-        if (const auto read = read_json(answer.body)) why = text_at((*read)->root, "/message");
-        if (why.empty()) why = "HTTP " + std::to_string(answer.status);
-        return {errc::backend_error, "Docker: " + std::string{doing} + ": " + why};
+        return {errc::backend_error, "Docker: " + std::string{doing} + ": " + words_of(answer)};
     }
     [[nodiscard]] static unexpected refused(std::string_view doing, const http_response& answer) {
         return unexpected{refusal(doing, answer)};
@@ -190,11 +212,8 @@ private:
     static int minor_of(const std::string& version) {
         const auto dot = version.find('.');
         if (!version.starts_with("1.") || dot == std::string::npos) return 0;
-        int out = 0;
-        for (const char c : version.substr(dot + 1)) {
-            if (c < '0' || c > '9') break;
-            out = out * 10 + (c - '0');
-        }
+        int out = 0; // stays so where there is no number
+        std::from_chars(version.data() + dot + 1, version.data() + version.size(), out);
         return out;
     }
 

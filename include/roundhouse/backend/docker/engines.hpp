@@ -266,9 +266,10 @@ private:
             const auto answer = co_await std::move(calling);
             if (!answer) co_return unexpected{answer.error()};
             if (answer->status == 201) {
+                // It has been made, whatever else the answer says: by its name it is found too.
                 const auto read = read_json(answer->body);
-                if (!read) co_return unexpected{read.error()};
-                auto starting = start(what, text_at((*read)->root, "/Id"));
+                auto id = read ? text_at((*read)->root, "/Id") : std::string{};
+                auto starting = start(what, id.empty() ? name : std::move(id));
                 co_return co_await std::move(starting);
             }
             if (answer->status == 404 && !std::exchange(pulled, true)) {
@@ -381,14 +382,22 @@ private:
                        R"("]})");
     }
 
-    static result<void> add_volumes(std::string_view body,
-                                    std::unordered_map<uuid, instance>& found) {
+    /// Whose something in a list is; nothing if it is not of this installation, should the daemon
+    /// not have kept to the filter.
+    template <class Labels> [[nodiscard]] std::optional<marks> ours_by(const Labels& labels) const {
+        auto made = read_marks(labels);
+        if (made && made->instance != options_.instance) made.reset();
+        return made;
+    }
+
+    result<void> add_volumes(std::string_view body,
+                             std::unordered_map<uuid, instance>& found) const {
         const auto read = read_json(body);
         if (!read) return unexpected{read.error()};
         simdjson::dom::array volumes; // null where there are none
         if ((*read)->root["Volumes"].get(volumes) != simdjson::SUCCESS) return {};
         for (const auto one : volumes) {
-            const auto made = read_marks(one["Labels"]);
+            const auto made = ours_by(one["Labels"]);
             // Its label tells the generation that made it, not the last one.
             if (made)
                 found[made->ref.engine_id] = {.ref = {made->ref.engine_id, 0, 0},
@@ -404,7 +413,7 @@ private:
         if ((*read)->root.get(containers) != simdjson::SUCCESS)
             return fail(errc::backend_error, "Docker's list of containers is none");
         for (const auto one : containers) {
-            const auto made = read_marks(one["Labels"]);
+            const auto made = ours_by(one["Labels"]);
             if (!made) continue;
             const auto state = state_of(text_at(one, "/State"));
             found[made->ref.engine_id] = {made->ref, state, true, made->owner};

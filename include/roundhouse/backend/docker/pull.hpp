@@ -8,10 +8,12 @@
 
 #include <asio/awaitable.hpp>
 #include <asio/this_coro.hpp>
+#include <simdjson.h>
 
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
@@ -60,23 +62,26 @@ inline asio::awaitable<result<void>> pull_image(daemon& of, std::string image,
         open = *more;
         if (!exchange.head_complete() || exchange.response().status != 200) continue;
         auto& text = exchange.response().body;
+        if (!open && !text.empty()) text += '\n'; // the last line may lack its end
         for (auto end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
             const auto read = read_json(std::string_view{text}.substr(0, end));
             text.erase(0, end + 1);
             if (!read) continue;
-            if (auto wrong = text_at((*read)->root, "/error"); !wrong.empty()) failure = wrong;
+            const auto& root = (*read)->root;
+            // The texts beside these two details are deprecated: some daemons send one of them
+            // only.
+            for (const auto* const where : {"/error", "/errorDetail/message"})
+                if (auto wrong = text_at(root, where); !wrong.empty()) failure = wrong;
             // Lines with a progress come by the thousand.
-            if (!text_at((*read)->root, "/progress").empty()) continue;
-            const auto layer = text_at((*read)->root, "/id");
+            const bool counts = root.at_pointer("/progressDetail/current").error() ==
+                                simdjson::SUCCESS;
+            if (counts || !text_at(root, "/progress").empty()) continue;
+            const auto layer = text_at(root, "/id");
             say(log_level::info, "pulling " + image + ": " + (layer.empty() ? "" : layer + ": ") +
-                                     text_at((*read)->root, "/status"));
+                                     text_at(root, "/status"));
         }
     }
-    if (exchange.response().status != 200) {
-        const auto read = read_json(exchange.response().body);
-        co_return cannot(read ? text_at((*read)->root, "/message")
-                              : "HTTP " + std::to_string(exchange.response().status));
-    }
+    if (exchange.response().status != 200) co_return cannot(words_of(exchange.response()));
     if (!failure.empty()) co_return cannot(failure);
     co_return result<void>{};
 }

@@ -1,0 +1,137 @@
+#pragma once
+
+#include "../io_threads.hpp"
+#include "recorded_daemon.hpp"
+
+#include <roundhouse/backend/docker.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace roundhouse_tests {
+
+namespace rh = roundhouse;
+
+[[nodiscard]] inline bool holds(std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+}
+
+/// The message of a failure of the backend; anything else is told in words that no test expects.
+template <class T> std::string failure_of(const rh::result<T>& outcome) {
+    if (outcome) return "(no failure)";
+    if (outcome.error().code != rh::errc::backend_error) return "(not a backend_error)";
+    return outcome.error().message;
+}
+
+/// A backend whose daemon answers as it is told to.
+class docker_answers {
+public:
+    docker_answers() {
+        options.host = daemon.host();
+        options.instance = "here";
+        options.call_timeout = patience;
+        options.pull_timeout = patience;
+        options.reconnect_min = rh::duration{1};
+        options.reconnect_max = rh::duration{20};
+        options.log = [this](rh::log_level level, std::string_view line) {
+            const std::lock_guard lock(mutex_);
+            log_.emplace_back(level, line);
+        };
+    }
+
+    recorded_daemon daemon;
+    rh::docker_options options; ///< Until the first use of the backend.
+
+    rh::docker_backend& backend() {
+        if (!backend_) {
+            backend_ = std::make_unique<rh::docker_backend>(io_.executor(), options);
+            backend_->on_exit([this](const rh::workload_exit& what) {
+                const std::lock_guard lock(mutex_);
+                exits_.push_back(what);
+            });
+        }
+        return *backend_;
+    }
+    /// The backend, once it follows the daemon's events.
+    rh::docker_backend& listening() {
+        backend();
+        if (!eventually([&] { return daemon.stream_is_open() && !backend().trouble(); }))
+            throw std::runtime_error{"the backend does not follow the events"};
+        return backend();
+    }
+    void destroy_backend() { backend_.reset(); }
+    io_threads& io() { return io_; }
+
+    // What tests do with it, until it is done.
+
+    auto create(const rh::workload& what) { return io_.wait(backend().create(what)); }
+    auto stop(const rh::workload_ref& ref) { return io_.wait(backend().stop(ref, no_grace)); }
+    auto pause(const rh::workload_ref& ref) { return io_.wait(backend().pause(ref)); }
+    auto resume(const rh::workload_ref& ref) { return io_.wait(backend().resume(ref)); }
+    auto destroy(const rh::workload_ref& ref) { return io_.wait(backend().destroy(ref)); }
+    auto list() { return io_.wait(backend().list()); }
+    auto logs(const rh::workload_ref& ref, std::size_t tail = 100) {
+        return io_.wait(backend().logs(ref, tail));
+    }
+
+    [[nodiscard]] std::vector<rh::workload_exit> exits() const {
+        const std::lock_guard lock(mutex_);
+        return exits_;
+    }
+    [[nodiscard]] std::vector<std::string> log_lines() const {
+        const std::lock_guard lock(mutex_);
+        std::vector<std::string> out;
+        for (const auto& [level, line] : log_) out.push_back(line);
+        return out;
+    }
+
+    static rh::workload engine(unsigned number = 1, std::uint64_t generation = 1) {
+        rh::workload out;
+        auto digits = std::to_string(number);
+        digits.insert(0, 8 - digits.size(), '0');
+        out.ref.engine_id = *rh::parse_uuid(digits + "-0000-4000-8000-000000000000");
+        out.ref.generation = generation;
+        out.ref.port = static_cast<std::uint16_t>(9000 + number);
+        out.product_id = *rh::parse_uuid("99999999-0000-4000-8000-000000000000");
+        out.user_id = "ann";
+        out.version = "tiny:1";
+        return out;
+    }
+    static std::string name_of(const rh::workload& what) {
+        return rh::detail::docker::container_of(what.ref.engine_id);
+    }
+    static std::string volume_of(const rh::workload& what) {
+        return rh::detail::docker::volume_of(what.ref.engine_id);
+    }
+    static std::string labels_of(const rh::workload& what, const std::string& instance = "here") {
+        return R"({"dev.roundhouse.instance":")" + instance + R"(","dev.roundhouse.product":")" +
+               to_string(what.product_id) + R"(","dev.roundhouse.user":")" + what.user_id +
+               R"(","dev.roundhouse.engine":")" + to_string(what.ref.engine_id) +
+               R"(","dev.roundhouse.generation":")" + std::to_string(what.ref.generation) +
+               R"(","dev.roundhouse.port":")" + std::to_string(what.ref.port) + R"("})";
+    }
+    /// The container of an engine, as if it had been made before.
+    void put(const rh::workload& what, const std::string& status,
+             const std::string& instance = "here") {
+        daemon.put_container(name_of(what),
+                             {.id = {}, .labels = labels_of(what, instance), .status = status});
+    }
+
+private:
+    static constexpr rh::duration no_grace{0};
+
+    mutable std::mutex mutex_;
+    std::vector<rh::workload_exit> exits_;
+    std::vector<std::pair<rh::log_level, std::string>> log_;
+    io_threads io_;
+    std::unique_ptr<rh::docker_backend> backend_;
+};
+
+} // namespace roundhouse_tests

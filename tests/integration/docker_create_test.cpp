@@ -1,0 +1,330 @@
+#include "catch.hpp"
+#include "docker_answers.hpp"
+
+#include <algorithm>
+#include <future>
+#include <string>
+
+using namespace roundhouse_tests;
+using Catch::Matchers::Contains;
+using daemon_says = recorded_daemon;
+
+namespace {
+
+constexpr auto created = "/containers/create";
+constexpr auto started = "/containers/*/start";
+constexpr auto pulled = "/images/create";
+
+/// A daemon that pulls an image with these lines, and has it then.
+daemon_says::script pulls(recorded_daemon& daemon, const std::string& lines) {
+    return [&daemon, lines](daemon_says::socket& connection, const daemon_request& request) {
+        static_cast<void>(daemon.usual_answer(request)); // for its effect
+        daemon_says::send_and_close(connection, chunked_head() + chunk(lines) + chunk(""));
+    };
+}
+
+/// A daemon that does as it is asked, and cuts the connection before it has said so.
+daemon_says::script loses_its_reply(recorded_daemon& daemon) {
+    return [&daemon](daemon_says::socket& connection, const daemon_request& request) {
+        static_cast<void>(daemon.usual_answer(request)); // nobody hears it
+        connection.close();
+    };
+}
+
+} // namespace
+
+TEST_CASE_METHOD(docker_answers, "a create whose reply is lost, repeated, replaces what it made") {
+    const auto w = engine();
+    daemon.once("POST", created, loses_its_reply(daemon));
+    CHECK_THAT(failure_of(create(w)), Contains("closed the connection without an answer"));
+    const auto first = daemon.container_named(name_of(w)).id;
+    REQUIRE_FALSE(first.empty());
+
+    REQUIRE(create(w));
+    CHECK(daemon.container_named(name_of(w)).status == "running");
+    CHECK(daemon.container_named(name_of(w)).id != first);
+    CHECK(daemon.has_volume(volume_of(w)));
+}
+
+TEST_CASE_METHOD(docker_answers, "a start whose reply is lost leaves no container") {
+    const auto w = engine();
+    daemon.once("POST", started, loses_its_reply(daemon));
+    CHECK_THAT(failure_of(create(w)), Contains("closed the connection without an answer"));
+    CHECK_FALSE(daemon.has_container(name_of(w)));
+    CHECK_FALSE(daemon.has_volume(volume_of(w)));
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "a container that is made after its create was given up is found later") {
+    const auto w = engine();
+    options.call_timeout = rh::duration{200};
+    std::promise<daemon_request> came;
+    daemon.once("POST", created,
+                [&](auto&, const daemon_request& request) { came.set_value(request); });
+    CHECK_THAT(failure_of(create(w)), Contains("no answer within 200 ms"));
+    CHECK_FALSE(daemon.has_volume(volume_of(w)));
+
+    static_cast<void>(daemon.usual_answer(came.get_future().get())); // nobody waits for it any more
+    REQUIRE(daemon.has_volume(volume_of(w)));
+    REQUIRE(create(w));
+    CHECK(daemon.container_named(name_of(w)).status == "running");
+    const auto found = list();
+    REQUIRE(found);
+    CHECK(found->size() == 1);
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "a container is started also where its create was answered with nonsense") {
+    const auto w = engine();
+    for (const auto* const body : {"nonsense", "{}", R"({"Id":null})", ""}) {
+        daemon.once("POST", created, [&](auto& connection, const daemon_request& request) {
+            static_cast<void>(daemon.usual_answer(request)); // for its effect
+            daemon_says::send_and_close(connection, reply(201, body));
+        });
+        REQUIRE(create(w));
+        CHECK(daemon.container_named(name_of(w)).status == "running");
+        REQUIRE(destroy(w.ref));
+    }
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "a create that finds what it was to make already running is done") {
+    const auto w = engine();
+    put(w, "running");
+    const auto there = daemon.container_named(name_of(w)).id;
+    REQUIRE(create(w));
+    CHECK(daemon.container_named(name_of(w)).id == there);
+    CHECK(daemon.count("POST", started) == 0);
+}
+
+TEST_CASE_METHOD(docker_answers, "somebody else's container of the same name is left alone") {
+    const auto w = engine();
+    const auto strangers = {labels_of(w, "elsewhere"), labels_of(engine(2)), std::string{"{}"},
+                            std::string{"null"}};
+    for (const auto& labels : strangers) {
+        daemon.put_container(name_of(w), {.id = {}, .labels = labels, .status = "running"});
+        CHECK_THAT(failure_of(create(w)),
+                   Contains("the container " + name_of(w)) &&
+                       Contains("was not made by this installation: rename or remove it"));
+        CHECK(daemon.container_named(name_of(w)).status == "running");
+    }
+    CHECK(daemon.count("DELETE", "/containers/*") == 0);
+    CHECK(daemon.count("POST", "/containers/*/stop") == 0);
+}
+
+TEST_CASE_METHOD(docker_answers, "somebody else's volume of the same name is left alone") {
+    const auto w = engine();
+    const auto strangers = {labels_of(w, "elsewhere"), labels_of(engine(2)), std::string{"{}"},
+                            std::string{"null"}};
+    for (const auto& labels : strangers) {
+        daemon.put_volume(volume_of(w), labels);
+        CHECK_THAT(failure_of(create(w)), Contains("the volume " + volume_of(w)) &&
+                                              Contains("was not made by this installation"));
+    }
+    CHECK(daemon.has_volume(volume_of(w)));
+    CHECK(daemon.count("POST", created) == 0);
+}
+
+TEST_CASE_METHOD(docker_answers, "what an older generation left is replaced, in whatever state") {
+    for (const auto* const status : {"created", "running", "paused", "exited", "dead"}) {
+        put(engine(1, 6), status);
+        const auto old = daemon.container_named(name_of(engine())).id;
+        REQUIRE(create(engine(1, 7)));
+        const auto now = daemon.container_named(name_of(engine()));
+        CHECK(now.status == "running");
+        CHECK(now.id != old);
+        CHECK(now.labels == labels_of(engine(1, 7)));
+        REQUIRE(destroy(engine(1, 7).ref));
+    }
+}
+
+TEST_CASE_METHOD(docker_answers, "a newer generation is left running") {
+    put(engine(1, 8), "running");
+    const auto there = daemon.container_named(name_of(engine())).id;
+    CHECK_THAT(failure_of(create(engine(1, 7))), Contains("runs in a newer generation (8 over 7)"));
+    CHECK(daemon.container_named(name_of(engine())).id == there);
+}
+
+TEST_CASE_METHOD(docker_answers, "a start that is refused leaves neither container nor volume") {
+    const auto w = engine();
+    daemon.when(
+        "POST", started,
+        daemon_says::replies(400, R"({"message":"failed to create shim task: no such file"})"));
+    CHECK(failure_of(create(w)) ==
+          "Docker: cannot start " + name_of(w) + ": failed to create shim task: no such file");
+    CHECK_FALSE(daemon.has_container(name_of(w)));
+    CHECK_FALSE(daemon.has_volume(volume_of(w)));
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "a start that is refused leaves the volume that was there before") {
+    const auto w = engine();
+    daemon.put_volume(volume_of(w), labels_of(engine(1, 3)));
+    daemon.when("POST", started, daemon_says::replies(500, R"({"message":"no"})"));
+    CHECK_THAT(failure_of(create(w)), Contains("cannot start"));
+    CHECK_FALSE(daemon.has_container(name_of(w)));
+    CHECK(daemon.has_volume(volume_of(w)));
+}
+
+TEST_CASE_METHOD(docker_answers, "a start that fails is not the end of a workload") {
+    daemon.when("POST", started, daemon_says::replies(500, R"({"message":"no"})"));
+    listening();
+    REQUIRE_FALSE(create(engine(1)));
+    daemon.be_usual();
+    REQUIRE(create(engine(2)));
+    daemon.end_container(name_of(engine(2)), 1);
+    REQUIRE(eventually([&] { return !exits().empty(); }));
+    CHECK(exits().size() == 1);
+    CHECK(exits().front().ref == engine(2).ref);
+}
+
+TEST_CASE_METHOD(docker_answers, "a name that stays in use is given up") {
+    const auto w = engine();
+    daemon.when("POST", created, daemon_says::replies(409, R"({"message":"Conflict."})"));
+    CHECK_THAT(failure_of(create(w)), Contains("the name " + name_of(w) + " stays in use"));
+    CHECK(daemon.count("POST", created) < 10);
+    CHECK_FALSE(daemon.has_volume(volume_of(w)));
+}
+
+TEST_CASE_METHOD(docker_answers, "a container that cannot be removed from its name is told") {
+    put(engine(1, 1), "exited");
+    daemon.when("DELETE", "/containers/*",
+                daemon_says::replies(409, R"({"message":"removal is already in progress"})"));
+    CHECK_THAT(failure_of(create(engine(1, 2))),
+               Contains("cannot remove") && Contains("removal is already in progress"));
+}
+
+TEST_CASE_METHOD(docker_answers, "a network that somebody removed is made again") {
+    REQUIRE(create(engine(1)));
+    REQUIRE(daemon.count("POST", "/networks/create") == 1);
+    daemon.once("POST", started,
+                daemon_says::replies(404, R"({"message":"network engine_net not found"})"));
+    REQUIRE(create(engine(2)));
+    CHECK(daemon.count("POST", "/networks/create") == 2);
+    CHECK(daemon.container_named(name_of(engine(2))).status == "running");
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "a network that cannot be made is told before anything else is done") {
+    daemon.once("POST", "/networks/create",
+                daemon_says::replies(403, R"({"message":"no more address pools"})"));
+    CHECK(failure_of(create(engine())) ==
+          "Docker: cannot make the network engine_net: no more address pools");
+    CHECK(daemon.count("POST", "/volumes/create") == 0);
+    CHECK(create(engine()));
+}
+
+TEST_CASE_METHOD(docker_answers,
+                 "a volume that cannot be made is told before there is a container") {
+    daemon.when("POST", "/volumes/create", daemon_says::replies(500, R"({"message":"no space"})"));
+    CHECK(failure_of(create(engine())) == "Docker: cannot make a volume: no space");
+    CHECK(daemon.count("POST", created) == 0);
+}
+
+TEST_CASE_METHOD(docker_answers, "a container that cannot be made leaves no volume") {
+    daemon.when("POST", created, daemon_says::replies(400, R"({"message":"no such runtime"})"));
+    CHECK(failure_of(create(engine())) ==
+          "Docker: cannot make " + name_of(engine()) + ": no such runtime");
+    CHECK_FALSE(daemon.has_volume(volume_of(engine())));
+}
+
+TEST_CASE_METHOD(docker_answers, "a missing image is pulled, with its steps in the log") {
+    daemon.forget_image();
+    REQUIRE(create(engine()));
+    REQUIRE(daemon.count("POST", pulled) == 1);
+    CHECK(daemon.requests("POST", pulled).front().query == "fromImage=tiny&tag=1");
+    const auto lines = log_lines();
+    const auto logged = [&](const std::string& line) { return std::ranges::count(lines, line); };
+    CHECK(logged("pulling tiny:1") == 1);
+    CHECK(logged("pulling tiny:1: 1: Pulling from library/tiny") == 1);
+    CHECK(logged("pulling tiny:1: Status: Downloaded newer image for tiny:1") == 1);
+}
+
+TEST_CASE_METHOD(docker_answers, "the progress of a pull does not fill the log") {
+    daemon.forget_image();
+    std::string lines = "{\"status\":\"Pulling fs layer\",\"progressDetail\":{},\"id\":\"a1\"}\r\n";
+    for (int i = 0; i < 500; ++i)
+        lines += R"({"status":"Downloading","progressDetail":{"current":)" + std::to_string(i) +
+                 R"(,"total":500},"progress":"[=>   ]  1kB/500kB","id":"a1"})" + "\r\n";
+    lines += "{\"status\":\"Pull complete\",\"progressDetail\":{},\"id\":\"a1\"}\r\n";
+    daemon.once("POST", pulled, pulls(daemon, lines));
+    REQUIRE(create(engine()));
+    CHECK(std::ranges::count_if(log_lines(), [](const std::string& line) {
+              return line.starts_with("pulling tiny:1: a1: ");
+          }) == 2);
+}
+
+TEST_CASE_METHOD(docker_answers, "lines of a pull that nobody can read do no harm") {
+    daemon.forget_image();
+    daemon.once("POST", pulled,
+                pulls(daemon, "nonsense\r\n\r\n[]\r\nnull\r\n{\"status\":7,\"error\":null}\r\n"));
+    CHECK(create(engine()));
+}
+
+TEST_CASE_METHOD(docker_answers, "a pull that fails on its way says why, and leaves nothing") {
+    daemon.forget_image();
+    for (const auto* const end : {"\r\n", "\n", ""}) {
+        daemon.once("POST", pulled,
+                    daemon_says::sends(
+                        chunked_head() +
+                        chunk("{\"status\":\"Pulling from tiny\",\"id\":\"1\"}\r\n") +
+                        chunk(R"({"errorDetail":{"message":"no space left"},"error":"no sp)") +
+                        chunk(std::string{R"(ace left"})"} + end) + chunk("")));
+        CHECK(failure_of(create(engine())) == "Docker: the image tiny:1 is not there and cannot be "
+                                              "pulled: no space left");
+    }
+    CHECK_FALSE(daemon.has_volume(volume_of(engine())));
+    CHECK_FALSE(daemon.has_container(name_of(engine())));
+}
+
+TEST_CASE_METHOD(docker_answers, "a pull of a daemon without the deprecated texts is understood") {
+    daemon.forget_image();
+    std::string lines;
+    for (int i = 0; i < 500; ++i)
+        lines += R"({"status":"Downloading","progressDetail":{"current":)" + std::to_string(i) +
+                 R"(,"total":500},"id":"a1"})" + "\r\n";
+    lines += R"({"errorDetail":{"message":"no space left"}})";
+    daemon.once("POST", pulled, daemon_says::sends(chunked_head() + chunk(lines) + chunk("")));
+    CHECK_THAT(failure_of(create(engine())), Contains("cannot be pulled: no space left"));
+    CHECK(log_lines().size() < 10);
+}
+
+TEST_CASE_METHOD(docker_answers, "a pull that is refused says why") {
+    daemon.forget_image();
+    for (const unsigned status : {404U, 500U}) {
+        daemon.once("POST", pulled,
+                    daemon_says::replies(status, R"({"message":"pull access denied for tiny"})"));
+        CHECK_THAT(failure_of(create(engine())),
+                   Contains("tiny:1 is not there and cannot be pulled: pull access denied"));
+    }
+    for (const auto* const body : {"", "{}"}) {
+        daemon.once("POST", pulled, daemon_says::replies(500, body));
+        CHECK_THAT(failure_of(create(engine())), Contains("cannot be pulled: HTTP 500"));
+    }
+    daemon.once("POST", pulled, daemon_says::replies(502, "bad gateway"));
+    CHECK_THAT(failure_of(create(engine())),
+               Contains("cannot be pulled: HTTP 502: \"bad gateway\""));
+}
+
+TEST_CASE_METHOD(docker_answers, "a pull that is cut in the middle is a failure") {
+    daemon.forget_image();
+    daemon.once("POST", pulled,
+                daemon_says::sends(chunked_head() + chunk("{\"status\":\"Pulling\"}\r\n")));
+    CHECK_THAT(failure_of(create(engine())),
+               Contains("tiny:1") && Contains("cut the connection in the middle of its answer"));
+}
+
+TEST_CASE_METHOD(docker_answers, "a pull that stops meets its own timeout") {
+    daemon.forget_image();
+    options.pull_timeout = rh::duration{200};
+    daemon.once("POST", pulled,
+                daemon_says::sends_and_hangs(chunked_head() + chunk("{\"status\":\"Wait\"}\r\n")));
+    CHECK_THAT(failure_of(create(engine())), Contains("tiny:1") && Contains("within 200 ms"));
+}
+
+TEST_CASE_METHOD(docker_answers, "an image that is not there after its pull is not pulled again") {
+    daemon.forget_image();
+    daemon.when("POST", pulled, daemon_says::sends(chunked_head() + chunk("")));
+    CHECK_THAT(failure_of(create(engine())), Contains("No such image: tiny:1"));
+    CHECK(daemon.count("POST", pulled) == 1);
+}

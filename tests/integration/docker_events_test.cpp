@@ -1,0 +1,296 @@
+#include "catch.hpp"
+#include "docker_answers.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <string>
+#include <utility>
+
+using namespace roundhouse_tests;
+using Catch::Matchers::Contains;
+using daemon_says = recorded_daemon;
+
+namespace {
+
+constexpr auto listed = "/containers/json";
+
+class docker_events : public docker_answers {
+public:
+    /// Waits until everything that was sent so far has been looked at: the end of one more engine
+    /// comes behind it. Returns what was reported before.
+    std::vector<rh::workload_exit> reported() {
+        const auto last = engine(99, ++markers_);
+        if (!create(last)) throw std::runtime_error{"cannot create"};
+        daemon.end_container(name_of(last), 7);
+        const auto came = [&] {
+            const auto all = exits();
+            return !all.empty() && all.back().ref == last.ref;
+        };
+        if (!eventually(came)) throw std::runtime_error{"an end is not reported"};
+        auto out = exits();
+        std::erase_if(out,
+                      [&](const auto& one) { return one.ref.engine_id == last.ref.engine_id; });
+        return out;
+    }
+    /// Waits until the stream has been opened again, and what was missed was looked for.
+    void reopened() {
+        if (!eventually([&] { return daemon.stream_is_open() && !backend().trouble(); }))
+            throw std::runtime_error{"the stream is not opened again"};
+    }
+    [[nodiscard]] std::string death_of(const rh::workload& w, int exit_code = 1) const {
+        auto dead = daemon.container_named(name_of(w));
+        dead.exit_code = exit_code;
+        return recorded_daemon::event("die", name_of(w), dead);
+    }
+
+private:
+    std::uint64_t markers_ = 0;
+};
+
+} // namespace
+
+TEST_CASE_METHOD(docker_events,
+                 "an end that nobody asked for is reported once, with its exit code") {
+    listening();
+    REQUIRE(create(engine()));
+    daemon.end_container(name_of(engine()), 3);
+    daemon.send_event(death_of(engine(), 3));
+    const auto ends = reported();
+    REQUIRE(ends.size() == 1);
+    CHECK(ends[0].ref == engine().ref);
+    CHECK(ends[0].exit_code == 3);
+    CHECK_FALSE(ends[0].signal);
+    CHECK_FALSE(ends[0].out_of_memory);
+}
+
+TEST_CASE_METHOD(docker_events, "an end that was asked for is not reported") {
+    listening();
+    REQUIRE(create(engine(1)));
+    REQUIRE(create(engine(2)));
+    REQUIRE(create(engine(3, 1)));
+    REQUIRE(create(engine(4)));
+    REQUIRE(stop(engine(1).ref));
+    REQUIRE(destroy(engine(2).ref));
+    const auto old = death_of(engine(3, 1), 0);
+    REQUIRE(stop(engine(3, 1).ref));
+    REQUIRE(create(engine(3, 2)));
+    daemon.send_event(old); // late
+    REQUIRE(pause(engine(4).ref));
+    REQUIRE(resume(engine(4).ref));
+    CHECK(reported().empty());
+    CHECK(daemon.container_named(name_of(engine(3))).status == "running");
+}
+
+TEST_CASE_METHOD(docker_events, "what a failed stop leaves running is reported when it ends") {
+    listening();
+    REQUIRE(create(engine()));
+    daemon.once("POST", "/containers/*/stop", daemon_says::replies(500, R"({"message":"no"})"));
+    REQUIRE_FALSE(stop(engine().ref));
+    daemon.end_container(name_of(engine()), 1);
+    CHECK(reported().size() == 1);
+}
+
+TEST_CASE_METHOD(docker_events, "what a list finds running is reported when it ends") {
+    put(engine(1, 4), "running");
+    put(engine(2, 4), "exited");
+    put(engine(3, 4), "running", "elsewhere");
+    listening();
+    REQUIRE(list());
+    daemon.end_container(name_of(engine(1)), 1);
+    daemon.send_event(death_of(engine(2, 4)) + death_of(engine(3, 4)));
+    const auto ends = reported();
+    REQUIRE(ends.size() == 1);
+    CHECK(ends[0].ref == engine(1, 4).ref);
+}
+
+TEST_CASE_METHOD(docker_events, "an end for want of memory is told as such") {
+    listening();
+    REQUIRE(create(engine(1)));
+    REQUIRE(create(engine(2)));
+    daemon.end_container(name_of(engine(1)), 137, true);
+    daemon.end_container(name_of(engine(2)), 137, false);
+    const auto ends = reported();
+    REQUIRE(ends.size() == 2);
+    CHECK(ends[0].exit_code == 137);
+    CHECK(ends[0].out_of_memory);
+    CHECK(ends[1].exit_code == 137);
+    CHECK_FALSE(ends[1].out_of_memory);
+}
+
+TEST_CASE_METHOD(docker_events, "an end is reported also where its container cannot be inspected") {
+    listening();
+    for (const auto& answer :
+         {daemon_says::replies(404, R"({"message":"No such container"})"), daemon_says::sends(""),
+          daemon_says::replies(200, "nonsense"), daemon_says::replies(200, "{}"),
+          daemon_says::replies(200, R"({"State":null,"Config":null,"NetworkSettings":null})")}) {
+        REQUIRE(create(engine()));
+        const auto before = exits().size();
+        daemon.once("GET", "/containers/*/json", answer);
+        daemon.end_container(name_of(engine()), 137);
+        REQUIRE(eventually([&] { return exits().size() == before + 1; }));
+        CHECK(exits().back().ref == engine().ref);
+        CHECK(exits().back().exit_code == 137);
+        CHECK_FALSE(exits().back().out_of_memory);
+    }
+}
+
+TEST_CASE_METHOD(docker_events, "what ended while the stream was cut is reported once") {
+    listening();
+    REQUIRE(create(engine(1)));
+    REQUIRE(create(engine(2)));
+    REQUIRE(create(engine(3)));
+    REQUIRE(create(engine(4)));
+    REQUIRE(pause(engine(4).ref));
+    const auto late = death_of(engine(1), 3);
+    std::promise<void> go_on;
+    const auto told = go_on.get_future().share();
+    daemon.once("GET", "/events", [&, told](auto& connection, const auto& request) {
+        told.wait();
+        daemon.as_usual(connection, request);
+    });
+    daemon.cut_stream();
+    daemon.end_container(name_of(engine(1)), 3);
+    daemon.end_container(name_of(engine(2)), 137, true);
+    go_on.set_value();
+    reopened();
+    daemon.send_event(late);
+    const auto ends = reported();
+    REQUIRE(ends.size() == 2);
+    const bool in_order = ends[0].ref == engine(1).ref;
+    const auto& first = ends[in_order ? 0 : 1];
+    const auto& second = ends[in_order ? 1 : 0];
+    CHECK(first.ref == engine(1).ref);
+    CHECK(first.exit_code == 3);
+    CHECK_FALSE(first.out_of_memory);
+    CHECK(second.ref == engine(2).ref);
+    CHECK(second.exit_code == 137);
+    CHECK(second.out_of_memory);
+}
+
+TEST_CASE_METHOD(docker_events, "what was removed while the daemon was away has ended") {
+    listening();
+    REQUIRE(create(engine()));
+    daemon.go_away();
+    REQUIRE(eventually([&] { return backend().trouble().has_value(); }));
+    daemon.remove_container(name_of(engine()));
+    daemon.listen();
+    reopened();
+    const auto ends = reported();
+    REQUIRE(ends.size() == 1);
+    CHECK(ends[0].ref == engine().ref);
+    CHECK_FALSE(ends[0].exit_code);
+}
+
+TEST_CASE_METHOD(docker_events,
+                 "a list that fails after the stream was opened is asked for again") {
+    listening();
+    REQUIRE(create(engine()));
+    daemon.once("GET", listed, daemon_says::replies(500, R"({"message":"the disk is gone"})"));
+    daemon.once("GET", listed, daemon_says::replies(200, "nonsense"));
+    daemon.once("GET", listed, daemon_says::sends("HTTP/1.1 200 OK\r\n"));
+    daemon.cut_stream();
+    REQUIRE(eventually([&] { return daemon.count("GET", listed) == 4; }));
+    reopened();
+    CHECK(reported().empty());
+    daemon.end_container(name_of(engine()), 1);
+    CHECK(reported().size() == 1);
+}
+
+TEST_CASE_METHOD(docker_events, "a stream that ends as it should is opened again too") {
+    listening();
+    REQUIRE(create(engine()));
+    daemon.once("GET", "/events", daemon_says::sends(chunked_head() + chunk("")));
+    const auto before = daemon.count("GET", "/events");
+    daemon.cut_stream();
+    REQUIRE(eventually([&] { return daemon.count("GET", "/events") >= before + 2; }));
+    reopened();
+    daemon.end_container(name_of(engine()), 1);
+    CHECK(reported().size() == 1);
+}
+
+TEST_CASE_METHOD(docker_events, "events come in whatever pieces the connection makes of them") {
+    listening();
+    for (unsigned i = 1; i <= 5; ++i) REQUIRE(create(engine(i)));
+    const auto first = death_of(engine(1));
+    daemon.send_event(first.substr(0, 40));
+    daemon.send_event(first.substr(40));
+    daemon.send_event(death_of(engine(2)) + death_of(engine(3)) +
+                      death_of(engine(4)).substr(0, 99));
+    daemon.send_event(death_of(engine(4)).substr(99) + '\n');
+    for (const char& c : death_of(engine(5))) daemon.send_event({&c, 1});
+    const auto ends = reported();
+    REQUIRE(ends.size() == 5);
+    for (unsigned i = 0; i < 5; ++i) CHECK(ends[i].ref == engine(i + 1).ref);
+}
+
+TEST_CASE_METHOD(docker_events, "lines that are no event do no harm") {
+    listening();
+    REQUIRE(create(engine()));
+    for (const auto* const line :
+         {"", "nonsense", "null", "7", "[]", "{}", "{\"Actor\":null}", "{\"Actor\":{}}",
+          "{\"Actor\":{\"Attributes\":null}}", "{\"Actor\":{\"Attributes\":[1]}}",
+          "{\"Actor\":{\"Attributes\":{\"dev.roundhouse.engine\":7}}}", "{\"Action\":\"die\"}",
+          "\xFF\xFE"})
+        daemon.send_event(std::string{line} + '\n');
+    CHECK(reported().empty());
+    daemon.end_container(name_of(engine()), 1);
+    CHECK(reported().size() == 1);
+}
+
+TEST_CASE_METHOD(docker_events, "events of others and of older generations are not reported") {
+    listening();
+    const auto w = engine(1, 5);
+    REQUIRE(create(w));
+    const auto event_with = [&](const std::string& labels) {
+        return recorded_daemon::event("die", name_of(w),
+                                      {.id = "1", .labels = labels, .status = "", .exit_code = 1});
+    };
+    daemon.send_event(event_with(labels_of(w, "elsewhere")));
+    daemon.send_event(event_with(labels_of(engine(1, 4))));
+    daemon.send_event(event_with(labels_of(engine(1, 6))));
+    daemon.send_event(event_with(labels_of(engine(2, 5))));
+    daemon.send_event(event_with("{}"));
+    CHECK(reported().empty());
+    daemon.send_event(event_with(labels_of(w)));
+    CHECK(reported().size() == 1);
+}
+
+TEST_CASE_METHOD(docker_events, "trouble says why the stream cannot be opened, and then nothing") {
+    CHECK(rh::docker_backend(io().executor(), options).trouble());
+    daemon.when("GET", "/events", daemon_says::replies(500, R"({"message":"too many listeners"})"));
+    REQUIRE(eventually([&] {
+        return backend().trouble() == "Docker: cannot follow its events: too many listeners";
+    }));
+    const auto before = daemon.count("GET", "/events");
+    REQUIRE(eventually([&] { return daemon.count("GET", "/events") > before + 2; }));
+    daemon.be_usual();
+    CHECK(eventually([&] { return !backend().trouble(); }));
+    const auto lines = log_lines();
+    CHECK(std::ranges::count(
+              lines, "Docker is away: Docker: cannot follow its events: too many listeners") == 1);
+    CHECK(eventually([&] { return std::ranges::count(log_lines(), "Docker is back") == 1; }));
+}
+
+TEST_CASE_METHOD(docker_events,
+                 "a backend may go while its stream is open, half opened or waited for") {
+    options.log = nullptr;
+    listening();
+    destroy_backend();
+
+    daemon.when("GET", "/events", daemon_says::sends_and_hangs("HTTP/1.1 200 OK\r\n"));
+    auto before = daemon.count("GET", "/events");
+    backend();
+    REQUIRE(eventually([&] { return daemon.count("GET", "/events") > before; }));
+    destroy_backend();
+
+    daemon.when("GET", "/version", daemon_says::sends_and_hangs(""));
+    before = daemon.count("GET", "/version");
+    backend();
+    REQUIRE(eventually([&] { return daemon.count("GET", "/version") > before; }));
+    destroy_backend();
+
+    daemon.go_away();
+    backend();
+    destroy_backend();
+}

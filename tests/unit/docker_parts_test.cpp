@@ -1,0 +1,124 @@
+#include "catch.hpp"
+
+#include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/pull.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+using namespace roundhouse::detail::docker;
+using Catch::Matchers::Contains;
+using roundhouse::detail::http_peer;
+using roundhouse::detail::to_string;
+
+namespace {
+
+/// What is wrong with an address; empty if nothing is.
+std::string refusal_of(const std::string& address) {
+    try {
+        static_cast<void>(parse_host(address));
+        return {};
+    } catch (const std::invalid_argument& refused) {
+        return refused.what();
+    }
+}
+
+std::string frame(char stream, const std::string& text) {
+    const std::string size{'\0', '\0', static_cast<char>(text.size() >> 8U),
+                           static_cast<char>(text.size() & 0xFFU)};
+    return std::string{stream, '\0', '\0', '\0'} + size + text;
+}
+
+} // namespace
+
+TEST_CASE("an image is pulled by its name and its tag") {
+    using parts = std::pair<std::string, std::string>;
+    CHECK(split_image("engine") == parts{"engine", "latest"});
+    CHECK(split_image("engine:1.2") == parts{"engine", "1.2"});
+    CHECK(split_image("library/engine") == parts{"library/engine", "latest"});
+    CHECK(split_image("localhost:5000/engine") == parts{"localhost:5000/engine", "latest"});
+    CHECK(split_image("localhost:5000/engine:1") == parts{"localhost:5000/engine", "1"});
+}
+
+TEST_CASE("an image with a digest has no tag") {
+    using parts = std::pair<std::string, std::string>;
+    CHECK(split_image("engine@sha256:abc") == parts{"engine@sha256:abc", ""});
+    CHECK(split_image("localhost:5000/engine:1@sha256:abc") ==
+          parts{"localhost:5000/engine:1@sha256:abc", ""});
+}
+
+TEST_CASE("text in a query keeps its plain characters and no others") {
+    CHECK(escaped("AZaz09-._~") == "AZaz09-._~");
+    CHECK(escaped(R"({"a":["b=c"]})") == "%7B%22a%22%3A%5B%22b%3Dc%22%5D%7D");
+    CHECK(escaped("a b&c/d%e+f?#") == "a%20b%26c%2Fd%25e%2Bf%3F%23");
+    CHECK(escaped(std::string{'\0', '\n', '\x7F', '\xFF'}) == "%00%0A%7F%FF");
+    CHECK(escaped("") == "");
+}
+
+TEST_CASE("a daemon's address is a Unix socket or a host and its port") {
+    CHECK(to_string(parse_host("unix:///run/docker.sock")) == "/run/docker.sock");
+    CHECK(to_string(parse_host("tcp://127.0.0.1:2375")) == "127.0.0.1:2375");
+    CHECK(to_string(parse_host("tcp://[::1]:2375")) == "[::1]:2375");
+    CHECK(to_string(parse_host("tcp://127.0.0.1:1")) == "127.0.0.1:1");
+    CHECK(to_string(parse_host("tcp://127.0.0.1:65535")) == "127.0.0.1:65535");
+}
+
+TEST_CASE("an address that cannot be one is refused by its name") {
+    for (const auto* const address : {"",
+                                      "/run/docker.sock",
+                                      "docker.sock",
+                                      "unix:/run/docker.sock",
+                                      "unix://",
+                                      "unix://run",
+                                      "UNIX:///run/docker.sock",
+                                      "http://127.0.0.1:2375",
+                                      "ssh://host",
+                                      "fd://",
+                                      "tcp://",
+                                      "tcp://127.0.0.1",
+                                      "tcp://:2375",
+                                      "tcp://127.0.0.1:",
+                                      "tcp://127.0.0.1:0",
+                                      "tcp://127.0.0.1:65536",
+                                      "tcp://127.0.0.1:99999",
+                                      "tcp://127.0.0.1:-1",
+                                      "tcp://127.0.0.1:http",
+                                      "tcp://127.0.0.1:2375/",
+                                      "tcp://127.0.0.1:23 75",
+                                      "tcp://[]:2375"}) {
+        CAPTURE(address);
+        CHECK_THAT(refusal_of(address), Contains("\"" + std::string{address} + "\""));
+    }
+    const auto longest = "unix:///" + std::string(99, 'x');
+    CHECK(refusal_of(longest).empty());
+    CHECK_THAT(refusal_of(longest + 'x'), Contains("at most 100 bytes"));
+}
+
+TEST_CASE("output is taken out of its frames") {
+    CHECK(unframed("").empty());
+    CHECK(unframed(frame(1, "out\n") + frame(2, "err\n") + frame(1, "")) == "out\nerr\n");
+    const std::string long_line(1000, 'x');
+    CHECK(unframed(frame(1, long_line) + frame(1, "y")) == long_line + "y");
+}
+
+TEST_CASE("output that is cut in the middle of a frame is taken as far as it goes") {
+    const auto whole = frame(1, "first\n") + frame(1, "second\n");
+    CHECK(unframed(whole.substr(0, whole.size() - 3)) == "first\nseco");
+    CHECK(unframed(whole.substr(0, frame(1, "first\n").size() + 5)) == "first\n");
+    CHECK(unframed(std::string(8, '\xFF') + "all there is") == "all there is");
+}
+
+TEST_CASE("marks that are missing or of another kind are none") {
+    for (const auto* const text :
+         {"{}", "null", "[]", "7", "\"x\"", R"({"Labels":null})", R"({"Labels":[]})",
+          R"({"Labels":{"dev.roundhouse.instance":7}})",
+          R"({"Labels":{"dev.roundhouse.instance":"here","dev.roundhouse.engine":"no uuid"}})"}) {
+        CAPTURE(text);
+        const auto read = read_json(text);
+        REQUIRE(read);
+        CHECK_FALSE(read_marks((*read)->root["Labels"]));
+        CHECK_FALSE(read_container((*read)->root, "net").made);
+    }
+}
