@@ -177,7 +177,8 @@ concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
 ///   `destroy` removes it.
 /// - `create` returns once the workload has been started, not when it is healthy; on failure it
 /// leaves no workload.
-///   Data that was there before stays, data that it made itself it removes again.
+///   Data that was there before stays, data that it made itself it removes again. It fails with
+///   `backend_away` only if the backend could not be reached and so surely nothing was done.
 /// - `swap_key` fails only if the engine surely has its old key still; where nobody knows it
 /// returns `key_swap::unknown`.
 /// - `probe` fails if the engine does not answer as SPEC §5 asks of a healthy one within the

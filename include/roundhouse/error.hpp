@@ -41,6 +41,7 @@ enum class errc {
     shutting_down,
     revision_conflict,
     short_id_taken,
+    backend_away, ///< A `backend_error`, of a backend that could not be reached.
 };
 
 namespace detail {
@@ -70,6 +71,7 @@ constexpr std::string_view code_name(errc code) noexcept {
     case errc::shutting_down: return "OVERLOADED";
     case errc::revision_conflict: return "INTERNAL_ERROR";
     case errc::short_id_taken: return "INTERNAL_ERROR";
+    case errc::backend_away: return "BACKEND_ERROR";
     }
     return "INTERNAL_ERROR";
 }

@@ -83,6 +83,34 @@ TEST_CASE("a restart waits while the backend is away, and uses up no attempt") {
     CHECK(fleet.over->find(who, "ada")->record->restart_attempts == 1);
 }
 
+TEST_CASE("what an away backend cannot do leaves no trace, and can be asked for again at once") {
+    std::atomic<bool> away = false;
+    memory_backend_script script;
+    script.fail = [&](backend_operation, const workload_ref&) -> std::optional<error> {
+        return away ? std::optional(error{errc::backend_away, "The daemon is away."})
+                    : std::nullopt;
+    };
+    memory_fleet<> fleet(std::move(script));
+    const auto who = fleet.registered();
+    REQUIRE(fleet.sync->provision(who, "bob"));
+    REQUIRE(fleet.sync->stop(who, "bob"));
+    away = true;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        const auto made = fleet.sync->provision(who, "ada");
+        REQUIRE_FALSE(made);
+        CHECK(made.error().code == errc::backend_error);
+        CHECK_FALSE(fleet.over->find(who, "ada"));
+        CHECK_FALSE(fleet.sync->start(who, "bob"));
+        const auto bob = fleet.over->find(who, "bob");
+        CHECK(bob->record->status == engine_status::stopped);
+        CHECK(bob->record->intent == intent::none);
+    }
+    CHECK(fleet.over->metrics(who)->total_provisions == 1);
+    away = false;
+    CHECK(fleet.sync->provision(who, "ada"));
+    CHECK(fleet.sync->start(who, "bob"));
+}
+
 TEST_CASE("the time of a boot runs from the start of its workload") {
     auto with = memory_fleet<>::quick();
     with.boot_timeout = 20ms;

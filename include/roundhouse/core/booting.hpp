@@ -56,6 +56,16 @@ inline decision boot_failed(const engine_record& engine, const context& with,
     return out.settle(std::move(timeout)).take(why);
 }
 
+/// As if the engine had never been asked for.
+inline transition& undo_creation(transition& out, const std::string& reason) {
+    const auto took = out.elapsed();
+    auto& row = out.tell(audit_action::provision_failed, true);
+    row.metadata.emplace_back("reason", reason);
+    row.took = took;
+    return out.erase(row_change::undo)
+        .settle(error{errc::backend_error, "Nothing could be started: " + reason});
+}
+
 inline decision on_event(const event::boot_begun&, const engine_record& engine,
                          const context& with) {
     if (!booting(engine)) return stale();
@@ -96,14 +106,18 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
     if (!booting(engine)) return stale();
     transition out(engine, with);
     const auto& cause = what.cause.message;
+    const bool untouched = what.cause.code == errc::backend_away;
     switch (engine.boot) {
     case boot_reason::first:
+        if (untouched)
+            return undo_creation(out, cause).take("the backend is away: nothing was made");
         out.to(engine_status::destroying, intent::undo)
             .begin(intent::undo, command::destroy, with.settings.failed_grace);
         out.next().reason = cause;
         return out.take("nothing could be started: the creation is undone");
     case boot_reason::start: {
-        if (engine.origin == engine_status::failed) out.fail(cause);
+        if (engine.origin == engine_status::failed) out.fail(cause, !untouched);
+        else if (untouched) out.to(engine.origin, intent::none);
         else
             out.to(engine.origin, intent::end)
                 .begin(intent::end, command::end, with.settings.failed_grace);
@@ -114,8 +128,10 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
                   "all");
     }
     default: {
-        // A lost reply looks the same, and leaves a workload: it is ended.
-        out.fail(cause);
+        // An away backend is no attempt of the engine's.
+        if (untouched && engine.boot == boot_reason::restart) out.next().restart_attempts -= 1;
+        // A lost reply looks like a refusal, and leaves a workload: it is ended.
+        out.fail(cause, !untouched);
         auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
         if (engine.boot == boot_reason::restart)

@@ -205,14 +205,8 @@ inline decision on_event(const event::destroyed&, const engine_record& engine,
     if (engine.status != engine_status::destroying) return stale();
     transition out(engine, with);
     const auto took = out.elapsed();
-    if (engine.intent == intent::undo) {
-        auto& row = out.tell(audit_action::provision_failed, true);
-        row.metadata.emplace_back("reason", engine.reason);
-        row.took = took;
-        return out.erase(row_change::undo)
-            .settle(error{errc::backend_error, "Nothing could be started: " + engine.reason})
-            .take("as if it had never been asked for");
-    }
+    if (engine.intent == intent::undo)
+        return undo_creation(out, engine.reason).take("as if it had never been asked for");
     auto& row = out.tell(audit_action::destroy, true);
     row.from = engine.origin;
     row.took = took;

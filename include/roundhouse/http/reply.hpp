@@ -42,6 +42,7 @@ constexpr int http_status(errc code) noexcept {
     case errc::product_slug_exists: return 409;
     case errc::quota_exceeded:
     case errc::rate_limited: return 429;
+    case errc::backend_away:
     case errc::backend_error: return 502;
     case errc::port_exhaustion:
     case errc::starting:

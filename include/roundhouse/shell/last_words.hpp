@@ -26,7 +26,7 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
         for (const auto& text : hidden)
             for (auto at = line.find(text); !text.empty() && at != std::string::npos;
                  at = line.find(text, at + 1))
-                line.replace(at, text.size(), "*");
+                line.replace(at, text.size(), 1, '*');
         if (line.size() > line_bytes) line.resize(line_bytes);
         lines.insert(lines.begin(), std::move(line));
     }

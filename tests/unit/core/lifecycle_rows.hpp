@@ -169,6 +169,7 @@ inline std::vector<named_event> all_events() {
             {"boot_started", boot_started{}},
             {"boot_healthy", boot_healthy{}},
             {"boot_refused", boot_refused{cause}},
+            {"boot_refused away", boot_refused{{errc::backend_away, "away."}}},
             {"stopped", stopped{}},
             {"stop_failed", stop_failed{cause}},
             {"asleep", asleep{}},

@@ -84,6 +84,7 @@ private:
         case errc::boot_timeout:
             return seen.had(engine_status::failed) || seen.had(engine_status::stopped) ||
                    call.others > 0 || faulty_;
+        case errc::backend_away:
         case errc::backend_error:
         case errc::store_unavailable: return faulty_;
         case errc::starting: return call.may_be_starting;

@@ -181,7 +181,7 @@ private:
     };
 
     [[nodiscard]] bool away() const { return machine_->away(); }
-    static error daemon_away() { return {errc::backend_error, "The daemon is away."}; }
+    static error daemon_away() { return {errc::backend_away, "The daemon is away."}; }
     static error failed() { return {errc::backend_error, "It went wrong."}; }
     static error dead() { return {errc::backend_error, "The process is gone."}; }
 

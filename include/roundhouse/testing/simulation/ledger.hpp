@@ -140,7 +140,7 @@ private:
         const auto row = find(user);
         if (!row) return judge_->blame("a row that is not there is removed");
         note(shown(*row) + (what.undone ? " is undone" : " is gone"), set);
-        judge_->require(row->status == engine_status::destroying,
+        judge_->require(row->status == engine_status::destroying || what.undone,
                         "a row goes that is not `destroying`", shown(*row));
         judge_->require(!what.undone || !rows_[row->id].acknowledged,
                         "an engine that somebody was told of is undone", shown(*row));
