@@ -26,7 +26,9 @@ namespace rh = roundhouse;
 /// The message of a failure of the backend; anything else is told in words that no test expects.
 template <class T> std::string failure_of(const rh::result<T>& outcome) {
     if (outcome) return "(no failure)";
-    if (outcome.error().code != rh::errc::backend_error) return "(not a backend_error)";
+    const auto code = outcome.error().code;
+    if (code != rh::errc::backend_error && code != rh::errc::backend_away)
+        return "(not a backend_error)";
     return outcome.error().message;
 }
 
@@ -56,6 +58,10 @@ public:
                 const std::lock_guard lock(mutex_);
                 exits_.push_back(what);
             });
+            backend_->on_freeze([this](const rh::workload_freeze& what) {
+                const std::lock_guard lock(mutex_);
+                freezes_.push_back(what);
+            });
         }
         return *backend_;
     }
@@ -84,6 +90,10 @@ public:
     [[nodiscard]] std::vector<rh::workload_exit> exits() const {
         const std::lock_guard lock(mutex_);
         return exits_;
+    }
+    [[nodiscard]] std::vector<rh::workload_freeze> freezes() const {
+        const std::lock_guard lock(mutex_);
+        return freezes_;
     }
     [[nodiscard]] std::vector<std::string> log_lines() const {
         const std::lock_guard lock(mutex_);
@@ -129,6 +139,7 @@ private:
 
     mutable std::mutex mutex_;
     std::vector<rh::workload_exit> exits_;
+    std::vector<rh::workload_freeze> freezes_;
     std::vector<std::pair<rh::log_level, std::string>> log_;
     io_threads io_;
     std::unique_ptr<rh::docker_backend> backend_;

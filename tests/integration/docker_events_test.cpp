@@ -294,3 +294,54 @@ TEST_CASE_METHOD(docker_events,
     backend();
     destroy_backend();
 }
+
+TEST_CASE_METHOD(docker_events,
+                 "an engine that is about to start when the stream is opened again has not ended") {
+    listening();
+    recorded_daemon::socket* held = nullptr;
+    daemon_request request;
+    std::promise<void> came;
+    daemon.once("POST", "/containers/*/start", [&](auto& connection, const auto& asked) {
+        held = &connection;
+        request = asked;
+        came.set_value();
+    });
+    auto creating = io().start(backend().create(engine()));
+    came.get_future().wait();
+    daemon.cut_stream();
+    REQUIRE(eventually([&] { return daemon.count("GET", "/containers/json") == 1; }));
+    reopened();
+    daemon.as_usual(*held, request);
+    REQUIRE(io_threads::get(std::move(creating)));
+    CHECK(reported().empty());
+    daemon.end_container(name_of(engine()), 3);
+    const auto ends = reported();
+    REQUIRE(ends.size() == 1);
+    CHECK(ends[0].exit_code == 3);
+}
+
+TEST_CASE_METHOD(
+    docker_events,
+    "a late event of the container before is not the end of the one that took its place") {
+    listening();
+    REQUIRE(create(engine()));
+    auto before = daemon.container_named(name_of(engine()));
+    daemon.once("POST", "/containers/*/stop", recorded_daemon::replies(204, ""));
+    REQUIRE(stop(engine().ref));
+    daemon.remove_container(name_of(engine())); // its event is late
+    REQUIRE(create(engine()));
+    before.exit_code = 143;
+    daemon.send_event(recorded_daemon::event("die", name_of(engine()), before));
+    CHECK(reported().empty());
+    CHECK(daemon.container_named(name_of(engine())).status == "running");
+}
+
+TEST_CASE_METHOD(docker_events, "the name of an installation may hold any character") {
+    options.instance = R"(a"b\c)";
+    listening();
+    REQUIRE(list());
+    CHECK(daemon.requests("GET", "/events").back().query.find("%3Da%5C%22b%5C%5Cc%22") !=
+          std::string::npos);
+    CHECK(daemon.requests("GET", "/volumes").back().query.find("%3Da%5C%22b%5C%5Cc%22") !=
+          std::string::npos);
+}

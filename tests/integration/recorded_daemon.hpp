@@ -215,6 +215,14 @@ public:
         die(*found, exit_code);
     }
 
+    /// Somebody pauses or resumes a container; the event is sent if the stream is open.
+    void freeze_container(const std::string& name, bool frozen) {
+        const std::lock_guard lock(mutex_);
+        const auto found = containers_.find(name);
+        if (found != containers_.end())
+            become(frozen ? "paused" : "running", frozen ? "pause" : "unpause", *found);
+    }
+
     // The stream of events.
 
     [[nodiscard]] bool stream_is_open() const {

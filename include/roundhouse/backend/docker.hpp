@@ -56,8 +56,8 @@ public:
     docker_backend(const docker_backend&) = delete;
     docker_backend& operator=(const docker_backend&) = delete;
 
-    /// Leaves the containers as they are. Handlers are not called any more. Operations that are under
-    /// way go on.
+    /// Leaves the containers as they are. Handlers are not called any more. Operations that are
+    /// under way go on.
     ~docker_backend() { engines_->events().close(); }
 
     [[nodiscard]] std::string_view name() const noexcept { return "docker"; }

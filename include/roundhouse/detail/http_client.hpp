@@ -15,6 +15,8 @@
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/write.hpp>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -41,6 +43,7 @@ public:
                   const http_limits& limits, bool answers_head)
         : peer_{peer},
           deadline_{limits.deadline},
+          watch_peer_{limits.watch_peer},
           connection_{std::make_shared<connection>(strand, limits, answers_head)} {}
 
     /// Connects, sends the request and starts the deadline.
@@ -53,10 +56,11 @@ public:
         open_socket(to.protocol(), failed);
         if (failed) co_return failure("cannot make a socket: ", failed);
         co_await socket.async_connect(to, asio::redirect_error(asio::use_awaitable, failed));
-        if (failed) co_return failure("cannot connect: ", failed);
+        if (failed) co_return failure("cannot connect: ", failed, errc::backend_away);
         // Without it a request waits for the acknowledgement of one before it; only worth trying.
         asio::error_code ignored;
         if (peer_.index() == 0) socket.set_option(asio::ip::tcp::no_delay{true}, ignored);
+        if (peer_.index() == 0 && watch_peer_) watch_peer();
 
         const auto text = wire_text(request);
         const auto bytes = asio::buffer(text);
@@ -114,6 +118,18 @@ private:
             });
     }
 
+    /// TCP keepalive (tcp(7)): after 15 s without anything it asks three times, 5 s apart. Asio has
+    /// no names for the times. Only worth trying.
+    void watch_peer() {
+        constexpr std::array<std::array<int, 3>, 4> options{{{SOL_SOCKET, SO_KEEPALIVE, 1},
+                                                             {IPPROTO_TCP, TCP_KEEPIDLE, 15},
+                                                             {IPPROTO_TCP, TCP_KEEPINTVL, 5},
+                                                             {IPPROTO_TCP, TCP_KEEPCNT, 3}}};
+        for (const auto& [level, name, value] : options)
+            static_cast<void>(::setsockopt(connection_->socket.native_handle(), level, name, &value,
+                                           sizeof value));
+    }
+
     /// Asio itself would not make it close-on-exec.
     void open_socket(const asio::generic::stream_protocol& protocol, asio::error_code& failed) {
         const int number = ::socket(protocol.family(), protocol.type() | SOCK_CLOEXEC, 0);
@@ -125,13 +141,14 @@ private:
         if (failed) ::close(number);
     }
 
-    [[nodiscard]] unexpected failure(const char* doing, const asio::error_code& cause) const {
+    [[nodiscard]] unexpected failure(const char* doing, const asio::error_code& cause,
+                                     errc code = errc::backend_error) const {
         if (connection_->expired) {
-            return fail(errc::backend_error, to_string(peer_) + ": no answer within " +
-                                                 std::to_string(deadline_.count()) + " ms");
+            return fail(code, to_string(peer_) + ": no answer within " +
+                                  std::to_string(deadline_.count()) + " ms");
         }
         if (cause == asio::error::operation_aborted) throw std::system_error{cause};
-        return fail(errc::backend_error, to_string(peer_) + ": " + doing + cause.message());
+        return fail(code, to_string(peer_) + ": " + doing + cause.message());
     }
 
     [[nodiscard]] std::string wire_text(const http_request& request) const {
@@ -147,14 +164,15 @@ private:
 
     http_peer peer_;
     duration deadline_;
+    bool watch_peer_;
     std::shared_ptr<connection> connection_;
 };
 
 /// Sends one request and waits for the whole answer, whatever its status. Every failure is a
-/// `backend_error` that names the peer and the cause, and nothing of the request; a peer that hangs
-/// costs a socket and no thread. Must run on a strand, or on an executor that one thread runs: the
-/// deadline's handler shares its state. The arguments must outlive the awaitable. Throws only
-/// `operation_aborted`, when it is cancelled.
+/// `backend_error`, or `backend_away` if there was no connection, that names the peer and the
+/// cause, and nothing of the request; a peer that hangs costs a socket and no thread. Must run on a
+/// strand, or on an executor that one thread runs: the deadline's handler shares its state. The
+/// arguments must outlive the awaitable. Throws only `operation_aborted`, when it is cancelled.
 inline asio::awaitable<result<http_response>>
 http_call(const http_peer& peer, const http_request& request, const http_limits& limits) {
     if (!well_formed(request)) {

@@ -10,6 +10,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,6 +39,23 @@ inline constexpr std::string_view port = "dev.roundhouse.port";
 }
 [[nodiscard]] inline std::string volume_of(const uuid& engine) {
     return "engine-data-" + short_id(engine);
+}
+
+/// The filters of a list or an event stream (API, `filters`): what has this installation's label,
+/// and of events those named.
+[[nodiscard]] inline std::string filters_for(const std::string& instance,
+                                             std::initializer_list<std::string_view> events = {}) {
+    std::string out;
+    json::json_writer json(out);
+    json.open('{').name("label").open('[');
+    json.value(std::string{label::instance} + '=' + instance).close(']');
+    if (events.size() > 0) {
+        json.name("type").open('[').value("container").close(']').name("event").open('[');
+        for (const auto event : events) json.value(event);
+        json.close(']');
+    }
+    json.close('}');
+    return escaped(out);
 }
 
 /// Whose and which engine something on the daemon is, by its labels.

@@ -59,6 +59,8 @@ public:
         if (!made) co_return unexpected{made.error()};
         auto running = run(what);
         auto done = co_await std::move(running);
+        // From here on something may have been done.
+        if (!done) done.error().code = errc::backend_error;
         if (!done && *made) {
             // Nothing has used it yet. If it stays, `list` shows it.
             auto undoing = daemon_->call("DELETE", "/volumes/" + volume_of(what.ref.engine_id));
@@ -136,11 +138,13 @@ public:
 
     asio::awaitable<result<std::vector<instance>>> list() {
         std::unordered_map<uuid, instance> found;
-        auto listing_volumes = daemon_->call("GET", "/volumes?filters=" + ours());
+        auto listing_volumes = daemon_->call("GET",
+                                             "/volumes?filters=" + filters_for(options_.instance));
         const auto volumes = co_await std::move(listing_volumes);
         if (!volumes) co_return unexpected{volumes.error()};
         if (volumes->status != 200) co_return daemon::refused("cannot list volumes", *volumes);
-        auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" + ours());
+        auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" +
+                                                filters_for(options_.instance));
         const auto containers = co_await std::move(listing);
         if (!containers) co_return unexpected{containers.error()};
         if (containers->status != 200)
@@ -268,8 +272,7 @@ private:
             if (answer->status == 201) {
                 // It has been made, whatever else the answer says: by its name it is found too.
                 const auto read = read_json(answer->body);
-                auto id = read ? text_at((*read)->root, "/Id") : std::string{};
-                auto starting = start(what, id.empty() ? name : std::move(id));
+                auto starting = start(what, read ? text_at((*read)->root, "/Id") : std::string{});
                 co_return co_await std::move(starting);
             }
             if (answer->status == 404 && !std::exchange(pulled, true)) {
@@ -303,7 +306,7 @@ private:
                                                     std::to_string(generation) + " over " +
                                                     std::to_string(what.ref.generation) + ")");
         if (state == workload_state::up && generation == what.ref.generation) {
-            watched_->expect(what.ref);
+            watched_->expect({what.ref, there.id});
             co_return false;
         }
         auto ending = end(what.ref.engine_id, there, options_.short_grace);
@@ -316,7 +319,8 @@ private:
     asio::awaitable<result<void>> start(const workload& what, std::string id) {
         forget_address(what.ref.engine_id);
         // Before it can end.
-        watched_->expect(what.ref);
+        watched_->expect({what.ref, id});
+        if (id.empty()) id = container_of(what.ref.engine_id);
         result<void> failure;
         for (int attempt = 0; attempt < 2; ++attempt) {
             auto calling = daemon_->call("POST", "/containers/" + id + "/start");
@@ -377,11 +381,6 @@ private:
 
     // Lists
 
-    [[nodiscard]] std::string ours() const {
-        return escaped(R"({"label":[")" + std::string{label::instance} + '=' + options_.instance +
-                       R"("]})");
-    }
-
     /// Whose something in a list is; nothing if it is not of this installation, should the daemon
     /// not have kept to the filter.
     template <class Labels> [[nodiscard]] std::optional<marks> ours_by(const Labels& labels) const {
@@ -418,7 +417,7 @@ private:
             const auto state = state_of(text_at(one, "/State"));
             found[made->ref.engine_id] = {made->ref, state, true, made->owner};
             if (state != workload_state::down)
-                watched_->expect(made->ref, state == workload_state::paused);
+                watched_->expect({made->ref, text_at(one, "/Id"), state == workload_state::paused});
         }
         return {};
     }

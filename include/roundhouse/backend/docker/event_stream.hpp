@@ -15,6 +15,7 @@
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
 #include <asio/co_spawn.hpp>
+#include <asio/error.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
@@ -86,7 +87,7 @@ private:
     static asio::awaitable<void> run(std::shared_ptr<event_stream> self) {
         auto pause = self->options_.reconnect_min;
         while (!self->closed_) {
-            auto following = self->follow(pause);
+            auto following = self->follow_or_fail(pause);
             const auto failed = co_await std::move(following);
             self->lose(failed.message);
             asio::steady_timer timer{self->strand_, pause};
@@ -95,17 +96,30 @@ private:
         }
     }
 
+    /// Nothing but the end of the backend ends the stream for good.
+    asio::awaitable<error> follow_or_fail(duration& pause) {
+        try {
+            auto following = follow(pause);
+            co_return co_await std::move(following);
+        } catch (const std::system_error& ended) {
+            if (ended.code() == asio::error::operation_aborted) throw;
+            co_return error{errc::backend_error, ended.what()};
+        } catch (const std::exception& problem) {
+            co_return error{errc::backend_error, problem.what()};
+        }
+    }
+
     /// Returns when the stream has broken, and why.
     asio::awaitable<error> follow(duration& pause) {
         daemon_->forget_version();
-        const auto filters =
-            R"({"type":["container"],"event":["die","pause","unpause"],"label":[")" +
-            std::string{label::instance} + '=' + options_.instance + R"("]})";
-        auto asking = daemon_->streaming("GET", "/events?filters=" + escaped(filters));
+        auto asking = daemon_->streaming(
+            "GET",
+            "/events?filters=" + filters_for(options_.instance, {"die", "pause", "unpause"}));
         const auto request = co_await std::move(asking);
         if (!request) co_return request.error();
         const http_limits limits{.deadline = std::chrono::hours{24 * 365 * 10},
-                                 .body_bytes = std::size_t{16} * 1024 * 1024};
+                                 .body_bytes = std::size_t{16} * 1024 * 1024,
+                                 .watch_peer = true};
         http_exchange exchange{strand_, daemon_->peer(), limits, false};
         auto sending = exchange.send(*request);
         const auto sent = co_await std::move(sending);
@@ -140,9 +154,8 @@ private:
         const auto expected = watched_->all();
         const auto number = watched_->number();
         if (expected.empty()) co_return result<void>{};
-        const auto filters = R"({"label":[")" + std::string{label::instance} + '=' +
-                             options_.instance + R"("]})";
-        auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" + escaped(filters));
+        auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" +
+                                                filters_for(options_.instance));
         const auto answer = co_await std::move(listing);
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status != 200) co_return daemon::refused("cannot list", *answer);
@@ -157,8 +170,10 @@ private:
         if ((*read)->root.get(containers) == simdjson::SUCCESS)
             for (const auto one : containers) {
                 const auto made = read_marks(one["Labels"]);
-                const auto state = state_of(text_at(one, "/State"));
-                if (made && state != workload_state::down)
+                const auto status = text_at(one, "/State");
+                const auto state = state_of(status);
+                // One that is about to be started has not ended.
+                if (made && (state != workload_state::down || status == "created"))
                     alive[made->ref.engine_id] = {made->ref.generation,
                                                   state == workload_state::paused};
             }
@@ -168,7 +183,7 @@ private:
                 tell_freeze(ref, found->second.frozen, number);
                 continue;
             }
-            auto telling = tell_exit(ref, std::nullopt);
+            auto telling = tell_exit(ref, {}, std::nullopt);
             co_await std::move(telling);
         }
         co_return result<void>{};
@@ -186,7 +201,8 @@ private:
             const auto made = read_marks(attributes);
             if (!made || made->instance != options_.instance) continue;
             if (text_at((*read)->root, "/Action") == "die") {
-                auto telling = tell_exit(made->ref, number(text_at(attributes, "/exitCode")));
+                auto telling = tell_exit(made->ref, text_at((*read)->root, "/Actor/ID"),
+                                         number(text_at(attributes, "/exitCode")));
                 co_await std::move(telling);
             } else {
                 auto looking = look_whether_frozen(made->ref);
@@ -231,8 +247,9 @@ private:
         co_return found;
     }
 
-    asio::awaitable<void> tell_exit(workload_ref ref, std::optional<int> exit_code) {
-        const auto known = watched_->ended(ref);
+    asio::awaitable<void> tell_exit(workload_ref ref, std::string container,
+                                    std::optional<int> exit_code) {
+        const auto known = watched_->ended(ref, container);
         if (!known) co_return;
         workload_exit what;
         what.ref = *known;

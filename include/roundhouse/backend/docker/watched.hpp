@@ -7,6 +7,9 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
@@ -17,27 +20,38 @@ namespace detail::docker {
 /// them otherwise is news. Thread-safe.
 class watched_engines {
 public:
-    void expect(const workload_ref& ref, bool frozen = false) {
+    /// What one of them is meant to be.
+    struct expectation {
+        workload_ref ref;
+        std::string container; ///< Its id; empty if that is not known.
+        bool frozen = false;
+    };
+
+    void expect(expectation what) {
         const std::lock_guard lock(mutex_);
-        engines_[ref.engine_id] = {ref, frozen, ++changes_};
+        const auto engine = what.ref.engine_id;
+        engines_[engine] = {std::move(what), ++changes_};
     }
 
     /// Its end is not news any more. Returns what was expected of it.
-    std::optional<workload_ref> release(const uuid& engine) {
+    std::optional<expectation> release(const uuid& engine) {
         const std::lock_guard lock(mutex_);
         const auto found = engines_.find(engine);
         if (found == engines_.end()) return std::nullopt;
-        const auto ref = found->second.ref;
+        auto expected = std::move(found->second.expected);
         engines_.erase(found);
-        return ref;
+        return expected;
     }
 
-    /// It has ended. Returns what to report; nothing if that is not news.
-    std::optional<workload_ref> ended(const workload_ref& ref) {
+    /// It has ended, in the container with that id, or in one that is not known. Returns what to
+    /// report; nothing if that is not news.
+    std::optional<workload_ref> ended(const workload_ref& ref, std::string_view container = {}) {
         const std::lock_guard lock(mutex_);
         const auto found = find(ref);
         if (found == engines_.end()) return std::nullopt;
-        const auto known = found->second.ref;
+        const auto& mine = found->second.expected.container;
+        if (!mine.empty() && !container.empty() && mine != container) return std::nullopt;
+        const auto known = found->second.expected.ref;
         engines_.erase(found);
         return known;
     }
@@ -45,7 +59,7 @@ public:
     [[nodiscard]] std::vector<workload_ref> all() const {
         const std::lock_guard lock(mutex_);
         std::vector<workload_ref> out;
-        for (const auto& [engine, one] : engines_) out.push_back(one.ref);
+        for (const auto& [engine, one] : engines_) out.push_back(one.expected.ref);
         return out;
     }
 
@@ -83,15 +97,14 @@ public:
         const auto found = find(ref);
         if (found == engines_.end()) return false;
         auto& one = found->second;
-        if (one.under_way || one.changed > number || one.frozen == frozen) return false;
-        one.frozen = frozen;
+        if (one.under_way || one.changed > number || one.expected.frozen == frozen) return false;
+        one.expected.frozen = frozen;
         return true;
     }
 
 private:
     struct watched {
-        workload_ref ref;
-        bool frozen = false;
+        expectation expected;
         std::uint64_t changed = 0; ///< The number of our last change of it.
         bool under_way = false;
     };
@@ -99,7 +112,7 @@ private:
 
     table::iterator find(const workload_ref& ref) {
         const auto found = engines_.find(ref.engine_id);
-        return found != engines_.end() && found->second.ref.generation == ref.generation
+        return found != engines_.end() && found->second.expected.ref.generation == ref.generation
                    ? found
                    : engines_.end();
     }
@@ -115,7 +128,7 @@ private:
         if (found == engines_.end()) return;
         found->second.under_way = false;
         found->second.changed = ++changes_;
-        if (frozen) found->second.frozen = *frozen;
+        if (frozen) found->second.expected.frozen = *frozen;
     }
 
     mutable std::mutex mutex_;

@@ -51,6 +51,8 @@ struct http_limits {
     duration deadline = std::chrono::seconds{10}; ///< From the connect to the end of the answer.
     std::size_t header_bytes = std::size_t{16} * 1024;
     std::size_t body_bytes = std::size_t{1024} * 1024;
+    /// Find out that a peer beyond this machine has vanished, also while there is nothing to read.
+    bool watch_peer = false;
 };
 
 [[nodiscard]] inline std::string to_string(const http_peer& peer) {
