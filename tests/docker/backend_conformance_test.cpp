@@ -22,8 +22,6 @@ using namespace roundhouse_tests;
 
 namespace {
 
-constexpr auto no_docker = "no Docker daemon can be reached: scripts/with-docker.sh runs one";
-
 /// A port that nobody listened on a moment ago.
 std::uint16_t free_port() {
     asio::io_context context;
