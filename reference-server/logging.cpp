@@ -138,8 +138,7 @@ struct logger::implementation {
     std::shared_ptr<spdlog::async_logger> lines;
     std::shared_ptr<spdlog::details::thread_pool> queue;
 
-    implementation()
-        : queue(std::make_shared<spdlog::details::thread_pool>(queued_lines, 1)) {
+    implementation() : queue(std::make_shared<spdlog::details::thread_pool>(queued_lines, 1)) {
         lines = std::make_shared<spdlog::async_logger>(
             "", std::make_shared<spdlog::sinks::stderr_sink_mt>(), queue,
             spdlog::async_overflow_policy::overrun_oldest);
