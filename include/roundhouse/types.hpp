@@ -238,7 +238,7 @@ struct engine_record {
         healthy_since; ///< Start of the present stretch of health; restart attempts reset after it.
     std::uint32_t restart_attempts =
         0;                     ///< Auto-restarts since it was last healthy for long enough.
-    std::uint32_t retries = 0; ///< Failed tries of the operation under way.
+    std::uint32_t retries = 0; ///< Earlier tries of the operation under way.
     /// Why it is as it is, for people: why it failed last, or why it sleeps. Empty if there is
     /// nothing to tell.
     std::string reason;

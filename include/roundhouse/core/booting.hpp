@@ -106,7 +106,8 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
     if (!booting(engine)) return stale();
     transition out(engine, with);
     const auto& cause = what.cause.message;
-    const bool untouched = what.cause.code == errc::backend_away;
+    // Of a boot that is repeated, the first try may have come to something.
+    const bool untouched = what.cause.code == errc::backend_away && engine.retries == 0;
     switch (engine.boot) {
     case boot_reason::first:
         if (untouched)
@@ -128,13 +129,15 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
                   "all");
     }
     default: {
+        const bool restarts = engine.boot == boot_reason::restart;
         // An away backend is no attempt of the engine's.
-        if (untouched && engine.boot == boot_reason::restart) out.next().restart_attempts -= 1;
-        // A lost reply looks like a refusal, and leaves a workload: it is ended.
-        out.fail(cause, !untouched);
+        if (untouched && restarts) out.next().restart_attempts -= 1;
+        // A lost reply looks like a refusal, and leaves a workload; and what is booted for another
+        // reason may still run as it was. It is ended.
+        out.fail(cause, !(untouched && restarts));
         auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
-        if (engine.boot == boot_reason::restart)
+        if (restarts)
             row.metadata.emplace_back("attempt",
                                       static_cast<std::int64_t>(engine.restart_attempts));
         return out.tell_if_given_up()

@@ -93,6 +93,7 @@ inline decision recover_newer(std::uint64_t generation, const engine_record& eng
     out.begin_boot(engine.status == engine_status::provisioning ? engine.boot
                                                                 : boot_reason::recover)
         .choose_port(false);
+    out.next().retries = 1; // something of it is there, whatever becomes of this boot
     return out.take("a newer workload than the row knows: booted afresh on its data");
 }
 
@@ -112,6 +113,7 @@ inline decision recover(const std::optional<instance>& what, const engine_record
     switch (engine.status) {
     case engine_status::provisioning:
         out.next().deadline.reset(); // until its turn comes
+        out.next().retries += 1;
         if (current) return out.keep().ask(command::boot).take("finish the boot");
         // An older workload of it holds its own port, which no stranger can have.
         return out.keep()

@@ -64,6 +64,12 @@ inline engine_record booting(boot_reason reason, engine_status origin) {
     return out;
 }
 
+/// A boot that an orchestrator before this one began.
+inline engine_record repeated(engine_record boot) {
+    boot.retries = 1;
+    return boot;
+}
+
 inline engine_record stopping(engine_status from) {
     auto out = engine_in(from, intent::stop);
     out.origin = from;
@@ -95,12 +101,18 @@ inline std::vector<named_record> all_records() {
     destroy_waits.retries = 1;
     return {
         {"provisioning/boot first", with_deadline(booting(boot_reason::first, provisioning))},
+        {"provisioning/boot first repeated",
+         repeated(with_deadline(booting(boot_reason::first, provisioning)))},
         {"provisioning/boot start from stopped",
          with_deadline(booting(boot_reason::start, stopped))},
+        {"provisioning/boot start from stopped repeated",
+         repeated(with_deadline(booting(boot_reason::start, stopped)))},
         {"provisioning/boot start from failed",
          with_deadline(booting(boot_reason::start, engine_status::failed))},
         {"provisioning/boot restart",
          with_deadline(booting(boot_reason::restart, engine_status::failed))},
+        {"provisioning/boot restart repeated",
+         repeated(with_deadline(booting(boot_reason::restart, engine_status::failed)))},
         {"provisioning/boot last restart", with_deadline(last_try)},
         {"provisioning/boot rotate", with_deadline(booting(boot_reason::rotate, running))},
         {"provisioning/boot recover", with_deadline(booting(boot_reason::recover, running))},

@@ -26,6 +26,7 @@ struct sim_workload {
     workload_state state = workload_state::down;
     bool ours = true;
     std::uint64_t froze = 0; ///< How often we have frozen or thawed it.
+    bool meddled = false;    ///< Somebody else has paused it; that may be told late.
     bool orphan = false;     ///< There from the beginning, without a row.
     sha256_digest key_hash{};
     std::uint64_t brain = 0; ///< Its data: a value that must stay the same for as long as it lives.
@@ -85,6 +86,7 @@ public:
         known.owner = {what.product_id, what.user_id};
         known.key_hash = what.key_hash;
         known.state = workload_state::up;
+        known.meddled = false;
         known.sick_until = known.busy_until = known.hung_until = instant{};
         boot(known);
         return {};
@@ -160,6 +162,7 @@ public:
         const auto before = frozen ? workload_state::up : workload_state::paused;
         if (known == nullptr || known->state != before || !known->ours || known->orphan) return;
         known->state = frozen ? workload_state::paused : workload_state::up;
+        known->meddled = true;
         ++version_;
         trace_->note("machine: " + short_id(engine) +
                      (frozen ? " is paused by somebody" : " is resumed by somebody"));

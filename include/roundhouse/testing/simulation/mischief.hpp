@@ -69,8 +69,10 @@ private:
         if (faults_->strikes(sim_fault::lone_death)) machine_->end_alone(id, 1);
         if (faults_->strikes(sim_fault::clean_death)) machine_->end_alone(id, 0);
         if (faults_->strikes(sim_fault::removed)) {
-            // Nothing probes one that is frozen: without an event nobody could know.
-            const bool told = one.state == workload_state::paused || faults_->random().chance(0.5);
+            // Nothing probes one that is frozen, or taken for frozen: without an event nobody could
+            // know.
+            const bool frozen = one.state == workload_state::paused || one.meddled;
+            const bool told = frozen || faults_->random().chance(0.5);
             machine_->end_alone(id, 137, told);
         }
     }

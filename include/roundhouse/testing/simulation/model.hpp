@@ -72,6 +72,7 @@ private:
         state is;
         instant used{};
         instant busy_until{};
+        instant rotated{}; ///< The end of its last key rotation.
     };
 
     struct outcome {
@@ -91,7 +92,10 @@ private:
             return {known.is};
         const auto sleeps_at = std::max(known.used + scene_.settings.sleep_after, known.busy_until);
         if (now < sleeps_at) return {known.is};
-        if (now > sleeps_at + falls_asleep_in) return {engine_status::sleeping};
+        // One whose key was being rotated when it was time is looked at again with its next probe.
+        const auto late = known.rotated > sleeps_at ? scene_.settings.health_check_interval
+                                                    : duration{0};
+        if (now > sleeps_at + late + falls_asleep_in) return {engine_status::sleeping};
         return {known.is, engine_status::sleeping};
     }
 
@@ -173,6 +177,7 @@ private:
         if (activity && how.touched) known.busy_until = leased_until(call, known);
         if (!how.then) known = {};
         known.is = how.then;
+        if (call.request.what == sim_call_kind::rotate) known.rotated = timeline_->now();
         // Whether it was awake or slept when a call met it, what it does then counts from the end
         // of the call.
         if (how.touched) known.used = activity ? call.issued_at : timeline_->now();

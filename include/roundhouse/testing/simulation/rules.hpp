@@ -109,6 +109,8 @@ private:
     void check_pause(const workload_ref& ref) {
         const auto row = ledger_->find(ref.engine_id);
         if (!row) return judge_->blame("an engine without a row is frozen");
+        // A wake that failed leaves it frozen as it was, which others may have done at any time.
+        if (row->status != engine_status::running) return;
         const auto now = timeline_->now();
         const auto& used = uses_[ref.engine_id];
         judge_->require(row->busy_until <= now && used.leased_until <= now,
