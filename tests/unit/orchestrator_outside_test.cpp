@@ -111,6 +111,24 @@ TEST_CASE("what an away backend cannot do leaves no trace, and can be asked for 
     CHECK(fleet.sync->start(who, "bob"));
 }
 
+TEST_CASE("who can take no key while it runs keeps its own while the backend is away") {
+    std::atomic<bool> away = true;
+    memory_backend_script script;
+    script.trouble = [&] { return away ? std::optional<std::string>("It is away.") : std::nullopt; };
+    script.swap = [](const workload_ref&) { return key_swap::unsupported; };
+    memory_fleet<> fleet(std::move(script));
+    const auto who = fleet.registered();
+    const auto made = or_throw(fleet.sync->provision(who, "ada"));
+    const auto refused = fleet.sync->rotate_key(who, "ada");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::backend_error);
+    const auto kept = fleet.over->find(who, "ada");
+    CHECK(kept->record->status == engine_status::running);
+    CHECK(kept->record->key_hash == made.record->key_hash);
+    away = false;
+    CHECK(fleet.sync->rotate_key(who, "ada"));
+}
+
 TEST_CASE("the time of a boot runs from the start of its workload") {
     auto with = memory_fleet<>::quick();
     with.boot_timeout = 20ms;

@@ -4,14 +4,12 @@
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/core/policy.hpp>
-#include <roundhouse/crypto/fernet.hpp>
-#include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/log.hpp>
-#include <roundhouse/settings.hpp>
 #include <roundhouse/shell/alarms.hpp>
 #include <roundhouse/shell/command_desk.hpp>
 #include <roundhouse/shell/held_engines.hpp>
 #include <roundhouse/shell/last_words.hpp>
+#include <roundhouse/shell/shell_parts.hpp>
 #include <roundhouse/shell/slot.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -31,27 +29,6 @@
 #include <vector>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
-
-/// What the shell works with; outlives it.
-template <class Backend, class Store, class Clock> struct shell_parts {
-    asio::any_io_executor executor;
-    std::shared_ptr<Backend> backend;
-    std::shared_ptr<Store> store;
-    std::shared_ptr<Clock> clock;
-    roundhouse::settings settings;
-    crypto::key_ring keys;
-    crypto::entropy entropy;
-    log_sink log;
-    std::vector<std::string> hidden; ///< Texts that no line of the log may hold.
-    /// Told of every audit row once it is durable.
-    std::function<void(const audit_entry&)> audited;
-    /// Told of every record that has changed; the second is null if it is gone.
-    std::function<void(const engine_record&, const engine_record*)> changed;
-    /// When the engine was last used; nothing if that is not known.
-    std::function<std::optional<instant>(const uuid&)> last_used;
-    /// Notes that an engine is wanted by somebody now.
-    std::function<void(const uuid&)> used;
-};
 
 /// Never true but for a store that a test makes for it: then the backend is asked before the
 /// commit, which a simulation has to find out.
@@ -147,9 +124,7 @@ public:
                 with_.backend->trouble().has_value()};
     }
 
-    void log(log_level level, std::string_view line) const {
-        if (with_.log) with_.log(level, line);
-    }
+    void log(log_level level, std::string_view line) const { with_.tell(level, line); }
 
 private:
     using shared = std::shared_ptr<slot>;
@@ -262,22 +237,11 @@ private:
         if (call.create->version) asked = *call.create->version;
         if (auto allowed = core::may_provision(*call.owner, asked, s.default_version); !allowed)
             return allowed;
-        const auto now = with_.clock->now();
-        engine_record record;
-        record.id = crypto::make_uuid(with_.entropy);
-        record.product_id = one->key.product;
-        record.user_id = one->key.user;
-        record.version = call.create->version.value_or(s.default_version);
-        record.intent = intent::boot;
-        record.generation = 1;
-        record.created_at = record.operation_started_at = record.last_activity_at = now;
-        const auto key = crypto::make_engine_key(with_.entropy);
-        record.key_hash = crypto::sha256(key);
-        record.sealed_key = with_.keys.seal(key, now, with_.entropy);
+        auto record = with_.new_engine(one->key, call.create->version);
         const auto id = record.id;
         change_set set;
         set.changes.push_back(
-            insert_engine{std::move(record), call.owner->policy.max_engines, port_wanted()});
+            insert_engine{std::move(record), call.owner->policy.max_engines, with_.port_wanted()});
         const auto done = with_.store->commit(set);
         core::decision made;
         made.row = core::row_change::update;
@@ -285,13 +249,6 @@ private:
         if (!done) return doubt(one, done.error(), {std::move(made), nullptr, id});
         desk_.submit(*one, made.what, done->engines.front());
         return {};
-    }
-
-    [[nodiscard]] std::optional<port_request> port_wanted() const {
-        if (!with_.backend->needs_port()) return std::nullopt;
-        return port_request{
-            with_.settings.port_min, with_.settings.port_max,
-            [backend = with_.backend](std::uint16_t port) { return backend->port_usable(port); }};
     }
 
     // Events
@@ -457,7 +414,7 @@ private:
         change_set set;
         if (decided.row == core::row_change::update)
             set.changes.push_back(update_engine{
-                std::move(decided.next), decided.choose_port ? port_wanted() : std::nullopt});
+                std::move(decided.next), decided.choose_port ? with_.port_wanted() : std::nullopt});
         else
             set.changes.push_back(erase_engine{before.product_id, before.user_id, before.revision,
                                                decided.row == core::row_change::undo});
@@ -477,7 +434,9 @@ private:
         const bool boot_failed = before.intent == intent::boot && decided.settled &&
                                  decided.settled->failure &&
                                  decided.settled->failure->code == errc::boot_timeout;
-        if (boot_failed) tell_last_words(before);
+        if (boot_failed)
+            tell_last_words(std::shared_ptr<const parts>(this->shared_from_this(), &with_), *tasks_,
+                            before);
         const auto now = after != nullptr ? std::string(name_of(after->status)) + "/" +
                                                 std::string(name_of(after->intent))
                                           : std::string("gone");
@@ -486,34 +445,6 @@ private:
                 std::string(name_of(before.status)) + "/" + std::string(name_of(before.intent)) +
                 " -> " + now + ": " + std::string(decided.why) +
                 (after != nullptr && !after->reason.empty() ? " (" + after->reason + ")" : ""));
-    }
-
-    /// Why a boot has failed is often in what the engine wrote. That is for operators, not for
-    /// callers.
-    void tell_last_words(const engine_record& engine) {
-        auto self = this->shared_from_this();
-        auto read = [self, engine](const std::exception_ptr& failure,
-                                   const result<std::string>& output) {
-            const auto who = "engine " + to_string(engine.id) + " of user '" + engine.user_id + "'";
-            if (failure) return; // cancelled: the orchestrator goes away
-            if (!output)
-                return self->log(log_level::warning,
-                                 who + ": what it wrote cannot be read: " + output.error().message);
-            auto hidden = self->with_.hidden;
-            hidden.push_back(to_hex(engine.key_hash));
-            for (const auto& line :
-                 last_words(*output, self->with_.settings.boot_log_lines, hidden))
-                self->log(log_level::warning, who + " wrote: " + line);
-        };
-        auto body = output_of(self, {engine.id, engine.generation, engine.port});
-        tasks_->spawn(std::make_shared<task>(with_.executor), std::move(body), std::move(read));
-    }
-
-    static asio::awaitable<result<std::string>> output_of(std::shared_ptr<engine_shell> self,
-                                                          workload_ref engine) {
-        auto output = co_await self->with_.backend->logs(engine,
-                                                         self->with_.settings.boot_log_lines);
-        co_return output;
     }
 
     void settle(const shared& one, const core::settlement& settled, const engine_ptr& before,

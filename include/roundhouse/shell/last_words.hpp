@@ -1,8 +1,16 @@
 #pragma once
 
-#include <roundhouse/version.hpp>
+#include <roundhouse/detail/task.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/log.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <asio/awaitable.hpp>
 
 #include <cstddef>
+#include <exception>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +39,34 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
         lines.insert(lines.begin(), std::move(line));
     }
     return lines;
+}
+
+template <class Parts>
+asio::awaitable<result<std::string>> output_of(std::shared_ptr<const Parts> with,
+                                               workload_ref engine) {
+    auto output = co_await with->backend->logs(engine, with->settings.boot_log_lines);
+    co_return output;
+}
+
+/// Logs the last words of an engine whose boot has failed: why is often in them. That is for
+/// operators, not for callers.
+template <class Parts>
+void tell_last_words(std::shared_ptr<const Parts> with, task_group& tasks,
+                     const engine_record& engine) {
+    auto read = [with, engine](const std::exception_ptr& failure,
+                               const result<std::string>& output) {
+        if (failure) return; // cancelled: the orchestrator goes away
+        const auto who = "engine " + to_string(engine.id) + " of user '" + engine.user_id + "'";
+        if (!output)
+            return with->tell(log_level::warning,
+                              who + ": what it wrote cannot be read: " + output.error().message);
+        auto hidden = with->hidden;
+        hidden.push_back(to_hex(engine.key_hash));
+        for (const auto& line : last_words(*output, with->settings.boot_log_lines, hidden))
+            with->tell(log_level::warning, who + " wrote: " + line);
+    };
+    auto body = output_of(with, {engine.id, engine.generation, engine.port});
+    tasks.spawn(std::make_shared<task>(with->executor), std::move(body), std::move(read));
 }
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
