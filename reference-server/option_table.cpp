@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <iterator>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -164,6 +165,11 @@ result<void> read_network(server_options& options, const std::string& value) {
         return cause('"' + value +
                      "\" cannot name a Docker network: it begins with a letter or digit, and "
                      "goes on with letters, digits, _ . and -");
+    constexpr std::array<std::string_view, 4> predefined{"bridge", "default", "host", "none"};
+    if (std::ranges::find(predefined, value) != predefined.end())
+        return cause('"' + value +
+                     "\" is one of Docker's own networks, where engines find nobody by name: name "
+                     "another, which is made if it is missing");
     options.engine.network = value;
     return {};
 }

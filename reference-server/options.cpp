@@ -2,6 +2,7 @@
 
 #include "option_table.hpp"
 
+#include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/version.hpp>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <stdexcept>
 #include <utility>
 
 namespace roundhouse::server {
@@ -183,8 +185,16 @@ result<void> check_engine(server_options& options, const environment& variables)
         if (auto found = find_command(engine.command.front(), variables))
             engine.command.front() = std::move(*found);
     }
+    if (options.backend == backend_kind::docker) {
+        try {
+            static_cast<void>(roundhouse::detail::docker::read_address(engine.docker_host));
+        } catch (const std::invalid_argument& refused) {
+            return wrong("DOCKER_HOST", refused.what());
+        }
+    }
     std::error_code ignored; // what cannot be looked at is no folder to us
-    if (!engine.catalog_path.empty() &&
+    // Docker's is one of the daemon's host, which may be another.
+    if (options.backend == backend_kind::subprocess && !engine.catalog_path.empty() &&
         !std::filesystem::is_directory(engine.catalog_path, ignored))
         return wrong("ORCH_CATALOG_MOUNT_PATH", engine.catalog_path + " is not a folder");
     return {};

@@ -122,15 +122,12 @@ private:
         orchestrator_options out(*around.options.master_keys);
         out.settings = around.options.settings;
         for (const auto& [name, value] : around.options.engine.passed_through())
-            if (hides_something(value)) out.hidden.push_back(value);
+            out.hidden.push_back(value);
         out.log = [&log = around.log](log_level level, std::string_view line) {
             log.write(level, line);
         };
         return out;
     }
-
-    /// A short value says nothing, and would blot out half of the log.
-    static bool hides_something(std::string_view value) { return value.size() >= 8; }
 
     bool register_bootstrap_product() {
         const auto& product = around_.options.bootstrap;

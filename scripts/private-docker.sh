@@ -33,11 +33,15 @@ private_docker_stop() {
     # By its pid file: a test may have ended the one that was started here and started another.
     local pid
     pid=$(cat "$private_docker_folder/pid" 2>/dev/null || echo "$private_docker_pid")
-    kill "$pid" 2>/dev/null || true
-    for _ in $(seq 300); do
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.1
-    done
+    # A pid file that a killed one left may name somebody else by now.
+    if grep -qaF "$private_docker_folder/" "/proc/$pid/cmdline" 2>/dev/null; then
+        kill "$pid" 2>/dev/null || true
+        for _ in $(seq 300); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+    fi
     awk -v under="$private_docker_folder/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r |
         while read -r mounted; do umount -l "$mounted" || true; done
 }

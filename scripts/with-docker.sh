@@ -15,7 +15,7 @@ source "$(dirname "$0")/private-docker.sh"
 folder=$(mktemp -d -t roundhouse-docker-XXXXXX)
 clean_up() {
     private_docker_stop
-    rm -rf "$folder"
+    rm -rf "$folder" || true # the command's outcome counts
 }
 trap clean_up EXIT
 private_docker_start "$folder"

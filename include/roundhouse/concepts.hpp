@@ -100,6 +100,14 @@ concept on_exit = requires(B& b, std::function<void(const workload_exit&)> handl
 };
 
 template <class B>
+concept prepare = requires(B& b, const workload& w) {
+    { b.prepare(w) } -> std::same_as<asio::awaitable<result<void>>>;
+};
+template <class B>
+concept discard = requires(B& b, const workload_ref& w, duration grace) {
+    { b.discard(w, grace) } -> std::same_as<asio::awaitable<result<void>>>;
+};
+template <class B>
 concept on_freeze = requires(B& b, std::function<void(const workload_freeze&)> handler) {
     b.on_freeze(std::move(handler));
 };
@@ -209,6 +217,14 @@ concept backend = detail::member::name<B> && detail::member::trouble<B> &&
 /// handler of `on_freeze` then, as it calls that of `on_exit`. Never for its own `pause` and
 /// `resume`.
 template <class B> concept tells_of_freezing = backend<B> && detail::member::on_freeze<B>;
+
+/// A backend that may have to fetch something before it can `create` a workload. That may take long
+/// and be cancelled at any time; what it leaves is of no importance. It fails as `create` does.
+template <class B> concept prepares = backend<B> && detail::member::prepare<B>;
+
+/// A backend whose `stop` leaves something of a workload beside its data. `discard` leaves the data
+/// only.
+template <class B> concept discards = backend<B> && detail::member::discard<B>;
 
 /// Keeps the fleet.
 ///

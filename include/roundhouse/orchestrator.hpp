@@ -39,7 +39,8 @@ struct orchestrator_options {
     crypto::entropy entropy = crypto::system_entropy;
     log_sink log; ///< Nothing is logged if empty.
     /// Texts that no line of the log may hold, such as the values of variables that engines get. An
-    /// engine may write them, and what one wrote before its boot failed is logged.
+    /// engine may write them, and what one wrote before its boot failed is logged. Those of fewer
+    /// than 8 bytes are not looked for.
     std::vector<std::string> hidden;
 };
 

@@ -77,7 +77,10 @@ public:
 
     // What tests do with it, until it is done.
 
-    auto create(const rh::workload& what) { return io_.wait(backend().create(what)); }
+    auto create(const rh::workload& what) {
+        auto prepared = io_.wait(backend().prepare(what));
+        return prepared ? io_.wait(backend().create(what)) : prepared;
+    }
     auto stop(const rh::workload_ref& ref) { return io_.wait(backend().stop(ref, no_grace)); }
     auto pause(const rh::workload_ref& ref) { return io_.wait(backend().pause(ref)); }
     auto resume(const rh::workload_ref& ref) { return io_.wait(backend().resume(ref)); }

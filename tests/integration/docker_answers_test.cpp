@@ -232,6 +232,7 @@ TEST_CASE_METHOD(docker_answers, "a refusal of each operation names what was tri
     daemon.put_volume(volume_of(w), labels_of(w));
     daemon.when("DELETE", "/volumes/*", no);
     CHECK(failure_of(destroy(w.ref)) == "Docker: cannot remove a volume: no");
+    put(w, "exited");
     daemon.when("GET", "/containers/*/logs", no);
     CHECK(failure_of(logs(w.ref)) == "Docker: cannot read the output: no");
     daemon.when("GET", listed, no);
@@ -264,12 +265,21 @@ TEST_CASE_METHOD(docker_answers, "somebody else's container is neither stopped n
     const auto w = engine();
     put(w, "running", "elsewhere");
     daemon.put_volume(volume_of(w), labels_of(w, "elsewhere"));
-    const auto stranger = Contains("was not made by this installation");
-    CHECK_THAT(failure_of(stop(w.ref)), stranger);
-    CHECK_THAT(failure_of(pause(w.ref)), stranger);
-    CHECK_THAT(failure_of(destroy(w.ref)), stranger);
+    CHECK(stop(w.ref));
+    CHECK_THAT(failure_of(pause(w.ref)), Contains("does not run"));
+    CHECK(logs(w.ref) == std::string{});
+    CHECK(destroy(w.ref));
     CHECK(daemon.container_named(name_of(w)).status == "running");
     CHECK(daemon.has_volume(volume_of(w)));
+}
+
+TEST_CASE_METHOD(docker_answers, "what is discarded leaves its volume only") {
+    const auto w = engine();
+    REQUIRE(create(w));
+    CHECK(io().wait(backend().discard(w.ref, rh::duration{0})));
+    CHECK_FALSE(daemon.has_container(name_of(w)));
+    CHECK(daemon.has_volume(volume_of(w)));
+    CHECK(io().wait(backend().discard(w.ref, rh::duration{0})));
 }
 
 TEST_CASE_METHOD(docker_answers, "a list tells containers and volumes of this installation") {
@@ -336,15 +346,14 @@ TEST_CASE_METHOD(docker_answers,
     }
 }
 
-TEST_CASE_METHOD(docker_answers,
-                 "an inspection without what is looked for is taken for somebody else's") {
-    const auto strangers = Contains("was not made by this installation");
+TEST_CASE_METHOD(docker_answers, "an inspection without what is looked for is a failure") {
     for (const auto* const body : {"{}", "null", "[]", R"({"Config":null,"State":7,"Id":null})",
                                    R"({"Config":{"Labels":null}})", R"({"Labels":null})"}) {
         daemon.when("GET", inspected, daemon_says::replies(200, body));
-        CHECK_THAT(failure_of(stop(engine().ref)), strangers);
+        const auto none = Contains("Docker's inspection of");
+        CHECK_THAT(failure_of(stop(engine().ref)), none);
         daemon.when("GET", "/volumes/*", daemon_says::replies(200, body));
-        CHECK_THAT(failure_of(create(engine())), strangers);
+        CHECK_THAT(failure_of(create(engine())), none);
     }
 }
 
@@ -400,6 +409,7 @@ TEST_CASE_METHOD(docker_answers, "a backend and its threads may go while a call 
 
 TEST_CASE_METHOD(docker_answers,
                  "output comes without its frames, and as many lines as were asked") {
+    put(engine(), "running");
     daemon.when("GET", "/containers/*/logs",
                 daemon_says::sends(chunked_head() + chunk(frame("first\n") + frame("sec")) +
                                    chunk(frame("ond\n")) + chunk("")));
@@ -413,6 +423,7 @@ TEST_CASE_METHOD(docker_answers,
 TEST_CASE_METHOD(docker_answers, "output is cut to its end, and none where there is no container") {
     options.log_tail_bytes = 5;
     CHECK(logs(engine().ref).value_or("failed").empty());
+    put(engine(), "exited");
     daemon.when("GET", "/containers/*/logs",
                 daemon_says::replies(200, frame("first\n") + frame("last\n")));
     CHECK(logs(engine().ref).value_or("failed") == "last\n");

@@ -189,9 +189,48 @@ TEST_CASE_METHOD(docker_answers, "a name that stays in use is given up") {
 TEST_CASE_METHOD(docker_answers, "a container that cannot be removed from its name is told") {
     put(engine(1, 1), "exited");
     daemon.when("DELETE", "/containers/*",
-                daemon_says::replies(409, R"({"message":"removal is already in progress"})"));
+                daemon_says::replies(500, R"({"message":"driver failed to remove"})"));
     CHECK_THAT(failure_of(create(engine(1, 2))),
-               Contains("cannot remove") && Contains("removal is already in progress"));
+               Contains("cannot remove") && Contains("driver failed to remove"));
+}
+
+TEST_CASE_METHOD(docker_answers, "a container that somebody is removing already is waited for") {
+    put(engine(1, 1), "exited");
+    daemon.once("DELETE", "/containers/*",
+                daemon_says::replies(409, R"({"message":"removal is already in progress"})"));
+    REQUIRE(create(engine(1, 2)));
+    CHECK(daemon.count("POST", "/containers/*/wait") == 1);
+    CHECK(daemon.container_named(name_of(engine())).status == "running");
+}
+
+TEST_CASE_METHOD(docker_answers, "volumes that an image asks for go with their container") {
+    REQUIRE(create(engine(1, 1)));
+    REQUIRE(create(engine(1, 2)));
+    REQUIRE(destroy(engine().ref));
+    const auto removals = daemon.requests("DELETE", "/containers/*");
+    REQUIRE(removals.size() == 2);
+    for (const auto& one : removals) CHECK(one.query == "force=1&v=1");
+}
+
+TEST_CASE_METHOD(docker_answers, "a network that lets engines talk is warned of, once") {
+    REQUIRE(create(engine(1)));
+    destroy_backend();
+    const auto warned = [&] {
+        return std::ranges::count_if(log_lines(), [](const std::string& line) {
+            return holds(line, "lets engines talk to each other");
+        });
+    };
+    daemon.when("GET", "/networks/*",
+                daemon_says::replies(
+                    200, R"({"Options":{"com.docker.network.bridge.enable_icc":"false"}})"));
+    REQUIRE(create(engine(2)));
+    CHECK(warned() == 0);
+    destroy_backend();
+    daemon.be_usual();
+    daemon.when("GET", "/networks/*", daemon_says::replies(200, R"({"Options":{}})"));
+    REQUIRE(create(engine(3)));
+    REQUIRE(create(engine(4)));
+    CHECK(warned() == 1);
 }
 
 TEST_CASE_METHOD(docker_answers, "a network that somebody removed is made again") {

@@ -135,6 +135,44 @@ TEST_CASE_METHOD(docker_events, "an end is reported also where its container can
     }
 }
 
+TEST_CASE_METHOD(docker_events, "an inspection that hangs holds up no end for long") {
+    options.look_timeout = rh::duration{100};
+    listening();
+    for (unsigned number = 1; number <= 3; ++number) REQUIRE(create(engine(number)));
+    daemon.once("GET", "/containers/*/json", daemon_says::sends_and_hangs(""));
+    for (unsigned number = 1; number <= 3; ++number)
+        daemon.end_container(name_of(engine(number)), static_cast<int>(number));
+    const auto ends = reported();
+    REQUIRE(ends.size() == 3);
+    for (unsigned number = 1; number <= 3; ++number) {
+        CHECK(ends[number - 1].ref == engine(number).ref);
+        CHECK(ends[number - 1].exit_code == static_cast<int>(number));
+    }
+}
+
+TEST_CASE_METHOD(docker_events, "what ends between its list and its watch is reported") {
+    put(engine(1, 4), "running");
+    listening();
+    daemon.once("GET", listed, [&](daemon_says::socket& to, const daemon_request& request) {
+        const auto answer = daemon.usual_answer(request);
+        daemon.end_container(name_of(engine(1)), 1);
+        daemon_says::send_and_close(to, answer);
+    });
+    REQUIRE(list());
+    const auto ends = reported();
+    REQUIRE(ends.size() == 1);
+    CHECK(ends[0].ref == engine(1, 4).ref);
+}
+
+TEST_CASE_METHOD(docker_events, "an end that nobody heard of is reported when it cannot wake") {
+    REQUIRE(create(engine()));
+    daemon.when("GET", "/events", daemon_says::sends_and_hangs("HTTP/1.1 200 OK\r\n"));
+    daemon.end_container(name_of(engine()), 1);
+    CHECK_THAT(failure_of(resume(engine().ref)), Contains("does not run"));
+    REQUIRE(eventually([&] { return exits().size() == 1; }));
+    CHECK(exits().front().ref == engine().ref);
+}
+
 TEST_CASE_METHOD(docker_events, "what ended while the stream was cut is reported once") {
     listening();
     REQUIRE(create(engine(1)));

@@ -365,6 +365,9 @@ private:
             image_there_ = true;
             return chunked_head() + chunk(pulled) + chunk("");
         }
+        if (kind == "images")
+            return image_there_ ? reply(200, R"({"Id":"sha256:7429a93356bf"})")
+                                : reply(404, R"({"message":"No such image: tiny:1"})");
         if (request.path == "/containers/create") return make_container(request);
         if (request.path == "/containers/json") return reply(200, list_of_containers());
         if (kind == "containers") return on_container(request);
@@ -477,6 +480,10 @@ private:
         }
         const auto verb = part(request.path, 2);
         if (verb == "json") return reply(200, inspection(*found));
+        if (verb == "wait") { // for its removal, which somebody else has begun
+            containers_.erase(std::string{found->first});
+            return reply(200, R"({"StatusCode":0})");
+        }
         if (verb == "logs") return chunked_head() + chunk("");
         if (verb == "start") {
             if (one.status == "running") return reply(304, "");

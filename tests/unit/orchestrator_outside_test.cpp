@@ -1,5 +1,7 @@
 #include "orchestrator_fixture.hpp"
 
+#include <asio/use_future.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -114,7 +116,9 @@ TEST_CASE("what an away backend cannot do leaves no trace, and can be asked for 
 TEST_CASE("who can take no key while it runs keeps its own while the backend is away") {
     std::atomic<bool> away = true;
     memory_backend_script script;
-    script.trouble = [&] { return away ? std::optional<std::string>("It is away.") : std::nullopt; };
+    script.trouble = [&] {
+        return away ? std::optional<std::string>("It is away.") : std::nullopt;
+    };
     script.swap = [](const workload_ref&) { return key_swap::unsupported; };
     memory_fleet<> fleet(std::move(script));
     const auto who = fleet.registered();
@@ -127,6 +131,24 @@ TEST_CASE("who can take no key while it runs keeps its own while the backend is 
     CHECK(kept->record->key_hash == made.record->key_hash);
     away = false;
     CHECK(fleet.sync->rotate_key(who, "ada"));
+}
+
+TEST_CASE("a DELETE does not wait for what a boot is fetching") {
+    std::atomic<int> creates = 0;
+    memory_backend_script script;
+    script.prepare_time = 1h;
+    script.fail = [&](backend_operation what, const workload_ref&) -> std::optional<error> {
+        if (what == backend_operation::create) ++creates;
+        return std::nullopt;
+    };
+    memory_fleet<> fleet(std::move(script));
+    const auto who = fleet.registered();
+    auto made = fleet.over->async_provision(who, "ada", std::nullopt, asio::use_future);
+    REQUIRE(fleet.becomes(who, "ada", engine_status::provisioning));
+    CHECK(fleet.sync->destroy(who, "ada"));
+    CHECK_FALSE(made.get());
+    CHECK_FALSE(fleet.over->find(who, "ada"));
+    CHECK(creates == 0);
 }
 
 TEST_CASE("the time of a boot runs from the start of its workload") {

@@ -75,12 +75,22 @@ public:
 
     [[nodiscard]] bool port_usable(std::uint16_t port) const { return detail::port_usable(port); }
 
+    /// Pulls the workload's image if it is not there.
+    asio::awaitable<result<void>> prepare(const workload& what) {
+        auto work = engines_->prepare(what);
+        return run(std::move(work));
+    }
     asio::awaitable<result<void>> create(const workload& what) {
         auto work = engines_->create(what);
         return run(std::move(work));
     }
     asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) {
         auto work = engines_->stop(ref, grace);
+        return run(std::move(work));
+    }
+    /// Like `stop`, but removes the container too. The volume stays.
+    asio::awaitable<result<void>> discard(const workload_ref& ref, duration grace) {
+        auto work = engines_->discard(ref, grace);
         return run(std::move(work));
     }
     asio::awaitable<result<void>> pause(const workload_ref& ref) {
@@ -156,6 +166,7 @@ private:
     const std::shared_ptr<detail::docker::engines> engines_;
 };
 
-static_assert(tells_of_freezing<docker_backend>);
+static_assert(tells_of_freezing<docker_backend> && prepares<docker_backend> &&
+              discards<docker_backend>);
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

@@ -25,6 +25,7 @@ namespace roundhouse::inline ROUNDHOUSE_ABI {
 
 /// What a `memory_backend` is asked to do; for scripts.
 enum class backend_operation : std::uint8_t {
+    prepare,
     create,
     stop,
     pause,
@@ -38,7 +39,8 @@ enum class backend_operation : std::uint8_t {
 
 /// How a `memory_backend` behaves. The functions are called from any thread; empty ones do nothing.
 struct memory_backend_script {
-    duration latency{}; ///< Every operation but `probe` takes so long, in real time.
+    duration latency{};      ///< Every operation but `probe` takes so long, in real time.
+    duration prepare_time{}; ///< `prepare` takes so much longer, as a pull does.
     duration
         boot_delay{}; ///< A workload answers healthy so long after it was created, in real time.
     bool needs_port = false;
@@ -71,6 +73,12 @@ public:
     [[nodiscard]] std::string url(const uuid& engine, std::uint16_t port) const {
         return port == 0 ? "http://engine-" + short_id(engine) + ":8000"
                          : "http://127.0.0.1:" + std::to_string(port);
+    }
+
+    asio::awaitable<result<void>> prepare(const workload& what) {
+        auto waiting = wait(script_.prepare_time);
+        co_await std::move(waiting);
+        co_return co_await take_time(backend_operation::prepare, what.ref);
     }
 
     asio::awaitable<result<void>> create(const workload& what) {
@@ -224,13 +232,17 @@ private:
         return script_.fail ? script_.fail(operation, what) : std::nullopt;
     }
 
+    static asio::awaitable<void> wait(duration how_long) {
+        if (how_long <= duration{0}) co_return;
+        const auto executor = co_await asio::this_coro::executor;
+        asio::steady_timer timer(executor);
+        timer.expires_after(how_long);
+        co_await timer.async_wait(asio::use_awaitable);
+    }
+
     asio::awaitable<result<void>> take_time(backend_operation operation, const workload_ref& what) {
-        if (script_.latency > duration{0}) {
-            const auto executor = co_await asio::this_coro::executor;
-            asio::steady_timer timer(executor);
-            timer.expires_after(script_.latency);
-            co_await timer.async_wait(asio::use_awaitable);
-        }
+        auto waiting = wait(script_.latency);
+        co_await std::move(waiting);
         if (auto error = scripted_failure(operation, what)) co_return unexpected(std::move(*error));
         co_return result<void>{};
     }

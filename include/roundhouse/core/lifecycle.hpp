@@ -82,10 +82,13 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
     transition out(engine, with);
     if (engine.status == engine_status::running)
         out.to(engine.status, intent::none); // its probes tell whether it still does
-    else if (engine.status == engine_status::stopped)
+    else if (engine.status == engine_status::stopped ||
+             (engine.status == engine_status::provisioning && with.backend_away))
         return out.retry_later()
             .settle(what.cause)
             .take("what should not run must be ended: try again");
+    else if (engine.status == engine_status::sleeping && with.backend_away)
+        out.to(engine.status, intent::none);
     else {
         out.fail(what.cause.message);
         if (engine.status == engine_status::provisioning) {

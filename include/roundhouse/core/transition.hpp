@@ -189,13 +189,14 @@ public:
         return out_.next.restart_at && *out_.next.restart_at <= with_.now;
     }
 
-    /// Tries the operation under way again, later each time.
+    /// Tries the operation under way again, later each time; but soon once a backend that is away
+    /// is back.
     transition& retry_later() {
         out_.next.retries += 1;
         const auto& s = with_.settings;
         out_.row = row_change::update;
-        out_.next.deadline = with_.now +
-                             backoff(out_.next.retries, s.retry_base, s.retry_max, with_.jitter);
+        out_.next.deadline = with_.now + backoff(with_.backend_away ? 1 : out_.next.retries,
+                                                 s.retry_base, s.retry_max, with_.jitter);
         return *this;
     }
 

@@ -58,6 +58,10 @@ private:
         const workload what{ref_of(record), record.product_id, record.user_id, record.version,
                             record.key_hash};
         went_on(core::event::boot_begun{});
+        if constexpr (prepares<Backend>) {
+            const auto prepared = co_await backend_->prepare(what);
+            if (!prepared) co_return outcome(core::event::boot_refused{prepared.error()});
+        }
         if (record.boot == boot_reason::rotate) {
             const auto ended = co_await backend_->stop(what.ref, settings_.stop_grace);
             if (!ended) co_return outcome(core::event::boot_refused{ended.error()});

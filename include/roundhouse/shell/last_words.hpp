@@ -8,8 +8,10 @@
 
 #include <asio/awaitable.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,11 +21,28 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
+/// What no line may hold of texts that are hidden: each of their lines, longest first, for one may
+/// be a part of another. A short one says nothing, and would blot out half of the log.
+[[nodiscard]] inline std::vector<std::string_view>
+hidden_lines(std::span<const std::string> hidden) {
+    constexpr std::size_t least = 8;
+    std::vector<std::string_view> lines;
+    for (std::string_view rest : hidden)
+        while (!rest.empty()) {
+            const auto line = rest.substr(0, rest.find('\n'));
+            rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+            if (line.size() >= least) lines.push_back(line);
+        }
+    std::ranges::sort(lines, std::ranges::greater{}, &std::string_view::size);
+    return lines;
+}
+
 /// The last lines of an engine's output, at most `most` of them, as they may stand in a log: cut to
 /// a bound, and without the texts that must not be in one (SPEC §7).
 [[nodiscard]] inline std::vector<std::string> last_words(std::string_view output, std::size_t most,
                                                          std::span<const std::string> hidden) {
     constexpr std::size_t line_bytes = 1'000;
+    const auto secrets = hidden_lines(hidden);
     std::vector<std::string> lines;
     while (output.ends_with('\n')) output.remove_suffix(1);
     while (!output.empty() && lines.size() < most) {
@@ -31,9 +50,8 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
         const auto begin = end == std::string_view::npos ? 0 : end + 1;
         std::string line(output.substr(begin));
         output = output.substr(0, begin == 0 ? 0 : begin - 1);
-        for (const auto& text : hidden)
-            for (auto at = line.find(text); !text.empty() && at != std::string::npos;
-                 at = line.find(text, at + 1))
+        for (const auto text : secrets)
+            for (auto at = line.find(text); at != std::string::npos; at = line.find(text, at + 1))
                 line.replace(at, text.size(), 1, '*');
         if (line.size() > line_bytes) line.resize(line_bytes);
         lines.insert(lines.begin(), std::move(line));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/concepts.hpp>
 #include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/rolling_metrics.hpp>
@@ -17,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -171,8 +173,9 @@ private:
 
     static asio::awaitable<result<void>> stop(std::shared_ptr<Fleet> fleet, instance orphan) {
         const auto& parts = fleet->parts();
-        auto ended = co_await parts.backend->stop(orphan.ref, parts.settings.failed_grace);
-        co_return ended;
+        if constexpr (discards<std::remove_cvref_t<decltype(*parts.backend)>>)
+            co_return co_await parts.backend->discard(orphan.ref, parts.settings.failed_grace);
+        else co_return co_await parts.backend->stop(orphan.ref, parts.settings.failed_grace);
     }
 
     static asio::awaitable<void> wait(std::shared_ptr<Fleet> fleet, duration how_long) {

@@ -139,6 +139,26 @@ TEST_CASE("a restart that the backend cannot make now stays due, and nobody wait
     CHECK(core::decide(core::call::admit{true}, due, context).verdict == core::verdict::joined);
 }
 
+TEST_CASE("a stop that an away backend cannot do fails nobody") {
+    const auto with = lifecycle::plain_settings();
+    auto context = lifecycle::at(lifecycle::noon, with);
+    context.backend_away = true;
+    const core::event::stop_failed failed{{errc::backend_error, "The daemon is away."}};
+    const auto sleeper = core::decide(failed, lifecycle::stopping(engine_status::sleeping),
+                                      context);
+    CHECK(sleeper.next.status == engine_status::sleeping);
+    CHECK(sleeper.next.intent == intent::none);
+    const auto boot = core::decide(failed, lifecycle::stopping(engine_status::provisioning),
+                                   context);
+    CHECK(boot.next.intent == intent::stop);
+    CHECK(boot.next.deadline == lifecycle::noon + with.retry_base);
+    for (const auto* const one : {&sleeper, &boot}) {
+        REQUIRE(one->settled);
+        CHECK(one->settled->failure->code == errc::backend_error);
+        CHECK(one->audit.empty());
+    }
+}
+
 TEST_CASE("a command is asked for only of a row that says so") {
     const auto with = lifecycle::plain_settings();
     const auto context = lifecycle::at(lifecycle::noon, with);

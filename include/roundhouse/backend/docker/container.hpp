@@ -3,6 +3,7 @@
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/detail/json_writer.hpp>
+#include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
@@ -95,6 +96,20 @@ read_marks(const simdjson::simdjson_result<simdjson::dom::element>& labels) {
     return read_marks(found);
 }
 
+/// Whose something is that this installation made; nothing if it is somebody else's.
+template <class Labels>
+[[nodiscard]] std::optional<marks> marks_of(const std::string& instance, const Labels& labels) {
+    auto made = read_marks(labels);
+    if (made && made->instance != instance) made.reset();
+    return made;
+}
+
+[[nodiscard]] inline unexpected not_ours(const std::string& what) {
+    return fail(errc::backend_error, "Docker: " + what +
+                                         " is there and was not made by this installation: rename "
+                                         "or remove it");
+}
+
 /// How Docker calls the states of a container (`State.Status` of an inspection).
 [[nodiscard]] inline workload_state state_of(std::string_view status) noexcept {
     if (status == "running" || status == "restarting") return workload_state::up;
@@ -146,6 +161,7 @@ public:
         std::string out;
         json::json_writer json(out);
         json.open('{').member("Image", what_.version);
+        json.member("StopSignal", "SIGTERM"); // whatever the image has
         if (!options_.user.empty()) json.member("User", options_.user);
         write_environment(json);
         write_labels(json);

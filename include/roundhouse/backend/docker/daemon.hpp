@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -84,9 +85,16 @@ struct document {
     return out;
 }
 
+/// Where a daemon listens: a path, or a host and a port.
+struct daemon_address {
+    std::string path;
+    std::string host;
+    std::string port;
+};
+
 /// Reads `unix:///path` or `tcp://host:port`. Throws std::invalid_argument, which names what is
-/// wrong with it. A host's name is looked up, which blocks.
-[[nodiscard]] inline http_peer parse_host(const std::string& text) {
+/// wrong with it.
+[[nodiscard]] inline daemon_address read_address(const std::string& text) {
     const auto refuse = [&](const std::string& why) {
         throw std::invalid_argument{"Docker's address \"" + text + "\" " + why};
     };
@@ -96,7 +104,7 @@ struct document {
         const auto path = text.substr(local.size());
         if (path.empty() || path.front() != '/' || path.size() > 100)
             refuse("has no absolute path of at most 100 bytes");
-        return asio::local::stream_protocol::endpoint{path};
+        return {path, {}, {}};
     }
     if (!text.starts_with(remote)) refuse("begins with neither unix:// nor tcp://");
     const auto rest = text.substr(remote.size());
@@ -111,11 +119,20 @@ struct document {
     const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
     if (wrong != std::errc{} || end != digits.data() + digits.size() || port == 0)
         refuse("has no port from 1 to 65535");
+    return {{}, host, digits};
+}
+
+/// The same, with a host's name looked up, which blocks.
+[[nodiscard]] inline http_peer parse_host(const std::string& text) {
+    const auto address = read_address(text);
+    if (!address.path.empty()) return asio::local::stream_protocol::endpoint{address.path};
     asio::io_context io;
     asio::ip::tcp::resolver resolver{io};
     asio::error_code failed;
-    const auto found = resolver.resolve(host, digits, failed);
-    if (failed || found.empty()) refuse("names no host: " + failed.message());
+    const auto found = resolver.resolve(address.host, address.port, failed);
+    if (failed || found.empty())
+        throw std::invalid_argument{"Docker's address \"" + text +
+                                    "\" names no host: " + failed.message()};
     return found.begin()->endpoint();
 }
 
@@ -127,16 +144,16 @@ public:
 
     [[nodiscard]] const http_peer& peer() const noexcept { return peer_; }
 
-    /// Sends a request below the version's prefix; any status is an answer. `more_time` is what the
-    /// call may take beyond the usual.
+    /// Sends a request below the version's prefix; any status is an answer. It may take the usual
+    /// time, if none is given.
     asio::awaitable<result<http_response>> call(std::string method, std::string target,
                                                 std::string body = {},
-                                                duration more_time = duration{0}) {
+                                                std::optional<duration> at_most = std::nullopt) {
         auto negotiating = prefix();
         const auto version = co_await std::move(negotiating);
         if (!version) co_return unexpected{version.error()};
         const auto request = request_to(std::move(method), *version + target, std::move(body));
-        const http_limits limits{.deadline = timeout_ + more_time, .body_bytes = most_body};
+        const http_limits limits{.deadline = at_most.value_or(timeout_), .body_bytes = most_body};
         auto sending = http_call(peer_, request, limits);
         co_return co_await std::move(sending);
     }

@@ -6,6 +6,7 @@
 #include <roundhouse/backend/docker/network.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/backend/docker/pull.hpp>
+#include <roundhouse/backend/docker/volumes.hpp>
 #include <roundhouse/backend/docker/watched.hpp>
 #include <roundhouse/detail/engine_calls.hpp>
 #include <roundhouse/detail/http_client.hpp>
@@ -43,6 +44,7 @@ public:
           daemon_(
               std::make_shared<docker::daemon>(parse_host(options_.host), options_.call_timeout)),
           network_(std::make_shared<engine_network>(executor, daemon_, options_)),
+          volumes_(daemon_, options_),
           watched_(std::make_shared<watched_engines>()),
           events_(std::make_shared<event_stream>(executor, daemon_, watched_, options_)) {}
 
@@ -51,10 +53,15 @@ public:
         return options_.advertise == docker_advertise::host;
     }
 
+    asio::awaitable<result<void>> prepare(const workload& what) {
+        auto ensuring = ensure_image(*daemon_, what.version, options_);
+        co_return co_await std::move(ensuring);
+    }
+
     asio::awaitable<result<void>> create(const workload& what) {
         auto networking = network_->ensure();
         if (auto done = co_await std::move(networking); !done) co_return done;
-        auto keeping = ensure_volume(what);
+        auto keeping = volumes_.ensure(what);
         const auto made = co_await std::move(keeping);
         if (!made) co_return unexpected{made.error()};
         auto running = run(what);
@@ -63,7 +70,7 @@ public:
         if (!done) done.error().code = errc::backend_error;
         if (!done && *made) {
             // Nothing has used it yet. If it stays, `list` shows it.
-            auto undoing = daemon_->call("DELETE", "/volumes/" + volume_of(what.ref.engine_id));
+            auto undoing = volumes_.remove(what.ref.engine_id);
             static_cast<void>(co_await std::move(undoing));
         }
         co_return done;
@@ -84,8 +91,10 @@ public:
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
         const auto state = *found ? state_of((*found)->status) : workload_state::down;
-        if (state == workload_state::down)
+        if (state == workload_state::down) {
+            events_->look_at_end(ref); // should nobody have heard of it
             co_return fail(errc::backend_error, container_of(ref.engine_id) + " does not run");
+        }
         if (frozen == (state == workload_state::paused)) {
             change.done();
             co_return result<void>{};
@@ -100,22 +109,16 @@ public:
         co_return result<void>{};
     }
 
+    asio::awaitable<result<void>> discard(const workload_ref& ref, duration grace) {
+        auto clearing = clear(ref.engine_id, grace);
+        co_return co_await std::move(clearing);
+    }
+
     asio::awaitable<result<void>> destroy(const workload_ref& ref) {
-        auto stopping = stop(ref, options_.short_grace);
-        if (auto done = co_await std::move(stopping); !done) co_return done;
-        auto removing = remove_container(container_of(ref.engine_id));
-        if (auto done = co_await std::move(removing); !done) co_return done;
-        forget_address(ref.engine_id);
-        auto looking = find_volume(ref.engine_id);
-        const auto found = co_await std::move(looking);
-        if (!found) co_return unexpected{found.error()};
-        if (!*found) co_return result<void>{};
-        auto calling = daemon_->call("DELETE", "/volumes/" + volume_of(ref.engine_id));
-        const auto answer = co_await std::move(calling);
-        if (!answer) co_return unexpected{answer.error()};
-        if (answer->status != 204 && answer->status != 404)
-            co_return daemon::refused("cannot remove a volume", *answer);
-        co_return result<void>{};
+        auto clearing = clear(ref.engine_id, options_.short_grace);
+        if (auto done = co_await std::move(clearing); !done) co_return done;
+        auto removing = volumes_.remove(ref.engine_id);
+        co_return co_await std::move(removing);
     }
 
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
@@ -138,29 +141,33 @@ public:
 
     asio::awaitable<result<std::vector<instance>>> list() {
         std::unordered_map<uuid, instance> found;
-        auto listing_volumes = daemon_->call("GET",
-                                             "/volumes?filters=" + filters_for(options_.instance));
-        const auto volumes = co_await std::move(listing_volumes);
-        if (!volumes) co_return unexpected{volumes.error()};
-        if (volumes->status != 200) co_return daemon::refused("cannot list volumes", *volumes);
+        auto listing_volumes = volumes_.list(found);
+        if (auto listed = co_await std::move(listing_volumes); !listed)
+            co_return unexpected{listed.error()};
         auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" +
                                                 filters_for(options_.instance));
         const auto containers = co_await std::move(listing);
         if (!containers) co_return unexpected{containers.error()};
         if (containers->status != 200)
             co_return daemon::refused("cannot list containers", *containers);
-        if (auto read = add_volumes(volumes->body, found); !read)
-            co_return unexpected{read.error()};
         if (auto read = add_containers(containers->body, found); !read)
             co_return unexpected{read.error()};
+        // What ended since that answer, and before it was watched, nobody has reported.
+        auto looking = events_->look_for_ends();
+        if (auto looked = co_await std::move(looking); !looked)
+            co_return unexpected{looked.error()};
         std::vector<instance> out;
         for (auto& [engine, one] : found) out.push_back(std::move(one));
         co_return out;
     }
 
     asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
+        auto looking = inspect(ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        if (!*found) co_return std::string{};
         auto calling = daemon_->call("GET",
-                                     "/containers/" + container_of(ref.engine_id) +
+                                     "/containers/" + (*found)->id +
                                          "/logs?stdout=1&stderr=1&tail=" + std::to_string(tail));
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
@@ -173,50 +180,10 @@ public:
     }
 
 private:
-    // Volumes
-
-    /// Finds an engine's volume; false if there is none. One of somebody else is a failure.
-    asio::awaitable<result<bool>> find_volume(const uuid& engine) {
-        auto calling = daemon_->call("GET", "/volumes/" + volume_of(engine));
-        const auto answer = co_await std::move(calling);
-        if (!answer) co_return unexpected{answer.error()};
-        if (answer->status == 404) co_return false;
-        if (answer->status != 200) co_return daemon::refused("cannot inspect a volume", *answer);
-        const auto read = read_json(answer->body);
-        if (!read) co_return unexpected{read.error()};
-        const auto made = read_marks((*read)->root["Labels"]);
-        if (!belongs(made, engine)) co_return not_ours("the volume " + volume_of(engine));
-        co_return true;
-    }
-
-    /// True if it was made just now.
-    asio::awaitable<result<bool>> ensure_volume(const workload& what) {
-        auto looking = find_volume(what.ref.engine_id);
-        const auto found = co_await std::move(looking);
-        if (!found) co_return found;
-        if (*found) co_return false;
-        auto body = description(options_, what).of_volume();
-        auto calling = daemon_->call("POST", "/volumes/create", std::move(body));
-        const auto answer = co_await std::move(calling);
-        if (!answer) co_return unexpected{answer.error()};
-        if (answer->status != 201) co_return daemon::refused("cannot make a volume", *answer);
-        co_return true;
-    }
-
     // Containers
 
-    [[nodiscard]] bool belongs(const std::optional<marks>& made, const uuid& engine) const {
-        return made && made->instance == options_.instance && made->ref.engine_id == engine;
-    }
-    static unexpected not_ours(const std::string& what) {
-        return fail(errc::backend_error,
-                    "Docker: " + what +
-                        " is there and was not made by this installation: rename or "
-                        "remove it");
-    }
-
-    /// An engine's container; nothing if there is none. One of somebody else is a failure.
-    asio::awaitable<result<std::optional<container>>> inspect(const uuid& engine) {
+    /// What has an engine's name; nothing if nothing has.
+    asio::awaitable<result<std::optional<container>>> look_up(const uuid& engine) {
         auto calling = daemon_->call("GET", "/containers/" + container_of(engine) + "/json");
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
@@ -225,9 +192,39 @@ private:
         const auto read = read_json(answer->body);
         if (!read) co_return unexpected{read.error()};
         auto found = read_container((*read)->root, options_.network);
-        if (!belongs(found.made, engine))
-            co_return not_ours("the container " + container_of(engine));
-        co_return std::optional<container>{std::move(found)};
+        if (found.id.empty())
+            co_return fail(errc::backend_error,
+                           "Docker's inspection of " + container_of(engine) + " is none");
+        co_return std::optional{std::move(found)};
+    }
+
+    [[nodiscard]] bool ours(const container& what, const uuid& engine) const {
+        return what.made && what.made->instance == options_.instance &&
+               what.made->ref.engine_id == engine;
+    }
+
+    /// An engine's container; nothing if there is none but one of somebody else.
+    asio::awaitable<result<std::optional<container>>> inspect(const uuid& engine) {
+        auto looking = look_up(engine);
+        auto found = co_await std::move(looking);
+        if (found && *found && !ours(**found, engine)) found->reset();
+        co_return found;
+    }
+
+    /// Ends and removes the container; the volume stays.
+    asio::awaitable<result<void>> clear(const uuid& engine, duration grace) {
+        auto looking = inspect(engine);
+        auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        forget_address(engine);
+        if (!*found) {
+            watched_->release(engine);
+            co_return result<void>{};
+        }
+        auto ending = end(engine, **found, grace);
+        if (auto done = co_await std::move(ending); !done) co_return done;
+        auto removing = remove_container(engine, (*found)->id);
+        co_return co_await std::move(removing);
     }
 
     asio::awaitable<result<void>> end(const uuid& engine, const container& what, duration grace) {
@@ -241,7 +238,7 @@ private:
         const auto seconds = std::chrono::ceil<std::chrono::seconds>(grace);
         auto calling = daemon_->call(
             "POST", "/containers/" + what.id + "/stop?t=" + std::to_string(seconds.count()), {},
-            seconds);
+            options_.call_timeout + seconds);
         const auto answer = co_await std::move(calling);
         const bool done = answer &&
                           (answer->status == 204 || answer->status == 304 || answer->status == 404);
@@ -251,19 +248,26 @@ private:
         co_return daemon::refused("cannot stop " + container_of(engine), *answer);
     }
 
-    asio::awaitable<result<void>> remove_container(std::string which) {
-        auto calling = daemon_->call("DELETE", "/containers/" + which + "?force=1");
-        const auto answer = co_await std::move(calling);
+    asio::awaitable<result<void>> remove_container(const uuid& engine, std::string which) {
+        // With the volumes that its image has the daemon make; a named one stays.
+        auto calling = daemon_->call("DELETE", "/containers/" + which + "?force=1&v=1");
+        auto answer = co_await std::move(calling);
+        if (answer && answer->status == 409) {
+            // Somebody is removing it already.
+            auto waiting = daemon_->call("POST",
+                                         "/containers/" + which + "/wait?condition=removed");
+            answer = co_await std::move(waiting);
+            if (answer && answer->status == 200) co_return result<void>{};
+        }
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status != 204 && answer->status != 404)
-            co_return daemon::refused("cannot remove " + which, *answer);
+            co_return daemon::refused("cannot remove " + container_of(engine), *answer);
         co_return result<void>{};
     }
 
     /// Makes and starts the container, in place of whatever an older generation left.
     asio::awaitable<result<void>> run(const workload& what) {
         const auto name = container_of(what.ref.engine_id);
-        bool pulled = false;
         for (int attempt = 0; attempt < 4; ++attempt) {
             auto calling = daemon_->call("POST", "/containers/create?name=" + name,
                                          description(options_, what).of_container());
@@ -275,17 +279,11 @@ private:
                 auto starting = start(what, read ? text_at((*read)->root, "/Id") : std::string{});
                 co_return co_await std::move(starting);
             }
-            if (answer->status == 404 && !std::exchange(pulled, true)) {
-                auto pulling = pull_image(*daemon_, what.version, options_);
-                if (auto done = co_await std::move(pulling); !done) co_return done;
-            } else if (answer->status == 409) {
-                auto clearing = make_way(what);
-                const auto cleared = co_await std::move(clearing);
-                if (!cleared) co_return unexpected{cleared.error()};
-                if (!*cleared) co_return result<void>{};
-            } else {
-                co_return daemon::refused("cannot make " + name, *answer);
-            }
+            if (answer->status != 409) co_return daemon::refused("cannot make " + name, *answer);
+            auto clearing = make_way(what);
+            const auto cleared = co_await std::move(clearing);
+            if (!cleared) co_return unexpected{cleared.error()};
+            if (!*cleared) co_return result<void>{};
         }
         co_return fail(errc::backend_error, "Docker: the name " + name + " stays in use");
     }
@@ -293,11 +291,13 @@ private:
     /// Something has the container's name. True if it has been removed; false if it is what was to
     /// be made, and runs: the reply to an earlier create was lost.
     asio::awaitable<result<bool>> make_way(const workload& what) {
-        auto looking = inspect(what.ref.engine_id);
+        auto looking = look_up(what.ref.engine_id);
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
         if (!*found) co_return true;
         const auto& there = **found;
+        if (!ours(there, what.ref.engine_id))
+            co_return not_ours("the container " + container_of(what.ref.engine_id));
         const auto state = state_of(there.status);
         const auto generation = there.made->ref.generation;
         if (state != workload_state::down && generation > what.ref.generation)
@@ -311,7 +311,7 @@ private:
         }
         auto ending = end(what.ref.engine_id, there, options_.short_grace);
         if (auto done = co_await std::move(ending); !done) co_return unexpected{done.error()};
-        auto removing = remove_container(there.id);
+        auto removing = remove_container(what.ref.engine_id, there.id);
         if (auto done = co_await std::move(removing); !done) co_return unexpected{done.error()};
         co_return true;
     }
@@ -337,7 +337,7 @@ private:
             if (auto done = co_await std::move(networking); !done) break;
         }
         watched_->release(what.ref.engine_id);
-        auto undoing = remove_container(id);
+        auto undoing = remove_container(what.ref.engine_id, id);
         static_cast<void>(co_await std::move(undoing));
         co_return failure;
     }
@@ -381,30 +381,6 @@ private:
 
     // Lists
 
-    /// Whose something in a list is; nothing if it is not of this installation, should the daemon
-    /// not have kept to the filter.
-    template <class Labels> [[nodiscard]] std::optional<marks> ours_by(const Labels& labels) const {
-        auto made = read_marks(labels);
-        if (made && made->instance != options_.instance) made.reset();
-        return made;
-    }
-
-    result<void> add_volumes(std::string_view body,
-                             std::unordered_map<uuid, instance>& found) const {
-        const auto read = read_json(body);
-        if (!read) return unexpected{read.error()};
-        simdjson::dom::array volumes; // null where there are none
-        if ((*read)->root["Volumes"].get(volumes) != simdjson::SUCCESS) return {};
-        for (const auto one : volumes) {
-            const auto made = ours_by(one["Labels"]);
-            // Its label tells the generation that made it, not the last one.
-            if (made)
-                found[made->ref.engine_id] = {.ref = {made->ref.engine_id, 0, 0},
-                                              .owner = made->owner};
-        }
-        return {};
-    }
-
     result<void> add_containers(std::string_view body, std::unordered_map<uuid, instance>& found) {
         const auto read = read_json(body);
         if (!read) return unexpected{read.error()};
@@ -412,8 +388,8 @@ private:
         if ((*read)->root.get(containers) != simdjson::SUCCESS)
             return fail(errc::backend_error, "Docker's list of containers is none");
         for (const auto one : containers) {
-            const auto made = ours_by(one["Labels"]);
-            if (!made) continue;
+            const auto made = marks_of(options_.instance, one["Labels"]);
+            if (!made) continue; // the daemon has not kept to the filter
             const auto state = state_of(text_at(one, "/State"));
             found[made->ref.engine_id] = {made->ref, state, true, made->owner};
             if (state != workload_state::down)
@@ -425,6 +401,7 @@ private:
     const docker_options options_;
     const std::shared_ptr<docker::daemon> daemon_;
     const std::shared_ptr<engine_network> network_;
+    engine_volumes volumes_;
     const std::shared_ptr<watched_engines> watched_;
     const std::shared_ptr<event_stream> events_;
     std::mutex mutex_;

@@ -5,6 +5,7 @@
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/backend/docker/watched.hpp>
 #include <roundhouse/detail/http_client.hpp>
+#include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
 #include <roundhouse/types.hpp>
@@ -25,6 +26,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -76,6 +78,17 @@ public:
     void on_freeze(std::function<void(const workload_freeze&)> handler) {
         const std::lock_guard lock(handler_mutex_);
         freeze_handler_ = std::move(handler);
+    }
+
+    /// Reports what has ended of all that is expected.
+    asio::awaitable<result<void>> look_for_ends() {
+        auto looking = catch_up();
+        auto elsewhere = run_on(strand_, std::move(looking));
+        co_return co_await std::move(elsewhere);
+    }
+    /// The same of a workload that was just found down.
+    void look_at_end(const workload_ref& ref) {
+        asio::post(strand_, [self = shared_from_this(), ref] { self->see_end(ref); });
     }
 
     [[nodiscard]] std::optional<std::string> trouble() const {
@@ -183,8 +196,7 @@ private:
                 tell_freeze(ref, found->second.frozen, number);
                 continue;
             }
-            auto telling = tell_exit(ref, {}, std::nullopt);
-            co_await std::move(telling);
+            see_end(ref);
         }
         co_return result<void>{};
     }
@@ -201,9 +213,8 @@ private:
             const auto made = read_marks(attributes);
             if (!made || made->instance != options_.instance) continue;
             if (text_at((*read)->root, "/Action") == "die") {
-                auto telling = tell_exit(made->ref, text_at((*read)->root, "/Actor/ID"),
-                                         number(text_at(attributes, "/exitCode")));
-                co_await std::move(telling);
+                see_end(made->ref, text_at((*read)->root, "/Actor/ID"),
+                        number(text_at(attributes, "/exitCode")));
             } else {
                 auto looking = look_whether_frozen(made->ref);
                 co_await std::move(looking);
@@ -237,7 +248,8 @@ private:
 
     /// The container of a workload, if it is there in that generation and the daemon tells.
     asio::awaitable<std::optional<container>> inspect(workload_ref ref) {
-        auto asking = daemon_->call("GET", "/containers/" + container_of(ref.engine_id) + "/json");
+        auto asking = daemon_->call("GET", "/containers/" + container_of(ref.engine_id) + "/json",
+                                    {}, options_.look_timeout);
         const auto answer = co_await std::move(asking);
         if (!answer || answer->status != 200) co_return std::nullopt;
         const auto read = read_json(answer->body);
@@ -247,25 +259,44 @@ private:
         co_return found;
     }
 
-    asio::awaitable<void> tell_exit(workload_ref ref, std::string container,
-                                    std::optional<int> exit_code) {
-        const auto known = watched_->ended(ref, container);
-        if (!known) co_return;
+    /// The end of a workload, and whether all is known that there is to tell.
+    struct seen_end {
         workload_exit what;
-        what.ref = *known;
-        what.exit_code = exit_code;
-        constexpr int killed = 128 + 9;
-        if (!exit_code || *exit_code == killed) {
-            // Whether it ran out of memory, only an inspection tells.
-            auto inspecting = inspect(ref);
-            const auto seen = co_await std::move(inspecting);
-            if (seen) {
-                what.out_of_memory = seen->out_of_memory;
-                what.exit_code = static_cast<int>(seen->exit_code);
-            }
+        bool known = false;
+    };
+
+    /// Whether it ran out of memory, only an inspection tells. Those overlap, for many may end at
+    /// once; the reports keep the order.
+    void see_end(const workload_ref& ref, const std::string& container = {},
+                 std::optional<int> exit_code = std::nullopt) {
+        const auto known = watched_->ended(ref, container);
+        if (!known) return;
+        auto one = std::make_shared<seen_end>();
+        one->what.ref = *known;
+        one->what.exit_code = exit_code;
+        ends_.push_back(one);
+        auto looking = look_into(shared_from_this(), one);
+        asio::co_spawn(strand_, std::move(looking),
+                       [self = shared_from_this(), one](const std::exception_ptr&) {
+                           one->known = true;
+                           self->report_ends();
+                       });
+    }
+
+    static asio::awaitable<void> look_into(std::shared_ptr<event_stream> self,
+                                           std::shared_ptr<seen_end> one) {
+        auto inspecting = self->inspect(one->what.ref);
+        const auto found = co_await std::move(inspecting);
+        if (!found) co_return;
+        one->what.out_of_memory = found->out_of_memory;
+        if (!one->what.exit_code) one->what.exit_code = static_cast<int>(found->exit_code);
+    }
+
+    void report_ends() {
+        for (; !ends_.empty() && ends_.front()->known; ends_.pop_front()) {
+            const std::lock_guard lock(handler_mutex_);
+            if (exit_handler_) exit_handler_(ends_.front()->what);
         }
-        const std::lock_guard lock(handler_mutex_);
-        if (exit_handler_) exit_handler_(what);
     }
 
     void lose(const std::string& why) {
@@ -288,12 +319,13 @@ private:
         if (news && options_.log) options_.log(log_level::info, "Docker is back");
     }
 
-    const asio::any_io_executor strand_;
+    const asio::any_io_executor strand_; ///< All but the public members runs here.
     const std::shared_ptr<docker::daemon> daemon_;
     const std::shared_ptr<watched_engines> watched_;
     const docker_options options_;
     asio::cancellation_signal cancel_;
-    bool closed_ = false; ///< Touched on the strand.
+    bool closed_ = false;
+    std::deque<std::shared_ptr<seen_end>> ends_; ///< In the order in which they came.
     std::recursive_mutex handler_mutex_;
     std::function<void(const workload_exit&)> exit_handler_;
     std::function<void(const workload_freeze&)> freeze_handler_;

@@ -5,6 +5,7 @@
 #include <roundhouse/detail/json_writer.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -36,6 +37,7 @@ public:
                    const docker_options& options)
         : daemon_(std::move(daemon)),
           name_(options.network),
+          log_(options.log),
           traffic_(options.advertise == docker_advertise::network ||
                    options.hardening.traffic_between_engines),
           strand_(asio::make_strand(executor)),
@@ -84,8 +86,27 @@ private:
         else if (answer->status != 201 && answer->status != 409)
             self->outcome_ = daemon::refused("cannot make the network " + self->name_, *answer);
         else self->outcome_ = result<void>{};
+        if (answer && answer->status == 409 && !self->traffic_) {
+            auto looking = self->warn_of_traffic();
+            co_await std::move(looking);
+        }
         self->there_.store(self->outcome_->has_value());
         co_return *self->outcome_;
+    }
+
+    /// One that was there already is taken as it is.
+    asio::awaitable<void> warn_of_traffic() {
+        auto calling = daemon_->call("GET", "/networks/" + name_);
+        const auto answer = co_await std::move(calling);
+        if (!answer || answer->status != 200) co_return;
+        const auto read = read_json(answer->body);
+        if (!read || text_at((*read)->root, std::string{"/Options/"} + traffic_option) == "false")
+            co_return;
+        if (log_)
+            log_(log_level::warning,
+                 "the network " + name_ +
+                     " was there already and lets engines talk to each other: remove it, so that "
+                     "it is made anew, or name another");
     }
 
     [[nodiscard]] std::string description() const {
@@ -93,14 +114,16 @@ private:
         json::json_writer json(body);
         json.open('{').member("Name", name_).member("Driver", "bridge");
         json.member("CheckDuplicate", true).name("Options").open('{');
-        json.foreign_name("com.docker.network.bridge.enable_icc")
-            .value(traffic_ ? "true" : "false");
+        json.foreign_name(traffic_option).value(traffic_ ? "true" : "false");
         json.close('}').close('}');
         return body;
     }
 
+    static constexpr auto traffic_option = "com.docker.network.bridge.enable_icc";
+
     const std::shared_ptr<docker::daemon> daemon_;
     const std::string name_;
+    const log_sink log_;
     const bool traffic_; ///< Whether containers on it may talk to each other.
     std::atomic<bool> there_ = false;
     const asio::any_io_executor strand_;

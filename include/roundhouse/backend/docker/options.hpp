@@ -55,6 +55,9 @@ struct docker_options {
 
     /// By when the daemon must have answered a call that is not a pull, beyond the grace of a stop.
     duration call_timeout = std::chrono::seconds{60};
+    /// By when the daemon must have told how a workload ended, or whether it is frozen: others wait
+    /// for their turn meanwhile.
+    duration look_timeout = std::chrono::seconds{5};
     /// By when an image must have been pulled.
     duration pull_timeout = std::chrono::minutes{30};
     /// By when an engine must have answered `POST /rotate-key`.

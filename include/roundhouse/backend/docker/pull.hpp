@@ -86,6 +86,18 @@ inline asio::awaitable<result<void>> pull_image(daemon& of, std::string image,
     co_return result<void>{};
 }
 
+/// Pulls an image that is not there.
+inline asio::awaitable<result<void>> ensure_image(daemon& of, const std::string& image,
+                                                  const docker_options& options) {
+    auto looking = of.call("GET", "/images/" + escaped(image) + "/json");
+    const auto answer = co_await std::move(looking);
+    if (!answer) co_return unexpected{answer.error()};
+    if (answer->status == 200) co_return result<void>{};
+    if (answer->status != 404) co_return daemon::refused("cannot look for " + image, *answer);
+    auto pulling = pull_image(of, image, options);
+    co_return co_await std::move(pulling);
+}
+
 } // namespace detail::docker
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI

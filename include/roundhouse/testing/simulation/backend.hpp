@@ -25,6 +25,7 @@
 namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
 
 enum class sim_operation : std::uint8_t {
+    prepare,
     create,
     stop,
     pause,
@@ -37,6 +38,7 @@ enum class sim_operation : std::uint8_t {
 
 constexpr std::string_view name_of(sim_operation what) noexcept {
     switch (what) {
+    case sim_operation::prepare: return "prepare";
     case sim_operation::create: return "create";
     case sim_operation::stop: return "stop";
     case sim_operation::pause: return "pause";
@@ -84,6 +86,10 @@ public:
         return "sim://" + short_id(engine) + ":" + std::to_string(port);
     }
 
+    asio::awaitable<result<void>> prepare(const workload& what) {
+        effect act = [] { return result<void>{}; };
+        return perform(sim_operation::prepare, what.ref, std::move(act), quick);
+    }
     asio::awaitable<result<void>> create(const workload& what) {
         effect act = [this, what] { return machine_->create(what); };
         return perform(sim_operation::create, what.ref, std::move(act), quick);
