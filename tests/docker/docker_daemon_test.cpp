@@ -28,8 +28,7 @@ TEST_CASE(
     const docker_place place;
     running_server server(place.with({{"DOCKER_HOST", daemon.address()},
                                       {"ORCH_HEALTH_CHECK_INTERVAL_S", "0.2"},
-                                      {"ORCH_HEALTH_CHECK_TIMEOUT_S", "0.2"},
-                                      {"ORCH_HEALTH_MAX_FAILURES", "1"}}));
+                                      {"ORCH_HEALTH_MAX_FAILURES", "2"}}));
     for (const auto* const user : {"ann", "bob"})
         server.post("/engines/provision", R"({"user_id":")" + std::string(user) + "\"}");
     CHECK(executions(server.get("/engines/ann")) == 1);

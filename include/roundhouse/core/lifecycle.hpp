@@ -295,6 +295,7 @@ inline decision on_event(const event::probed_unhealthy& what, const engine_recor
         return stale("only a running engine is probed");
     if (what.failures_in_a_row < with.settings.health_max_failures)
         return stale("it may have been chance");
+    if (with.backend_away) return stale("it may be the backend that fails");
     auto out = lost(engine, with, what.reason);
     out.tell_if_given_up();
     auto told = out.take("failed its probes");

@@ -159,6 +159,17 @@ TEST_CASE("a stop that an away backend cannot do fails nobody") {
     }
 }
 
+TEST_CASE("a probe that fails while the backend is away fails nobody") {
+    const auto with = lifecycle::plain_settings();
+    auto context = lifecycle::at(lifecycle::noon, with);
+    const core::event::probed_unhealthy failing{with.health_max_failures, "it is hung."};
+    const auto engine = lifecycle::engine_in(engine_status::running, intent::none);
+    context.backend_away = true;
+    CHECK(core::decide(failing, engine, context).row == core::row_change::none);
+    context.backend_away = false;
+    CHECK(core::decide(failing, engine, context).next.status == engine_status::failed);
+}
+
 TEST_CASE("a command is asked for only of a row that says so") {
     const auto with = lifecycle::plain_settings();
     const auto context = lifecycle::at(lifecycle::noon, with);
