@@ -346,7 +346,8 @@ TEST_CASE_METHOD(docker_events,
         request = asked;
         came.set_value();
     });
-    auto creating = io().start(backend().create(engine()));
+    const auto w = engine(); // outlives the call
+    auto creating = io().start(backend().create(w));
     came.get_future().wait();
     daemon.cut_stream();
     REQUIRE(eventually([&] { return daemon.count("GET", "/containers/json") == 1; }));

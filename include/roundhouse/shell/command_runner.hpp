@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/concepts.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/detail/task.hpp>
