@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <stdexcept>
 #include <utility>
 
 namespace roundhouse::server {
@@ -185,13 +184,9 @@ result<void> check_engine(server_options& options, const environment& variables)
         if (auto found = find_command(engine.command.front(), variables))
             engine.command.front() = std::move(*found);
     }
-    if (options.backend == backend_kind::docker) {
-        try {
-            static_cast<void>(roundhouse::detail::docker::read_address(engine.docker_host));
-        } catch (const std::invalid_argument& refused) {
-            return wrong("DOCKER_HOST", refused.what());
-        }
-    }
+    if (options.backend == backend_kind::docker)
+        if (const auto read = detail::docker::read_address(engine.docker_host); !read)
+            return wrong("DOCKER_HOST", read.error().message);
     std::error_code ignored; // what cannot be looked at is no folder to us
     // Docker's is one of the daemon's host, which may be another.
     if (options.backend == backend_kind::subprocess && !engine.catalog_path.empty() &&

@@ -68,7 +68,8 @@ struct wake_unhealthy {
     std::string reason;
 };
 struct key_swapped {};
-struct key_swap_unsupported {}; ///< Or unanswered: it may have either key.
+struct key_swap_unsupported {}; ///< It has its old key.
+struct key_swap_unknown {};     ///< It may have either key.
 struct key_swap_refused {
     error cause;
 };
@@ -106,9 +107,9 @@ using event_variant = std::variant<
     event::boot_begun, event::boot_started, event::boot_healthy, event::boot_refused,
     event::stopped, event::stop_failed, event::asleep, event::sleep_cancelled, event::awake,
     event::wake_refused, event::wake_unhealthy, event::key_swapped, event::key_swap_unsupported,
-    event::key_swap_refused, event::destroyed, event::destroy_failed, event::exited,
-    event::frozen_by_others, event::probed_healthy, event::probed_unhealthy, event::deadline,
-    event::restart_without_port, event::found, event::parked>;
+    event::key_swap_unknown, event::key_swap_refused, event::destroyed, event::destroy_failed,
+    event::exited, event::frozen_by_others, event::probed_healthy, event::probed_unhealthy,
+    event::deadline, event::restart_without_port, event::found, event::parked>;
 
 /// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what
 /// is under way.

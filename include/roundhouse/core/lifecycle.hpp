@@ -184,21 +184,37 @@ inline decision recreate_with_next_key(const engine_record& engine, const contex
     return out.begin_boot(boot_reason::rotate).take(why);
 }
 
+inline decision keep_key(const engine_record& engine, const context& with, error why) {
+    transition out(engine, with);
+    out.forget_next_key();
+    return out.to(engine_status::running, intent::none)
+        .settle(std::move(why))
+        .take("it keeps its old key");
+}
+
 inline decision on_event(const event::key_swap_unsupported&, const engine_record& engine,
                          const context& with) {
     if (engine.intent != intent::rotate) return stale();
+    // It is not ended for what cannot be made now.
+    if (with.backend_away)
+        return keep_key(
+            engine, with,
+            {errc::backend_error, "The backend is away: the engine of user '" + engine.user_id +
+                                      "' keeps its key, because it can only get another anew."});
     return recreate_with_next_key(engine, with,
                                   "it cannot take a key while it runs: recreated with the new one");
+}
+
+inline decision on_event(const event::key_swap_unknown&, const engine_record& engine,
+                         const context& with) {
+    if (engine.intent != intent::rotate) return stale();
+    return recreate_with_next_key(engine, with, "no answer: it may have either key");
 }
 
 inline decision on_event(const event::key_swap_refused& what, const engine_record& engine,
                          const context& with) {
     if (engine.intent != intent::rotate) return stale();
-    transition out(engine, with);
-    out.forget_next_key();
-    return out.to(engine_status::running, intent::none)
-        .settle(what.cause)
-        .take("it keeps its old key");
+    return keep_key(engine, with, what.cause);
 }
 
 // Destroying

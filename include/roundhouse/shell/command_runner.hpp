@@ -137,11 +137,11 @@ private:
         if (!key) co_return outcome(core::event::key_swap_refused{key.error()});
         const auto done = co_await backend_->swap_key(ref, *key, record.next_key_hash);
         if (!done) co_return outcome(core::event::key_swap_refused{done.error()});
-        if (*done == key_swap::done) co_return outcome(core::event::key_swapped{});
-        // It has its old key, and keeps it rather than end for what cannot be made now.
-        if (const auto away = backend_->trouble(); away && *done == key_swap::unsupported)
-            co_return outcome(core::event::key_swap_refused{{errc::backend_error, *away}});
-        co_return outcome(core::event::key_swap_unsupported{});
+        switch (*done) {
+        case key_swap::done: co_return outcome(core::event::key_swapped{});
+        case key_swap::unsupported: co_return outcome(core::event::key_swap_unsupported{});
+        default: co_return outcome(core::event::key_swap_unknown{});
+        }
     }
 
     asio::awaitable<outcome> destroy(const engine_record& record) {

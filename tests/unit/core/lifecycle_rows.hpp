@@ -191,6 +191,7 @@ inline std::vector<named_event> all_events() {
             {"wake_unhealthy", wake_unhealthy{"it is hung."}},
             {"key_swapped", key_swapped{}},
             {"key_swap_unsupported", key_swap_unsupported{}},
+            {"key_swap_unknown", key_swap_unknown{}},
             {"key_swap_refused", key_swap_refused{cause}},
             {"destroyed", destroyed{}},
             {"destroy_failed", destroy_failed{cause}},

@@ -159,6 +159,22 @@ TEST_CASE("a stop that an away backend cannot do fails nobody") {
     }
 }
 
+TEST_CASE("who can take no key while it runs keeps its own only while the backend is away") {
+    const auto with = lifecycle::plain_settings();
+    auto context = lifecycle::at(lifecycle::noon, with);
+    const auto engine = lifecycle::engine_in(engine_status::running, intent::rotate);
+    const core::event::key_swap_unsupported unsupported;
+    context.backend_away = true;
+    const auto kept = core::decide(unsupported, engine, context);
+    CHECK(kept.next.status == engine_status::running);
+    CHECK(kept.next.intent == intent::none);
+    CHECK(kept.next.next_sealed_key.empty());
+    REQUIRE(kept.settled);
+    CHECK(kept.settled->failure->code == errc::backend_error);
+    context.backend_away = false;
+    CHECK(core::decide(unsupported, engine, context).next.status == engine_status::provisioning);
+}
+
 TEST_CASE("a probe that fails while the backend is away fails nobody") {
     const auto with = lifecycle::plain_settings();
     auto context = lifecycle::at(lifecycle::noon, with);

@@ -7,6 +7,7 @@
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
+#include <asio/awaitable.hpp>
 #include <simdjson.h>
 
 #include <charconv>
@@ -140,6 +141,25 @@ struct container {
         out.exit_code = 0;
     out.out_of_memory = flag_at(root, "/State/OOMKilled");
     return out;
+}
+
+/// What has an engine's name on the daemon; nothing if nothing has. `network` is that of the
+/// engines; it may take the usual time, if none is given. Arguments must outlive it.
+inline asio::awaitable<result<std::optional<container>>>
+inspect_container(daemon& of, const uuid& engine, const std::string& network,
+                  std::optional<duration> at_most = std::nullopt) {
+    auto calling = of.call("GET", "/containers/" + container_of(engine) + "/json", {}, at_most);
+    const auto answer = co_await std::move(calling);
+    if (!answer) co_return unexpected{answer.error()};
+    if (answer->status == 404) co_return std::optional<container>{};
+    if (answer->status != 200) co_return daemon::refused("cannot inspect a container", *answer);
+    const auto read = read_json(answer->body);
+    if (!read) co_return unexpected{read.error()};
+    auto found = read_container((*read)->root, network);
+    if (found.id.empty())
+        co_return fail(errc::backend_error,
+                       "Docker's inspection of " + container_of(engine) + " is none");
+    co_return std::optional{std::move(found)};
 }
 
 /// Writes the JSON that containers and volumes are made from.

@@ -92,24 +92,28 @@ struct daemon_address {
     std::string port;
 };
 
-/// Reads `unix:///path` or `tcp://host:port`. Throws std::invalid_argument, which names what is
-/// wrong with it.
-[[nodiscard]] inline daemon_address read_address(const std::string& text) {
-    const auto refuse = [&](const std::string& why) {
-        throw std::invalid_argument{"Docker's address \"" + text + "\" " + why};
+[[nodiscard]] inline error wrong_address(const std::string& text, const std::string& why) {
+    return {errc::invalid_request, "Docker's address \"" + text + "\" " + why};
+}
+
+/// Reads `unix:///path` or `tcp://host:port`. A failure (`invalid_request`) names what is wrong
+/// with it.
+[[nodiscard]] inline result<daemon_address> read_address(const std::string& text) {
+    const auto refused = [&](const std::string& why) {
+        return unexpected{wrong_address(text, why)};
     };
     constexpr std::string_view local = "unix://";
     constexpr std::string_view remote = "tcp://";
     if (text.starts_with(local)) {
         const auto path = text.substr(local.size());
         if (path.empty() || path.front() != '/' || path.size() > 100)
-            refuse("has no absolute path of at most 100 bytes");
-        return {path, {}, {}};
+            return refused("has no absolute path of at most 100 bytes");
+        return daemon_address{path, {}, {}};
     }
-    if (!text.starts_with(remote)) refuse("begins with neither unix:// nor tcp://");
+    if (!text.starts_with(remote)) return refused("begins with neither unix:// nor tcp://");
     const auto rest = text.substr(remote.size());
     const auto colon = rest.rfind(':');
-    if (colon == std::string::npos || colon == 0) refuse("has no host and port");
+    if (colon == std::string::npos || colon == 0) return refused("has no host and port");
     auto host = rest.substr(0, colon);
     if (host.size() > 2 && host.front() == '[' && host.back() == ']') // IPv6, as in a URL
         host = host.substr(1, host.size() - 2);
@@ -118,21 +122,23 @@ struct daemon_address {
     std::uint16_t port = 0;
     const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
     if (wrong != std::errc{} || end != digits.data() + digits.size() || port == 0)
-        refuse("has no port from 1 to 65535");
-    return {{}, host, digits};
+        return refused("has no port from 1 to 65535");
+    return daemon_address{{}, host, digits};
 }
 
-/// The same, with a host's name looked up, which blocks.
+/// The same, with a host's name looked up, which blocks. Throws std::invalid_argument with what is
+/// wrong.
 [[nodiscard]] inline http_peer parse_host(const std::string& text) {
     const auto address = read_address(text);
-    if (!address.path.empty()) return asio::local::stream_protocol::endpoint{address.path};
+    if (!address) throw std::invalid_argument{address.error().message};
+    if (!address->path.empty()) return asio::local::stream_protocol::endpoint{address->path};
     asio::io_context io;
     asio::ip::tcp::resolver resolver{io};
     asio::error_code failed;
-    const auto found = resolver.resolve(address.host, address.port, failed);
+    const auto found = resolver.resolve(address->host, address->port, failed);
     if (failed || found.empty())
-        throw std::invalid_argument{"Docker's address \"" + text +
-                                    "\" names no host: " + failed.message()};
+        throw std::invalid_argument{
+            wrong_address(text, "names no host: " + failed.message()).message};
     return found.begin()->endpoint();
 }
 

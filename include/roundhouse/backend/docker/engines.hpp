@@ -109,14 +109,25 @@ public:
         co_return result<void>{};
     }
 
+    /// Ends and removes the container; the volume stays.
     asio::awaitable<result<void>> discard(const workload_ref& ref, duration grace) {
-        auto clearing = clear(ref.engine_id, grace);
-        co_return co_await std::move(clearing);
+        auto looking = inspect(ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        forget_address(ref.engine_id);
+        if (!*found) {
+            watched_->release(ref.engine_id);
+            co_return result<void>{};
+        }
+        auto ending = end(ref.engine_id, **found, grace);
+        if (auto done = co_await std::move(ending); !done) co_return done;
+        auto removing = remove_container(ref.engine_id, (*found)->id);
+        co_return co_await std::move(removing);
     }
 
     asio::awaitable<result<void>> destroy(const workload_ref& ref) {
-        auto clearing = clear(ref.engine_id, options_.short_grace);
-        if (auto done = co_await std::move(clearing); !done) co_return done;
+        auto discarding = discard(ref, options_.short_grace);
+        if (auto done = co_await std::move(discarding); !done) co_return done;
         auto removing = volumes_.remove(ref.engine_id);
         co_return co_await std::move(removing);
     }
@@ -182,22 +193,6 @@ public:
 private:
     // Containers
 
-    /// What has an engine's name; nothing if nothing has.
-    asio::awaitable<result<std::optional<container>>> look_up(const uuid& engine) {
-        auto calling = daemon_->call("GET", "/containers/" + container_of(engine) + "/json");
-        const auto answer = co_await std::move(calling);
-        if (!answer) co_return unexpected{answer.error()};
-        if (answer->status == 404) co_return std::optional<container>{};
-        if (answer->status != 200) co_return daemon::refused("cannot inspect a container", *answer);
-        const auto read = read_json(answer->body);
-        if (!read) co_return unexpected{read.error()};
-        auto found = read_container((*read)->root, options_.network);
-        if (found.id.empty())
-            co_return fail(errc::backend_error,
-                           "Docker's inspection of " + container_of(engine) + " is none");
-        co_return std::optional{std::move(found)};
-    }
-
     [[nodiscard]] bool ours(const container& what, const uuid& engine) const {
         return what.made && what.made->instance == options_.instance &&
                what.made->ref.engine_id == engine;
@@ -205,26 +200,10 @@ private:
 
     /// An engine's container; nothing if there is none but one of somebody else.
     asio::awaitable<result<std::optional<container>>> inspect(const uuid& engine) {
-        auto looking = look_up(engine);
+        auto looking = inspect_container(*daemon_, engine, options_.network);
         auto found = co_await std::move(looking);
         if (found && *found && !ours(**found, engine)) found->reset();
         co_return found;
-    }
-
-    /// Ends and removes the container; the volume stays.
-    asio::awaitable<result<void>> clear(const uuid& engine, duration grace) {
-        auto looking = inspect(engine);
-        auto found = co_await std::move(looking);
-        if (!found) co_return unexpected{found.error()};
-        forget_address(engine);
-        if (!*found) {
-            watched_->release(engine);
-            co_return result<void>{};
-        }
-        auto ending = end(engine, **found, grace);
-        if (auto done = co_await std::move(ending); !done) co_return done;
-        auto removing = remove_container(engine, (*found)->id);
-        co_return co_await std::move(removing);
     }
 
     asio::awaitable<result<void>> end(const uuid& engine, const container& what, duration grace) {
@@ -291,7 +270,7 @@ private:
     /// Something has the container's name. True if it has been removed; false if it is what was to
     /// be made, and runs: the reply to an earlier create was lost.
     asio::awaitable<result<bool>> make_way(const workload& what) {
-        auto looking = look_up(what.ref.engine_id);
+        auto looking = inspect_container(*daemon_, what.ref.engine_id, options_.network);
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
         if (!*found) co_return true;

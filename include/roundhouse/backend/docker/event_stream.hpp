@@ -210,8 +210,8 @@ private:
             if (!read) continue; // one that nobody can read is found at the next list
             simdjson::dom::element attributes;
             if ((*read)->root.at_pointer("/Actor/Attributes").get(attributes)) continue;
-            const auto made = read_marks(attributes);
-            if (!made || made->instance != options_.instance) continue;
+            const auto made = marks_of(options_.instance, attributes);
+            if (!made) continue;
             if (text_at((*read)->root, "/Action") == "die") {
                 see_end(made->ref, text_at((*read)->root, "/Actor/ID"),
                         number(text_at(attributes, "/exitCode")));
@@ -248,15 +248,12 @@ private:
 
     /// The container of a workload, if it is there in that generation and the daemon tells.
     asio::awaitable<std::optional<container>> inspect(workload_ref ref) {
-        auto asking = daemon_->call("GET", "/containers/" + container_of(ref.engine_id) + "/json",
-                                    {}, options_.look_timeout);
-        const auto answer = co_await std::move(asking);
-        if (!answer || answer->status != 200) co_return std::nullopt;
-        const auto read = read_json(answer->body);
-        if (!read) co_return std::nullopt;
-        auto found = read_container((*read)->root, options_.network);
-        if (!found.made || found.made->ref.generation != ref.generation) co_return std::nullopt;
-        co_return found;
+        auto looking = inspect_container(*daemon_, ref.engine_id, options_.network,
+                                         options_.look_timeout);
+        auto found = co_await std::move(looking);
+        const bool there = found && *found && (*found)->made &&
+                           (*found)->made->ref.generation == ref.generation;
+        co_return there ? std::move(*found) : std::nullopt;
     }
 
     /// The end of a workload, and whether all is known that there is to tell.
