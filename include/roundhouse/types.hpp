@@ -102,7 +102,9 @@ constexpr int hex_digit(char c) noexcept {
 
 /// The first 12 hexadecimal digits of an engine's id: names its container and volume, and is unique
 /// in a store.
-[[nodiscard]] inline std::string short_id(const uuid& id) { return to_hex(id.bytes).substr(0, 12); }
+[[nodiscard]] inline std::string short_id(const uuid& id) {
+    return to_hex({reinterpret_cast<const char*>(id.bytes.data()), 6});
+}
 
 /// What the backend has confirmed of an engine. SPEC §2 tells what each means.
 enum class engine_status : std::uint8_t {

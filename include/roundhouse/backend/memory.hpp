@@ -71,8 +71,11 @@ public:
         return !script_.port_usable || script_.port_usable(port);
     }
     [[nodiscard]] std::string url(const uuid& engine, std::uint16_t port) const {
-        return port == 0 ? "http://engine-" + short_id(engine) + ":8000"
-                         : "http://127.0.0.1:" + std::to_string(port);
+        if (port != 0) return "http://127.0.0.1:" + std::to_string(port);
+        std::string out;
+        out.reserve(32); // the whole of it
+        out.append("http://engine-").append(short_id(engine)).append(":8000");
+        return out;
     }
 
     asio::awaitable<result<void>> prepare(const workload& what) {

@@ -33,23 +33,33 @@ inline constexpr auto base64url_values = [] {
 
 } // namespace detail
 
-/// The base64url text of bytes (RFC 4648 §5).
+/// Appends the base64url text of bytes (RFC 4648 §5).
+inline void base64url_append(std::string& to, std::span<const std::uint8_t> bytes, padding pad) {
+    const auto digit = [](std::uint32_t bits) { return detail::base64url_alphabet[bits & 0x3FU]; };
+    auto at = to.size();
+    to.resize(at + (bytes.size() * 4 + 2) / 3);
+    for (; bytes.size() >= 3; bytes = bytes.subspan(3)) {
+        const auto bits = std::uint32_t{bytes[0]} << 16U | std::uint32_t{bytes[1]} << 8U | bytes[2];
+        to[at++] = digit(bits >> 18U);
+        to[at++] = digit(bits >> 12U);
+        to[at++] = digit(bits >> 6U);
+        to[at++] = digit(bits);
+    }
+    if (!bytes.empty()) {
+        const auto second = bytes.size() == 2 ? std::uint32_t{bytes[1]} : 0U;
+        const auto bits = std::uint32_t{bytes[0]} << 16U | second << 8U;
+        to[at++] = digit(bits >> 18U);
+        to[at++] = digit(bits >> 12U);
+        if (bytes.size() == 2) to[at++] = digit(bits >> 6U);
+        if (pad == padding::required) to.append(3 - bytes.size(), '=');
+    }
+}
+
+/// The base64url text of bytes.
 [[nodiscard]] inline std::string base64url_encode(std::span<const std::uint8_t> bytes,
                                                   padding pad) {
-    std::string text((bytes.size() * 4 + 2) / 3, '\0');
-    std::size_t at = 0;
-    std::uint32_t bits = 0;
-    unsigned held = 0;
-    for (const auto byte : bytes) {
-        bits = (bits << 8U) | byte;
-        held += 8;
-        while (held >= 6) {
-            held -= 6;
-            text[at++] = detail::base64url_alphabet[(bits >> held) & 0x3FU];
-        }
-    }
-    if (held > 0) text[at] = detail::base64url_alphabet[(bits << (6 - held)) & 0x3FU];
-    if (pad == padding::required) text.append((4 - text.size() % 4) % 4, '=');
+    std::string text;
+    base64url_append(text, bytes, pad);
     return text;
 }
 

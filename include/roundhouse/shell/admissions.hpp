@@ -24,9 +24,7 @@ inline denial reason_of(const engine_record& engine) noexcept {
     }
 }
 
-template <class Fleet>
-[[nodiscard]] result<admission> admitted(Fleet& fleet, const engine_ptr& engine) {
-    auto view = fleet.view(engine, true);
+[[nodiscard]] inline result<admission> admitted(result<engine_view> view) {
     if (!view) return unexpected(std::move(view.error()));
     return admission{std::move(*view), {}};
 }
@@ -66,8 +64,9 @@ template <class Fleet>
     }
     if (core::admissible(*engine)) {
         // One that the shell does not know to run yet has a commit whose outcome is in doubt.
-        if (!fleet.live().touch(engine->id, with.clock->now())) return std::nullopt;
-        return admitted(fleet, engine);
+        auto view = fleet.use(engine, with.clock->now());
+        if (!view) return std::nullopt;
+        return admitted(std::move(*view));
     }
     const auto decided = core::decide(core::call::admit{how.auto_wake}, *engine,
                                       fleet.shell().context({}));
@@ -84,8 +83,8 @@ template <class Fleet>
 [[nodiscard]] result<admission> admission_of(Fleet& fleet, const product& who,
                                              const result<engine_ptr>& outcome) {
     if (outcome && core::admissible(**outcome)) {
-        fleet.live().touch((*outcome)->id, fleet.parts().clock->now());
-        return admitted(fleet, *outcome);
+        auto used = fleet.use(*outcome, fleet.parts().clock->now());
+        return admitted(used ? std::move(*used) : fleet.view(*outcome, true));
     }
     if (outcome) return denied(fleet, who, reason_of(**outcome));
     const auto& failure = outcome.error();

@@ -2,11 +2,10 @@
 
 #include <roundhouse/detail/engine_key.hpp>
 #include <roundhouse/detail/task.hpp>
+#include <roundhouse/shell/wakeup.hpp>
 #include <roundhouse/types.hpp>
 
-#include <asio/awaitable.hpp>
-#include <asio/error.hpp>
-#include <asio/this_coro.hpp>
+#include <asio/any_io_executor.hpp>
 
 #include <functional>
 #include <map>
@@ -14,23 +13,28 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// At most one alarm per engine, and one waiting coroutine for all of them. Thread-safe.
+/// At most one alarm per engine, for those that have something under way. Thread-safe.
 template <class Clock> class alarms : public std::enable_shared_from_this<alarms<Clock>> {
 public:
     using ring = std::function<void(const engine_key&)>;
 
-    alarms(asio::any_io_executor executor, std::shared_ptr<Clock> clock,
+    alarms(const asio::any_io_executor& executor, std::shared_ptr<Clock> clock,
            std::shared_ptr<task_group> tasks)
-        : executor_(std::move(executor)), clock_(std::move(clock)), tasks_(std::move(tasks)) {}
+        : clock_(std::move(clock)),
+          wakeup_(std::make_shared<wakeup<Clock>>(executor, clock_, std::move(tasks))) {}
 
     /// Called from the executor when an alarm is due. To be set before the first `set`.
-    void on_ring(ring call) { ring_ = std::move(call); }
+    void on_ring(ring call) {
+        ring_ = std::move(call);
+        wakeup_->on_wake([weak = this->weak_from_this()] {
+            if (const auto self = weak.lock()) self->ring_what_is_due();
+        });
+    }
 
     /// Sets the engine's alarm, or takes it back. It counts from now on a steady clock: a wall
     /// clock that is set back delays nothing, and may make it ring too early by its own time.
@@ -45,8 +49,7 @@ public:
         const auto due = clock_->steady_now() + (*at - clock_->now());
         by_engine_.emplace(key, alarm{*at, due});
         by_time_.emplace(due, key);
-        if (!waiting_) start();
-        else if (due < waits_until_) waiting_->cancel(); // it starts anew with the earlier one
+        wakeup_->ask(due);
     }
 
     void close() {
@@ -54,7 +57,7 @@ public:
         closed_ = true;
         by_engine_.clear();
         by_time_.clear();
-        if (waiting_) waiting_->cancel();
+        wakeup_->close();
     }
 
 private:
@@ -63,46 +66,28 @@ private:
         duration due; ///< By the steady clock.
     };
 
-    /// Under the lock, with no coroutine waiting and an alarm set.
-    void start() {
-        waiting_ = std::make_shared<task>(executor_);
-        waits_until_ = by_time_.begin()->first;
-        auto self = this->shared_from_this();
-        auto done = [self](std::exception_ptr) { self->after_wait(); };
-        tasks_->spawn(waiting_, wait(self, waits_until_), std::move(done));
-    }
-
-    static asio::awaitable<void> wait(std::shared_ptr<alarms> self, duration due) {
-        const auto until = self->clock_->now() + (due - self->clock_->steady_now());
-        co_await self->clock_->wait_until(until);
-    }
-
-    void after_wait() {
+    void ring_what_is_due() {
         std::vector<engine_key> due;
         {
             const std::lock_guard lock(mutex_);
-            waiting_.reset();
             const auto now = clock_->steady_now();
             while (!by_time_.empty() && by_time_.begin()->first <= now) {
                 due.push_back(by_time_.begin()->second);
                 by_engine_.erase(due.back());
                 by_time_.erase(by_time_.begin());
             }
-            if (!by_time_.empty()) start();
+            if (!by_time_.empty()) wakeup_->ask(by_time_.begin()->first);
         }
         for (const auto& key : due) ring_(key);
     }
 
-    const asio::any_io_executor executor_;
     const std::shared_ptr<Clock> clock_;
-    const std::shared_ptr<task_group> tasks_;
+    const std::shared_ptr<wakeup<Clock>> wakeup_;
     ring ring_;
 
     std::mutex mutex_;
     std::map<engine_key, alarm> by_engine_;
     std::set<std::pair<duration, engine_key>> by_time_;
-    std::shared_ptr<task> waiting_;
-    duration waits_until_{};
     bool closed_ = false;
 };
 

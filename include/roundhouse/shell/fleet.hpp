@@ -53,17 +53,26 @@ public:
     std::atomic<bool> starting = true;
     std::atomic<bool> draining = false; ///< New calls are refused.
 
+    /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(const engine_ptr& engine, bool with_key) const {
-        engine_view out{
-            engine, parts().backend->url(engine->id, engine->port), {}, engine->last_health_at};
-        if (const auto one = live_->find(engine->id))
-            if (const auto seen = live_engine::read(one->last_health_ms)) out.last_health_at = seen;
-        if (!with_key) return out;
-        auto key = parts().keys.unseal(engine->sealed_key);
-        if (!key)
-            return fail(errc::internal_error, "The key of engine " + to_string(engine->id) +
-                                                  " cannot be read: none of the master keys fits.");
-        out.api_key = std::move(*key);
+        auto out = view_without_key(engine);
+        const bool runs = live_->visit(
+            engine->id, [&](const live_engine& one) { add_what_is_known(out, one, with_key); });
+        if (with_key && out.api_key.empty()) return with_unsealed_key(std::move(out), runs);
+        return out;
+    }
+
+    /// The same for who is admitted to it, and notes the use. Nothing where the engine is not known
+    /// to run.
+    [[nodiscard]] std::optional<result<engine_view>> use(const engine_ptr& engine,
+                                                         instant now) const {
+        auto out = view_without_key(engine);
+        const bool runs = live_->visit(engine->id, [&](live_engine& one) {
+            one.use(now);
+            add_what_is_known(out, one, true);
+        });
+        if (!runs) return std::nullopt;
+        if (out.api_key.empty()) return with_unsealed_key(std::move(out), true);
         return out;
     }
 
@@ -117,6 +126,26 @@ public:
     }
 
 private:
+    [[nodiscard]] engine_view view_without_key(const engine_ptr& engine) const {
+        return {engine, parts().backend->url(engine->id, engine->port), {}, engine->last_health_at};
+    }
+
+    static void add_what_is_known(engine_view& out, const live_engine& one, bool with_key) {
+        if (const auto seen = live_engine::read(one.last_health_ms)) out.last_health_at = seen;
+        if (with_key) one.key.append_to(out.api_key, out.record->key_hash);
+    }
+
+    /// Keeps it for the next time if the engine runs.
+    [[nodiscard]] result<engine_view> with_unsealed_key(engine_view out, bool runs) const {
+        auto key = parts().keys.unseal(out.record->sealed_key);
+        if (!key)
+            return fail(errc::internal_error, "The key of engine " + to_string(out.record->id) +
+                                                  " cannot be read: none of the master keys fits.");
+        if (runs) live_->keep_key(out.record->id, *key, out.record->key_hash);
+        out.api_key = std::move(*key);
+        return out;
+    }
+
     /// Callbacks into a fleet that may be gone, or not quite there yet.
     class weak_link {
     public:
@@ -142,10 +171,7 @@ private:
         parts.changed = [link = link_](const engine_record& before, const engine_record* after) {
             if (const auto self = link->lock()) self->watcher_->changed(before, after);
         };
-        parts.last_used = [live = live_](const uuid& engine) -> std::optional<instant> {
-            const auto one = live->find(engine);
-            return one ? live_engine::read(one->last_used_ms) : std::nullopt;
-        };
+        parts.last_used = [live = live_](const uuid& engine) { return live->last_used(engine); };
         parts.used = [live = live_, clock = parts.clock](const uuid& engine) {
             live->touch(engine, clock->now());
         };

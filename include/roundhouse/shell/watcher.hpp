@@ -2,13 +2,14 @@
 
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/detail/engine_key.hpp>
-#include <roundhouse/shell/alarms.hpp>
 #include <roundhouse/shell/engine_shell.hpp>
 #include <roundhouse/shell/live_table.hpp>
+#include <roundhouse/shell/look_times.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
@@ -31,13 +32,13 @@ public:
     watcher(std::shared_ptr<shell> with, std::shared_ptr<live_table> live)
         : shell_(std::move(with)),
           live_(std::move(live)),
-          alarms_(
-              std::make_shared<alarms<Clock>>(parts().executor, parts().clock, shell_->tasks())) {}
+          looks_(std::make_shared<look_times<Clock>>(parts().executor, parts().clock,
+                                                     shell_->tasks())) {}
 
     void connect() {
         auto weak = this->weak_from_this();
-        alarms_->on_ring([weak](const engine_key& key) {
-            if (const auto self = weak.lock()) self->look(key);
+        looks_->on_look([weak](const uuid& engine, duration due) {
+            if (const auto self = weak.lock()) self->look(engine, due);
         });
     }
 
@@ -49,18 +50,17 @@ public:
             watch(*after);
         } else if (was && !is) {
             live_->remove(before.id);
-            alarms_->set(key_of(before), std::nullopt);
         }
     }
 
     /// Begins to look after an engine that runs.
     void watch(const engine_record& engine) {
         live_->add(engine.id, engine.last_activity_at, engine.last_health_at);
-        alarms_->set(key_of(engine), first_look(engine));
+        look_at(engine.id, first_look(engine));
     }
 
     void close() {
-        alarms_->close();
+        looks_->close();
         const std::lock_guard lock(mutex_);
         queue_.clear();
         suspects_.clear();
@@ -70,10 +70,7 @@ public:
     [[nodiscard]] std::optional<instant> sleeps_at(const engine_record& engine) const {
         const auto after = parts().settings.sleep_after;
         if (after <= duration{0}) return std::nullopt;
-        const auto one = live_->find(engine.id);
-        const auto used =
-            one ? live_engine::read(one->last_used_ms).value_or(engine.last_activity_at)
-                : engine.last_activity_at;
+        const auto used = live_->last_used(engine.id).value_or(engine.last_activity_at);
         return std::max(used + after, engine.busy_until);
     }
 
@@ -102,31 +99,60 @@ private:
         return maybe ? std::min(at, *maybe) : at;
     }
 
-    void look(const engine_key& key) {
-        const auto found = parts().store->find_engine(key.product, key.user);
+    // Looks
+
+    /// When the engine is looked at next; an earlier time that was set for it does not count then.
+    /// It counts on a steady clock: a wall clock that is set back delays nothing.
+    void look_at(const uuid& engine, instant at) {
+        const auto due = parts().clock->steady_now() + (at - parts().clock->now());
+        if (live_->visit(engine, [&](live_engine& one) { one.next_look_ms = due.count(); }))
+            looks_->add(engine, due);
+    }
+
+    /// What a look at a running engine goes by, as it began.
+    struct glance {
+        std::uint32_t life = 0;
+        std::uint32_t failures = 0;
+        std::optional<instant> probed;
+    };
+
+    /// Nothing if the engine does not run, or is looked at another time.
+    [[nodiscard]] std::optional<glance> begin_look(const uuid& engine, duration due) const {
+        std::optional<glance> out;
+        live_->visit(engine, [&](live_engine& one) {
+            auto expected = due.count();
+            if (!one.next_look_ms.compare_exchange_strong(expected, live_engine::never)) return;
+            out = {one.life, one.failures_in_a_row, live_engine::read(one.last_probe_ms)};
+        });
+        return out;
+    }
+
+    void look(const uuid& id, duration due) {
+        const auto one = begin_look(id, due);
+        if (!one) return;
+        const auto found = parts().store->find_engine_by_id(id);
         const auto now = parts().clock->now();
-        if (!found) return alarms_->set(key, now + parts().settings.health_check_interval);
+        if (!found) return look_at(id, now + parts().settings.health_check_interval);
         const auto& engine = *found;
         if (!engine || engine->status != engine_status::running) return;
-        const auto one = live_->find(engine->id);
-        if (!one) return; // it does not run any more
         const auto next = next_probe(*engine, now);
-        const auto probed = live_engine::read(one->last_probe_ms);
         const auto last_place = next - parts().settings.health_check_interval;
-        if (!probed || *probed <= last_place || *probed > now) {
-            live_engine::write(one->last_probe_ms, now);
-            return probe({key, engine, one, one->failures_in_a_row.load() > 0});
+        if (!one->probed || *one->probed <= last_place || *one->probed > now) {
+            const bool lives = live_->visit(id, one->life, [&](live_engine& life) {
+                live_engine::write(life.last_probe_ms, now);
+            });
+            if (lives) probe({key_of(*engine), engine, one->life, one->failures > 0});
+            return;
         }
         const auto idle_at = sleeps_at(*engine);
         const bool idle = idle_at && *idle_at <= now;
         // One that does not answer is not put to sleep: its next probes tell what it is.
-        if (idle && engine->intent == intent::none && one->failures_in_a_row.load() == 0)
-            put_to_sleep(key, engine);
+        if (idle && engine->intent == intent::none && one->failures == 0) put_to_sleep(engine);
         // If it stays awake it is looked at again with its next probe.
-        alarms_->set(key, idle || !idle_at ? next : std::min(next, *idle_at));
+        look_at(id, idle || !idle_at ? next : std::min(next, *idle_at));
     }
 
-    void put_to_sleep(const engine_key& key, const engine_ptr& engine) {
+    void put_to_sleep(const engine_ptr& engine) {
         waiting_call call;
         call.what = core::call::sleep{"idle"};
         auto self = this->shared_from_this();
@@ -135,7 +161,7 @@ private:
             if (after && *after && (*after)->status == engine_status::running)
                 self->live_->touch(engine->id, self->parts().clock->now());
         };
-        shell_->call(key, std::move(call));
+        shell_->call(key_of(*engine), std::move(call));
     }
 
     // Probes
@@ -143,8 +169,8 @@ private:
     struct turn {
         engine_key key;
         engine_ptr engine;
-        std::shared_ptr<live_engine> life; ///< The one in which it is due.
-        bool suspect = false;              ///< Its last probe failed.
+        std::uint32_t life = 0; ///< The one in which it is due.
+        bool suspect = false;   ///< Its last probe failed.
     };
 
     void probe(turn one) {
@@ -212,38 +238,51 @@ private:
             if (from.empty() || !has_place_for(suspect)) return std::nullopt;
             auto one = std::move(from.front());
             from.pop_front();
-            if (live_->find(one.engine->id) == one.life) return one; // else it ended meanwhile
+            if (lives(one)) return one; // else it ended meanwhile
         }
     }
 
+    [[nodiscard]] bool lives(const turn& one) const {
+        return live_->visit(one.engine->id, one.life, [](const live_engine&) {});
+    }
+
     void seen(const turn& one, const result<health>& answer) {
+        if (!lives(one)) return; // it does not run any more, or anew
         const auto now = parts().clock->now();
-        const auto& live = one.life;
-        if (live_->find(one.engine->id) != live) return; // it does not run any more, or anew
-        if (answer) {
-            live->failures_in_a_row.store(0, std::memory_order_relaxed);
-            live_engine::write(live->last_health_ms, now);
-            if (answer->busy) live_engine::write(live->last_used_ms, now);
-            const bool hourly = !one.engine->last_health_at ||
-                                now - *one.engine->last_health_at >= std::chrono::hours{1};
-            if (hourly || one.engine->restart_attempts > 0)
-                shell_->tell(one.key, core::event::probed_healthy{});
-        } else if (!parts().backend->trouble()) {
-            // With the backend away it is not known whether it is the engine that fails.
-            const auto failures = live->failures_in_a_row.fetch_add(1, std::memory_order_relaxed) +
-                                  1;
-            shell_->tell(one.key, core::event::probed_unhealthy{failures, answer.error().message});
-        }
-        alarms_->set(one.key, earlier(next_probe(*one.engine, now), sleeps_at(*one.engine)));
+        if (answer) seen_healthy(one, *answer, now);
+        // With the backend away it is not known whether it is the engine that fails.
+        else if (!parts().backend->trouble()) seen_unhealthy(one, answer.error());
+        look_at(one.engine->id, earlier(next_probe(*one.engine, now), sleeps_at(*one.engine)));
+    }
+
+    void seen_healthy(const turn& one, const health& answer, instant now) {
+        live_->visit(one.engine->id, one.life, [&](live_engine& life) {
+            life.failures_in_a_row.store(0, std::memory_order_relaxed);
+            live_engine::write(life.last_health_ms, now);
+            if (answer.busy) live_engine::write(life.last_used_ms, now);
+        });
+        const bool hourly = !one.engine->last_health_at ||
+                            now - *one.engine->last_health_at >= std::chrono::hours{1};
+        if (hourly || one.engine->restart_attempts > 0)
+            shell_->tell(one.key, core::event::probed_healthy{});
+    }
+
+    void seen_unhealthy(const turn& one, const error& why) {
+        std::uint32_t failures = 0;
+        live_->visit(one.engine->id, one.life, [&](live_engine& life) {
+            failures = life.failures_in_a_row.fetch_add(1, std::memory_order_relaxed) + 1;
+        });
+        if (failures > 0)
+            shell_->tell(one.key, core::event::probed_unhealthy{failures, why.message});
     }
 
     const std::shared_ptr<shell> shell_;
     const std::shared_ptr<live_table> live_;
-    const std::shared_ptr<alarms<Clock>> alarms_;
+    const std::shared_ptr<look_times<Clock>> looks_;
     std::mutex mutex_;
     std::size_t probing_ = 0;
     std::size_t probing_suspects_ = 0;
-    // One turn for each time that an engine began to run, at most: it has one alarm.
+    // One turn for each time that an engine began to run, at most: it has one time to be looked at.
     std::deque<turn> queue_;
     std::deque<turn> suspects_;
 };

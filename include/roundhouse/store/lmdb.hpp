@@ -13,9 +13,11 @@
 #include <roundhouse/store/lmdb/folder.hpp>
 #include <roundhouse/store/lmdb/listing.hpp>
 #include <roundhouse/store/lmdb/options.hpp>
+#include <roundhouse/store/lmdb/recent_products.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -27,6 +29,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI {
 
@@ -62,10 +65,14 @@ public:
     [[nodiscard]] uuid instance() const noexcept { return instance_; }
 
     [[nodiscard]] result<product_ptr> find_product(const sha256_digest& key_hash) const {
-        return read([&](const transaction& in) {
-            return detail::lmdb::find_product(in, detail::lmdb::database::products_by_key,
-                                              detail::lmdb::key_of(key_hash).view());
-        });
+        const auto find = [&] {
+            return read([&](const transaction& in) {
+                return detail::lmdb::find_product(in, detail::lmdb::database::products_by_key,
+                                                  detail::lmdb::key_of(key_hash).view());
+            });
+        };
+        // What another process writes beside one that only reads is not heard of.
+        return options_.read_only ? find() : recent_products_.find(key_hash, find);
     }
 
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const {
@@ -124,8 +131,11 @@ public:
     [[nodiscard]] result<committed> commit(const change_set& set) {
         if (set.changes.empty() && set.audit.empty() && !set.amend) return committed{};
         const bool may_add = has_room();
-        return write(
+        auto made = write(
             [&](const transaction& in) { return detail::lmdb::batch(in, may_add).apply(set); });
+        // Also if it failed: LMDB may have made it all the same.
+        if (std::ranges::any_of(set.changes, holds_product)) recent_products_.changed();
+        return made;
     }
 
     [[nodiscard]] result<void> note_activity(std::span<const engine_activity> seen) {
@@ -174,6 +184,10 @@ private:
         if (!options.read_only) folder_.sync();
     }
 
+    static bool holds_product(const change& what) noexcept {
+        return std::holds_alternative<put_product>(what);
+    }
+
     /// What `body` returns, or the failure that it ended with.
     template <class Body> static auto guarded(const Body& body) -> result<decltype(body())> {
         try {
@@ -216,6 +230,7 @@ private:
     const detail::lmdb::store_folder folder_;
     detail::lmdb::environment environment_;
     const uuid instance_;
+    mutable detail::lmdb::recent_products recent_products_;
     mutable std::mutex trouble_mutex_;
     std::optional<std::string> trouble_;
 };

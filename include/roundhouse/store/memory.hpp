@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/hash_index.hpp>
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
@@ -205,14 +206,24 @@ private:
         return bits;
     }
 
+    static std::size_t hash_of(const engine_record& engine) noexcept {
+        return detail::engine_key_hash::mix(engine.product_id, engine.user_id);
+    }
+    static auto is(const uuid& product, std::string_view user) noexcept {
+        return [&product, user](const engine_record& engine) {
+            return engine.user_id == user && engine.product_id == product;
+        };
+    }
+
     [[nodiscard]] product_ptr product_of(const uuid& id) const {
         const auto found = products_by_id_.find(id);
         return found == products_by_id_.end() ? nullptr : found->second;
     }
 
     [[nodiscard]] engine_ptr engine_of(const uuid& product, std::string_view user) const {
-        const auto found = engines_.find(detail::engine_key_view{product, user});
-        return found == engines_.end() ? nullptr : found->second;
+        const auto* const found = engines_.find(detail::engine_key_hash::mix(product, user),
+                                                is(product, user));
+        return found == nullptr ? nullptr : *found;
     }
 
     // Staging reads what only commits change, under the commit mutex, and changes nothing but the
@@ -397,8 +408,7 @@ private:
         if (!step.after) {
             own.all.erase(known->sequence);
             engines_by_id_.erase(known->id);
-            engines_.erase(
-                engines_.find(detail::engine_key_view{known->product_id, known->user_id}));
+            engines_.erase(hash_of(*known), is(known->product_id, known->user_id));
             short_ids_.erase(short_id_bits(known->id));
             if (step.undone) --own.counts.total_provisions;
             else ++own.counts.total_destroys;
@@ -411,7 +421,10 @@ private:
         own.by_status[index(engine->status)][engine->sequence] = engine;
         own.all[engine->sequence] = engine;
         engines_by_id_[engine->id] = engine;
-        engines_.insert_or_assign(detail::engine_key{engine->product_id, engine->user_id}, engine);
+        auto* const known = engines_.find(hash_of(*engine),
+                                          is(engine->product_id, engine->user_id));
+        if (known != nullptr) *known = engine;
+        else engines_.insert(hash_of(*engine), engine);
     }
 
     void amend(const audit_entry& row) {
@@ -434,9 +447,7 @@ private:
     std::unordered_map<sha256_digest, product_ptr, digest_hash> products_by_key_;
     std::unordered_map<uuid, product_ptr> products_by_id_;
     std::unordered_map<std::string, product_ptr> products_by_slug_;
-    std::unordered_map<detail::engine_key, engine_ptr, detail::engine_key_hash,
-                       detail::engine_key_equal>
-        engines_;
+    detail::hash_index<engine_ptr> engines_; // by product and user
     std::unordered_map<uuid, engine_ptr> engines_by_id_;
     std::unordered_map<uuid, fleet> fleets_;
     std::deque<audit_entry> audit_;

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <roundhouse/detail/task.hpp>
+#include <roundhouse/shell/wakeup.hpp>
+#include <roundhouse/types.hpp>
+
+#include <asio/any_io_executor.hpp>
+
+#include <compare>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <queue>
+#include <utility>
+#include <vector>
+
+namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+
+/// When the running engines are looked at: one time for each, in as few bytes as there can be. No
+/// time is taken back: who asked for it knows, when it comes, whether it still counts. Thread-safe.
+template <class Clock> class look_times : public std::enable_shared_from_this<look_times<Clock>> {
+public:
+    /// An engine, and the time of the steady clock that it was asked for.
+    using look = std::function<void(const uuid&, duration due)>;
+
+    look_times(const asio::any_io_executor& executor, std::shared_ptr<Clock> clock,
+               std::shared_ptr<task_group> tasks)
+        : clock_(std::move(clock)),
+          wakeup_(std::make_shared<wakeup<Clock>>(executor, clock_, std::move(tasks))) {}
+
+    /// Called from the executor when a time has come. To be set before the first `add`.
+    void on_look(look call) {
+        look_ = std::move(call);
+        wakeup_->on_wake([weak = this->weak_from_this()] {
+            if (const auto self = weak.lock()) self->look_at_what_is_due();
+        });
+    }
+
+    void add(const uuid& engine, duration due) {
+        const std::lock_guard lock(mutex_);
+        if (closed_) return;
+        times_.push({due, engine});
+        wakeup_->ask(due);
+    }
+
+    void close() {
+        const std::lock_guard lock(mutex_);
+        closed_ = true;
+        times_ = {};
+        wakeup_->close();
+    }
+
+private:
+    struct time {
+        duration due;
+        uuid engine;
+
+        friend auto operator<=>(const time&, const time&) = default;
+    };
+
+    void look_at_what_is_due() {
+        std::vector<time> due;
+        {
+            const std::lock_guard lock(mutex_);
+            const auto now = clock_->steady_now();
+            for (; !times_.empty() && times_.top().due <= now; times_.pop())
+                due.push_back(times_.top());
+            if (!times_.empty()) wakeup_->ask(times_.top().due);
+        }
+        for (const auto& one : due) look_(one.engine, one.due);
+    }
+
+    const std::shared_ptr<Clock> clock_;
+    const std::shared_ptr<wakeup<Clock>> wakeup_;
+    look look_;
+
+    std::mutex mutex_;
+    std::priority_queue<time, std::deque<time>, std::greater<>> times_;
+    bool closed_ = false;
+};
+
+} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
