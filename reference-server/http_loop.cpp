@@ -73,6 +73,7 @@ private:
     std::shared_ptr<connection_settings> make_settings();
     void open(const asio::ip::tcp::endpoint& address);
     void on_accept(const std::error_code& failed, asio::ip::tcp::socket socket);
+    void accept_who_waits();
     void admit(asio::ip::tcp::socket socket);
     void warn_now_and_then(std::string_view what);
     std::optional<http::reply> ask_handler(const restinio::request_t& call,
@@ -145,6 +146,7 @@ void http_loop::implementation::open(const asio::ip::tcp::endpoint& address) {
         throw std::system_error(errno, std::system_category(), "SO_REUSEPORT");
     acceptor.bind(address);
     acceptor.listen();
+    acceptor.non_blocking(true);
 }
 
 void http_loop::implementation::accept_next() {
@@ -158,6 +160,7 @@ void http_loop::implementation::on_accept(const std::error_code& failed,
     if (draining_) return;
     if (!failed) {
         admit(std::move(socket));
+        accept_who_waits();
         return accept_next();
     }
     warn_now_and_then("cannot accept connections: " + failed.message());
@@ -165,6 +168,19 @@ void http_loop::implementation::on_accept(const std::error_code& failed,
     accept_again_.async_wait([this](const std::error_code& aborted) {
         if (!aborted && !draining_) accept_next();
     });
+}
+
+/// One round of a busy loop serves all of its connections: if each let in one client only, those
+/// who come together would wait for seconds.
+void http_loop::implementation::accept_who_waits() {
+    constexpr int most = 64; // in one round
+    for (int i = 0; i < most; ++i) {
+        std::error_code failed;
+        asio::ip::tcp::socket socket(context);
+        acceptor.accept(socket, failed);
+        if (failed) return; // nobody waits any more, or the next round tells what is wrong
+        admit(std::move(socket));
+    }
 }
 
 void http_loop::implementation::admit(asio::ip::tcp::socket socket) {

@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh             compiler, build tools and libraries
 #   scripts/setup.sh --docker    also a Docker daemon, where there is no docker yet
-#   scripts/setup.sh --ci        also Clang 16 and its tools, and what single tests ask for
+#   scripts/setup.sh --bench     also what the benchmarks are run with, and what they measure beside Roundhouse
+#   scripts/setup.sh --ci        all of that, Clang 16 and its tools, and what single tests ask for
 set -euo pipefail
 
 packages=(
@@ -12,14 +13,19 @@ packages=(
     librestinio-dev libsimdjson-dev libspdlog-dev libssl-dev
 )
 docker_packages=(docker.io iptables)
+bench_packages=(
+    libbenchmark-dev wrk nginx-light python3 python3-cryptography
+    postgresql python3-fastapi python3-asyncpg python3-uvicorn python3-uvloop python3-httptools jupyterhub
+)
 ci_packages=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev python3-cryptography)
 
 case "${1:-}" in
     "") ;;
     --docker) command -v docker >/dev/null && command -v dockerd >/dev/null || packages+=("${docker_packages[@]}") ;;
-    --ci) packages+=("${ci_packages[@]}" "${docker_packages[@]}") ;;
+    --bench) packages+=("${bench_packages[@]}") ;;
+    --ci) packages+=("${ci_packages[@]}" "${bench_packages[@]}" "${docker_packages[@]}") ;;
     *)
-        echo "usage: scripts/setup.sh [--docker | --ci]" >&2
+        echo "usage: scripts/setup.sh [--docker | --bench | --ci]" >&2
         exit 2
         ;;
 esac

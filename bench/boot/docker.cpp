@@ -2,13 +2,12 @@
 // without: create a container, start it, ask for its health every 5 ms until it answers. Both are
 // the same container, in turn; one at a time, and many at once.
 //
-//   bench_boot_docker IMAGE [--rounds N] [--at-once N]
-//   bench_boot_docker --smoke
+//   bench_boot_docker IMAGE [--rounds N] [--at-once N] [--rounds-at-once N]
 //
-// DOCKER_HOST names the daemon. The smoke size wants none: without IMAGE nothing is measured.
+// DOCKER_HOST names the daemon. Prints two lines of JSON.
+#include "provisions.hpp"
+
 #include <roundhouse/backend/docker.hpp>
-#include <roundhouse/roundhouse.hpp>
-#include <roundhouse/store/lmdb.hpp>
 
 #include <asio/co_spawn.hpp>
 #include <asio/steady_timer.hpp>
@@ -17,37 +16,20 @@
 #include <asio/use_awaitable.hpp>
 #include <asio/use_future.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace {
 
-using namespace roundhouse;
+using namespace roundhouse_bench;
 namespace dk = roundhouse::detail::docker;
-using fleet = orchestrator<docker_backend, lmdb_store, roundhouse::system_clock>;
-using milliseconds = std::chrono::duration<double, std::milli>;
-
-struct sizes {
-    std::string image;
-    int rounds = 11;
-    int at_once = 50;
-    int rounds_at_once = 5;
-};
-
-double median(std::vector<double> values) {
-    std::ranges::sort(values);
-    return values[values.size() / 2];
-}
 
 docker_options options_for(const std::string& instance) {
     docker_options out;
@@ -124,103 +106,17 @@ private:
     dk::daemon daemon_;
 };
 
-std::vector<workload> engines_named(const std::string& image, int count, std::uint16_t first_port) {
-    std::vector<workload> out;
-    for (int n = 0; n < count; ++n) {
-        workload one;
-        one.ref = {crypto::make_uuid(crypto::system_entropy), 1,
-                   static_cast<std::uint16_t>(first_port + n)};
-        one.product_id = crypto::make_uuid(crypto::system_entropy);
-        one.user_id = "bare-" + std::to_string(n);
-        one.version = image;
-        out.push_back(one);
-    }
-    return out;
-}
-
-template <class Work> double time_of(Work work) {
-    const auto began = std::chrono::steady_clock::now();
-    work();
-    return milliseconds(std::chrono::steady_clock::now() - began).count();
-}
-
-/// The same through the orchestrator, with its store on disk.
-class whole {
-public:
-    whole(asio::thread_pool& threads, const std::string& image)
-        : folder_(std::filesystem::temp_directory_path() /
-                  ("roundhouse-bench-" + to_string(crypto::make_uuid(crypto::system_entropy)))) {
-        lmdb_options where;
-        where.folder = folder_.string();
-        auto store = or_throw(lmdb_store::open(where));
-        const auto key = crypto::key_ring::make_key(crypto::system_entropy);
-        orchestrator_options options(or_throw(crypto::key_ring::parse(key)));
-        options.settings.default_version = image;
-        options.settings.sleep_after = duration{0};
-        auto backend = std::make_shared<docker_backend>(threads.get_executor(),
-                                                        options_for(to_string(store->instance())));
-        over_ = std::make_shared<fleet>(
-            threads.get_executor(), std::move(backend), std::move(store),
-            std::make_shared<roundhouse::system_clock>(), std::move(options));
-        or_throw(over_->async_recover(asio::use_future).get());
-        const auto made = or_throw(
-            over_->async_register_product("bench", "Bench", {}, asio::use_future).get());
-        product_ = or_throw(over_->authenticate(made.platform_key));
-    }
-    ~whole() {
-        over_.reset();
-        std::filesystem::remove_all(folder_);
-    }
-
-    void start(int count) {
-        std::vector<std::future<result<engine_view>>> all;
-        for (int n = 0; n < count; ++n)
-            all.push_back(over_->async_provision(product_, "user-" + std::to_string(n),
-                                                 std::nullopt, asio::use_future));
-        for (auto& one : all) or_throw(one.get());
-    }
-
-    void remove(int count) {
-        for (int n = 0; n < count; ++n)
-            or_throw(over_->async_destroy(product_, "user-" + std::to_string(n), asio::use_future)
-                         .get());
-    }
-
-private:
-    const std::filesystem::path folder_;
-    std::shared_ptr<fleet> over_;
-    product_ptr product_;
-};
-
-/// Prints the medians of both, in turn, and their ratio.
-void compare(bare& calls, whole& over, const sizes& of, int count, int rounds) {
-    std::vector<double> bare_ms;
-    std::vector<double> whole_ms;
-    for (int round = 0; round < rounds; ++round) {
-        // Above the orchestrator's own ports.
-        const auto engines = engines_named(of.image, count, 10'001);
-        bare_ms.push_back(time_of([&] { calls.start(engines); }));
-        calls.remove(engines);
-        whole_ms.push_back(time_of([&] { over.start(count); }));
-        over.remove(count);
-    }
-    const auto alone = median(bare_ms);
-    const auto through = median(whole_ms);
-    std::printf("%3d at once: bare calls %8.1f ms, provision %8.1f ms, ratio %.3f (median of %d)\n",
-                count, alone, through, through / alone, rounds);
-    std::fflush(stdout);
-}
-
-void measure(const sizes& of) {
+void measure(const std::string& image, const boot_sizes& of) {
     asio::thread_pool threads(4);
     {
-        whole over(threads, of.image);
-        // The network is made by the first provision.
-        over.start(1);
-        over.remove(1);
-        bare calls(threads);
-        compare(calls, over, of, 1, of.rounds);
-        compare(calls, over, of, of.at_once, of.rounds_at_once);
+        bare alone(threads);
+        provisions<docker_backend> whole(
+            [](const asio::any_io_executor& executor, const lmdb_store& store) {
+                return std::make_shared<docker_backend>(executor,
+                                                        options_for(to_string(store.instance())));
+            },
+            image);
+        compare_all(alone, whole, image, of);
     }
     threads.join();
 }
@@ -228,17 +124,13 @@ void measure(const sizes& of) {
 } // namespace
 
 int main(int argc, char** argv) {
-    sizes of;
-    for (int i = 1; i < argc; ++i) {
-        const std::string_view word = argv[i];
-        if (word == "--smoke") of.rounds = of.rounds_at_once = of.at_once = 1;
-        else if (word == "--rounds" && i + 1 < argc) of.rounds = std::atoi(argv[++i]);
-        else if (word == "--at-once" && i + 1 < argc) of.at_once = std::atoi(argv[++i]);
-        else of.image = word;
-    }
+    boot_sizes of;
+    std::string image;
+    for (int i = 1; i < argc; ++i)
+        if (!take_word(of, argv, i, argc)) image = argv[i];
     try {
-        if (of.image.empty()) std::puts("bench_boot_docker: no IMAGE: nothing is measured");
-        else measure(of);
+        if (image.empty()) throw std::invalid_argument("IMAGE is missing");
+        measure(image, of);
     } catch (const std::exception& problem) {
         std::fprintf(stderr, "bench_boot_docker: %s\n", problem.what());
         return 1;

@@ -159,6 +159,10 @@ concept note_activity = requires(S& s, std::span<const engine_activity> seen) {
     { s.note_activity(seen) } -> std::same_as<result<void>>;
 };
 template <class S>
+concept prefetch = requires(const S& s, const uuid& product, std::string_view user) {
+    { s.prefetch(product, user) } noexcept;
+};
+template <class S>
 concept prune_audit = requires(S& s, instant before, std::size_t most) {
     { s.prune_audit(before, most) } -> std::same_as<result<std::size_t>>;
 };
@@ -252,6 +256,10 @@ concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::counts<S> && detail::member::audit<S> &&
                 detail::member::for_each_audit<S> && detail::member::commit<S> &&
                 detail::member::note_activity<S> && detail::member::prune_audit<S>;
+
+/// A store that can have the processor fetch what `find_engine` will need of an engine, and does
+/// not wait for it.
+template <class S> concept prefetches = store<S> && detail::member::prefetch<S>;
 
 /// Refuses a type that is no clock, naming what it lacks.
 template <class C> consteval bool require_clock() {

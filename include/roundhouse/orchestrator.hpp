@@ -297,7 +297,7 @@ public:
         auto answer = [now](fleet& self,
                             const engine_ptr& engine) -> result<std::optional<instant>> {
             if (engine->status != engine_status::running) return std::nullopt;
-            self.live().touch(engine->id, now);
+            self.live().touch(*engine, now);
             return self.watch().sleeps_at(*engine);
         };
         return through_slot<std::optional<instant>>(

@@ -34,6 +34,7 @@ void check_against_a_map(std::uint64_t (*hash_of)(int), int names, int steps) {
     for (int step = 0; step < steps; ++step) {
         const int name = static_cast<int>(random() % static_cast<unsigned>(names));
         const auto hash = hash_of(name);
+        index.prefetch(hash); // changes nothing
         if (model.contains(name)) {
             CHECK(index.erase(hash, named(name)) == model[name]);
             model.erase(name);
@@ -50,7 +51,10 @@ void check_against_a_map(std::uint64_t (*hash_of)(int), int names, int steps) {
         }
     }
     std::map<int, int> seen;
-    index.for_each([&](const thing& one) { ++seen[one.name]; });
+    index.for_each([&](std::uint64_t hash, const thing& one) {
+        CHECK(hash == hash_of(one.name));
+        ++seen[one.name];
+    });
     CHECK(seen.size() == model.size());
     for (const auto& [name, times] : seen) CHECK((times == 1 && model.contains(name)));
 }

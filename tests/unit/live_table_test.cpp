@@ -18,15 +18,28 @@ namespace {
 
 const instant start{1'700'000'000s};
 
-uuid some_engine() { return crypto::make_uuid(crypto::system_entropy); }
-
-std::string key_in(const live_table& table, const uuid& engine, const sha256_digest& hash) {
-    std::string out;
-    table.visit(engine, [&](const live_engine& one) { one.key.append_to(out, hash); });
+engine_record some_engine() {
+    engine_record out;
+    out.id = crypto::make_uuid(crypto::system_entropy);
+    out.product_id = crypto::make_uuid(crypto::system_entropy);
+    out.user_id = "ada";
+    out.last_activity_at = start;
     return out;
 }
 
-std::uint32_t life_of(const live_table& table, const uuid& engine) {
+/// The engine with another key.
+engine_record with_key(engine_record engine, const std::string& key) {
+    engine.key_hash = crypto::sha256(key);
+    return engine;
+}
+
+std::string key_in(const live_table& table, const engine_record& engine) {
+    std::string out;
+    table.visit(engine, [&](const live_engine& one) { one.key.append_to(out, engine.key_hash); });
+    return out;
+}
+
+std::uint32_t life_of(const live_table& table, const engine_record& engine) {
     std::uint32_t life = 0;
     REQUIRE(table.visit(engine, [&](const live_engine& one) { life = one.life; }));
     return life;
@@ -36,53 +49,66 @@ std::uint32_t life_of(const live_table& table, const uuid& engine) {
 
 TEST_CASE("a running engine's key is kept until another one opens it, or it ends") {
     live_table table;
-    const auto engine = some_engine();
     const auto key = crypto::make_engine_key(crypto::system_entropy);
-    const auto hash = crypto::sha256(key);
-    table.keep_key(engine, key, hash); // it does not run: nothing to keep it with
-    table.add(engine, start, {});
-    CHECK(key_in(table, engine, hash).empty());
-    table.keep_key(engine, key, hash);
-    CHECK(key_in(table, engine, hash) == key);
+    const auto engine = with_key(some_engine(), key);
+    table.keep_key(engine, key); // it does not run: nothing to keep it with
+    table.add(engine);
+    CHECK(key_in(table, engine).empty());
+    table.keep_key(engine, key);
+    CHECK(key_in(table, engine) == key);
 
     const auto next = crypto::make_engine_key(crypto::system_entropy);
-    CHECK(key_in(table, engine, crypto::sha256(next)).empty());
-    table.keep_key(engine, next, crypto::sha256(next));
-    CHECK(key_in(table, engine, crypto::sha256(next)) == next);
-    CHECK(key_in(table, engine, hash).empty());
+    const auto rotated = with_key(engine, next);
+    CHECK(key_in(table, rotated).empty());
+    table.keep_key(rotated, next);
+    CHECK(key_in(table, rotated) == next);
+    CHECK(key_in(table, engine).empty());
 
-    table.remove(engine);
-    table.add(engine, start, {});
-    CHECK(key_in(table, engine, crypto::sha256(next)).empty());
+    table.remove(rotated);
+    table.add(rotated);
+    CHECK(key_in(table, rotated).empty());
 }
 
 TEST_CASE("only keys as the product makes them are kept in memory") {
     live_table table;
     const auto engine = some_engine();
-    table.add(engine, start, {});
+    table.add(engine);
     for (const std::string& key : {std::string("secret"), std::string(crypto::engine_key_prefix),
                                    crypto::make_platform_key(crypto::system_entropy),
                                    crypto::make_engine_key(crypto::system_entropy) + "A",
                                    std::string(crypto::engine_key_prefix) + std::string(43, '!')}) {
-        table.keep_key(engine, key, crypto::sha256(key));
-        CHECK(key_in(table, engine, crypto::sha256(key)).empty());
+        const auto keyed = with_key(engine, key);
+        table.keep_key(keyed, key);
+        CHECK(key_in(table, keyed).empty());
     }
     // A hash that is all zero is what a record has that has no key.
-    const auto key = crypto::make_engine_key(crypto::system_entropy);
-    table.keep_key(engine, key, sha256_digest{});
-    CHECK(key_in(table, engine, sha256_digest{}).empty());
+    table.keep_key(engine, crypto::make_engine_key(crypto::system_entropy));
+    CHECK(key_in(table, engine).empty());
+}
+
+TEST_CASE("an engine is told from the one that the same user had before") {
+    live_table table;
+    const auto before = some_engine();
+    auto after = before;
+    after.id = crypto::make_uuid(crypto::system_entropy);
+    table.add(before);
+    CHECK_FALSE(table.visit(after, [](const live_engine&) {}));
+    table.add(after);
+    table.remove(before);
+    CHECK(table.visit(after, [](const live_engine&) {}));
+    CHECK_FALSE(table.visit(before, [](const live_engine&) {}));
 }
 
 TEST_CASE("each life of an engine is another one") {
     live_table table;
     const auto engine = some_engine();
-    table.add(engine, start, {});
+    table.add(engine);
     const auto first = life_of(table, engine);
-    table.add(engine, start, {}); // told once more of the same
+    table.add(engine); // told once more of the same
     CHECK(life_of(table, engine) == first);
     table.remove(engine);
     CHECK_FALSE(table.visit(engine, first, [](const live_engine&) {}));
-    table.add(engine, start, {});
+    table.add(engine);
     CHECK(life_of(table, engine) != first);
     CHECK_FALSE(table.visit(engine, first, [](const live_engine&) {}));
 }
@@ -92,14 +118,14 @@ TEST_CASE("a use is to be written down until the latest has been") {
     const auto engine = some_engine();
     table.touch(engine, start); // it does not run
     CHECK_FALSE(table.last_used(engine));
-    table.add(engine, start, {});
+    table.add(engine);
     CHECK(table.unwritten().empty());
     table.touch(engine, start + 5s);
     table.touch(engine, start + 2s); // told late
     CHECK(table.last_used(engine) == start + 5s);
     const auto seen = table.unwritten();
     REQUIRE(seen.size() == 1);
-    CHECK(seen.front().engine_id == engine);
+    CHECK(seen.front().engine.id == engine.id);
     CHECK(seen.front().at == start + 5s);
     table.touch(engine, start + 6s);
     table.written(seen);

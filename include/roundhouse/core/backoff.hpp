@@ -20,4 +20,23 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::core {
     return wait - duration{static_cast<duration::rep>(sooner)};
 }
 
+/// The pauses between the probes of an engine that is coming up: the first, until a tenth of what
+/// was waited so far is longer, and never more than the last. So an engine is noticed to be up at
+/// most a tenth later than it was, however long it takes.
+class probe_pauses {
+public:
+    probe_pauses(duration first, duration last) : first_(first), last_(last) {}
+
+    [[nodiscard]] duration next() noexcept {
+        const auto pause = std::min(std::max(first_, waited_ / 10), last_);
+        waited_ += pause;
+        return pause;
+    }
+
+private:
+    duration first_;
+    duration last_;
+    duration waited_{};
+};
+
 } // namespace roundhouse::inline ROUNDHOUSE_ABI::core

@@ -34,25 +34,27 @@ inline constexpr auto base64url_values = [] {
 } // namespace detail
 
 /// Appends the base64url text of bytes (RFC 4648 §5).
-inline void base64url_append(std::string& to, std::span<const std::uint8_t> bytes, padding pad) {
-    const auto digit = [](std::uint32_t bits) { return detail::base64url_alphabet[bits & 0x3FU]; };
-    auto at = to.size();
-    to.resize(at + (bytes.size() * 4 + 2) / 3);
+inline void base64url_append(std::string& text, std::span<const std::uint8_t> bytes, padding pad) {
+    const auto start = text.size();
+    text.resize(start + (bytes.size() * 4 + 2) / 3);
+    char* to = text.data() + start;
+    const auto put = [&to](std::uint32_t bits) {
+        *to++ = detail::base64url_alphabet[bits & 0x3FU];
+    };
     for (; bytes.size() >= 3; bytes = bytes.subspan(3)) {
         const auto bits = std::uint32_t{bytes[0]} << 16U | std::uint32_t{bytes[1]} << 8U | bytes[2];
-        to[at++] = digit(bits >> 18U);
-        to[at++] = digit(bits >> 12U);
-        to[at++] = digit(bits >> 6U);
-        to[at++] = digit(bits);
+        put(bits >> 18U);
+        put(bits >> 12U);
+        put(bits >> 6U);
+        put(bits);
     }
-    if (!bytes.empty()) {
-        const auto second = bytes.size() == 2 ? std::uint32_t{bytes[1]} : 0U;
-        const auto bits = std::uint32_t{bytes[0]} << 16U | second << 8U;
-        to[at++] = digit(bits >> 18U);
-        to[at++] = digit(bits >> 12U);
-        if (bytes.size() == 2) to[at++] = digit(bits >> 6U);
-        if (pad == padding::required) to.append(3 - bytes.size(), '=');
-    }
+    if (bytes.empty()) return;
+    const auto second = bytes.size() == 2 ? std::uint32_t{bytes[1]} : 0U;
+    const auto bits = std::uint32_t{bytes[0]} << 16U | second << 8U;
+    put(bits >> 18U);
+    put(bits >> 12U);
+    if (bytes.size() == 2) put(bits >> 6U);
+    if (pad == padding::required) text.append(3 - bytes.size(), '=');
 }
 
 /// The base64url text of bytes.

@@ -28,6 +28,7 @@ using entropy = std::function<void(std::span<std::uint8_t>)>;
 
 inline constexpr std::string_view platform_key_prefix = "pk-sept-";
 inline constexpr std::string_view engine_key_prefix = "sk-sept-";
+inline constexpr std::size_t engine_key_size = engine_key_prefix.size() + 43;
 
 namespace detail {
 

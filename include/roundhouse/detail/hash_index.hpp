@@ -2,6 +2,7 @@
 
 #include <roundhouse/version.hpp>
 
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +36,16 @@ public:
         return const_cast<Pointer*>(std::as_const(*this).find(hash, is));
     }
 
+    /// Has the processor fetch the place in which `find` will look first. Any thread may call it at
+    /// any time.
+    void prefetch(std::uint64_t hash) const noexcept {
+        // Of two moments, the address may be of no place at all: then nothing is fetched.
+        const auto start = start_.load(std::memory_order_relaxed);
+        const auto shift = shift_.load(std::memory_order_relaxed);
+        __builtin_prefetch(
+            reinterpret_cast<const void*>(start + scattered(hash, shift) * sizeof(place)));
+    }
+
     /// It must not be there yet.
     Pointer& insert(std::uint64_t hash, Pointer pointer) {
         if ((size_ + 1) * 4 > places_.size() * 3) grow();
@@ -59,9 +70,10 @@ public:
         return out;
     }
 
+    /// `visit(hash, object)` of all.
     template <class Visit> void for_each(const Visit& visit) const {
         for (const auto& one : places_)
-            if (one.pointer) visit(*one.pointer);
+            if (one.pointer) visit(one.hash, *one.pointer);
     }
 
 private:
@@ -73,9 +85,11 @@ private:
     static constexpr std::size_t first_size = 8;
 
     /// Hashes need not be good in any bits of their own: the product's high bits depend on all.
+    static std::size_t scattered(std::uint64_t hash, int shift) noexcept {
+        return static_cast<std::size_t>(hash * 0x9E3779B97F4A7C15ULL >> shift);
+    }
     [[nodiscard]] std::size_t home(std::uint64_t hash) const noexcept {
-        return static_cast<std::size_t>(hash * 0x9E3779B97F4A7C15ULL >>
-                                        (64 - std::bit_width(places_.size() - 1)));
+        return scattered(hash, shift_.load(std::memory_order_relaxed));
     }
     [[nodiscard]] std::size_t next(std::size_t at) const noexcept {
         return (at + 1) & (places_.size() - 1);
@@ -94,12 +108,17 @@ private:
     void grow() {
         std::vector<place> old(places_.empty() ? first_size : places_.size() * 2);
         old.swap(places_);
+        start_ = reinterpret_cast<std::uintptr_t>(places_.data());
+        shift_ = 64 - std::countr_zero(places_.size());
         for (auto& one : old)
             if (one.pointer) put(std::move(one));
     }
 
     std::vector<place> places_; ///< A power of two of them, at most three quarters taken.
     std::size_t size_ = 0;
+    // Of `places_`, for who prefetches while they are exchanged.
+    std::atomic<std::uintptr_t> start_ = 0;
+    std::atomic<int> shift_ = 63;
 };
 
 } // namespace roundhouse::inline ROUNDHOUSE_ABI::detail

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/concepts.hpp>
 #include <roundhouse/core/calls.hpp>
+#include <roundhouse/detail/engine_key.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/fleet.hpp>
 #include <roundhouse/types.hpp>
@@ -10,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 /// From an engine's record to the answer of an admit. `Fleet` is `detail::fleet`.
@@ -52,19 +55,24 @@ template <class Fleet>
 [[nodiscard]] std::optional<result<admission>> admit_now(Fleet& fleet, const product& who,
                                                          std::string_view user, admit_options how) {
     const auto& with = fleet.parts();
+    const auto hash = engine_key_hash::mix(who.id, user);
+    fleet.expect_use(hash);
+    if constexpr (prefetches<std::remove_cvref_t<decltype(*with.store)>>)
+        with.store->prefetch(who.id, user);
     if (const auto wait = fleet.rates().take(who, with.clock->steady_now()))
         return over_the_rate(fleet, who, *wait);
     if (fleet.shell().held().has(who.id, user)) return std::nullopt;
-    const auto found = with.store->find_engine(who.id, user);
+    fleet.expect_use_now(hash);
+    auto found = with.store->find_engine(who.id, user);
     if (!found) return unexpected(found.error());
-    const auto& engine = *found;
+    auto& engine = *found;
     if (!engine) {
         if (how.auto_provision) return std::nullopt;
         return denied(fleet, who, denial::engine_not_found);
     }
     if (core::admissible(*engine)) {
         // One that the shell does not know to run yet has a commit whose outcome is in doubt.
-        auto view = fleet.use(engine, with.clock->now());
+        auto view = fleet.use(std::move(engine), with.clock->now());
         if (!view) return std::nullopt;
         return admitted(std::move(*view));
     }

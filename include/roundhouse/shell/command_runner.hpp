@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/detail/task.hpp>
@@ -74,15 +75,14 @@ private:
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         if (!created) co_return outcome(core::event::boot_refused{created.error()});
         went_on(core::event::boot_started{});
-        duration pause = settings_.boot_probe_min;
+        core::probe_pauses pauses(settings_.boot_probe_min, settings_.boot_probe_max);
         for (;;) {
             // Nobody heard the cancellation while it was shielded.
             if (self.cancelled()) throw std::system_error(asio::error::operation_aborted);
             const auto answer = co_await backend_->probe(what.ref, settings_.health_check_timeout);
             if (answer) break;
-            const auto next = clock_->now() + pause;
+            const auto next = clock_->now() + pauses.next();
             co_await clock_->wait_until(next);
-            pause = std::min(pause * 2, settings_.boot_probe_max);
         }
         co_return outcome(core::event::boot_healthy{});
     }
@@ -116,7 +116,7 @@ private:
             co_return outcome(core::event::wake_refused{resumed.error()});
         }
         const auto until = clock_->steady_now() + settings_.health_check_timeout;
-        duration pause = settings_.boot_probe_min;
+        core::probe_pauses pauses(settings_.boot_probe_min, settings_.boot_probe_max);
         std::string reason;
         for (;;) {
             const auto left = until - clock_->steady_now();
@@ -124,9 +124,8 @@ private:
             const auto answer = co_await backend_->probe(ref, left);
             if (answer) co_return outcome(core::event::awake{});
             reason = answer.error().message;
-            const auto next = clock_->now() + std::min(pause, left);
+            const auto next = clock_->now() + std::min(pauses.next(), left);
             co_await clock_->wait_until(next);
-            pause = std::min(pause * 2, settings_.boot_probe_max);
         }
         co_return outcome(core::event::wake_unhealthy{std::move(reason)});
     }

@@ -201,7 +201,7 @@ private:
     void keep_awake(const waiting_call& call, const engine_record& engine) const {
         const bool wants = std::holds_alternative<core::call::admit>(call.what) ||
                            std::holds_alternative<core::call::lease>(call.what);
-        if (wants && with_.used) with_.used(engine.id);
+        if (wants && with_.used) with_.used(engine);
     }
 
     static std::string no_engine(const std::string& user) {
@@ -460,7 +460,7 @@ private:
     }
 
     [[nodiscard]] bool used_since(const engine_record& record) const {
-        const auto used = with_.last_used ? with_.last_used(record.id) : std::nullopt;
+        const auto used = with_.last_used ? with_.last_used(record) : std::nullopt;
         return used && *used + with_.settings.sleep_after > record.operation_started_at;
     }
 

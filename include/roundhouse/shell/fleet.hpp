@@ -13,12 +13,14 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
@@ -54,25 +56,30 @@ public:
     std::atomic<bool> draining = false; ///< New calls are refused.
 
     /// An engine as its product sees it.
-    [[nodiscard]] result<engine_view> view(const engine_ptr& engine, bool with_key) const {
-        auto out = view_without_key(engine);
+    [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const {
+        result<engine_view> out(view_without_key(std::move(engine)));
         const bool runs = live_->visit(
-            engine->id, [&](const live_engine& one) { add_what_is_known(out, one, with_key); });
-        if (with_key && out.api_key.empty()) return with_unsealed_key(std::move(out), runs);
+            *out->record, [&](const live_engine& one) { add_what_is_known(*out, one, with_key); });
+        if (!runs) out->last_health_at = out->record->last_health_at;
+        if (with_key && out->api_key.empty()) unseal_key(out, runs);
         return out;
     }
 
-    /// The same for who is admitted to it, and notes the use. Nothing where the engine is not known
-    /// to run.
-    [[nodiscard]] std::optional<result<engine_view>> use(const engine_ptr& engine,
-                                                         instant now) const {
-        auto out = view_without_key(engine);
-        const bool runs = live_->visit(engine->id, [&](live_engine& one) {
+    /// Has the processor fetch what `use` will need of an engine that runs: in two steps, of which
+    /// the second needs what the first has fetched.
+    void expect_use(std::uint64_t hash) const noexcept { live_->prefetch_place(hash); }
+    void expect_use_now(std::uint64_t hash) const { live_->prefetch_engine(hash); }
+
+    /// Admits to an engine, and notes the use. Nothing where it is not known to run.
+    [[nodiscard]] std::optional<result<engine_view>> use(engine_ptr engine, instant now) const {
+        std::optional<result<engine_view>> out(view_without_key(std::move(engine)));
+        auto& view = **out;
+        const bool runs = live_->visit(*view.record, [&](live_engine& one) {
             one.use(now);
-            add_what_is_known(out, one, true);
+            add_what_is_known(view, one, true);
         });
-        if (!runs) return std::nullopt;
-        if (out.api_key.empty()) return with_unsealed_key(std::move(out), true);
+        if (!runs) out.reset();
+        else if (view.api_key.empty()) unseal_key(*out, true);
         return out;
     }
 
@@ -92,9 +99,12 @@ public:
     void write_activity() {
         const auto seen = live_->unwritten();
         const auto most = parts().settings.activity_batch;
+        std::vector<engine_activity> rows;
         for (auto rest = std::span(seen); !rest.empty();) {
             const auto batch = rest.first(std::min(rest.size(), most));
-            if (!parts().store->note_activity(batch)) return;
+            rows.clear();
+            for (const auto& use : batch) rows.push_back({use.engine.id, use.at});
+            if (!parts().store->note_activity(rows)) return;
             live_->written(batch);
             rest = rest.subspan(batch.size());
         }
@@ -126,24 +136,28 @@ public:
     }
 
 private:
-    [[nodiscard]] engine_view view_without_key(const engine_ptr& engine) const {
-        return {engine, parts().backend->url(engine->id, engine->port), {}, engine->last_health_at};
+    [[nodiscard]] engine_view view_without_key(engine_ptr engine) const {
+        auto url = parts().backend->url(engine->id, engine->port);
+        return {std::move(engine), std::move(url), {}, {}};
     }
 
+    /// Of an engine that runs.
     static void add_what_is_known(engine_view& out, const live_engine& one, bool with_key) {
-        if (const auto seen = live_engine::read(one.last_health_ms)) out.last_health_at = seen;
+        out.last_health_at = live_engine::read(one.last_health_ms);
         if (with_key) one.key.append_to(out.api_key, out.record->key_hash);
     }
 
-    /// Keeps it for the next time if the engine runs.
-    [[nodiscard]] result<engine_view> with_unsealed_key(engine_view out, bool runs) const {
-        auto key = parts().keys.unseal(out.record->sealed_key);
-        if (!key)
-            return fail(errc::internal_error, "The key of engine " + to_string(out.record->id) +
-                                                  " cannot be read: none of the master keys fits.");
-        if (runs) live_->keep_key(out.record->id, *key, out.record->key_hash);
-        out.api_key = std::move(*key);
-        return out;
+    /// Kept for the next time if the engine runs.
+    void unseal_key(result<engine_view>& out, bool runs) const {
+        const auto& engine = *out->record;
+        auto key = parts().keys.unseal(engine.sealed_key);
+        if (!key) {
+            out = fail(errc::internal_error, "The key of engine " + to_string(engine.id) +
+                                                 " cannot be read: none of the master keys fits.");
+            return;
+        }
+        if (runs) live_->keep_key(engine, *key);
+        out->api_key = std::move(*key);
     }
 
     /// Callbacks into a fleet that may be gone, or not quite there yet.
@@ -171,8 +185,10 @@ private:
         parts.changed = [link = link_](const engine_record& before, const engine_record* after) {
             if (const auto self = link->lock()) self->watcher_->changed(before, after);
         };
-        parts.last_used = [live = live_](const uuid& engine) { return live->last_used(engine); };
-        parts.used = [live = live_, clock = parts.clock](const uuid& engine) {
+        parts.last_used = [live = live_](const engine_record& engine) {
+            return live->last_used(engine);
+        };
+        parts.used = [live = live_, clock = parts.clock](const engine_record& engine) {
             live->touch(engine, clock->now());
         };
         return parts;

@@ -30,6 +30,7 @@ public:
     void append_to(std::string& text, const sha256_digest& hash) const {
         const auto wanted = tag_of(hash);
         if (wanted == none || wanted != tag_) return;
+        text.reserve(text.size() + crypto::engine_key_size);
         text += crypto::engine_key_prefix;
         crypto::base64url_append(text, bytes_, crypto::padding::none);
     }

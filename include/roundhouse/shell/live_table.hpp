@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/detail/engine_key.hpp>
 #include <roundhouse/detail/hash_index.hpp>
 #include <roundhouse/shell/kept_key.hpp>
 #include <roundhouse/types.hpp>
@@ -51,50 +52,62 @@ struct live_engine {
     }
 };
 
-/// Whether a live engine is the one that is looked for.
-struct is_engine {
-    const uuid& id;
+/// What a live engine is found by: the hash of its product and user, so that an admit can look for
+/// it before it has read the engine's record.
+struct live_ref {
+    std::uint64_t hash;
+    uuid id;
+
+    static live_ref of(const engine_record& engine) noexcept {
+        return {engine_key_hash::mix(engine.product_id, engine.user_id), engine.id};
+    }
     bool operator()(const live_engine& one) const noexcept { return one.id == id; }
+};
+
+/// When an engine was used, and has not been written down to be.
+struct unwritten_use {
+    live_ref engine;
+    instant at;
 };
 
 /// The running engines. Thread-safe; a reader waits for a writer only while an engine of the same
 /// shard comes or goes.
 class live_table {
 public:
-    /// `healthy` is its last healthy answer, which stands for its first probe.
-    void add(const uuid& engine, instant used, std::optional<instant> healthy) {
-        auto& part = of(engine);
+    /// An engine begins to run. Its last healthy answer stands for its first probe.
+    void add(const engine_record& engine) {
+        const auto ref = live_ref::of(engine);
+        auto& part = of(ref.hash);
         const std::unique_lock lock(part.mutex);
-        auto& one = part.add(engine);
-        live_engine::write(one.last_used_ms, used);
-        live_engine::write(one.last_written_ms, used);
-        if (healthy) {
-            live_engine::write(one.last_health_ms, *healthy);
-            live_engine::write(one.last_probe_ms, *healthy);
+        auto& one = part.add(ref);
+        live_engine::write(one.last_used_ms, engine.last_activity_at);
+        live_engine::write(one.last_written_ms, engine.last_activity_at);
+        if (engine.last_health_at) {
+            live_engine::write(one.last_health_ms, *engine.last_health_at);
+            live_engine::write(one.last_probe_ms, *engine.last_health_at);
         }
         one.failures_in_a_row.store(0, std::memory_order_relaxed);
     }
 
-    void remove(const uuid& engine) {
-        auto& part = of(engine);
+    void remove(const engine_record& engine) {
+        const auto ref = live_ref::of(engine);
+        auto& part = of(ref.hash);
         const std::unique_lock lock(part.mutex);
-        part.engines.erase(hash_of(engine), is_engine{engine});
+        part.engines.erase(ref.hash, ref);
     }
 
     /// Calls `look(live_engine&)`, which must not call this table and changes nothing but what is
     /// atomic; false if the engine is not running.
-    template <class Look> bool visit(const uuid& engine, const Look& look) const {
-        auto& part = of(engine);
-        const std::shared_lock lock(part.mutex);
-        const auto* const one = part.engines.find(hash_of(engine), is_engine{engine});
-        if (one == nullptr) return false;
-        look(**one);
-        return true;
+    template <class Look> bool visit(const live_ref& engine, const Look& look) const {
+        return visit_first(engine.hash, engine, look);
+    }
+    template <class Look> bool visit(const engine_record& engine, const Look& look) const {
+        return visit(live_ref::of(engine), look);
     }
 
     /// The same for one life of the engine: false if it has begun another.
     template <class Look>
-    bool visit(const uuid& engine, std::uint32_t life, const Look& look) const {
+    bool visit(const engine_record& engine, std::uint32_t life, const Look& look) const {
         bool same = false;
         visit(engine, [&](live_engine& one) {
             same = one.life == life;
@@ -103,44 +116,70 @@ public:
         return same;
     }
 
+    /// The same for the first with this hash of which `is(live_engine)`.
+    template <class Is, class Look>
+    bool visit_first(std::uint64_t hash, const Is& is, const Look& look) const {
+        auto& part = of(hash);
+        const std::shared_lock lock(part.mutex);
+        const auto* const one = part.engines.find(hash, is);
+        if (one == nullptr) return false;
+        look(**one);
+        return true;
+    }
+
+    // An engine that was not used for a while is in no cache, and each step to it waits for memory.
+    // An admit takes these steps while it waits for the store's.
+
+    void prefetch_place(std::uint64_t hash) const noexcept { of(hash).engines.prefetch(hash); }
+
+    void prefetch_engine(std::uint64_t hash) const {
+        visit_first(
+            hash, [](const live_engine&) { return true; },
+            [](const live_engine& one) {
+                __builtin_prefetch(&one);
+                __builtin_prefetch(reinterpret_cast<const char*>(&one) + sizeof one - 1);
+            });
+    }
+
     /// When a running engine was last used; nothing if that is not known.
-    [[nodiscard]] std::optional<instant> last_used(const uuid& engine) const {
+    [[nodiscard]] std::optional<instant> last_used(const engine_record& engine) const {
         std::optional<instant> out;
         visit(engine, [&](const live_engine& one) { out = live_engine::read(one.last_used_ms); });
         return out;
     }
 
     /// Notes that an engine is used, if it runs.
-    void touch(const uuid& engine, instant now) const {
+    void touch(const engine_record& engine, instant now) const {
         visit(engine, [&](live_engine& one) { one.use(now); });
     }
 
-    /// Keeps the key of a running engine, whose SHA-256 is `hash`.
-    void keep_key(const uuid& engine, std::string_view key, const sha256_digest& hash) const {
-        auto& part = of(engine);
+    /// Keeps the key of a running engine.
+    void keep_key(const engine_record& engine, std::string_view key) const {
+        const auto ref = live_ref::of(engine);
+        auto& part = of(ref.hash);
         const std::unique_lock lock(part.mutex);
-        if (const auto* const one = part.engines.find(hash_of(engine), is_engine{engine}))
-            (*one)->key.keep(key, hash);
+        if (const auto* const one = part.engines.find(ref.hash, ref))
+            (*one)->key.keep(key, engine.key_hash);
     }
 
     /// What was used since it was last written down.
-    [[nodiscard]] std::vector<engine_activity> unwritten() const {
-        std::vector<engine_activity> out;
+    [[nodiscard]] std::vector<unwritten_use> unwritten() const {
+        std::vector<unwritten_use> out;
         for (auto& part : shards_) {
             const std::shared_lock lock(part.mutex);
-            part.engines.for_each([&](const live_engine& one) {
+            part.engines.for_each([&](std::uint64_t hash, const live_engine& one) {
                 const auto used = live_engine::read(one.last_used_ms);
                 if (used && used != live_engine::read(one.last_written_ms))
-                    out.push_back({one.id, *used});
+                    out.push_back({{hash, one.id}, *used});
             });
         }
         return out;
     }
 
-    void written(std::span<const engine_activity> seen) const {
-        for (const auto& what : seen)
-            visit(what.engine_id,
-                  [&](live_engine& one) { live_engine::write(one.last_written_ms, what.at); });
+    void written(std::span<const unwritten_use> seen) const {
+        for (const auto& use : seen)
+            visit(use.engine,
+                  [&](live_engine& one) { live_engine::write(one.last_written_ms, use.at); });
     }
 
 private:
@@ -149,21 +188,16 @@ private:
         hash_index<std::unique_ptr<live_engine>> engines;
         std::uint32_t lives = 0;
 
-        live_engine& add(const uuid& engine) {
-            if (auto* const known = engines.find(hash_of(engine), is_engine{engine}))
-                return **known;
+        live_engine& add(const live_ref& ref) {
+            if (auto* const known = engines.find(ref.hash, ref)) return **known;
             auto one = std::make_unique<live_engine>();
-            one->id = engine;
+            one->id = ref.id;
             one->life = ++lives;
-            return *engines.insert(hash_of(engine), std::move(one));
+            return *engines.insert(ref.hash, std::move(one));
         }
     };
 
-    static std::uint64_t hash_of(const uuid& engine) noexcept { return std::hash<uuid>{}(engine); }
-
-    shard& of(const uuid& engine) const noexcept {
-        return shards_[engine.bytes.back() % shards_.size()];
-    }
+    shard& of(std::uint64_t hash) const noexcept { return shards_[hash % shards_.size()]; }
 
     mutable std::array<shard, 64> shards_;
 };

@@ -7,6 +7,7 @@
 #include <asio/any_io_executor.hpp>
 
 #include <compare>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -17,12 +18,13 @@
 
 namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
 
-/// When the running engines are looked at: one time for each, in as few bytes as there can be. No
-/// time is taken back: who asked for it knows, when it comes, whether it still counts. Thread-safe.
+/// When the running engines are looked at: one time for each, in as few bytes as there can be. An
+/// engine is known by its hash here, which another may have too. No time is taken back. Who asked
+/// for it knows, when it comes, whose it was and whether it still counts. Thread-safe.
 template <class Clock> class look_times : public std::enable_shared_from_this<look_times<Clock>> {
 public:
-    /// An engine, and the time of the steady clock that it was asked for.
-    using look = std::function<void(const uuid&, duration due)>;
+    /// An engine's hash, and the time of the steady clock that was asked for.
+    using look = std::function<void(std::uint64_t hash, duration due)>;
 
     look_times(const asio::any_io_executor& executor, std::shared_ptr<Clock> clock,
                std::shared_ptr<task_group> tasks)
@@ -37,10 +39,10 @@ public:
         });
     }
 
-    void add(const uuid& engine, duration due) {
+    void add(std::uint64_t hash, duration due) {
         const std::lock_guard lock(mutex_);
         if (closed_) return;
-        times_.push({due, engine});
+        times_.push({due, hash});
         wakeup_->ask(due);
     }
 
@@ -54,7 +56,7 @@ public:
 private:
     struct time {
         duration due;
-        uuid engine;
+        std::uint64_t hash;
 
         friend auto operator<=>(const time&, const time&) = default;
     };
@@ -68,7 +70,7 @@ private:
                 due.push_back(times_.top());
             if (!times_.empty()) wakeup_->ask(times_.top().due);
         }
-        for (const auto& one : due) look_(one.engine, one.due);
+        for (const auto& one : due) look_(one.hash, one.due);
     }
 
     const std::shared_ptr<Clock> clock_;

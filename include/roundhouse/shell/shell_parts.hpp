@@ -36,9 +36,9 @@ template <class Backend, class Store, class Clock> struct shell_parts {
     /// Told of every record that has changed; the second is null if it is gone.
     std::function<void(const engine_record&, const engine_record*)> changed;
     /// When the engine was last used; nothing if that is not known.
-    std::function<std::optional<instant>(const uuid&)> last_used;
+    std::function<std::optional<instant>(const engine_record&)> last_used;
     /// Notes that an engine is wanted by somebody now.
-    std::function<void(const uuid&)> used;
+    std::function<void(const engine_record&)> used;
 
     void tell(log_level level, std::string_view line) const {
         if (log) log(level, line);

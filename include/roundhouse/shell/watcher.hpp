@@ -37,8 +37,8 @@ public:
 
     void connect() {
         auto weak = this->weak_from_this();
-        looks_->on_look([weak](const uuid& engine, duration due) {
-            if (const auto self = weak.lock()) self->look(engine, due);
+        looks_->on_look([weak](std::uint64_t hash, duration due) {
+            if (const auto self = weak.lock()) self->look(hash, due);
         });
     }
 
@@ -49,14 +49,14 @@ public:
         if (is && !was) {
             watch(*after);
         } else if (was && !is) {
-            live_->remove(before.id);
+            live_->remove(before);
         }
     }
 
     /// Begins to look after an engine that runs.
     void watch(const engine_record& engine) {
-        live_->add(engine.id, engine.last_activity_at, engine.last_health_at);
-        look_at(engine.id, first_look(engine));
+        live_->add(engine);
+        look_at(engine, first_look(engine));
     }
 
     void close() {
@@ -70,7 +70,7 @@ public:
     [[nodiscard]] std::optional<instant> sleeps_at(const engine_record& engine) const {
         const auto after = parts().settings.sleep_after;
         if (after <= duration{0}) return std::nullopt;
-        const auto used = live_->last_used(engine.id).value_or(engine.last_activity_at);
+        const auto used = live_->last_used(engine).value_or(engine.last_activity_at);
         return std::max(used + after, engine.busy_until);
     }
 
@@ -103,42 +103,48 @@ private:
 
     /// When the engine is looked at next; an earlier time that was set for it does not count then.
     /// It counts on a steady clock: a wall clock that is set back delays nothing.
-    void look_at(const uuid& engine, instant at) {
+    void look_at(const engine_record& engine, instant at) { set_look(live_ref::of(engine), at); }
+    void set_look(const live_ref& engine, instant at) {
         const auto due = parts().clock->steady_now() + (at - parts().clock->now());
         if (live_->visit(engine, [&](live_engine& one) { one.next_look_ms = due.count(); }))
-            looks_->add(engine, due);
+            looks_->add(engine.hash, due);
     }
 
     /// What a look at a running engine goes by, as it began.
     struct glance {
+        uuid engine;
         std::uint32_t life = 0;
         std::uint32_t failures = 0;
         std::optional<instant> probed;
     };
 
-    /// Nothing if the engine does not run, or is looked at another time.
-    [[nodiscard]] std::optional<glance> begin_look(const uuid& engine, duration due) const {
+    /// Nothing if no engine is to be looked at now: it does not run any more, or another time was
+    /// set.
+    [[nodiscard]] std::optional<glance> begin_look(std::uint64_t hash, duration due) const {
         std::optional<glance> out;
-        live_->visit(engine, [&](live_engine& one) {
+        const auto is_due = [&](live_engine& one) {
             auto expected = due.count();
-            if (!one.next_look_ms.compare_exchange_strong(expected, live_engine::never)) return;
-            out = {one.life, one.failures_in_a_row, live_engine::read(one.last_probe_ms)};
+            return one.next_look_ms.compare_exchange_strong(expected, live_engine::never);
+        };
+        live_->visit_first(hash, is_due, [&](const live_engine& one) {
+            out = {one.id, one.life, one.failures_in_a_row, live_engine::read(one.last_probe_ms)};
         });
         return out;
     }
 
-    void look(const uuid& id, duration due) {
-        const auto one = begin_look(id, due);
+    void look(std::uint64_t hash, duration due) {
+        const auto one = begin_look(hash, due);
         if (!one) return;
-        const auto found = parts().store->find_engine_by_id(id);
+        const auto found = parts().store->find_engine_by_id(one->engine);
         const auto now = parts().clock->now();
-        if (!found) return look_at(id, now + parts().settings.health_check_interval);
+        if (!found)
+            return set_look({hash, one->engine}, now + parts().settings.health_check_interval);
         const auto& engine = *found;
         if (!engine || engine->status != engine_status::running) return;
         const auto next = next_probe(*engine, now);
         const auto last_place = next - parts().settings.health_check_interval;
         if (!one->probed || *one->probed <= last_place || *one->probed > now) {
-            const bool lives = live_->visit(id, one->life, [&](live_engine& life) {
+            const bool lives = live_->visit(*engine, one->life, [&](live_engine& life) {
                 live_engine::write(life.last_probe_ms, now);
             });
             if (lives) probe({key_of(*engine), engine, one->life, one->failures > 0});
@@ -149,7 +155,7 @@ private:
         // One that does not answer is not put to sleep: its next probes tell what it is.
         if (idle && engine->intent == intent::none && one->failures == 0) put_to_sleep(engine);
         // If it stays awake it is looked at again with its next probe.
-        look_at(id, idle || !idle_at ? next : std::min(next, *idle_at));
+        look_at(*engine, idle || !idle_at ? next : std::min(next, *idle_at));
     }
 
     void put_to_sleep(const engine_ptr& engine) {
@@ -159,7 +165,7 @@ private:
         call.done = [self, engine](const result<engine_ptr>& after) {
             // A sleep that was called off counts as use: it is not tried again at once.
             if (after && *after && (*after)->status == engine_status::running)
-                self->live_->touch(engine->id, self->parts().clock->now());
+                self->live_->touch(*engine, self->parts().clock->now());
         };
         shell_->call(key_of(*engine), std::move(call));
     }
@@ -243,7 +249,7 @@ private:
     }
 
     [[nodiscard]] bool lives(const turn& one) const {
-        return live_->visit(one.engine->id, one.life, [](const live_engine&) {});
+        return live_->visit(*one.engine, one.life, [](const live_engine&) {});
     }
 
     void seen(const turn& one, const result<health>& answer) {
@@ -252,11 +258,11 @@ private:
         if (answer) seen_healthy(one, *answer, now);
         // With the backend away it is not known whether it is the engine that fails.
         else if (!parts().backend->trouble()) seen_unhealthy(one, answer.error());
-        look_at(one.engine->id, earlier(next_probe(*one.engine, now), sleeps_at(*one.engine)));
+        look_at(*one.engine, earlier(next_probe(*one.engine, now), sleeps_at(*one.engine)));
     }
 
     void seen_healthy(const turn& one, const health& answer, instant now) {
-        live_->visit(one.engine->id, one.life, [&](live_engine& life) {
+        live_->visit(*one.engine, one.life, [&](live_engine& life) {
             life.failures_in_a_row.store(0, std::memory_order_relaxed);
             live_engine::write(life.last_health_ms, now);
             if (answer.busy) live_engine::write(life.last_used_ms, now);
@@ -269,7 +275,7 @@ private:
 
     void seen_unhealthy(const turn& one, const error& why) {
         std::uint32_t failures = 0;
-        live_->visit(one.engine->id, one.life, [&](live_engine& life) {
+        live_->visit(*one.engine, one.life, [&](live_engine& life) {
             failures = life.failures_in_a_row.fetch_add(1, std::memory_order_relaxed) + 1;
         });
         if (failures > 0)

@@ -62,6 +62,11 @@ public:
         return engine_of(product, user);
     }
 
+    /// Has the processor fetch what `find_engine` will read first.
+    void prefetch(const uuid& product, std::string_view user) const noexcept {
+        engines_.prefetch(detail::engine_key_hash::mix(product, user));
+    }
+
     [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& id) const {
         const std::shared_lock lock(mutex_);
         const auto found = engines_by_id_.find(id);

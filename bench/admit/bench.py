@@ -1,0 +1,64 @@
+"""What one admit costs a program that embeds the SDK: on both stores, in fleets of a thousand to a
+million engines, on one thread and two."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import defaultdict
+
+from harness import Bench, Failed, median
+
+# A repetition by itself is short, but a fleet of a million takes a while to be filled.
+MOST_S = 1_800
+
+
+def measure(bench: Bench) -> dict[tuple[str, str, int, int], list[dict[str, float]]]:
+    """All repetitions, by what was measured, the store, the engines and the threads."""
+    command = [str(bench.program("bench_admit_sdk")), f"--benchmark_repetitions={bench.runs}"]
+    command += ["--benchmark_format=json"] + (["--smoke"] if bench.smoke else [])
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=MOST_S)
+    if ran.returncode != 0:
+        raise Failed(f"bench_admit_sdk: {ran.stderr}")
+    results = defaultdict(list)
+    for one in json.loads(ran.stdout)["benchmarks"]:
+        if one["run_type"] == "iteration":
+            what, store, engines = one["name"].split("/")[:3]
+            results[what, store, int(engines), one["threads"]].append(one)
+    return results
+
+
+def run(bench: Bench) -> None:
+    results = measure(bench)
+    bench.samples.append({"what": "repetitions", "results": list(results.values())})
+
+    def of(what: str, figure: str, store: str, engines: int, threads: int = 1) -> float:
+        return median(one[figure] for one in results[what, store, engines, threads])
+
+    per_second = "items_per_second"
+    for what, store, engines, threads in results:
+        if what != "admit":
+            continue
+        slow = ("slowest", store, engines, 1) in results and threads == 1
+        bench.row(
+            f"{store}, {engines:,} engines, {threads} thread{'s' if threads > 1 else ''}",
+            admits_per_s=of("admit", per_second, store, engines, threads),
+            ns_each=1e9 * threads / of("admit", per_second, store, engines, threads),
+            p50_us=of("slowest", "p50_ns", store, engines) / 1000 if slow else None,
+            p99_us=of("slowest", "p99_ns", store, engines) / 1000 if slow else None,
+            p999_us=of("slowest", "p999_ns", store, engines) / 1000 if slow else None,
+            allocations=round(of("admit", "allocations", store, engines, threads), 2),
+        )
+    sizes = sorted({engines for _, _, engines, _ in results})
+    few, many = sizes[0], sizes[-1]
+    fleet = f"{many:,} engines, 1 thread"
+    memory, lmdb = (of("admit", per_second, store, many) for store in ("memory", "lmdb"))
+    bench.target(f"memory store, {fleet}", memory, at_least=1_500_000, unit="admits/s")
+    allocations = of("admit", "allocations", "memory", many)
+    bench.target("allocations of each", round(allocations, 2), at_most=2)
+    slowest = of("slowest", "p999_ns", "memory", many) / 1000
+    bench.target("p99.9 of each", slowest, at_most=10, unit="µs")
+    bench.target(f"LMDB, {fleet}", lmdb, at_least=600_000, unit="admits/s")
+    for store, most in (("memory", 2), ("lmdb", 3)):
+        dearer = of("admit", per_second, store, few) / of("admit", per_second, store, many)
+        bench.target(f"{store}: {many:,} engines beside {few:,}", dearer, at_most=most, unit="×")

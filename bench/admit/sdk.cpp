@@ -1,0 +1,190 @@
+// What a program that embeds the SDK pays for one admit of an engine that runs: the platform key is
+// checked, the rate limit is counted, the use is noted, and url and key are answered; users at
+// random. Each of the stores, in fleets of a thousand to a million engines, on one thread and two.
+//
+//   bench_admit_sdk [Google Benchmark's options]
+//   bench_admit_sdk --smoke
+//
+// Probes are an hour apart, so that a fleet of a million in one process does not probe beside what
+// is measured.
+#include "../support/counted_new.hpp"
+#include "../support/full_fleet.hpp"
+
+#include <roundhouse/store/lmdb.hpp>
+
+#include <benchmark/benchmark.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+namespace {
+
+using namespace roundhouse_bench;
+
+/// Removed when the program ends.
+class store_folder {
+public:
+    store_folder()
+        : path_(std::filesystem::temp_directory_path() /
+                ("roundhouse-bench-" + to_string(crypto::make_uuid(crypto::system_entropy)))) {}
+    ~store_folder() { std::filesystem::remove_all(path_); }
+    store_folder(const store_folder&) = delete;
+    store_folder& operator=(const store_folder&) = delete;
+
+    [[nodiscard]] std::string text() const { return path_.string(); }
+
+private:
+    std::filesystem::path path_;
+};
+
+struct memory_side {
+    std::shared_ptr<memory_store> store = std::make_shared<memory_store>();
+    static constexpr std::size_t batch = 50;
+};
+
+struct lmdb_side {
+    store_folder folder;
+    std::shared_ptr<lmdb_store> store = or_throw(lmdb_store::open({.folder = folder.text()}));
+    static constexpr std::size_t batch = 5'000;
+};
+
+fleet_plan plan_for(std::size_t engines, std::size_t batch) {
+    fleet_plan plan;
+    plan.engines = engines;
+    plan.batch = batch;
+    plan.limits.rate_limit_rpm = std::numeric_limits<std::uint32_t>::max();
+    plan.settings.health_check_interval = std::chrono::hours{1};
+    return plan;
+}
+
+/// The fleet that was asked for last is kept for the next benchmark: filling one takes seconds.
+template <class Side> struct prepared {
+    explicit prepared(std::size_t engines)
+        : fleet(side.store, plan_for(engines, Side::batch)), size(engines) {
+        for (std::size_t n = 0; n < engines; ++n) users.push_back(user_of(n));
+        std::shuffle(users.begin(), users.end(), std::mt19937_64{n_seed});
+        // The first admit of an engine after its boot unseals its key. What is measured is the
+        // rest.
+        const auto who = or_throw(fleet.over()->authenticate(fleet.platform_key()));
+        for (const auto& user : users) (void)fleet.over()->try_admit(who, user, {});
+    }
+
+    static constexpr std::uint64_t n_seed = 42;
+    Side side;
+    full_fleet<std::remove_reference_t<decltype(*side.store)>> fleet;
+    std::size_t size;
+    std::vector<std::string> users;
+};
+
+template <class Side> prepared<Side>& prepared_for(std::size_t engines) {
+    static std::unique_ptr<prepared<Side>> kept;
+    if (kept && kept->size == engines) return *kept;
+    kept.reset();
+    kept = std::make_unique<prepared<Side>>(engines);
+    return *kept;
+}
+
+template <class Side> void admit_once(const prepared<Side>& with, const std::string& user) {
+    const auto& over = with.fleet.over();
+    const auto who = over->authenticate(with.fleet.platform_key());
+    auto answer = over->try_admit(*who, user, {});
+    if (!answer || !*answer || !(*answer)->engine || (*answer)->engine->api_key.empty())
+        throw std::logic_error("an engine that runs was not admitted");
+    benchmark::DoNotOptimize(answer);
+}
+
+template <class Side> void admit(benchmark::State& state) {
+    static prepared<Side>* with;
+    if (state.thread_index() == 0)
+        with = &prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+    std::size_t next = 0;
+    std::uint64_t before = 0;
+    for (auto _ : state) {
+        if (before == 0) { // after the benchmark's own barrier: the fleet is there now
+            before = allocations + 1;
+            next = static_cast<std::size_t>(state.thread_index()) * with->size / 2;
+        }
+        admit_once(*with, with->users[next]);
+        if (++next == with->users.size()) next = 0;
+    }
+    state.SetItemsProcessed(state.iterations());
+    state.counters["allocations"] = benchmark::Counter(
+        static_cast<double>(allocations + 1 - before) / static_cast<double>(state.iterations()),
+        benchmark::Counter::kAvgThreads);
+}
+
+/// Each call is timed by itself, which costs as much again as a clock costs: so this is for the
+/// slowest of them only.
+template <class Side> void slowest(benchmark::State& state) {
+    auto& with = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+    std::vector<std::uint32_t> took;
+    took.reserve(1U << 24U);
+    std::size_t next = 0;
+    for (auto _ : state) {
+        const auto began = std::chrono::steady_clock::now();
+        admit_once(with, with.users[next]);
+        took.push_back(
+            static_cast<std::uint32_t>((std::chrono::steady_clock::now() - began).count()));
+        if (++next == with.users.size()) next = 0;
+    }
+    const auto at = [&](double share) {
+        const auto place = took.begin() + static_cast<std::ptrdiff_t>(
+                                              share * static_cast<double>(took.size() - 1));
+        std::nth_element(took.begin(), place, took.end());
+        return static_cast<double>(*place);
+    };
+    state.counters["p50_ns"] = at(0.5);
+    state.counters["p99_ns"] = at(0.99);
+    state.counters["p999_ns"] = at(0.999);
+}
+
+template <class Side> void add(const std::string& name, bool smoke) {
+    const std::vector<std::int64_t> sizes = smoke ? std::vector<std::int64_t>{100}
+                                                  : std::vector<std::int64_t>{1'000, 100'000,
+                                                                              1'000'000};
+    const double seconds = smoke ? 0.01 : 1.0;
+    for (const auto size : sizes) {
+        for (const int threads : {1, 2})
+            benchmark::RegisterBenchmark(("admit/" + name).c_str(), admit<Side>)
+                ->Arg(size)
+                ->Threads(threads)
+                ->MinTime(seconds)
+                ->UseRealTime();
+        benchmark::RegisterBenchmark(("slowest/" + name).c_str(), slowest<Side>)
+            ->Arg(size)
+            ->MinTime(seconds)
+            ->UseRealTime();
+    }
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const auto smoke = std::find(argv + 1, argv + argc, std::string_view("--smoke"));
+    const bool is_smoke = smoke != argv + argc;
+    if (is_smoke) {
+        std::copy(smoke + 1, argv + argc, smoke);
+        --argc;
+    }
+    add<memory_side>("memory", is_smoke);
+    add<lmdb_side>("lmdb", is_smoke);
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+    return 0;
+}

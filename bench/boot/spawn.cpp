@@ -1,0 +1,201 @@
+// What a provision through the orchestrator costs for an engine that is a process, beside what it
+// cannot do without: start the process, and ask for its health until it answers. Both are the same
+// engine in the same environment, in turn; one at a time, and many at once.
+//
+//   bench_boot_spawn ENGINE [--rounds N] [--at-once N] [--rounds-at-once N]
+//
+// Prints two lines of JSON.
+#include "provisions.hpp"
+
+#include <roundhouse/backend/subprocess.hpp>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace roundhouse_bench;
+
+subprocess_options options_for(const std::string& engine, const std::filesystem::path& folder) {
+    subprocess_options out;
+    out.store_path = folder;
+    out.command = {std::filesystem::absolute(engine).string()};
+    if (const char* const path = std::getenv("PATH")) out.environment.emplace_back("PATH", path);
+    return out;
+}
+
+void expect(int code, const char* what) {
+    if (code != 0) throw std::system_error(code, std::system_category(), what);
+}
+
+/// Where a process that is started begins: in its folder, with a log, in a session of its own, as
+/// the backend has it.
+class surroundings {
+public:
+    explicit surroundings(const std::string& folder) {
+        const auto log = folder + "/engine.log";
+        expect(::posix_spawn_file_actions_init(&actions_), "file actions");
+        expect(::posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0), "input");
+        expect(::posix_spawn_file_actions_addopen(&actions_, 1, log.c_str(),
+                                                  O_WRONLY | O_CREAT | O_APPEND, 0600),
+               "output");
+        expect(::posix_spawn_file_actions_adddup2(&actions_, 1, 2), "errors");
+        expect(::posix_spawn_file_actions_addchdir_np(&actions_, folder.c_str()), "folder");
+        expect(::posix_spawnattr_init(&attributes_), "attributes");
+        expect(::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSID), "session");
+    }
+    ~surroundings() {
+        ::posix_spawnattr_destroy(&attributes_);
+        ::posix_spawn_file_actions_destroy(&actions_);
+    }
+    surroundings(const surroundings&) = delete;
+    surroundings& operator=(const surroundings&) = delete;
+
+    [[nodiscard]] pid_t spawn(const std::vector<std::string>& command,
+                              const std::vector<std::string>& environment) const {
+        namespace sub = roundhouse::detail::subprocess;
+        pid_t pid = 0;
+        expect(::posix_spawn(&pid, command.front().c_str(), &actions_, &attributes_,
+                             sub::pointers_to(command).data(),
+                             sub::pointers_to(environment).data()),
+               command.front().c_str());
+        return pid;
+    }
+
+private:
+    posix_spawn_file_actions_t actions_{};
+    posix_spawnattr_t attributes_{};
+};
+
+/// Asks `GET /health` once, over a connection of its own.
+bool answers(std::uint16_t port) {
+    const roundhouse::detail::subprocess::descriptor connection(
+        ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int fd = connection.get();
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        return false; // it does not listen yet
+    constexpr std::string_view question = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    if (::send(fd, question.data(), question.size(), MSG_NOSIGNAL) < 0) return false;
+    std::array<char, 1024> answer{};
+    const auto size = ::recv(fd, answer.data(), answer.size(), 0);
+    return size > 0 && std::string_view(answer.data(), static_cast<std::size_t>(size))
+                           .starts_with("HTTP/1.1 200");
+}
+
+/// The steps that nobody can do without.
+class bare {
+public:
+    explicit bare(subprocess_options options) : options_(std::move(options)) {}
+    ~bare() { end(SIGKILL); }
+    bare(const bare&) = delete;
+    bare& operator=(const bare&) = delete;
+
+    /// Starts so many at once; returns once all have answered healthy.
+    void start(const std::vector<workload>& engines) {
+        for (const auto& one : engines) pids_.push_back(spawn(one));
+        auto waiting = engines;
+        for (;;) {
+            std::erase_if(waiting, [](const workload& one) { return answers(one.ref.port); });
+            if (waiting.empty()) return;
+            if (std::ranges::any_of(pids_, has_ended))
+                throw std::runtime_error("an engine has ended instead of answering");
+            // The interval of a caller who wants to know soon, and leaves the engine the processor.
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    }
+
+    void remove(const std::vector<workload>& engines) {
+        end(SIGTERM);
+        for (const auto& one : engines) std::filesystem::remove_all(folder_of(one));
+    }
+
+private:
+    [[nodiscard]] std::string folder_of(const workload& engine) const {
+        return (options_.store_path / to_string(engine.ref.engine_id)).string();
+    }
+
+    [[nodiscard]] pid_t spawn(const workload& engine) const {
+        const auto folder = folder_of(engine);
+        std::filesystem::create_directory(folder);
+        return surroundings(folder).spawn(
+            options_.command,
+            roundhouse::detail::subprocess::engine_environment(options_, engine, folder));
+    }
+
+    /// It stays to be waited for.
+    static bool has_ended(pid_t pid) {
+        siginfo_t end{};
+        expect(::waitid(P_PID, static_cast<id_t>(pid), &end, WEXITED | WNOHANG | WNOWAIT) == 0
+                   ? 0
+                   : errno,
+               "waitid");
+        return end.si_pid == pid;
+    }
+
+    void end(int signal) {
+        for (const auto pid : pids_) ::kill(pid, signal);
+        for (const auto pid : pids_) ::waitpid(pid, nullptr, 0);
+        pids_.clear();
+    }
+
+    const subprocess_options options_;
+    std::vector<pid_t> pids_;
+};
+
+void measure(const std::string& engine, const boot_sizes& of) {
+    const temporary_folder bare_folder;
+    const temporary_folder whole_folder;
+    bare alone(options_for(engine, bare_folder.path()));
+    provisions<subprocess_backend> whole(
+        [&](const asio::any_io_executor& executor, const lmdb_store&) {
+            return std::make_shared<subprocess_backend>(executor,
+                                                        options_for(engine, whole_folder.path()));
+        },
+        "demo");
+    compare_all(alone, whole, "demo", of);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    boot_sizes of;
+    std::string engine;
+    for (int i = 1; i < argc; ++i)
+        if (!take_word(of, argv, i, argc)) engine = argv[i];
+    try {
+        if (engine.empty()) throw std::invalid_argument("ENGINE is missing");
+        measure(engine, of);
+    } catch (const std::exception& problem) {
+        std::fprintf(stderr, "bench_boot_spawn: %s\n", problem.what());
+        return 1;
+    }
+    return 0;
+}

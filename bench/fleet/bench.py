@@ -1,0 +1,81 @@
+"""What grows with the fleet: a start, the memory of each engine, the calls that tell of all of
+them, and a sweep of probes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import Bench, median
+from json_lines import measured_by
+
+Line = dict[str, Any]
+AUDIT_ROWS_EACH = 10
+
+
+def named(lines: list[Line], measure: str) -> list[Line]:
+    return [line for line in lines if line["measure"] == measure]
+
+
+def measure(bench: Bench, engines: int, runs: int, *further: object) -> list[Line]:
+    """Of the starts `runs` are made; the rest is measured once, each call a thousand times."""
+    program = bench.program("bench_fleet_measure")
+    return measured_by(bench, program, "--engines", engines, "--runs", runs, *further)
+
+
+def fleet_row(bench: Bench, lines: list[Line]) -> None:
+    """What a fleet costs as a whole, and each engine of it."""
+    memory = {line["when"]: line for line in named(lines, "memory")}
+    start = named(lines, "start")[0]
+    calls = [line for line in named(lines, "call") if line["engines"] == start["engines"]]
+    rows = start["engines"] * start["history"]
+    bench.row(
+        f"{start['engines']:,} {start['status']}" + (f", {rows:,} audit rows" if rows else ""),
+        start_ms=start["serving_ms"],
+        all_found_ms=named(lines, "found")[0]["all_found_ms"],
+        bytes_each=memory["found"]["heap_bytes"],
+        bytes_after_admit=memory["admitted"]["heap_bytes"] if "admitted" in memory else None,
+        resident_bytes_each=memory["found"]["resident_bytes"],
+        **{f"{line['target']} us": line["median_us"] for line in calls},
+    )
+
+
+def call_targets(bench: Bench, lines: list[Line], few: int, many: int) -> None:
+    """The calls that are to take as long in a large fleet as in a small one."""
+    us = {(line["target"], line["engines"]): line["median_us"] for line in named(lines, "call")}
+    for target in ("/status", "/metrics"):
+        ratio = us[target, many] / us[target, few]
+        bench.target(f"{target}: {many:,} engines beside {few:,}", ratio, at_most=1.5, unit="×")
+
+
+def sweep_row(bench: Bench, engines: int, interval_ms: int) -> None:
+    program = bench.program("bench_fleet_sweep")
+    arguments = ["--engines", engines, "--interval-ms", interval_ms]
+    runs = [measured_by(bench, program, *arguments)[0] for _ in range(bench.runs)]
+    bench.row(
+        f"probes of {engines:,} engines, {interval_ms / 1000:g} s apart",
+        sweep_ms=median(run["sweep_ms"] for run in runs),
+        cpu_ms=median(run["cpu_ms"] for run in runs),
+        cpu_us_per_probe=median(run["cpu_us_per_probe"] for run in runs),
+    )
+
+
+def run(bench: Bench) -> None:
+    usual, few, many = (1_000, 1_000, 2_000) if bench.smoke else (50_000, 1_000, 1_000_000)
+    for status in (["--stopped"], []):
+        lines = measure(bench, usual, bench.runs, *status)
+        fleet_row(bench, lines)
+        start = named(lines, "start")[0]
+        what = f"start with {usual:,} {start['status']} engines"
+        bench.target(what, start["serving_ms"], at_most=1_000, unit="ms")
+
+    history = ["--history", AUDIT_ROWS_EACH]
+    fleet_row(bench, measure(bench, few, bench.runs, *history))
+    # One start is enough to see how it grows.
+    large = measure(bench, many, 1, *history, "--beside", few)
+    fleet_row(bench, large)
+    call_targets(bench, large, few, many)
+    for line in named(large, "memory"):
+        what = f"memory per engine of {many:,}, beside the store's pages, {line['when']}"
+        bench.target(what, line["heap_bytes"], at_most=200, unit="bytes")
+
+    sweep_row(bench, 1_000 if bench.smoke else 10_000, 1_000)

@@ -1,0 +1,88 @@
+"""The server's admit against a fixed body of the same size from nginx and from cpp-httplib."""
+
+from __future__ import annotations
+
+import functools
+import urllib.request
+from pathlib import Path
+
+from full_server import FullServer, Served
+from harness import Bench, Wrk, median_ratio, median_wrk
+
+HERE = Path(__file__).resolve().parent
+OURS, NGINX, HTTPLIB = "roundhouse", "nginx", "cpp-httplib"
+
+
+def start_nginx(bench: Bench, body: str) -> Served:
+    folder, port = bench.folder(), bench.free_port()
+    text = (HERE / "nginx.conf.in").read_text()
+    for name, value in {"folder": folder, "port": port, "body": body}.items():
+        text = text.replace(f"@{name}@", str(value))
+    configuration = folder / "nginx.conf"
+    configuration.write_text(text)
+    nginx = bench.tool("nginx", "nginx")
+    url = f"http://127.0.0.1:{port}"
+    process = bench.start([nginx, "-p", folder, "-c", configuration], lambda: answers(url))
+    return Served(url, process)
+
+
+def start_httplib(bench: Bench, body: str, connections: int) -> Served:
+    file = bench.folder() / "body.json"
+    file.write_text(body)
+    # A connection has its thread for as long as it is open; some are for those not quite closed.
+    threads = connections + 64
+    program = bench.program("bench_http_httplib_server")
+    process = bench.start([program, "--body", file, "--threads", str(threads)], "ready ")
+    return Served(f"http://127.0.0.1:{str(process.line('ready ')).split()[1]}", process)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/engines/user-0/admit", data=b"{}", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def run(bench: Bench) -> None:
+    connections = [8] if bench.smoke else [8, 64, 1_000]
+    server = FullServer.start(bench)
+    body = server.admit(server.users // 2).decode()
+    servers = {
+        OURS: Served(server.url, server.process),
+        NGINX: start_nginx(bench, body),
+        HTTPLIB: start_httplib(bench, body, max(connections)),
+    }
+    for count in connections:
+        sides = {
+            side: functools.partial(server.load, bench, count, served)
+            for side, served in servers.items()
+        }
+        for side in sides.values():
+            side()  # not counted: caches fill, threads and workers start
+        add_rows(bench, count, bench.in_turn(bench.runs, sides, f"{count} connections:"))
+
+
+def add_rows(bench: Bench, count: int, results: dict[str, list[Wrk]]) -> None:
+    rates = {side: [one.requests_per_s for one in runs] for side, runs in results.items()}
+    slowest = {side: [one.p99_ms for one in runs] for side, runs in results.items()}
+    for side, runs in results.items():
+        bench.row(
+            f"{side}, {count} connections",
+            **median_wrk(runs).figures,
+            ours_over_it=median_ratio(rates[OURS], rates[side]),
+        )
+    if count == 64 or bench.smoke:
+        add_targets(bench, count, rates, slowest)
+
+
+def add_targets(
+    bench: Bench, count: int, rates: dict[str, list[float]], slowest: dict[str, list[float]]
+) -> None:
+    at = f"at {count} connections"
+    to_nginx = median_ratio(rates[OURS], rates[NGINX])
+    to_httplib = median_ratio(rates[OURS], rates[HTTPLIB])
+    delay = median_ratio(slowest[OURS], slowest[NGINX])
+    bench.target(f"requests/s over nginx's {at}", to_nginx, at_least=0.60, unit="×")
+    bench.target(f"p99 over nginx's {at}", delay, at_most=2.0, unit="×")
+    bench.target(f"requests/s over cpp-httplib's {at}", to_httplib, at_least=1.5, unit="×")

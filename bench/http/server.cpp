@@ -1,0 +1,120 @@
+// The reference server's HTTP side over a fleet that is full: its own listener, the api, the
+// orchestrator and the store on disk, set up as reference-server/serving.hpp does it. Only the
+// engines are remembered instead of run: no machine of this size holds 100,000 processes, and an
+// admit of an engine that runs does not touch it.
+//
+//   bench_http_server --folder DIR [--engines N] [--port P]
+//
+// Users are user-0 to user-<N-1>. Prints "ready PORT PLATFORM_KEY" and serves until SIGTERM.
+#include "../support/full_fleet.hpp"
+#include "listener.hpp"
+#include "logging.hpp"
+#include "main_events.hpp"
+#include "open_files.hpp"
+#include "options.hpp"
+#include "serving.hpp"
+
+#include <roundhouse/http/api.hpp>
+#include <roundhouse/store/lmdb.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace {
+
+using namespace roundhouse_bench;
+using fleet = full_fleet<lmdb_store>;
+
+struct arguments {
+    std::string folder;
+    std::size_t engines = 1'000;
+    std::uint16_t port = 0;
+};
+
+arguments read_arguments(int argc, char** argv) {
+    arguments out;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const std::string_view name = argv[i];
+        const std::string value = argv[i + 1];
+        if (name == "--folder") out.folder = value;
+        else if (name == "--engines") out.engines = std::stoul(value);
+        else if (name == "--port") out.port = static_cast<std::uint16_t>(std::stoul(value));
+        else throw std::invalid_argument(std::string(name) + " is not known");
+    }
+    if (out.folder.empty() || argc % 2 == 0)
+        throw std::invalid_argument("--folder DIR [--engines N] [--port P]");
+    return out;
+}
+
+fleet_plan plan_for(std::size_t engines) {
+    fleet_plan plan;
+    plan.engines = engines;
+    plan.batch = 5'000;
+    // Counted on every admit, and never reached.
+    plan.limits.rate_limit_rpm = std::numeric_limits<std::uint32_t>::max();
+    // A probe of an engine that is only remembered costs something else than a real one, and would
+    // slow down whoever is measured beside this server.
+    plan.settings.health_check_interval = std::chrono::hours{1};
+    return plan;
+}
+
+/// A recovery goes on behind the first calls; what is measured comes after it.
+void admit_everyone(const fleet& over, std::size_t engines) {
+    const auto product = or_throw(over.over()->authenticate(over.platform_key()));
+    blocking calls(over.over());
+    for (std::size_t n = 0; n < engines; ++n)
+        if (!or_throw(calls.admit(product, user_of(n))).engine)
+            throw std::logic_error(user_of(n) + " is not admitted");
+}
+
+server::listener_options listener_options_for(const arguments& asked, std::size_t max_body_bytes,
+                                              server::logger& log) {
+    server::listener_options out;
+    out.host = "127.0.0.1";
+    out.port = asked.port;
+    out.loops = server::loop_count();
+    const auto defaults = std::make_unique<server::server_options>();
+    out.limits.max_connections =
+        server::plan_open_files(server::raise_open_file_limit(), *defaults).connections;
+    out.limits.max_body_bytes = max_body_bytes;
+    out.warn = [&log](std::string_view line) { log.write(log_level::warning, line); };
+    return out;
+}
+
+void serve(const arguments& asked) {
+    server::logger log(log_level::info, server::log_format::text);
+    server::main_events events;
+    const fleet over(or_throw(lmdb_store::open({.folder = asked.folder})), plan_for(asked.engines));
+    admit_everyone(over, asked.engines);
+    auto api = std::make_shared<http::api<fleet::orchestrator_type>>(over.over(),
+                                                                     http::api_options{});
+    auto options = listener_options_for(asked, api->max_body_bytes(), log);
+    server::listener listener(std::move(options), server::handler_for(std::move(api), log));
+    std::printf("ready %u %s\n", unsigned{listener.port()}, over.platform_key().c_str());
+    std::fflush(stdout);
+    events.next();
+    // Clients of a benchmark hold their connections for as long as they like: nothing is drained.
+    listener.stop();
+    or_throw(blocking(over.over()).close());
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    try {
+        serve(read_arguments(argc, argv));
+    } catch (const std::exception& problem) {
+        std::fprintf(stderr, "bench_http_server: %s\n", problem.what());
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,23 @@
+CREATE TABLE products (
+    id uuid PRIMARY KEY,
+    slug text NOT NULL UNIQUE,
+    key_hash bytea NOT NULL UNIQUE,
+    rate_limit_rpm bigint
+);
+
+-- Room in each page lets the updates of last_activity_at stay in it and leave the indexes alone.
+CREATE TABLE engines (
+    id uuid PRIMARY KEY,
+    product_id uuid NOT NULL REFERENCES products,
+    user_id text NOT NULL,
+    status text NOT NULL CHECK (
+        status IN ('provisioning', 'running', 'sleeping', 'stopped', 'failed', 'destroying')
+    ),
+    url text NOT NULL,
+    sealed_key text NOT NULL,
+    engine_version text NOT NULL,
+    created_at timestamptz NOT NULL,
+    last_health_at timestamptz,
+    last_activity_at timestamptz NOT NULL,
+    UNIQUE (product_id, user_id)
+) WITH (fillfactor = 80);

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Builds the benchmarks and runs them; prints a table for each and writes it as JSON under build/bench/.
+#
+#   scripts/bench.sh                  all of them
+#   scripts/bench.sh http idle        some of: admit, http, idle, boot, fleet, peers
+#   scripts/bench.sh --smoke [NAME…]  sizes that take a moment: shows that they work, and measures nothing
+#   scripts/bench.sh --help           further options
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ "${1:-}" != --help ]; then
+    scripts/setup.sh --bench
+    cmake --preset release
+    cmake --build --preset release -j "${JOBS:-$(nproc)}"
+fi
+exec python3 -B bench/run.py "$@"
