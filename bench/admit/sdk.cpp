@@ -127,6 +127,24 @@ template <class Side> void admit(benchmark::State& state) {
         benchmark::Counter::kAvgThreads);
 }
 
+// Two layers of an admit by themselves.
+
+template <class Side> void authenticate(benchmark::State& state) {
+    const auto& with = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+    for (auto _ : state)
+        benchmark::DoNotOptimize(with.fleet.over()->authenticate(with.fleet.platform_key()));
+}
+
+template <class Side> void find(benchmark::State& state) {
+    const auto& with = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+    const auto who = or_throw(with.fleet.over()->authenticate(with.fleet.platform_key()));
+    std::size_t next = 0;
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(with.side.store->find_engine(who->id, with.users[next]));
+        if (++next == with.users.size()) next = 0;
+    }
+}
+
 /// Each call is timed by itself, which costs as much again as a clock costs: so this is for the
 /// slowest of them only.
 template <class Side> void slowest(benchmark::State& state) {
@@ -156,18 +174,19 @@ template <class Side> void add(const std::string& name, bool smoke) {
     const std::vector<std::int64_t> sizes = smoke ? std::vector<std::int64_t>{100}
                                                   : std::vector<std::int64_t>{1'000, 100'000,
                                                                               1'000'000};
-    const double seconds = smoke ? 0.01 : 1.0;
+    const double seconds = smoke ? 0.01 : 0.5;
     for (const auto size : sizes) {
-        for (const int threads : {1, 2})
-            benchmark::RegisterBenchmark(("admit/" + name).c_str(), admit<Side>)
+        const auto measure = [&](const std::string& what, void (*body)(benchmark::State&)) {
+            return benchmark::RegisterBenchmark((what + "/" + name).c_str(), body)
                 ->Arg(size)
-                ->Threads(threads)
                 ->MinTime(seconds)
                 ->UseRealTime();
-        benchmark::RegisterBenchmark(("slowest/" + name).c_str(), slowest<Side>)
-            ->Arg(size)
-            ->MinTime(seconds)
-            ->UseRealTime();
+        };
+        measure("admit", admit<Side>);
+        measure("admit", admit<Side>)->Threads(2);
+        measure("slowest", slowest<Side>);
+        measure("authenticate", authenticate<Side>);
+        measure("find", find<Side>);
     }
 }
 
