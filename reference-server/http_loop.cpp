@@ -4,6 +4,7 @@
 #include "restinio_setup.hpp"
 
 #include <asio/bind_executor.hpp>
+#include <asio/error.hpp>
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
@@ -147,6 +148,8 @@ void http_loop::implementation::open(const asio::ip::tcp::endpoint& address) {
     acceptor.bind(address);
     acceptor.listen();
     acceptor.non_blocking(true);
+    // Else Asio waits, without an end, for the next client in place of one that has gone already.
+    acceptor.set_option(asio::socket_base::enable_connection_aborted(true));
 }
 
 void http_loop::implementation::accept_next() {
@@ -159,10 +162,11 @@ void http_loop::implementation::on_accept(const std::error_code& failed,
                                           asio::ip::tcp::socket socket) {
     if (draining_) return;
     if (!failed) {
+        accept_next(); // first, since what follows may run out of memory
         admit(std::move(socket));
-        accept_who_waits();
-        return accept_next();
+        return accept_who_waits();
     }
+    if (failed == asio::error::connection_aborted) return accept_next(); // it has gone already
     warn_now_and_then("cannot accept connections: " + failed.message());
     accept_again_.expires_after(common_->limits.accept_retry);
     accept_again_.async_wait([this](const std::error_code& aborted) {
