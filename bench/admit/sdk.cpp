@@ -9,19 +9,17 @@
 // is measured.
 #include "../support/counted_new.hpp"
 #include "../support/full_fleet.hpp"
+#include "../support/temporary_folder.hpp"
 
 #include <roundhouse/store/lmdb.hpp>
 
 #include <benchmark/benchmark.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <random>
@@ -35,30 +33,15 @@ namespace {
 
 using namespace roundhouse_bench;
 
-/// Removed when the program ends.
-class store_folder {
-public:
-    store_folder()
-        : path_(std::filesystem::temp_directory_path() /
-                ("roundhouse-bench-" + to_string(crypto::make_uuid(crypto::system_entropy)))) {}
-    ~store_folder() { std::filesystem::remove_all(path_); }
-    store_folder(const store_folder&) = delete;
-    store_folder& operator=(const store_folder&) = delete;
-
-    [[nodiscard]] std::string text() const { return path_.string(); }
-
-private:
-    std::filesystem::path path_;
-};
-
 struct memory_side {
     std::shared_ptr<memory_store> store = std::make_shared<memory_store>();
     static constexpr std::size_t batch = 50;
 };
 
 struct lmdb_side {
-    store_folder folder;
-    std::shared_ptr<lmdb_store> store = or_throw(lmdb_store::open({.folder = folder.text()}));
+    temporary_folder folder;
+    std::shared_ptr<lmdb_store> store = or_throw(
+        lmdb_store::open({.folder = folder.path().string()}));
     static constexpr std::size_t batch = 5'000;
 };
 
