@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.request
-from pathlib import Path
 
 from harness import Bench, Process, Wrk
 
-ADMIT_SCRIPT = Path(__file__).resolve().parent / "http" / "admit.lua"
 ADMIT_BODY = '{"auto_provision":true,"auto_wake":true}'
 
 
@@ -59,8 +57,11 @@ class FullServer:
         asked = other or Served(self.url, self.process)
         return bench.wrk(
             asked.url,
-            ADMIT_SCRIPT,
-            [self.key, self.users],
+            self.users,
+            "POST",
+            "/engines/*/admit",
+            {"X-Platform-Key": self.key, "Content-Type": "application/json"},
+            ADMIT_BODY,
             connections=connections,
             threads=1 if connections < 64 else 2,
             seconds=1 if bench.smoke else 4,

@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+HERE = Path(__file__).resolve().parent
+
 # Where Debian keeps programs that are not for everybody's PATH.
 FURTHER_FOLDERS = ("/usr/sbin", "/sbin", "/usr/lib/postgresql/*/bin")
 
@@ -202,20 +204,24 @@ class Bench:
     def wrk(
         self,
         url: str,
-        script: Path | None = None,
-        script_args: Iterable[object] = (),
+        users: int,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: str = "",
         connections: int = 64,
         threads: int = 2,
         seconds: float = 4,
         server: Process | None = None,
     ) -> Wrk:
-        """Puts load on a server, and tells its processor time if it is given. Fails if a single
-        response was not 2xx or did not come: a benchmark that measures errors is none."""
+        """Asks a server about users at random, whose names take the place of the * in `path`, and
+        tells its processor time if it is given. Fails if a single response was not 2xx or did not
+        come: a benchmark that measures errors is none."""
         # wrk takes whole seconds only.
         command = [self.tool("wrk", "wrk"), f"-t{threads}", f"-c{connections}"]
         command += [f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "30s"]
-        command += ["-s", str(script)] if script else []
-        command += [url, "--", *map(str, script_args)]
+        command += ["-s", str(HERE / "random_users.lua"), url, "--", str(users), method, path, body]
+        command += [word for header in headers.items() for word in header]
         cpu_before = server.cpu_s() if server else 0
         ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
         cpu = server.cpu_s() - cpu_before if server else None

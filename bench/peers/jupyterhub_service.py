@@ -52,8 +52,10 @@ class JupyterHub:
     def load(self, connections: int) -> Wrk:
         return self._bench.wrk(
             self._url,
-            FOLDER / "users.lua",
-            [self._reader, self._users],
+            self._users,
+            "GET",
+            "/hub/api/users/*",
+            {"Authorization": f"token {self._reader}"},
             connections=connections,
             threads=1 if connections < 64 else 2,
             seconds=1 if self._bench.smoke else 4,
