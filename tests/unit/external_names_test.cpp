@@ -1,0 +1,226 @@
+// Pins what is stored, sent and configured, letter by letter: clients, disks, daemons and operators
+// know these names, so that renaming something in the code must not change them.
+
+#include "catch.hpp"
+#include "option_table.hpp"
+
+#include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/http/render.hpp>
+#include <roundhouse/http/reply.hpp>
+#include <roundhouse/http/request.hpp>
+#include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/folder.hpp>
+#include <roundhouse/store/lmdb/records.hpp>
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+using namespace roundhouse;
+
+namespace {
+
+constexpr instant noon{std::chrono::seconds{1'800'000'000}};
+
+uuid id_of(std::uint8_t first) {
+    uuid id;
+    id.bytes[0] = first;
+    return id;
+}
+
+engine_record sample_engine() {
+    engine_record engine;
+    engine.id = id_of(0xAB);
+    engine.product_id = id_of(0xCD);
+    engine.user_id = "ada";
+    engine.version = "v1";
+    engine.status = engine_status::sleeping;
+    engine.intent = intent::wake;
+    engine.boot = boot_reason::restart;
+    engine.origin = engine_status::running;
+    engine.revision = 1;
+    engine.sequence = 2;
+    engine.generation = 3;
+    engine.port = 9001;
+    engine.key_hash.fill(4);
+    engine.sealed_key = "sealed";
+    engine.next_key_hash.fill(5);
+    engine.next_sealed_key = "next";
+    engine.created_at = noon;
+    engine.operation_started_at = noon + duration{1};
+    engine.last_health_at = noon + duration{2};
+    engine.last_activity_at = noon + duration{3};
+    engine.busy_until = noon + duration{4};
+    engine.deadline = noon + duration{5};
+    engine.restart_at = noon + duration{6};
+    engine.healthy_since = noon + duration{7};
+    engine.restart_attempts = 8;
+    engine.retries = 9;
+    engine.reason = "idle";
+    return engine;
+}
+
+product sample_product() {
+    product one;
+    one.id = id_of(0xCD);
+    one.slug = "demo";
+    one.display_name = "Demo";
+    one.key_hash.fill(6);
+    one.policy = {10, 20, false, std::vector<std::string>{"v1", "v2*"}};
+    one.created_at = noon;
+    one.revision = 7;
+    return one;
+}
+
+audit_entry sample_audit_entry() {
+    audit_entry row;
+    row.id = 11;
+    row.timestamp = noon;
+    row.product_id = id_of(0xCD);
+    row.user_id = "ada";
+    row.engine_id = id_of(0xAB);
+    row.action = audit_action::auto_restart_success;
+    row.actor = "system";
+    row.metadata = {{"text", std::string("a")}, {"number", std::int64_t{5}}, {"flag", true}};
+    row.took = duration{12};
+    row.from = engine_status::provisioning;
+    row.to = engine_status::running;
+    return row;
+}
+
+template <class Enum> void list_names(std::ostream& out, std::string_view what, Enum last) {
+    for (std::size_t n = 0; n <= static_cast<std::size_t>(last); ++n)
+        out << what << ' ' << n << ' ' << name_of(static_cast<Enum>(n)) << '\n';
+}
+
+void list_enumerations(std::ostream& out) {
+    list_names(out, "status", engine_status::destroying);
+    list_names(out, "intent", intent::undo);
+    list_names(out, "action", audit_action::orphan_removed);
+    list_names(out, "denial", denial::engine_unhealthy);
+    list_names(out, "health", fleet_health::critical);
+    out << "boot_reason first " << static_cast<int>(boot_reason::first) << " start "
+        << static_cast<int>(boot_reason::start) << " restart "
+        << static_cast<int>(boot_reason::restart) << " rotate "
+        << static_cast<int>(boot_reason::rotate) << " recover "
+        << static_cast<int>(boot_reason::recover) << '\n';
+}
+
+void list_errors(std::ostream& out) {
+    for (int n = 1; n <= static_cast<int>(errc::backend_away); ++n) {
+        const auto code = static_cast<errc>(n);
+        const auto reply = http::error_reply(error{code, "message", 3}, "id");
+        out << "error " << n << ' ' << code_name(code) << ' ' << reply.status << ' '
+            << reply.retry_after_s << ' ' << reply.body << '\n';
+    }
+    out << "error " << http::not_found_reply("id").body << '\n';
+    out << "error " << http::method_not_allowed_reply("GET", "id").body << '\n';
+    out << "error " << http::payload_too_large_reply(65'536, "id").body << '\n';
+}
+
+void list_bodies(std::ostream& out) {
+    const auto show = [&out](std::string_view name, const http::reply& reply) {
+        out << "body " << name << ' ' << reply.status << ' ' << reply.content_type << ' '
+            << reply.body << '\n';
+    };
+    const engine_view view{std::make_shared<const engine_record>(sample_engine()), "http://url",
+                           "key", noon};
+    fleet_counts counts;
+    counts.by_status.fill(1);
+    show("register", http::render_registration({id_of(0xCD), "demo", "key"}));
+    show("policy", http::render_policy(sample_product().policy));
+    show("provision", http::render_provisioned(view));
+    show("destroy", http::render_destroyed(id_of(0xAB)));
+    show("start", http::render_started("http://url"));
+    show("stop", http::render_stopped());
+    show("rotate-key", http::render_rotated("key"));
+    show("activity", http::render_activity(noon));
+    show("engine", http::render_engine(view));
+    show("admitted", http::render_admission({view, {}}));
+    show("denied", http::render_admission({std::nullopt, denial::engine_sleeping}));
+    show("engines", http::render_engines({{view}, 1}));
+    show("status", http::render_status({counts, fleet_health::degraded}));
+    show("metrics", http::render_metrics({1, 2, 3, 4.5, 6, 7}));
+    show("audit", http::render_audit({{sample_audit_entry()}, 11}));
+    show("logs", http::render_logs("a line\n"));
+    show("health", http::render_health({false, duration{1'000}, "memory", "lmdb", "away", "full"}));
+    out << "header " << http::platform_key_header << ' ' << http::admin_key_header << ' '
+        << http::request_id_header << '\n';
+}
+
+void list_store(std::ostream& out) {
+    namespace lmdb = detail::lmdb;
+    for (const auto name : lmdb::database_names) out << "database " << name << '\n';
+    out << "file " << lmdb::data_file << '\n';
+    fleet_counts counts;
+    counts.by_status = {1, 2, 3, 4, 5, 6};
+    counts.total_provisions = 7;
+    counts.total_destroys = 8;
+    const auto show = [&out](std::string_view name, lmdb::record_writer record) {
+        out << "record " << name << ' ' << to_hex(record.finish()) << '\n';
+    };
+    show("engine", lmdb::encode(sample_engine()));
+    show("product", lmdb::encode(sample_product()));
+    show("audit", lmdb::encode(sample_audit_entry()));
+    show("counts", lmdb::encode(counts));
+    show("state", lmdb::encode(lmdb::store_state{1, 2, 3, noon, duration{4}}));
+}
+
+void list_backends(std::ostream& out) {
+    namespace subprocess = detail::subprocess;
+    out << "file " << subprocess::identity_name << ' ' << subprocess::identity_draft_name << ' '
+        << subprocess::log_name << ' ' << subprocess::old_log_name << '\n';
+    subprocess::process_identity identity;
+    identity.boot_id = "boot";
+    identity.generation = 3;
+    identity.port = 9001;
+    identity.owner = {id_of(0xCD), "ada"};
+    out << "identity " << to_hex(subprocess::identity_head(identity)) << '\n';
+
+    workload made{{id_of(0xAB), 3, 9001}, id_of(0xCD), "ada", "v1", {}};
+    made.key_hash.fill(4);
+    docker_options options;
+    options.instance = "instance";
+    options.catalog_path = "/catalog-on-host";
+    const detail::docker::description description(options, made);
+    out << "volume " << description.of_volume() << '\n';
+    out << "container " << detail::docker::container_of(id_of(0xAB)) << ' '
+        << description.of_container() << '\n';
+}
+
+void list_options(std::ostream& out) {
+    for (const auto& row : server::option_table())
+        out << "option " << row.name << ' ' << server::flag_of(row.name) << ' ' << row.placeholder
+            << " \"" << row.fallback << "\"\n";
+}
+
+} // namespace
+
+// ROUNDHOUSE_REFRESH_TABLE=1 writes the file anew. A changed line breaks somebody's client or
+// store.
+TEST_CASE("what is stored, sent and configured keeps its name") {
+    const auto file = std::filesystem::path(__FILE__).parent_path() / "external_names.txt";
+    std::ostringstream now;
+    list_enumerations(now);
+    list_errors(now);
+    list_bodies(now);
+    list_store(now);
+    list_backends(now);
+    list_options(now);
+    if (std::getenv("ROUNDHOUSE_REFRESH_TABLE") != nullptr) std::ofstream(file) << now.str();
+    std::ifstream pinned(file);
+    std::istringstream actual(now.str());
+    for (std::string want, got; std::getline(actual, got);) {
+        std::getline(pinned, want);
+        CHECK(got == want);
+    }
+    std::string left;
+    CHECK_FALSE(std::getline(pinned, left));
+}
