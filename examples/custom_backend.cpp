@@ -61,8 +61,8 @@ public:
         co_return health{};
     }
 
-    asio::awaitable<result<std::vector<instance>>> list() {
-        std::vector<instance> all;
+    asio::awaitable<result<std::vector<found_workload>>> list() {
+        std::vector<found_workload> all;
         const std::lock_guard lock(mutex_);
         for (const auto& [id, engine] : engines_)
             all.push_back({engine.ref, workload_state::up, true});

@@ -44,8 +44,8 @@ docker_options options_for(const surroundings& around) {
 int serve_docker(const surroundings& around) {
     try {
         auto options = options_for(around);
-        return serve_over(around, [&](const std::string& instance) {
-            options.instance = instance;
+        return serve_over(around, [&](const std::string& installation_id) {
+            options.installation_id = installation_id;
             return std::make_shared<docker_backend>(around.workers.executor(), std::move(options));
         });
     } catch (const std::invalid_argument& wrong) {

@@ -243,13 +243,14 @@ template <class MakeBackend> int serve_over(const surroundings& around, MakeBack
         return exit_code::bad_options;
     };
     if (options.store == store_kind::memory) {
-        const auto instance = instance_of(options.store_path);
-        if (!instance) return refuse(instance.error());
-        return serving(around, make_backend(*instance), std::make_shared<memory_store>()).run();
+        const auto installation_id = installation_id_of(options.store_path);
+        if (!installation_id) return refuse(installation_id.error());
+        return serving(around, make_backend(*installation_id), std::make_shared<memory_store>())
+            .run();
     }
     auto store = open_disk_store(options.store_path, *options.master_keys);
     if (!store) return refuse(store.error());
-    auto backend = make_backend(to_string((*store)->instance()));
+    auto backend = make_backend(to_string((*store)->installation_id()));
     return serving(around, std::move(backend), std::move(*store)).run();
 }
 

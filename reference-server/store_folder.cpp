@@ -59,7 +59,7 @@ store_folder::~store_folder() {
 store_folder::store_folder(store_folder&& other) noexcept
     : lock_(std::exchange(other.lock_, -1)), open_to_others_(other.open_to_others_) {}
 
-result<std::string> instance_of(const std::string& folder) {
+result<std::string> installation_id_of(const std::string& folder) {
     const auto path = folder + "/instance";
     std::string found;
     if (std::getline(std::ifstream(path), found) && parse_uuid(found)) return found;

@@ -31,6 +31,6 @@ private:
 
 /// A name for the installation whose engines a store in memory forgets: made at the first start on
 /// the folder, and found there at the next, so that what is left of them can be ended.
-[[nodiscard]] result<std::string> instance_of(const std::string& folder);
+[[nodiscard]] result<std::string> installation_id_of(const std::string& folder);
 
 } // namespace roundhouse::server

@@ -130,7 +130,7 @@ public:
     rh::result<void> stop(const rh::workload& w, rh::duration grace = std::chrono::seconds{30}) {
         return wait(backend().stop(w.ref, grace));
     }
-    std::optional<rh::instance> listed(const rh::workload& w) {
+    std::optional<rh::found_workload> listed(const rh::workload& w) {
         const auto all = wait(backend().list());
         if (!all) throw std::runtime_error{all.error().message};
         for (const auto& each : *all)

@@ -31,10 +31,10 @@ namespace {
 using namespace roundhouse_bench;
 namespace dk = roundhouse::detail::docker;
 
-docker_options options_for(const std::string& instance) {
+docker_options options_for(const std::string& installation_id) {
     docker_options out;
     if (const char* const host = std::getenv("DOCKER_HOST")) out.host = host;
-    out.instance = instance;
+    out.installation_id = installation_id;
     out.network = "roundhouse-bench";
     return out;
 }
@@ -112,8 +112,8 @@ void measure(const std::string& image, const boot_sizes& of) {
         bare alone(threads);
         provisions<docker_backend> whole(
             [](const asio::any_io_executor& executor, const lmdb_store& store) {
-                return std::make_shared<docker_backend>(executor,
-                                                        options_for(to_string(store.instance())));
+                return std::make_shared<docker_backend>(
+                    executor, options_for(to_string(store.installation_id())));
             },
             image);
         compare_all(alone, whole, image, of);

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 
 #include <cstddef>
 #include <functional>
@@ -12,7 +12,8 @@
 #include <string>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
@@ -114,4 +115,5 @@ private:
     std::shared_ptr<Orchestrator> over_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

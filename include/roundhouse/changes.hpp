@@ -12,7 +12,8 @@
 #include <variant>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// What a store hands out: unchangeable, and alive for as long as somebody holds it. Null means
 /// that there is none.
@@ -131,4 +132,5 @@ struct fleet_counts {
     }
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

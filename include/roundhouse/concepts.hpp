@@ -20,7 +20,8 @@
 /// The three parameters of the orchestrator. Each member has a concept of its own, so that a type
 /// which lacks one is refused with that member's name: `require_backend`, `require_store` and
 /// `require_clock` hold the messages.
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::member {
 
@@ -88,7 +89,7 @@ concept probe = requires(B& b, const workload_ref& w, duration timeout) {
 };
 template <class B>
 concept list = requires(B& b) {
-    { b.list() } -> std::same_as<asio::awaitable<result<std::vector<instance>>>>;
+    { b.list() } -> std::same_as<asio::awaitable<result<std::vector<found_workload>>>>;
 };
 template <class B>
 concept logs = requires(B& b, const workload_ref& w, std::size_t tail) {
@@ -108,8 +109,8 @@ concept discard = requires(B& b, const workload_ref& w, duration grace) {
     { b.discard(w, grace) } -> std::same_as<asio::awaitable<result<void>>>;
 };
 template <class B>
-concept on_freeze = requires(B& b, std::function<void(const workload_freeze&)> handler) {
-    b.on_freeze(std::move(handler));
+concept on_pause = requires(B& b, std::function<void(const workload_pause&)> handler) {
+    b.on_pause(std::move(handler));
 };
 
 template <class S>
@@ -218,9 +219,9 @@ concept backend = detail::member::name<B> && detail::member::trouble<B> &&
                   detail::member::on_exit<B>;
 
 /// A backend that also notices when somebody else pauses or resumes a workload, and calls the
-/// handler of `on_freeze` then, as it calls that of `on_exit`. Never for its own `pause` and
+/// handler of `on_pause` then, as it calls that of `on_exit`. Never for its own `pause` and
 /// `resume`.
-template <class B> concept tells_of_freezing = backend<B> && detail::member::on_freeze<B>;
+template <class B> concept reports_pauses = backend<B> && detail::member::on_pause<B>;
 
 /// A backend that may have to fetch something before it can `create` a workload. That may take long
 /// and be cancelled at any time; what it leaves is of no importance. It fails as `create` does.
@@ -297,7 +298,7 @@ template <class B> consteval bool require_backend() {
         probe<B>,
         "backend: lacks `asio::awaitable<result<health>> probe(const workload_ref&, duration)`");
     static_assert(list<B>,
-                  "backend: lacks `asio::awaitable<result<std::vector<instance>>> list()`");
+                  "backend: lacks `asio::awaitable<result<std::vector<found_workload>>> list()`");
     static_assert(logs<B>, "backend: lacks `asio::awaitable<result<std::string>> logs(const "
                            "workload_ref&, std::size_t)`");
     static_assert(on_exit<B>,
@@ -338,4 +339,5 @@ template <class S> consteval bool require_store() {
     return true;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

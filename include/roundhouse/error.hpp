@@ -14,7 +14,8 @@
 #include <tl/expected.hpp>
 #endif
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// What went wrong, as callers tell cases apart. SPEC §3 "Errors" gives each its HTTP status and
 /// code.
@@ -132,6 +133,7 @@ template <class T> T or_throw(result<T> outcome) {
     if constexpr (!std::is_void_v<T>) return std::move(*outcome);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
 
 template <> struct std::is_error_code_enum<roundhouse::errc> : std::true_type {};

@@ -3,7 +3,8 @@
 #include <roundhouse/version.hpp>
 
 /// Names without their definitions, and the everyday combination of them.
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 template <class Backend, class Store, class Clock> class orchestrator;
 template <class Orchestrator> class blocking;
@@ -22,4 +23,5 @@ struct audit_entry;
 /// For tests and benchmarks: nothing outlives the process.
 using memory_orchestrator = orchestrator<memory_backend, memory_store, system_clock>;
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -6,7 +6,8 @@
 #include <functional>
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 enum class log_level : std::uint8_t { debug, info, warning, error };
 
@@ -14,4 +15,5 @@ enum class log_level : std::uint8_t { debug, info, warning, error };
 /// hold a key.
 using log_sink = std::function<void(log_level, std::string_view)>;
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/core/calls.hpp>
@@ -7,11 +8,10 @@
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/log.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/shell/admissions.hpp>
-#include <roundhouse/shell/fleet.hpp>
+#include <roundhouse/shell/orchestrator_state.hpp>
 #include <roundhouse/shell/products.hpp>
 #include <roundhouse/shell/recovery.hpp>
 #include <roundhouse/shell/stop_all.hpp>
@@ -28,7 +28,8 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 struct orchestrator_options {
     /// Master keys there must be; everything else has a default.
@@ -108,7 +109,7 @@ public:
                 };
                 auto work = std::make_shared<detail::task>(self->parts().executor);
                 auto body = detail::recovery<fleet>::run(self, work);
-                self->shell().tasks()->spawn(work, std::move(body), std::move(ended));
+                self->engines().tasks()->spawn(work, std::move(body), std::move(ended));
             },
             std::forward<Token>(token));
     }
@@ -129,7 +130,7 @@ public:
         return on_executor<void>(
             [](std::shared_ptr<fleet> self, detail::completion<void> done) {
                 self->draining.store(true);
-                self->shell().when_quiet([self, done = std::move(done)] {
+                self->engines().when_quiet([self, done = std::move(done)] {
                     self->write_denials();
                     self->write_activity();
                     done(result<void>{});
@@ -206,40 +207,40 @@ public:
     auto async_provision(product_ptr who, std::string user, std::optional<std::string> version,
                          Token&& token) {
         detail::waiting_call call;
-        call.what = core::call::provision{};
+        call.call = core::call::provision{};
         call.create.emplace(typename detail::waiting_call::creation{std::move(version)});
-        return through_slot<engine_view>(std::move(who), std::move(user), std::move(call),
-                                         viewed(true), std::forward<Token>(token));
+        return through_mailbox<engine_view>(std::move(who), std::move(user), std::move(call),
+                                            viewed(true), std::forward<Token>(token));
     }
 
     /// Ends the user's engine and removes its data; answers with its id.
     template <class Token> auto async_destroy(product_ptr who, std::string user, Token&& token) {
         detail::waiting_call call;
-        call.what = core::call::destroy{};
+        call.call = core::call::destroy{};
         auto answer = [](fleet&, const engine_ptr& last) -> result<uuid> { return last->id; };
-        return through_slot<uuid>(std::move(who), std::move(user), std::move(call), answer,
-                                  std::forward<Token>(token));
+        return through_mailbox<uuid>(std::move(who), std::move(user), std::move(call), answer,
+                                     std::forward<Token>(token));
     }
 
     /// Boots or wakes the user's engine; answers with its url.
     template <class Token> auto async_start(product_ptr who, std::string user, Token&& token) {
         detail::waiting_call call;
-        call.what = core::call::start{};
+        call.call = core::call::start{};
         auto answer = [](fleet& self, const engine_ptr& engine) -> result<std::string> {
             return self.parts().backend->url(engine->id, engine->port);
         };
-        return through_slot<std::string>(std::move(who), std::move(user), std::move(call), answer,
-                                         std::forward<Token>(token));
+        return through_mailbox<std::string>(std::move(who), std::move(user), std::move(call),
+                                            answer, std::forward<Token>(token));
     }
 
     /// Stops the user's engine. `force` also stops one that sleeps, boots or has failed.
     template <class Token>
     auto async_stop(product_ptr who, std::string user, bool force, Token&& token) {
         detail::waiting_call call;
-        call.what = core::call::stop{force};
+        call.call = core::call::stop{force};
         auto answer = [](fleet&, const engine_ptr&) -> result<void> { return {}; };
-        return through_slot<void>(std::move(who), std::move(user), std::move(call), answer,
-                                  std::forward<Token>(token));
+        return through_mailbox<void>(std::move(who), std::move(user), std::move(call), answer,
+                                     std::forward<Token>(token));
     }
 
     /// Gives the user's engine a new key; answers with it once only that key opens the engine.
@@ -247,13 +248,13 @@ public:
         const auto& with = fleet_->parts();
         auto key = crypto::make_engine_key(with.entropy);
         detail::waiting_call call;
-        call.what = core::call::rotate{crypto::sha256(key),
+        call.call = core::call::rotate{crypto::sha256(key),
                                        with.keys.seal(key, with.clock->now(), with.entropy)};
         auto answer = [key = std::move(key)](fleet&, const engine_ptr&) -> result<std::string> {
             return key;
         };
-        return through_slot<std::string>(std::move(who), std::move(user), std::move(call),
-                                         std::move(answer), std::forward<Token>(token));
+        return through_mailbox<std::string>(std::move(who), std::move(user), std::move(call),
+                                            std::move(answer), std::forward<Token>(token));
     }
 
     // Discovery
@@ -271,11 +272,11 @@ public:
     template <class Token>
     auto async_admit(product_ptr who, std::string user, admit_options how, Token&& token) {
         detail::waiting_call call;
-        call.what = core::call::admit{how.auto_wake};
+        call.call = core::call::admit{how.auto_wake};
         if (how.auto_provision) call.create.emplace();
         auto begin = [this_fleet = fleet_, who, user = std::move(user),
                       call = std::move(call)](detail::completion<admission> done) mutable {
-            call.owner = who;
+            call.product = who;
             call.done = [this_fleet, who,
                          done = std::move(done)](const result<engine_ptr>& outcome) {
                 done(detail::admission_of(*this_fleet, *who, outcome));
@@ -293,14 +294,14 @@ public:
                              Token&& token) {
         const auto now = fleet_->parts().clock->now();
         detail::waiting_call call;
-        call.what = core::call::lease{busy_for ? now + *busy_for : instant{}};
+        call.call = core::call::lease{busy_for ? now + *busy_for : instant{}};
         auto answer = [now](fleet& self,
                             const engine_ptr& engine) -> result<std::optional<instant>> {
             if (engine->status != engine_status::running) return std::nullopt;
-            self.live().touch(*engine, now);
+            self.running().touch(*engine, now);
             return self.watch().sleeps_at(*engine);
         };
-        return through_slot<std::optional<instant>>(
+        return through_mailbox<std::optional<instant>>(
             std::move(who), std::move(user), std::move(call), answer, std::forward<Token>(token));
     }
 
@@ -363,8 +364,8 @@ public:
                 done(std::move(lines));
             };
             auto body = read_logs(self, *found, tail);
-            self->shell().tasks()->spawn(std::make_shared<detail::task>(self->parts().executor),
-                                         std::move(body), std::move(ended));
+            self->engines().tasks()->spawn(std::make_shared<detail::task>(self->parts().executor),
+                                           std::move(body), std::move(ended));
         };
         return on_executor<std::string>(std::move(begin), std::forward<Token>(token));
     }
@@ -408,18 +409,18 @@ private:
 
     static void submit(fleet& self, std::string user, detail::waiting_call call) {
         if (auto closed = refused(self)) return call.done(unexpected(std::move(*closed)));
-        const detail::engine_key key{call.owner->id, std::move(user)};
-        self.shell().call(key, std::move(call));
+        const engine_owner owner{call.product->id, std::move(user)};
+        self.engines().call(owner, std::move(call));
     }
 
-    /// Sends a call through its engine's slot; `answer(fleet, record)` makes what the caller gets.
+    /// Sends a call through its engine's mailbox; `answer(fleet, record)` makes what the caller gets.
     template <class T, class Answer, class Token>
-    auto through_slot(product_ptr who, std::string user, detail::waiting_call call, Answer answer,
-                      Token&& token) {
+    auto through_mailbox(product_ptr who, std::string user, detail::waiting_call call,
+                         Answer answer, Token&& token) {
         auto begin = [this_fleet = fleet_, who = std::move(who), user = std::move(user),
                       call = std::move(call),
                       answer = std::move(answer)](detail::completion<T> done) mutable {
-            call.owner = std::move(who);
+            call.product = std::move(who);
             call.done = [this_fleet, answer = std::move(answer),
                          done = std::move(done)](const result<engine_ptr>& outcome) {
                 if (outcome) done(answer(*this_fleet, *outcome));
@@ -447,4 +448,5 @@ private:
     const std::shared_ptr<fleet> fleet_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -4,11 +4,11 @@
 
 #include <roundhouse/backend/memory.hpp>
 #include <roundhouse/blocking.hpp>
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/clock/manual.hpp>
 #include <roundhouse/clock/system.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/orchestrator.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/store/memory.hpp>

@@ -5,7 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Every number that the orchestrator goes by. The first part is SPEC §9's, with its defaults; the
 /// second part bounds what would else be unbounded, and rarely needs a change.
@@ -61,7 +62,7 @@ struct settings {
     int commit_attempts = 8;
     /// Events come by the thousand when a fleet starts or a daemon ends: they are taken in for so
     /// many engines at a time, so that calls do not wait behind them.
-    std::size_t background_slots = 2;
+    std::size_t background_drains = 2;
     /// How many calls may wait on one engine, and on all together, before further ones are
     /// `overloaded`.
     std::size_t max_waiting_per_engine = 10'000;
@@ -73,4 +74,5 @@ struct settings {
     std::size_t activity_batch = 1'000; ///< Engines whose last use is written in one commit.
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -16,7 +16,8 @@
 #include <variant>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// A point of wall time (UTC), as records keep it.
 using instant = std::chrono::sys_time<std::chrono::milliseconds>;
@@ -324,7 +325,8 @@ struct audit_entry {
     std::optional<engine_status> to;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
 
 template <> struct std::hash<roundhouse::uuid> {
     std::size_t operator()(const roundhouse::uuid& id) const noexcept {

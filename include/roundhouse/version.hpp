@@ -18,9 +18,11 @@
 #define ROUNDHOUSE_ABI v0_1_tl_expected
 #endif
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// The version of these headers, as semantic versioning writes it.
 inline constexpr std::string_view version_string = "0.1.0";
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,12 +1,14 @@
 #pragma once
 
+#include <roundhouse/engine_owner.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstdint>
 #include <optional>
 #include <string>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Names one workload: an engine, and which of the workloads made for it.
 struct workload_ref {
@@ -28,17 +30,9 @@ struct workload {
 
 enum class workload_state : std::uint8_t { up, paused, down };
 
-/// Whose engine a workload is.
-struct engine_owner {
-    uuid product_id;
-    std::string user_id;
-
-    friend bool operator==(const engine_owner&, const engine_owner&) = default;
-};
-
 /// A workload as the backend finds it. `down` means that its data or remains are there and it does
 /// not run.
-struct instance {
+struct found_workload {
     workload_ref ref;
     workload_state state = workload_state::down;
     /// False where another store's identity is on it: it is left alone.
@@ -61,9 +55,9 @@ struct workload_exit {
 };
 
 /// A workload that somebody else than the backend has paused or resumed.
-struct workload_freeze {
+struct workload_pause {
     workload_ref ref;
-    bool frozen = false; ///< What it is now.
+    bool paused = false; ///< What it is now.
 };
 
 /// How an engine answered the offer of a new key.
@@ -73,4 +67,5 @@ enum class key_swap : std::uint8_t {
     unknown,     ///< No answer: it may have either key, and must be recreated.
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

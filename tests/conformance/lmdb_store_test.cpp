@@ -92,14 +92,14 @@ bool names(const error& what, std::string_view word) {
 
 TEST_CASE("what was committed to an LMDB store is there when it is opened again") {
     const temporary_folder folder;
-    uuid instance;
+    uuid installation_id;
     {
         const auto store = or_throw(lmdb_store::open(in(folder)));
-        instance = store->instance();
+        installation_id = store->installation_id();
         REQUIRE(add(*store, 1));
     }
     const auto again = or_throw(lmdb_store::open(in(folder)));
-    CHECK(again->instance() == instance);
+    CHECK(again->installation_id() == installation_id);
     CHECK(or_throw(again->find_engine(demo, user(1)))->revision == 1);
     CHECK(or_throw(again->counts(demo)).total_provisions == 1);
     REQUIRE(add(*again, 2));
@@ -317,7 +317,7 @@ TEST_CASE("a backup is a store of its own with the same fleet") {
     lmdb_options options;
     options.folder = copy;
     const auto restored = or_throw(lmdb_store::open(options));
-    CHECK(restored->instance() == store->instance());
+    CHECK(restored->installation_id() == store->installation_id());
     CHECK(or_throw(restored->counts(demo)).total() == 100);
     CHECK(or_throw(restored->find_engine(demo, user(77)))->sealed_key == "token");
     CHECK(or_throw(restored->verify()).problems.empty());

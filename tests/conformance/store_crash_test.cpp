@@ -161,15 +161,15 @@ public:
         REQUIRE(status == SIGKILL); // another signal, or an exit_code, is a fault
         const auto store = or_throw(lmdb_store::open(options_));
         require_whole(*store, script_, acknowledged);
-        if (!instance_) instance_ = store->instance();
-        REQUIRE(store->instance() == *instance_);
+        if (!installation_id_) installation_id_ = store->installation_id();
+        REQUIRE(store->installation_id() == *installation_id_);
     }
 
 private:
     const temporary_folder folder_;
     lmdb_options options_;
     script script_;
-    std::optional<uuid> instance_;
+    std::optional<uuid> installation_id_;
 };
 
 constexpr std::size_t usual_map = std::size_t{1} << 30U;

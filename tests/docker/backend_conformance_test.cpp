@@ -30,8 +30,8 @@ std::uint16_t free_port() {
 }
 
 /// What the daemon has of an installation: containers and volumes.
-std::string left_of(const std::string& instance) {
-    const auto filter = "label=dev.roundhouse.instance=" + instance;
+std::string left_of(const std::string& installation_id) {
+    const auto filter = "label=dev.roundhouse.instance=" + installation_id;
     return docker({"ps", "--all", "--quiet", "--filter", filter}).said +
            docker({"volume", "ls", "--quiet", "--filter", filter}).said;
 }
@@ -45,7 +45,7 @@ void run_in_containers(const testing::backend_case<docker_backend>& one) {
         io_threads io;
         docker_options options;
         if (const char* const host = std::getenv("DOCKER_HOST")) options.host = host;
-        options.network = options.instance = network;
+        options.network = options.installation_id = network;
         docker_backend tested(io.executor(), options);
         const auto kill = [](const workload_ref& ref) {
             const auto killed = docker({"kill", "engine-" + short_id(ref.engine_id)});

@@ -37,7 +37,7 @@ class docker_answers {
 public:
     docker_answers() {
         options.host = daemon.host();
-        options.instance = "here";
+        options.installation_id = "here";
         options.call_timeout = patience;
         options.pull_timeout = patience;
         options.reconnect_min = rh::duration{1};
@@ -58,9 +58,9 @@ public:
                 const std::lock_guard lock(mutex_);
                 exits_.push_back(what);
             });
-            backend_->on_freeze([this](const rh::workload_freeze& what) {
+            backend_->on_pause([this](const rh::workload_pause& what) {
                 const std::lock_guard lock(mutex_);
-                freezes_.push_back(what);
+                pauses_.push_back(what);
             });
         }
         return *backend_;
@@ -94,9 +94,9 @@ public:
         const std::lock_guard lock(mutex_);
         return exits_;
     }
-    [[nodiscard]] std::vector<rh::workload_freeze> freezes() const {
+    [[nodiscard]] std::vector<rh::workload_pause> pauses() const {
         const std::lock_guard lock(mutex_);
-        return freezes_;
+        return pauses_;
     }
     [[nodiscard]] std::vector<std::string> log_lines() const {
         const std::lock_guard lock(mutex_);
@@ -123,18 +123,21 @@ public:
     static std::string volume_of(const rh::workload& what) {
         return rh::detail::docker::volume_of(what.ref.engine_id);
     }
-    static std::string labels_of(const rh::workload& what, const std::string& instance = "here") {
-        return R"({"dev.roundhouse.instance":")" + instance + R"(","dev.roundhouse.product":")" +
-               to_string(what.product_id) + R"(","dev.roundhouse.user":")" + what.user_id +
-               R"(","dev.roundhouse.engine":")" + to_string(what.ref.engine_id) +
-               R"(","dev.roundhouse.generation":")" + std::to_string(what.ref.generation) +
-               R"(","dev.roundhouse.port":")" + std::to_string(what.ref.port) + R"("})";
+    static std::string labels_of(const rh::workload& what,
+                                 const std::string& installation_id = "here") {
+        return R"({"dev.roundhouse.instance":")" + installation_id +
+               R"(","dev.roundhouse.product":")" + to_string(what.product_id) +
+               R"(","dev.roundhouse.user":")" + what.user_id + R"(","dev.roundhouse.engine":")" +
+               to_string(what.ref.engine_id) + R"(","dev.roundhouse.generation":")" +
+               std::to_string(what.ref.generation) + R"(","dev.roundhouse.port":")" +
+               std::to_string(what.ref.port) + R"("})";
     }
     /// The container of an engine, as if it had been made before.
     void put(const rh::workload& what, const std::string& status,
-             const std::string& instance = "here") {
-        daemon.put_container(name_of(what),
-                             {.id = {}, .labels = labels_of(what, instance), .status = status});
+             const std::string& installation_id = "here") {
+        daemon.put_container(
+            name_of(what),
+            {.id = {}, .labels = labels_of(what, installation_id), .status = status});
     }
 
 private:
@@ -142,7 +145,7 @@ private:
 
     mutable std::mutex mutex_;
     std::vector<rh::workload_exit> exits_;
-    std::vector<rh::workload_freeze> freezes_;
+    std::vector<rh::workload_pause> pauses_;
     std::vector<std::pair<rh::log_level, std::string>> log_;
     io_threads io_;
     std::unique_ptr<rh::docker_backend> backend_;

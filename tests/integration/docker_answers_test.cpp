@@ -290,7 +290,7 @@ TEST_CASE_METHOD(docker_answers, "a list tells containers and volumes of this in
     daemon.put_volume(volume_of(engine(4)), labels_of(engine(4)));
     const auto found = list();
     REQUIRE(found);
-    std::map<rh::uuid, rh::instance> by_engine;
+    std::map<rh::uuid, rh::found_workload> by_engine;
     for (const auto& one : *found) by_engine[one.ref.engine_id] = one;
     REQUIRE(by_engine.size() == 4);
     const auto of = [&](unsigned number) { return by_engine.at(engine(number).ref.engine_id); };
@@ -305,7 +305,7 @@ TEST_CASE_METHOD(docker_answers, "a list tells containers and volumes of this in
 }
 
 TEST_CASE_METHOD(docker_answers, "a list asks for this installation's labels only") {
-    options.instance = "a b&c";
+    options.installation_id = "a b&c";
     REQUIRE(list());
     const auto filters =
         "filters=%7B%22label%22%3A%5B%22dev.roundhouse.instance%3Da%20b%26c%22%5D%7D";

@@ -378,7 +378,7 @@ TEST_CASE_METHOD(
 }
 
 TEST_CASE_METHOD(docker_events, "the name of an installation may hold any character") {
-    options.instance = R"(a"b\c)";
+    options.installation_id = R"(a"b\c)";
     listening();
     REQUIRE(list());
     CHECK(daemon.requests("GET", "/events").back().query.find("%3Da%5C%22b%5C%5Cc%22") !=

@@ -216,11 +216,11 @@ public:
     }
 
     /// Somebody pauses or resumes a container; the event is sent if the stream is open.
-    void freeze_container(const std::string& name, bool frozen) {
+    void pause_container(const std::string& name, bool paused) {
         const std::lock_guard lock(mutex_);
         const auto found = containers_.find(name);
         if (found != containers_.end())
-            become(frozen ? "paused" : "running", frozen ? "pause" : "unpause", *found);
+            become(paused ? "paused" : "running", paused ? "pause" : "unpause", *found);
     }
 
     // The stream of events.

@@ -128,7 +128,7 @@ TEST_CASE_METHOD(subprocess_fixture, "a new backend lists what an earlier one le
     const auto find = [&](const rh::uuid& id) {
         for (const auto& each : *all)
             if (each.ref.engine_id == id) return each;
-        return rh::instance{};
+        return rh::found_workload{};
     };
     CHECK(find(up.ref.engine_id).ref == up.ref);
     CHECK(find(up.ref.engine_id).state == rh::workload_state::up);

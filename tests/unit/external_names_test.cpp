@@ -1,8 +1,8 @@
 // Pins what is stored, sent and configured, letter by letter: clients, disks, daemons and operators
 // know these names, so that renaming something in the code must not change them.
 
+#include "../../reference-server/option_table.hpp"
 #include "catch.hpp"
-#include "option_table.hpp"
 
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
@@ -187,7 +187,7 @@ void list_backends(std::ostream& out) {
     workload made{{id_of(0xAB), 3, 9001}, id_of(0xCD), "ada", "v1", {}};
     made.key_hash.fill(4);
     docker_options options;
-    options.instance = "instance";
+    options.installation_id = "instance";
     options.catalog_path = "/catalog-on-host";
     const detail::docker::description description(options, made);
     out << "volume " << description.of_volume() << '\n';

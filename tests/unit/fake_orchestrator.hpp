@@ -1,7 +1,7 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/async_result.hpp>

@@ -1,8 +1,8 @@
 #include "catch.hpp"
 
 #include <roundhouse/clock/manual.hpp>
-#include <roundhouse/shell/alarms.hpp>
 #include <roundhouse/shell/boot_queue.hpp>
+#include <roundhouse/shell/deadline_timers.hpp>
 
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
@@ -24,7 +24,7 @@ asio::awaitable<void> note_after(manual_clock& clock, duration wait,
     notes.push_back(what);
 }
 
-detail::engine_key user(const std::string& name) { return {uuid{}, name}; }
+engine_owner user(const std::string& name) { return {uuid{}, name}; }
 
 } // namespace
 
@@ -68,16 +68,16 @@ TEST_CASE(
     asio::io_context loop;
     const auto clock = std::make_shared<manual_clock>();
     const auto tasks = std::make_shared<detail::task_group>();
-    const auto alarms = std::make_shared<detail::alarms<manual_clock>>(loop.get_executor(), clock,
-                                                                       tasks);
+    const auto deadline_timers = std::make_shared<detail::deadline_timers<manual_clock>>(
+        loop.get_executor(), clock, tasks);
     std::vector<std::string> rung;
-    alarms->on_ring([&](const detail::engine_key& key) { rung.push_back(key.user); });
+    deadline_timers->on_ring([&](const engine_owner& owner) { rung.push_back(owner.user_id); });
     const auto start = clock->now();
-    alarms->set(user("ada"), start + 5s);
-    alarms->set(user("bob"), start + 2s);
-    alarms->set(user("eve"), start + 3s);
-    alarms->set(user("ada"), start + 1s);
-    alarms->set(user("eve"), std::nullopt);
+    deadline_timers->set(user("ada"), start + 5s);
+    deadline_timers->set(user("bob"), start + 2s);
+    deadline_timers->set(user("eve"), start + 3s);
+    deadline_timers->set(user("ada"), start + 1s);
+    deadline_timers->set(user("eve"), std::nullopt);
     loop.poll();
     clock->advance(1s);
     loop.poll();
@@ -86,7 +86,7 @@ TEST_CASE(
     loop.poll();
     CHECK(rung == std::vector<std::string>{"ada", "bob"});
     loop.restart();
-    alarms->set(user("eve"), clock->now() - 1s);
+    deadline_timers->set(user("eve"), clock->now() - 1s);
     loop.poll();
     CHECK(rung.back() == "eve");
 }

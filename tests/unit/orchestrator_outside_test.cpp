@@ -35,12 +35,12 @@ TEST_CASE("an engine that somebody else pauses sleeps, and one that they resume 
     memory_fleet<> fleet;
     const auto who = fleet.registered();
     const auto id = fleet.sync->provision(who, "ada")->record->id;
-    REQUIRE(fleet.backend->freeze(id, true));
+    REQUIRE(fleet.backend->set_paused(id, true));
     REQUIRE(fleet.becomes(who, "ada", engine_status::sleeping));
     CHECK(fleet.sync->admit(who, "ada")->reason == denial::engine_sleeping);
     CHECK(fleet.audit(who, audit_action::sleep).size() == 1);
 
-    REQUIRE(fleet.backend->freeze(id, false));
+    REQUIRE(fleet.backend->set_paused(id, false));
     REQUIRE(fleet.becomes(who, "ada", engine_status::running));
     CHECK(fleet.sync->admit(who, "ada")->engine);
     CHECK(fleet.audit(who, audit_action::wake).size() == 1);
@@ -51,7 +51,7 @@ TEST_CASE("an engine that somebody else paused wakes for an admit that asks") {
     memory_fleet<> fleet;
     const auto who = fleet.registered();
     const auto id = fleet.sync->provision(who, "ada")->record->id;
-    REQUIRE(fleet.backend->freeze(id, true));
+    REQUIRE(fleet.backend->set_paused(id, true));
     REQUIRE(fleet.becomes(who, "ada", engine_status::sleeping));
     CHECK(fleet.sync->admit(who, "ada", {.auto_wake = true})->engine);
     CHECK(fleet.backend->state_of(id) == workload_state::up);

@@ -29,7 +29,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Runs each engine as a container `engine-<short id>` of a Docker daemon (API 1.41 or newer,
 /// Docker 20.10), with the volume `engine-data-<short id>` at /data. The concept `backend` tells
@@ -94,11 +95,11 @@ public:
         return run(std::move(work));
     }
     asio::awaitable<result<void>> pause(const workload_ref& ref) {
-        auto work = engines_->freeze(ref, true);
+        auto work = engines_->set_paused(ref, true);
         return run(std::move(work));
     }
     asio::awaitable<result<void>> resume(const workload_ref& ref) {
-        auto work = engines_->freeze(ref, false);
+        auto work = engines_->set_paused(ref, false);
         return run(std::move(work));
     }
     asio::awaitable<result<void>> destroy(const workload_ref& ref) {
@@ -117,7 +118,7 @@ public:
 
     /// Every container and volume with this installation's label. The end of what runs is reported
     /// from now on.
-    asio::awaitable<result<std::vector<instance>>> list() {
+    asio::awaitable<result<std::vector<found_workload>>> list() {
         auto work = engines_->list();
         return run(std::move(work));
     }
@@ -136,13 +137,13 @@ public:
     }
 
     /// Replaces the handler, like `on_exit`.
-    void on_freeze(std::function<void(const workload_freeze&)> handler) {
-        engines_->events().on_freeze(std::move(handler));
+    void on_pause(std::function<void(const workload_pause&)> handler) {
+        engines_->events().on_pause(std::move(handler));
     }
 
 private:
     static docker_options checked(docker_options options) {
-        if (options.instance.empty())
+        if (options.installation_id.empty())
             throw std::invalid_argument{"docker backend: `instance` is empty: it tells this "
                                         "installation's containers from those of others"};
         return options;
@@ -166,7 +167,8 @@ private:
     const std::shared_ptr<detail::docker::engines> engines_;
 };
 
-static_assert(tells_of_freezing<docker_backend> && prepares<docker_backend> &&
+static_assert(reports_pauses<docker_backend> && prepares<docker_backend> &&
               discards<docker_backend>);
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -21,7 +21,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// What a `memory_backend` is asked to do; for scripts.
 enum class backend_operation : std::uint8_t {
@@ -142,11 +143,11 @@ public:
         co_return health{};
     }
 
-    asio::awaitable<result<std::vector<instance>>> list() {
+    asio::awaitable<result<std::vector<found_workload>>> list() {
         const workload_ref all;
         auto ok = co_await take_time(backend_operation::list, all);
         if (!ok) co_return unexpected(std::move(ok.error()));
-        std::vector<instance> out;
+        std::vector<found_workload> out;
         const std::lock_guard lock(mutex_);
         for (const auto& [id, known] : workloads_) out.push_back({known.ref, known.state, true});
         co_return out;
@@ -163,23 +164,23 @@ public:
         exit_handler_ = std::move(handler);
     }
 
-    void on_freeze(std::function<void(const workload_freeze&)> handler) {
+    void on_pause(std::function<void(const workload_pause&)> handler) {
         const std::lock_guard lock(mutex_);
-        freeze_handler_ = std::move(handler);
+        pause_handler_ = std::move(handler);
     }
 
     /// Pauses or resumes a workload as somebody else would. Returns whether that changed anything.
-    bool freeze(const uuid& engine, bool frozen) {
-        workload_freeze what;
-        std::function<void(const workload_freeze&)> handler;
+    bool set_paused(const uuid& engine, bool paused) {
+        workload_pause what;
+        std::function<void(const workload_pause&)> handler;
         {
             const std::lock_guard lock(mutex_);
             const auto found = workloads_.find(engine);
-            const auto before = frozen ? workload_state::up : workload_state::paused;
+            const auto before = paused ? workload_state::up : workload_state::paused;
             if (found == workloads_.end() || found->second.state != before) return false;
-            found->second.state = frozen ? workload_state::paused : workload_state::up;
-            what = {found->second.ref, frozen};
-            handler = freeze_handler_;
+            found->second.state = paused ? workload_state::paused : workload_state::up;
+            what = {found->second.ref, paused};
+            handler = pause_handler_;
         }
         if (handler) handler(what);
         return true;
@@ -268,7 +269,8 @@ private:
     std::map<uuid, remembered> workloads_;
     std::uint64_t created_ = 0;
     std::function<void(const workload_exit&)> exit_handler_;
-    std::function<void(const workload_freeze&)> freeze_handler_;
+    std::function<void(const workload_pause&)> pause_handler_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -32,7 +32,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
@@ -180,12 +181,12 @@ public:
     }
 
     asio::awaitable<result<void>> pause(const workload_ref& ref) {
-        auto work = do_freeze(ref, true);
+        auto work = do_pause(ref, true);
         return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
     asio::awaitable<result<void>> resume(const workload_ref& ref) {
-        auto work = do_freeze(ref, false);
+        auto work = do_pause(ref, false);
         return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
@@ -210,7 +211,7 @@ public:
     }
 
     /// Every folder whose name is an engine id. What runs unwatched is watched from now on.
-    asio::awaitable<result<std::vector<instance>>> list() {
+    asio::awaitable<result<std::vector<found_workload>>> list() {
         auto work = do_list();
         return detail::run_on(supervisor_->strand(), std::move(work));
     }
@@ -303,12 +304,12 @@ private:
         co_return co_await std::move(ending);
     }
 
-    asio::awaitable<result<void>> do_freeze(const workload_ref& ref, bool frozen) {
+    asio::awaitable<result<void>> do_pause(const workload_ref& ref, bool paused) {
         auto settling = supervisor_->settle();
         const auto settled = co_await std::move(settling);
         if (!settled) co_return settled;
-        auto freezing = supervisor_->freeze(ref.engine_id, frozen);
-        co_return co_await std::move(freezing);
+        auto pausing = supervisor_->set_paused(ref.engine_id, paused);
+        co_return co_await std::move(pausing);
     }
 
     asio::awaitable<result<void>> do_remove(const workload_ref& ref) {
@@ -340,7 +341,7 @@ private:
                                                     supervisor_->options().log_tail_bytes);
     }
 
-    asio::awaitable<result<std::vector<instance>>> do_list() {
+    asio::awaitable<result<std::vector<found_workload>>> do_list() {
         auto settling = supervisor_->settle();
         const auto settled = co_await std::move(settling);
         if (!settled) co_return unexpected{settled.error()};
@@ -348,13 +349,13 @@ private:
         auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(reading));
         const auto found = co_await std::move(elsewhere);
         if (!found) co_return unexpected{found.error()};
-        std::vector<instance> instances;
+        std::vector<found_workload> workloads;
         for (const auto& [engine, identity] : *found) {
             auto seen = look_at(engine, identity);
             if (!seen) co_return unexpected{seen.error()};
-            instances.push_back(*seen);
+            workloads.push_back(*seen);
         }
-        co_return instances;
+        co_return workloads;
     }
 
     struct engine_folder {
@@ -381,9 +382,10 @@ private:
     }
 
     /// On the strand.
-    result<instance> look_at(const uuid& engine,
-                             const std::optional<detail::subprocess::process_identity>& identity) {
-        instance seen{.ref = {.engine_id = engine, .generation = 0, .port = 0}};
+    result<found_workload>
+    look_at(const uuid& engine,
+            const std::optional<detail::subprocess::process_identity>& identity) {
+        found_workload seen{.ref = {.engine_id = engine, .generation = 0, .port = 0}};
         if (!identity) return seen;
         seen.ref.generation = identity->generation;
         seen.ref.port = identity->port;
@@ -404,4 +406,5 @@ private:
 
 static_assert(backend<subprocess_backend>);
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

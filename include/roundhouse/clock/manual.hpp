@@ -19,7 +19,8 @@
 #include <system_error>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// A clock that stands still until it is told to move: for tests and simulations. Thread-safe.
 class manual_clock {
@@ -103,4 +104,5 @@ private:
     std::multimap<instant, std::shared_ptr<sleeper>> sleepers_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -10,7 +10,8 @@
 #include <algorithm>
 #include <chrono>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// The machine's clocks. Stateless and thread-safe.
 class system_clock {
@@ -34,4 +35,5 @@ public:
     }
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

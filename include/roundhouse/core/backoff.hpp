@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
 
 /// How long to wait before try `attempt` (from 1): `base * 2^(attempt - 1)`, at most `max`, and up
 /// to a tenth sooner so that what failed together does not come back together.
@@ -39,4 +41,6 @@ private:
     duration waited_{};
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -9,7 +9,9 @@
 #include <utility>
 
 /// What becomes of an engine that boots.
-namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core::detail {
 
 inline decision stale(std::string_view why = "not what is under way") {
     return transition::ignore(why);
@@ -38,17 +40,17 @@ inline bool asked_for(boot_reason reason) noexcept {
 }
 
 /// The boot under way has failed after the workload was started: not healthy in time, or exited.
-inline decision boot_failed(const engine_record& engine, const context& with,
+inline decision boot_failed(const engine_record& engine, const context& context,
                             const std::string& reason, std::string_view why) {
-    transition out(engine, with);
+    transition out(engine, context);
     const auto took = out.elapsed();
     out.fail(reason);
-    auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
+    auto& row = out.audit_transition(boot_action(engine.boot, false), asked_for(engine.boot));
     row.metadata = {{"outcome", "boot_timeout"}, {"reason", reason}};
     if (engine.boot == boot_reason::restart)
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
     row.took = took;
-    out.tell_if_given_up();
+    out.audit_if_given_up();
     error timeout{errc::boot_timeout, "Engine of user '" + engine.user_id +
                                           "' did not boot: " + reason +
                                           (out.next().restart_at ? " It is restarted automatically."
@@ -59,7 +61,7 @@ inline decision boot_failed(const engine_record& engine, const context& with,
 /// As if the engine had never been asked for.
 inline transition& undo_creation(transition& out, const std::string& reason) {
     const auto took = out.elapsed();
-    auto& row = out.tell(audit_action::provision_failed, true);
+    auto& row = out.audit_transition(audit_action::provision_failed, true);
     row.metadata.emplace_back("reason", reason);
     row.took = took;
     return out.erase(row_change::undo)
@@ -67,44 +69,44 @@ inline transition& undo_creation(transition& out, const std::string& reason) {
 }
 
 inline decision on_event(const event::boot_begun&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (!booting(engine)) return stale();
-    transition out(engine, with);
-    out.next().operation_started_at = with.now;
-    out.next().deadline = with.now + with.settings.create_timeout;
+    transition out(engine, context);
+    out.next().operation_started_at = context.now;
+    out.next().deadline = context.now + context.settings.create_timeout;
     // It begins with the end of the workload that has the old key.
-    if (engine.boot == boot_reason::rotate) *out.next().deadline += with.settings.stop_grace;
+    if (engine.boot == boot_reason::rotate) *out.next().deadline += context.settings.stop_grace;
     return out.keep().take("its turn has come");
 }
 
 inline decision on_event(const event::boot_started&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (!booting(engine)) return stale();
-    transition out(engine, with);
-    out.next().deadline = with.now + with.settings.boot_timeout;
+    transition out(engine, context);
+    out.next().deadline = context.now + context.settings.boot_timeout;
     return out.keep().take("its workload has been started: its time runs from here");
 }
 
 inline decision on_event(const event::boot_healthy&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (!booting(engine)) return stale();
-    transition out(engine, with);
+    transition out(engine, context);
     const auto took = out.elapsed();
     out.run();
-    auto& row = out.tell(boot_action(engine.boot, true), asked_for(engine.boot));
+    auto& row = out.audit_transition(boot_action(engine.boot, true), asked_for(engine.boot));
     row.took = took;
     if (engine.boot == boot_reason::first) row.metadata.emplace_back("outcome", "running");
     if (engine.boot == boot_reason::restart)
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
     if (engine.boot == boot_reason::rotate) row.metadata.emplace_back("recreated", true);
-    out.note(audit_action::health_check);
+    out.audit(audit_action::health_check);
     return out.settle().take("healthy: it serves");
 }
 
 inline decision on_event(const event::boot_refused& what, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (!booting(engine)) return stale();
-    transition out(engine, with);
+    transition out(engine, context);
     const auto& cause = what.cause.message;
     // Of a boot that is repeated, the first try may have come to something.
     const bool untouched = what.cause.code == errc::backend_away && engine.retries == 0;
@@ -113,7 +115,7 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
         if (untouched)
             return undo_creation(out, cause).take("the backend is away: nothing was made");
         out.to(engine_status::destroying, intent::undo)
-            .begin(intent::undo, command::destroy, with.settings.failed_grace);
+            .begin(intent::undo, command::destroy, context.settings.failed_grace);
         out.next().reason = cause;
         return out.take("nothing could be started: the creation is undone");
     case boot_reason::start: {
@@ -121,8 +123,8 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
         else if (untouched) out.to(engine.origin, intent::none);
         else
             out.to(engine.origin, intent::end)
-                .begin(intent::end, command::end, with.settings.failed_grace);
-        auto& row = out.tell(audit_action::start, true);
+                .begin(intent::end, command::end, context.settings.failed_grace);
+        auto& row = out.audit_transition(audit_action::start, true);
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
         return out.settle(what.cause)
             .take("nothing could be started: back where it was, and ended if something was after "
@@ -135,16 +137,18 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
         // A lost reply looks like a refusal, and leaves a workload; and what is booted for another
         // reason may still run as it was. It is ended.
         out.fail(cause, !(untouched && restarts));
-        auto& row = out.tell(boot_action(engine.boot, false), asked_for(engine.boot));
+        auto& row = out.audit_transition(boot_action(engine.boot, false), asked_for(engine.boot));
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
         if (restarts)
             row.metadata.emplace_back("attempt",
                                       static_cast<std::int64_t>(engine.restart_attempts));
-        return out.tell_if_given_up()
+        return out.audit_if_given_up()
             .settle(what.cause)
             .take("nothing could be started: that was an attempt too");
     }
     }
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail
+} // namespace core::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

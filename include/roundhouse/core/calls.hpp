@@ -10,7 +10,9 @@
 #include <variant>
 
 /// What a call leads to, for an engine that exists. Of one that does not, `refuse_missing` tells.
-namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
 
 namespace detail {
 
@@ -69,7 +71,8 @@ inline decision on_call(const call::provision&, const engine_record& engine, con
                   "a user owns at most one engine");
 }
 
-inline decision on_call(const call::admit& what, const engine_record& engine, const context& with) {
+inline decision on_call(const call::admit& what, const engine_record& engine,
+                        const context& context) {
     if (engine.status == engine_status::destroying) return being_destroyed(engine);
     if (cannot_be_ended(engine))
         return engine.status == engine_status::failed || engine.status == engine_status::stopped
@@ -84,25 +87,25 @@ inline decision on_call(const call::admit& what, const engine_record& engine, co
             return judged(verdict::joined, "join the wake under way");
         if (!what.auto_wake)
             return judged(verdict::answered, "asleep, and the caller does not want it woken");
-        return transition(engine, with)
-            .begin(intent::wake, command::wake, with.settings.health_check_timeout)
+        return transition(engine, context)
+            .begin(intent::wake, command::wake, context.settings.health_check_timeout)
             .judge(verdict::joined)
             .take("woken for a caller");
     case engine_status::failed:
-        if (engine.restart_at && *engine.restart_at <= with.now + with.settings.admit_wait &&
-            !with.backend_away)
+        if (engine.restart_at && *engine.restart_at <= context.now + context.settings.admit_wait &&
+            !context.backend_away)
             return judged(verdict::joined, "a restart is due soon enough to wait for");
         return judged(verdict::answered, "failed, and no restart is near");
     default: return judged(verdict::answered, "the record tells");
     }
 }
 
-inline decision on_call(const call::start&, const engine_record& engine, const context& with) {
+inline decision on_call(const call::start&, const engine_record& engine, const context& context) {
     if (engine.status == engine_status::destroying) return being_destroyed(engine);
     if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
     if (engine.intent == intent::stop || engine.intent == intent::sleep)
         return judged(verdict::deferred, "wait for the operation under way to end");
-    transition out(engine, with);
+    transition out(engine, context);
     switch (engine.status) {
     case engine_status::provisioning: return judged(verdict::joined, "join the boot under way");
     case engine_status::running:
@@ -111,7 +114,7 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
     case engine_status::sleeping:
         if (engine.intent == intent::wake)
             return judged(verdict::joined, "join the wake under way");
-        return out.begin(intent::wake, command::wake, with.settings.health_check_timeout)
+        return out.begin(intent::wake, command::wake, context.settings.health_check_timeout)
             .judge(verdict::joined)
             .take("woken by a start");
     case engine_status::failed:
@@ -124,7 +127,8 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
     }
 }
 
-inline decision on_call(const call::stop& what, const engine_record& engine, const context& with) {
+inline decision on_call(const call::stop& what, const engine_record& engine,
+                        const context& context) {
     if (cannot_be_ended(engine) && engine.status != engine_status::stopped)
         return refuse_while_stuck(engine);
     if (engine.status == engine_status::destroying || engine.status == engine_status::stopped)
@@ -137,26 +141,29 @@ inline decision on_call(const call::stop& what, const engine_record& engine, con
         return not_running(engine, "only force stops what is not running");
     if (engine.intent == intent::end)
         return judged(verdict::deferred, "what is left of it is still being ended");
-    return transition(engine, with).begin_stop().judge(verdict::joined).take("stopped by a caller");
+    return transition(engine, context)
+        .begin_stop()
+        .judge(verdict::joined)
+        .take("stopped by a caller");
 }
 
 inline decision on_call(const call::rotate& what, const engine_record& engine,
-                        const context& with) {
+                        const context& context) {
     if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
     if (in_short_operation(engine) || engine.intent == intent::wake)
         return judged(verdict::deferred, "wait for the operation under way to end");
     if (engine.status != engine_status::running)
         return not_running(engine, "only a running engine takes a key");
-    transition out(engine, with);
-    out.begin(intent::rotate, command::swap_key, with.settings.health_check_timeout)
+    transition out(engine, context);
+    out.begin(intent::rotate, command::swap_key, context.settings.health_check_timeout)
         .judge(verdict::joined);
     out.next().next_key_hash = what.next_key_hash;
     out.next().next_sealed_key = what.next_sealed_key;
     return out.take("a new key is offered to it");
 }
 
-inline decision on_call(const call::destroy&, const engine_record& engine, const context& with) {
-    transition out(engine, with);
+inline decision on_call(const call::destroy&, const engine_record& engine, const context& context) {
+    transition out(engine, context);
     if (engine.status == engine_status::destroying) {
         out.judge(verdict::joined);
         // `retries` is set only while it waits for the next try.
@@ -169,10 +176,10 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
     const auto boot_took = out.elapsed();
     out.next().origin = engine.status;
     out.to(engine_status::destroying, intent::destroy)
-        .begin(intent::destroy, command::destroy, with.settings.failed_grace)
+        .begin(intent::destroy, command::destroy, context.settings.failed_grace)
         .judge(verdict::joined);
     if (first_boot) {
-        auto& row = out.tell(audit_action::provision, true);
+        auto& row = out.audit_transition(audit_action::provision, true);
         row.metadata = {{"outcome", "boot_timeout"}, {"reason", "destroyed while booting"}};
         row.took = boot_took;
     }
@@ -182,26 +189,27 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
     return out.settle(std::move(gone)).take("DELETE is accepted in every state");
 }
 
-inline decision on_call(const call::sleep&, const engine_record& engine, const context& with) {
+inline decision on_call(const call::sleep&, const engine_record& engine, const context& context) {
     if (engine.status != engine_status::running || engine.intent != intent::none)
         return judged(verdict::answered,
                       "only a running engine with nothing under way is put to sleep");
-    if (engine.busy_until > with.now)
+    if (engine.busy_until > context.now)
         return judged(verdict::answered, "a busy lease holds it awake");
-    return transition(engine, with)
-        .begin(intent::sleep, command::sleep, with.settings.health_check_timeout)
+    return transition(engine, context)
+        .begin(intent::sleep, command::sleep, context.settings.health_check_timeout)
         .judge(verdict::joined)
         .take("nobody uses it");
 }
 
-inline decision on_call(const call::lease& what, const engine_record& engine, const context& with) {
+inline decision on_call(const call::lease& what, const engine_record& engine,
+                        const context& context) {
     if (engine.status != engine_status::running)
         return judged(verdict::answered, "a lease only keeps a running engine awake");
     if (engine.intent == intent::sleep)
         return judged(verdict::deferred, "wait whether it falls asleep");
     if (what.until <= engine.busy_until)
         return judged(verdict::answered, "a longer lease holds already");
-    transition out(engine, with);
+    transition out(engine, context);
     out.next().busy_until = what.until;
     return out.keep().judge(verdict::answered).take("held awake by a lease");
 }
@@ -210,8 +218,8 @@ inline decision on_call(const call::lease& what, const engine_record& engine, co
 
 /// Decides a call for an engine that has a row.
 [[nodiscard]] inline decision decide(const call_variant& what, const engine_record& engine,
-                                     const context& with) {
-    return std::visit([&](const auto& one) { return detail::on_call(one, engine, with); }, what);
+                                     const context& context) {
+    return std::visit([&](const auto& one) { return detail::on_call(one, engine, context); }, what);
 }
 
 /// Whether an engine may be handed to a caller now.
@@ -249,4 +257,6 @@ inline decision on_call(const call::lease& what, const engine_record& engine, co
                                      std::string(name_of(engine->status)) + "."));
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

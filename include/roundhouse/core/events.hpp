@@ -14,7 +14,9 @@
 
 /// The vocabulary of the state machine of one engine: what can happen to it, what it decides, what
 /// it asks to be done.
-namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
 
 /// What a caller wants of an engine. A call is decided when it arrives; one that has to wait is
 /// decided again, by the same function, when the operation that it met has ended.
@@ -58,8 +60,8 @@ struct stopped {}; ///< No process of it is left; its data is.
 struct stop_failed {
     error cause;
 };
-struct asleep {};          ///< Frozen.
-struct sleep_cancelled {}; ///< It is busy after all, or could not be frozen.
+struct asleep {};          ///< Its workload is paused.
+struct sleep_cancelled {}; ///< It is busy after all, or could not be paused.
 struct awake {};           ///< Resumed, and healthy.
 struct wake_refused {
     error cause;
@@ -78,11 +80,11 @@ struct destroy_failed {
     error cause;
 };
 struct exited {
-    workload_exit what;
+    workload_exit exit;
 };
 /// Somebody else has paused or resumed it.
-struct frozen_by_others {
-    workload_freeze what;
+struct paused_by_others {
+    workload_pause pause;
 };
 struct probed_healthy {};
 struct probed_unhealthy {
@@ -96,7 +98,7 @@ struct restart_without_port {
 };
 /// What recovery found of it: nothing, or a workload of some generation.
 struct found {
-    std::optional<instance> what;
+    std::optional<found_workload> workload;
 };
 /// The orchestrator is going away in good order and ends what runs: to be booted again at the next
 /// start.
@@ -108,7 +110,7 @@ using event_variant = std::variant<
     event::stopped, event::stop_failed, event::asleep, event::sleep_cancelled, event::awake,
     event::wake_refused, event::wake_unhealthy, event::key_swapped, event::key_swap_unsupported,
     event::key_swap_unknown, event::key_swap_refused, event::destroyed, event::destroy_failed,
-    event::exited, event::frozen_by_others, event::probed_healthy, event::probed_unhealthy,
+    event::exited, event::paused_by_others, event::probed_healthy, event::probed_unhealthy,
     event::deadline, event::restart_without_port, event::found, event::parked>;
 
 /// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what
@@ -171,14 +173,14 @@ enum class row_change : std::uint8_t {
     undo,   ///< Remove it as if it had never been.
 };
 
-/// What follows from one input. `next` and `audit` are committed together before `what` is carried
-/// out and before anybody is told.
+/// What follows from one input. `next` and `audit` are committed together before `command` is carried
+/// out and before anybody is decided.
 struct decision {
     row_change row = row_change::none;
     engine_record next;
     bool choose_port = false; ///< Keep its port if no stranger has it, else take another.
     std::vector<audit_entry> audit;
-    command what = command::none;
+    core::command command = core::command::none;
     core::verdict verdict = core::verdict::none;
     error refusal;
     std::optional<settlement> settled;
@@ -194,4 +196,6 @@ struct context {
     bool backend_away = false;     ///< It can do nothing at present, and says so.
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

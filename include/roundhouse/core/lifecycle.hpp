@@ -13,16 +13,18 @@
 
 /// The state machine of one engine (SPEC §2, §5): pure, so that all of its behaviour can be read
 /// here and in booting.hpp, calls.hpp and recovery.hpp, tabled in tests, and run in simulations.
-namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
 
 namespace detail {
 
 /// A running or sleeping engine is not what it should be.
-inline transition lost(const engine_record& engine, const context& with,
+inline transition lost(const engine_record& engine, const context& context,
                        const std::string& reason) {
-    transition out(engine, with);
+    transition out(engine, context);
     out.fail(reason);
-    auto& row = out.tell(audit_action::health_failed, false);
+    auto& row = out.audit_transition(audit_action::health_failed, false);
     row.metadata.emplace_back("reason", reason);
     return out;
 }
@@ -34,7 +36,7 @@ inline std::string describe(const workload_exit& what) {
     return "it ended.";
 }
 
-inline void tell_exit(audit_entry& row, const workload_exit& what) {
+inline void audit_exit(audit_entry& row, const workload_exit& what) {
     if (what.exit_code)
         row.metadata.emplace_back("exit_code", static_cast<std::int64_t>(*what.exit_code));
     if (what.signal) row.metadata.emplace_back("signal", static_cast<std::int64_t>(*what.signal));
@@ -43,14 +45,15 @@ inline void tell_exit(audit_entry& row, const workload_exit& what) {
 
 // Stopping, and ending what failed
 
-inline decision on_event(const event::stopped&, const engine_record& engine, const context& with) {
-    transition out(engine, with);
+inline decision on_event(const event::stopped&, const engine_record& engine,
+                         const context& context) {
+    transition out(engine, context);
     if (engine.intent == intent::end) {
         out.next().intent = intent::none;
         out.next().retries = 0;
         out.next().deadline = engine.restart_at;
         out.keep().settle();
-        if (out.restart_due() && !with.backend_away)
+        if (out.restart_due() && !context.backend_away)
             return out.restart().take("ended, and its restart is due");
         return out.take("ended: nothing of the failed workload is left");
     }
@@ -61,46 +64,46 @@ inline decision on_event(const event::stopped&, const engine_record& engine, con
     out.next().healthy_since.reset();
     out.next().reason.clear();
     if (engine.origin == engine_status::provisioning && engine.boot == boot_reason::first) {
-        auto& row = out.tell(audit_action::provision, true);
+        auto& row = out.audit_transition(audit_action::provision, true);
         row.metadata = {{"outcome", "boot_timeout"}, {"reason", "stopped while booting"}};
     }
     // A stop of what recovery found running without a reason tells itself as `recovered`.
     const bool found = engine.status == engine_status::stopped;
-    auto& row = out.tell(found ? audit_action::recovered : audit_action::stop, !found);
+    auto& row = out.audit_transition(found ? audit_action::recovered : audit_action::stop, !found);
     row.took = took;
     return out.settle().take("no process of it is left");
 }
 
 inline decision on_event(const event::stop_failed& what, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.intent == intent::end)
-        return transition(engine, with)
+        return transition(engine, context)
             .retry_later()
             .settle(what.cause)
             .take("what failed must be ended before it is restarted: try again");
     if (engine.intent != intent::stop) return stale();
-    transition out(engine, with);
+    transition out(engine, context);
     if (engine.status == engine_status::running)
         out.to(engine.status, intent::none); // its probes tell whether it still does
     else if (engine.status == engine_status::stopped ||
-             (engine.status == engine_status::provisioning && with.backend_away))
+             (engine.status == engine_status::provisioning && context.backend_away))
         return out.retry_later()
             .settle(what.cause)
             .take("what should not run must be ended: try again");
-    else if (engine.status == engine_status::sleeping && with.backend_away)
+    else if (engine.status == engine_status::sleeping && context.backend_away)
         out.to(engine.status, intent::none);
     else {
         out.fail(what.cause.message);
         if (engine.status == engine_status::provisioning) {
-            auto& row = out.tell(boot_action(engine.boot, false), true);
+            auto& row = out.audit_transition(boot_action(engine.boot, false), true);
             row.metadata = {{"outcome", "boot_timeout"},
                             {"reason", "its boot was ended by a stop, which failed"}};
-            out.tell_if_given_up();
+            out.audit_if_given_up();
         } else if (engine.status == engine_status::sleeping) {
             // Nothing probes it, so that nobody would see whether it was ended after all.
-            auto& row = out.tell(audit_action::health_failed, false);
+            auto& row = out.audit_transition(audit_action::health_failed, false);
             row.metadata.emplace_back("reason", what.cause.message);
-            out.tell_if_given_up();
+            out.audit_if_given_up();
         }
     }
     return out.settle(what.cause).take("the backend could not stop it");
@@ -108,50 +111,51 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
 
 // Sleeping and waking
 
-inline decision on_event(const event::asleep&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::asleep&, const engine_record& engine,
+                         const context& context) {
     if (engine.intent != intent::sleep) return stale();
-    transition out(engine, with);
+    transition out(engine, context);
     const auto took = out.elapsed();
     out.to(engine_status::sleeping, intent::none);
     out.next().reason = "idle";
-    auto& row = out.tell(audit_action::sleep, false);
+    auto& row = out.audit_transition(audit_action::sleep, false);
     row.metadata.emplace_back("reason", out.next().reason);
     row.took = took;
-    return out.settle().take("frozen");
+    return out.settle().take("paused");
 }
 
 inline decision on_event(const event::sleep_cancelled&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.intent != intent::sleep) return stale();
-    transition out(engine, with);
-    out.next().last_activity_at = with.now;
+    transition out(engine, context);
+    out.next().last_activity_at = context.now;
     return out.to(engine_status::running, intent::none)
         .settle()
-        .take("in use after all, or not to be frozen");
+        .take("in use after all, or could not be paused");
 }
 
-inline decision on_event(const event::awake&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::awake&, const engine_record& engine, const context& context) {
     if (engine.intent != intent::wake) return stale();
-    transition out(engine, with);
+    transition out(engine, context);
     const auto took = out.elapsed();
     out.run();
-    out.tell(audit_action::wake, true).took = took;
+    out.audit_transition(audit_action::wake, true).took = took;
     return out.settle().take("resumed and healthy");
 }
 
 inline decision on_event(const event::wake_refused& what, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.intent != intent::wake) return stale();
-    return transition(engine, with)
+    return transition(engine, context)
         .to(engine_status::sleeping, intent::none)
         .settle(what.cause)
         .take("the backend could not resume it: it sleeps on");
 }
 
-inline decision wake_failed(const engine_record& engine, const context& with,
+inline decision wake_failed(const engine_record& engine, const context& context,
                             const std::string& reason) {
-    auto out = lost(engine, with, reason);
-    out.tell_if_given_up();
+    auto out = lost(engine, context, reason);
+    out.audit_if_given_up();
     return out
         .settle(error{errc::boot_timeout,
                       "Engine of user '" + engine.user_id + "' did not wake: " + reason})
@@ -159,33 +163,33 @@ inline decision wake_failed(const engine_record& engine, const context& with,
 }
 
 inline decision on_event(const event::wake_unhealthy& what, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.intent != intent::wake) return stale();
-    return wake_failed(engine, with, what.reason);
+    return wake_failed(engine, context, what.reason);
 }
 
 // Rotating the key
 
 inline decision on_event(const event::key_swapped&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.intent != intent::rotate) return stale();
-    transition out(engine, with);
+    transition out(engine, context);
     const auto took = out.elapsed();
     out.adopt_next_key();
     out.to(engine_status::running, intent::none);
-    out.tell(audit_action::rotate_key, true).took = took;
+    out.audit_transition(audit_action::rotate_key, true).took = took;
     return out.settle().take("only the new key opens it now");
 }
 
-inline decision recreate_with_next_key(const engine_record& engine, const context& with,
+inline decision recreate_with_next_key(const engine_record& engine, const context& context,
                                        std::string_view why) {
-    transition out(engine, with);
+    transition out(engine, context);
     out.adopt_next_key();
     return out.begin_boot(boot_reason::rotate).take(why);
 }
 
-inline decision keep_key(const engine_record& engine, const context& with, error why) {
-    transition out(engine, with);
+inline decision keep_old_key(const engine_record& engine, const context& context, error why) {
+    transition out(engine, context);
     out.forget_next_key();
     return out.to(engine_status::running, intent::none)
         .settle(std::move(why))
@@ -193,49 +197,49 @@ inline decision keep_key(const engine_record& engine, const context& with, error
 }
 
 inline decision on_event(const event::key_swap_unsupported&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.intent != intent::rotate) return stale();
     // It is not ended for what cannot be made now.
-    if (with.backend_away)
-        return keep_key(
-            engine, with,
+    if (context.backend_away)
+        return keep_old_key(
+            engine, context,
             {errc::backend_error, "The backend is away: the engine of user '" + engine.user_id +
                                       "' keeps its key, because it can only get another anew."});
-    return recreate_with_next_key(engine, with,
+    return recreate_with_next_key(engine, context,
                                   "it cannot take a key while it runs: recreated with the new one");
 }
 
 inline decision on_event(const event::key_swap_unknown&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.intent != intent::rotate) return stale();
-    return recreate_with_next_key(engine, with, "no answer: it may have either key");
+    return recreate_with_next_key(engine, context, "no answer: it may have either key");
 }
 
 inline decision on_event(const event::key_swap_refused& what, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.intent != intent::rotate) return stale();
-    return keep_key(engine, with, what.cause);
+    return keep_old_key(engine, context, what.cause);
 }
 
 // Destroying
 
 inline decision on_event(const event::destroyed&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.status != engine_status::destroying) return stale();
-    transition out(engine, with);
+    transition out(engine, context);
     const auto took = out.elapsed();
     if (engine.intent == intent::undo)
         return undo_creation(out, engine.reason).take("as if it had never been asked for");
-    auto& row = out.tell(audit_action::destroy, true);
+    auto& row = out.audit_transition(audit_action::destroy, true);
     row.from = engine.origin;
     row.took = took;
     return out.erase(row_change::erase).settle().take("nothing of it is left");
 }
 
 inline decision on_event(const event::destroy_failed& what, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.status != engine_status::destroying) return stale();
-    return transition(engine, with)
+    return transition(engine, context)
         .retry_later()
         .settle(what.cause)
         .take("the backend cannot do it now: tried again until it can");
@@ -244,83 +248,84 @@ inline decision on_event(const event::destroy_failed& what, const engine_record&
 // What the world does
 
 inline decision on_event(const event::exited& event, const engine_record& engine,
-                         const context& with) {
-    if (event.what.ref.generation != engine.generation) return stale("an older workload of it");
-    const auto reason = describe(event.what);
+                         const context& context) {
+    if (event.exit.ref.generation != engine.generation) return stale("an older workload of it");
+    const auto reason = describe(event.exit);
     switch (engine.status) {
     case engine_status::provisioning:
         if (engine.intent != intent::boot) return stale("it is being stopped");
         {
-            auto out = boot_failed(engine, with, reason, "exited while booting: told at once");
-            tell_exit(out.audit.front(), event.what);
+            auto out = boot_failed(engine, context, reason, "exited while booting: told at once");
+            audit_exit(out.audit.front(), event.exit);
             return out;
         }
     case engine_status::running:
     case engine_status::sleeping: {
         if (engine.intent == intent::stop) return stale("it is being stopped");
-        auto out = lost(engine, with, reason);
-        auto told = out.tell_if_given_up()
-                        .settle(error{errc::boot_timeout,
-                                      "Engine of user '" + engine.user_id + "' crashed: " + reason})
-                        .take("an exit that nobody asked for is a crash");
-        if (engine.intent == intent::rotate) told.settled->failure->code = errc::backend_error;
-        tell_exit(told.audit.front(), event.what);
-        return told;
+        auto out = lost(engine, context, reason);
+        auto decided = out.audit_if_given_up()
+                           .settle(error{errc::boot_timeout, "Engine of user '" + engine.user_id +
+                                                                 "' crashed: " + reason})
+                           .take("an exit that nobody asked for is a crash");
+        if (engine.intent == intent::rotate) decided.settled->failure->code = errc::backend_error;
+        audit_exit(decided.audit.front(), event.exit);
+        return decided;
     }
     default: return stale("it was not meant to run");
     }
 }
 
-/// Frozen is asleep, whoever did it; what is not frozen is not asleep (SPEC §2 rule 7).
-inline decision on_event(const event::frozen_by_others& event, const engine_record& engine,
-                         const context& with) {
-    if (event.what.ref.generation != engine.generation) return stale("an older workload of it");
+/// A paused workload means that the engine sleeps, whoever paused it (SPEC §2 rule 7).
+inline decision on_event(const event::paused_by_others& event, const engine_record& engine,
+                         const context& context) {
+    if (event.pause.ref.generation != engine.generation) return stale("an older workload of it");
     if (engine.intent != intent::none) return stale("what is under way tells what it becomes");
-    const bool frozen = event.what.frozen;
-    const auto before = frozen ? engine_status::running : engine_status::sleeping;
+    const bool paused = event.pause.paused;
+    const auto before = paused ? engine_status::running : engine_status::sleeping;
     if (engine.status != before) return stale("as expected");
-    transition out(engine, with);
-    out.to(frozen ? engine_status::sleeping : engine_status::running, intent::none);
-    out.next().reason = frozen ? "paused by somebody else" : "";
-    if (!frozen) out.next().last_activity_at = with.now;
-    auto& row = out.tell(frozen ? audit_action::sleep : audit_action::wake, false);
+    transition out(engine, context);
+    out.to(paused ? engine_status::sleeping : engine_status::running, intent::none);
+    out.next().reason = paused ? "paused by somebody else" : "";
+    if (!paused) out.next().last_activity_at = context.now;
+    auto& row = out.audit_transition(paused ? audit_action::sleep : audit_action::wake, false);
     row.metadata.emplace_back("reason",
-                              frozen ? "paused by somebody else" : "resumed by somebody else");
-    return out.take(frozen ? "somebody else paused it: it sleeps"
+                              paused ? "paused by somebody else" : "resumed by somebody else");
+    return out.take(paused ? "somebody else paused it: it sleeps"
                            : "somebody else resumed it: it runs");
 }
 
 inline decision on_event(const event::probed_healthy&, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.status != engine_status::running) return stale("only a running engine is probed");
     const bool attempts_over = engine.restart_attempts > 0 && engine.healthy_since &&
-                               with.now - *engine.healthy_since >= with.settings.restart_reset;
+                               context.now - *engine.healthy_since >=
+                                   context.settings.restart_reset;
     const bool row_due = !engine.last_health_at ||
-                         with.now - *engine.last_health_at >= std::chrono::hours{1};
+                         context.now - *engine.last_health_at >= std::chrono::hours{1};
     if (!attempts_over && !row_due) return stale("as expected");
-    transition out(engine, with);
-    out.next().last_health_at = with.now;
+    transition out(engine, context);
+    out.next().last_health_at = context.now;
     if (attempts_over) out.next().restart_attempts = 0;
-    if (row_due) out.note(audit_action::health_check);
+    if (row_due) out.audit(audit_action::health_check);
     return out.keep().take("healthy for long");
 }
 
 inline decision on_event(const event::probed_unhealthy& what, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     if (engine.status != engine_status::running || engine.intent != intent::none)
         return stale("only a running engine is probed");
-    if (what.failures_in_a_row < with.settings.health_max_failures)
+    if (what.failures_in_a_row < context.settings.health_max_failures)
         return stale("it may have been chance");
-    if (with.backend_away) return stale("it may be the backend that fails");
-    auto out = lost(engine, with, what.reason);
-    out.tell_if_given_up();
-    auto told = out.take("failed its probes");
-    told.audit.front().metadata.emplace_back("failures",
-                                             static_cast<std::int64_t>(what.failures_in_a_row));
-    return told;
+    if (context.backend_away) return stale("it may be the backend that fails");
+    auto out = lost(engine, context, what.reason);
+    out.audit_if_given_up();
+    auto decided = out.take("failed its probes");
+    decided.audit.front().metadata.emplace_back("failures",
+                                                static_cast<std::int64_t>(what.failures_in_a_row));
+    return decided;
 }
 
-/// What those are told who wait for something that the backend does not get done.
+/// What those are decided who wait for something that the backend does not get done.
 inline error no_answer(const engine_record& engine) {
     return {errc::backend_error, "The backend has not ended the engine of user '" + engine.user_id +
                                      "' in time. It is tried again."};
@@ -328,18 +333,19 @@ inline error no_answer(const engine_record& engine) {
 
 /// No port is free for the restart that is due: an attempt too (SPEC §5).
 inline decision on_event(const event::restart_without_port& what, const engine_record& engine,
-                         const context& with) {
+                         const context& context) {
     const bool due = engine.status == engine_status::failed &&
                      (engine.intent == intent::none || engine.intent == intent::end);
     if (!due) return stale("no restart is due");
-    transition out(engine, with);
+    transition out(engine, context);
     out.fail_restart();
     const auto attempt = static_cast<std::int64_t>(out.next().restart_attempts);
-    out.tell(audit_action::auto_restart_start, false).metadata.emplace_back("attempt", attempt);
-    auto& row = out.tell(audit_action::auto_restart_failed, false);
+    out.audit_transition(audit_action::auto_restart_start, false)
+        .metadata.emplace_back("attempt", attempt);
+    auto& row = out.audit_transition(audit_action::auto_restart_failed, false);
     row.metadata = {
         {"outcome", "port_exhaustion"}, {"reason", what.cause.message}, {"attempt", attempt}};
-    return out.tell_if_given_up().settle(what.cause).take("no port is free for its restart");
+    return out.audit_if_given_up().settle(what.cause).take("no port is free for its restart");
 }
 
 /// A restart is due that the backend cannot make at present. That is no attempt of the engine's:
@@ -352,25 +358,26 @@ inline decision restart_waits(const engine_record& engine) {
     return out;
 }
 
-inline decision on_event(const event::deadline&, const engine_record& engine, const context& with) {
-    if (!engine.deadline || *engine.deadline > with.now) return stale("not yet");
-    transition out(engine, with);
+inline decision on_event(const event::deadline&, const engine_record& engine,
+                         const context& context) {
+    if (!engine.deadline || *engine.deadline > context.now) return stale("not yet");
+    transition out(engine, context);
     switch (engine.intent) {
     case intent::none:
         if (engine.status == engine_status::failed && out.restart_due())
-            return with.backend_away ? restart_waits(engine)
-                                     : out.restart().take("its restart is due");
+            return context.backend_away ? restart_waits(engine)
+                                        : out.restart().take("its restart is due");
         out.next().deadline.reset();
         return out.keep().take("nothing is due");
     case intent::boot:
-        return boot_failed(engine, with, "it was not healthy in time.", "not healthy in time");
-    case intent::wake: return wake_failed(engine, with, "it was not healthy in time.");
+        return boot_failed(engine, context, "it was not healthy in time.", "not healthy in time");
+    case intent::wake: return wake_failed(engine, context, "it was not healthy in time.");
     case intent::rotate:
-        return recreate_with_next_key(engine, with, "no answer: it may have either key");
+        return recreate_with_next_key(engine, context, "no answer: it may have either key");
     case intent::sleep:
         return out.to(engine_status::running, intent::none)
             .settle()
-            .take("could not be frozen in time");
+            .take("could not be paused in time");
     case intent::stop:
         return out.retry_later()
             .ask(command::stop)
@@ -392,16 +399,17 @@ inline decision on_event(const event::deadline&, const engine_record& engine, co
 }
 
 inline decision on_event(const event::found& event, const engine_record& engine,
-                         const context& with) {
-    return recover(event.what, engine, with);
+                         const context& context) {
+    return recover(event.workload, engine, context);
 }
 
-inline decision on_event(const event::parked&, const engine_record& engine, const context& with) {
+inline decision on_event(const event::parked&, const engine_record& engine,
+                         const context& context) {
     if (booting(engine)) return stale("it boots again anyway");
     const bool runs = engine.status == engine_status::running ||
                       engine.status == engine_status::sleeping;
     if (!runs || engine.intent == intent::stop) return stale("it does not run");
-    transition out(engine, with);
+    transition out(engine, context);
     if (engine.intent == intent::rotate) out.adopt_next_key();
     // It holds its port until it is ended; the next start looks whether a stranger took it.
     out.begin_boot(boot_reason::recover).choose_port(false).ask(command::none);
@@ -412,8 +420,11 @@ inline decision on_event(const event::parked&, const engine_record& engine, cons
 
 /// Decides what an event means for an engine that has a row.
 [[nodiscard]] inline decision decide(const event_variant& what, const engine_record& engine,
-                                     const context& with) {
-    return std::visit([&](const auto& one) { return detail::on_event(one, engine, with); }, what);
+                                     const context& context) {
+    return std::visit([&](const auto& one) { return detail::on_event(one, engine, context); },
+                      what);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -7,7 +7,9 @@
 #include <string>
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
 
 /// Whether `pattern` (an exact name, or `prefix*`) covers `version`.
 [[nodiscard]] inline bool matches_version(std::string_view pattern,
@@ -40,4 +42,6 @@ namespace roundhouse::inline ROUNDHOUSE_ABI::core {
                     "Leave engine_version out to get the default.");
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <optional>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
 
 /// Lets at most `limit` calls through in any 60 seconds (SPEC §4 `rate_limit_rpm`).
 ///
 /// Calls are counted in buckets of a second. A bucket leaves the window 60 s after its last call,
-/// so that a wait is never told shorter than it is, and never more than a second longer. Not
+/// so that a wait is never decided shorter than it is, and never more than a second longer. Not
 /// thread-safe: one lock per product.
 class rate_limiter {
 public:
@@ -71,4 +73,6 @@ private:
     std::uint64_t in_window_ = 0;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -11,31 +11,33 @@
 
 /// What becomes of a row at the start of the orchestrator, given what the backend shows of it (SPEC
 /// §2 rule 5).
-namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core::detail {
 
 /// A decision that also says what recovery did.
 inline decision recovered(transition& out, std::string_view how) {
-    auto& row = out.tell(audit_action::recovered, false);
+    auto& row = out.audit_transition(audit_action::recovered, false);
     row.metadata.emplace_back("how", std::string(how));
     return out.settle().take(how);
 }
 
 /// It should run, and does not: its workload went while nobody watched.
-inline decision recover_missing(const engine_record& engine, const context& with) {
-    transition out(engine, with);
+inline decision recover_missing(const engine_record& engine, const context& context) {
+    transition out(engine, context);
     const std::string reason = "its workload was gone when the orchestrator started.";
     out.fail(reason, false);
-    auto& row = out.tell(audit_action::health_failed, false);
+    auto& row = out.audit_transition(audit_action::health_failed, false);
     row.metadata.emplace_back("reason", reason);
     const auto code = engine.intent == intent::rotate ? errc::backend_error : errc::boot_timeout;
-    return out.tell_if_given_up()
+    return out.audit_if_given_up()
         .settle(error{code, "Engine of user '" + engine.user_id + "' is down: " + reason})
         .take("its workload is gone: failed, and restarted");
 }
 
 inline decision recover_running(workload_state state, const engine_record& engine,
-                                const context& with) {
-    transition out(engine, with);
+                                const context& context) {
+    transition out(engine, context);
     if (engine.intent == intent::rotate) {
         out.adopt_next_key();
         return out.begin_boot(boot_reason::rotate)
@@ -53,10 +55,10 @@ inline decision recover_running(workload_state state, const engine_record& engin
 }
 
 inline decision recover_sleeping(workload_state state, const engine_record& engine,
-                                 const context& with) {
-    transition out(engine, with);
+                                 const context& context) {
+    transition out(engine, context);
     if (engine.intent == intent::wake)
-        return out.begin(intent::wake, command::wake, with.settings.health_check_timeout)
+        return out.begin(intent::wake, command::wake, context.settings.health_check_timeout)
             .take("finish the wake");
     if (state == workload_state::paused) return out.take("still asleep");
     out.to(engine_status::running, intent::none);
@@ -65,11 +67,12 @@ inline decision recover_sleeping(workload_state state, const engine_record& engi
 }
 
 /// It should not run. `alive` is what to do if something of it does.
-inline decision recover_down(bool alive, const engine_record& engine, const context& with) {
-    transition out(engine, with);
+inline decision recover_down(bool alive, const engine_record& engine, const context& context) {
+    transition out(engine, context);
     if (engine.intent == intent::end || (alive && engine.status == engine_status::failed)) {
         out.next().intent = intent::end;
-        out.next().deadline = with.now + with.settings.failed_grace + with.settings.backend_timeout;
+        out.next().deadline = context.now + context.settings.failed_grace +
+                              context.settings.backend_timeout;
         return out.keep().ask(command::end).take("what is left of it is ended");
     }
     if (!alive) return out.take("down, as it should be");
@@ -79,14 +82,14 @@ inline decision recover_down(bool alive, const engine_record& engine, const cont
 /// A restored backup: the world is ahead of the row. What runs is ended, and what should run is
 /// booted on its data.
 inline decision recover_newer(std::uint64_t generation, const engine_record& engine,
-                              const context& with) {
-    transition out(engine, with);
+                              const context& context) {
+    transition out(engine, context);
     out.next().generation = generation;
     if (engine.intent == intent::stop)
         return out.keep().ask(command::stop).take("finish the stop, of a newer workload");
     if (engine.status == engine_status::stopped || engine.status == engine_status::failed) {
         auto ahead = out.next();
-        return recover_down(true, ahead, with);
+        return recover_down(true, ahead, context);
     }
     out.forget_next_key();
     // What is ahead holds the engine's own port, and is ended before the port is needed.
@@ -97,19 +100,19 @@ inline decision recover_newer(std::uint64_t generation, const engine_record& eng
     return out.take("a newer workload than the row knows: booted afresh on its data");
 }
 
-inline decision recover(const std::optional<instance>& what, const engine_record& engine,
-                        const context& with) {
+inline decision recover(const std::optional<found_workload>& what, const engine_record& engine,
+                        const context& context) {
     const auto state = what ? what->state : workload_state::down;
     const bool alive = state != workload_state::down;
     if (engine.status == engine_status::destroying)
-        return transition(engine, with).ask(command::destroy).take("finish the destroy");
+        return transition(engine, context).ask(command::destroy).take("finish the destroy");
     if (what && alive && what->ref.generation > engine.generation)
-        return recover_newer(what->ref.generation, engine, with);
+        return recover_newer(what->ref.generation, engine, context);
     // Also where nothing runs any more: it was asked for.
     if (engine.intent == intent::stop)
-        return transition(engine, with).ask(command::stop).take("finish the stop");
+        return transition(engine, context).ask(command::stop).take("finish the stop");
     const bool current = alive && what->ref.generation == engine.generation;
-    transition out(engine, with);
+    transition out(engine, context);
     switch (engine.status) {
     case engine_status::provisioning:
         out.next().deadline.reset(); // until its turn comes
@@ -121,11 +124,14 @@ inline decision recover(const std::optional<instance>& what, const engine_record
             .ask(command::boot)
             .take("begin the boot again");
     case engine_status::running:
-        return current ? recover_running(state, engine, with) : recover_missing(engine, with);
+        return current ? recover_running(state, engine, context) : recover_missing(engine, context);
     case engine_status::sleeping:
-        return current ? recover_sleeping(state, engine, with) : recover_missing(engine, with);
-    default: return recover_down(alive, engine, with);
+        return current ? recover_sleeping(state, engine, context)
+                       : recover_missing(engine, context);
+    default: return recover_down(alive, engine, context);
     }
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core::detail
+} // namespace core::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

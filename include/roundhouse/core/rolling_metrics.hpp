@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <deque>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
 
 /// The figures of the last 3,600 seconds of one product, counted from its audit rows, to the
 /// second.
@@ -88,4 +90,6 @@ private:
     totals sum_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -8,19 +8,22 @@
 #include <string_view>
 #include <utility>
 
-/// The moves that decisions are made of. Each changes the record and notes what is to be told and
+/// The moves that decisions are made of. Each changes the record and notes what is to be decided and
 /// done.
-namespace roundhouse::inline ROUNDHOUSE_ABI::core {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
 
 /// One decision in the making.
 class transition {
 public:
-    transition(const engine_record& from, const context& with) : with_(with), from_(from.status) {
+    transition(const engine_record& from, const core::context& context)
+        : context_(context), from_(from.status) {
         out_.next = from;
     }
 
     engine_record& next() noexcept { return out_.next; }
-    [[nodiscard]] const context& with() const noexcept { return with_; }
+    [[nodiscard]] const core::context& context() const noexcept { return context_; }
     decision take(std::string_view why) {
         out_.why = why;
         return std::move(out_);
@@ -50,7 +53,7 @@ public:
         return *this;
     }
     transition& ask(command what) {
-        out_.what = what;
+        out_.command = what;
         return *this;
     }
     transition& choose_port(bool choose) {
@@ -71,9 +74,9 @@ public:
     }
 
     /// Adds a row that tells the transition. The actor is the product where a caller asked for it.
-    audit_entry& tell(audit_action action, bool by_product) {
-        auto& row = note(action);
-        if (by_product) row.actor = with_.product_slug;
+    audit_entry& audit_transition(audit_action action, bool by_product) {
+        auto& row = audit(action);
+        if (by_product) row.actor = context_.product_slug;
         if (out_.next.status != from_) {
             row.from = from_;
             row.to = out_.next.status;
@@ -81,9 +84,9 @@ public:
         return row;
     }
     /// Adds a row that tells a fact beside the transition.
-    audit_entry& note(audit_action action) {
+    audit_entry& audit(audit_action action) {
         auto& row = out_.audit.emplace_back();
-        row.timestamp = with_.now;
+        row.timestamp = context_.now;
         row.product_id = out_.next.product_id;
         row.user_id = out_.next.user_id;
         row.engine_id = out_.next.id;
@@ -93,23 +96,23 @@ public:
     }
 
     [[nodiscard]] duration elapsed() const noexcept {
-        return std::max(duration{0}, with_.now - out_.next.operation_started_at);
+        return std::max(duration{0}, context_.now - out_.next.operation_started_at);
     }
 
     /// Begins an operation on a workload that stays what it is until the backend confirms.
     transition& begin(intent what, command ask_for, duration at_most) {
         out_.row = row_change::update;
         out_.next.intent = what;
-        out_.next.operation_started_at = with_.now;
+        out_.next.operation_started_at = context_.now;
         out_.next.retries = 0;
-        out_.next.deadline = with_.now + at_most + with_.settings.backend_timeout;
-        out_.what = ask_for;
+        out_.next.deadline = context_.now + at_most + context_.settings.backend_timeout;
+        out_.command = ask_for;
         return *this;
     }
 
     transition& begin_stop() {
         out_.next.origin = out_.next.status;
-        return begin(intent::stop, command::stop, with_.settings.stop_grace);
+        return begin(intent::stop, command::stop, context_.settings.stop_grace);
     }
 
     /// Begins a boot of a new generation. Its deadline is set when its turn comes.
@@ -118,21 +121,21 @@ public:
         to(engine_status::provisioning, intent::boot);
         out_.next.boot = reason;
         out_.next.generation += 1;
-        out_.next.operation_started_at = with_.now;
+        out_.next.operation_started_at = context_.now;
         out_.next.healthy_since.reset();
         out_.next.retries = 0;
         // A rotated engine still holds its own port, which no stranger can have.
         out_.choose_port = reason != boot_reason::rotate;
-        out_.what = command::boot;
+        out_.command = command::boot;
         return *this;
     }
 
     /// It is healthy and serves.
     transition& run() {
         to(engine_status::running, intent::none);
-        out_.next.last_health_at = with_.now;
-        out_.next.last_activity_at = std::max(out_.next.last_activity_at, with_.now);
-        if (!out_.next.healthy_since) out_.next.healthy_since = with_.now;
+        out_.next.last_health_at = context_.now;
+        out_.next.last_activity_at = std::max(out_.next.last_activity_at, context_.now);
+        if (!out_.next.healthy_since) out_.next.healthy_since = context_.now;
         out_.next.reason.clear();
         out_.next.retries = 0;
         return *this;
@@ -145,23 +148,23 @@ public:
         to(engine_status::failed, leftovers ? intent::end : intent::none);
         out_.next.reason = std::move(reason);
         out_.next.healthy_since.reset();
-        out_.next.operation_started_at = with_.now;
+        out_.next.operation_started_at = context_.now;
         out_.next.retries = 0;
         forget_next_key();
         plan_restart();
         if (leftovers) {
-            out_.next.deadline = with_.now + with_.settings.failed_grace +
-                                 with_.settings.backend_timeout;
-            out_.what = command::end;
+            out_.next.deadline = context_.now + context_.settings.failed_grace +
+                                 context_.settings.backend_timeout;
+            out_.command = command::end;
         }
         return *this;
     }
 
     /// To be called after the rows that tell the failure: the last row says that nothing more will
     /// be tried.
-    transition& tell_if_given_up() {
-        if (out_.next.restart_at || with_.settings.restart_max_attempts == 0) return *this;
-        auto& row = note(audit_action::auto_restart_gave_up);
+    transition& audit_if_given_up() {
+        if (out_.next.restart_at || context_.settings.restart_max_attempts == 0) return *this;
+        auto& row = audit(audit_action::auto_restart_gave_up);
         row.metadata.emplace_back("attempts",
                                   static_cast<std::int64_t>(out_.next.restart_attempts));
         return *this;
@@ -170,7 +173,7 @@ public:
     transition& restart() {
         out_.next.restart_attempts += 1;
         begin_boot(boot_reason::restart);
-        auto& row = tell(audit_action::auto_restart_start, false);
+        auto& row = audit_transition(audit_action::auto_restart_start, false);
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(out_.next.restart_attempts));
         return *this;
     }
@@ -186,17 +189,17 @@ public:
     }
 
     [[nodiscard]] bool restart_due() const noexcept {
-        return out_.next.restart_at && *out_.next.restart_at <= with_.now;
+        return out_.next.restart_at && *out_.next.restart_at <= context_.now;
     }
 
     /// Tries the operation under way again, later each time; but soon once a backend that is away
     /// is back.
     transition& retry_later() {
         out_.next.retries += 1;
-        const auto& s = with_.settings;
+        const auto& s = context_.settings;
         out_.row = row_change::update;
-        out_.next.deadline = with_.now + backoff(with_.backend_away ? 1 : out_.next.retries,
-                                                 s.retry_base, s.retry_max, with_.jitter);
+        out_.next.deadline = context_.now + backoff(context_.backend_away ? 1 : out_.next.retries,
+                                                    s.retry_base, s.retry_max, context_.jitter);
         return *this;
     }
 
@@ -212,24 +215,26 @@ public:
 
     void reset_attempts_after_long_health() noexcept {
         if (out_.next.healthy_since &&
-            with_.now - *out_.next.healthy_since >= with_.settings.restart_reset)
+            context_.now - *out_.next.healthy_since >= context_.settings.restart_reset)
             out_.next.restart_attempts = 0;
     }
 
 private:
     void plan_restart() {
-        const auto& s = with_.settings;
+        const auto& s = context_.settings;
         out_.next.restart_at.reset();
         if (out_.next.restart_attempts >= s.restart_max_attempts) return;
-        out_.next.restart_at = with_.now + backoff(out_.next.restart_attempts + 1,
-                                                   s.restart_backoff_base, s.restart_backoff_max,
-                                                   with_.jitter);
+        out_.next.restart_at = context_.now + backoff(out_.next.restart_attempts + 1,
+                                                      s.restart_backoff_base, s.restart_backoff_max,
+                                                      context_.jitter);
         out_.next.deadline = out_.next.restart_at;
     }
 
-    const context& with_;
+    const core::context& context_;
     engine_status from_;
     decision out_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::core
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

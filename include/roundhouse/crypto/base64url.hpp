@@ -11,7 +11,9 @@
 #include <string_view>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::crypto {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace crypto {
 
 /// Whether base64url text ends in `=` up to a multiple of four characters.
 enum class padding : std::uint8_t { none, required };
@@ -96,4 +98,6 @@ base64url_decode(std::string_view text, padding pad) {
     return bytes;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::crypto
+} // namespace crypto
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -27,7 +27,9 @@
 
 /// Fernet tokens (https://github.com/fernet/spec, version 0x80): how engine keys are kept, so that
 /// any Fernet implementation can read what another wrote.
-namespace roundhouse::inline ROUNDHOUSE_ABI::crypto {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace crypto {
 
 namespace detail {
 
@@ -300,4 +302,6 @@ private:
     std::vector<detail::fernet_key> keys_; ///< Never empty.
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::crypto
+} // namespace crypto
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -20,7 +20,9 @@
 #include <system_error>
 
 /// Keys, their hashes, and the randomness that they are made of.
-namespace roundhouse::inline ROUNDHOUSE_ABI::crypto {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace crypto {
 
 /// Fills a span with random bytes, all of them, or throws. Simulations pass a seeded generator,
 /// everyone else `system_entropy`.
@@ -128,4 +130,6 @@ inline void system_entropy(std::span<std::uint8_t> out) {
     return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::crypto
+} // namespace crypto
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -14,7 +14,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Where the outcome of an asynchronous call goes. Call it once.
 template <class T> using completion = std::function<void(result<T>)>;
@@ -45,4 +47,6 @@ auto initiate(const asio::any_io_executor& fallback, std::function<void(completi
         token, std::move(begin));
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -14,7 +14,8 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// What an engine is asked over HTTP (SPEC §6). On a strand, as `http_call` asks.
 namespace detail {
@@ -103,4 +104,5 @@ offer_key(const http_peer& peer, const uuid& engine, const std::string& key,
 
 } // namespace detail
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -9,7 +9,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Pointers, found by a hash of what they point to. All places are in one array: a look-up goes to
 /// memory once for it, where `std::unordered_map` follows three pointers; with a million engines
@@ -121,4 +123,6 @@ private:
     std::atomic<int> shift_ = 63;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -30,7 +30,8 @@
 #include <utility>
 #include <variant>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
@@ -193,4 +194,5 @@ http_call(const http_peer& peer, const http_request& request, const http_limits&
 
 } // namespace detail
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

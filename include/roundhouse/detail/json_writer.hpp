@@ -15,7 +15,9 @@
 #include <string_view>
 
 /// Writing JSON, straight into the string that is sent.
-namespace roundhouse::inline ROUNDHOUSE_ABI::json {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace json {
 
 namespace detail {
 
@@ -269,4 +271,6 @@ private:
     std::string* out_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::json
+} // namespace json
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -9,7 +9,8 @@
 
 #include <cstdint>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
@@ -33,4 +34,5 @@ namespace detail {
 
 } // namespace detail
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

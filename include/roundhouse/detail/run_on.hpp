@@ -17,7 +17,8 @@
 #include <memory>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
@@ -58,4 +59,5 @@ asio::awaitable<T> run_on(asio::any_io_executor strand, asio::awaitable<T> work)
 
 } // namespace detail
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -10,7 +10,9 @@
 
 /// What every store decides alike: how it refuses a change, which port it gives, which audit rows a
 /// query means.
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 [[nodiscard]] inline error has_engine(const std::string& user) {
     return {errc::engine_already_exists, "User '" + user + "' has an engine already."};
@@ -80,4 +82,6 @@ template <class Taken>
            (!query.before || row.id < *query.before);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -19,7 +19,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// A coroutine on a strand of its own that can be cancelled from any thread.
 class task : public std::enable_shared_from_this<task> {
@@ -116,4 +118,6 @@ private:
     bool closed_ = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -14,7 +14,9 @@
 #include <utility>
 
 /// From an outcome to a reply, in such a way that nothing is thrown at a transport.
-namespace roundhouse::inline ROUNDHOUSE_ABI::http::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http::detail {
 
 /// Where the reasons of internal errors go. Shared, because an answer may come when the api is
 /// gone.
@@ -102,4 +104,6 @@ struct call {
     }
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http::detail
+} // namespace http::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/http/answers.hpp>
 #include <roundhouse/http/bodies.hpp>
 #include <roundhouse/http/identifiers.hpp>
@@ -21,7 +21,9 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 struct api_options {
     std::string admin_key = {}; ///< Only its SHA-256 is kept. Empty: every admin call is refused.
@@ -248,4 +250,6 @@ private:
     detail::log_sink log_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

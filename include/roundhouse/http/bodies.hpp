@@ -1,7 +1,7 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/http/identifiers.hpp>
 #include <roundhouse/http/json_reader.hpp>
 #include <roundhouse/types.hpp>
@@ -14,7 +14,9 @@
 #include <utility>
 
 /// Reading the bodies of requests. A field that is null is of the wrong type: leave it out instead.
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 /// `POST /products/register`
 struct register_body {
@@ -130,4 +132,6 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     return std::optional(duration{static_cast<duration::rep>(std::ceil(*busy_for_s * 1'000))});
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -21,7 +21,9 @@
 ///
 /// Where cpp-httplib is a compiled library, as on Debian, compile with the flags that `pkg-config
 /// --cflags cpp-httplib` tells: its types have another layout without them.
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 namespace detail {
 
@@ -237,4 +239,6 @@ void mount(httplib::Server& server, std::shared_ptr<api<Orchestrator>> target,
     server.Delete(pattern, with_body);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

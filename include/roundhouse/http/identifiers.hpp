@@ -12,7 +12,9 @@
 #include <string_view>
 
 /// What callers may name things. A check gives nothing if the text is fine, else why it is not.
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 inline constexpr std::size_t max_user_id_bytes = 256;
 inline constexpr std::size_t max_slug_bytes = 64;
@@ -107,4 +109,6 @@ constexpr bool is_slug_character(char c) noexcept {
     return text;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

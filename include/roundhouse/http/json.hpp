@@ -4,7 +4,9 @@
 #include <roundhouse/detail/json_writer.hpp>
 #include <roundhouse/http/json_reader.hpp>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 using json::append_json_string;
 using json::append_time;
@@ -12,4 +14,6 @@ using json::append_uuid;
 using json::as_utf8;
 using json::json_writer;
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -22,7 +22,9 @@
 /// number may be written with a fraction or an exponent (`1.0`, `1e3`) as long as its value is
 /// whole and at most 2^53; lone surrogates, a byte order mark and anything after the document are
 /// refused.
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 /// How deep a request's JSON may nest, in fields that nobody looks at.
 inline constexpr std::size_t max_json_depth = 32;
@@ -233,4 +235,6 @@ private:
     std::optional<error> failure_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

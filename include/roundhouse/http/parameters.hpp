@@ -20,7 +20,9 @@
 
 /// Reading the query of a request's target. Unknown parameters are ignored. A filter without a
 /// value (`status=`) counts as not given; a parameter that is looked at and given twice is refused.
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 namespace detail {
 
@@ -237,4 +239,6 @@ inline constexpr std::string_view time_shape =
     return force;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

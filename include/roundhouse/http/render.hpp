@@ -1,7 +1,7 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/types.hpp>
@@ -15,7 +15,9 @@
 #include <variant>
 
 /// The bodies of 2xx replies (SPEC §3).
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 namespace detail {
 
@@ -224,4 +226,6 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     });
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -8,7 +8,9 @@
 
 /// What a transport hands to the api, and the two things that any transport must do with a
 /// request's bytes.
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 inline constexpr std::string_view platform_key_header = "X-Platform-Key";
 inline constexpr std::string_view admin_key_header = "X-Admin-Key";
@@ -73,4 +75,6 @@ struct split_target {
     return {target.substr(0, question), target.substr(question + 1)};
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -8,7 +8,9 @@
 #include <string_view>
 
 /// Which endpoint a method and a path mean (SPEC §3).
-namespace roundhouse::inline ROUNDHOUSE_ABI::http {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
 
 enum class endpoint : std::uint8_t {
     not_found,
@@ -115,4 +117,6 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
     return {};
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::http
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

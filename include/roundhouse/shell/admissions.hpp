@@ -1,11 +1,11 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/core/calls.hpp>
-#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/types.hpp>
 
 #include <chrono>
@@ -16,7 +16,9 @@
 #include <utility>
 
 /// From an engine's record to the answer of an admit. `Fleet` is `detail::fleet`.
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 inline denial reason_of(const engine_record& engine) noexcept {
     switch (engine.status) {
@@ -50,18 +52,18 @@ template <class Fleet>
 }
 
 /// Takes a place in the rate limit and answers from the record as it is, or not: then the admit has
-/// to go through the engine's slot.
+/// to go through the engine's mailbox.
 template <class Fleet>
 [[nodiscard]] std::optional<result<admission>> admit_now(Fleet& fleet, const product& who,
                                                          std::string_view user, admit_options how) {
     const auto& with = fleet.parts();
-    const auto hash = engine_key_hash::mix(who.id, user);
+    const auto hash = engine_owner_hash::mix(who.id, user);
     fleet.expect_use(hash);
     if constexpr (prefetches<std::remove_cvref_t<decltype(*with.store)>>)
         with.store->prefetch(who.id, user);
     if (const auto wait = fleet.rates().take(who, with.clock->steady_now()))
         return over_the_rate(fleet, who, *wait);
-    if (fleet.shell().held().has(who.id, user)) return std::nullopt;
+    if (fleet.engines().unreconciled().has(who.id, user)) return std::nullopt;
     fleet.expect_use_now(hash);
     auto found = with.store->find_engine(who.id, user);
     if (!found) return unexpected(found.error());
@@ -71,13 +73,13 @@ template <class Fleet>
         return denied(fleet, who, denial::engine_not_found);
     }
     if (core::admissible(*engine)) {
-        // One that the shell does not know to run yet has a commit whose outcome is in doubt.
+        // One that the shell does not know to run yet has a commit owner outcome is in doubt.
         auto view = fleet.use(std::move(engine), with.clock->now());
         if (!view) return std::nullopt;
         return admitted(std::move(*view));
     }
     const auto decided = core::decide(core::call::admit{how.auto_wake}, *engine,
-                                      fleet.shell().context({}));
+                                      fleet.engines().context({}));
     const bool waits = decided.verdict == core::verdict::joined ||
                        decided.verdict == core::verdict::deferred;
     if (waits) return std::nullopt;
@@ -86,7 +88,7 @@ template <class Fleet>
     return denied(fleet, who, reason_of(*engine));
 }
 
-/// What an admit gets that has been through the slot.
+/// What an admit gets that has been through the mailbox.
 template <class Fleet>
 [[nodiscard]] result<admission> admission_of(Fleet& fleet, const product& who,
                                              const result<engine_ptr>& outcome) {
@@ -102,4 +104,6 @@ template <class Fleet>
     return unexpected(failure);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

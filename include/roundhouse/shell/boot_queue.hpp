@@ -10,7 +10,9 @@
 #include <mutex>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Lets a bounded number of boots run at once; those that a caller waits for go first. Thread-safe.
 class boot_queue {
@@ -36,7 +38,7 @@ public:
         return 0;
     }
 
-    /// Takes back a place whose turn has not come. False if it has come.
+    /// Takes back a place owner turn has not come. False if it has come.
     bool withdraw(turn mine) {
         const std::lock_guard lock(mutex_);
         for (auto& waiting : lines_)
@@ -77,4 +79,6 @@ private:
     std::array<std::list<place>, 2> lines_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -6,7 +6,7 @@
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/settings.hpp>
-#include <roundhouse/shell/slot.hpp>
+#include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <asio/awaitable.hpp>
@@ -21,7 +21,9 @@
 #include <system_error>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Carries out what the state machine asks for, and says how it went. One coroutine per command; no
 /// decisions here.
@@ -37,7 +39,7 @@ public:
                                              std::function<void(core::event_variant)> went_on,
                                              std::function<bool()> in_use) {
         const auto& record = *request.record;
-        switch (request.what) {
+        switch (request.command) {
         case core::command::boot: co_return co_await boot(record, *self, went_on);
         case core::command::stop: co_return co_await stop(record, settings_.stop_grace);
         case core::command::end: co_return co_await stop(record, settings_.failed_grace);
@@ -108,7 +110,7 @@ private:
         const auto ref = ref_of(record);
         const auto resumed = co_await backend_->resume(ref);
         if (!resumed) {
-            // The reply may have been lost: then it is awake. Else it is left as it was, frozen;
+            // The reply may have been lost: then it is awake. Else it is left as it was, paused;
             // that this may fail too is no news.
             const auto answer = co_await backend_->probe(ref, settings_.boot_probe_max);
             if (answer) co_return outcome(core::event::awake{});
@@ -159,4 +161,6 @@ private:
     const crypto::key_ring& keys_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

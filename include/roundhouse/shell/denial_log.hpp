@@ -13,7 +13,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Folds denied admits into one audit row per product, reason and minute, so that a flood of
 /// denials is no flood of writes: the first of a minute is written at once, and its count is
@@ -90,4 +92,6 @@ private:
     std::map<row_key, tally> rows_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

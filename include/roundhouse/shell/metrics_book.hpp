@@ -6,7 +6,9 @@
 #include <mutex>
 #include <unordered_map>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// The rolling figures of every product. Thread-safe.
 class metrics_book {
@@ -34,4 +36,6 @@ private:
     std::unordered_map<uuid, core::rolling_metrics> products_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

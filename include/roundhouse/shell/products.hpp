@@ -8,7 +8,9 @@
 #include <utility>
 
 /// Changes of products. They block on the store's commit. `Fleet` is `detail::fleet`.
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Adds or replaces a product, with the row that tells it.
 template <class Fleet>
@@ -43,4 +45,6 @@ result<policy> replace_policy(Fleet& fleet, const std::string& id_or_slug, const
     return fail(errc::internal_error, "The policy kept changing. Try again.");
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -9,7 +9,9 @@
 #include <shared_mutex>
 #include <unordered_map>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// The rate limiters of all products that have a limit. Thread-safe; one product's callers share a
 /// lock that is held for a few instructions.
@@ -46,4 +48,6 @@ private:
     std::unordered_map<uuid, std::unique_ptr<guarded>> limiters_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -4,10 +4,10 @@
 #include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/rolling_metrics.hpp>
-#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/shell/fleet.hpp>
+#include <roundhouse/shell/orchestrator_state.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <asio/awaitable.hpp>
@@ -23,7 +23,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Brings the store and the world together at the start (SPEC §2 rule 5): every row learns what the
 /// backend has of it, and workloads without a row are ended. Data without a row is reported and
@@ -41,18 +43,18 @@ public:
         if (!rows) co_return unexpected(rows.error());
         if (auto counted = count_metrics(*fleet); !counted) co_return counted;
         auto unclaimed = by_engine(*listed);
-        for (const auto& row : *rows) tell(*fleet, row, unclaimed);
-        for (const auto& [id, orphan] : unclaimed) look_at_orphan(fleet, orphan);
-        auto settling = settle(fleet, std::move(self));
-        co_await std::move(settling);
+        for (const auto& row : *rows) reconcile_row(*fleet, row, unclaimed);
+        for (const auto& [id, orphan] : unclaimed) handle_orphan(fleet, orphan);
+        auto waiting = wait_for_reconciliation(fleet, std::move(self));
+        co_await std::move(waiting);
         co_return result<void>{};
     }
 
 private:
-    using instances = std::unordered_map<uuid, instance>;
+    using found_by_engine = std::unordered_map<uuid, found_workload>;
 
-    static instances by_engine(const std::vector<instance>& listed) {
-        instances out;
+    static found_by_engine by_engine(const std::vector<found_workload>& listed) {
+        found_by_engine out;
         for (const auto& one : listed) {
             auto& known = out[one.ref.engine_id];
             // Of several, the newest that lives is the one to know.
@@ -63,7 +65,7 @@ private:
     }
 
     static void unreadable(Fleet& fleet, const error& cause) {
-        fleet.shell().log(log_level::error, "left out: " + cause.message);
+        fleet.engines().log(log_level::error, "left out: " + cause.message);
     }
 
     static result<std::vector<engine_ptr>> read_rows(Fleet& fleet) {
@@ -86,23 +88,24 @@ private:
     }
 
     /// Tells a row what was found of it, and takes that out of `unclaimed`.
-    static void tell(Fleet& fleet, const engine_ptr& row, instances& unclaimed) {
-        const engine_key key{row->product_id, row->user_id};
-        std::optional<instance> found;
+    static void reconcile_row(Fleet& fleet, const engine_ptr& row, found_by_engine& unclaimed) {
+        const engine_owner key{row->product_id, row->user_id};
+        std::optional<found_workload> found;
         if (const auto one = unclaimed.find(row->id); one != unclaimed.end()) {
             found = one->second;
             unclaimed.erase(one);
         }
         // First what the row asks for: what was found may change that at once.
-        fleet.shell().set_alarm(key, row->deadline);
+        fleet.engines().set_deadline(key, row->deadline);
         if (row->status == engine_status::running) fleet.watch().watch(*row);
-        fleet.shell().tell_found(key, {std::move(found)});
+        fleet.engines().enqueue_found(key, {std::move(found)});
     }
 
     /// Waits for the engines that are held.
-    static asio::awaitable<void> settle(std::shared_ptr<Fleet> fleet, std::shared_ptr<task> self) {
+    static asio::awaitable<void> wait_for_reconciliation(std::shared_ptr<Fleet> fleet,
+                                                         std::shared_ptr<task> self) {
         const auto until = fleet->parts().clock->now() + fleet->parts().settings.recovery_wait;
-        auto& held = fleet->shell().held();
+        auto& held = fleet->engines().unreconciled();
         if (held.size() == 0) co_return;
         held.when_none([self] { self->cancel(); });
         try {
@@ -113,65 +116,65 @@ private:
         held.when_none([] {});
     }
 
-    static void look_at_orphan(const std::shared_ptr<Fleet>& fleet, const instance& orphan) {
+    static void handle_orphan(const std::shared_ptr<Fleet>& fleet, const found_workload& orphan) {
         if (!orphan.ours) return;
         const auto id = to_string(orphan.ref.engine_id);
         if (!fleet->parts().store->find_engine_by_id(orphan.ref.engine_id))
-            return fleet->shell().log(log_level::error,
-                                      "the workload of engine " + id +
-                                          " is left alone: its row is there and cannot be read");
+            return fleet->engines().log(log_level::error,
+                                        "the workload of engine " + id +
+                                            " is left alone: its row is there and cannot be read");
         if (orphan.state == workload_state::down)
-            return fleet->shell().log(log_level::warning,
-                                      "data of engine " + id +
-                                          " has no row: it is left alone. Remove it by hand if it "
-                                          "is not wanted.");
+            return fleet->engines().log(
+                log_level::warning, "data of engine " + id +
+                                        " has no row: it is left alone. Remove it by hand if it "
+                                        "is not wanted.");
         // The start waits for it as for an engine that is held.
-        fleet->shell().held().hold(key_of(orphan));
+        fleet->engines().unreconciled().hold(owner_of(orphan));
         end_orphan(fleet, orphan, 1);
     }
 
-    static engine_key key_of(const instance& orphan) {
+    static engine_owner owner_of(const found_workload& orphan) {
         if (!orphan.owner) return {orphan.ref.engine_id, {}};
         return {orphan.owner->product_id, orphan.owner->user_id};
     }
 
     /// Ends a workload that has no row. Nothing else would: so it is tried again until it is done,
     /// and a backend that does not answer is not waited for.
-    static void end_orphan(const std::shared_ptr<Fleet>& fleet, const instance& orphan,
+    static void end_orphan(const std::shared_ptr<Fleet>& fleet, const found_workload& orphan,
                            std::uint32_t attempt) {
         const auto& parts = fleet->parts();
         const auto& with = parts.settings;
         auto ending = std::make_shared<task>(parts.executor);
         auto ended = [fleet, orphan, attempt](const std::exception_ptr& failure,
                                               const result<void>& outcome) {
-            fleet->shell().held().release(
-                key_of(orphan)); // the first try is what a start waits for
-            if (!failure && outcome) return tell_ended(*fleet, orphan);
-            fleet->shell().log(log_level::error,
-                               "workload of engine " + to_string(orphan.ref.engine_id) +
-                                   " has no row and could not be ended; it is tried again" +
-                                   (failure ? "" : ": " + outcome.error().message));
+            fleet->engines().unreconciled().release(
+                owner_of(orphan)); // the first try is what a start waits for
+            if (!failure && outcome) return audit_ended(*fleet, orphan);
+            fleet->engines().log(log_level::error,
+                                 "workload of engine " + to_string(orphan.ref.engine_id) +
+                                     " has no row and could not be ended; it is tried again" +
+                                     (failure ? "" : ": " + outcome.error().message));
             end_orphan_later(fleet, orphan, attempt);
         };
         auto body = stop(fleet, orphan);
-        fleet->shell().tasks()->spawn(ending, std::move(body), std::move(ended));
+        fleet->engines().tasks()->spawn(ending, std::move(body), std::move(ended));
         auto limit = wait(fleet, with.failed_grace + with.backend_timeout);
-        fleet->shell().tasks()->spawn(std::make_shared<task>(parts.executor), std::move(limit),
-                                      [ending](const std::exception_ptr&) { ending->cancel(); });
+        fleet->engines().tasks()->spawn(std::make_shared<task>(parts.executor), std::move(limit),
+                                        [ending](const std::exception_ptr&) { ending->cancel(); });
     }
 
-    static void end_orphan_later(const std::shared_ptr<Fleet>& fleet, const instance& orphan,
+    static void end_orphan_later(const std::shared_ptr<Fleet>& fleet, const found_workload& orphan,
                                  std::uint32_t attempt) {
         const auto& with = fleet->parts().settings;
         auto pause = wait(fleet, core::backoff(attempt, with.retry_base, with.retry_max, 0));
         auto again = [fleet, orphan, attempt](const std::exception_ptr& failure) {
             if (!failure) end_orphan(fleet, orphan, attempt + 1); // else the orchestrator goes away
         };
-        fleet->shell().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
-                                      std::move(pause), std::move(again));
+        fleet->engines().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
+                                        std::move(pause), std::move(again));
     }
 
-    static asio::awaitable<result<void>> stop(std::shared_ptr<Fleet> fleet, instance orphan) {
+    static asio::awaitable<result<void>> stop(std::shared_ptr<Fleet> fleet, found_workload orphan) {
         const auto& parts = fleet->parts();
         if constexpr (discards<std::remove_cvref_t<decltype(*parts.backend)>>)
             co_return co_await parts.backend->discard(orphan.ref, parts.settings.failed_grace);
@@ -183,10 +186,10 @@ private:
         co_await fleet->parts().clock->wait_until(until);
     }
 
-    static void tell_ended(Fleet& fleet, const instance& orphan) {
+    static void audit_ended(Fleet& fleet, const found_workload& orphan) {
         const auto id = to_string(orphan.ref.engine_id);
-        fleet.shell().log(log_level::warning, "workload of engine " + id +
-                                                  " had no row: ended; its data is left alone");
+        fleet.engines().log(log_level::warning, "workload of engine " + id +
+                                                    " had no row: ended; its data is left alone");
         audit_entry row;
         if (orphan.owner) {
             row.product_id = orphan.owner->product_id;
@@ -195,10 +198,12 @@ private:
         row.engine_id = orphan.ref.engine_id;
         row.action = audit_action::orphan_removed;
         row.actor = "system";
-        if (auto told = fleet.tell(std::move(row)); !told)
-            fleet.shell().log(log_level::error,
-                              "orphan_removed could not be written: " + told.error().message);
+        if (auto told = fleet.append_audit(std::move(row)); !told)
+            fleet.engines().log(log_level::error,
+                                "orphan_removed could not be written: " + told.error().message);
     }
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

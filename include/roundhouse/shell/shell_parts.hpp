@@ -3,7 +3,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/keys.hpp>
-#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/log.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
@@ -18,7 +18,9 @@
 #include <string_view>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// What the shell works with; outlives it.
 template <class Backend, class Store, class Clock> struct shell_parts {
@@ -40,7 +42,7 @@ template <class Backend, class Store, class Clock> struct shell_parts {
     /// Notes that an engine is wanted by somebody now.
     std::function<void(const engine_record&)> used;
 
-    void tell(log_level level, std::string_view line) const {
+    void log_line(log_level level, std::string_view line) const {
         if (log) log(level, line);
     }
 
@@ -52,13 +54,13 @@ template <class Backend, class Store, class Clock> struct shell_parts {
     }
 
     /// An engine as it begins, with a key of its own.
-    [[nodiscard]] engine_record new_engine(const engine_key& whose,
+    [[nodiscard]] engine_record new_engine(const engine_owner& owner,
                                            const std::optional<std::string>& version) const {
         const auto now = clock->now();
         engine_record record;
         record.id = crypto::make_uuid(entropy);
-        record.product_id = whose.product;
-        record.user_id = whose.user;
+        record.product_id = owner.product_id;
+        record.user_id = owner.user_id;
         record.version = version.value_or(settings.default_version);
         record.intent = intent::boot;
         record.generation = 1;
@@ -70,4 +72,6 @@ template <class Backend, class Store, class Clock> struct shell_parts {
     }
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

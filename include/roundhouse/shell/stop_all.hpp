@@ -3,7 +3,7 @@
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/shell/fleet.hpp>
+#include <roundhouse/shell/orchestrator_state.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -15,7 +15,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Stops a whole fleet in good order: rows first, so that the next start knows what should run,
 /// then all workloads at once.
@@ -23,15 +25,15 @@ template <class Fleet> class stop_all {
 public:
     static void run(std::shared_ptr<Fleet> fleet, completion<void> done) {
         fleet->draining.store(true);
-        fleet->shell().freeze();
+        fleet->engines().quiesce();
         std::vector<engine_ptr> rows;
         auto read = fleet->parts().store->for_each_engine([&](const result<engine_ptr>& row) {
             if (row) rows.push_back(*row); // the others were told of at the start
         });
         if (!read) return done(std::move(read));
         for (const auto& row : rows)
-            fleet->shell().tell({row->product_id, row->user_id}, core::event::parked{});
-        fleet->shell().when_quiet([fleet, done = std::move(done), rows = std::move(rows)] {
+            fleet->engines().enqueue({row->product_id, row->user_id}, core::event::parked{});
+        fleet->engines().when_quiet([fleet, done = std::move(done), rows = std::move(rows)] {
             end_all(fleet, rows, done);
         });
     }
@@ -52,14 +54,14 @@ private:
             auto ended = [fleet, row, count](const std::exception_ptr& failure,
                                              const result<void>& outcome) {
                 if (failure || !outcome)
-                    fleet->shell().log(log_level::error,
-                                       "engine " + to_string(row->id) + " could not be stopped" +
-                                           (failure ? "" : ": " + outcome.error().message));
+                    fleet->engines().log(log_level::error,
+                                         "engine " + to_string(row->id) + " could not be stopped" +
+                                             (failure ? "" : ": " + outcome.error().message));
                 one_less(*count);
             };
             auto body = end(fleet, row);
-            fleet->shell().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
-                                          std::move(body), std::move(ended));
+            fleet->engines().tasks()->spawn(std::make_shared<task>(fleet->parts().executor),
+                                            std::move(body), std::move(ended));
         }
         one_less(*count);
     }
@@ -75,4 +77,6 @@ private:
     }
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -31,7 +31,8 @@
 #include <utility>
 #include <variant>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Keeps the fleet on disk, in LMDB (http://www.lmdb.tech/doc/).
 ///
@@ -62,7 +63,7 @@ public:
     }
 
     /// Made with the store, and the same for as long as it lives: tells what belongs to it.
-    [[nodiscard]] uuid instance() const noexcept { return instance_; }
+    [[nodiscard]] uuid installation_id() const noexcept { return installation_id_; }
 
     [[nodiscard]] result<product_ptr> find_product(const sha256_digest& key_hash) const {
         const auto find = [&] {
@@ -180,7 +181,7 @@ private:
           folder_(options.folder, options.read_only ? detail::lmdb::store_folder::use::beside
                                                     : detail::lmdb::store_folder::use::alone),
           environment_(options),
-          instance_(environment_.read(detail::lmdb::read_instance)) {
+          installation_id_(environment_.read(detail::lmdb::read_installation_id)) {
         if (!options.read_only) folder_.sync();
     }
 
@@ -229,7 +230,7 @@ private:
     const lmdb_options options_;
     const detail::lmdb::store_folder folder_;
     detail::lmdb::environment environment_;
-    const uuid instance_;
+    const uuid installation_id_;
     mutable detail::lmdb::recent_products recent_products_;
     mutable std::mutex trouble_mutex_;
     std::optional<std::string> trouble_;
@@ -237,4 +238,5 @@ private:
 
 static_assert(store<lmdb_store>);
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

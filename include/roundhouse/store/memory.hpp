@@ -1,7 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
-#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/hash_index.hpp>
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/error.hpp>
@@ -29,7 +29,8 @@
 #include <variant>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Keeps the fleet in memory, by the same transactional rules as a store on disk. What it holds
 /// ends with it.
@@ -64,7 +65,7 @@ public:
 
     /// Has the processor fetch what `find_engine` will read first.
     void prefetch(const uuid& product, std::string_view user) const noexcept {
-        engines_.prefetch(detail::engine_key_hash::mix(product, user));
+        engines_.prefetch(detail::engine_owner_hash::mix(product, user));
     }
 
     [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& id) const {
@@ -212,7 +213,7 @@ private:
     }
 
     static std::size_t hash_of(const engine_record& engine) noexcept {
-        return detail::engine_key_hash::mix(engine.product_id, engine.user_id);
+        return detail::engine_owner_hash::mix(engine.product_id, engine.user_id);
     }
     static auto is(const uuid& product, std::string_view user) noexcept {
         return [&product, user](const engine_record& engine) {
@@ -227,7 +228,7 @@ private:
     }
 
     [[nodiscard]] engine_ptr engine_of(const uuid& product, std::string_view user) const {
-        const auto* const found = engines_.find(detail::engine_key_hash::mix(product, user),
+        const auto* const found = engines_.find(detail::engine_owner_hash::mix(product, user),
                                                 is(product, user));
         return found == nullptr ? nullptr : *found;
     }
@@ -459,4 +460,5 @@ private:
     std::deque<audit_entry> audit_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

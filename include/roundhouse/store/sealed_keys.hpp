@@ -16,7 +16,8 @@
 #include <vector>
 
 /// The engines' sealed keys (SPEC §8), of all rows of a store at once.
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// How many sealed keys a store holds, and how many of them no master key opens.
 struct sealed_key_count {
@@ -140,4 +141,5 @@ template <store Store>
     return out;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,9 @@
 
 /// Types that have only what the concepts ask: what compiles with them asks for no more. They do
 /// nothing.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 struct archetype_clock {
     archetype_clock() = delete;
@@ -45,7 +47,7 @@ struct archetype_backend {
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& what, const std::string& key,
                                                const sha256_digest& next);
     asio::awaitable<result<health>> probe(const workload_ref& what, duration timeout);
-    asio::awaitable<result<std::vector<instance>>> list();
+    asio::awaitable<result<std::vector<found_workload>>> list();
     asio::awaitable<result<std::string>> logs(const workload_ref& what, std::size_t tail);
     void on_exit(std::function<void(const workload_exit&)> handler);
 };
@@ -72,4 +74,6 @@ struct archetype_store {
     result<std::size_t> prune_audit(instant before, std::size_t most);
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

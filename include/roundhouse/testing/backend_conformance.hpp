@@ -6,16 +6,18 @@
 #include <roundhouse/testing/backend_conformance/data_cases.hpp>
 #include <roundhouse/testing/backend_conformance/end_cases.hpp>
 #include <roundhouse/testing/backend_conformance/exit_cases.hpp>
+#include <roundhouse/testing/backend_conformance/identity_cases.hpp>
 #include <roundhouse/testing/backend_conformance/key_cases.hpp>
 #include <roundhouse/testing/backend_conformance/parallel_cases.hpp>
 #include <roundhouse/testing/backend_conformance/pause_cases.hpp>
 #include <roundhouse/testing/backend_conformance/subject.hpp>
-#include <roundhouse/testing/backend_conformance/word_cases.hpp>
 #include <roundhouse/version.hpp>
 
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// What the concept `backend` asks of a backend, for running on one's own with any test framework:
 ///
@@ -50,4 +52,6 @@ template <backend Backend>
     return cases;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -10,7 +10,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Says what a store or a backend should have done, and which line of the suite asked for it.
 class conformance_failure : public std::runtime_error {
@@ -54,4 +56,6 @@ void require_refused(const result<T>& answer, errc code,
     require(!answer.error().message.empty(), "a refusal says why", where);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -14,7 +14,9 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// How a commit goes wrong.
 enum class store_fault : std::uint8_t {
@@ -101,4 +103,6 @@ private:
     const store_script script_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

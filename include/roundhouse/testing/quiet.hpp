@@ -11,7 +11,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// What somebody who looks at the machine finds there of one engine.
 struct found_workload {
@@ -75,7 +77,7 @@ private:
             if (state != workload_state::up) return "does not run";
             return missing_of_running(row, *one);
         case engine_status::sleeping:
-            if (state != workload_state::paused) return "is not frozen";
+            if (state != workload_state::paused) return "is not paused";
             return std::nullopt;
         case engine_status::failed:
             if (row.restart_at) return "is to be restarted";
@@ -103,4 +105,6 @@ private:
     std::map<uuid, const found_workload*> found_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,9 @@
 #include <vector>
 
 /// Records as text, a line for each member, so that two that differ show where.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 namespace detail {
 
@@ -180,4 +182,6 @@ template <class T> [[nodiscard]] std::string text_of(const result<T>& answer) {
     return {};
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

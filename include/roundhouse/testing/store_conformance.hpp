@@ -16,7 +16,9 @@
 
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Everything that the concept `store` and `changes.hpp` ask of a store, for running on one's own
 /// with any test framework:
@@ -39,4 +41,6 @@ template <store Store> [[nodiscard]] std::vector<store_case<Store>> store_confor
     return cases;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

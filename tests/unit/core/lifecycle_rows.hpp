@@ -152,8 +152,8 @@ inline std::vector<named_call> all_calls() {
             {"lease", core::call::lease{noon + std::chrono::minutes{1}}}};
 }
 
-inline instance found_as(workload_state state, std::uint64_t generation) {
-    instance out;
+inline found_workload found_as(workload_state state, std::uint64_t generation) {
+    found_workload out;
     out.ref.engine_id.bytes[0] = 0xAB;
     out.ref.generation = generation;
     out.state = state;
@@ -167,10 +167,10 @@ inline core::event::exited exit_of(std::uint64_t generation) {
     return {what};
 }
 
-inline core::event::frozen_by_others freeze_of(std::uint64_t generation, bool frozen) {
-    workload_freeze what;
+inline core::event::paused_by_others pause_of(std::uint64_t generation, bool paused) {
+    workload_pause what;
     what.ref.generation = generation;
-    what.frozen = frozen;
+    what.paused = paused;
     return {what};
 }
 
@@ -197,9 +197,9 @@ inline std::vector<named_event> all_events() {
             {"destroy_failed", destroy_failed{cause}},
             {"exited", exit_of(3)},
             {"exited older generation", exit_of(2)},
-            {"frozen_by_others", freeze_of(3, true)},
-            {"frozen_by_others resumed", freeze_of(3, false)},
-            {"frozen_by_others older generation", freeze_of(2, true)},
+            {"paused_by_others", pause_of(3, true)},
+            {"paused_by_others resumed", pause_of(3, false)},
+            {"paused_by_others older generation", pause_of(2, true)},
             {"probed_healthy", probed_healthy{}},
             {"probed_unhealthy once", probed_unhealthy{1, "it is hung."}},
             {"probed_unhealthy too often", probed_unhealthy{3, "it is hung."}},

@@ -44,7 +44,7 @@ std::string answered(const core::decision& out) {
 
 std::string line(const std::string& input, const core::decision& out) {
     return "  " + input + " -> " + then(out) + (out.choose_port ? " port" : "") + " | ask " +
-           std::string(name_of(out.what)) + " | " + answered(out) + " | " + told(out) + " | " +
+           std::string(name_of(out.command)) + " | " + answered(out) + " | " + told(out) + " | " +
            std::string(out.why) + "\n";
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("every transient state that is entered has a deadline, or waits in the
     const auto context = lifecycle::at(lifecycle::noon, with);
     const auto check = [](const core::decision& out) {
         if (out.row != core::row_change::update || out.next.intent == intent::none) return;
-        if (out.what == core::command::boot || out.next.boot == boot_reason::recover) return;
+        if (out.command == core::command::boot || out.next.boot == boot_reason::recover) return;
         CHECK(out.next.deadline.has_value());
     };
     for (const auto& [name, record] : lifecycle::all_records()) {
@@ -134,8 +134,8 @@ TEST_CASE("a restart that the backend cannot make now stays due, and nobody wait
     CHECK(ended.next.deadline == ending.restart_at);
 
     context.backend_away = false;
-    CHECK(core::decide(core::event::deadline{}, due, context).what == core::command::boot);
-    CHECK(core::decide(core::event::stopped{}, ending, context).what == core::command::boot);
+    CHECK(core::decide(core::event::deadline{}, due, context).command == core::command::boot);
+    CHECK(core::decide(core::event::stopped{}, ending, context).command == core::command::boot);
     CHECK(core::decide(core::call::admit{true}, due, context).verdict == core::verdict::joined);
 }
 
@@ -190,7 +190,7 @@ TEST_CASE("a command is asked for only of a row that says so") {
     const auto with = lifecycle::plain_settings();
     const auto context = lifecycle::at(lifecycle::noon, with);
     const auto check = [](const engine_record& before, const core::decision& out) {
-        if (out.what == core::command::none) return;
+        if (out.command == core::command::none) return;
         const auto& row = out.row == core::row_change::none ? before : out.next;
         CHECK(row.intent != intent::none);
     };

@@ -19,7 +19,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// How engines are written down on the daemon (SPEC §6): names, labels, and the description of a
 /// container.
@@ -28,7 +29,7 @@ namespace detail::docker {
 inline constexpr std::uint16_t engine_port = 8000; ///< Inside the container.
 
 namespace label {
-inline constexpr std::string_view instance = "dev.roundhouse.instance";
+inline constexpr std::string_view installation = "dev.roundhouse.instance";
 inline constexpr std::string_view product = "dev.roundhouse.product";
 inline constexpr std::string_view user = "dev.roundhouse.user";
 inline constexpr std::string_view engine = "dev.roundhouse.engine";
@@ -45,12 +46,12 @@ inline constexpr std::string_view port = "dev.roundhouse.port";
 
 /// The filters of a list or an event stream (API, `filters`): what has this installation's label,
 /// and of events those named.
-[[nodiscard]] inline std::string filters_for(const std::string& instance,
+[[nodiscard]] inline std::string filters_for(const std::string& installation_id,
                                              std::initializer_list<std::string_view> events = {}) {
     std::string out;
     json::json_writer json(out);
     json.open('{').name("label").open('[');
-    json.value(std::string{label::instance} + '=' + instance).close(']');
+    json.value(std::string{label::installation} + '=' + installation_id).close(']');
     if (events.size() > 0) {
         json.name("type").open('[').value("container").close(']').name("event").open('[');
         for (const auto event : events) json.value(event);
@@ -62,7 +63,7 @@ inline constexpr std::string_view port = "dev.roundhouse.port";
 
 /// Whose and which engine something on the daemon is, by its labels.
 struct marks {
-    std::string instance;
+    std::string installation_id;
     workload_ref ref;
     engine_owner owner;
 };
@@ -81,9 +82,9 @@ struct marks {
     };
     const auto engine = parse_uuid(text(label::engine));
     const auto product = parse_uuid(text(label::product));
-    if (!engine || !product || text(label::instance).empty()) return std::nullopt;
+    if (!engine || !product || text(label::installation).empty()) return std::nullopt;
     marks out;
-    out.instance = text(label::instance);
+    out.installation_id = text(label::installation);
     out.ref = {*engine, number(label::generation), static_cast<std::uint16_t>(number(label::port))};
     out.owner = {*product, std::string{text(label::user)}};
     return out;
@@ -99,9 +100,10 @@ read_marks(const simdjson::simdjson_result<simdjson::dom::element>& labels) {
 
 /// Whose something is that this installation made; nothing if it is somebody else's.
 template <class Labels>
-[[nodiscard]] std::optional<marks> marks_of(const std::string& instance, const Labels& labels) {
+[[nodiscard]] std::optional<marks> marks_of(const std::string& installation_id,
+                                            const Labels& labels) {
     auto made = read_marks(labels);
-    if (made && made->instance != instance) made.reset();
+    if (made && made->installation_id != installation_id) made.reset();
     return made;
 }
 
@@ -202,7 +204,7 @@ private:
     void write_labels(json::json_writer& json) const {
         const auto& ref = what_.ref;
         json.name("Labels").open('{');
-        json.foreign_name(label::instance).value(options_.instance);
+        json.foreign_name(label::installation).value(options_.installation_id);
         json.foreign_name(label::product).value(to_string(what_.product_id));
         json.foreign_name(label::user).value(what_.user_id);
         json.foreign_name(label::engine).value(to_string(ref.engine_id));
@@ -308,4 +310,5 @@ private:
 
 } // namespace detail::docker
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

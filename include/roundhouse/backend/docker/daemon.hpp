@@ -26,7 +26,8 @@
 #include <system_error>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Docker's Engine API (https://docs.docker.com/engine/api/v1.41/).
 namespace detail::docker {
@@ -248,4 +249,5 @@ private:
 
 } // namespace detail::docker
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -31,7 +31,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
@@ -85,8 +86,8 @@ public:
         co_return co_await std::move(stopping);
     }
 
-    asio::awaitable<result<void>> freeze(const workload_ref& ref, bool frozen) {
-        watched_engines::freezing change{*watched_, ref.engine_id, frozen};
+    asio::awaitable<result<void>> set_paused(const workload_ref& ref, bool paused) {
+        watched_engines::pausing change{*watched_, ref.engine_id, paused};
         auto looking = inspect(ref.engine_id);
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
@@ -95,16 +96,16 @@ public:
             events_->look_at_end(ref); // should nobody have heard of it
             co_return fail(errc::backend_error, container_of(ref.engine_id) + " does not run");
         }
-        if (frozen == (state == workload_state::paused)) {
+        if (paused == (state == workload_state::paused)) {
             change.done();
             co_return result<void>{};
         }
-        const auto* const verb = frozen ? "/pause" : "/unpause";
+        const auto* const verb = paused ? "/pause" : "/unpause";
         auto calling = daemon_->call("POST", "/containers/" + (*found)->id + verb);
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status != 204)
-            co_return daemon::refused(frozen ? "cannot pause" : "cannot unpause", *answer);
+            co_return daemon::refused(paused ? "cannot pause" : "cannot unpause", *answer);
         change.done();
         co_return result<void>{};
     }
@@ -150,13 +151,13 @@ public:
         co_return co_await std::move(asking);
     }
 
-    asio::awaitable<result<std::vector<instance>>> list() {
-        std::unordered_map<uuid, instance> found;
+    asio::awaitable<result<std::vector<found_workload>>> list() {
+        std::unordered_map<uuid, found_workload> found;
         auto listing_volumes = volumes_.list(found);
         if (auto listed = co_await std::move(listing_volumes); !listed)
             co_return unexpected{listed.error()};
         auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" +
-                                                filters_for(options_.instance));
+                                                filters_for(options_.installation_id));
         const auto containers = co_await std::move(listing);
         if (!containers) co_return unexpected{containers.error()};
         if (containers->status != 200)
@@ -167,7 +168,7 @@ public:
         auto looking = events_->look_for_ends();
         if (auto looked = co_await std::move(looking); !looked)
             co_return unexpected{looked.error()};
-        std::vector<instance> out;
+        std::vector<found_workload> out;
         for (auto& [engine, one] : found) out.push_back(std::move(one));
         co_return out;
     }
@@ -194,7 +195,7 @@ private:
     // Containers
 
     [[nodiscard]] bool ours(const container& what, const uuid& engine) const {
-        return what.made && what.made->instance == options_.instance &&
+        return what.made && what.made->installation_id == options_.installation_id &&
                what.made->ref.engine_id == engine;
     }
 
@@ -360,14 +361,15 @@ private:
 
     // Lists
 
-    result<void> add_containers(std::string_view body, std::unordered_map<uuid, instance>& found) {
+    result<void> add_containers(std::string_view body,
+                                std::unordered_map<uuid, found_workload>& found) {
         const auto read = read_json(body);
         if (!read) return unexpected{read.error()};
         simdjson::dom::array containers;
         if ((*read)->root.get(containers) != simdjson::SUCCESS)
             return fail(errc::backend_error, "Docker's list of containers is none");
         for (const auto one : containers) {
-            const auto made = marks_of(options_.instance, one["Labels"]);
+            const auto made = marks_of(options_.installation_id, one["Labels"]);
             if (!made) continue; // the daemon has not kept to the filter
             const auto state = state_of(text_at(one, "/State"));
             found[made->ref.engine_id] = {made->ref, state, true, made->owner};
@@ -389,4 +391,5 @@ private:
 
 } // namespace detail::docker
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

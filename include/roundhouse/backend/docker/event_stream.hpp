@@ -38,7 +38,8 @@
 #include <unordered_map>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
@@ -64,7 +65,7 @@ public:
     /// Nothing is reported any more once this has returned.
     void close() {
         on_exit(nullptr);
-        on_freeze(nullptr);
+        on_pause(nullptr);
         asio::post(strand_, [self = shared_from_this()] {
             self->closed_ = true;
             self->cancel_.emit(asio::cancellation_type::terminal);
@@ -75,9 +76,9 @@ public:
         const std::lock_guard lock(handler_mutex_);
         exit_handler_ = std::move(handler);
     }
-    void on_freeze(std::function<void(const workload_freeze&)> handler) {
+    void on_pause(std::function<void(const workload_pause&)> handler) {
         const std::lock_guard lock(handler_mutex_);
-        freeze_handler_ = std::move(handler);
+        pause_handler_ = std::move(handler);
     }
 
     /// Reports what has ended of all that is expected.
@@ -126,8 +127,8 @@ private:
     asio::awaitable<error> follow(duration& pause) {
         daemon_->forget_version();
         auto asking = daemon_->streaming(
-            "GET",
-            "/events?filters=" + filters_for(options_.instance, {"die", "pause", "unpause"}));
+            "GET", "/events?filters=" +
+                       filters_for(options_.installation_id, {"die", "pause", "unpause"}));
         const auto request = co_await std::move(asking);
         if (!request) co_return request.error();
         const http_limits limits{.deadline = std::chrono::hours{24 * 365 * 10},
@@ -168,7 +169,7 @@ private:
         const auto number = watched_->number();
         if (expected.empty()) co_return result<void>{};
         auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" +
-                                                filters_for(options_.instance));
+                                                filters_for(options_.installation_id));
         const auto answer = co_await std::move(listing);
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status != 200) co_return daemon::refused("cannot list", *answer);
@@ -176,7 +177,7 @@ private:
         if (!read) co_return unexpected{read.error()};
         struct living {
             std::uint64_t generation = 0;
-            bool frozen = false;
+            bool paused = false;
         };
         std::unordered_map<uuid, living> alive;
         simdjson::dom::array containers;
@@ -193,7 +194,7 @@ private:
         for (const auto& ref : expected) {
             const auto found = alive.find(ref.engine_id);
             if (found != alive.end() && found->second.generation == ref.generation) {
-                tell_freeze(ref, found->second.frozen, number);
+                report_pause(ref, found->second.paused, number);
                 continue;
             }
             see_end(ref);
@@ -210,13 +211,13 @@ private:
             if (!read) continue; // one that nobody can read is found at the next list
             simdjson::dom::element attributes;
             if ((*read)->root.at_pointer("/Actor/Attributes").get(attributes)) continue;
-            const auto made = marks_of(options_.instance, attributes);
+            const auto made = marks_of(options_.installation_id, attributes);
             if (!made) continue;
             if (text_at((*read)->root, "/Action") == "die") {
                 see_end(made->ref, text_at((*read)->root, "/Actor/ID"),
                         number(text_at(attributes, "/exitCode")));
             } else {
-                auto looking = look_whether_frozen(made->ref);
+                auto looking = check_whether_paused(made->ref);
                 co_await std::move(looking);
             }
         }
@@ -231,19 +232,19 @@ private:
 
     /// The event may be that of a pause of our own, and older than what we did since: only the
     /// container itself tells.
-    asio::awaitable<void> look_whether_frozen(workload_ref ref) {
+    asio::awaitable<void> check_whether_paused(workload_ref ref) {
         const auto number = watched_->number();
         auto inspecting = inspect(ref);
         const auto found = co_await std::move(inspecting);
         const auto state = found ? state_of(found->status) : workload_state::down;
         if (state != workload_state::down)
-            tell_freeze(ref, state == workload_state::paused, number);
+            report_pause(ref, state == workload_state::paused, number);
     }
 
-    void tell_freeze(const workload_ref& ref, bool frozen, std::uint64_t number) {
-        if (!watched_->seen(ref, frozen, number)) return;
+    void report_pause(const workload_ref& ref, bool paused, std::uint64_t number) {
+        if (!watched_->seen(ref, paused, number)) return;
         const std::lock_guard lock(handler_mutex_);
-        if (freeze_handler_) freeze_handler_({ref, frozen});
+        if (pause_handler_) pause_handler_({ref, paused});
     }
 
     /// The container of a workload, if it is there in that generation and the daemon tells.
@@ -325,7 +326,7 @@ private:
     std::deque<std::shared_ptr<seen_end>> ends_; ///< In the order in which they came.
     std::recursive_mutex handler_mutex_;
     std::function<void(const workload_exit&)> exit_handler_;
-    std::function<void(const workload_freeze&)> freeze_handler_;
+    std::function<void(const workload_pause&)> pause_handler_;
     mutable std::mutex trouble_mutex_;
     std::optional<std::string> trouble_;
     bool away_ = false;
@@ -333,4 +334,5 @@ private:
 
 } // namespace detail::docker
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

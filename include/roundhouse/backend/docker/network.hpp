@@ -22,7 +22,8 @@
 #include <string>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
@@ -135,4 +136,5 @@ private:
 
 } // namespace detail::docker
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

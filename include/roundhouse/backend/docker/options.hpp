@@ -11,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// How engines are reached (SPEC §6): on a port of the host, or by name on their network.
 enum class docker_advertise : std::uint8_t { host, network };
@@ -37,7 +38,7 @@ struct docker_options {
     std::string host = "unix:///var/run/docker.sock";
     /// Names this installation on the daemon, in the label of everything that it makes. Two with
     /// different names never touch what is the other's.
-    std::string instance;
+    std::string installation_id;
     /// Made if it is not there.
     std::string network = "engine_net";
     docker_advertise advertise = docker_advertise::host;
@@ -55,7 +56,7 @@ struct docker_options {
 
     /// By when the daemon must have answered a call that is not a pull, beyond the grace of a stop.
     duration call_timeout = std::chrono::seconds{60};
-    /// By when the daemon must have told how a workload ended, or whether it is frozen: others wait
+    /// By when the daemon must have told how a workload ended, or whether it is paused: others wait
     /// for their turn meanwhile.
     duration look_timeout = std::chrono::seconds{5};
     /// By when an image must have been pulled.
@@ -76,4 +77,5 @@ struct docker_options {
     log_sink log;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,8 @@
 #include <string>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// How engines are reached best from here: by their network if this process runs in a container on
 /// it, else by ports of the host (SPEC §6, `auto`). Blocks for as long as the daemon takes to
@@ -45,4 +46,5 @@ namespace roundhouse::inline ROUNDHOUSE_ABI {
     return on_it ? docker_advertise::network : docker_advertise::host;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,8 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
@@ -100,4 +101,5 @@ inline asio::awaitable<result<void>> ensure_image(daemon& of, const std::string&
 
 } // namespace detail::docker
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

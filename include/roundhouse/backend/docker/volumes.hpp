@@ -15,7 +15,8 @@
 #include <unordered_map>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
@@ -58,8 +59,9 @@ public:
     }
 
     /// Adds the engine of every volume of this installation.
-    asio::awaitable<result<void>> list(std::unordered_map<uuid, instance>& found) {
-        auto listing = daemon_->call("GET", "/volumes?filters=" + filters_for(options_.instance));
+    asio::awaitable<result<void>> list(std::unordered_map<uuid, found_workload>& found) {
+        auto listing = daemon_->call("GET",
+                                     "/volumes?filters=" + filters_for(options_.installation_id));
         const auto answer = co_await std::move(listing);
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status != 200) co_return daemon::refused("cannot list volumes", *answer);
@@ -68,7 +70,7 @@ public:
         simdjson::dom::array volumes; // null where there are none
         if ((*read)->root["Volumes"].get(volumes) != simdjson::SUCCESS) co_return result<void>{};
         for (const auto one : volumes) {
-            const auto made = marks_of(options_.instance, one["Labels"]);
+            const auto made = marks_of(options_.installation_id, one["Labels"]);
             // Its label tells the generation that made it, not the last one.
             if (made)
                 found[made->ref.engine_id] = {.ref = {made->ref.engine_id, 0, 0},
@@ -91,7 +93,7 @@ private:
         if (text_at((*read)->root, "/Name").empty())
             co_return fail(errc::backend_error,
                            "Docker's inspection of " + volume_of(engine) + " is none");
-        const auto made = marks_of(options_.instance, (*read)->root["Labels"]);
+        const auto made = marks_of(options_.installation_id, (*read)->root["Labels"]);
         co_return made && made->ref.engine_id == engine ? holder::ours : holder::others;
     }
 
@@ -101,4 +103,5 @@ private:
 
 } // namespace detail::docker
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -12,11 +12,12 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// The workloads that are meant to be up, and whether they are meant to be frozen: what happens to
+/// The workloads that are meant to be up, and whether they are meant to be paused: what happens to
 /// them otherwise is news. Thread-safe.
 class watched_engines {
 public:
@@ -24,7 +25,7 @@ public:
     struct expectation {
         workload_ref ref;
         std::string container; ///< Its id; empty if that is not known.
-        bool frozen = false;
+        bool paused = false;
     };
 
     void expect(expectation what) {
@@ -63,42 +64,42 @@ public:
         return out;
     }
 
-    /// While it lives, one of them is being frozen or thawed by us, and only we know what it is
+    /// While it lives, one of them is being paused or resumed by us, and only we know what it is
     /// meant to be.
-    class freezing {
+    class pausing {
     public:
-        freezing(watched_engines& of, const uuid& engine, bool frozen)
-            : of_(of), engine_(engine), frozen_(frozen) {
+        pausing(watched_engines& of, const uuid& engine, bool paused)
+            : of_(of), engine_(engine), paused_(paused) {
             of_.begin(engine_);
         }
-        ~freezing() { of_.end(engine_, done_ ? std::optional{frozen_} : std::nullopt); }
-        freezing(const freezing&) = delete;
-        freezing& operator=(const freezing&) = delete;
+        ~pausing() { of_.end(engine_, done_ ? std::optional{paused_} : std::nullopt); }
+        pausing(const pausing&) = delete;
+        pausing& operator=(const pausing&) = delete;
 
         void done() noexcept { done_ = true; }
 
     private:
         watched_engines& of_;
         const uuid engine_;
-        const bool frozen_;
+        const bool paused_;
         bool done_ = false;
     };
 
-    /// To be asked before somebody looks whether it is frozen: `seen` wants the number.
+    /// To be asked before somebody looks whether it is paused: `seen` wants the number.
     [[nodiscard]] std::uint64_t number() const {
         const std::lock_guard lock(mutex_);
         return changes_;
     }
 
-    /// Whether it is frozen, as somebody saw who began to look at `number`. True if that is news,
+    /// Whether it is paused, as somebody saw who began to look at `number`. True if that is news,
     /// and not what we did since.
-    bool seen(const workload_ref& ref, bool frozen, std::uint64_t number) {
+    bool seen(const workload_ref& ref, bool paused, std::uint64_t number) {
         const std::lock_guard lock(mutex_);
         const auto found = find(ref);
         if (found == engines_.end()) return false;
         auto& one = found->second;
-        if (one.under_way || one.changed > number || one.expected.frozen == frozen) return false;
-        one.expected.frozen = frozen;
+        if (one.under_way || one.changed > number || one.expected.paused == paused) return false;
+        one.expected.paused = paused;
         return true;
     }
 
@@ -122,13 +123,13 @@ private:
         const auto found = engines_.find(engine);
         if (found != engines_.end()) found->second.under_way = true;
     }
-    void end(const uuid& engine, std::optional<bool> frozen) {
+    void end(const uuid& engine, std::optional<bool> paused) {
         const std::lock_guard lock(mutex_);
         const auto found = engines_.find(engine);
         if (found == engines_.end()) return;
         found->second.under_way = false;
         found->second.changed = ++changes_;
-        if (frozen) found->second.expected.frozen = *frozen;
+        if (paused) found->second.expected.paused = *paused;
     }
 
     mutable std::mutex mutex_;
@@ -138,4 +139,5 @@ private:
 
 } // namespace detail::docker
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

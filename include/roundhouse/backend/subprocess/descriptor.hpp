@@ -12,7 +12,8 @@
 #include <system_error>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
@@ -69,4 +70,5 @@ private:
 
 } // namespace detail::subprocess
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

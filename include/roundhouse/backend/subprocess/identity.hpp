@@ -17,7 +17,8 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// The file in an engine's folder that tells which process runs it. The process writes it itself
 /// before it becomes the engine, so that none runs unknown; it stays when the process has ended,
@@ -111,4 +112,5 @@ read_identity(const std::string& folder) {
 
 } // namespace detail::subprocess
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

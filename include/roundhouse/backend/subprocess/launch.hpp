@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Starts a process that writes its own identity before it becomes the engine.
 namespace detail::subprocess {
@@ -277,4 +278,5 @@ inline void wait_for_child(pid_t pid) noexcept {
 
 } // namespace detail::subprocess
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

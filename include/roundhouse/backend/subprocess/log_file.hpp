@@ -11,7 +11,8 @@
 #include <string>
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// An engine's output. The engine appends to `engine.log` itself, for it must be able to outlive
 /// the orchestrator; so the file is kept within its bound by copying it to `engine.log.1` and
@@ -122,4 +123,5 @@ private:
 
 } // namespace detail::subprocess
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// What `subprocess_backend` runs, and the bounds it keeps.
 struct subprocess_options {
@@ -51,4 +52,5 @@ struct subprocess_options {
     detail::engine_answer_limits answers;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,8 @@
 #include <optional>
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Processes as the kernel shows them. A pid alone names nothing for long: it is recycled. It is
 /// safe while a process, or a zombie that we have not reaped, holds it; beyond that a process is
@@ -147,4 +148,5 @@ inline void reap(int pidfd) noexcept {
 
 } // namespace detail::subprocess
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -20,7 +20,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
@@ -97,4 +98,5 @@ inline asio::awaitable<bool> wait_for_all(watch_ptr watch, moment until) {
 
 } // namespace detail::subprocess
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

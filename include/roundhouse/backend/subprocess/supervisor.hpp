@@ -39,7 +39,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
@@ -207,8 +208,8 @@ public:
                                                 " does not end after SIGKILL");
     }
 
-    /// Freezes or thaws every process of an engine, and waits until /proc shows it.
-    asio::awaitable<result<void>> freeze(const uuid& engine, bool frozen) {
+    /// Pauses or resumes every process of an engine, and waits until /proc shows it.
+    asio::awaitable<result<void>> set_paused(const uuid& engine, bool paused) {
         const auto found = find(engine);
         if (!found) co_return unexpected{found.error()};
         const watch_ptr watched = *found;
@@ -219,7 +220,7 @@ public:
         asio::steady_timer timer{strand_};
         constexpr duration most_wait{32};
         for (duration wait{1};; wait = std::min(wait * 2, most_wait)) {
-            auto telling = processes_.signal_others(watched, frozen);
+            auto telling = processes_.signal_others(watched, paused);
             const auto left = co_await std::move(telling);
             if (!left) co_return unexpected{left.error()};
             if (has_ended(watched->pidfd()))
@@ -230,7 +231,7 @@ public:
             co_await timer.async_wait(asio::use_awaitable);
             // Who has called vfork cannot stop before the child has called exec, which it does not
             // if it has been stopped first: let them get past that.
-            if (!frozen || wait < most_wait) continue;
+            if (!paused || wait < most_wait) continue;
             auto onward = processes_.signal_all(watched, SIGCONT);
             const auto said = co_await std::move(onward);
             if (!said) co_return said;
@@ -239,7 +240,7 @@ public:
         const auto said = co_await std::move(back);
         if (!said) co_return said;
         co_return fail(errc::backend_error,
-                       name + ": its processes do not " + (frozen ? "stop" : "continue"));
+                       name + ": its processes do not " + (paused ? "stop" : "continue"));
     }
 
 private:
@@ -340,4 +341,5 @@ private:
 
 } // namespace detail::subprocess
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

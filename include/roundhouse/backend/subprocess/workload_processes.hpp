@@ -18,7 +18,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
@@ -36,7 +37,7 @@ public:
                                     signal);
     }
 
-    /// Sends a signal to every process of a workload. One that may be frozen is woken, so that it
+    /// Sends a signal to every process of a workload. One that may be paused is woken, so that it
     /// acts on it.
     asio::awaitable<result<void>> signal_all(const watch_ptr& watched, int signal) {
         const bool whole_group = signal_group(*watched, signal);
@@ -55,16 +56,16 @@ public:
         co_return result<void>{};
     }
 
-    /// Freezes or thaws those that are not. Returns how many there were.
-    asio::awaitable<result<std::size_t>> signal_others(const watch_ptr& watched, bool frozen) {
-        const int signal = frozen ? SIGSTOP : SIGCONT;
+    /// Pauses or resumes those that are not. Returns how many there were.
+    asio::awaitable<result<std::size_t>> signal_others(const watch_ptr& watched, bool paused) {
+        const int signal = paused ? SIGSTOP : SIGCONT;
         signal_group(*watched, signal);
         auto finding = members(watched);
         const auto found = co_await std::move(finding);
         if (!found) co_return unexpected{found.error()};
         std::size_t others = 0;
         for (const auto& member : *found) {
-            if (member.stat.stopped() == frozen) continue;
+            if (member.stat.stopped() == paused) continue;
             ++others;
             const auto pidfd = open_member(member);
             if (!pidfd) co_return unexpected{pidfd.error()};
@@ -160,4 +161,5 @@ private:
 
 } // namespace detail::subprocess
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -9,7 +9,8 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
@@ -116,4 +117,5 @@ private:
 
 } // namespace detail
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

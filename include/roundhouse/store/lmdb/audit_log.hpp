@@ -27,7 +27,9 @@
 /// Times are found through `audit_by_time`, which has the *latest timestamp so far*: that grows
 /// with the ids even where the wall clock was set back. `store_state::set_back` bounds what a row
 /// can be behind it.
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 [[nodiscard]] inline key_bytes audit_key_of(std::uint64_t id) { return key_bytes().number(id); }
 
@@ -254,4 +256,6 @@ inline std::size_t prune(const transaction& in, instant before, std::size_t most
     return old.readable.size();
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -19,7 +19,9 @@
 #include <utility>
 #include <variant>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// Applies one change set within a transaction. Throws `failure` where it cannot; the transaction
 /// is to be aborted then.
@@ -202,4 +204,6 @@ inline void note_activity(const transaction& in, std::span<const engine_activity
     }
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,9 @@
 
 /// How values become bytes, and bytes values. Numbers are big-endian, so that the order of keys is
 /// their meaning's.
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 template <std::unsigned_integral Number> void store_big_endian(Number value, char* to) noexcept {
     for (std::size_t i = 0; i < sizeof value; ++i)
@@ -202,4 +204,6 @@ private:
     const char* damage_ = nullptr;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -17,7 +17,8 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// What a store holds, and what is wrong with it.
 struct lmdb_report {
@@ -171,4 +172,5 @@ private:
 
 } // namespace detail::lmdb
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -11,7 +11,9 @@
 #include <cstdio>
 #include <string>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// Copies a store into a folder, whole or not at all: what was cut short is not taken for a store,
 /// and is written over the next time.
@@ -29,4 +31,6 @@ inline void write_copy(const environment& from, const std::string& folder) {
     place.sync();
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

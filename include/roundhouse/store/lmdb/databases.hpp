@@ -14,7 +14,9 @@
 #include <utility>
 
 /// The named databases, and what can be done in them within a transaction.
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// Keys and values are told as `key -> value`; `+` joins, numbers are big-endian.
 enum class database : std::uint8_t {
@@ -161,4 +163,6 @@ private:
     MDB_val value_{};
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -21,7 +21,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// An open LMDB environment with its databases. Hands out transactions, and grows the map.
 ///
@@ -262,4 +264,6 @@ private:
     mutable readers readers_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -10,7 +10,9 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// Whether a later try may succeed: there was no room, or the disk failed.
 [[nodiscard]] inline bool may_pass(int code) noexcept {
@@ -62,4 +64,6 @@ inline void check(int code, std::string_view where) {
     if (code != MDB_SUCCESS) throw failure(code, where);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

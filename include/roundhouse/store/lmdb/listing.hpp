@@ -11,7 +11,9 @@
 #include <memory>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// An engine; nothing if it is damaged.
 [[nodiscard]] inline engine_ptr readable_engine(const transaction& in, std::string_view key) {
@@ -61,4 +63,6 @@ inline void visit_engines(const transaction& in,
     }
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <mutex>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// Long reads together, or whoever wants none of them alone, who goes first: a shared_mutex may let
 /// readers pass a waiting writer for ever.
@@ -57,4 +59,6 @@ private:
     bool barred_ = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <string>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// Where an `lmdb_store` keeps the fleet, and the bounds it keeps.
 struct lmdb_options {
@@ -26,4 +27,5 @@ struct lmdb_options {
     bool read_only = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -12,7 +12,9 @@
 #include <thread>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// A read transaction that is kept and renewed, since to begin one costs more than most reads.
 struct alignas(64) reader {
@@ -86,4 +88,6 @@ private:
     std::mutex pauses_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

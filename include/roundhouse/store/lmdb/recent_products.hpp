@@ -11,7 +11,9 @@
 #include <functional>
 #include <thread>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// The product that each thread found last: whoever serves calls finds the same few again and
 /// again, and to read one takes two look-ups and its decoding. Threads share nothing here that is
@@ -67,4 +69,6 @@ private:
     std::atomic<std::uint64_t> version_ = 0;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,9 @@
 
 /// The records of the store on disk. `encode` writes the newest version of each; a reader takes the
 /// fields in the same order.
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// What the store counts for itself.
 struct store_state {
@@ -242,4 +244,6 @@ inline void decode(record_reader& in, store_state& state) {
     state.set_back = duration{static_cast<std::int64_t>(in.number<std::uint64_t>())};
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -13,7 +13,9 @@
 #include <string>
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// Counts the layouts of the databases. One that is newer than this program's is refused: what it
 /// does not know it would spoil.
@@ -34,14 +36,17 @@ inline void check_schema(const transaction& in, bool read_only) {
     std::array<char, sizeof schema> bytes{};
     store_big_endian(schema, bytes.data());
     in.put(database::meta, schema_key, {bytes.data(), bytes.size()});
-    in.put(database::meta, instance_key, bytes_of(crypto::make_uuid(crypto::system_entropy)));
+    in.put(database::meta, installation_id_key,
+           bytes_of(crypto::make_uuid(crypto::system_entropy)));
 }
 
-[[nodiscard]] inline uuid read_instance(const transaction& in) {
-    const auto found = in.find(database::meta, instance_key);
+[[nodiscard]] inline uuid read_installation_id(const transaction& in) {
+    const auto found = in.find(database::meta, installation_id_key);
     if (!found || found->size() != sizeof(uuid::bytes))
-        throw damaged(database::meta, instance_key, "it is no UUID");
+        throw damaged(database::meta, installation_id_key, "it is no UUID");
     return to_uuid(*found);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -19,7 +19,9 @@
 #include <utility>
 
 /// The keys of the databases, and records by their keys.
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
 
 /// A longer user id would not fit into every key that it is part of (SPEC §1).
 inline constexpr std::size_t max_user_id_bytes = 256;
@@ -140,10 +142,12 @@ void put_record(const transaction& in, database where, std::string_view key, con
 
 inline constexpr std::string_view state_key = "state";
 inline constexpr std::string_view schema_key = "schema";
-inline constexpr std::string_view instance_key = "instance";
+inline constexpr std::string_view installation_id_key = "instance";
 
 [[nodiscard]] inline store_state read_state(const transaction& in) {
     return find_record<store_state>(in, database::meta, state_key).value_or(store_state{});
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail::lmdb
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -29,7 +29,9 @@
 
 /// The operations of a backend, as coroutines that keep what they are given: a case that has failed
 /// may be gone before they end.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::backend_operations {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::backend_operations {
 
 template <backend Backend> asio::awaitable<result<void>> create(Backend& tested, workload what) {
     auto work = tested.create(what);
@@ -64,7 +66,8 @@ asio::awaitable<result<health>> probe(Backend& tested, workload_ref ref, duratio
     auto work = tested.probe(ref, timeout);
     co_return co_await std::move(work);
 }
-template <backend Backend> asio::awaitable<result<std::vector<instance>>> list(Backend& tested) {
+template <backend Backend>
+asio::awaitable<result<std::vector<found_workload>>> list(Backend& tested) {
     auto work = tested.list();
     co_return co_await std::move(work);
 }
@@ -74,9 +77,13 @@ asio::awaitable<result<std::string>> logs(Backend& tested, workload_ref ref, std
     co_return co_await std::move(work);
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::backend_operations
+} // namespace testing::backend_operations
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Calls a backend, and waits for what it answers.
 template <backend Backend> class backend_calls {
@@ -166,7 +173,7 @@ public:
 protected:
     ~backend_calls() = default;
 
-    std::future<result<std::vector<instance>>> start_list() {
+    std::future<result<std::vector<found_workload>>> start_list() {
         return start(backend_operations::list(tested()));
     }
 
@@ -178,8 +185,10 @@ private:
                               asio::use_future);
     }
 
-    /// For probes that must fail: a frozen engine lets them wait so long.
+    /// For probes that must fail: a paused engine lets them wait so long.
     static constexpr duration short_timeout{200};
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

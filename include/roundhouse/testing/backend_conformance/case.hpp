@@ -7,7 +7,9 @@
 
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// One thing that a backend must do. `run` throws `conformance_failure` if the backend does
 /// something else, and what the subject's functions throw.
@@ -22,4 +24,6 @@ template <backend Backend> struct backend_case {
     }
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -10,7 +10,9 @@
 #include <vector>
 
 /// What a backend promises of `create`.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::create_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::create_cases {
 
 template <backend Backend> void becomes_healthy(backend_trial<Backend>& trial) {
     const auto engine = trial.fresh();
@@ -108,4 +110,6 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::create_cases
+} // namespace testing::create_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -11,7 +11,9 @@
 
 /// What becomes of an engine's data. It counts in it, so that a count that goes on shows the data
 /// of before, and one that begins at 1 shows none.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::data_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::data_cases {
 
 template <backend Backend>
 void must_boot(backend_trial<Backend>& trial, const trial_engine& engine) {
@@ -90,4 +92,6 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::data_cases
+} // namespace testing::data_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -9,7 +9,9 @@
 #include <vector>
 
 /// What a backend promises of `stop` and `destroy`.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::end_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::end_cases {
 
 template <backend Backend> void stop_ends_and_keeps(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
@@ -129,4 +131,6 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::end_cases
+} // namespace testing::end_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

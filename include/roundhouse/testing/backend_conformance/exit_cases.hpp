@@ -10,7 +10,9 @@
 
 /// What a backend promises of exits. That an end which was asked for is no news is held beside
 /// what asks for it.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::exit_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::exit_cases {
 
 template <backend Backend> void crash_is_reported_once(backend_trial<Backend>& trial) {
     const auto engine = trial.boot(7);
@@ -83,4 +85,6 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::exit_cases
+} // namespace testing::exit_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -9,7 +9,9 @@
 #include <mutex>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// What the handler of `on_exit` was told. Thread-safe.
 class exit_log {
@@ -46,4 +48,6 @@ private:
     std::vector<workload_exit> told_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,9 @@
 
 /// Which key opens an engine. A key that was swapped is known to the workload that took it and to
 /// no later start of it, so it also tells whether a workload is still the same.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::key_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::key_cases {
 
 template <backend Backend>
 void require_opened_by(backend_trial<Backend>& trial, const trial_engine& engine,
@@ -91,4 +93,6 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::key_cases
+} // namespace testing::key_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -16,7 +16,9 @@
 #include <vector>
 
 /// What a backend promises of operations that run at once.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::parallel_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::parallel_cases {
 
 template <backend Backend> void engines_leave_each_other_alone(backend_trial<Backend>& trial) {
     std::vector<trial_engine> engines;
@@ -85,4 +87,6 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::parallel_cases
+} // namespace testing::parallel_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

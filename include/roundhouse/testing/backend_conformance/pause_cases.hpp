@@ -10,7 +10,9 @@
 #include <vector>
 
 /// What a backend promises of `pause` and `resume`.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::pause_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::pause_cases {
 
 template <backend Backend> void paused_until_resumed(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
@@ -50,7 +52,7 @@ template <backend Backend> void any_generation(backend_trial<Backend>& trial) {
     }
 }
 
-template <backend Backend> void nothing_to_freeze(backend_trial<Backend>& trial) {
+template <backend Backend> void nothing_to_pause(backend_trial<Backend>& trial) {
     const auto never = trial.fresh();
     const auto stopped = trial.boot();
     must(trial.stop(stopped));
@@ -71,8 +73,10 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
          paused_until_resumed<Backend>},
         {"pause and resume can be repeated", repeats_find_the_work_done<Backend>},
         {"pause and resume take whatever generation they find", any_generation<Backend>},
-        {"what is not up can be neither paused nor resumed", nothing_to_freeze<Backend>},
+        {"what is not up can be neither paused nor resumed", nothing_to_pause<Backend>},
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::pause_cases
+} // namespace testing::pause_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -13,7 +13,9 @@
 #include <optional>
 #include <string>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// A backend, and what its cases must know of the engines that it runs. They should be healthy soon
 /// and end on SIGTERM, as SPEC §6 asks.
@@ -44,4 +46,6 @@ template <backend Backend> struct backend_subject {
     duration grace = std::chrono::seconds{30};
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

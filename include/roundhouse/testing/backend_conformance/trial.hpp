@@ -26,7 +26,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 [[nodiscard]] constexpr std::string_view name_of(workload_state state) noexcept {
     switch (state) {
@@ -106,11 +108,11 @@ public:
 
     // What `list` says
 
-    [[nodiscard]] std::optional<instance>
+    [[nodiscard]] std::optional<found_workload>
     listed(const trial_engine& engine,
            const std::source_location& where = std::source_location::current()) {
         const auto all = must(finish(start_list(), where), where);
-        std::optional<instance> out;
+        std::optional<found_workload> out;
         for (const auto& one : all) {
             if (one.ref.engine_id != engine.what.ref.engine_id) continue;
             require(!out, "an engine is listed once", where);
@@ -220,4 +222,6 @@ private:
     std::vector<trial_engine> made_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

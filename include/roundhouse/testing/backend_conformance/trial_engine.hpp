@@ -5,7 +5,9 @@
 
 #include <string>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// An engine of a case, and the key that opens it.
 struct trial_engine {
@@ -18,4 +20,6 @@ struct trial_engine {
     return engine;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

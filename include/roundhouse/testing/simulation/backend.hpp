@@ -22,7 +22,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 enum class sim_operation : std::uint8_t {
     prepare,
@@ -145,8 +147,8 @@ public:
         co_return answer;
     }
 
-    asio::awaitable<result<std::vector<instance>>> list() {
-        auto found = std::make_shared<std::vector<instance>>();
+    asio::awaitable<result<std::vector<found_workload>>> list() {
+        auto found = std::make_shared<std::vector<found_workload>>();
         effect act = [this, found] {
             for (const auto& [id, one] : machine_->engines())
                 found->push_back({one.ref, one.state, one.ours, one.owner});
@@ -168,8 +170,8 @@ public:
     void on_exit(std::function<void(const workload_exit&)> handler) {
         if (process_->alive()) machine_->on_exit(std::move(handler));
     }
-    void on_freeze(std::function<void(const workload_freeze&)> handler) {
-        if (process_->alive()) machine_->on_freeze(std::move(handler));
+    void on_pause(std::function<void(const workload_pause&)> handler) {
+        if (process_->alive()) machine_->on_pause(std::move(handler));
     }
 
 private:
@@ -308,4 +310,6 @@ private:
     const sim_backend_watch watch_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/testing/simulation/judge.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
@@ -19,7 +19,9 @@
 #include <utility>
 #include <variant>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Whose engine: of which product, for which user.
 using sim_user = std::pair<uuid, std::string>;
@@ -190,4 +192,6 @@ private:
     number last_ = 0;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

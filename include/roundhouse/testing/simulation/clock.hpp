@@ -20,7 +20,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// The clock of one incarnation of the process: a `clock` in virtual time. For one thread.
 class sim_clock {
@@ -89,4 +91,6 @@ private:
     sim_timeline::entry next_ = 1;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

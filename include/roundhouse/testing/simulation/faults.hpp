@@ -9,7 +9,9 @@
 #include <string>
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Everything that can go wrong in a simulation.
 enum class sim_fault : std::uint8_t {
@@ -24,8 +26,8 @@ enum class sim_fault : std::uint8_t {
     late_exit,      ///< The event of an exit comes after seconds.
     double_exit,    ///< The event of an exit comes twice.
     removed,        ///< Somebody removes a workload; its data stays.
-    frozen_alone,   ///< Somebody pauses a workload.
-    thawed_alone,   ///< Somebody resumes one that is paused.
+    paused_alone,   ///< Somebody pauses a workload.
+    resumed_alone,  ///< Somebody resumes one that is paused.
     daemon_away,    ///< Every call fails for a while.
     slow_boot,      ///< A boot takes as long as it may, or longer.
     never_healthy,  ///< A workload that never becomes healthy.
@@ -51,7 +53,7 @@ namespace detail {
 inline constexpr std::array<std::string_view, sim_fault_count> sim_fault_names{
     "call_fails",     "reply_lost",       "never_answered", "late_answer",   "twice",
     "cancelled_late", "lone_death",       "clean_death",    "late_exit",     "double_exit",
-    "removed",        "frozen_alone",     "thawed_alone",   "daemon_away",   "slow_boot",
+    "removed",        "paused_alone",     "resumed_alone",  "daemon_away",   "slow_boot",
     "never_healthy",  "dies_booting",     "sick",           "busy",          "hung_probe",
     "stranger",       "swap_unsupported", "swap_unknown",   "store_refuses", "store_denies",
     "store_full",     "crash_before",     "crash_after"};
@@ -119,4 +121,6 @@ private:
     bool on_ = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/testing/simulation/answers.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
 #include <roundhouse/testing/simulation/judge.hpp>
@@ -19,7 +19,9 @@
 #include <string>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Where users call: hands their calls to the orchestrator, judges what it answers, and remembers
 /// what it has promised by that. `Life` is a `sim_incarnation`.
@@ -178,4 +180,6 @@ private:
     const sim_answers answers_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

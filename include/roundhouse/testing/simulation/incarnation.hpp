@@ -13,7 +13,9 @@
 #include <memory>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// One life of the process under test: an orchestrator, in one thread, over a world that outlives
 /// it.
@@ -43,4 +45,6 @@ template <class Store> struct sim_incarnation {
     bool recovered = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

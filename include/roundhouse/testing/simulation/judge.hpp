@@ -6,7 +6,9 @@
 #include <string>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Keeps the first rule that a run broke. Those who find one are often deep inside the code under
 /// test, so it is kept here and not thrown.
@@ -24,4 +26,6 @@ private:
     std::optional<std::string> broken_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -18,7 +18,9 @@
 #include <utility>
 #include <variant>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Copies every commit as it is made, and judges it: which changes of state there may be, what must
 /// tell of them, and the limits (SPEC §2).
@@ -246,4 +248,6 @@ private:
     std::uint64_t version_ = 0;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -17,7 +17,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// What there is of one engine on the machine.
 struct sim_workload {
@@ -25,9 +27,9 @@ struct sim_workload {
     engine_owner owner;
     workload_state state = workload_state::down;
     bool ours = true;
-    std::uint64_t froze = 0; ///< How often we have frozen or thawed it.
-    bool meddled = false;    ///< Somebody else has paused it; that may be told late.
-    bool orphan = false;     ///< There from the beginning, without a row.
+    std::uint64_t pauses_by_us = 0; ///< How often we have paused or resumed it.
+    bool meddled = false;           ///< Somebody else has paused it; that may be told late.
+    bool orphan = false;            ///< There from the beginning, without a row.
     sha256_digest key_hash{};
     std::uint64_t brain = 0; ///< Its data: a value that must stay the same for as long as it lives.
     instant healthy_at{};    ///< The far end of time for one that never is.
@@ -60,8 +62,8 @@ public:
     /// Told before an engine's data is removed.
     void on_removal(std::function<void(const uuid&)> told) { removal_ = std::move(told); }
     void on_exit(std::function<void(const workload_exit&)> handler) { exit_ = std::move(handler); }
-    void on_freeze(std::function<void(const workload_freeze&)> handler) {
-        freeze_ = std::move(handler);
+    void on_pause(std::function<void(const workload_pause&)> handler) {
+        pause_ = std::move(handler);
     }
 
     /// Counts what changes here, so that rules need only be looked at when something did.
@@ -117,7 +119,7 @@ public:
         return {};
     }
 
-    /// What its engine would answer now. A frozen one does not answer: `hangs` tells that.
+    /// What its engine would answer now. A paused one does not answer: `hangs` tells that.
     result<health> answer(const workload_ref& what) {
         const auto* known = find(what.engine_id);
         const auto now = timeline_->now();
@@ -157,16 +159,16 @@ public:
     }
 
     /// Somebody else pauses or resumes a workload.
-    void freeze_alone(const uuid& engine, bool frozen) {
+    void pause_alone(const uuid& engine, bool paused) {
         auto* known = find(engine);
-        const auto before = frozen ? workload_state::up : workload_state::paused;
+        const auto before = paused ? workload_state::up : workload_state::paused;
         if (known == nullptr || known->state != before || !known->ours || known->orphan) return;
-        known->state = frozen ? workload_state::paused : workload_state::up;
+        known->state = paused ? workload_state::paused : workload_state::up;
         known->meddled = true;
         ++version_;
         trace_->note("machine: " + short_id(engine) +
-                     (frozen ? " is paused by somebody" : " is resumed by somebody"));
-        plan_freeze({known->ref, frozen}, known->froze);
+                     (paused ? " is paused by somebody" : " is resumed by somebody"));
+        plan_pause_report({known->ref, paused}, known->pauses_by_us);
     }
 
     /// Its daemon answers no call until then.
@@ -199,7 +201,7 @@ private:
         auto* known = find(what.engine_id);
         if (known == nullptr || !known->alive()) return fail(errc::backend_error, "It is not up.");
         known->state = state;
-        ++known->froze;
+        ++known->pauses_by_us;
         ++version_;
         return {};
     }
@@ -220,13 +222,13 @@ private:
 
     /// What we did since is not told as somebody else's doing. A daemon that is away tells when it
     /// is back.
-    void plan_freeze(const workload_freeze& what, std::uint64_t froze) {
+    void plan_pause_report(const workload_pause& what, std::uint64_t pauses_by_us) {
         const auto wait = faults_->random().between(duration{0}, duration{50});
-        timeline_->at(std::max(timeline_->now() + wait, away_until_), [this, what, froze] {
+        timeline_->at(std::max(timeline_->now() + wait, away_until_), [this, what, pauses_by_us] {
             const auto* known = find(what.ref.engine_id);
-            const auto now = what.frozen ? workload_state::paused : workload_state::up;
+            const auto now = what.paused ? workload_state::paused : workload_state::up;
             if (known == nullptr || known->ref != what.ref) return;
-            if (freeze_ && known->state == now && known->froze == froze) freeze_(what);
+            if (pause_ && known->state == now && known->pauses_by_us == pauses_by_us) pause_(what);
         });
     }
 
@@ -248,9 +250,11 @@ private:
     std::set<std::uint16_t> strangers_;
     std::function<void(const uuid&)> removal_;
     std::function<void(const workload_exit&)> exit_;
-    std::function<void(const workload_freeze&)> freeze_;
+    std::function<void(const workload_pause&)> pause_;
     std::uint64_t version_ = 0;
     instant away_until_{};
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -15,7 +15,9 @@
 #include <string>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// What happens to the machine and its workloads without anybody asking for it.
 class sim_mischief {
@@ -64,15 +66,15 @@ private:
         if (faults_->strikes(sim_fault::sick)) one.sick_until = soon(seconds{60});
         if (faults_->strikes(sim_fault::busy)) one.busy_until = soon(seconds{60});
         if (faults_->strikes(sim_fault::hung_probe)) one.hung_until = soon(seconds{60});
-        if (faults_->strikes(sim_fault::frozen_alone)) machine_->freeze_alone(id, true);
-        if (faults_->strikes(sim_fault::thawed_alone)) machine_->freeze_alone(id, false);
+        if (faults_->strikes(sim_fault::paused_alone)) machine_->pause_alone(id, true);
+        if (faults_->strikes(sim_fault::resumed_alone)) machine_->pause_alone(id, false);
         if (faults_->strikes(sim_fault::lone_death)) machine_->end_alone(id, 1);
         if (faults_->strikes(sim_fault::clean_death)) machine_->end_alone(id, 0);
         if (faults_->strikes(sim_fault::removed)) {
-            // Nothing probes one that is frozen, or taken for frozen: without an event nobody could
+            // Nothing probes one that is paused, or taken for paused: without an event nobody could
             // know.
-            const bool frozen = one.state == workload_state::paused || one.meddled;
-            const bool told = frozen || faults_->random().chance(0.5);
+            const bool paused = one.state == workload_state::paused || one.meddled;
+            const bool told = paused || faults_->random().chance(0.5);
             machine_->end_alone(id, 137, told);
         }
     }
@@ -106,4 +108,6 @@ private:
     instant full_until_{};
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

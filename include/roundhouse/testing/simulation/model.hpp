@@ -1,7 +1,7 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
 #include <roundhouse/testing/simulation/judge.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
@@ -18,7 +18,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// The whole system as a caller may think of it: a map from users to the state of their engine.
 /// It is exact where nothing goes wrong and one call follows another; there it gets the same calls
@@ -190,4 +192,6 @@ private:
     std::map<sim_user, engine> users_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -7,7 +7,9 @@
 #include <set>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// What becomes of the process at one of its interactions with the world.
 enum class sim_fate : std::uint8_t { lives, dies_before, dies_after };
@@ -63,4 +65,6 @@ private:
     bool died_before_ = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

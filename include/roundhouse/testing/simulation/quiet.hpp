@@ -11,7 +11,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// What is not yet as it should be in a simulation; nothing if all is.
 [[nodiscard]] inline std::optional<std::string>
@@ -26,4 +28,6 @@ missing_for_quiet(const sim_ledger& ledger, sim_machine& machine, const settings
     return quiet_check(std::move(rows), std::move(workloads), with).missing();
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

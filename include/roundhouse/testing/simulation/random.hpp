@@ -8,7 +8,9 @@
 #include <span>
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// The one source of chance in a simulation: the same seed, the same numbers, on every platform.
 /// SplitMix64 (Steele, Lea, Flood 2014).
@@ -68,4 +70,6 @@ private:
     std::uint64_t state_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -7,7 +7,9 @@
 #include <optional>
 #include <string>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// How a run went.
 struct sim_report {
@@ -19,4 +21,6 @@ struct sim_report {
     sim_fault_counts fired;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

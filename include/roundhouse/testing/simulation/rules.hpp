@@ -18,7 +18,9 @@
 #include <string>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// The rules of SPEC §2 that say how rows and workloads go together.
 class sim_rules {
@@ -108,8 +110,8 @@ private:
     /// Nobody who is busy is put to sleep (SPEC §5).
     void check_pause(const workload_ref& ref) {
         const auto row = ledger_->find(ref.engine_id);
-        if (!row) return judge_->blame("an engine without a row is frozen");
-        // A wake that failed leaves it frozen as it was, which others may have done at any time.
+        if (!row) return judge_->blame("an engine without a row is paused");
+        // A wake that failed leaves it paused as it was, which others may have done at any time.
         if (row->status != engine_status::running) return;
         const auto now = timeline_->now();
         const auto& used = uses_[ref.engine_id];
@@ -134,4 +136,6 @@ private:
     std::map<uuid, use> uses_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -10,7 +10,9 @@
 #include <unordered_map>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Virtual time, and all that is to happen in it. It stands still until `advance`. For one thread.
 class sim_timeline {
@@ -66,4 +68,6 @@ private:
     std::unordered_map<entry, instant> times_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

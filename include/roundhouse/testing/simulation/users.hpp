@@ -1,6 +1,6 @@
 #pragma once
 
-#include <roundhouse/fleet.hpp>
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
 #include <roundhouse/testing/simulation/random.hpp>
 #include <roundhouse/testing/simulation/scene.hpp>
@@ -14,7 +14,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// What users and operators do next.
 struct sim_action {
@@ -98,4 +100,6 @@ private:
     std::array<std::uint64_t, 8> weights_{};
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

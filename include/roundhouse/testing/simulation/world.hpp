@@ -34,7 +34,9 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// A whole fleet with its machine, its users and everything that goes wrong, in one thread and in
 /// virtual time: the orchestrator as it is, over a `faulty_store<Store>` and a `sim_backend`. One
@@ -153,7 +155,7 @@ private:
         faults_->note(life_->process->died_before() ? sim_fault::crash_before
                                                     : sim_fault::crash_after);
         machine_->on_exit(nullptr);
-        machine_->on_freeze(nullptr);
+        machine_->on_pause(nullptr);
         life_.reset();
         calls_->lose_all();
         rules_->process_ended();
@@ -337,4 +339,6 @@ private:
     std::unique_ptr<incarnation> life_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -14,7 +14,9 @@
 #include <vector>
 
 /// What a store promises of the audit log's rows: their ids, their order, and how they go.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::audit_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::audit_cases {
 
 using namespace samples;
 
@@ -195,4 +197,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::audit_cases
+} // namespace testing::audit_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

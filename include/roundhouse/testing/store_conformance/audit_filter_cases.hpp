@@ -16,7 +16,9 @@
 #include <vector>
 
 /// What a store promises of filters on the audit log: that they are exact, alone and together.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::audit_filter_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::audit_filter_cases {
 
 using namespace samples;
 
@@ -233,4 +235,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::audit_filter_cases
+} // namespace testing::audit_filter_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

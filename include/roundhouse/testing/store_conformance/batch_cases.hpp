@@ -14,7 +14,9 @@
 #include <vector>
 
 /// What a store promises of batches: whole or not at all, one change after the other.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::batch_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::batch_cases {
 
 using namespace samples;
 
@@ -167,4 +169,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::batch_cases
+} // namespace testing::batch_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

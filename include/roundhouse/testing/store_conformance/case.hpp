@@ -11,7 +11,9 @@
 #include <string_view>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// One thing that a store must do. `run` wants a store that is new and empty, and throws
 /// `conformance_failure` if the store does something else.
@@ -39,4 +41,6 @@ auto must_have(result<Pointer> answer,
     return *found;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -22,7 +22,9 @@
 
 /// What a store promises to several threads: each commit is seen whole, by every read that begins
 /// after it returned, and of commits that exclude each other one succeeds.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::concurrency_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::concurrency_cases {
 
 using namespace samples;
 
@@ -237,4 +239,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::concurrency_cases
+} // namespace testing::concurrency_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

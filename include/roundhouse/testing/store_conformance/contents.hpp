@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing {
 
 /// Every row of the audit log, oldest first; an answer that cannot be read is in it as its code.
 template <store Store> [[nodiscard]] std::string text_of_audit(const Store& store, instant since) {
@@ -47,4 +49,6 @@ template <store Store>
     return out + text_of_audit(store, instant::min());
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing
+} // namespace testing
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

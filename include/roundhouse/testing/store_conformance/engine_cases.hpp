@@ -11,7 +11,9 @@
 #include <vector>
 
 /// What a store promises of single engines: where they are found, and which changes it refuses.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::engine_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::engine_cases {
 
 using namespace samples;
 
@@ -216,4 +218,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::engine_cases
+} // namespace testing::engine_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

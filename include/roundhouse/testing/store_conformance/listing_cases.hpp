@@ -14,7 +14,9 @@
 #include <vector>
 
 /// What a store promises of listings.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::listing_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::listing_cases {
 
 using namespace samples;
 
@@ -121,4 +123,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::listing_cases
+} // namespace testing::listing_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -13,7 +13,9 @@
 #include <vector>
 
 /// What a store promises of host ports: at most one engine holds one, until its row is gone.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::port_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::port_cases {
 
 using namespace samples;
 
@@ -205,4 +207,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::port_cases
+} // namespace testing::port_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -12,7 +12,9 @@
 #include <vector>
 
 /// What a store promises of products.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::product_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::product_cases {
 
 using namespace samples;
 
@@ -146,4 +148,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::product_cases
+} // namespace testing::product_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

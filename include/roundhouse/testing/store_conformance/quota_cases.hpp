@@ -14,7 +14,9 @@
 #include <vector>
 
 /// What a store promises of a product's numbers: its quota and its counters.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::quota_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::quota_cases {
 
 using namespace samples;
 
@@ -139,4 +141,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::quota_cases
+} // namespace testing::quota_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -16,7 +16,9 @@
 #include <vector>
 
 /// What a store promises of single members: what is put in comes out.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::round_trip_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::round_trip_cases {
 
 using namespace samples;
 
@@ -233,4 +235,6 @@ template <store Store> std::vector<store_case<Store>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::round_trip_cases
+} // namespace testing::round_trip_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

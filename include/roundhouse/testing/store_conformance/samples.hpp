@@ -12,7 +12,9 @@
 #include <vector>
 
 /// Records and changes for the store's cases. Two numbers give ids with different short ids.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::samples {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::samples {
 
 [[nodiscard]] constexpr uuid numbered(std::uint32_t n) {
     uuid id;
@@ -123,4 +125,6 @@ inline constexpr std::size_t many = 1000; ///< more than any case stores
     return query;
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::samples
+} // namespace testing::samples
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

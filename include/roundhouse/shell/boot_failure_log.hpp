@@ -19,12 +19,14 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// What no line may hold of texts that are hidden: each of their lines, longest first, for one may
 /// be a part of another. A short one says nothing, and would blot out half of the log.
 [[nodiscard]] inline std::vector<std::string_view>
-hidden_lines(std::span<const std::string> hidden) {
+redacted_lines(std::span<const std::string> hidden) {
     constexpr std::size_t least = 8;
     std::vector<std::string_view> lines;
     for (std::string_view rest : hidden)
@@ -39,10 +41,10 @@ hidden_lines(std::span<const std::string> hidden) {
 
 /// The last lines of an engine's output, at most `most` of them, as they may stand in a log: cut to
 /// a bound, and without the texts that must not be in one (SPEC §7).
-[[nodiscard]] inline std::vector<std::string> last_words(std::string_view output, std::size_t most,
-                                                         std::span<const std::string> hidden) {
+[[nodiscard]] inline std::vector<std::string> log_excerpt(std::string_view output, std::size_t most,
+                                                          std::span<const std::string> hidden) {
     constexpr std::size_t line_bytes = 1'000;
-    const auto secrets = hidden_lines(hidden);
+    const auto secrets = redacted_lines(hidden);
     std::vector<std::string> lines;
     while (output.ends_with('\n')) output.remove_suffix(1);
     while (!output.empty() && lines.size() < most) {
@@ -66,25 +68,27 @@ asio::awaitable<result<std::string>> output_of(std::shared_ptr<const Parts> with
     co_return output;
 }
 
-/// Logs the last words of an engine whose boot has failed: why is often in them. That is for
+/// Logs the last words of an engine owner boot has failed: why is often in them. That is for
 /// operators, not for callers.
 template <class Parts>
-void tell_last_words(std::shared_ptr<const Parts> with, task_group& tasks,
-                     const engine_record& engine) {
+void log_boot_failure(std::shared_ptr<const Parts> with, task_group& tasks,
+                      const engine_record& engine) {
     auto read = [with, engine](const std::exception_ptr& failure,
                                const result<std::string>& output) {
         if (failure) return; // cancelled: the orchestrator goes away
         const auto who = "engine " + to_string(engine.id) + " of user '" + engine.user_id + "'";
         if (!output)
-            return with->tell(log_level::warning,
-                              who + ": what it wrote cannot be read: " + output.error().message);
+            return with->log_line(log_level::warning, who + ": what it wrote cannot be read: " +
+                                                          output.error().message);
         auto hidden = with->hidden;
         hidden.push_back(to_hex(engine.key_hash));
-        for (const auto& line : last_words(*output, with->settings.boot_log_lines, hidden))
-            with->tell(log_level::warning, who + " wrote: " + line);
+        for (const auto& line : log_excerpt(*output, with->settings.boot_log_lines, hidden))
+            with->log_line(log_level::warning, who + " wrote: " + line);
     };
     auto body = output_of(with, {engine.id, engine.generation, engine.port});
     tasks.spawn(std::make_shared<task>(with->executor), std::move(body), std::move(read));
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

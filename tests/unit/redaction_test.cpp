@@ -1,17 +1,17 @@
 #include "catch.hpp"
 
-#include <roundhouse/shell/last_words.hpp>
+#include <roundhouse/shell/boot_failure_log.hpp>
 
 #include <string>
 #include <vector>
 
-using roundhouse::detail::last_words;
+using roundhouse::detail::log_excerpt;
 using lines = std::vector<std::string>;
 
 namespace {
 
 lines words_of(std::string_view output, const lines& hidden, std::size_t most = 50) {
-    return last_words(output, most, hidden);
+    return log_excerpt(output, most, hidden);
 }
 
 } // namespace

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/types.hpp>
 
 #include <atomic>
@@ -11,19 +11,21 @@
 #include <unordered_set>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
-/// The engines whose rows may not be true yet: they were read at the start, and what the backend
+/// The engines owner rows may not be true yet: they were read at the start, and what the backend
 /// has of them is still to be taken in. Nobody is admitted to one by its row alone. Thread-safe.
-class held_engines {
+class unreconciled_engines {
 public:
-    void hold(const engine_key& key) {
+    void hold(const engine_owner& key) {
         const std::lock_guard lock(mutex_);
         keys_.insert(key);
         count_.store(keys_.size());
     }
 
-    void release(const engine_key& key) {
+    void release(const engine_owner& key) {
         if (count_.load() == 0) return;
         std::function<void()> told;
         {
@@ -39,7 +41,7 @@ public:
     [[nodiscard]] bool has(const uuid& product, std::string_view user) const {
         if (count_.load(std::memory_order_relaxed) == 0) return false;
         const std::lock_guard lock(mutex_);
-        return keys_.contains(engine_key_view{product, user});
+        return keys_.contains(engine_owner_view{product, user});
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return count_.load(); }
@@ -59,9 +61,11 @@ public:
 
 private:
     mutable std::mutex mutex_;
-    std::unordered_set<engine_key, engine_key_hash, engine_key_equal> keys_;
+    std::unordered_set<engine_owner, engine_owner_hash, engine_owner_equal> keys_;
     std::atomic<std::size_t> count_ = 0;
     std::function<void()> when_none_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

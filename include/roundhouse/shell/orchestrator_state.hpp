@@ -1,14 +1,14 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/fleet.hpp>
 #include <roundhouse/shell/denial_log.hpp>
-#include <roundhouse/shell/engine_shell.hpp>
-#include <roundhouse/shell/live_table.hpp>
 #include <roundhouse/shell/metrics_book.hpp>
+#include <roundhouse/shell/prober.hpp>
 #include <roundhouse/shell/rate_gate.hpp>
-#include <roundhouse/shell/watcher.hpp>
+#include <roundhouse/shell/reconciler.hpp>
+#include <roundhouse/shell/running_engines.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -22,32 +22,34 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// What one orchestrator holds: the shell that serialises the work, and what is known beside the
 /// store. Shared by the orchestrator and the work that it has under way.
 template <class Backend, class Store, class Clock>
 class fleet : public std::enable_shared_from_this<fleet<Backend, Store, Clock>> {
 public:
-    using shell_type = engine_shell<Backend, Store, Clock>;
-    using watcher_type = watcher<Backend, Store, Clock>;
+    using reconciler_type = reconciler<Backend, Store, Clock>;
+    using prober_type = prober<Backend, Store, Clock>;
 
     explicit fleet(shell_parts<Backend, Store, Clock> parts)
-        : live_(std::make_shared<live_table>()),
+        : running_(std::make_shared<running_engines>()),
           began_(parts.clock->steady_now()),
-          shell_(std::make_shared<shell_type>(observed(std::move(parts)))),
-          watcher_(std::make_shared<watcher_type>(shell_, live_)) {}
+          reconciler_(std::make_shared<reconciler_type>(observed(std::move(parts)))),
+          prober_(std::make_shared<prober_type>(reconciler_, running_)) {}
 
     void connect() {
         link_->store(this->weak_from_this());
-        shell_->connect();
-        watcher_->connect();
+        reconciler_->connect();
+        prober_->connect();
     }
 
-    [[nodiscard]] shell_type& shell() noexcept { return *shell_; }
-    [[nodiscard]] watcher_type& watch() noexcept { return *watcher_; }
-    [[nodiscard]] const auto& parts() const noexcept { return shell_->with(); }
-    [[nodiscard]] live_table& live() noexcept { return *live_; }
+    [[nodiscard]] reconciler_type& engines() noexcept { return *reconciler_; }
+    [[nodiscard]] prober_type& watch() noexcept { return *prober_; }
+    [[nodiscard]] const auto& parts() const noexcept { return reconciler_->with(); }
+    [[nodiscard]] running_engines& running() noexcept { return *running_; }
     [[nodiscard]] rate_gate& rates() noexcept { return rates_; }
     [[nodiscard]] metrics_book& metrics() noexcept { return metrics_; }
     [[nodiscard]] duration uptime() const noexcept { return parts().clock->steady_now() - began_; }
@@ -58,8 +60,9 @@ public:
     /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const {
         result<engine_view> out(view_without_key(std::move(engine)));
-        const bool runs = live_->visit(
-            *out->record, [&](const live_engine& one) { add_what_is_known(*out, one, with_key); });
+        const bool runs = running_->visit(*out->record, [&](const running_engine& one) {
+            add_what_is_known(*out, one, with_key);
+        });
         if (!runs) out->last_health_at = out->record->last_health_at;
         if (with_key && out->api_key.empty()) unseal_key(out, runs);
         return out;
@@ -67,14 +70,14 @@ public:
 
     /// Has the processor fetch what `use` will need of an engine that runs: in two steps, of which
     /// the second needs what the first has fetched.
-    void expect_use(std::uint64_t hash) const noexcept { live_->prefetch_place(hash); }
-    void expect_use_now(std::uint64_t hash) const { live_->prefetch_engine(hash); }
+    void expect_use(std::uint64_t hash) const noexcept { running_->prefetch_place(hash); }
+    void expect_use_now(std::uint64_t hash) const { running_->prefetch_engine(hash); }
 
     /// Admits to an engine, and notes the use. Nothing where it is not known to run.
     [[nodiscard]] std::optional<result<engine_view>> use(engine_ptr engine, instant now) const {
         std::optional<result<engine_view>> out(view_without_key(std::move(engine)));
         auto& view = **out;
-        const bool runs = live_->visit(*view.record, [&](live_engine& one) {
+        const bool runs = running_->visit(*view.record, [&](running_engine& one) {
             one.use(now);
             add_what_is_known(view, one, true);
         });
@@ -97,7 +100,7 @@ public:
     /// Writes down when engines were last used, so that a restart does not take them for idle.
     /// Blocks on the store; what cannot be written now is written the next time.
     void write_activity() {
-        const auto seen = live_->unwritten();
+        const auto seen = running_->unwritten();
         const auto most = parts().settings.activity_batch;
         std::vector<engine_activity> rows;
         for (auto rest = std::span(seen); !rest.empty();) {
@@ -105,13 +108,13 @@ public:
             rows.clear();
             for (const auto& use : batch) rows.push_back({use.engine.id, use.at});
             if (!parts().store->note_activity(rows)) return;
-            live_->written(batch);
+            running_->written(batch);
             rest = rest.subspan(batch.size());
         }
     }
 
     /// Appends rows that tell of no engine's transition.
-    result<void> tell(audit_entry row) {
+    result<void> append_audit(audit_entry row) {
         change_set set;
         row.timestamp = parts().clock->now();
         set.audit.push_back(std::move(row));
@@ -125,14 +128,14 @@ public:
     void keep_house() {
         auto self = this->shared_from_this();
         auto done = [](const std::exception_ptr&) {};
-        shell_->tasks()->spawn(std::make_shared<task>(parts().executor), house(self),
-                               std::move(done));
+        reconciler_->tasks()->spawn(std::make_shared<task>(parts().executor), house(self),
+                                    std::move(done));
     }
 
     void close() {
         draining.store(true);
-        watcher_->close();
-        shell_->close();
+        prober_->close();
+        reconciler_->close();
     }
 
 private:
@@ -142,8 +145,8 @@ private:
     }
 
     /// Of an engine that runs.
-    static void add_what_is_known(engine_view& out, const live_engine& one, bool with_key) {
-        out.last_health_at = live_engine::read(one.last_health_ms);
+    static void add_what_is_known(engine_view& out, const running_engine& one, bool with_key) {
+        out.last_health_at = running_engine::read(one.last_health_ms);
         if (with_key) one.key.append_to(out.api_key, out.record->key_hash);
     }
 
@@ -156,7 +159,7 @@ private:
                                                  " cannot be read: none of the master keys fits.");
             return;
         }
-        if (runs) live_->keep_key(engine, *key);
+        if (runs) running_->cache_key(engine, *key);
         out->api_key = std::move(*key);
     }
 
@@ -183,13 +186,13 @@ private:
             if (const auto self = link->lock()) self->metrics_.add(row);
         };
         parts.changed = [link = link_](const engine_record& before, const engine_record* after) {
-            if (const auto self = link->lock()) self->watcher_->changed(before, after);
+            if (const auto self = link->lock()) self->prober_->changed(before, after);
         };
-        parts.last_used = [live = live_](const engine_record& engine) {
-            return live->last_used(engine);
+        parts.last_used = [running = running_](const engine_record& engine) {
+            return running->last_used(engine);
         };
-        parts.used = [live = live_, clock = parts.clock](const engine_record& engine) {
-            live->touch(engine, clock->now());
+        parts.used = [running = running_, clock = parts.clock](const engine_record& engine) {
+            running->touch(engine, clock->now());
         };
         return parts;
     }
@@ -214,13 +217,15 @@ private:
     }
 
     std::shared_ptr<weak_link> link_;
-    const std::shared_ptr<live_table> live_;
+    const std::shared_ptr<running_engines> running_;
     const duration began_;
     metrics_book metrics_;
     denial_log denials_;
     rate_gate rates_;
-    const std::shared_ptr<shell_type> shell_;
-    const std::shared_ptr<watcher_type> watcher_;
+    const std::shared_ptr<reconciler_type> reconciler_;
+    const std::shared_ptr<prober_type> prober_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,7 +1,7 @@
 #include "../catch.hpp"
 
 #include <roundhouse/crypto/keys.hpp>
-#include <roundhouse/shell/live_table.hpp>
+#include <roundhouse/shell/running_engines.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -10,9 +10,9 @@
 
 using namespace roundhouse;
 using namespace std::chrono_literals;
-using roundhouse::detail::kept_key;
-using roundhouse::detail::live_engine;
-using roundhouse::detail::live_table;
+using roundhouse::detail::cached_key;
+using roundhouse::detail::running_engine;
+using roundhouse::detail::running_engines;
 
 namespace {
 
@@ -33,34 +33,35 @@ engine_record with_key(engine_record engine, const std::string& key) {
     return engine;
 }
 
-std::string key_in(const live_table& table, const engine_record& engine) {
+std::string key_in(const running_engines& table, const engine_record& engine) {
     std::string out;
-    table.visit(engine, [&](const live_engine& one) { one.key.append_to(out, engine.key_hash); });
+    table.visit(engine,
+                [&](const running_engine& one) { one.key.append_to(out, engine.key_hash); });
     return out;
 }
 
-std::uint32_t life_of(const live_table& table, const engine_record& engine) {
+std::uint32_t life_of(const running_engines& table, const engine_record& engine) {
     std::uint32_t life = 0;
-    REQUIRE(table.visit(engine, [&](const live_engine& one) { life = one.life; }));
+    REQUIRE(table.visit(engine, [&](const running_engine& one) { life = one.life; }));
     return life;
 }
 
 } // namespace
 
 TEST_CASE("a running engine's key is kept until another one opens it, or it ends") {
-    live_table table;
+    running_engines table;
     const auto key = crypto::make_engine_key(crypto::system_entropy);
     const auto engine = with_key(some_engine(), key);
-    table.keep_key(engine, key); // it does not run: nothing to keep it with
+    table.cache_key(engine, key); // it does not run: nothing to keep it with
     table.add(engine);
     CHECK(key_in(table, engine).empty());
-    table.keep_key(engine, key);
+    table.cache_key(engine, key);
     CHECK(key_in(table, engine) == key);
 
     const auto next = crypto::make_engine_key(crypto::system_entropy);
     const auto rotated = with_key(engine, next);
     CHECK(key_in(table, rotated).empty());
-    table.keep_key(rotated, next);
+    table.cache_key(rotated, next);
     CHECK(key_in(table, rotated) == next);
     CHECK(key_in(table, engine).empty());
 
@@ -70,7 +71,7 @@ TEST_CASE("a running engine's key is kept until another one opens it, or it ends
 }
 
 TEST_CASE("only keys as the product makes them are kept in memory") {
-    live_table table;
+    running_engines table;
     const auto engine = some_engine();
     table.add(engine);
     for (const std::string& key : {std::string("secret"), std::string(crypto::engine_key_prefix),
@@ -78,43 +79,43 @@ TEST_CASE("only keys as the product makes them are kept in memory") {
                                    crypto::make_engine_key(crypto::system_entropy) + "A",
                                    std::string(crypto::engine_key_prefix) + std::string(43, '!')}) {
         const auto keyed = with_key(engine, key);
-        table.keep_key(keyed, key);
+        table.cache_key(keyed, key);
         CHECK(key_in(table, keyed).empty());
     }
     // A hash that is all zero is what a record has that has no key.
-    table.keep_key(engine, crypto::make_engine_key(crypto::system_entropy));
+    table.cache_key(engine, crypto::make_engine_key(crypto::system_entropy));
     CHECK(key_in(table, engine).empty());
 }
 
 TEST_CASE("an engine is told from the one that the same user had before") {
-    live_table table;
+    running_engines table;
     const auto before = some_engine();
     auto after = before;
     after.id = crypto::make_uuid(crypto::system_entropy);
     table.add(before);
-    CHECK_FALSE(table.visit(after, [](const live_engine&) {}));
+    CHECK_FALSE(table.visit(after, [](const running_engine&) {}));
     table.add(after);
     table.remove(before);
-    CHECK(table.visit(after, [](const live_engine&) {}));
-    CHECK_FALSE(table.visit(before, [](const live_engine&) {}));
+    CHECK(table.visit(after, [](const running_engine&) {}));
+    CHECK_FALSE(table.visit(before, [](const running_engine&) {}));
 }
 
 TEST_CASE("each life of an engine is another one") {
-    live_table table;
+    running_engines table;
     const auto engine = some_engine();
     table.add(engine);
     const auto first = life_of(table, engine);
     table.add(engine); // told once more of the same
     CHECK(life_of(table, engine) == first);
     table.remove(engine);
-    CHECK_FALSE(table.visit(engine, first, [](const live_engine&) {}));
+    CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
     table.add(engine);
     CHECK(life_of(table, engine) != first);
-    CHECK_FALSE(table.visit(engine, first, [](const live_engine&) {}));
+    CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
 }
 
 TEST_CASE("a use is to be written down until the latest has been") {
-    live_table table;
+    running_engines table;
     const auto engine = some_engine();
     table.touch(engine, start); // it does not run
     CHECK_FALSE(table.last_used(engine));

@@ -5,12 +5,12 @@
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/log.hpp>
-#include <roundhouse/shell/alarms.hpp>
-#include <roundhouse/shell/command_desk.hpp>
-#include <roundhouse/shell/held_engines.hpp>
-#include <roundhouse/shell/last_words.hpp>
+#include <roundhouse/shell/boot_failure_log.hpp>
+#include <roundhouse/shell/command_scheduler.hpp>
+#include <roundhouse/shell/deadline_timers.hpp>
+#include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/shell_parts.hpp>
-#include <roundhouse/shell/slot.hpp>
+#include <roundhouse/shell/unreconciled_engines.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/post.hpp>
@@ -28,41 +28,44 @@
 #include <variant>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Never true but for a store that a test makes for it: then the backend is asked before the
 /// commit, which a simulation has to find out.
 template <class Store> inline constexpr bool submits_before_commit = false;
 
 /// The thin shell around the state machine: feeds it calls and events, commits what it decides,
-/// then submits what it asks. All work on one engine runs through that engine's slot, one input at
+/// then submits what it asks. All work on one engine runs through that engine's mailbox, one input at
 /// a time; engines do not wait for each other.
 template <class Backend, class Store, class Clock>
-class engine_shell : public std::enable_shared_from_this<engine_shell<Backend, Store, Clock>> {
+class reconciler : public std::enable_shared_from_this<reconciler<Backend, Store, Clock>> {
 public:
     using parts = shell_parts<Backend, Store, Clock>;
 
-    explicit engine_shell(parts with)
+    explicit reconciler(parts with)
         : with_(std::move(with)),
           tasks_(std::make_shared<task_group>()),
-          alarms_(std::make_shared<alarms<Clock>>(with_.executor, with_.clock, tasks_)),
-          desk_(desk_surroundings(), {with_.backend, with_.clock, with_.settings, with_.keys}),
-          slots_(with_.settings.background_slots) {}
+          timers_(std::make_shared<deadline_timers<Clock>>(with_.executor, with_.clock, tasks_)),
+          scheduler_(scheduler_surroundings(),
+                     {with_.backend, with_.clock, with_.settings, with_.keys}),
+          mailboxes_(with_.settings.background_drains) {}
 
     /// Connects it with the world; before anything else, once it is held by a shared pointer.
     void connect() {
         auto weak = this->weak_from_this();
-        alarms_->on_ring([weak](const engine_key& key) {
-            if (const auto self = weak.lock()) self->tell(key, core::event::deadline{});
+        timers_->on_ring([weak](const engine_owner& key) {
+            if (const auto self = weak.lock()) self->enqueue(key, core::event::deadline{});
         });
         with_.backend->on_exit([weak](const workload_exit& what) {
             if (const auto self = weak.lock())
-                self->tell_engine(what.ref.engine_id, core::event::exited{what});
+                self->enqueue_by_id(what.ref.engine_id, core::event::exited{what});
         });
-        if constexpr (tells_of_freezing<Backend>)
-            with_.backend->on_freeze([weak](const workload_freeze& what) {
+        if constexpr (reports_pauses<Backend>)
+            with_.backend->on_pause([weak](const workload_pause& what) {
                 if (const auto self = weak.lock())
-                    self->tell_engine(what.ref.engine_id, core::event::frozen_by_others{what});
+                    self->enqueue_by_id(what.ref.engine_id, core::event::paused_by_others{what});
             });
     }
 
@@ -70,8 +73,8 @@ public:
     [[nodiscard]] const std::shared_ptr<task_group>& tasks() const noexcept { return tasks_; }
 
     /// Takes a call on its way. Its completion is called exactly once, from the executor.
-    void call(const engine_key& key, waiting_call what) {
-        if (frozen_.load())
+    void call(const engine_owner& key, waiting_call what) {
+        if (quiesced_.load())
             return refuse(what, errc::shutting_down, "The orchestrator is shutting down.");
         if (waiting_.load() >= with_.settings.max_waiting)
             return refuse(what, errc::overloaded, "Too many calls are waiting. Try again later.");
@@ -79,40 +82,40 @@ public:
         put(key, std::move(what));
     }
 
-    void tell(const engine_key& key, core::event_variant what) {
-        if (!closed_.load()) put(key, told_event{std::move(what)});
+    void enqueue(const engine_owner& key, core::event_variant what) {
+        if (!closed_.load()) put(key, engine_event{std::move(what)});
     }
 
     /// Tells an engine at the start what the backend has of it. Until that is taken in the engine
     /// is held.
-    void tell_found(const engine_key& key, core::event::found what) {
-        held_.hold(key);
-        tell(key, std::move(what));
+    void enqueue_found(const engine_owner& key, core::event::found what) {
+        unreconciled_.hold(key);
+        enqueue(key, std::move(what));
     }
 
-    [[nodiscard]] held_engines& held() noexcept { return held_; }
+    [[nodiscard]] unreconciled_engines& unreconciled() noexcept { return unreconciled_; }
 
-    void set_alarm(const engine_key& key, std::optional<instant> at) { alarms_->set(key, at); }
+    void set_deadline(const engine_owner& key, std::optional<instant> at) { timers_->set(key, at); }
 
     /// Calls back once no engine has work in flight, from the executor or at once.
-    void when_quiet(std::function<void()> quiet) { slots_.when_empty(std::move(quiet)); }
+    void when_quiet(std::function<void()> quiet) { mailboxes_.when_empty(std::move(quiet)); }
 
     /// From here on nothing is asked of the backend, and calls fail; what happens is still written
     /// down. Commands under way are cancelled.
-    void freeze() {
-        frozen_.store(true);
-        slots_.for_each([this](const engine_key& key) { put(key, give_up{}); });
+    void quiesce() {
+        quiesced_.store(true);
+        mailboxes_.for_each([this](const engine_owner& key) { put(key, give_up{}); });
     }
 
     /// Ends everything: waiting calls fail, what the backend is doing is cancelled, engines stay as
     /// they are.
     void close() {
         closed_.store(true);
-        alarms_->close();
+        timers_->close();
         tasks_->close();
         with_.backend->on_exit(nullptr);
-        if constexpr (tells_of_freezing<Backend>) with_.backend->on_freeze(nullptr);
-        freeze();
+        if constexpr (reports_pauses<Backend>) with_.backend->on_pause(nullptr);
+        quiesce();
     }
 
     [[nodiscard]] core::context context(std::string_view product_slug) const {
@@ -124,29 +127,29 @@ public:
                 with_.backend->trouble().has_value()};
     }
 
-    void log(log_level level, std::string_view line) const { with_.tell(level, line); }
+    void log(log_level level, std::string_view line) const { with_.log_line(level, line); }
 
 private:
-    using shared = std::shared_ptr<slot>;
-    using desk = command_desk<Backend, Clock>;
+    using shared = std::shared_ptr<mailbox>;
+    using scheduler = command_scheduler<Backend, Clock>;
 
     /// For the time in which this object lives.
-    [[nodiscard]] typename desk::surroundings desk_surroundings() {
+    [[nodiscard]] typename scheduler::surroundings scheduler_surroundings() {
         return {with_.executor,
                 tasks_,
                 with_.settings.boot_concurrency,
-                [this]() -> typename desk::inbox {
-                    return
-                        [self = this->shared_from_this()](const engine_key& key, slot_input input) {
-                            self->put(key, std::move(input));
-                        };
+                [this]() -> typename scheduler::inbox {
+                    return [self = this->shared_from_this()](const engine_owner& key,
+                                                             mailbox_input input) {
+                        self->put(key, std::move(input));
+                    };
                 },
                 [this](const engine_record& record) { return used_since(record); },
                 [this](std::string_view what) { log(log_level::error, what); }};
     }
 
-    void put(const engine_key& key, slot_input input) {
-        if (auto to_drain = slots_.put(key, std::move(input))) post_drain(std::move(to_drain));
+    void put(const engine_owner& key, mailbox_input input) {
+        if (auto to_drain = mailboxes_.put(key, std::move(input))) post_drain(std::move(to_drain));
     }
 
     void post_drain(shared one) {
@@ -155,35 +158,37 @@ private:
     }
 
     void drain(const shared& one) {
-        while (auto input = slots_.next(one))
+        while (auto input = mailboxes_.next(one))
             std::visit([&](auto& what) { handle(one, std::move(what)); }, *input);
-        if (auto next = slots_.next_in_background()) post_drain(std::move(next));
+        if (auto next = mailboxes_.next_in_background()) post_drain(std::move(next));
     }
 
-    void tell_engine(const uuid& id, core::event_variant what) {
+    void enqueue_by_id(const uuid& id, core::event_variant what) {
         const auto engine = with_.store->find_engine_by_id(id);
-        if (engine && *engine) tell({(*engine)->product_id, (*engine)->user_id}, std::move(what));
+        if (engine && *engine)
+            enqueue({(*engine)->product_id, (*engine)->user_id}, std::move(what));
     }
 
     // Calls
 
     void handle(const shared& one, waiting_call&& call) {
-        if (frozen_.load())
+        if (quiesced_.load())
             return answer(call, fail(errc::shutting_down, "The orchestrator is shutting down.", 1));
-        if (call.owner) one->product_slug = call.owner->slug;
+        if (call.product) one->product_slug = call.product->slug;
         for (int attempt = 0; attempt < with_.settings.commit_attempts; ++attempt) {
             const auto found = read(one);
             if (!found) return answer(call, unexpected(found.error()));
             const auto& engine = *found;
             if (!engine) {
                 if (!call.create)
-                    return answer(call, fail(errc::engine_not_found, no_engine(one->key.user)));
+                    return answer(call,
+                                  fail(errc::engine_not_found, no_engine(one->owner.user_id)));
                 const auto created = create(one, call);
                 if (created) return wait(one, std::move(call), core::verdict::joined);
                 if (lost_race(created.error())) continue;
                 return answer(call, unexpected(created.error()));
             }
-            auto decided = core::decide(call.what, *engine, context(one->product_slug));
+            auto decided = core::decide(call.call, *engine, context(one->product_slug));
             const auto verdict = decided.verdict;
             if (verdict == core::verdict::refused)
                 return answer(call, unexpected(std::move(decided.refusal)));
@@ -199,8 +204,8 @@ private:
 
     /// Who wants an engine that is being put to sleep keeps it awake, if that can still be.
     void keep_awake(const waiting_call& call, const engine_record& engine) const {
-        const bool wants = std::holds_alternative<core::call::admit>(call.what) ||
-                           std::holds_alternative<core::call::lease>(call.what);
+        const bool wants = std::holds_alternative<core::call::admit>(call.call) ||
+                           std::holds_alternative<core::call::lease>(call.call);
         if (wants && with_.used) with_.used(engine);
     }
 
@@ -219,7 +224,7 @@ private:
                                      "Too many calls wait for this engine. Try again later.", 1));
         call.waits = how;
         one->waiting.push_back(std::move(call));
-        if (how == core::verdict::joined) desk_.hurry(*one);
+        if (how == core::verdict::joined) scheduler_.hurry(*one);
     }
 
     void answer(waiting_call& call, result<engine_ptr> what) {
@@ -235,32 +240,32 @@ private:
         const auto& s = with_.settings;
         std::optional<std::string_view> asked;
         if (call.create->version) asked = *call.create->version;
-        if (auto allowed = core::may_provision(*call.owner, asked, s.default_version); !allowed)
+        if (auto allowed = core::may_provision(*call.product, asked, s.default_version); !allowed)
             return allowed;
-        auto record = with_.new_engine(one->key, call.create->version);
+        auto record = with_.new_engine(one->owner, call.create->version);
         const auto id = record.id;
         change_set set;
-        set.changes.push_back(
-            insert_engine{std::move(record), call.owner->policy.max_engines, with_.port_wanted()});
+        set.changes.push_back(insert_engine{std::move(record), call.product->policy.max_engines,
+                                            with_.port_wanted()});
         const auto done = with_.store->commit(set);
         core::decision made;
         made.row = core::row_change::update;
-        made.what = core::command::boot;
+        made.command = core::command::boot;
         if (!done) return doubt(one, done.error(), {std::move(made), nullptr, id});
-        desk_.submit(*one, made.what, done->engines.front());
+        scheduler_.submit(*one, made.command, done->engines.front());
         return {};
     }
 
     // Events
 
-    void handle(const shared& one, told_event&& told) {
-        const bool found = std::holds_alternative<core::event::found>(told.what);
-        happen(one, std::move(told.what));
-        if (found && one->stalled.empty()) held_.release(one->key);
+    void handle(const shared& one, engine_event&& input) {
+        const bool found = std::holds_alternative<core::event::found>(input.event);
+        happen(one, std::move(input.event));
+        if (found && one->stalled.empty()) unreconciled_.release(one->owner);
     }
 
     void handle(const shared& one, turn_came&& came) {
-        desk_.take_turn(*one, came, frozen_.load());
+        scheduler_.take_turn(*one, came, quiesced_.load());
     }
 
     void handle(const shared& one, command_went_on&& what) {
@@ -268,7 +273,8 @@ private:
     }
 
     void handle(const shared& one, command_ended&& ended) {
-        if (auto outcome = desk_.take_end(*one, std::move(ended))) happen(one, std::move(*outcome));
+        if (auto outcome = scheduler_.take_end(*one, std::move(ended)))
+            happen(one, std::move(*outcome));
     }
 
     void handle(const shared& one, retry_stalled&&) {
@@ -277,11 +283,11 @@ private:
         if (!read(one)) return retry_later(one);
         auto events = std::exchange(one->stalled, {});
         for (auto& event : events) happen(one, std::move(event));
-        if (one->stalled.empty()) held_.release(one->key);
+        if (one->stalled.empty()) unreconciled_.release(one->owner);
     }
 
     void handle(const shared& one, give_up&&) {
-        desk_.drop(*one);
+        scheduler_.drop(*one);
         one->stalled.clear();
         one->doubt.reset();
         for (auto& call : std::exchange(one->waiting, {}))
@@ -317,7 +323,7 @@ private:
     void ring_again(const shared& one, const engine_record& engine) {
         const auto now = with_.clock->now();
         const bool passed = engine.deadline && *engine.deadline <= now;
-        alarms_->set(one->key, passed ? now + with_.settings.retry_base : engine.deadline);
+        timers_->set(one->owner, passed ? now + with_.settings.retry_base : engine.deadline);
     }
 
     [[nodiscard]] bool restart_is_due(const engine_record& engine) const {
@@ -326,13 +332,13 @@ private:
     }
 
     /// An event must not be lost: it is tried again when the store may take it. One of an engine
-    /// whose record cannot be read can never be taken in.
+    /// owner record cannot be read can never be taken in.
     void stall(const shared& one, core::event_variant what, const error& cause) {
         if (cause.code != errc::store_unavailable && cause.code != errc::port_exhaustion)
             return log(log_level::error,
-                       "engine of user '" + one->key.user + "': " + cause.message);
+                       "engine of user '" + one->owner.user_id + "': " + cause.message);
         log(log_level::warning,
-            "engine of user '" + one->key.user + "': a transition waits: " + cause.message);
+            "engine of user '" + one->owner.user_id + "': a transition waits: " + cause.message);
         one->stalled.push_back(std::move(what));
         retry_later(one);
     }
@@ -340,13 +346,13 @@ private:
     void retry_later(const shared& one) {
         if (std::exchange(one->retrying, true)) return;
         auto self = this->shared_from_this();
-        auto key = one->key;
+        auto key = one->owner;
         auto waits = std::make_shared<task>(with_.executor);
         auto done = [self, key](std::exception_ptr) { self->put(key, retry_stalled{}); };
         tasks_->spawn(waits, pause(self, with_.settings.store_retry), std::move(done));
     }
 
-    static asio::awaitable<void> pause(std::shared_ptr<engine_shell> self, duration how_long) {
+    static asio::awaitable<void> pause(std::shared_ptr<reconciler> self, duration how_long) {
         const auto until = self->with_.clock->now() + how_long;
         co_await self->with_.clock->wait_until(until);
     }
@@ -354,7 +360,7 @@ private:
     // A store that fails in the last step of a commit may have made it all the same. Then what
     // follows from it is still to be done, and what comes next is to be decided on what it made.
 
-    /// Keeps a decision whose commit failed, if it may have been made; the failure itself.
+    /// Keeps a decision owner commit failed, if it may have been made; the failure itself.
     result<void> doubt(const shared& one, const error& cause, doubtful_commit what) {
         if (cause.code == errc::store_unavailable) {
             one->doubt = std::move(what);
@@ -365,7 +371,7 @@ private:
 
     /// The engine's row, with nothing in doubt about it.
     result<engine_ptr> read(const shared& one) {
-        const auto found = with_.store->find_engine(one->key.product, one->key.user);
+        const auto found = with_.store->find_engine(one->owner.product_id, one->owner.user_id);
         if (!found || !one->doubt) return found;
         const auto last = std::move(*one->doubt);
         one->doubt.reset();
@@ -387,9 +393,9 @@ private:
                                  const engine_ptr& before) {
         if (decided.row == core::row_change::none) return follow(one, decided, before, before);
         if constexpr (submits_before_commit<Store>)
-            if (const auto what = std::exchange(decided.what, core::command::none);
+            if (const auto what = std::exchange(decided.command, core::command::none);
                 what != core::command::none)
-                desk_.submit(*one, what, std::make_shared<const engine_record>(decided.next));
+                scheduler_.submit(*one, what, std::make_shared<const engine_record>(decided.next));
         auto stored = commit(decided, *before);
         if (stored) return follow(one, decided, before, *stored);
         auto failure = doubt(one, stored.error(), {std::move(decided), before, before->id});
@@ -402,9 +408,9 @@ private:
         if (before && decided.row != core::row_change::none)
             note(one, decided, *before, after.get());
         // No operation is under way any more: whatever still runs for one is of no use.
-        if (!after || after->intent == intent::none) desk_.drop(*one);
-        if (decided.what != core::command::none && !frozen_.load())
-            desk_.submit(*one, decided.what, after);
+        if (!after || after->intent == intent::none) scheduler_.drop(*one);
+        if (decided.command != core::command::none && !quiesced_.load())
+            scheduler_.submit(*one, decided.command, after);
         if (decided.settled) settle(one, *decided.settled, before, after);
         return after ? after : before;
     }
@@ -426,7 +432,7 @@ private:
 
     void note(const shared& one, const core::decision& decided, const engine_record& before,
               const engine_record* after) {
-        alarms_->set(one->key, after != nullptr ? after->deadline : std::nullopt);
+        timers_->set(one->owner, after != nullptr ? after->deadline : std::nullopt);
         if (with_.audited)
             for (const auto& row : decided.audit) with_.audited(row);
         if (with_.changed) with_.changed(before, after);
@@ -435,8 +441,8 @@ private:
                                  decided.settled->failure &&
                                  decided.settled->failure->code == errc::boot_timeout;
         if (boot_failed)
-            tell_last_words(std::shared_ptr<const parts>(this->shared_from_this(), &with_), *tasks_,
-                            before);
+            log_boot_failure(std::shared_ptr<const parts>(this->shared_from_this(), &with_),
+                             *tasks_, before);
         const auto now = after != nullptr ? std::string(name_of(after->status)) + "/" +
                                                 std::string(name_of(after->intent))
                                           : std::string("gone");
@@ -451,12 +457,12 @@ private:
                 const engine_ptr& after) {
         std::vector<waiting_call> again;
         for (auto& call : std::exchange(one->waiting, {})) {
-            const auto outcome = core::outcome(call.what, call.waits, settled, after.get());
+            const auto outcome = core::outcome(call.call, call.waits, settled, after.get());
             if (!outcome) again.push_back(std::move(call));
             else if (*outcome) answer(call, after ? after : before);
             else answer(call, unexpected(outcome->error()));
         }
-        slots_.put_first(*one, std::move(again));
+        mailboxes_.put_first(*one, std::move(again));
     }
 
     [[nodiscard]] bool used_since(const engine_record& record) const {
@@ -466,13 +472,15 @@ private:
 
     const parts with_;
     const std::shared_ptr<task_group> tasks_;
-    const std::shared_ptr<alarms<Clock>> alarms_;
-    desk desk_;
-    slot_table slots_;
-    held_engines held_;
+    const std::shared_ptr<deadline_timers<Clock>> timers_;
+    scheduler scheduler_;
+    mailbox_table mailboxes_;
+    unreconciled_engines unreconciled_;
     std::atomic<std::size_t> waiting_ = 0;
-    std::atomic<bool> frozen_ = false;
+    std::atomic<bool> quiesced_ = false;
     std::atomic<bool> closed_ = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

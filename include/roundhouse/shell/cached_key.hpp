@@ -14,19 +14,21 @@
 #include <string>
 #include <string_view>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// The key of an engine that runs, as it was unsealed for the first admit: to unseal it again for
 /// each costs more than all else that an admit does. It is as secret as the master key beside it in
 /// memory, and wiped when it goes. Not thread-safe.
-class kept_key {
+class cached_key {
 public:
-    kept_key() = default;
-    ~kept_key() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
-    kept_key(const kept_key&) = delete;
-    kept_key& operator=(const kept_key&) = delete;
+    cached_key() = default;
+    ~cached_key() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+    cached_key(const cached_key&) = delete;
+    cached_key& operator=(const cached_key&) = delete;
 
-    /// Appends the key whose SHA-256 is `hash`; nothing if another is kept, or none.
+    /// Appends the key owner SHA-256 is `hash`; nothing if another is kept, or none.
     void append_to(std::string& text, const sha256_digest& hash) const {
         const auto wanted = tag_of(hash);
         if (wanted == none || wanted != tag_) return;
@@ -62,4 +64,6 @@ private:
     std::uint64_t tag_ = none;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <roundhouse/core/events.hpp>
-#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/shell/boot_queue.hpp>
 #include <roundhouse/shell/command_runner.hpp>
-#include <roundhouse/shell/slot.hpp>
+#include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -20,15 +20,17 @@
 #include <system_error>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Has the commands of engines carried out: one at a time for each engine, of which a newer one
 /// supersedes the one under way, and boots in their turn. Called from the drain of the engine's
-/// slot; what comes of it goes into that slot.
-template <class Backend, class Clock> class command_desk {
+/// mailbox; what comes of it goes into that mailbox.
+template <class Backend, class Clock> class command_scheduler {
 public:
-    /// Takes what is for a slot, and keeps its owner alive.
-    using inbox = std::function<void(const engine_key&, slot_input)>;
+    /// Takes what is for a mailbox, and keeps its owner alive.
+    using inbox = std::function<void(const engine_owner&, mailbox_input)>;
 
     struct surroundings {
         asio::any_io_executor executor;
@@ -41,10 +43,10 @@ public:
         std::function<void(std::string_view)> complain;
     };
 
-    command_desk(surroundings around, command_runner<Backend, Clock> runner)
+    command_scheduler(surroundings around, command_runner<Backend, Clock> runner)
         : around_(std::move(around)), boots_(around_.boots_at_once), runner_(std::move(runner)) {}
 
-    void submit(slot& one, core::command what, const engine_ptr& record) {
+    void submit(mailbox& one, core::command what, const engine_ptr& record) {
         withdraw(one);
         command_request request{what, ++one.last_number, record};
         if (one.running) {
@@ -56,21 +58,21 @@ public:
     }
 
     /// Whatever is under way or waits is of no use any more.
-    void drop(slot& one) {
+    void drop(mailbox& one) {
         withdraw(one);
         one.pending.reset();
         if (one.running) one.running->cancel();
     }
 
     /// A boot that somebody waits for goes before those that nobody does (SPEC §5).
-    void hurry(slot& one) {
+    void hurry(mailbox& one) {
         if (!one.queued || one.queue != boot_queue::urgency::background) return;
         if (!boots_.withdraw(one.turn)) return; // its turn has come
         enter_queue(one, boot_queue::urgency::awaited);
     }
 
     /// The turn of a boot has come. Nobody takes it if `give_up`.
-    void take_turn(slot& one, const turn_came& came, bool give_up) {
+    void take_turn(mailbox& one, const turn_came& came, bool give_up) {
         if (!one.queued || one.queued->number != came.number || give_up) return boots_.leave();
         auto request = std::move(*one.queued);
         one.queued.reset();
@@ -81,7 +83,7 @@ public:
 
     /// A command has ended, and the next one begins. Returns what came of it, if that is still of
     /// interest.
-    std::optional<core::event_variant> take_end(slot& one, command_ended&& ended) {
+    std::optional<core::event_variant> take_end(mailbox& one, command_ended&& ended) {
         one.running.reset();
         if (std::exchange(one.holds_turn, false)) boots_.leave();
         if (!one.pending)
@@ -93,30 +95,30 @@ public:
     }
 
 private:
-    void withdraw(slot& one) {
+    void withdraw(mailbox& one) {
         if (one.queued && boots_.withdraw(one.turn)) one.turn = 0;
         one.queued.reset();
     }
 
-    void start(slot& one, command_request request) {
-        if (request.what != core::command::boot) return launch(one, std::move(request));
+    void start(mailbox& one, command_request request) {
+        if (request.command != core::command::boot) return launch(one, std::move(request));
         const bool awaited = request.record->boot != boot_reason::restart &&
                              request.record->boot != boot_reason::recover;
         one.queued = std::move(request);
         enter_queue(one, awaited ? boot_queue::urgency::awaited : boot_queue::urgency::background);
     }
 
-    void enter_queue(slot& one, boot_queue::urgency how) {
-        auto begin = [put = around_.open_inbox(), key = one.key, number = one.queued->number] {
+    void enter_queue(mailbox& one, boot_queue::urgency how) {
+        auto begin = [put = around_.open_inbox(), key = one.owner, number = one.queued->number] {
             put(key, turn_came{number});
         };
         one.queue = how;
         one.turn = boots_.enter(how, std::move(begin));
     }
 
-    void launch(slot& one, command_request request) {
+    void launch(mailbox& one, command_request request) {
         auto put = around_.open_inbox();
-        auto key = one.key;
+        auto key = one.owner;
         one.running = std::make_shared<task>(around_.executor);
         const auto number = request.number;
         auto went_on = [put, key, number](core::event_variant how_far) {
@@ -152,4 +154,6 @@ private:
     command_runner<Backend, Clock> runner_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -11,7 +11,8 @@
 #include <vector>
 
 /// What the orchestrator's calls take and answer with.
-namespace roundhouse::inline ROUNDHOUSE_ABI {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
 
 /// A product that was just registered. The key is in nobody's hands but the receiver's: only its
 /// hash is kept.
@@ -93,4 +94,5 @@ struct orchestrator_health {
     std::optional<std::string> store_trouble;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <roundhouse/core/events.hpp>
-#include <roundhouse/detail/engine_key.hpp>
-#include <roundhouse/shell/engine_shell.hpp>
-#include <roundhouse/shell/live_table.hpp>
-#include <roundhouse/shell/look_times.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
+#include <roundhouse/shell/probe_schedule.hpp>
+#include <roundhouse/shell/reconciler.hpp>
+#include <roundhouse/shell/running_engines.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -18,22 +18,24 @@
 #include <optional>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// Looks after the running engines: probes each once per interval, spread evenly, a bounded number
 /// at a time, and finds those that nobody uses (SPEC §5). It only tells what it sees; the state
 /// machine decides. An engine is probed before it is found idle, so that one that does not answer
 /// fails, however soon engines are put to sleep.
 template <class Backend, class Store, class Clock>
-class watcher : public std::enable_shared_from_this<watcher<Backend, Store, Clock>> {
+class prober : public std::enable_shared_from_this<prober<Backend, Store, Clock>> {
 public:
-    using shell = engine_shell<Backend, Store, Clock>;
+    using shell = reconciler<Backend, Store, Clock>;
 
-    watcher(std::shared_ptr<shell> with, std::shared_ptr<live_table> live)
-        : shell_(std::move(with)),
-          live_(std::move(live)),
-          looks_(std::make_shared<look_times<Clock>>(parts().executor, parts().clock,
-                                                     shell_->tasks())) {}
+    prober(std::shared_ptr<shell> with, std::shared_ptr<running_engines> running)
+        : reconciler_(std::move(with)),
+          running_(std::move(running)),
+          looks_(std::make_shared<probe_schedule<Clock>>(parts().executor, parts().clock,
+                                                         reconciler_->tasks())) {}
 
     void connect() {
         auto weak = this->weak_from_this();
@@ -49,13 +51,13 @@ public:
         if (is && !was) {
             watch(*after);
         } else if (was && !is) {
-            live_->remove(before);
+            running_->remove(before);
         }
     }
 
     /// Begins to look after an engine that runs.
     void watch(const engine_record& engine) {
-        live_->add(engine);
+        running_->add(engine);
         look_at(engine, first_look(engine));
     }
 
@@ -70,14 +72,14 @@ public:
     [[nodiscard]] std::optional<instant> sleeps_at(const engine_record& engine) const {
         const auto after = parts().settings.sleep_after;
         if (after <= duration{0}) return std::nullopt;
-        const auto used = live_->last_used(engine).value_or(engine.last_activity_at);
+        const auto used = running_->last_used(engine).value_or(engine.last_activity_at);
         return std::max(used + after, engine.busy_until);
     }
 
 private:
-    [[nodiscard]] const auto& parts() const noexcept { return shell_->with(); }
+    [[nodiscard]] const auto& parts() const noexcept { return reconciler_->with(); }
 
-    static engine_key key_of(const engine_record& engine) {
+    static engine_owner owner_of(const engine_record& engine) {
         return {engine.product_id, engine.user_id};
     }
 
@@ -103,10 +105,12 @@ private:
 
     /// When the engine is looked at next; an earlier time that was set for it does not count then.
     /// It counts on a steady clock: a wall clock that is set back delays nothing.
-    void look_at(const engine_record& engine, instant at) { set_look(live_ref::of(engine), at); }
-    void set_look(const live_ref& engine, instant at) {
+    void look_at(const engine_record& engine, instant at) {
+        set_look(running_engine_ref::of(engine), at);
+    }
+    void set_look(const running_engine_ref& engine, instant at) {
         const auto due = parts().clock->steady_now() + (at - parts().clock->now());
-        if (live_->visit(engine, [&](live_engine& one) { one.next_look_ms = due.count(); }))
+        if (running_->visit(engine, [&](running_engine& one) { one.next_look_ms = due.count(); }))
             looks_->add(engine.hash, due);
     }
 
@@ -122,12 +126,13 @@ private:
     /// set.
     [[nodiscard]] std::optional<glance> begin_look(std::uint64_t hash, duration due) const {
         std::optional<glance> out;
-        const auto is_due = [&](live_engine& one) {
+        const auto is_due = [&](running_engine& one) {
             auto expected = due.count();
-            return one.next_look_ms.compare_exchange_strong(expected, live_engine::never);
+            return one.next_look_ms.compare_exchange_strong(expected, running_engine::never);
         };
-        live_->visit_first(hash, is_due, [&](const live_engine& one) {
-            out = {one.id, one.life, one.failures_in_a_row, live_engine::read(one.last_probe_ms)};
+        running_->visit_first(hash, is_due, [&](const running_engine& one) {
+            out = {one.id, one.life, one.failures_in_a_row,
+                   running_engine::read(one.last_probe_ms)};
         });
         return out;
     }
@@ -144,10 +149,10 @@ private:
         const auto next = next_probe(*engine, now);
         const auto last_place = next - parts().settings.health_check_interval;
         if (!one->probed || *one->probed <= last_place || *one->probed > now) {
-            const bool lives = live_->visit(*engine, one->life, [&](live_engine& life) {
-                live_engine::write(life.last_probe_ms, now);
+            const bool lives = running_->visit(*engine, one->life, [&](running_engine& life) {
+                running_engine::write(life.last_probe_ms, now);
             });
-            if (lives) probe({key_of(*engine), engine, one->life, one->failures > 0});
+            if (lives) probe({owner_of(*engine), engine, one->life, one->failures > 0});
             return;
         }
         const auto idle_at = sleeps_at(*engine);
@@ -160,20 +165,20 @@ private:
 
     void put_to_sleep(const engine_ptr& engine) {
         waiting_call call;
-        call.what = core::call::sleep{"idle"};
+        call.call = core::call::sleep{"idle"};
         auto self = this->shared_from_this();
         call.done = [self, engine](const result<engine_ptr>& after) {
             // A sleep that was called off counts as use: it is not tried again at once.
             if (after && *after && (*after)->status == engine_status::running)
-                self->live_->touch(*engine, self->parts().clock->now());
+                self->running_->touch(*engine, self->parts().clock->now());
         };
-        shell_->call(key_of(*engine), std::move(call));
+        reconciler_->call(owner_of(*engine), std::move(call));
     }
 
     // Probes
 
     struct turn {
-        engine_key key;
+        engine_owner key;
         engine_ptr engine;
         std::uint32_t life = 0; ///< The one in which it is due.
         bool suspect = false;   ///< Its last probe failed.
@@ -211,11 +216,11 @@ private:
             self->leave_place(one.suspect);
         };
         auto body = ask(self, one.engine);
-        shell_->tasks()->spawn(std::make_shared<task>(parts().executor), std::move(body),
-                               std::move(done));
+        reconciler_->tasks()->spawn(std::make_shared<task>(parts().executor), std::move(body),
+                                    std::move(done));
     }
 
-    static asio::awaitable<result<health>> ask(std::shared_ptr<watcher> self, engine_ptr engine) {
+    static asio::awaitable<result<health>> ask(std::shared_ptr<prober> self, engine_ptr engine) {
         const workload_ref ref{engine->id, engine->generation, engine->port};
         auto answer = co_await self->parts().backend->probe(
             ref, self->parts().settings.health_check_timeout);
@@ -249,7 +254,7 @@ private:
     }
 
     [[nodiscard]] bool lives(const turn& one) const {
-        return live_->visit(*one.engine, one.life, [](const live_engine&) {});
+        return running_->visit(*one.engine, one.life, [](const running_engine&) {});
     }
 
     void seen(const turn& one, const result<health>& answer) {
@@ -262,29 +267,29 @@ private:
     }
 
     void seen_healthy(const turn& one, const health& answer, instant now) {
-        live_->visit(*one.engine, one.life, [&](live_engine& life) {
+        running_->visit(*one.engine, one.life, [&](running_engine& life) {
             life.failures_in_a_row.store(0, std::memory_order_relaxed);
-            live_engine::write(life.last_health_ms, now);
-            if (answer.busy) live_engine::write(life.last_used_ms, now);
+            running_engine::write(life.last_health_ms, now);
+            if (answer.busy) running_engine::write(life.last_used_ms, now);
         });
         const bool hourly = !one.engine->last_health_at ||
                             now - *one.engine->last_health_at >= std::chrono::hours{1};
         if (hourly || one.engine->restart_attempts > 0)
-            shell_->tell(one.key, core::event::probed_healthy{});
+            reconciler_->enqueue(one.key, core::event::probed_healthy{});
     }
 
     void seen_unhealthy(const turn& one, const error& why) {
         std::uint32_t failures = 0;
-        live_->visit(*one.engine, one.life, [&](live_engine& life) {
+        running_->visit(*one.engine, one.life, [&](running_engine& life) {
             failures = life.failures_in_a_row.fetch_add(1, std::memory_order_relaxed) + 1;
         });
         if (failures > 0)
-            shell_->tell(one.key, core::event::probed_unhealthy{failures, why.message});
+            reconciler_->enqueue(one.key, core::event::probed_unhealthy{failures, why.message});
     }
 
-    const std::shared_ptr<shell> shell_;
-    const std::shared_ptr<live_table> live_;
-    const std::shared_ptr<look_times<Clock>> looks_;
+    const std::shared_ptr<shell> reconciler_;
+    const std::shared_ptr<running_engines> running_;
+    const std::shared_ptr<probe_schedule<Clock>> looks_;
     std::mutex mutex_;
     std::size_t probing_ = 0;
     std::size_t probing_suspects_ = 0;
@@ -293,4 +298,6 @@ private:
     std::deque<turn> suspects_;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -12,14 +12,17 @@
 #include <mutex>
 #include <utility>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// One waiting coroutine, for the earliest of any number of times. Times are the steady clock's: a
 /// wall clock that is set back delays nothing. Thread-safe.
-template <class Clock> class wakeup : public std::enable_shared_from_this<wakeup<Clock>> {
+template <class Clock>
+class earliest_timer : public std::enable_shared_from_this<earliest_timer<Clock>> {
 public:
-    wakeup(asio::any_io_executor executor, std::shared_ptr<Clock> clock,
-           std::shared_ptr<task_group> tasks)
+    earliest_timer(asio::any_io_executor executor, std::shared_ptr<Clock> clock,
+                   std::shared_ptr<task_group> tasks)
         : executor_(std::move(executor)), clock_(std::move(clock)), tasks_(std::move(tasks)) {}
 
     /// Called from the executor when the time has come, and now and then before: what is to come is
@@ -50,7 +53,7 @@ private:
         tasks_->spawn(waiting_, wait(self, due), std::move(done));
     }
 
-    static asio::awaitable<void> wait(std::shared_ptr<wakeup> self, duration due) {
+    static asio::awaitable<void> wait(std::shared_ptr<earliest_timer> self, duration due) {
         const auto until = self->clock_->now() + (due - self->clock_->steady_now());
         co_await self->clock_->wait_until(until);
     }
@@ -75,4 +78,6 @@ private:
     bool closed_ = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <roundhouse/detail/engine_key.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
-#include <roundhouse/shell/wakeup.hpp>
+#include <roundhouse/shell/earliest_timer.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -16,17 +16,20 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// At most one alarm per engine, for those that have something under way. Thread-safe.
-template <class Clock> class alarms : public std::enable_shared_from_this<alarms<Clock>> {
+template <class Clock>
+class deadline_timers : public std::enable_shared_from_this<deadline_timers<Clock>> {
 public:
-    using ring = std::function<void(const engine_key&)>;
+    using ring = std::function<void(const engine_owner&)>;
 
-    alarms(const asio::any_io_executor& executor, std::shared_ptr<Clock> clock,
-           std::shared_ptr<task_group> tasks)
+    deadline_timers(const asio::any_io_executor& executor, std::shared_ptr<Clock> clock,
+                    std::shared_ptr<task_group> tasks)
         : clock_(std::move(clock)),
-          wakeup_(std::make_shared<wakeup<Clock>>(executor, clock_, std::move(tasks))) {}
+          wakeup_(std::make_shared<earliest_timer<Clock>>(executor, clock_, std::move(tasks))) {}
 
     /// Called from the executor when an alarm is due. To be set before the first `set`.
     void on_ring(ring call) {
@@ -38,7 +41,7 @@ public:
 
     /// Sets the engine's alarm, or takes it back. It counts from now on a steady clock: a wall
     /// clock that is set back delays nothing, and may make it ring too early by its own time.
-    void set(const engine_key& key, std::optional<instant> at) {
+    void set(const engine_owner& key, std::optional<instant> at) {
         const std::lock_guard lock(mutex_);
         if (const auto known = by_engine_.find(key); known != by_engine_.end()) {
             if (at && known->second.at == *at) return;
@@ -67,7 +70,7 @@ private:
     };
 
     void ring_what_is_due() {
-        std::vector<engine_key> due;
+        std::vector<engine_owner> due;
         {
             const std::lock_guard lock(mutex_);
             const auto now = clock_->steady_now();
@@ -82,13 +85,15 @@ private:
     }
 
     const std::shared_ptr<Clock> clock_;
-    const std::shared_ptr<wakeup<Clock>> wakeup_;
+    const std::shared_ptr<earliest_timer<Clock>> wakeup_;
     ring ring_;
 
     std::mutex mutex_;
-    std::map<engine_key, alarm> by_engine_;
-    std::set<std::pair<duration, engine_key>> by_time_;
+    std::map<engine_owner, alarm> by_engine_;
+    std::set<std::pair<duration, engine_owner>> by_time_;
     bool closed_ = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -13,7 +13,9 @@
 #include <vector>
 
 /// What a backend tells of itself and of its engines.
-namespace roundhouse::inline ROUNDHOUSE_ABI::testing::word_cases {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::word_cases {
 
 template <backend Backend> void has_a_name_and_no_trouble(backend_trial<Backend>& trial) {
     require(!trial.tested().name().empty(), "a backend has a name");
@@ -104,4 +106,6 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     };
 }
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::testing::word_cases
+} // namespace testing::word_cases
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

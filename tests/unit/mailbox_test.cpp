@@ -1,23 +1,23 @@
 #include "catch.hpp"
 
-#include <roundhouse/shell/slot.hpp>
+#include <roundhouse/shell/mailbox.hpp>
 
 #include <memory>
 #include <string>
 #include <utility>
 
 using namespace roundhouse;
-using detail::slot_table;
+using detail::mailbox_table;
 
 namespace {
 
-detail::engine_key user(const std::string& name) { return {uuid{}, name}; }
+engine_owner user(const std::string& name) { return {uuid{}, name}; }
 
-detail::slot_input event() { return detail::told_event{core::event::deadline{}}; }
-detail::slot_input call() { return detail::waiting_call{}; }
+detail::mailbox_input event() { return detail::engine_event{core::event::deadline{}}; }
+detail::mailbox_input call() { return detail::waiting_call{}; }
 
-/// Takes all of a slot's input, as a drain does. Returns how much there was.
-int drain(slot_table& table, const std::shared_ptr<detail::slot>& one) {
+/// Takes all of a mailbox's input, as a drain does. Returns how much there was.
+int drain(mailbox_table& table, const std::shared_ptr<detail::mailbox>& one) {
     int inputs = 0;
     while (table.next(one)) ++inputs;
     return inputs;
@@ -26,7 +26,7 @@ int drain(slot_table& table, const std::shared_ptr<detail::slot>& one) {
 } // namespace
 
 TEST_CASE("a slot is drained once for all that is put into it meanwhile, and then is gone") {
-    slot_table table(1);
+    mailbox_table table(1);
     const auto ada = table.put(user("ada"), call());
     REQUIRE(ada);
     CHECK_FALSE(table.put(user("ada"), event()));
@@ -37,7 +37,7 @@ TEST_CASE("a slot is drained once for all that is put into it meanwhile, and the
 
 TEST_CASE("of slots with events alone only so many are drained at once, in the order in which they "
           "came") {
-    slot_table table(2);
+    mailbox_table table(2);
     const auto first = table.put(user("first"), event());
     const auto second = table.put(user("second"), event());
     REQUIRE(first);
@@ -48,7 +48,7 @@ TEST_CASE("of slots with events alone only so many are drained at once, in the o
     CHECK(drain(table, second) == 1);
     const auto third = table.next_in_background();
     REQUIRE(third);
-    CHECK(third->key.user == "third");
+    CHECK(third->owner.user_id == "third");
     CHECK_FALSE(table.next_in_background());
     CHECK(drain(table, third) == 2);
     CHECK(drain(table, first) == 1);
@@ -59,7 +59,7 @@ TEST_CASE("of slots with events alone only so many are drained at once, in the o
 }
 
 TEST_CASE("a call does not wait behind the events of others, nor do its engine's own") {
-    slot_table table(1);
+    mailbox_table table(1);
     const auto busy = table.put(user("busy"), event());
     REQUIRE(busy);
     CHECK_FALSE(table.put(user("ada"), event()));
@@ -71,7 +71,7 @@ TEST_CASE("a call does not wait behind the events of others, nor do its engine's
     CHECK(drain(table, busy) == 1);
     const auto bob = table.next_in_background();
     REQUIRE(bob);
-    CHECK(bob->key.user == "bob");
+    CHECK(bob->owner.user_id == "bob");
     CHECK(drain(table, bob) == 1);
     CHECK_FALSE(table.next_in_background());
 }

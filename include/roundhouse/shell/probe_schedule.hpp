@@ -1,7 +1,7 @@
 #pragma once
 
 #include <roundhouse/detail/task.hpp>
-#include <roundhouse/shell/wakeup.hpp>
+#include <roundhouse/shell/earliest_timer.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -16,20 +16,23 @@
 #include <utility>
 #include <vector>
 
-namespace roundhouse::inline ROUNDHOUSE_ABI::detail {
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
 
 /// When the running engines are looked at: one time for each, in as few bytes as there can be. An
 /// engine is known by its hash here, which another may have too. No time is taken back. Who asked
-/// for it knows, when it comes, whose it was and whether it still counts. Thread-safe.
-template <class Clock> class look_times : public std::enable_shared_from_this<look_times<Clock>> {
+/// for it knows, when it comes, owner it was and whether it still counts. Thread-safe.
+template <class Clock>
+class probe_schedule : public std::enable_shared_from_this<probe_schedule<Clock>> {
 public:
     /// An engine's hash, and the time of the steady clock that was asked for.
     using look = std::function<void(std::uint64_t hash, duration due)>;
 
-    look_times(const asio::any_io_executor& executor, std::shared_ptr<Clock> clock,
-               std::shared_ptr<task_group> tasks)
+    probe_schedule(const asio::any_io_executor& executor, std::shared_ptr<Clock> clock,
+                   std::shared_ptr<task_group> tasks)
         : clock_(std::move(clock)),
-          wakeup_(std::make_shared<wakeup<Clock>>(executor, clock_, std::move(tasks))) {}
+          wakeup_(std::make_shared<earliest_timer<Clock>>(executor, clock_, std::move(tasks))) {}
 
     /// Called from the executor when a time has come. To be set before the first `add`.
     void on_look(look call) {
@@ -74,7 +77,7 @@ private:
     }
 
     const std::shared_ptr<Clock> clock_;
-    const std::shared_ptr<wakeup<Clock>> wakeup_;
+    const std::shared_ptr<earliest_timer<Clock>> wakeup_;
     look look_;
 
     std::mutex mutex_;
@@ -82,4 +85,6 @@ private:
     bool closed_ = false;
 };
 
-} // namespace roundhouse::inline ROUNDHOUSE_ABI::detail
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
