@@ -16,16 +16,16 @@ engine_owner user(const std::string& name) { return {uuid{}, name}; }
 detail::mailbox_input event() { return detail::engine_event{core::event::deadline{}}; }
 detail::mailbox_input call() { return detail::waiting_call{}; }
 
-/// Takes all of a mailbox's input, as a drain does. Returns how much there was.
-int drain(mailbox_table& table, const std::shared_ptr<detail::mailbox>& one) {
+/// Takes all inputs of a mailbox, as a drain does, and returns their number.
+int drain(mailbox_table& table, const std::shared_ptr<detail::mailbox>& mailbox) {
     int inputs = 0;
-    while (table.next(one)) ++inputs;
+    while (table.next(mailbox)) ++inputs;
     return inputs;
 }
 
 } // namespace
 
-TEST_CASE("a slot is drained once for all that is put into it meanwhile, and then is gone") {
+TEST_CASE("a mailbox is drained once for all inputs put into it meanwhile, and then removed") {
     mailbox_table table(1);
     const auto ada = table.put(user("ada"), call());
     REQUIRE(ada);
@@ -35,8 +35,8 @@ TEST_CASE("a slot is drained once for all that is put into it meanwhile, and the
     CHECK(table.size() == 0);
 }
 
-TEST_CASE("of slots with events alone only so many are drained at once, in the order in which they "
-          "came") {
+TEST_CASE(
+    "mailboxes with events only are drained a limited number at a time, in order of arrival") {
     mailbox_table table(2);
     const auto first = table.put(user("first"), event());
     const auto second = table.put(user("second"), event());
@@ -58,7 +58,7 @@ TEST_CASE("of slots with events alone only so many are drained at once, in the o
     CHECK(table.size() == 0);
 }
 
-TEST_CASE("a call does not wait behind the events of others, nor do its engine's own") {
+TEST_CASE("a call and its engine's events do not wait behind the events of other engines") {
     mailbox_table table(1);
     const auto busy = table.put(user("busy"), event());
     REQUIRE(busy);
@@ -67,7 +67,7 @@ TEST_CASE("a call does not wait behind the events of others, nor do its engine's
     const auto ada = table.put(user("ada"), call());
     REQUIRE(ada);
     CHECK(drain(table, ada) == 2);
-    CHECK_FALSE(table.next_in_background()); // it took no place there
+    CHECK_FALSE(table.next_in_background()); // a drain for a call takes no background place
     CHECK(drain(table, busy) == 1);
     const auto bob = table.next_in_background();
     REQUIRE(bob);

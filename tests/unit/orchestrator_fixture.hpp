@@ -1,34 +1,36 @@
 #pragma once
 
 #include "catch.hpp"
+#include "io_threads.hpp"
 
 #include <roundhouse/roundhouse.hpp>
 
 #include <asio/thread_pool.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 namespace roundhouse_tests {
 
 using namespace roundhouse;
 
-/// An orchestrator over memory, with threads of its own.
+/// An orchestrator on a memory backend and a memory store, with its own threads.
 template <class Clock = roundhouse::system_clock> struct memory_fleet {
-    using orchestrator_type = orchestrator<memory_backend, memory_store, Clock>;
+    using orchestrator_type = roundhouse::orchestrator<memory_backend, memory_store, Clock>;
 
-    explicit memory_fleet(memory_backend_script script = {}, settings with = quick(),
-                          std::shared_ptr<memory_store> keeps = std::make_shared<memory_store>(),
+    explicit memory_fleet(memory_backend_script script = {}, settings chosen = quick(),
+                          std::shared_ptr<memory_store> kept = std::make_shared<memory_store>(),
                           std::function<void(orchestrator_options&)> adjust = {})
         : backend(std::make_shared<memory_backend>(std::move(script))),
-          store(std::move(keeps)),
+          store(std::move(kept)),
           clock(std::make_shared<Clock>()),
-          settings_used(with),
+          settings_used(chosen),
           adjust_(std::move(adjust)) {
         open();
     }
@@ -38,8 +40,8 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
         threads.join();
     }
 
-    /// Another orchestrator over the same backend, store and clock: what a restart of the process
-    /// does.
+    /// Replaces the orchestrator by a new one on the same backend, store and clock, as a restart of
+    /// the process does.
     void reopen() {
         close();
         open();
@@ -49,16 +51,16 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
         orchestrator_options options(keys());
         options.settings = settings_used;
         if (adjust_) adjust_(options);
-        over = std::make_shared<orchestrator_type>(threads.get_executor(), backend, store, clock,
-                                                   options);
-        sync.emplace(over);
+        orchestrator = std::make_shared<orchestrator_type>(threads.get_executor(), backend, store,
+                                                           clock, options);
+        sync.emplace(orchestrator);
         const auto recovered = sync->recover();
         REQUIRE(recovered);
     }
 
     void close() {
         sync.reset();
-        over.reset();
+        orchestrator.reset();
     }
 
     static crypto::key_ring keys() {
@@ -67,43 +69,40 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
     }
 
     static settings quick() {
-        settings with;
-        with.restart_backoff_base = std::chrono::milliseconds{10};
-        with.stop_grace = std::chrono::milliseconds{100};
-        return with;
+        settings out;
+        out.restart_backoff_base = std::chrono::milliseconds{10};
+        out.stop_grace = std::chrono::milliseconds{100};
+        return out;
     }
 
+    /// Registers a product and returns it.
     product_ptr registered(policy limits = {}, const std::string& slug = "demo") {
         const auto made = sync->register_product(slug, "Demo", std::move(limits));
         REQUIRE(made);
-        const auto who = over->authenticate(made->platform_key);
-        REQUIRE(who);
-        return *who;
+        const auto product = orchestrator->authenticate(made->platform_key);
+        REQUIRE(product);
+        return *product;
     }
 
-    /// Waits until the user's engine is as wanted; false if that does not come within ten seconds.
-    bool becomes(const product_ptr& who, const std::string& user, engine_status wanted) {
+    /// Waits until the user's engine has a status; false if it does not get it in time.
+    bool becomes(const product_ptr& product, const std::string& user, engine_status status) {
         return eventually([&] {
-            const auto found = over->find(who, user);
-            return found && found->record->status == wanted;
+            const auto found = orchestrator->find(product, user);
+            return found && found->record->status == status;
         });
     }
 
-    static bool eventually(const std::function<bool()>& holds) {
-        const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{10};
-        while (std::chrono::steady_clock::now() < until) {
-            if (holds()) return true;
-            std::this_thread::yield();
-        }
-        return false;
+    /// Waits until `condition()` is true; false if it does not become so in time.
+    static bool eventually(const std::predicate auto& condition) {
+        return roundhouse_tests::eventually(condition);
     }
 
-    std::vector<audit_entry> audit(const product_ptr& who,
+    std::vector<audit_entry> audit(const product_ptr& product,
                                    std::optional<audit_action> action = {}) {
         audit_query query;
         query.action = action;
         query.limit = 1000;
-        const auto page = sync->audit(who, query);
+        const auto page = sync->audit(product, query);
         REQUIRE(page);
         return page->entries;
     }
@@ -114,7 +113,7 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
     std::shared_ptr<Clock> clock;
     settings settings_used;
     std::function<void(orchestrator_options&)> adjust_;
-    std::shared_ptr<orchestrator_type> over;
+    std::shared_ptr<orchestrator_type> orchestrator;
     std::optional<blocking<orchestrator_type>> sync;
 };
 

@@ -27,7 +27,7 @@ engine_record some_engine() {
     return out;
 }
 
-/// The engine with another key.
+/// The same engine with another key.
 engine_record with_key(engine_record engine, const std::string& key) {
     engine.key_hash = crypto::sha256(key);
     return engine;
@@ -35,24 +35,25 @@ engine_record with_key(engine_record engine, const std::string& key) {
 
 std::string key_in(const running_engines& table, const engine_record& engine) {
     std::string out;
-    table.visit(engine,
-                [&](const running_engine& one) { one.key.append_to(out, engine.key_hash); });
+    table.visit(engine, [&](const running_engine& running) {
+        running.key.append_to(out, engine.key_hash);
+    });
     return out;
 }
 
 std::uint32_t life_of(const running_engines& table, const engine_record& engine) {
     std::uint32_t life = 0;
-    REQUIRE(table.visit(engine, [&](const running_engine& one) { life = one.life; }));
+    REQUIRE(table.visit(engine, [&](const running_engine& running) { life = running.life; }));
     return life;
 }
 
 } // namespace
 
-TEST_CASE("a running engine's key is kept until another one opens it, or it ends") {
+TEST_CASE("a running engine's key is cached until it is replaced or the engine stops running") {
     running_engines table;
     const auto key = crypto::make_engine_key(crypto::system_entropy);
     const auto engine = with_key(some_engine(), key);
-    table.cache_key(engine, key); // it does not run: nothing to keep it with
+    table.cache_key(engine, key); // ignored: the engine does not run
     table.add(engine);
     CHECK(key_in(table, engine).empty());
     table.cache_key(engine, key);
@@ -70,7 +71,7 @@ TEST_CASE("a running engine's key is kept until another one opens it, or it ends
     CHECK(key_in(table, rotated).empty());
 }
 
-TEST_CASE("only keys as the product makes them are kept in memory") {
+TEST_CASE("only keys in the format of generated engine keys are cached") {
     running_engines table;
     const auto engine = some_engine();
     table.add(engine);
@@ -82,12 +83,12 @@ TEST_CASE("only keys as the product makes them are kept in memory") {
         table.cache_key(keyed, key);
         CHECK(key_in(table, keyed).empty());
     }
-    // A hash that is all zero is what a record has that has no key.
+    // A record without a key has a hash of all zeros.
     table.cache_key(engine, crypto::make_engine_key(crypto::system_entropy));
     CHECK(key_in(table, engine).empty());
 }
 
-TEST_CASE("an engine is told from the one that the same user had before") {
+TEST_CASE("an engine is distinguished from an earlier engine of the same user") {
     running_engines table;
     const auto before = some_engine();
     auto after = before;
@@ -100,12 +101,12 @@ TEST_CASE("an engine is told from the one that the same user had before") {
     CHECK_FALSE(table.visit(before, [](const running_engine&) {}));
 }
 
-TEST_CASE("each life of an engine is another one") {
+TEST_CASE("an engine that runs again has a new life") {
     running_engines table;
     const auto engine = some_engine();
     table.add(engine);
     const auto first = life_of(table, engine);
-    table.add(engine); // told once more of the same
+    table.add(engine); // added twice: the same life
     CHECK(life_of(table, engine) == first);
     table.remove(engine);
     CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
@@ -114,15 +115,15 @@ TEST_CASE("each life of an engine is another one") {
     CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
 }
 
-TEST_CASE("a use is to be written down until the latest has been") {
+TEST_CASE("a use stays unwritten until the latest one is written") {
     running_engines table;
     const auto engine = some_engine();
-    table.touch(engine, start); // it does not run
+    table.touch(engine, start); // ignored: the engine does not run
     CHECK_FALSE(table.last_used(engine));
     table.add(engine);
     CHECK(table.unwritten().empty());
     table.touch(engine, start + 5s);
-    table.touch(engine, start + 2s); // told late
+    table.touch(engine, start + 2s); // reported late
     CHECK(table.last_used(engine) == start + 5s);
     const auto seen = table.unwritten();
     REQUIRE(seen.size() == 1);
