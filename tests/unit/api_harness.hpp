@@ -15,8 +15,8 @@ namespace roundhouse_tests {
 
 inline constexpr std::string_view test_admin_key = "an-admin-key-of-16+";
 
-/// An api over a fake orchestrator, and short ways to ask it. Requests carry both right keys unless
-/// told otherwise.
+/// An api on a fake orchestrator, with short ways to call it. Requests carry both valid keys unless
+/// a test changes `request`.
 class api_harness {
 public:
     explicit api_harness(std::string_view admin_key = test_admin_key,
@@ -26,19 +26,19 @@ public:
 
     roundhouse::http::request request{{}, {}, {}, fake_platform_key, test_admin_key, {}, false};
     std::vector<std::string> logged;
-    std::size_t answered_later = 0; ///< How many replies came through `later`.
+    std::size_t answered_later = 0; ///< Number of replies given through `later`.
 
     [[nodiscard]] fake_orchestrator& fake() noexcept { return *fake_; }
 
-    /// Asks, and lets the fake orchestrator answer what is waiting.
+    /// Sends a request, has the fake orchestrator answer the waiting calls, and returns the reply.
     roundhouse::http::reply ask(std::string_view method, std::string_view target,
                                 std::string_view body = {}) {
-        auto asked = request;
-        asked.method = method;
-        asked.target = target;
-        asked.body = body;
+        auto sent = request;
+        sent.method = method;
+        sent.target = target;
+        sent.body = body;
         std::optional<roundhouse::http::reply> later;
-        auto now = api_.handle(asked, [&](roundhouse::http::reply answer) {
+        auto now = api_.handle(sent, [&](roundhouse::http::reply answer) {
             ++answered_later;
             later = std::move(answer);
         });
@@ -49,14 +49,14 @@ public:
         return now ? std::move(*now) : std::move(*later);
     }
 
-    /// Asks without letting the answer come.
+    /// Sends a request without letting the fake orchestrator answer.
     std::optional<roundhouse::http::reply>
     begin(std::string_view method, std::string_view target,
           std::function<void(roundhouse::http::reply)> later) {
-        auto asked = request;
-        asked.method = method;
-        asked.target = target;
-        return api_.handle(asked, std::move(later));
+        auto sent = request;
+        sent.method = method;
+        sent.target = target;
+        return api_.handle(sent, std::move(later));
     }
 
 private:
@@ -64,7 +64,7 @@ private:
     roundhouse::http::api<fake_orchestrator> api_;
 };
 
-/// The code of an error's body; the whole body if it is none.
+/// The code in an error's body; the whole body if it is not an error's.
 inline std::string code_of(const roundhouse::http::reply& reply) {
     constexpr std::string_view start = "{\"error\":{\"code\":\"";
     if (!reply.body.starts_with(start)) return reply.body;

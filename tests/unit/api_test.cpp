@@ -3,8 +3,14 @@
 
 #include <roundhouse/http/api.hpp>
 
+#include <functional>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace http = roundhouse::http;
 using roundhouse::errc;
@@ -19,7 +25,7 @@ const std::string shown_engine_with_key =
     R"("url":"http://127.0.0.1:9001","api_key":"sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",)"
     R"("engine_version":"engine:1","created_at":"2023-11-14T22:13:20.123Z","last_health_at":"2023-11-14T22:14:20.000Z"})";
 
-/// Every call of the api that needs a platform key, with what it needs to succeed.
+/// Every call of the api that needs a platform key, with a body that makes it succeed.
 struct product_call {
     std::string_view method, target, body;
 };
@@ -83,7 +89,7 @@ TEST_CASE("registering with a bad slug, name or policy is a 400 that names it") 
     CHECK(api.fake().calls.empty());
 }
 
-TEST_CASE("a policy is set by slug or by product_id and comes back as it was given") {
+TEST_CASE("a policy is set by slug or by product_id and returned as given") {
     api_harness api;
     const auto reply = api.ask("PUT", "/products/demo/policy",
                                R"({"policy":{"rate_limit_rpm":60,"allow_provision":true}})");
@@ -97,13 +103,13 @@ TEST_CASE("a policy is set by slug or by product_id and comes back as it was giv
                                    "set_policy aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"});
 }
 
-TEST_CASE("a policy of a product that is not there is a 404") {
+TEST_CASE("setting the policy of an unknown product is a 404") {
     api_harness api;
     api.fake().policy_failure = roundhouse::error{errc::product_not_found,
                                                   "There is no product 'gone'."};
     CHECK(told(api.ask("PUT", "/products/gone/policy", R"({"policy":{}})")) ==
           "404 PRODUCT_NOT_FOUND");
-    // What no product can be called is not even looked up.
+    // A name that no product can have is not looked up.
     api.fake().calls.clear();
     CHECK(told(api.ask("PUT", "/products/Gone%20/policy", R"({"policy":{}})")) ==
           "404 PRODUCT_NOT_FOUND");
@@ -144,7 +150,7 @@ TEST_CASE("starting answers with the url") {
     CHECK(api.fake().calls == std::vector<std::string>{"start u1"});
 }
 
-TEST_CASE("stopping is forced only where asked") {
+TEST_CASE("a stop is forced only with force=true") {
     api_harness api;
     CHECK(api.ask("POST", "/engines/u1/stop").body == R"({"status":"stopped"})");
     CHECK(api.ask("POST", "/engines/u1/stop?force=false").status == 200);
@@ -158,7 +164,7 @@ TEST_CASE("rotating answers with the new key") {
     CHECK(api.fake().calls == std::vector<std::string>{"rotate_key u1"});
 }
 
-TEST_CASE("an engine is shown with its key, and without a health check as null") {
+TEST_CASE("an engine is shown with its key, and with null before its first health check") {
     api_harness api;
     CHECK(api.ask("GET", "/engines/u1").body == shown_engine_with_key);
     api.fake().engine->last_health_at.reset();
@@ -166,7 +172,7 @@ TEST_CASE("an engine is shown with its key, and without a health check as null")
     CHECK(api.fake().calls == std::vector<std::string>{"find u1", "find u1"});
 }
 
-TEST_CASE("an engine that sleeps says why") {
+TEST_CASE("a sleeping engine is shown with its sleep_reason") {
     api_harness api;
     roundhouse::engine_record asleep(*api.fake().engine->record);
     asleep.status = roundhouse::engine_status::sleeping;
@@ -195,7 +201,7 @@ TEST_CASE("an admit that has to wait is answered later, with the same options") 
           std::vector<std::string>{"try_admit u1 provision wake", "async_admit u1 provision wake"});
 }
 
-TEST_CASE("an admit that is refused tells why") {
+TEST_CASE("a denied admit gives its reason") {
     api_harness api;
     for (const auto reason :
          {roundhouse::denial::engine_not_found, roundhouse::denial::engine_sleeping,
@@ -208,7 +214,7 @@ TEST_CASE("an admit that is refused tells why") {
     }
 }
 
-TEST_CASE("activity tells when the engine will sleep") {
+TEST_CASE("activity answers with the time at which the engine will sleep") {
     api_harness api;
     CHECK(api.ask("POST", "/engines/u1/activity").body == R"({"sleeps_at":null})");
     CHECK(*api.fake().busy_given == std::nullopt);
@@ -218,7 +224,7 @@ TEST_CASE("activity tells when the engine will sleep") {
     CHECK(*api.fake().busy_given == 1'250ms);
 }
 
-TEST_CASE("a listing shows engines without their keys, and how many match") {
+TEST_CASE("a listing shows engines without their keys, and the number of matches") {
     api_harness api;
     CHECK(api.ask("GET", "/engines").body == R"({"engines":[],"total":0})");
     CHECK(api.fake().engines_asked->limit == 100);
@@ -226,7 +232,7 @@ TEST_CASE("a listing shows engines without their keys, and how many match") {
     CHECK_FALSE(api.fake().engines_asked->status);
     CHECK(api.fake().engines_asked->product_id == api.fake().product()->id);
 
-    // Should a key be there all the same, it is not shown.
+    // A key is not shown even if the orchestrator returns it.
     api.fake().listed->engines = {fake_engine(), fake_engine()};
     api.fake().listed->total = 7;
     const auto body = api.ask("GET", "/engines").body;
@@ -254,7 +260,7 @@ TEST_CASE("metrics show the last hour and the lifetime") {
         R"({"provisions_1h":1,"crashes_1h":2,"restarts_1h":3,"avg_boot_ms":1234.568,"total_provisions":40,"total_destroys":5})");
 }
 
-TEST_CASE("logs are plain text, and made UTF-8") {
+TEST_CASE("logs are plain text, with invalid UTF-8 replaced") {
     api_harness api;
     const auto reply = api.ask("GET", "/engines/u1/logs?tail=5");
     CHECK(reply.content_type == "text/plain; charset=utf-8");
@@ -265,7 +271,7 @@ TEST_CASE("logs are plain text, and made UTF-8") {
     CHECK(api.fake().calls.back() == "logs u1 100");
 }
 
-TEST_CASE("audit entries show what is known and null for the rest") {
+TEST_CASE("audit entries show null for values that are unknown") {
     api_harness api;
     CHECK(api.ask("GET", "/audit").body == R"({"entries":[],"next_before":null})");
 
@@ -306,7 +312,7 @@ TEST_CASE("health needs no key") {
         R"({"status":"ok","version":"0.1.0","uptime_seconds":61,"backend":"memory","store":"lmdb"})");
 }
 
-TEST_CASE("health tells which part is away and stays a 200") {
+TEST_CASE("health names the degraded parts and stays a 200") {
     api_harness api;
     api.fake().condition.backend_trouble = "no daemon at unix:///var/run/docker.sock";
     api.fake().condition.store_trouble = "the disk is full";
@@ -365,7 +371,7 @@ TEST_CASE("every admin call needs the admin key and no other") {
     }
 }
 
-TEST_CASE("an api without an admin key lets no admin in") {
+TEST_CASE("an api without an admin key refuses every admin call") {
     api_harness api("");
     for (const std::string_view key : {std::string_view(), test_admin_key}) {
         api.request.admin_key = key;
@@ -374,7 +380,7 @@ TEST_CASE("an api without an admin key lets no admin in") {
     }
 }
 
-TEST_CASE("the key is checked before the body and the path are looked at") {
+TEST_CASE("the key is checked before the path and the body") {
     api_harness api;
     api.request.platform_key = {};
     api.request.admin_key = {};
@@ -390,7 +396,7 @@ TEST_CASE("the key is checked before the body and the path are looked at") {
     CHECK(told(api.ask("POST", "/products/register", "not json")) == "400 INVALID_REQUEST");
 }
 
-TEST_CASE("a body over the limit is a 413, and one of just the limit is read") {
+TEST_CASE("a body over the limit is a 413, and a body of exactly the limit is read") {
     api_harness api;
     const auto padded = [](std::size_t size) {
         std::string body = R"({"user_id":"u1"})";
@@ -410,12 +416,12 @@ TEST_CASE("a body that the transport did not read to its end is a 413") {
     CHECK(api.fake().calls.empty());
 }
 
-TEST_CASE("every failure of the orchestrator has the status of the contract") {
-    struct line {
+TEST_CASE("every error of the orchestrator has its documented status and code") {
+    struct row {
         errc code;
-        std::string_view told;
+        std::string_view status_and_code;
     };
-    constexpr line table[] = {
+    constexpr row table[] = {
         {errc::invalid_request, "400 INVALID_REQUEST"},
         {errc::invalid_platform_key, "401 INVALID_PLATFORM_KEY"},
         {errc::invalid_admin_key, "401 INVALID_ADMIN_KEY"},
@@ -443,8 +449,8 @@ TEST_CASE("every failure of the orchestrator has the status of the contract") {
         api_harness api;
         api.fake().stopped = fail(code, "why \"so\"");
         api.fake().engine = fail(code, "why \"so\"");
-        CHECK(told(api.ask("POST", "/engines/u1/stop")) == expected); // later
-        CHECK(told(api.ask("GET", "/engines/u1")) == expected);       // at once
+        CHECK(told(api.ask("POST", "/engines/u1/stop")) == expected); // answered later
+        CHECK(told(api.ask("GET", "/engines/u1")) == expected);       // answered at once
         if (http::http_status(code) != 500)
             CHECK(api.ask("GET", "/engines/u1").body == "{\"error\":{\"code\":\"" +
                                                             std::string(code_name(code)) +
@@ -452,10 +458,10 @@ TEST_CASE("every failure of the orchestrator has the status of the contract") {
     }
 }
 
-TEST_CASE("Retry-After goes with the failures that pass by themselves and with no others") {
-    const auto retry_after = [](errc code, int told_s) {
+TEST_CASE("Retry-After is sent with temporary errors only") {
+    const auto retry_after = [](errc code, int retry_after_s) {
         api_harness api;
-        api.fake().admitted_now = result<roundhouse::admission>(fail(code, "why", told_s));
+        api.fake().admitted_now = result<roundhouse::admission>(fail(code, "why", retry_after_s));
         return api.ask("POST", "/engines/u1/admit").retry_after_s;
     };
     CHECK(retry_after(errc::rate_limited, 42) == 42);
@@ -468,19 +474,19 @@ TEST_CASE("Retry-After goes with the failures that pass by themselves and with n
     CHECK(retry_after(errc::boot_timeout, 0) == 0);
 }
 
-TEST_CASE("a sane request id comes back and any other is replaced") {
+TEST_CASE("a valid request id is returned and any other is replaced") {
     api_harness api;
-    for (const std::string& sane :
+    for (const std::string& valid :
          {std::string("a"), std::string("Az09._-:"), std::string(128, 'x')}) {
-        api.request.request_id = sane;
-        CHECK(api.ask("GET", "/health").request_id == sane);
-        CHECK(api.ask("GET", "/nowhere").request_id == sane);
-        CHECK(api.ask("POST", "/engines/u1/start").request_id == sane);
+        api.request.request_id = valid;
+        CHECK(api.ask("GET", "/health").request_id == valid);
+        CHECK(api.ask("GET", "/nowhere").request_id == valid);
+        CHECK(api.ask("POST", "/engines/u1/start").request_id == valid);
     }
-    for (const std::string& insane :
+    for (const std::string& invalid :
          {std::string(), std::string(129, 'x'), std::string("a b"), std::string("a\r\nX: y"),
           std::string("\xC3\xA4"), std::string("a/b")}) {
-        api.request.request_id = insane;
+        api.request.request_id = invalid;
         const auto made = api.ask("GET", "/health").request_id;
         CHECK(made.size() == 32);
         CHECK(http::is_sane_request_id(made));
@@ -488,7 +494,7 @@ TEST_CASE("a sane request id comes back and any other is replaced") {
     }
 }
 
-TEST_CASE("an internal error shows no detail to the caller and the reason to the log") {
+TEST_CASE("an internal error hides its reason from the caller and logs it") {
     api_harness api;
     api.request.request_id = "req-7";
     api.fake().started = fail(errc::internal_error, "record 12 is damaged");
@@ -500,7 +506,7 @@ TEST_CASE("an internal error shows no detail to the caller and the reason to the
           std::vector<std::string>{"request req-7 failed inside: record 12 is damaged"});
 }
 
-TEST_CASE("what a call throws is an internal error and does not reach the transport") {
+TEST_CASE("an exception from a call is an internal error and does not reach the transport") {
     api_harness api;
     api.request.request_id = "req-8";
     api.fake().trouble = [] { throw std::runtime_error("out of everything"); };
@@ -512,7 +518,7 @@ TEST_CASE("what a call throws is an internal error and does not reach the transp
     CHECK(api.ask("GET", "/status").status == 200);
 }
 
-TEST_CASE("what the transport throws at a late reply goes to the log") {
+TEST_CASE("an exception from the transport at a late reply is logged") {
     api_harness api;
     CHECK_FALSE(api.begin("POST", "/engines/u1/start",
                           [](const http::reply&) { throw std::runtime_error("gone"); }));
@@ -520,7 +526,7 @@ TEST_CASE("what the transport throws at a late reply goes to the log") {
     CHECK(api.logged.size() == 1);
 }
 
-TEST_CASE("a late answer comes when the api is already gone") {
+TEST_CASE("an answer arrives even after the api is destroyed") {
     auto api = std::make_unique<api_harness>();
     auto post = std::make_shared<std::vector<std::function<void()>>>();
     api->fake().post = [post](std::function<void()> answer) { post->push_back(std::move(answer)); };
@@ -533,7 +539,7 @@ TEST_CASE("a late answer comes when the api is already gone") {
     CHECK(late->status == 200);
 }
 
-TEST_CASE("a user_id with characters that JSON escapes is shown as it is") {
+TEST_CASE("a user_id is escaped as JSON requires") {
     api_harness api;
     auto record = *fake_engine().record;
     record.user_id = "a\"b\\c/\xC3\xA4";

@@ -25,7 +25,7 @@ using roundhouse::result;
 inline constexpr std::string_view fake_platform_key =
     "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
-/// An engine as a test wants to see it shown: every value is one that a reader recognises.
+/// An engine whose every value is easy to recognise in a reply.
 inline roundhouse::engine_view fake_engine() {
     roundhouse::engine_record record;
     record.id = *roundhouse::parse_uuid("11111111-2222-4333-8444-555555555555");
@@ -41,9 +41,9 @@ inline roundhouse::engine_view fake_engine() {
     return view;
 }
 
-/// Stands in for the orchestrator in tests of the HTTP API: notes what it is asked, and answers
-/// what the test says. Answers of asynchronous calls wait until `run` (or go where `post` sends
-/// them), as those of the real one never come from inside the call.
+/// Stands in for the orchestrator in tests of the HTTP API: records the calls, and answers as the
+/// test sets. Answers of asynchronous calls wait until `run` (or go where `post` sends them), since
+/// the orchestrator never answers from inside the call.
 class fake_orchestrator {
 public:
     bool is_starting = false;
@@ -53,7 +53,7 @@ public:
     result<roundhouse::registration> registered = roundhouse::registration{
         *roundhouse::parse_uuid("aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"), "demo",
         std::string(fake_platform_key)};
-    std::optional<roundhouse::error> policy_failure; ///< Else a policy comes back as it was given.
+    std::optional<roundhouse::error> policy_failure; ///< If empty, a policy is returned as given.
     result<roundhouse::engine_view> engine = fake_engine();
     std::optional<result<roundhouse::admission>> admitted_now = roundhouse::admission{fake_engine(),
                                                                                       {}};
@@ -69,10 +69,10 @@ public:
     result<roundhouse::fleet_status> fleet = roundhouse::fleet_status{};
     result<roundhouse::fleet_metrics> figures = roundhouse::fleet_metrics{};
 
-    /// Set: synchronous calls throw it.
+    /// If set, called first by `authenticate`, so that a test can throw.
     std::function<void()> trouble;
 
-    /// What was asked, one line each: `destroy u1`. A test with threads reads `calls_so_far`.
+    /// The calls, such as `destroy u1`. A test with threads reads `calls_so_far`.
     std::vector<std::string> calls;
     std::optional<roundhouse::policy> policy_given;
     std::optional<roundhouse::engine_query> engines_asked;
@@ -89,7 +89,7 @@ public:
         return calls;
     }
 
-    /// Gives the answers that wait; tells how many there were.
+    /// Gives the answers that wait, and returns their number.
     std::size_t run() {
         auto answers = std::move(waiting_);
         waiting_.clear();
@@ -97,7 +97,7 @@ public:
         return answers.size();
     }
 
-    /// Drops the answers that wait, as an executor does that is destroyed.
+    /// Drops the answers that wait, as a destroyed executor does.
     void drop() { waiting_.clear(); }
 
     // The calls of the orchestrator.
@@ -122,67 +122,61 @@ public:
     template <class Token>
     auto async_admit(roundhouse::product_ptr, std::string user, roundhouse::admit_options options,
                      Token&& token) {
-        note("async_admit " + user + shown(options));
-        return answer(admitted_later, std::forward<Token>(token));
+        return answer("async_admit " + user + shown(options), admitted_later,
+                      std::forward<Token>(token));
     }
     template <class Token>
     auto async_provision(roundhouse::product_ptr, std::string user,
                          std::optional<std::string> version, Token&& token) {
-        note("provision " + user + (version ? " " + *version : ""));
-        return answer(engine, std::forward<Token>(token));
+        return answer("provision " + user + (version ? " " + *version : ""), engine,
+                      std::forward<Token>(token));
     }
     template <class Token>
     auto async_destroy(roundhouse::product_ptr, std::string user, Token&& token) {
-        note("destroy " + user);
-        return answer(destroyed, std::forward<Token>(token));
+        return answer("destroy " + user, destroyed, std::forward<Token>(token));
     }
     template <class Token>
     auto async_start(roundhouse::product_ptr, std::string user, Token&& token) {
-        note("start " + user);
-        return answer(started, std::forward<Token>(token));
+        return answer("start " + user, started, std::forward<Token>(token));
     }
     template <class Token>
     auto async_stop(roundhouse::product_ptr, std::string user, bool force, Token&& token) {
-        note("stop " + user + (force ? " by force" : ""));
-        return answer(stopped, std::forward<Token>(token));
+        return answer("stop " + user + (force ? " by force" : ""), stopped,
+                      std::forward<Token>(token));
     }
     template <class Token>
     auto async_rotate_key(roundhouse::product_ptr, std::string user, Token&& token) {
-        note("rotate_key " + user);
-        return answer(rotated, std::forward<Token>(token));
+        return answer("rotate_key " + user, rotated, std::forward<Token>(token));
     }
     template <class Token>
     auto async_note_activity(roundhouse::product_ptr, std::string user,
                              std::optional<roundhouse::duration> busy_for, Token&& token) {
-        note("activity " + user);
         busy_given = busy_for;
-        return answer(sleeps_at, std::forward<Token>(token));
+        return answer("activity " + user, sleeps_at, std::forward<Token>(token));
     }
     template <class Token>
     auto async_logs(roundhouse::product_ptr, std::string user, std::size_t tail, Token&& token) {
-        note("logs " + user + " " + std::to_string(tail));
-        return answer(output, std::forward<Token>(token));
+        return answer("logs " + user + " " + std::to_string(tail), output,
+                      std::forward<Token>(token));
     }
     template <class Token>
     auto async_audit(roundhouse::product_ptr, roundhouse::audit_query query, Token&& token) {
-        note("audit");
         audit_asked = std::move(query);
-        return answer(audited, std::forward<Token>(token));
+        return answer("audit", audited, std::forward<Token>(token));
     }
     template <class Token>
     auto async_register_product(std::string slug, std::string display_name,
                                 roundhouse::policy policy, Token&& token) {
-        note("register " + slug + " " + display_name);
         policy_given = std::move(policy);
-        return answer(registered, std::forward<Token>(token));
+        return answer("register " + slug + " " + display_name, registered,
+                      std::forward<Token>(token));
     }
     template <class Token>
     auto async_set_policy(std::string id_or_slug, roundhouse::policy policy, Token&& token) {
-        note("set_policy " + id_or_slug);
         policy_given = policy;
         result<roundhouse::policy> outcome = std::move(policy);
         if (policy_failure) outcome = roundhouse::unexpected(*policy_failure);
-        return answer(outcome, std::forward<Token>(token));
+        return answer("set_policy " + id_or_slug, outcome, std::forward<Token>(token));
     }
 
     result<roundhouse::engine_view> find(const roundhouse::product_ptr&, std::string_view user) {
@@ -206,9 +200,9 @@ public:
     [[nodiscard]] const roundhouse::product_ptr& product() const noexcept { return product_; }
 
 private:
-    void note(std::string what) {
+    void note(std::string call) {
         const std::lock_guard lock(mutex_);
-        calls.push_back(std::move(what));
+        calls.push_back(std::move(call));
     }
 
     static std::string shown(roundhouse::admit_options options) {
@@ -216,12 +210,14 @@ private:
                (options.auto_wake ? " wake" : "");
     }
 
-    /// As the real one does: through Asio, so that any completion token will do.
-    template <class T, class Token> auto answer(result<T> outcome, Token&& token) {
+    /// Records the call, and answers through Asio, for any completion token.
+    template <class T, class Token>
+    auto answer(std::string call, result<T> outcome, Token&& token) {
+        note(std::move(call));
         return asio::async_initiate<Token, void(result<T>)>(
-            [this](auto handler, result<T> what) {
+            [this](auto handler, result<T> given) {
                 auto shared = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
-                post([shared, what = std::move(what)] { (*shared)(what); });
+                post([shared, given = std::move(given)] { (*shared)(given); });
             },
             token, std::move(outcome));
     }

@@ -2,12 +2,13 @@
 
 #include <roundhouse/core/backoff.hpp>
 
+#include <algorithm>
 #include <chrono>
 
 using namespace roundhouse;
 using namespace std::chrono_literals;
 
-TEST_CASE("an engine that comes up is probed close together, then a tenth of the wait apart") {
+TEST_CASE("the pauses between probes start short and grow to a tenth of the time waited") {
     core::probe_pauses pauses(5ms, 250ms);
     duration waited{};
     for (int i = 0; i < 10; ++i) {
@@ -22,7 +23,7 @@ TEST_CASE("an engine that comes up is probed close together, then a tenth of the
     CHECK(pauses.next() == 250ms);
 }
 
-TEST_CASE("pauses between probes keep to the last one, also where the first is longer") {
+TEST_CASE("no pause between probes exceeds the longest, even if the first would") {
     core::probe_pauses pauses(300ms, 250ms);
     CHECK(pauses.next() == 250ms);
 }

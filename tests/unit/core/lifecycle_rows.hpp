@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-/// The states and inputs that the state machine's table is made of.
+/// The records, calls and events of which the state machine's table is made.
 namespace lifecycle {
 
 using namespace roundhouse;
@@ -29,21 +29,23 @@ struct named_event {
 };
 
 inline settings plain_settings() {
-    settings with;
-    with.restart_max_attempts = 3;
-    return with;
+    settings out;
+    out.restart_max_attempts = 3;
+    return out;
 }
 
-inline core::context at(instant now, const settings& with) { return {now, with, "demo", 0}; }
+inline core::context at(instant now, const roundhouse::settings& settings) {
+    return {now, settings, "demo", 0};
+}
 
 /// An engine of generation 3 that has been in its state for a minute.
-inline engine_record engine_in(engine_status status, intent what) {
+inline engine_record engine_in(engine_status status, intent pending) {
     engine_record out;
     out.id.bytes[0] = 0xAB;
     out.product_id.bytes[0] = 0xCD;
     out.user_id = "ada";
     out.status = status;
-    out.intent = what;
+    out.intent = pending;
     out.generation = 3;
     out.revision = 7;
     out.created_at = noon - std::chrono::hours{1};
@@ -52,7 +54,7 @@ inline engine_record engine_in(engine_status status, intent what) {
         out.last_health_at = noon - std::chrono::minutes{1};
         out.healthy_since = noon - std::chrono::minutes{1};
     }
-    if (what == intent::rotate) out.next_sealed_key = "sealed";
+    if (pending == intent::rotate) out.next_sealed_key = "sealed";
     return out;
 }
 
@@ -64,7 +66,7 @@ inline engine_record booting(boot_reason reason, engine_status origin) {
     return out;
 }
 
-/// A boot that an orchestrator before this one began.
+/// The same boot, begun by an earlier orchestrator.
 inline engine_record repeated(engine_record boot) {
     boot.retries = 1;
     return boot;
@@ -76,8 +78,8 @@ inline engine_record stopping(engine_status from) {
     return out;
 }
 
-inline engine_record failed_engine(intent what, std::optional<duration> restart_in) {
-    auto out = engine_in(engine_status::failed, what);
+inline engine_record failed_engine(intent pending, std::optional<duration> restart_in) {
+    auto out = engine_in(engine_status::failed, pending);
     if (restart_in) out.restart_at = out.deadline = noon + *restart_in;
     return out;
 }
@@ -87,8 +89,7 @@ inline engine_record with_deadline(engine_record out) {
     return out;
 }
 
-/// Every state that a record can be in; those whose next step depends on more than the state are
-/// there more than once.
+/// A record in every state. A state whose next step depends on further members is listed with each.
 inline std::vector<named_record> all_records() {
     using enum engine_status;
     auto given_up = failed_engine(intent::none, std::nullopt);
@@ -161,17 +162,17 @@ inline found_workload found_as(workload_state state, std::uint64_t generation) {
 }
 
 inline core::event::exited exit_of(std::uint64_t generation) {
-    workload_exit what;
-    what.ref.generation = generation;
-    what.exit_code = 0;
-    return {what};
+    workload_exit exit;
+    exit.ref.generation = generation;
+    exit.exit_code = 0;
+    return {exit};
 }
 
 inline core::event::paused_by_others pause_of(std::uint64_t generation, bool paused) {
-    workload_pause what;
-    what.ref.generation = generation;
-    what.paused = paused;
-    return {what};
+    workload_pause pause;
+    pause.ref.generation = generation;
+    pause.paused = paused;
+    return {pause};
 }
 
 inline std::vector<named_event> all_events() {

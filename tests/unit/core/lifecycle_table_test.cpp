@@ -15,7 +15,7 @@ std::string state_of(const engine_record& record) {
     return std::string(name_of(record.status)) + "/" + std::string(name_of(record.intent));
 }
 
-std::string then(const core::decision& out) {
+std::string row_after(const core::decision& out) {
     switch (out.row) {
     case core::row_change::none: return "as it is";
     case core::row_change::erase: return "gone";
@@ -24,14 +24,14 @@ std::string then(const core::decision& out) {
     }
 }
 
-std::string told(const core::decision& out) {
+std::string audited(const core::decision& out) {
     std::string text;
     for (const auto& row : out.audit)
         text += (text.empty() ? "" : ", ") + std::string(name_of(row.action));
     return text.empty() ? "-" : text;
 }
 
-std::string answered(const core::decision& out) {
+std::string outcome_of(const core::decision& out) {
     std::string text = out.verdict == core::verdict::none ? "" : std::string(name_of(out.verdict));
     if (out.verdict == core::verdict::refused)
         text += " " + std::string(code_name(out.refusal.code));
@@ -43,14 +43,14 @@ std::string answered(const core::decision& out) {
 }
 
 std::string line(const std::string& input, const core::decision& out) {
-    return "  " + input + " -> " + then(out) + (out.choose_port ? " port" : "") + " | ask " +
-           std::string(name_of(out.command)) + " | " + answered(out) + " | " + told(out) + " | " +
-           std::string(out.why) + "\n";
+    return "  " + input + " -> " + row_after(out) + (out.choose_port ? " port" : "") + " | ask " +
+           std::string(name_of(out.command)) + " | " + outcome_of(out) + " | " + audited(out) +
+           " | " + std::string(out.why) + "\n";
 }
 
 std::string whole_table() {
-    const auto with = lifecycle::plain_settings();
-    const auto context = lifecycle::at(lifecycle::noon, with);
+    const auto settings = lifecycle::plain_settings();
+    const auto context = lifecycle::at(lifecycle::noon, settings);
     std::string text;
     for (const auto& [name, record] : lifecycle::all_records()) {
         text += name + "\n";
@@ -68,8 +68,8 @@ std::filesystem::path table_file() {
 
 } // namespace
 
-// ROUNDHOUSE_REFRESH_TABLE=1 writes the table anew: read the difference before it is committed.
-TEST_CASE("every state meets every call and event as the table says") {
+// ROUNDHOUSE_REFRESH_TABLE=1 rewrites the table: review the difference before committing it.
+TEST_CASE("every call and event in every state is decided as the table says") {
     const auto now = whole_table();
     if (std::getenv("ROUNDHOUSE_REFRESH_TABLE") != nullptr) std::ofstream(table_file()) << now;
     std::ifstream file(table_file());
@@ -87,10 +87,9 @@ TEST_CASE("every state meets every call and event as the table says") {
     CHECK(written.str().size() == now.size());
 }
 
-TEST_CASE(
-    "what leaves a transient state without an operation keeps no deadline but that of a restart") {
-    const auto with = lifecycle::plain_settings();
-    const auto context = lifecycle::at(lifecycle::noon, with);
+TEST_CASE("a record without an intent has no deadline but that of a restart") {
+    const auto settings = lifecycle::plain_settings();
+    const auto context = lifecycle::at(lifecycle::noon, settings);
     for (const auto& [name, record] : lifecycle::all_records())
         for (const auto& [input, event] : lifecycle::all_events()) {
             const auto out = core::decide(event, record, context);
@@ -100,9 +99,9 @@ TEST_CASE(
         }
 }
 
-TEST_CASE("every transient state that is entered has a deadline, or waits in the queue of boots") {
-    const auto with = lifecycle::plain_settings();
-    const auto context = lifecycle::at(lifecycle::noon, with);
+TEST_CASE("a record with an intent has a deadline, or waits in the boot queue") {
+    const auto settings = lifecycle::plain_settings();
+    const auto context = lifecycle::at(lifecycle::noon, settings);
     const auto check = [](const core::decision& out) {
         if (out.row != core::row_change::update || out.next.intent == intent::none) return;
         if (out.command == core::command::boot || out.next.boot == boot_reason::recover) return;
@@ -117,9 +116,9 @@ TEST_CASE("every transient state that is entered has a deadline, or waits in the
     }
 }
 
-TEST_CASE("a restart that the backend cannot make now stays due, and nobody waits for it") {
-    const auto with = lifecycle::plain_settings();
-    auto context = lifecycle::at(lifecycle::noon, with);
+TEST_CASE("a restart stays due while the backend is away, and no call waits for it") {
+    const auto settings = lifecycle::plain_settings();
+    auto context = lifecycle::at(lifecycle::noon, settings);
     context.backend_away = true;
     const auto due = lifecycle::failed_engine(intent::none, duration{0});
     const auto waits = core::decide(core::event::deadline{}, due, context);
@@ -139,9 +138,9 @@ TEST_CASE("a restart that the backend cannot make now stays due, and nobody wait
     CHECK(core::decide(core::call::admit{true}, due, context).verdict == core::verdict::joined);
 }
 
-TEST_CASE("a stop that an away backend cannot do fails nobody") {
-    const auto with = lifecycle::plain_settings();
-    auto context = lifecycle::at(lifecycle::noon, with);
+TEST_CASE("a stop that an away backend fails does not fail the engine") {
+    const auto settings = lifecycle::plain_settings();
+    auto context = lifecycle::at(lifecycle::noon, settings);
     context.backend_away = true;
     const core::event::stop_failed failed{{errc::backend_error, "The daemon is away."}};
     const auto sleeper = core::decide(failed, lifecycle::stopping(engine_status::sleeping),
@@ -151,17 +150,17 @@ TEST_CASE("a stop that an away backend cannot do fails nobody") {
     const auto boot = core::decide(failed, lifecycle::stopping(engine_status::provisioning),
                                    context);
     CHECK(boot.next.intent == intent::stop);
-    CHECK(boot.next.deadline == lifecycle::noon + with.retry_base);
-    for (const auto* const one : {&sleeper, &boot}) {
-        REQUIRE(one->settled);
-        CHECK(one->settled->failure->code == errc::backend_error);
-        CHECK(one->audit.empty());
+    CHECK(boot.next.deadline == lifecycle::noon + settings.retry_base);
+    for (const auto* const decision : {&sleeper, &boot}) {
+        REQUIRE(decision->settled);
+        CHECK(decision->settled->failure->code == errc::backend_error);
+        CHECK(decision->audit.empty());
     }
 }
 
-TEST_CASE("who can take no key while it runs keeps its own only while the backend is away") {
-    const auto with = lifecycle::plain_settings();
-    auto context = lifecycle::at(lifecycle::noon, with);
+TEST_CASE("an engine that cannot swap its key keeps it only while the backend is away") {
+    const auto settings = lifecycle::plain_settings();
+    auto context = lifecycle::at(lifecycle::noon, settings);
     const auto engine = lifecycle::engine_in(engine_status::running, intent::rotate);
     const core::event::key_swap_unsupported unsupported;
     context.backend_away = true;
@@ -175,10 +174,10 @@ TEST_CASE("who can take no key while it runs keeps its own only while the backen
     CHECK(core::decide(unsupported, engine, context).next.status == engine_status::provisioning);
 }
 
-TEST_CASE("a probe that fails while the backend is away fails nobody") {
-    const auto with = lifecycle::plain_settings();
-    auto context = lifecycle::at(lifecycle::noon, with);
-    const core::event::probed_unhealthy failing{with.health_max_failures, "it is hung."};
+TEST_CASE("a failed probe does not fail an engine while the backend is away") {
+    const auto settings = lifecycle::plain_settings();
+    auto context = lifecycle::at(lifecycle::noon, settings);
+    const core::event::probed_unhealthy failing{settings.health_max_failures, "it is hung."};
     const auto engine = lifecycle::engine_in(engine_status::running, intent::none);
     context.backend_away = true;
     CHECK(core::decide(failing, engine, context).row == core::row_change::none);
@@ -186,9 +185,9 @@ TEST_CASE("a probe that fails while the backend is away fails nobody") {
     CHECK(core::decide(failing, engine, context).next.status == engine_status::failed);
 }
 
-TEST_CASE("a command is asked for only of a row that says so") {
-    const auto with = lifecycle::plain_settings();
-    const auto context = lifecycle::at(lifecycle::noon, with);
+TEST_CASE("a command is issued only for a record with an intent") {
+    const auto settings = lifecycle::plain_settings();
+    const auto context = lifecycle::at(lifecycle::noon, settings);
     const auto check = [](const engine_record& before, const core::decision& out) {
         if (out.command == core::command::none) return;
         const auto& row = out.row == core::row_change::none ? before : out.next;
