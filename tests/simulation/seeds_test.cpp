@@ -19,17 +19,18 @@ void check_seeds(std::uint64_t first) {
     CHECK(all.broken == "");
 }
 
-/// Where fresh seeds begin: whoever runs the tests for a commit sets it from the commit's hash, so
-/// that no commit is held to seeds that were seen before. Any text will do.
+/// The first of the fresh seeds. ROUNDHOUSE_SIM_SEED may be any text: CI sets
+/// it to the hash of the commit, so that each commit is tested with seeds that
+/// were never run before.
 std::uint64_t fresh_base() {
     const char* const text = std::getenv("ROUNDHOUSE_SIM_SEED");
-    // Beyond all seeds that the other test cases use.
+    // Above all seeds of the other test cases.
     return 1'000'000'000 + std::hash<std::string>{}(text == nullptr ? "" : text) % 1'000'000'000;
 }
 
 } // namespace
 
-// Cases of a quarter of a thousand, so that they can be run side by side.
+// Several test cases, so that they can run in parallel.
 TEST_CASE("the rules hold in the simulation of seeds 0 to 249") { check_seeds(0); }
 TEST_CASE("the rules hold in the simulation of seeds 250 to 499") { check_seeds(250); }
 TEST_CASE("the rules hold in the simulation of seeds 500 to 749") { check_seeds(500); }

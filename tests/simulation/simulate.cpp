@@ -9,24 +9,24 @@ using namespace roundhouse::testing;
 
 namespace roundhouse_tests {
 
-sim_report simulate(const sim_plan& plan) { return sim_world<>(plan).run(); }
+sim::run_report simulate(const sim::run_options& options) { return sim::world<>(options).run(); }
 
-std::string replay_of(const sim_plan& plan) {
-    auto out = "roundhouse-sim --seed " + std::to_string(plan.seed) + " --actions " +
-               std::to_string(plan.actions);
-    for (const auto point : plan.crash_at) out += " --crash-at " + std::to_string(point);
+std::string replay_of(const sim::run_options& options) {
+    auto out = "roundhouse-sim --seed " + std::to_string(options.seed) + " --actions " +
+               std::to_string(options.actions);
+    for (const auto point : options.crash_at) out += " --crash-at " + std::to_string(point);
     return out;
 }
 
-sim_report sweep::run(const sim_plan& plan) {
+sim::run_report sweep::run(const sim::run_options& options) {
     if (!broken.empty()) return {};
-    auto report = simulate(plan);
+    auto report = simulate(options);
     ++runs;
     calls += report.calls;
     took += report.took;
     fired.add(report.fired);
     if (report.broken)
-        broken = report.trace + *report.broken + "\nrun it again: " + replay_of(plan) + '\n';
+        broken = report.trace + *report.broken + "\nrun it again: " + replay_of(options) + '\n';
     return report;
 }
 

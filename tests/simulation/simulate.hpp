@@ -1,37 +1,38 @@
 #pragma once
 
 #include <roundhouse/testing/simulation/faults.hpp>
+#include <roundhouse/testing/simulation/options.hpp>
 #include <roundhouse/testing/simulation/report.hpp>
-#include <roundhouse/testing/simulation/scene.hpp>
+#include <roundhouse/types.hpp>
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 
 namespace roundhouse_tests {
 
-/// Runs a plan over the memory store. Compiled once, and optimised: it is most of what the tests
-/// do.
-roundhouse::testing::sim_report simulate(const roundhouse::testing::sim_plan& plan);
+/// Runs a simulation over the memory store. Compiled once, and optimised: the
+/// tests spend most of their time here.
+roundhouse::testing::sim::run_report simulate(const roundhouse::testing::sim::run_options& options);
 
-/// The same with a shell that asks the backend before it has committed: it must be found out.
-roundhouse::testing::sim_report
-simulate_submitting_first(const roundhouse::testing::sim_plan& plan);
+/// The same with a planted bug: a shell that asks the backend before it has
+/// committed.
+roundhouse::testing::sim::run_report
+simulate_submitting_first(const roundhouse::testing::sim::run_options& options);
 
-/// The line that runs a plan again.
-std::string replay_of(const roundhouse::testing::sim_plan& plan);
+/// The command line that repeats a run.
+std::string replay_of(const roundhouse::testing::sim::run_options& options);
 
-/// How a number of seeds went: what broke first, as text that says how to run it again, and what
-/// fired.
+/// The results of a number of runs.
 struct sweep {
-    std::string broken; ///< Empty if nothing did.
+    std::string broken; ///< The first failure, and how to repeat it; empty if
+                        ///< there is none.
     std::uint64_t runs = 0;
     std::uint64_t calls = 0;
-    roundhouse::duration took{}; ///< In the simulated worlds.
-    roundhouse::testing::sim_fault_counts fired;
+    roundhouse::duration took{}; ///< In virtual time.
+    roundhouse::testing::sim::fault_counts fired;
 
-    /// Runs one plan, unless something is broken already; then the report is empty.
-    roundhouse::testing::sim_report run(const roundhouse::testing::sim_plan& plan);
+    /// Makes one run, unless an earlier one has failed; then the report is empty.
+    roundhouse::testing::sim::run_report run(const roundhouse::testing::sim::run_options& options);
     [[nodiscard]] std::string summary() const;
 };
 

@@ -4,7 +4,7 @@
 
 namespace {
 
-/// A store of its own, so that only what is instantiated for it is wrong.
+/// A type of its own, so that only the shell over this store has the bug.
 class hasty_store : public roundhouse::memory_store {};
 
 } // namespace
@@ -16,9 +16,9 @@ inline constexpr bool
 
 namespace roundhouse_tests {
 
-roundhouse::testing::sim_report
-simulate_submitting_first(const roundhouse::testing::sim_plan& plan) {
-    return roundhouse::testing::sim_world<hasty_store>(plan).run();
+roundhouse::testing::sim::run_report
+simulate_submitting_first(const roundhouse::testing::sim::run_options& options) {
+    return roundhouse::testing::sim::world<hasty_store>(options).run();
 }
 
 } // namespace roundhouse_tests

@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
-/// Types that have only what the concepts ask: what compiles with them asks for no more. They do
-/// nothing.
+/// Types that have exactly the members that the concepts require, and no definitions. Code that
+/// compiles with them requires nothing more of a backend, a store or a clock.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing {
@@ -39,16 +39,16 @@ struct archetype_backend {
     bool needs_port() const noexcept;
     bool port_usable(std::uint16_t port) const;
     std::string url(const uuid& engine, std::uint16_t port) const;
-    asio::awaitable<result<void>> create(const workload& what);
-    asio::awaitable<result<void>> stop(const workload_ref& what, duration grace);
-    asio::awaitable<result<void>> pause(const workload_ref& what);
-    asio::awaitable<result<void>> resume(const workload_ref& what);
-    asio::awaitable<result<void>> destroy(const workload_ref& what);
-    asio::awaitable<result<key_swap>> swap_key(const workload_ref& what, const std::string& key,
+    asio::awaitable<result<void>> create(const workload& request);
+    asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace);
+    asio::awaitable<result<void>> pause(const workload_ref& ref);
+    asio::awaitable<result<void>> resume(const workload_ref& ref);
+    asio::awaitable<result<void>> destroy(const workload_ref& ref);
+    asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
                                                const sha256_digest& next);
-    asio::awaitable<result<health>> probe(const workload_ref& what, duration timeout);
+    asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout);
     asio::awaitable<result<std::vector<found_workload>>> list();
-    asio::awaitable<result<std::string>> logs(const workload_ref& what, std::size_t tail);
+    asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail);
     void on_exit(std::function<void(const workload_exit&)> handler);
 };
 
@@ -70,7 +70,7 @@ struct archetype_store {
     result<void> for_each_audit(instant since,
                                 const std::function<void(const result<audit_entry>&)>& visit) const;
     result<committed> commit(const change_set& changes);
-    result<void> note_activity(std::span<const engine_activity> seen);
+    result<void> note_activity(std::span<const engine_activity> activity);
     result<std::size_t> prune_audit(instant before, std::size_t most);
 };
 

@@ -1,32 +1,23 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/changes.hpp>
+#include <roundhouse/engine_owner.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/testing/simulation/judge.hpp>
-#include <roundhouse/testing/simulation/timeline.hpp>
-#include <roundhouse/testing/simulation/trace.hpp>
 #include <roundhouse/types.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <variant>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace testing {
+namespace testing::sim::detail {
 
-/// Whose engine: of which product, for which user.
-using sim_user = std::pair<uuid, std::string>;
-
-enum class sim_call_kind : std::uint8_t {
+enum class call_kind : std::uint8_t {
     provision,
     admit,
     start,
@@ -36,30 +27,30 @@ enum class sim_call_kind : std::uint8_t {
     activity,
 };
 
-constexpr std::string_view name_of(sim_call_kind what) noexcept {
-    switch (what) {
-    case sim_call_kind::provision: return "provision";
-    case sim_call_kind::admit: return "admit";
-    case sim_call_kind::start: return "start";
-    case sim_call_kind::stop: return "stop";
-    case sim_call_kind::rotate: return "rotate";
-    case sim_call_kind::destroy: return "destroy";
-    case sim_call_kind::activity: return "activity";
+constexpr std::string_view name_of(call_kind kind) noexcept {
+    switch (kind) {
+    case call_kind::provision: return "provision";
+    case call_kind::admit: return "admit";
+    case call_kind::start: return "start";
+    case call_kind::stop: return "stop";
+    case call_kind::rotate: return "rotate";
+    case call_kind::destroy: return "destroy";
+    case call_kind::activity: return "activity";
     }
     return "unknown";
 }
 
-/// What was asked.
-struct sim_request {
-    sim_call_kind what = sim_call_kind::admit;
-    sim_user user;
-    admit_options how = {};
-    bool force = false;
-    std::optional<duration> busy_for = std::nullopt;
+/// A call of a user, with the arguments of every kind.
+struct call_request {
+    call_kind kind = call_kind::admit;
+    engine_owner owner;
+    admit_options admit = {};                        ///< admit
+    bool force = false;                              ///< stop
+    std::optional<duration> busy_for = std::nullopt; ///< activity
 };
 
-/// What was answered, whatever the call: an error, or what the call gave.
-struct sim_answer {
+/// The answer to a call of any kind: a failure, or what that kind returns.
+struct call_answer {
     std::optional<errc> failure;
     std::string message;
     engine_ptr record;                ///< provision, and an admit that was granted
@@ -75,123 +66,32 @@ struct sim_answer {
     }
 };
 
-/// Everything that was true of a user's engine at some time while a call was under way.
-struct sim_sights {
+/// Everything that was true of an owner's engine at some time while a call was
+/// under way.
+struct observed_states {
     std::set<engine_status> statuses;
     bool absent = false;
-    std::set<uuid> ran;    ///< Engines that were running.
-    std::set<uuid> erased; ///< Engines whose rows went.
-    bool stopped = false;
+    std::set<uuid> running; ///< Engines that were running.
+    std::set<uuid> erased;  ///< Engines whose rows were removed.
     bool quota_full = false;
     bool no_port = false;
 
-    [[nodiscard]] bool had(engine_status what) const { return statuses.contains(what); }
-    [[nodiscard]] bool had_other_than(engine_status what) const {
-        return absent || statuses.size() > 1 || (statuses.size() == 1 && !had(what));
+    [[nodiscard]] bool had(engine_status status) const { return statuses.contains(status); }
+    [[nodiscard]] bool had_other_than(engine_status status) const {
+        return absent || statuses.size() > 1 || (statuses.size() == 1 && !had(status));
     }
 };
 
-/// One call that is under way.
-struct sim_call {
-    sim_request request;
+/// A call that is under way.
+struct pending_call {
+    call_request request;
     instant issued_at{};
-    bool may_be_starting = false;
-    policy limits;          ///< As its product had them.
-    std::size_t others = 0; ///< How many calls of the user were under way already.
-    sim_sights seen;
+    bool may_be_starting = false; ///< The orchestrator had not recovered when it was issued.
+    policy limits;                ///< The policy of its product when it was issued.
+    std::size_t others = 0;       ///< Calls of the same owner that were under way then.
+    observed_states seen;
 };
 
-/// The calls that are under way.
-class sim_calls {
-public:
-    using number = std::uint64_t;
-
-    sim_calls(std::shared_ptr<sim_timeline> timeline, std::shared_ptr<sim_trace> trace)
-        : timeline_(std::move(timeline)), trace_(std::move(trace)) {}
-
-    number begin(sim_request what, const engine_ptr& row, policy limits, bool may_be_starting) {
-        sim_call one;
-        one.issued_at = timeline_->now();
-        one.may_be_starting = may_be_starting;
-        one.limits = std::move(limits);
-        one.others = of(what.user);
-        look(one, row);
-        trace_->note("call " + std::to_string(last_ + 1) + ": " + std::string(name_of(what.what)) +
-                     (what.force ? " by force" : "") +
-                     (what.how.auto_provision ? " +provision" : "") +
-                     (what.how.auto_wake ? " +wake" : "") + " " + what.user.second);
-        one.request = std::move(what);
-        under_way_.emplace(++last_, std::move(one));
-        return last_;
-    }
-
-    sim_call end(number which, const sim_answer& how) {
-        trace_->note("call " + std::to_string(which) + ": " + how.text());
-        return std::move(under_way_.extract(which).mapped());
-    }
-
-    /// The process is gone: nobody will answer them.
-    void lose_all() { under_way_.clear(); }
-
-    /// The user's row has changed to this, or is gone.
-    void saw(const sim_user& user, const engine_ptr& row) {
-        for (auto& [which, one] : under_way_)
-            if (one.request.user == user) look(one, row);
-    }
-    void saw_erased(const sim_user& user, const uuid& engine) {
-        for_user(user, [&](sim_call& one) { one.seen.erased.insert(engine); });
-    }
-    void saw_full_quota(const sim_user& user) {
-        for_user(user, [](sim_call& one) { one.seen.quota_full = true; });
-    }
-    void saw_no_port(const sim_user& user) {
-        for_user(user, [](sim_call& one) { one.seen.no_port = true; });
-    }
-
-    [[nodiscard]] bool asked(const sim_user& user, sim_call_kind what) const {
-        return std::any_of(under_way_.begin(), under_way_.end(), [&](const auto& one) {
-            return one.second.request.user == user && one.second.request.what == what;
-        });
-    }
-
-    [[nodiscard]] std::size_t of(const sim_user& user) const {
-        return static_cast<std::size_t>(
-            std::count_if(under_way_.begin(), under_way_.end(),
-                          [&](const auto& one) { return one.second.request.user == user; }));
-    }
-    /// How many calls there ever were.
-    [[nodiscard]] number made() const noexcept { return last_; }
-    [[nodiscard]] std::size_t count() const noexcept { return under_way_.size(); }
-
-    [[nodiscard]] std::string text() const {
-        std::string out;
-        for (const auto& [which, one] : under_way_)
-            out += " " + std::to_string(which) + " (" + std::string(name_of(one.request.what)) +
-                   " " + one.request.user.second + ")";
-        return out;
-    }
-
-private:
-    template <class Note> void for_user(const sim_user& user, Note note) {
-        for (auto& [which, one] : under_way_)
-            if (one.request.user == user) note(one);
-    }
-
-    static void look(sim_call& one, const engine_ptr& row) {
-        if (!row) {
-            one.seen.absent = true;
-            return;
-        }
-        one.seen.statuses.insert(row->status);
-        if (row->status == engine_status::running) one.seen.ran.insert(row->id);
-    }
-
-    const std::shared_ptr<sim_timeline> timeline_;
-    const std::shared_ptr<sim_trace> trace_;
-    std::map<number, sim_call> under_way_;
-    number last_ = 0;
-};
-
-} // namespace testing
+} // namespace testing::sim::detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

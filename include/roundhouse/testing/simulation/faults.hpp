@@ -1,7 +1,6 @@
 #pragma once
 
-#include <roundhouse/testing/simulation/random.hpp>
-#include <roundhouse/types.hpp>
+#include <roundhouse/version.hpp>
 
 #include <array>
 #include <cstddef>
@@ -11,46 +10,47 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace testing {
+namespace testing::sim {
 
-/// Everything that can go wrong in a simulation.
-enum class sim_fault : std::uint8_t {
-    call_fails,     ///< A call to the backend fails and has no effect.
-    reply_lost,     ///< A call has its effect, and fails.
-    never_answered, ///< A call is not answered until it is cancelled; a create, after minutes.
-    late_answer,    ///< A call is answered after seconds.
-    twice,          ///< A call has its effect a second time.
-    cancelled_late, ///< A call that was cancelled has its effect all the same.
-    lone_death,     ///< A workload dies.
-    clean_death,    ///< A workload exits with code 0, unasked.
-    late_exit,      ///< The event of an exit comes after seconds.
-    double_exit,    ///< The event of an exit comes twice.
-    removed,        ///< Somebody removes a workload; its data stays.
-    paused_alone,   ///< Somebody pauses a workload.
-    resumed_alone,  ///< Somebody resumes one that is paused.
-    daemon_away,    ///< Every call fails for a while.
-    slow_boot,      ///< A boot takes as long as it may, or longer.
-    never_healthy,  ///< A workload that never becomes healthy.
-    dies_booting,   ///< A workload that exits while it boots.
-    sick,           ///< An engine answers that it is not well, for a while.
-    busy,           ///< An engine answers that it is busy, for a while.
-    hung_probe,     ///< An engine does not answer its probes, for a while.
-    stranger,       ///< A stranger takes a port.
-    swap_unsupported,
-    swap_unknown,
-    store_refuses, ///< A commit fails.
-    store_denies,  ///< A commit is made, and says that it was not.
-    store_full,    ///< Every commit fails for a while.
-    crash_before,  ///< The process dies just before an interaction has its effect.
-    crash_after,   ///< The process dies just after it.
+/// A kind of fault that a simulation injects.
+enum class fault : std::uint8_t {
+    call_fails,       ///< A backend call fails and has no effect.
+    reply_lost,       ///< A backend call has its effect and fails.
+    never_answered,   ///< A backend call hangs until it is cancelled; a create, for
+                      ///< minutes.
+    late_answer,      ///< A backend call is answered after seconds.
+    twice,            ///< A backend call has its effect a second time.
+    cancelled_late,   ///< A backend call has its effect although it was cancelled.
+    lone_death,       ///< A workload exits with a failure.
+    clean_death,      ///< A workload exits with code 0.
+    late_exit,        ///< An exit is reported after seconds.
+    double_exit,      ///< An exit is reported twice.
+    removed,          ///< A third party removes a workload; its data stays.
+    paused_alone,     ///< A third party pauses a workload.
+    resumed_alone,    ///< A third party resumes a paused workload.
+    daemon_away,      ///< Every backend call fails for a while.
+    slow_boot,        ///< A boot takes about as long as the boot timeout, or longer.
+    never_healthy,    ///< A workload never becomes healthy.
+    dies_booting,     ///< A workload exits while it boots.
+    sick,             ///< An engine answers probes as unhealthy for a while.
+    busy,             ///< An engine answers probes as busy for a while.
+    hung_probe,       ///< An engine does not answer probes for a while.
+    stranger,         ///< A foreign process takes a host port.
+    swap_unsupported, ///< An engine cannot take a new key while it runs.
+    swap_unknown,     ///< It is not known whether an engine took its new key.
+    store_refuses,    ///< A commit fails.
+    store_denies,     ///< A commit is made and reports a failure.
+    store_full,       ///< Every commit fails for a while.
+    crash_before,     ///< The process dies just before an interaction has its effect.
+    crash_after,      ///< The process dies just after an interaction had its effect.
     count_of_faults,
 };
 
-inline constexpr std::size_t sim_fault_count = static_cast<std::size_t>(sim_fault::count_of_faults);
+inline constexpr std::size_t fault_count = static_cast<std::size_t>(fault::count_of_faults);
 
 namespace detail {
 
-inline constexpr std::array<std::string_view, sim_fault_count> sim_fault_names{
+inline constexpr std::array<std::string_view, fault_count> fault_names{
     "call_fails",     "reply_lost",       "never_answered", "late_answer",   "twice",
     "cancelled_late", "lone_death",       "clean_death",    "late_exit",     "double_exit",
     "removed",        "paused_alone",     "resumed_alone",  "daemon_away",   "slow_boot",
@@ -60,67 +60,28 @@ inline constexpr std::array<std::string_view, sim_fault_count> sim_fault_names{
 
 } // namespace detail
 
-constexpr std::string_view name_of(sim_fault what) noexcept {
-    return detail::sim_fault_names[static_cast<std::size_t>(what)];
+constexpr std::string_view name_of(fault kind) noexcept {
+    return detail::fault_names[static_cast<std::size_t>(kind)];
 }
 
 /// How often each fault fired.
-struct sim_fault_counts {
-    std::array<std::uint64_t, sim_fault_count> of{};
+struct fault_counts {
+    std::array<std::uint64_t, fault_count> of{};
 
-    void count(sim_fault what) noexcept { ++of[static_cast<std::size_t>(what)]; }
-    void add(const sim_fault_counts& more) noexcept {
-        for (std::size_t i = 0; i < of.size(); ++i) of[i] += more.of[i];
+    void count(fault kind) noexcept { ++of[static_cast<std::size_t>(kind)]; }
+    void add(const fault_counts& other) noexcept {
+        for (std::size_t i = 0; i < of.size(); ++i) of[i] += other.of[i];
     }
+
+    /// One line for each fault: its name and its count.
     [[nodiscard]] std::string text() const {
         std::string out;
         for (std::size_t i = 0; i < of.size(); ++i)
-            out += std::string(detail::sim_fault_names[i]) + ' ' + std::to_string(of[i]) + '\n';
+            out += std::string(detail::fault_names[i]) + ' ' + std::to_string(of[i]) + '\n';
         return out;
     }
 };
 
-/// The faults of one run: which there are and how often, drawn from its seed.
-class sim_faults {
-public:
-    /// None at all.
-    explicit sim_faults(sim_random random) : random_(random) {}
-
-    /// A subset of all faults, each with a rate of its own.
-    [[nodiscard]] static sim_faults drawn(sim_random random) {
-        sim_faults out(random);
-        const double share = out.random_.fraction();
-        const double heavy = out.random_.chance(0.3) ? 0.5 : 0.15;
-        for (auto& rate : out.rates_)
-            if (out.random_.chance(share)) rate = 0.01 + heavy * out.random_.fraction();
-        out.on_ = true;
-        return out;
-    }
-
-    /// Whether a fault fires now.
-    [[nodiscard]] bool strikes(sim_fault what) {
-        if (!on_) return false;
-        const auto rate = rates_[static_cast<std::size_t>(what)];
-        if (rate == 0 || !random_.chance(rate)) return false;
-        fired_.count(what);
-        return true;
-    }
-
-    /// From here on nothing goes wrong any more.
-    void end() noexcept { on_ = false; }
-    [[nodiscard]] bool on() const noexcept { return on_; }
-
-    void note(sim_fault what) noexcept { fired_.count(what); }
-    [[nodiscard]] const sim_fault_counts& fired() const noexcept { return fired_; }
-    [[nodiscard]] sim_random& random() noexcept { return random_; }
-
-private:
-    sim_random random_;
-    std::array<double, sim_fault_count> rates_{};
-    sim_fault_counts fired_;
-    bool on_ = false;
-};
-
-} // namespace testing
+} // namespace testing::sim
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

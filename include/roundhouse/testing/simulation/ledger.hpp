@@ -1,94 +1,93 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/engine_owner.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
-#include <roundhouse/testing/simulation/calls.hpp>
-#include <roundhouse/testing/simulation/judge.hpp>
+#include <roundhouse/testing/simulation/pending_calls.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
+#include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
-#include <utility>
 #include <variant>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace testing {
+namespace testing::sim::detail {
 
-/// Copies every commit as it is made, and judges it: which changes of state there may be, what must
-/// tell of them, and the limits (SPEC §2).
-class sim_ledger {
+/// A copy of the rows that every commit is checked against and applied to:
+/// which transitions there may be, which audit rows must report them, and the
+/// limits (SPEC §2).
+class ledger {
 public:
-    struct row_history {
+    struct entry {
         engine_ptr row;
         instant failed_at{};
-        bool acknowledged = false; ///< Somebody was told that it exists.
+        bool acknowledged = false; ///< A caller was told that the engine exists.
     };
 
-    sim_ledger(std::shared_ptr<sim_timeline> timeline, std::shared_ptr<sim_trace> trace,
-               std::shared_ptr<sim_judge> judge, std::shared_ptr<sim_calls> calls,
-               const settings& with, bool needs_port)
-        : timeline_(std::move(timeline)),
-          trace_(std::move(trace)),
-          judge_(std::move(judge)),
-          calls_(std::move(calls)),
-          settings_(with),
+    ledger(const timeline& time, trace& events, violations& found, pending_calls& calls,
+           const settings& settings, bool needs_port)
+        : time_(time),
+          trace_(events),
+          violations_(found),
+          calls_(calls),
+          settings_(settings),
           needs_port_(needs_port) {}
 
-    [[nodiscard]] const std::map<uuid, row_history>& rows() const noexcept { return rows_; }
+    [[nodiscard]] const std::map<uuid, entry>& rows() const noexcept { return rows_; }
     [[nodiscard]] engine_ptr find(const uuid& engine) const {
         const auto found = rows_.find(engine);
         return found == rows_.end() ? nullptr : found->second.row;
     }
-    [[nodiscard]] engine_ptr find(const sim_user& user) const {
-        const auto found = by_user_.find(user);
-        return found == by_user_.end() ? nullptr : find(found->second);
+    [[nodiscard]] engine_ptr find(const engine_owner& owner) const {
+        const auto found = by_owner_.find(owner);
+        return found == by_owner_.end() ? nullptr : find(found->second);
     }
     [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
 
-    /// Somebody has been told of this engine: it may only go when a destroy was asked for.
+    /// A caller was told of this engine: its row may only be removed after a
+    /// destroy call.
     void acknowledge(const uuid& engine) {
         if (const auto found = rows_.find(engine); found != rows_.end())
             found->second.acknowledged = true;
     }
-    /// Somebody has been told that it is gone.
-    void acknowledge_end(const uuid& engine) {
-        judge_->require(!find(engine), "destroyed, and its row is there", short_id(engine));
-        gone_.insert(engine);
+    /// A caller was told that the engine is destroyed.
+    void acknowledge_destroyed(const uuid& engine) {
+        violations_.require(!find(engine), "destroyed, and its row is there", short_id(engine));
+        destroyed_.insert(engine);
     }
-    [[nodiscard]] const std::set<uuid>& gone() const noexcept { return gone_; }
+    [[nodiscard]] const std::set<uuid>& destroyed() const noexcept { return destroyed_; }
 
-    void committed(const change_set& set, const result<roundhouse::committed>& done) {
-        if (!done) return refused(set, done.error());
+    /// Takes in a commit, with what the store returned for it.
+    void committed(const change_set& set, const result<roundhouse::committed>& outcome) {
+        if (!outcome) return refused(set, outcome.error());
         ++version_;
-        auto stored = done->engines.begin();
-        for (const auto& one : set.changes) {
-            if (std::holds_alternative<insert_engine>(one)) insert(*stored++, set);
-            else if (std::holds_alternative<update_engine>(one)) update(*stored++, set);
-            else if (const auto* gone = std::get_if<erase_engine>(&one)) erase(*gone, set);
+        auto stored = outcome->engines.begin();
+        for (const auto& change : set.changes) {
+            if (std::holds_alternative<insert_engine>(change)) insert(*stored++, set);
+            else if (std::holds_alternative<update_engine>(change)) update(*stored++, set);
+            else if (const auto* erased = std::get_if<erase_engine>(&change)) erase(*erased, set);
         }
     }
 
-    /// How many engines a product has.
+    /// The number of engines of a product.
     [[nodiscard]] std::uint64_t count(const uuid& product) const {
         return static_cast<std::uint64_t>(
-            std::count_if(rows_.begin(), rows_.end(),
-                          [&](const auto& one) { return one.second.row->product_id == product; }));
-    }
-    [[nodiscard]] bool holds_port(std::uint16_t port) const {
-        return std::any_of(rows_.begin(), rows_.end(),
-                           [&](const auto& one) { return one.second.row->port == port; });
+            std::count_if(rows_.begin(), rows_.end(), [&](const auto& known) {
+                return known.second.row->product_id == product;
+            }));
     }
 
 private:
-    static sim_user user_of(const engine_record& row) { return {row.product_id, row.user_id}; }
+    static engine_owner owner_of(const engine_record& row) { return {row.product_id, row.user_id}; }
 
     static std::string shown(const engine_record& row) {
         return short_id(row.id) + "/" + std::to_string(row.generation) + " of " + row.user_id;
@@ -97,125 +96,131 @@ private:
         return std::string(name_of(row.status)) + "/" + std::string(name_of(row.intent));
     }
 
-    void note(const std::string& what, const change_set& set) {
-        std::string line = "commit: " + what;
+    void note(const std::string& change, const change_set& set) {
+        std::string line = "commit: " + change;
         for (const auto& row : set.audit) line += " +" + std::string(name_of(row.action));
-        trace_->note(line);
+        trace_.note(line);
     }
 
     void insert(const engine_ptr& row, const change_set& set) {
-        const auto user = user_of(*row);
+        const auto owner = owner_of(*row);
         note(shown(*row) + " is made, port " + std::to_string(row->port), set);
-        judge_->require(!find(user), "two rows of one user", user.second);
-        judge_->require(!gone_.contains(row->id), "an engine that was destroyed is back");
-        const auto& limits = std::get<insert_engine>(set.changes.front()).max_engines;
-        judge_->require(!limits || count(row->product_id) < *limits, "the quota is passed");
+        violations_.require(!find(owner), "two rows of one owner", owner.user_id);
+        violations_.require(!destroyed_.contains(row->id), "an engine that was destroyed is back");
+        const auto& limit = std::get<insert_engine>(set.changes.front()).max_engines;
+        violations_.require(!limit || count(row->product_id) < *limit, "the quota is exceeded");
         rows_[row->id] = {row, {}, false};
-        by_user_[user] = row->id;
+        by_owner_[owner] = row->id;
         check_port(*row);
-        calls_->saw(user, row);
+        calls_.saw_row(owner, row);
     }
 
     void update(const engine_ptr& row, const change_set& set) {
         const auto known = rows_.find(row->id);
-        if (known == rows_.end()) return judge_->blame("a row that was never made is changed");
+        if (known == rows_.end()) return violations_.add("a row is updated that does not exist");
         const auto before = known->second.row;
         note(shown(*row) + " " + state_of(*before) + " -> " + state_of(*row), set);
         known->second.row = row;
         check_port(*row);
-        judge_->require(row->generation >= before->generation, "a generation goes back",
-                        shown(*row));
+        violations_.require(row->generation >= before->generation, "a generation goes back",
+                            shown(*row));
         if (before->status != row->status) {
-            check_change(*before, *row);
-            check_told(*before, row->status, set);
-            if (row->status == engine_status::failed) known->second.failed_at = timeline_->now();
+            check_transition(*before, *row);
+            check_audit(*before, row->status, set);
+            if (row->status == engine_status::failed) known->second.failed_at = time_.now();
         } else {
-            for (const auto& told : set.audit)
-                judge_->require(!told.to, "a row tells a change that is none", shown(*row));
+            for (const auto& audited : set.audit)
+                violations_.require(!audited.to, "an audit row reports a transition that was none",
+                                    shown(*row));
         }
         if (begins_restart(*before, *row)) check_backoff(known->second);
-        calls_->saw(user_of(*row), row);
+        calls_.saw_row(owner_of(*row), row);
     }
 
-    void erase(const erase_engine& what, const change_set& set) {
-        const sim_user user{what.product_id, what.user_id};
-        const auto row = find(user);
-        if (!row) return judge_->blame("a row that is not there is removed");
-        note(shown(*row) + (what.undone ? " is undone" : " is gone"), set);
-        judge_->require(row->status == engine_status::destroying || what.undone,
-                        "a row goes that is not `destroying`", shown(*row));
-        judge_->require(!what.undone || !rows_[row->id].acknowledged,
-                        "an engine that somebody was told of is undone", shown(*row));
-        const auto wanted = what.undone ? audit_action::provision_failed : audit_action::destroy;
-        judge_->require(set.audit.size() == 1 && set.audit.front().action == wanted,
-                        "the end of an engine is not told by its one row", shown(*row));
+    void erase(const erase_engine& change, const change_set& set) {
+        const engine_owner owner{change.product_id, change.user_id};
+        const auto row = find(owner);
+        if (!row) return violations_.add("a row is removed that does not exist");
+        note(shown(*row) + (change.undone ? " is undone" : " is gone"), set);
+        violations_.require(row->status == engine_status::destroying || change.undone,
+                            "a row is removed that is not `destroying`", shown(*row));
+        violations_.require(!change.undone || !rows_[row->id].acknowledged,
+                            "the creation of an acknowledged engine is undone", shown(*row));
+        const auto wanted = change.undone ? audit_action::provision_failed : audit_action::destroy;
+        violations_.require(set.audit.size() == 1 && set.audit.front().action == wanted,
+                            "the end of an engine is not reported by its one audit row",
+                            shown(*row));
         rows_.erase(row->id);
-        by_user_.erase(user);
-        calls_->saw_erased(user, row->id);
-        calls_->saw(user, nullptr);
+        by_owner_.erase(owner);
+        calls_.saw_erased(owner, row->id);
+        calls_.saw_row(owner, nullptr);
     }
 
-    /// Refusals have to be true too.
-    void refused(const change_set& set, const error& why) {
-        for (const auto& one : set.changes) {
-            sim_user user;
-            if (const auto* made = std::get_if<insert_engine>(&one)) user = user_of(made->record);
-            else if (const auto* put = std::get_if<update_engine>(&one))
-                user = user_of(put->record);
+    /// Notes a refusal for the answers that report it.
+    void refused(const change_set& set, const error& cause) {
+        for (const auto& change : set.changes) {
+            engine_owner owner;
+            if (const auto* added = std::get_if<insert_engine>(&change))
+                owner = owner_of(added->record);
+            else if (const auto* changed = std::get_if<update_engine>(&change))
+                owner = owner_of(changed->record);
             else continue;
-            if (why.code == errc::quota_exceeded) calls_->saw_full_quota(user);
-            if (why.code == errc::port_exhaustion) calls_->saw_no_port(user);
+            if (cause.code == errc::quota_exceeded) calls_.saw_full_quota(owner);
+            if (cause.code == errc::port_exhaustion) calls_.saw_no_port(owner);
         }
     }
 
     void check_port(const engine_record& row) {
-        if (!needs_port_) return judge_->require(row.port == 0, "a port that nobody needs");
-        judge_->require(row.port >= settings_.port_min && row.port <= settings_.port_max,
-                        "a port out of range", shown(row));
+        if (!needs_port_)
+            return violations_.require(row.port == 0, "a port for a backend that needs none");
+        violations_.require(row.port >= settings_.port_min && row.port <= settings_.port_max,
+                            "a port out of range", shown(row));
         for (const auto& [id, other] : rows_)
-            judge_->require(id == row.id || other.row->port != row.port, "two rows hold one port",
-                            shown(row));
+            violations_.require(id == row.id || other.row->port != row.port,
+                                "two rows hold one port", shown(row));
     }
 
-    /// The states that may follow each state (SPEC §2; docs/lifecycle.md).
-    void check_change(const engine_record& before, const engine_record& after) {
+    /// Checks a change of status against those that SPEC §2 allows.
+    void check_transition(const engine_record& before, const engine_record& after) {
         using enum engine_status;
-        static const std::map<engine_status, std::set<engine_status>> follows{
+        static const std::map<engine_status, std::set<engine_status>> successors{
             {provisioning, {running, stopped, failed, destroying}},
             {running, {provisioning, sleeping, stopped, failed, destroying}},
             {sleeping, {provisioning, running, stopped, failed, destroying}},
             {stopped, {provisioning, destroying}},
             {failed, {provisioning, stopped, destroying}},
             {destroying, {}}};
-        const auto what = shown(after) + " " + state_of(before) + " -> " + state_of(after);
-        judge_->require(follows.at(before.status).contains(after.status), "no such way", what);
-        const auto user = user_of(after);
+        const auto subject = shown(after) + " " + state_of(before) + " -> " + state_of(after);
+        violations_.require(successors.at(before.status).contains(after.status),
+                            "a transition that does not exist", subject);
+        const auto owner = owner_of(after);
         if (before.status == stopped && after.status == provisioning)
-            judge_->require(calls_->asked(user, sim_call_kind::start),
-                            "a stopped engine is booted, and nobody asked for it", what);
+            violations_.require(calls_.contains(owner, call_kind::start),
+                                "a stopped engine is booted without a start call", subject);
         if (after.status == destroying && after.intent == intent::destroy)
-            judge_->require(calls_->asked(user, sim_call_kind::destroy),
-                            "an engine is destroyed, and nobody asked for it", what);
+            violations_.require(calls_.contains(owner, call_kind::destroy),
+                                "an engine is destroyed without a destroy call", subject);
     }
 
-    /// Rows that tell a change tell the one of their commit. Every change is told, but for those
-    /// that only begin something whose end is: a boot, unless the orchestrator itself decided it,
-    /// and a destroy.
-    void check_told(const engine_record& before, engine_status after, const change_set& set) {
-        std::size_t tells = 0;
+    /// Checks the audit rows of a transition. A row that names a transition must
+    /// name the one it is committed with. Every transition has one, except those
+    /// that begin an operation whose end is reported: a destroy, and a boot that
+    /// a call asked for.
+    void check_audit(const engine_record& before, engine_status after, const change_set& set) {
+        std::size_t reports = 0;
         for (const auto& row : set.audit) {
             if (!row.from && !row.to) continue;
-            judge_->require(row.from == before.status && row.to == after,
-                            "a row tells another change than the one it was committed with",
-                            shown(before));
-            ++tells;
+            violations_.require(row.from == before.status && row.to == after,
+                                "an audit row reports another transition than its own",
+                                shown(before));
+            ++reports;
         }
         if (after == engine_status::destroying) return;
         const bool begins = after == engine_status::provisioning;
         const bool restart = begins && before.status == engine_status::failed &&
-                             !calls_->asked(user_of(before), sim_call_kind::start);
+                             !calls_.contains(owner_of(before), call_kind::start);
         if (begins && !restart) return;
-        judge_->require(tells >= 1, "a change of state is not told", shown(before));
+        violations_.require(reports >= 1, "a transition is not reported", shown(before));
     }
 
     static bool begins_restart(const engine_record& before, const engine_record& after) {
@@ -223,31 +228,32 @@ private:
                after.generation > before.generation && before.status == engine_status::failed;
     }
 
-    /// Attempt n comes no sooner than BASE * 2^(n-1), capped, less the tenth that jitter takes.
-    void check_backoff(const row_history& of) {
-        const auto& row = *of.row;
+    /// Checks that restart n comes no sooner than BASE * 2^(n-1), capped, minus
+    /// the tenth that jitter may take.
+    void check_backoff(const entry& restarted) {
+        const auto& row = *restarted.row;
         auto least = settings_.restart_backoff_base;
         for (std::uint32_t n = 1; n < row.restart_attempts; ++n)
             least = std::min(least * 2, settings_.restart_backoff_max);
         least -= least / 10;
-        judge_->require(row.restart_attempts <= settings_.restart_max_attempts,
-                        "restarted more often than allowed", shown(row));
-        judge_->require(timeline_->now() - of.failed_at >= least, "restarted before its backoff",
-                        shown(row));
+        violations_.require(row.restart_attempts <= settings_.restart_max_attempts,
+                            "restarted more often than allowed", shown(row));
+        violations_.require(time_.now() - restarted.failed_at >= least,
+                            "restarted before its backoff", shown(row));
     }
 
-    const std::shared_ptr<sim_timeline> timeline_;
-    const std::shared_ptr<sim_trace> trace_;
-    const std::shared_ptr<sim_judge> judge_;
-    const std::shared_ptr<sim_calls> calls_;
-    const settings settings_;
+    const timeline& time_;
+    trace& trace_;
+    violations& violations_;
+    pending_calls& calls_;
+    const settings& settings_;
     const bool needs_port_;
-    std::map<uuid, row_history> rows_;
-    std::map<sim_user, uuid> by_user_;
-    std::set<uuid> gone_;
+    std::map<uuid, entry> rows_;
+    std::map<engine_owner, uuid> by_owner_;
+    std::set<uuid> destroyed_;
     std::uint64_t version_ = 0;
 };
 
-} // namespace testing
+} // namespace testing::sim::detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

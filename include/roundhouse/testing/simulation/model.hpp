@@ -1,77 +1,79 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/engine_owner.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
-#include <roundhouse/testing/simulation/judge.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
-#include <roundhouse/testing/simulation/scene.hpp>
+#include <roundhouse/testing/simulation/scenario.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
+#include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
-#include <cstdint>
+#include <cstddef>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace testing {
+namespace testing::sim::detail {
 
-/// The whole system as a caller may think of it: a map from users to the state of their engine.
-/// It is exact where nothing goes wrong and one call follows another; there it gets the same calls
-/// and has to come to the same answers. Elsewhere `sim_answers` says what may be.
-class sim_model {
+/// The system as callers see it, reduced to a map from owners to the state of
+/// their engine.
+///
+/// It is exact where there are no faults and calls are sequential: there it
+/// must come to the same answers as the orchestrator. Elsewhere it checks
+/// nothing, and `answer_check` bounds the answers.
+class model {
 public:
-    sim_model(std::shared_ptr<sim_timeline> timeline, std::shared_ptr<sim_judge> judge,
-              const sim_scene& scene)
-        : timeline_(std::move(timeline)),
-          judge_(std::move(judge)),
-          scene_(scene),
-          exact_(!scene.faulty && scene.manners == sim_manners::in_turn) {}
+    model(const timeline& time, violations& found, const scenario& scenario)
+        : time_(time),
+          violations_(found),
+          scenario_(scenario),
+          exact_(!scenario.faulty && scenario.order == call_order::sequential) {}
 
-    /// A process has died: from here on it is not exact any more.
+    /// From here on the model is not exact, because the process has died.
     void give_up() { exact_ = false; }
 
-    void judge(const sim_call& call, const sim_answer& how) {
+    void check(const pending_call& call, const call_answer& answer) {
         if (!exact_) return;
-        if (call.may_be_starting && how.failure == errc::starting) return;
-        const auto& user = call.request.user;
-        const auto known = users_[user];
-        for (const auto is : possible(known, call.issued_at)) {
-            const auto wanted = expect(call, is, known);
-            if (!agree(wanted, how)) continue;
-            move(users_[user], call, wanted);
+        if (call.may_be_starting && answer.failure == errc::starting) return;
+        const auto& owner = call.request.owner;
+        const auto known = engines_[owner];
+        for (const auto current : possible_states(known, call.issued_at)) {
+            const auto wanted = expected(call, current, known);
+            if (!agree(wanted, answer)) continue;
+            apply(engines_[owner], call, wanted);
             return;
         }
-        judge_->blame("the model has another answer: " + std::string(name_of(call.request.what)) +
-                      " of " + user.second + " while it " + shown(known, call.issued_at) + ": " +
-                      how.text());
+        violations_.add("the model has another answer: " + std::string(name_of(call.request.kind)) +
+                        " of " + owner.user_id + " while it " + shown(known, call.issued_at) +
+                        ": " + answer.text());
     }
 
-    /// The rows are what the model thinks.
-    void check_end(const sim_ledger& ledger) const {
+    /// Checks the rows against the states of the model, at the end of a run.
+    void check_end(const ledger& rows) const {
         if (!exact_) return;
-        for (const auto& [user, known] : users_) {
-            const auto row = ledger.find(user);
-            const auto states = possible(known, timeline_->now());
-            const bool agrees = std::any_of(states.begin(), states.end(), [&](state one) {
-                return row ? one && *one == row->status : !one;
+        for (const auto& [owner, known] : engines_) {
+            const auto row = rows.find(owner);
+            const auto states = possible_states(known, time_.now());
+            const bool agrees = std::any_of(states.begin(), states.end(), [&](state current) {
+                return row ? current && *current == row->status : !current;
             });
-            judge_->require(agrees, "the model has another state", user.second);
+            violations_.require(agrees, "the model has another state", owner.user_id);
         }
     }
 
 private:
-    /// Nothing: there is no engine. Only `running`, `sleeping` and `stopped` last.
+    /// Nothing if there is no engine. Of the statuses, only `running`, `sleeping`
+    /// and `stopped` last.
     using state = std::optional<engine_status>;
 
     struct engine {
-        state is;
+        state current;
         instant used{};
         instant busy_until{};
         instant rotated{}; ///< The end of its last key rotation.
@@ -80,118 +82,126 @@ private:
     struct outcome {
         std::optional<errc> failure = std::nullopt;
         std::optional<denial> denied = std::nullopt;
-        state then = std::nullopt;
-        bool touched = false; ///< It counts as used.
+        state next = std::nullopt;
+        bool counts_as_use = false;
         std::optional<instant> sleeps_at = std::nullopt;
     };
 
-    /// How long it may take to fall asleep once it is time.
+    /// How long it may take to put an idle engine to sleep.
     static constexpr duration falls_asleep_in{500};
 
-    /// What may be at a time: one thing, but for the moment in which it falls asleep.
-    [[nodiscard]] std::vector<state> possible(const engine& known, instant now) const {
-        if (known.is != engine_status::running || scene_.settings.sleep_after == duration{0})
-            return {known.is};
-        const auto sleeps_at = std::max(known.used + scene_.settings.sleep_after, known.busy_until);
-        if (now < sleeps_at) return {known.is};
-        // One whose key was being rotated when it was time is looked at again with its next probe.
-        const auto late = known.rotated > sleeps_at ? scene_.settings.health_check_interval
-                                                    : duration{0};
+    /// The states that are possible at a time: one, except while an engine is put
+    /// to sleep.
+    [[nodiscard]] std::vector<state> possible_states(const engine& known, instant now) const {
+        const auto& settings = scenario_.settings;
+        if (known.current != engine_status::running || settings.sleep_after == duration{0})
+            return {known.current};
+        const auto sleeps_at = std::max(known.used + settings.sleep_after, known.busy_until);
+        if (now < sleeps_at) return {known.current};
+        // An engine whose key was being rotated then is looked at again with its
+        // next probe.
+        const auto late = known.rotated > sleeps_at ? settings.health_check_interval : duration{0};
         if (now > sleeps_at + late + falls_asleep_in) return {engine_status::sleeping};
-        return {known.is, engine_status::sleeping};
+        return {known.current, engine_status::sleeping};
     }
 
     [[nodiscard]] std::string shown(const engine& known, instant now) const {
         std::string out;
-        for (const auto& one : possible(known, now))
-            out += (out.empty() ? "is " : " or ") + std::string(one ? name_of(*one) : "absent");
+        for (const auto& current : possible_states(known, now))
+            out += (out.empty() ? "is " : " or ") +
+                   std::string(current ? name_of(*current) : "absent");
         return out;
     }
 
-    [[nodiscard]] outcome expect(const sim_call& call, state is, const engine& known) const {
+    [[nodiscard]] outcome expected(const pending_call& call, state current,
+                                   const engine& known) const {
         using enum engine_status;
-        const auto& asked = call.request;
-        const auto refuse = [&](errc why) { return outcome{.failure = why, .then = is}; };
-        const outcome runs{.then = running, .touched = true};
-        if (!is && (asked.what == sim_call_kind::provision || asked.how.auto_provision))
-            return expect_creation(call);
-        if (!is && asked.what == sim_call_kind::admit)
-            return {.denied = denial::engine_not_found, .then = is};
-        if (!is) return refuse(errc::engine_not_found);
-        switch (asked.what) {
-        case sim_call_kind::provision: return refuse(errc::engine_already_exists);
-        case sim_call_kind::admit:
-            if (is == running || (is == sleeping && asked.how.auto_wake)) return runs;
-            return {.denied = denial::engine_sleeping, .then = is};
-        case sim_call_kind::start:
-            return is == running ? refuse(errc::engine_already_running) : runs;
-        case sim_call_kind::stop:
-            if (is == running || (is == sleeping && asked.force)) return {.then = stopped};
+        const auto& request = call.request;
+        const auto refuse = [&](errc code) { return outcome{.failure = code, .next = current}; };
+        const outcome runs{.next = running, .counts_as_use = true};
+        if (!current && (request.kind == call_kind::provision || request.admit.auto_provision))
+            return expected_creation(call);
+        if (!current && request.kind == call_kind::admit)
+            return {.denied = denial::engine_not_found, .next = current};
+        if (!current) return refuse(errc::engine_not_found);
+        switch (request.kind) {
+        case call_kind::provision: return refuse(errc::engine_already_exists);
+        case call_kind::admit:
+            if (current == running || (current == sleeping && request.admit.auto_wake)) return runs;
+            return {.denied = denial::engine_sleeping, .next = current};
+        case call_kind::start:
+            return current == running ? refuse(errc::engine_already_running) : runs;
+        case call_kind::stop:
+            if (current == running || (current == sleeping && request.force))
+                return {.next = stopped};
             return refuse(errc::engine_not_running);
-        case sim_call_kind::rotate:
-            return is == running ? outcome{.then = is} : refuse(errc::engine_not_running);
-        case sim_call_kind::destroy: return {.then = std::nullopt};
-        case sim_call_kind::activity: return expect_activity(call, is, known);
+        case call_kind::rotate:
+            return current == running ? outcome{.next = current} : refuse(errc::engine_not_running);
+        case call_kind::destroy: return {.next = std::nullopt};
+        case call_kind::activity: return expected_activity(call, current, known);
         }
         return refuse(errc::internal_error);
     }
 
-    [[nodiscard]] outcome expect_creation(const sim_call& call) const {
-        const auto refuse = [](errc why) { return outcome{.failure = why}; };
-        const auto ports = std::size_t{scene_.settings.port_max} - scene_.settings.port_min + 1;
-        if (!call.limits.allow_provision.value_or(true)) return refuse(errc::policy_denied);
-        if (call.limits.max_engines && count(call.request.user.first) >= *call.limits.max_engines)
+    [[nodiscard]] outcome expected_creation(const pending_call& call) const {
+        const auto refuse = [](errc code) { return outcome{.failure = code}; };
+        const auto& settings = scenario_.settings;
+        const auto ports = std::size_t{settings.port_max} - settings.port_min + 1;
+        const auto& limits = call.limits;
+        if (!limits.allow_provision.value_or(true)) return refuse(errc::policy_denied);
+        if (limits.max_engines && count(call.request.owner.product_id) >= *limits.max_engines)
             return refuse(errc::quota_exceeded);
-        if (scene_.needs_port && count(std::nullopt) >= ports) return refuse(errc::port_exhaustion);
-        return {.then = engine_status::running, .touched = true};
+        if (scenario_.needs_port && count(std::nullopt) >= ports)
+            return refuse(errc::port_exhaustion);
+        return {.next = engine_status::running, .counts_as_use = true};
     }
 
-    [[nodiscard]] outcome expect_activity(const sim_call& call, state is,
-                                          const engine& known) const {
-        outcome out{.then = is};
-        if (is != engine_status::running) return out;
-        out.touched = true;
-        if (scene_.settings.sleep_after == duration{0}) return out;
-        out.sleeps_at = std::max(call.issued_at + scene_.settings.sleep_after,
-                                 leased_until(call, known));
+    [[nodiscard]] outcome expected_activity(const pending_call& call, state current,
+                                            const engine& known) const {
+        outcome out{.next = current};
+        if (current != engine_status::running) return out;
+        out.counts_as_use = true;
+        const auto sleep_after = scenario_.settings.sleep_after;
+        if (sleep_after == duration{0}) return out;
+        out.sleeps_at = std::max(call.issued_at + sleep_after, leased_until(call, known));
         return out;
     }
 
-    static instant leased_until(const sim_call& call, const engine& known) {
+    static instant leased_until(const pending_call& call, const engine& known) {
         const auto busy_for = call.request.busy_for;
         return busy_for ? std::max(known.busy_until, call.issued_at + *busy_for) : known.busy_until;
     }
 
+    /// The number of engines, of one product or of all.
     [[nodiscard]] std::size_t count(std::optional<uuid> product) const {
         return static_cast<std::size_t>(
-            std::count_if(users_.begin(), users_.end(), [&](const auto& one) {
-                return one.second.is && (!product || one.first.first == *product);
+            std::count_if(engines_.begin(), engines_.end(), [&](const auto& entry) {
+                return entry.second.current && (!product || entry.first.product_id == *product);
             }));
     }
 
-    static bool agree(const outcome& wanted, const sim_answer& how) {
-        return wanted.failure == how.failure && wanted.denied == how.denied &&
-               wanted.sleeps_at == how.sleeps_at;
+    static bool agree(const outcome& wanted, const call_answer& answer) {
+        return wanted.failure == answer.failure && wanted.denied == answer.denied &&
+               wanted.sleeps_at == answer.sleeps_at;
     }
 
-    void move(engine& known, const sim_call& call, const outcome& how) {
-        const bool activity = call.request.what == sim_call_kind::activity;
-        if (activity && how.touched) known.busy_until = leased_until(call, known);
-        if (!how.then) known = {};
-        known.is = how.then;
-        if (call.request.what == sim_call_kind::rotate) known.rotated = timeline_->now();
-        // Whether it was awake or slept when a call met it, what it does then counts from the end
-        // of the call.
-        if (how.touched) known.used = activity ? call.issued_at : timeline_->now();
+    void apply(engine& known, const pending_call& call, const outcome& wanted) {
+        const bool activity = call.request.kind == call_kind::activity;
+        if (activity && wanted.counts_as_use) known.busy_until = leased_until(call, known);
+        if (!wanted.next) known = {};
+        known.current = wanted.next;
+        if (call.request.kind == call_kind::rotate) known.rotated = time_.now();
+        // An admit counts as use when it ends, an activity call when it was issued.
+        if (wanted.counts_as_use) known.used = activity ? call.issued_at : time_.now();
     }
 
-    const std::shared_ptr<sim_timeline> timeline_;
-    const std::shared_ptr<sim_judge> judge_;
-    const sim_scene scene_;
+    const timeline& time_;
+    violations& violations_;
+    const scenario& scenario_;
     bool exact_;
-    std::map<sim_user, engine> users_;
+    std::map<engine_owner, engine> engines_;
 };
 
-} // namespace testing
+} // namespace testing::sim::detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

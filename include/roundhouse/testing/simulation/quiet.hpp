@@ -13,21 +13,22 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace testing {
+namespace testing::sim::detail {
 
-/// What is not yet as it should be in a simulation; nothing if all is.
-[[nodiscard]] inline std::optional<std::string>
-missing_for_quiet(const sim_ledger& ledger, sim_machine& machine, const settings& with) {
-    std::vector<engine_ptr> rows;
-    for (const auto& [id, known] : ledger.rows()) rows.push_back(known.row);
-    std::vector<found_workload> workloads;
-    for (const auto& [id, one] : machine.engines()) {
-        const bool healthy = !machine.hangs(one.ref) && machine.answer(one.ref);
-        workloads.push_back({one.ref, one.state, healthy, one.key_hash, one.ours, one.orphan});
+/// Why a simulated fleet is not at rest; nothing if it is.
+[[nodiscard]] inline std::optional<std::string> reason_for_unrest(const ledger& rows, machine& host,
+                                                                  const settings& settings) {
+    std::vector<engine_ptr> engines;
+    for (const auto& [id, known] : rows.rows()) engines.push_back(known.row);
+    std::vector<observed_workload> workloads;
+    for (const auto& [id, engine] : host.engines()) {
+        const bool healthy = !host.hangs(engine.ref) && host.answer(engine.ref);
+        workloads.push_back(
+            {engine.ref, engine.state, healthy, engine.key_hash, engine.ours, engine.orphan});
     }
-    return quiet_check(std::move(rows), std::move(workloads), with).missing();
+    return quiet_check(std::move(engines), std::move(workloads), settings).failure();
 }
 
-} // namespace testing
+} // namespace testing::sim::detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

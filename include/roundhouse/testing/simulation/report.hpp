@@ -9,18 +9,18 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace testing {
+namespace testing::sim {
 
-/// How a run went.
-struct sim_report {
-    std::optional<std::string> broken; ///< The first rule that was broken.
-    std::string trace;                 ///< Whole if that was asked for, else its last lines.
-    std::uint64_t interactions = 0;
-    std::uint64_t calls = 0;
-    duration took{}; ///< In virtual time.
-    sim_fault_counts fired;
+/// The result of one run.
+struct run_report {
+    std::optional<std::string> broken; ///< The first rule that was broken, and by what.
+    std::string trace;                 ///< All of it if the options ask for that, else its end.
+    std::uint64_t interactions = 0;    ///< Commits and backend calls.
+    std::uint64_t calls = 0;           ///< Calls of users.
+    duration took{};                   ///< In virtual time.
+    fault_counts fired;
 };
 
-} // namespace testing
+} // namespace testing::sim
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -1,60 +1,49 @@
 #pragma once
 
 #include <roundhouse/settings.hpp>
-#include <roundhouse/testing/simulation/random.hpp>
+#include <roundhouse/testing/simulation/random_generator.hpp>
 #include <roundhouse/types.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <set>
-#include <string>
-#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace testing {
+namespace testing::sim::detail {
 
-/// What to simulate: the same plan, the same run.
-struct sim_plan {
-    std::uint64_t seed = 0;
-    std::size_t actions = 200;
-    /// Where the process dies (`sim_crash_plan`), beside where its seed has it die.
-    std::set<std::uint64_t> crash_at = {};
-    /// Keep the whole trace instead of its last lines.
-    bool whole_trace = false;
-};
+/// How calls of users follow each other: at any time, or each after the answer
+/// of the one before.
+enum class call_order : std::uint8_t { concurrent, sequential };
 
-/// What users of a run do: anything at any time, or one thing after the other.
-enum class sim_manners : std::uint8_t { wild, in_turn };
-
-/// What a seed makes of the world before anything happens in it. Limits are small, so that they are
-/// met often.
-struct sim_scene {
+/// The world as a seed draws it, before anything happens in it. Limits are
+/// small, so that runs reach them often.
+struct scenario {
     roundhouse::settings settings;
     bool needs_port = false;
-    bool faulty = true;
-    sim_manners manners = sim_manners::wild;
+    bool faulty = true; ///< Faults are injected.
+    call_order order = call_order::concurrent;
     std::size_t products = 1;
-    std::size_t users = 3;            ///< of each product
-    duration longest_gap{};           ///< between two actions
-    duration mischief_gap{3'000};     ///< at most, between two things that befall the machine
-    std::size_t orphans = 0;          ///< Workloads of ours that have no row from the beginning.
-    std::size_t foreign = 0;          ///< Another installation's workloads.
-    std::set<std::uint64_t> crash_at; ///< Beside those of the plan.
+    std::size_t users = 3;             ///< Of each product.
+    duration longest_action_gap{};     ///< Between two actions of users.
+    duration longest_fault_gap{3'000}; ///< Between two rounds of spontaneous faults.
+    std::size_t orphans = 0;           ///< Workloads of ours that have no row when the run begins.
+    std::size_t foreign = 0;           ///< Workloads of another installation.
+    std::set<std::uint64_t> crash_at;  ///< Crash points, as in `run_options`.
 
-    static sim_scene drawn(sim_random random) {
-        sim_scene out;
+    static scenario drawn(random_generator random) {
+        scenario out;
         out.faulty = !random.chance(0.15);
-        if (!out.faulty && random.chance(0.7)) out.manners = sim_manners::in_turn;
+        if (!out.faulty && random.chance(0.7)) out.order = call_order::sequential;
         out.products = random.between(1, 2);
         out.users = random.between(1, 4);
         out.needs_port = random.chance(0.7);
-        out.longest_gap = duration{random.chance(0.5) ? 1'000 : 15'000};
+        out.longest_action_gap = duration{random.chance(0.5) ? 1'000 : 15'000};
         out.settings = settings_drawn(random);
         out.orphans = random.chance(0.2) ? random.between(1, 3) : 0;
         out.foreign = random.chance(0.2) ? 1 : 0;
-        if (out.manners == sim_manners::wild && random.chance(0.4))
+        if (out.order == call_order::concurrent && random.chance(0.4))
             for (auto left = random.between(1, 6); left > 0; --left)
                 out.crash_at.insert(random.below(1'500));
         if (random.chance(0.1)) out.take_months();
@@ -62,16 +51,16 @@ struct sim_scene {
     }
 
 private:
-    /// The same, in slow motion: between two actions there are days.
+    /// Puts days between two actions.
     void take_months() {
         using std::chrono::hours;
-        longest_gap = hours{96};
-        mischief_gap = hours{24};
+        longest_action_gap = hours{96};
+        longest_fault_gap = hours{24};
         settings.health_check_interval = hours{1};
         if (settings.sleep_after > duration{0}) settings.sleep_after *= 1'000;
     }
 
-    static roundhouse::settings settings_drawn(sim_random& random) {
+    static roundhouse::settings settings_drawn(random_generator& random) {
         using std::chrono::seconds;
         roundhouse::settings out;
         out.port_min = 9'000;
@@ -96,6 +85,6 @@ private:
     }
 };
 
-} // namespace testing
+} // namespace testing::sim::detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

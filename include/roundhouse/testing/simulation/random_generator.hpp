@@ -10,20 +10,20 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace testing {
+namespace testing::sim::detail {
 
-/// The one source of chance in a simulation: the same seed, the same numbers, on every platform.
-/// SplitMix64 (Steele, Lea, Flood 2014).
-class sim_random {
+/// The only source of randomness in a simulation. The same seed gives the same
+/// numbers on every platform: SplitMix64 (Steele, Lea, Flood 2014).
+class random_generator {
 public:
-    explicit sim_random(std::uint64_t seed) noexcept : state_(seed) {}
+    explicit random_generator(std::uint64_t seed) noexcept : state_(seed) {}
 
-    /// A generator of its own for one part of a simulation, so that what another part draws does
-    /// not change what happens here.
-    [[nodiscard]] sim_random branch(std::string_view part) const noexcept {
+    /// A generator for one part of a simulation, independent of what other parts
+    /// draw. The label is part of the seed: another label makes another run.
+    [[nodiscard]] random_generator branch(std::string_view label) const noexcept {
         std::uint64_t mixed = state_ ^ 0xCBF29CE484222325U;
-        for (const char c : part) mixed = (mixed ^ static_cast<std::uint8_t>(c)) * 0x100000001B3U;
-        return sim_random(sim_random(mixed).next());
+        for (const char c : label) mixed = (mixed ^ static_cast<std::uint8_t>(c)) * 0x100000001B3U;
+        return random_generator(random_generator(mixed).next());
     }
 
     std::uint64_t next() noexcept {
@@ -33,10 +33,11 @@ public:
         return out ^ (out >> 31U);
     }
 
-    /// Even in [0, count); `count` is small, so that its bias is of no interest.
+    /// Uniform in [0, count), with a bias that is negligible while `count` is
+    /// small.
     std::uint64_t below(std::uint64_t count) noexcept { return next() % count; }
 
-    /// Even in [least, most].
+    /// Uniform in [least, most].
     std::uint64_t between(std::uint64_t least, std::uint64_t most) noexcept {
         return least + below(most - least + 1);
     }
@@ -45,14 +46,10 @@ public:
         return least + duration{static_cast<duration::rep>(below(range + 1))};
     }
 
-    /// Even in [0, 1).
+    /// Uniform in [0, 1).
     double fraction() noexcept { return static_cast<double>(next() >> 11U) / 9007199254740992.0; }
 
-    bool chance(double of_one) noexcept { return fraction() < of_one; }
-
-    template <class Range> auto& pick(Range& from) noexcept {
-        return from[static_cast<std::size_t>(below(from.size()))];
-    }
+    bool chance(double probability) noexcept { return fraction() < probability; }
 
     void fill(std::span<std::uint8_t> out) noexcept {
         while (!out.empty()) {
@@ -70,6 +67,6 @@ private:
     std::uint64_t state_;
 };
 
-} // namespace testing
+} // namespace testing::sim::detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

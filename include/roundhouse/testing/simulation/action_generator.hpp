@@ -1,0 +1,105 @@
+#pragma once
+
+#include <roundhouse/call_types.hpp>
+#include <roundhouse/testing/simulation/calls.hpp>
+#include <roundhouse/testing/simulation/random_generator.hpp>
+#include <roundhouse/testing/simulation/scenario.hpp>
+#include <roundhouse/types.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::sim::detail {
+
+/// One action of a user or an operator.
+struct action {
+    enum class kind : std::uint8_t { call, read, set_policy };
+
+    kind type = kind::call;
+    std::size_t product = 0; ///< Index of the product that acts.
+    call_request request;    ///< For `call`; without the owner's product id.
+    policy limits;           ///< For `set_policy`.
+};
+
+/// Draws the actions of users and operators, independently of what comes of
+/// them.
+class action_generator {
+public:
+    action_generator(random_generator random, const scenario& scenario)
+        : random_(random), scenario_(scenario) {
+        for (auto& weight : weights_) weight = 1 + random_.below(8);
+    }
+
+    [[nodiscard]] action next() {
+        action out;
+        out.product = random_.below(scenario_.products);
+        out.request.owner.user_id = "user" + std::to_string(random_.below(scenario_.users));
+        const auto dice = random_.below(100);
+        if (dice < 4) out.type = action::kind::read;
+        else if (dice < 8) out.type = action::kind::set_policy;
+        out.limits = draw_policy();
+        draw(out.request);
+        return out;
+    }
+
+    /// The time until the next action: often none, mostly short, rarely long.
+    [[nodiscard]] duration gap() {
+        if (random_.chance(0.4) && scenario_.order == call_order::concurrent) return duration{0};
+        if (random_.chance(0.5)) return random_.between(duration{0}, duration{300});
+        if (random_.chance(0.05)) return random_.between(duration{0}, std::chrono::seconds{90});
+        return random_.between(duration{0}, scenario_.longest_action_gap);
+    }
+
+    [[nodiscard]] policy draw_policy() {
+        policy out;
+        if (random_.chance(0.7)) out.max_engines = random_.below(scenario_.users + 1);
+        // `model` does not know rate limits.
+        if (scenario_.order == call_order::concurrent && random_.chance(0.2))
+            out.rate_limit_rpm = random_.between(0, 40);
+        if (random_.chance(0.1)) out.allow_provision = false;
+        return out;
+    }
+
+private:
+    void draw(call_request& out) {
+        out.kind = draw_kind();
+        switch (out.kind) {
+        case call_kind::admit: out.admit = {random_.chance(0.5), random_.chance(0.5)}; break;
+        case call_kind::stop: out.force = random_.chance(0.5); break;
+        case call_kind::activity:
+            if (random_.chance(0.5))
+                out.busy_for = random_.between(duration{0}, std::chrono::seconds{60});
+            break;
+        default: break;
+        }
+    }
+
+    call_kind draw_kind() {
+        // Most actions need an engine, so admits, which may create one, have two
+        // places.
+        static constexpr std::array kinds{
+            call_kind::provision, call_kind::admit,  call_kind::admit,   call_kind::start,
+            call_kind::stop,      call_kind::rotate, call_kind::destroy, call_kind::activity};
+        std::uint64_t sum = 0;
+        for (const auto weight : weights_) sum += weight;
+        auto at = random_.below(sum);
+        for (std::size_t i = 0; i < kinds.size(); ++i) {
+            if (at < weights_[i]) return kinds[i];
+            at -= weights_[i];
+        }
+        return call_kind::admit;
+    }
+
+    random_generator random_;
+    const scenario& scenario_;
+    std::array<std::uint64_t, 8> weights_{};
+};
+
+} // namespace testing::sim::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

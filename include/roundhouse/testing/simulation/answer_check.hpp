@@ -1,0 +1,108 @@
+#pragma once
+
+#include <roundhouse/call_types.hpp>
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/settings.hpp>
+#include <roundhouse/testing/simulation/calls.hpp>
+#include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/types.hpp>
+
+#include <string>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::sim::detail {
+
+/// Checks that what an answer says was true at some time between its call and
+/// itself.
+class answer_check {
+public:
+    /// `faulty`: faults are injected, so that calls may fail because of them.
+    answer_check(violations& found, const settings& settings, bool faulty)
+        : violations_(found), settings_(settings), faulty_(faulty) {}
+
+    void check(const pending_call& call, const call_answer& answer) const {
+        const bool possible = answer.failure ? may_fail(call, *answer.failure)
+                                             : may_succeed(call, answer);
+        violations_.require(possible, "an answer that cannot be true",
+                            std::string(name_of(call.request.kind)) + " of " +
+                                call.request.owner.user_id + ": " + answer.text());
+    }
+
+private:
+    static bool may_succeed(const pending_call& call, const call_answer& answer) {
+        const auto& seen = call.seen;
+        switch (call.request.kind) {
+        case call_kind::provision: return was_running(call, answer);
+        case call_kind::admit:
+            return answer.denied ? may_deny(call, *answer.denied) : was_running(call, answer);
+        case call_kind::start:
+            return !seen.running.empty() && seen.had_other_than(engine_status::running);
+        case call_kind::stop: return seen.had(engine_status::stopped);
+        case call_kind::rotate: return !seen.running.empty();
+        case call_kind::destroy: return seen.erased.contains(*answer.destroyed);
+        case call_kind::activity: return !seen.statuses.empty();
+        }
+        return false;
+    }
+
+    static bool was_running(const pending_call& call, const call_answer& answer) {
+        return answer.record->status == engine_status::running &&
+               call.seen.running.contains(answer.record->id) &&
+               crypto::sha256(*answer.key) == answer.record->key_hash;
+    }
+
+    static bool may_deny(const pending_call& call, denial reason) {
+        const auto& seen = call.seen;
+        switch (reason) {
+        case denial::engine_not_found: return seen.absent || seen.had(engine_status::destroying);
+        case denial::engine_sleeping:
+            return seen.had(engine_status::stopped) ||
+                   (seen.had(engine_status::sleeping) && !call.request.admit.auto_wake) ||
+                   (seen.had(engine_status::sleeping) && call.others > 0);
+        case denial::engine_unhealthy: return seen.had(engine_status::failed);
+        }
+        return false;
+    }
+
+    bool may_fail(const pending_call& call, errc code) const {
+        const auto& seen = call.seen;
+        const auto kind = call.request.kind;
+        const bool creates = kind == call_kind::provision ||
+                             (kind == call_kind::admit && call.request.admit.auto_provision);
+        switch (code) {
+        case errc::engine_already_exists:
+            return kind == call_kind::provision && !seen.statuses.empty();
+        case errc::engine_not_found: return seen.absent || seen.had(engine_status::destroying);
+        case errc::engine_not_running:
+            return (kind == call_kind::stop || kind == call_kind::rotate) &&
+                   seen.had_other_than(engine_status::running);
+        case errc::engine_already_running:
+            return kind == call_kind::start && seen.had(engine_status::running);
+        case errc::quota_exceeded: return creates && seen.quota_full;
+        case errc::port_exhaustion: return seen.no_port && kind != call_kind::stop;
+        case errc::policy_denied: return creates && !call.limits.allow_provision.value_or(true);
+        case errc::rate_limited: return kind == call_kind::admit && call.limits.rate_limit_rpm;
+        case errc::boot_timeout:
+            return seen.had(engine_status::failed) || seen.had(engine_status::stopped) ||
+                   call.others > 0 || faulty_;
+        case errc::backend_away:
+        case errc::backend_error:
+        case errc::store_unavailable: return faulty_;
+        case errc::starting: return call.may_be_starting;
+        case errc::overloaded: // The orchestrator's own sleep of an engine takes a
+                               // place too.
+            return call.others + 1 >= settings_.max_waiting_per_engine;
+        default: return false;
+        }
+    }
+
+    violations& violations_;
+    const settings& settings_;
+    const bool faulty_;
+};
+
+} // namespace testing::sim::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <roundhouse/workload.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::sim::detail {
+
+enum class backend_operation : std::uint8_t {
+    prepare,
+    create,
+    stop,
+    pause,
+    resume,
+    destroy,
+    swap_key,
+    list
+};
+
+constexpr std::string_view name_of(backend_operation operation) noexcept {
+    switch (operation) {
+    case backend_operation::prepare: return "prepare";
+    case backend_operation::create: return "create";
+    case backend_operation::stop: return "stop";
+    case backend_operation::pause: return "pause";
+    case backend_operation::resume: return "resume";
+    case backend_operation::destroy: return "destroy";
+    case backend_operation::swap_key: return "swap_key";
+    case backend_operation::list: return "list";
+    }
+    return "unknown";
+}
+
+/// Handlers that a `faulty_backend` calls. Empty ones are skipped.
+struct backend_observer {
+    std::function<void(backend_operation, const workload_ref&)> began = {};
+    /// The call was answered or cancelled.
+    std::function<void(backend_operation, const workload_ref&)> ended = {};
+    /// A probe was answered healthy; called before the orchestrator gets the
+    /// answer.
+    std::function<void(const workload_ref&, const health&)> probed = {};
+};
+
+} // namespace testing::sim::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

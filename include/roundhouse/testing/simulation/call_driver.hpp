@@ -1,0 +1,194 @@
+#pragma once
+
+#include <roundhouse/call_types.hpp>
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/testing/simulation/answer_check.hpp>
+#include <roundhouse/testing/simulation/calls.hpp>
+#include <roundhouse/testing/simulation/ledger.hpp>
+#include <roundhouse/testing/simulation/machine.hpp>
+#include <roundhouse/testing/simulation/model.hpp>
+#include <roundhouse/testing/simulation/pending_calls.hpp>
+#include <roundhouse/testing/simulation/timeline.hpp>
+#include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/testing/simulation/workload_rules.hpp>
+#include <roundhouse/types.hpp>
+
+#include <optional>
+#include <string>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::sim::detail {
+
+/// Makes the calls of users to the orchestrator, checks the answers, and holds
+/// the orchestrator to what they promise. `Incarnation` is an `incarnation`.
+///
+/// Lifetime: handlers refer to the process of the incarnation that they were
+/// made for, which outlives its executor. Once it is dead they do nothing.
+template <class Incarnation> class call_driver {
+public:
+    call_driver(const timeline& time, violations& found, pending_calls& calls, ledger& rows,
+                workload_rules& rules, machine& host, model& reference, const answer_check& answers)
+        : time_(time),
+          violations_(found),
+          calls_(calls),
+          ledger_(rows),
+          rules_(rules),
+          machine_(host),
+          model_(reference),
+          answers_(answers) {}
+
+    void call(Incarnation& current, const product_ptr& product, const call_request& request) {
+        const auto id = calls_.begin(request, ledger_.find(request.owner), product->policy,
+                                     !current.recovered);
+        auto& orchestrator = *current.orchestrator;
+        const auto& user = request.owner.user_id;
+        switch (request.kind) {
+        case call_kind::admit: return admit(current, id, product, request);
+        case call_kind::provision:
+            return orchestrator.async_provision(product, user, std::nullopt,
+                                                handler<engine_view>(current, id, &read_engine));
+        case call_kind::start:
+            return orchestrator.async_start(
+                product, user, handler<std::string>(current, id, &read_nothing<std::string>));
+        case call_kind::rotate:
+            return orchestrator.async_rotate_key(product, user,
+                                                 handler<std::string>(current, id, &read_key));
+        case call_kind::destroy:
+            return orchestrator.async_destroy(product, user,
+                                              handler<uuid>(current, id, &read_destroyed));
+        case call_kind::activity:
+            return orchestrator.async_note_activity(
+                product, user, request.busy_for,
+                handler<std::optional<instant>>(current, id, &read_activity));
+        case call_kind::stop:
+            return orchestrator.async_stop(product, user, request.force, void_handler(current, id));
+        }
+    }
+
+    /// Checks that a listing and the status agree with the rows.
+    void read(Incarnation& current, const product_ptr& product) {
+        engine_query all;
+        all.product_id = product->id;
+        const auto page = current.orchestrator->list(all);
+        const auto status = current.orchestrator->status(product);
+        const auto rows = ledger_.count(product->id);
+        violations_.require(page && page->total == rows && page->engines.size() == rows,
+                            "the list is not what the rows say");
+        violations_.require(status && status->counts.total() == rows,
+                            "the status is not what the rows say");
+    }
+
+    void set_policy(Incarnation& current, const product_ptr& product, const policy& limits,
+                    bool may_fail) {
+        current.orchestrator->async_set_policy(
+            product->slug, limits,
+            [this, may_fail, &process = current.process](const result<policy>& outcome) {
+                if (process.alive())
+                    violations_.require(outcome || may_fail, "a policy is not taken");
+            });
+    }
+
+private:
+    using number = pending_calls::number;
+
+    void admit(Incarnation& current, number id, const product_ptr& product,
+               const call_request& request) {
+        auto& orchestrator = *current.orchestrator;
+        const auto& user = request.owner.user_id;
+        if (const auto outcome = orchestrator.try_admit(product, user, request.admit))
+            return end(id, answer_of(*outcome, &read_admission));
+        orchestrator.async_admit(product, user, request.admit,
+                                 handler<admission>(current, id, &read_admission));
+    }
+
+    // Answers
+
+    template <class T> using reader = void (*)(const T&, call_answer&);
+
+    static void read_engine(const engine_view& engine, call_answer& out) {
+        out.record = engine.record;
+        out.key = engine.api_key;
+    }
+    static void read_admission(const admission& admitted, call_answer& out) {
+        if (admitted.engine) read_engine(*admitted.engine, out);
+        else out.denied = admitted.reason;
+    }
+    static void read_key(const std::string& key, call_answer& out) { out.key = key; }
+    static void read_destroyed(const uuid& engine, call_answer& out) { out.destroyed = engine; }
+    static void read_activity(const std::optional<instant>& sleeps_at, call_answer& out) {
+        out.sleeps_at = sleeps_at;
+    }
+    template <class T> static void read_nothing(const T&, call_answer&) {}
+
+    template <class T>
+    static call_answer answer_of(const result<T>& outcome, reader<T> read_value) {
+        call_answer out;
+        if (outcome) read_value(*outcome, out);
+        else read_failure(outcome.error(), out);
+        return out;
+    }
+    static void read_failure(const error& failure, call_answer& out) {
+        out.failure = failure.code;
+        out.message = failure.message;
+    }
+
+    template <class T> auto handler(Incarnation& current, number id, reader<T> read_value) {
+        return [this, id, read_value, &process = current.process](const result<T>& outcome) {
+            if (process.alive()) end(id, answer_of(outcome, read_value));
+        };
+    }
+    auto void_handler(Incarnation& current, number id) {
+        return [this, id, &process = current.process](const result<void>& outcome) {
+            if (!process.alive()) return;
+            call_answer answer;
+            if (!outcome) read_failure(outcome.error(), answer);
+            end(id, answer);
+        };
+    }
+
+    void end(number id, const call_answer& answer) {
+        const auto call = calls_.end(id, answer);
+        answers_.check(call, answer);
+        model_.check(call, answer);
+        if (!answer.failure) hold_to(call, answer);
+    }
+
+    /// Checks rows and machine against what an answer says, and holds later
+    /// commits to it (rule 2).
+    void hold_to(const pending_call& call, const call_answer& answer) {
+        const auto row = ledger_.find(call.request.owner);
+        if (answer.record) ledger_.acknowledge(answer.record->id);
+        if (answer.record && call.request.kind == call_kind::admit)
+            rules_.used(answer.record->id, time_.now());
+        if (answer.destroyed) {
+            ledger_.acknowledge_destroyed(*answer.destroyed);
+            violations_.require(machine_.find(*answer.destroyed) == nullptr,
+                                "destroyed, and something of it is left",
+                                short_id(*answer.destroyed));
+        }
+        if (call.request.kind == call_kind::rotate)
+            violations_.require(!row || row->key_hash == crypto::sha256(*answer.key) ||
+                                    calls_.contains(call.request.owner, call_kind::rotate),
+                                "a new key was returned, and another one is in force");
+        if (answer.sleeps_at && row) {
+            rules_.used(row->id, call.issued_at);
+            if (call.request.busy_for)
+                rules_.leased(row->id, call.issued_at + *call.request.busy_for);
+        }
+    }
+
+    const timeline& time_;
+    violations& violations_;
+    pending_calls& calls_;
+    ledger& ledger_;
+    workload_rules& rules_;
+    machine& machine_;
+    model& model_;
+    const answer_check& answers_;
+};
+
+} // namespace testing::sim::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

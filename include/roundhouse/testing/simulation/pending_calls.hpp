@@ -1,0 +1,115 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/engine_owner.hpp>
+#include <roundhouse/testing/simulation/calls.hpp>
+#include <roundhouse/testing/simulation/timeline.hpp>
+#include <roundhouse/testing/simulation/trace.hpp>
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::sim::detail {
+
+/// The calls that are under way, and what was observed of their engines
+/// meanwhile.
+class pending_calls {
+public:
+    using number = std::uint64_t;
+
+    pending_calls(const timeline& time, trace& events) : time_(time), trace_(events) {}
+
+    /// Records that a call is issued. `row` is the present row of its owner.
+    number begin(call_request request, const engine_ptr& row, policy limits, bool may_be_starting) {
+        pending_call call;
+        call.issued_at = time_.now();
+        call.may_be_starting = may_be_starting;
+        call.limits = std::move(limits);
+        call.others = count(request.owner);
+        observe(call, row);
+        trace_.note("call " + std::to_string(last_ + 1) + ": " +
+                    std::string(name_of(request.kind)) + (request.force ? " by force" : "") +
+                    (request.admit.auto_provision ? " +provision" : "") +
+                    (request.admit.auto_wake ? " +wake" : "") + " " + request.owner.user_id);
+        call.request = std::move(request);
+        calls_.emplace(++last_, std::move(call));
+        return last_;
+    }
+
+    pending_call end(number id, const call_answer& answer) {
+        trace_.note("call " + std::to_string(id) + ": " + answer.text());
+        return std::move(calls_.extract(id).mapped());
+    }
+
+    /// Forgets every call: the process is gone and answers none of them.
+    void drop_all() { calls_.clear(); }
+
+    /// Records that the row of an owner has changed to `row`; null if it was
+    /// removed.
+    void saw_row(const engine_owner& owner, const engine_ptr& row) {
+        for_owner(owner, [&](pending_call& call) { observe(call, row); });
+    }
+    void saw_erased(const engine_owner& owner, const uuid& engine) {
+        for_owner(owner, [&](pending_call& call) { call.seen.erased.insert(engine); });
+    }
+    void saw_full_quota(const engine_owner& owner) {
+        for_owner(owner, [](pending_call& call) { call.seen.quota_full = true; });
+    }
+    void saw_no_port(const engine_owner& owner) {
+        for_owner(owner, [](pending_call& call) { call.seen.no_port = true; });
+    }
+
+    /// Whether a call of this kind is under way for the owner.
+    [[nodiscard]] bool contains(const engine_owner& owner, call_kind kind) const {
+        return std::any_of(calls_.begin(), calls_.end(), [&](const auto& entry) {
+            return entry.second.request.owner == owner && entry.second.request.kind == kind;
+        });
+    }
+    [[nodiscard]] std::size_t count(const engine_owner& owner) const {
+        return static_cast<std::size_t>(
+            std::count_if(calls_.begin(), calls_.end(),
+                          [&](const auto& entry) { return entry.second.request.owner == owner; }));
+    }
+    [[nodiscard]] std::size_t count() const noexcept { return calls_.size(); }
+    /// How many calls were ever issued.
+    [[nodiscard]] number issued() const noexcept { return last_; }
+
+    [[nodiscard]] std::string text() const {
+        std::string out;
+        for (const auto& [id, call] : calls_)
+            out += " " + std::to_string(id) + " (" + std::string(name_of(call.request.kind)) + " " +
+                   call.request.owner.user_id + ")";
+        return out;
+    }
+
+private:
+    template <class Note> void for_owner(const engine_owner& owner, Note note) {
+        for (auto& [id, call] : calls_)
+            if (call.request.owner == owner) note(call);
+    }
+
+    static void observe(pending_call& call, const engine_ptr& row) {
+        if (!row) {
+            call.seen.absent = true;
+            return;
+        }
+        call.seen.statuses.insert(row->status);
+        if (row->status == engine_status::running) call.seen.running.insert(row->id);
+    }
+
+    const timeline& time_;
+    trace& trace_;
+    std::map<number, pending_call> calls_;
+    number last_ = 0;
+};
+
+} // namespace testing::sim::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
