@@ -1,41 +1,35 @@
 #include "catch.hpp"
+#include "temporary_folder.hpp"
 
 #if defined(ROUNDHOUSE_EXAMPLES) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
-#include <unistd.h>
-
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <memory>
 #include <string>
 
 namespace {
 
-/// What a program printed and how it ended, run in a folder of its own.
+/// The exit code and the output of a program.
 struct outcome {
     int code = -1;
     std::string output;
 };
 
+/// Runs an example in a temporary folder.
 outcome run_example(const std::string& name, const std::string& arguments = "") {
-    std::string folder =
-        (std::filesystem::temp_directory_path() / "roundhouse-example-XXXXXX").string();
-    REQUIRE(::mkdtemp(folder.data()) != nullptr);
-    const auto command = "cd '" + folder + "' && '" + ROUNDHOUSE_EXAMPLES + "/" + name + "' " +
-                         arguments + " 2>&1";
+    const roundhouse_tests::temporary_folder folder;
+    const auto command = "cd '" + folder.path().string() + "' && '" + ROUNDHOUSE_EXAMPLES + "/" +
+                         name + "' " + arguments + " 2>&1";
     outcome out;
     if (FILE* const pipe = ::popen(command.c_str(), "r")) {
         for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe))
             out.output += static_cast<char>(c);
         out.code = ::pclose(pipe);
     }
-    std::filesystem::remove_all(folder);
     return out;
 }
 
-bool holds(const outcome& what, const std::string& text) {
-    return what.output.find(text) != std::string::npos;
+bool holds(const outcome& ran, const std::string& text) {
+    return ran.output.find(text) != std::string::npos;
 }
 
 } // namespace
@@ -47,7 +41,7 @@ TEST_CASE("the minimal example gives a user a real engine") {
     CHECK(holds(ran, "ada's engine answers at http://127.0.0.1:"));
 }
 
-TEST_CASE("the minimal example says what is wrong with an engine that cannot be started") {
+TEST_CASE("the minimal example reports an engine command that cannot be started") {
     const auto ran = run_example("embed_minimal", "/nonexistent/engine");
     CAPTURE(ran.output);
     CHECK(ran.code != 0);
@@ -62,7 +56,7 @@ TEST_CASE("the coroutine example serves three users") {
         CHECK(holds(ran, std::string(user) + " is served by http"));
 }
 
-TEST_CASE("the custom backend example lives a whole life") {
+TEST_CASE("the custom backend example runs through an engine's whole life") {
     const auto ran = run_example("custom_backend");
     CAPTURE(ran.output);
     CHECK(ran.code == 0);

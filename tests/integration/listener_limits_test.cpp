@@ -1,4 +1,5 @@
 #include "catch.hpp"
+#include "io_threads.hpp"
 #include "toy_server.hpp"
 
 #include <fcntl.h>
@@ -16,23 +17,23 @@ using namespace roundhouse_tests::listening;
 using Catch::Matchers::Contains;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
+using roundhouse_tests::eventually;
 using roundhouse_tests::raw_connection;
 
-TEST_CASE("a thousand clients that stall amid their headers keep nobody else waiting") {
-    const serving here;
+TEST_CASE("a thousand clients that stall within their headers do not delay other clients") {
+    listener_limits limits;
+    limits.request_timeout = std::chrono::hours(1); // far beyond what a connection waits to read
+    const serving here(limits);
     std::vector<raw_connection> stalled;
     for (int i = 0; i < 1000; ++i) {
         stalled.push_back(here.connect());
         stalled.back().send("GET / HTTP/1.1\r\nHost: x\r\nX-Slow");
     }
-    const auto before = std::chrono::steady_clock::now();
     for (int i = 0; i < 100; ++i) REQUIRE_THAT(here.ask(get("/")), StartsWith("HTTP/1.1 200 "));
-    // A hundred requests take some 20 ms; the bound only has to tell them from waiting for a time
-    // limit.
-    CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds(10));
+    CHECK(eventually([&] { return here.server.connections() >= stalled.size(); }));
 }
 
-TEST_CASE("a client that is too slow is cut off") {
+TEST_CASE("a client that exceeds the request timeout is disconnected") {
     listener_limits limits;
     limits.request_timeout = std::chrono::milliseconds(50);
     limits.timeout_check_interval = std::chrono::milliseconds(10);
@@ -44,7 +45,7 @@ TEST_CASE("a client that is too slow is cut off") {
     CHECK(idle.rest().empty());
 }
 
-TEST_CASE("a call may take longer than a client") {
+TEST_CASE("the request timeout does not limit the time until an answer") {
     listener_limits limits;
     limits.request_timeout = std::chrono::milliseconds(20);
     limits.timeout_check_interval = std::chrono::milliseconds(5);
@@ -52,12 +53,12 @@ TEST_CASE("a call may take longer than a client") {
     auto connection = here.connect();
     connection.send(get("/later"));
     auto later = here.handler.waiting.next();
-    CHECK(here.connect().rest().empty()); // its time is up, and that of the call goes on
+    CHECK(here.connect().rest().empty()); // this client is timed out, and the first is not
     later(text("at last"));
     CHECK_THAT(connection.response(), EndsWith("at last"));
 }
 
-TEST_CASE("connections over the limit are closed, and there is room again when one goes") {
+TEST_CASE("connections over the limit are closed until another connection ends") {
     listener_limits limits;
     limits.max_connections = 3;
     const serving here(limits);
@@ -69,16 +70,16 @@ TEST_CASE("connections over the limit are closed, and there is room again when o
     }
     CHECK(here.connect().rest().empty());
     open.pop_back();
-    // The server has to hear of it first.
+    // The listener notices the closed connection some time later.
     std::string answer;
     while (answer.empty()) answer = here.ask(get("/"));
     CHECK_THAT(answer, StartsWith("HTTP/1.1 200 "));
 }
 
-TEST_CASE("a listener that runs out of file descriptors accepts again when there are some") {
+TEST_CASE("a listener that runs out of file descriptors accepts again when some are free") {
 #if defined(__SANITIZE_ADDRESS__)
-    // Seen with g++ 12: a member call is then "on an invalid vptr".
-    ROUNDHOUSE_SKIP("UBSan opens a pipe to look at memory, and there is no descriptor for it");
+    // With g++ 12, UBSan otherwise reports a member call "on an invalid vptr".
+    ROUNDHOUSE_SKIP("UBSan opens a pipe to inspect memory, and no descriptor is free for it");
 #else
     listener_limits limits;
     limits.accept_retry = std::chrono::milliseconds(5);
@@ -112,7 +113,7 @@ TEST_CASE("a listener that runs out of file descriptors accepts again when there
 #endif
 }
 
-TEST_CASE("an address in use is refused, also if its user would share it") {
+TEST_CASE("an address in use is refused even if its owner would share it") {
     const serving first;
     toy handler;
     const auto again = [&] {
@@ -127,7 +128,7 @@ TEST_CASE("an address in use is refused, also if its user would share it") {
     CHECK_THAT(first.ask(get("/")), StartsWith("HTTP/1.1 200 "));
 }
 
-TEST_CASE("an address is free again as soon as its listener is gone") {
+TEST_CASE("an address can be reused as soon as its listener is destroyed") {
     toy handler;
     std::uint16_t port = 0;
     for (int i = 0; i < 3; ++i) {
@@ -140,8 +141,8 @@ TEST_CASE("an address is free again as soon as its listener is gone") {
     }
 }
 
-TEST_CASE("a listener that drains ends the calls under way, and nothing else") {
-    // One loop: that it has closed an idle connection tells that it has begun to drain.
+TEST_CASE("a draining listener finishes the requests under way and closes other connections") {
+    // With one loop, a closed idle connection means that the drain has begun.
     serving here({}, 1);
     auto busy = here.connect();
     busy.send(get("/later"));
@@ -163,7 +164,7 @@ TEST_CASE("a listener that drains ends the calls under way, and nothing else") {
     CHECK_THROWS(here.connect());
 }
 
-TEST_CASE("a call that does not end keeps a listener no longer than it is given") {
+TEST_CASE("a drain waits for an unanswered request no longer than its timeout") {
     later_reply later;
     {
         serving here;
@@ -172,7 +173,7 @@ TEST_CASE("a call that does not end keeps a listener no longer than it is given"
         later = here.handler.waiting.next();
         CHECK_FALSE(here.server.drain(std::chrono::milliseconds(10)));
         here.server.stop();
-        later(text("nobody hears"));
+        later(text("discarded"));
         later = nullptr;
         CHECK(busy.rest().empty());
     }
@@ -182,10 +183,10 @@ TEST_CASE("a call that does not end keeps a listener no longer than it is given"
         busy.send(get("/later"));
         later = here.handler.waiting.next();
     }
-    later(text("nobody hears")); // the listener is gone
+    later(text("discarded")); // the listener is destroyed
 }
 
-TEST_CASE("a listener that was never asked anything goes at once") {
+TEST_CASE("a listener without connections drains at once") {
     serving here;
     CHECK(here.server.drain(std::chrono::seconds(20)));
 }

@@ -11,7 +11,7 @@ using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 using roundhouse_tests::raw_connection;
 
-TEST_CASE("a listener on port 0 tells its port and answers there") {
+TEST_CASE("a listener on port 0 reports its port and answers there") {
     const serving here;
     CHECK(here.server.port() != 0);
     const auto response = here.ask(
@@ -22,12 +22,12 @@ TEST_CASE("a listener on port 0 tells its port and answers there") {
                              EndsWith("GET /a?b=c [] pk/ak/rid"));
 }
 
-TEST_CASE("header names are taken in any case") {
+TEST_CASE("header names are case-insensitive") {
     const serving here;
     CHECK_THAT(here.ask(get("/", "x-platform-KEY: pk\r\n")), EndsWith(" pk//"));
 }
 
-TEST_CASE("a connection is kept for the next request") {
+TEST_CASE("a connection is kept open for the next request") {
     const serving here;
     auto connection = here.connect();
     for (int i = 0; i < 3; ++i) {
@@ -38,14 +38,14 @@ TEST_CASE("a connection is kept for the next request") {
     CHECK(here.server.connections() == 1);
 }
 
-TEST_CASE("a request that comes byte by byte is one request") {
+TEST_CASE("a request that arrives byte by byte is one request") {
     const serving here;
     auto connection = here.connect();
     for (const char c : post("/slow", "body")) connection.send(std::string_view(&c, 1));
     CHECK_THAT(connection.response(), EndsWith("POST /slow [body] //"));
 }
 
-TEST_CASE("pipelined requests are answered in their order") {
+TEST_CASE("pipelined requests are answered in order") {
     const serving here;
     auto connection = here.connect();
     std::string all;
@@ -55,7 +55,7 @@ TEST_CASE("pipelined requests are answered in their order") {
         CHECK_THAT(connection.response(), EndsWith("[" + std::to_string(i) + "] //"));
 }
 
-TEST_CASE("a pipelined request whose end comes late is not damaged") {
+TEST_CASE("a pipelined request that arrives in two parts is intact") {
     const serving here;
     auto connection = here.connect();
     const auto second = post("/second", "two");
@@ -65,7 +65,7 @@ TEST_CASE("a pipelined request whose end comes late is not damaged") {
     CHECK_THAT(connection.response(), EndsWith("POST /second [two] //"));
 }
 
-TEST_CASE("a request that is answered late is still answered before those behind it") {
+TEST_CASE("a request that is answered late is still answered before the requests behind it") {
     serving here;
     auto connection = here.connect();
     connection.send(get("/later") + get("/second"));
@@ -75,7 +75,7 @@ TEST_CASE("a request that is answered late is still answered before those behind
     CHECK_THAT(connection.response(), EndsWith("GET /second [] //"));
 }
 
-TEST_CASE("pipelined requests of which some are answered late are answered in their order") {
+TEST_CASE("pipelined requests are answered in order even if some are answered late") {
     serving here;
     auto connection = here.connect();
     std::string all;
@@ -107,7 +107,7 @@ TEST_CASE("late answers from other threads reach their own connections") {
     }
 }
 
-TEST_CASE("only the first answer counts") {
+TEST_CASE("only the first answer to a request is sent") {
     const serving here;
     auto connection = here.connect();
     connection.send(get("/twice") + get("/next"));
@@ -115,13 +115,13 @@ TEST_CASE("only the first answer counts") {
     CHECK_THAT(connection.response(), EndsWith("GET /next [] //"));
 }
 
-TEST_CASE("a call that the handler forgets is a 500") {
+TEST_CASE("a request whose reply the handler drops is a 500") {
     const serving here;
     CHECK_THAT(here.ask(get("/drop")), StartsWith("HTTP/1.1 500 ") && Contains("INTERNAL_ERROR"));
 }
 
 TEST_CASE(
-    "a handler that throws is a 500 with the caller's request id, and the connection goes on") {
+    "an exception from the handler is a 500 with the request id, and the connection goes on") {
     const serving here;
     auto connection = here.connect();
     connection.send(get("/throw", "X-Request-Id: mine\r\n") + get("/throw-odd") + get("/next"));
@@ -131,13 +131,13 @@ TEST_CASE(
     CHECK_THAT(connection.response(), EndsWith("GET /next [] //"));
 }
 
-TEST_CASE("a call whose client has gone is answered into the void") {
+TEST_CASE("an answer to a client that has disconnected is discarded") {
     serving here({}, 1);
     {
         auto connection = here.connect();
         connection.send(get("/later"));
     }
-    here.handler.waiting.next()(text("nobody hears"));
+    here.handler.waiting.next()(text("discarded"));
     CHECK_THAT(here.ask(get("/")), StartsWith("HTTP/1.1 200 "));
 }
 
@@ -150,14 +150,14 @@ TEST_CASE("HEAD gets the headers of the answer and no body") {
     CHECK_THAT(connection.response(), EndsWith("GET /next [] //"));
 }
 
-TEST_CASE("a chunked body is put together") {
+TEST_CASE("the chunks of a body are joined") {
     const serving here;
     CHECK_THAT(here.ask("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
                         "4\r\nabcd\r\n2;x=y\r\nef\r\n0\r\nTrailer: z\r\n\r\n"),
                EndsWith("POST / [abcdef] //"));
 }
 
-TEST_CASE("a body of the longest length is whole, and a longer one is told to be too large") {
+TEST_CASE("a body of the maximum size arrives whole, and a larger body is reported as too large") {
     listener_limits limits;
     limits.max_body_bytes = 100;
     const serving here(limits);
@@ -172,7 +172,7 @@ TEST_CASE("a body of the longest length is whole, and a longer one is told to be
     CHECK_THAT(connection.response(), EndsWith("GET /next [] //"));
 }
 
-TEST_CASE("a chunked body of many small chunks is told to be too large when it ends") {
+TEST_CASE("a body of many small chunks is reported as too large when it ends") {
     listener_limits limits;
     limits.max_body_bytes = 100;
     const serving here(limits);
@@ -183,7 +183,7 @@ TEST_CASE("a chunked body of many small chunks is told to be too large when it e
                EndsWith("[] // too large"));
 }
 
-TEST_CASE("a client that expects 100-continue and does not wait for it for ever is served") {
+TEST_CASE("a client that expects 100-continue but does not wait for it is served") {
     const serving here;
     auto connection = here.connect();
     connection.send(
@@ -197,7 +197,7 @@ TEST_CASE("a large answer arrives whole") {
     CHECK(here.ask(get("/big")).size() > 5'000'000);
 }
 
-TEST_CASE("a key that comes twice counts as none") {
+TEST_CASE("a key header that is sent twice counts as missing") {
     const serving here;
     CHECK_THAT(
         here.ask(get(
@@ -205,21 +205,21 @@ TEST_CASE("a key that comes twice counts as none") {
         EndsWith("GET / [] //"));
 }
 
-TEST_CASE("a request without a host, or with two, is a 400") {
+TEST_CASE("a request with no Host header, or with two, is a 400") {
     const serving here;
     CHECK_THAT(here.ask("GET / HTTP/1.1\r\n\r\n"),
                StartsWith("HTTP/1.1 400 ") && Contains("INVALID_REQUEST"));
     CHECK_THAT(here.ask(get("/", "Host: y\r\n")), StartsWith("HTTP/1.1 400 "));
 }
 
-TEST_CASE("HTTP/1.0 needs no host, and its connection is closed after the answer") {
+TEST_CASE("HTTP/1.0 needs no Host header, and its connection is closed after the answer") {
     const serving here;
     auto connection = here.connect();
     connection.send("GET / HTTP/1.0\r\n\r\n");
     CHECK_THAT(connection.rest(), Contains("\r\nConnection: close\r\n") && EndsWith("GET / [] //"));
 }
 
-TEST_CASE("methods that the parser knows reach the handler, upgrades and CONNECT too") {
+TEST_CASE("all methods that the parser knows reach the handler, and so do upgrades and CONNECT") {
     const serving here;
     for (const std::string method : {"DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "PROPFIND"}) {
         CAPTURE(method);
@@ -235,26 +235,26 @@ TEST_CASE("methods that the parser knows reach the handler, upgrades and CONNECT
     CHECK_THAT(connection.response(), EndsWith("GET /next [] //"));
 }
 
-TEST_CASE("an absolute target comes as it is") {
+TEST_CASE("an absolute target is passed on unchanged") {
     const serving here;
     CHECK_THAT(here.ask(get("http://x/health?a=b")), EndsWith("GET http://x/health?a=b [] //"));
 }
 
-TEST_CASE("nothing that follows a request to close is acted on") {
+TEST_CASE("requests that follow a request to close are ignored") {
     serving here;
     auto connection = here.connect();
     connection.send(get("/later", "Connection: close\r\n") + get("/later") + get("/other"));
-    here.handler.waiting.next()(text("the only one"));
+    here.handler.waiting.next()(text("the only answer"));
     const auto all = connection.rest();
-    CHECK_THAT(all, EndsWith("\r\n\r\nthe only one"));
+    CHECK_THAT(all, EndsWith("\r\n\r\nthe only answer"));
 }
 
-TEST_CASE("what is not HTTP gets a 4xx or a closed connection, and never a 2xx") {
+TEST_CASE("invalid HTTP gets a 4xx or a closed connection, never a 2xx") {
     const serving here;
     const std::string long_value(20'000, 'v');
     std::string many;
     for (int i = 0; i < 200; ++i) many += "H" + std::to_string(i) + ": v\r\n";
-    const std::vector<std::string> bad{
+    const std::vector<std::string> invalid{
         "nonsense\r\n\r\n",
         std::string("\0\1\2\3\r\n\r\n", 8),
         "\x16\x03\x01\x02\x01\x01\x03\x03", // the start of TLS
@@ -274,7 +274,7 @@ TEST_CASE("what is not HTTP gets a 4xx or a closed connection, and never a 2xx")
         get("/", long_value + ": x\r\n"),
         get("/", many),
     };
-    for (const auto& bytes : bad) {
+    for (const auto& bytes : invalid) {
         CAPTURE(bytes.substr(0, 60));
         auto connection = here.connect();
         connection.send(bytes);

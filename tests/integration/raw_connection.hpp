@@ -17,24 +17,24 @@
 
 namespace roundhouse_tests {
 
-/// A TCP connection to 127.0.0.1 that sends just the bytes it is told to. Reads give up after a
-/// while, so that a test fails instead of hanging.
+/// A TCP connection to 127.0.0.1 that sends exactly the given bytes. Reads throw once nothing has
+/// arrived for `read_timeout`, so that a test fails instead of hanging.
 class raw_connection {
 public:
     explicit raw_connection(std::uint16_t port,
-                            std::chrono::seconds patience = std::chrono::seconds(20))
+                            std::chrono::seconds read_timeout = std::chrono::seconds(20))
         : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
         if (socket_ < 0) throw std::system_error(errno, std::system_category(), "socket");
-        const timeval timeout{.tv_sec = patience.count(), .tv_usec = 0};
+        const timeval timeout{.tv_sec = read_timeout.count(), .tv_usec = 0};
         ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_port = htons(port);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-            const auto why = errno;
+            const auto code = errno;
             ::close(socket_);
-            throw std::system_error(why, std::system_category(), "connect");
+            throw std::system_error(code, std::system_category(), "connect");
         }
     }
     ~raw_connection() {
@@ -45,7 +45,7 @@ public:
     raw_connection(const raw_connection&) = delete;
     raw_connection& operator=(const raw_connection&) = delete;
 
-    /// False once the other side does not take any more.
+    /// Returns false once the other side accepts no more bytes.
     bool send(std::string_view bytes) {
         while (!bytes.empty()) {
             const auto sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -57,7 +57,7 @@ public:
 
     void finish_sending() { ::shutdown(socket_, SHUT_WR); }
 
-    /// One HTTP response, headers and body; what there is of it if the connection ends before.
+    /// Reads one HTTP response, headers and body; only a part if the connection ends early.
     std::string response(bool to_head = false) {
         auto end = received_.find("\r\n\r\n");
         while (end == std::string::npos) {
@@ -74,7 +74,7 @@ public:
         return whole;
     }
 
-    /// Everything until the other side closes. Throws if it does not.
+    /// Reads until the other side closes. Throws if it does not.
     std::string rest() {
         while (receive()) {
         }
@@ -90,14 +90,14 @@ private:
                    : std::stoul(std::string(headers.substr(at + name.size(), 12)));
     }
 
-    /// False at the end of the connection, be it by a reset.
+    /// Returns false at the end of the connection, including a reset.
     bool receive() {
         char bytes[16 * 1024];
         const auto count = ::recv(socket_, bytes, sizeof bytes, 0);
         if (count > 0) received_.append(bytes, static_cast<std::size_t>(count));
         if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             throw std::system_error(errno, std::system_category(),
-                                    "nothing came, and the connection stays open");
+                                    "no bytes arrived, and the connection is still open");
         return count > 0;
     }
 

@@ -1,16 +1,14 @@
 #include "catch.hpp"
+#include "io_threads.hpp"
 #include "running_server.hpp"
 
-#include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 
-#include <chrono>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
-// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+// Only where the programs are built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using namespace roundhouse_tests;
@@ -18,10 +16,11 @@ namespace sub = roundhouse::detail::subprocess;
 
 namespace {
 
-/// No probe and no new sleep comes between two looks at the fleet.
-child_process::environment still(const std::string& folder, child_process::environment more = {}) {
+/// Options under which no probe and no new sleep changes the fleet between two snapshots.
+child_process::environment without_probes(const temporary_folder& folder,
+                                          child_process::environment more = {}) {
     more.insert({"ORCH_HEALTH_CHECK_INTERVAL_S", "2678400"});
-    return options(folder, std::move(more));
+    return options(folder.path(), std::move(more));
 }
 
 std::vector<std::string> users(const std::string& prefix, int count) {
@@ -34,13 +33,9 @@ std::string engine(running_server& server, const std::string& user) {
     return server.get("/engines/" + user);
 }
 
-/// The process that runs a user's engine, as its folder tells.
-pid_t process_of(const scratch_folder& folder, running_server& server, const std::string& user) {
-    const auto id = member(engine(server, user), "engine_id");
-    const auto found = sub::read_identity(folder.path() + "/store/engines/" + id);
-    REQUIRE(found);
-    REQUIRE(*found);
-    return (*found)->pid;
+/// The process of a user's engine.
+pid_t process_of(const temporary_folder& folder, running_server& server, const std::string& user) {
+    return process_of(folder, member(engine(server, user), "engine_id"));
 }
 
 /// The state letter of /proc/<pid>/stat; a dot if the process is gone.
@@ -49,35 +44,26 @@ char state_of(pid_t pid) {
     return stat ? stat->state : '.';
 }
 
-void provision(running_server& server, const std::string& user) {
-    server.post("/engines/provision", R"({"user_id":")" + user + "\"}");
-}
-
 bool becomes(running_server& server, const std::string& user, const std::string& status) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (std::chrono::steady_clock::now() < until) {
-        if (member(engine(server, user), "status") == status) return true;
-        std::this_thread::yield();
-    }
-    return false;
+    return eventually([&] { return member(engine(server, user), "status") == status; });
 }
 
-void kill_at_once(running_server& server) {
+void kill_server(running_server& server) {
     server.process.signal(SIGKILL);
     REQUIRE(server.process.wait() == -SIGKILL);
 }
 
-/// What the API shows of users, and the processes of their engines.
-struct sight {
+/// What the API shows of a fleet, and the processes of its engines.
+struct snapshot {
     std::vector<std::string> engines;
     std::vector<pid_t> processes;
     std::string metrics;
 };
 
-sight look(const scratch_folder& folder, running_server& server,
-           const std::vector<std::string>& whom) {
-    sight out;
-    for (const auto& user : whom) {
+snapshot take_snapshot(const temporary_folder& folder, running_server& server,
+                       const std::vector<std::string>& user_ids) {
+    snapshot out;
+    for (const auto& user : user_ids) {
         out.engines.push_back(engine(server, user));
         out.processes.push_back(process_of(folder, server, user));
     }
@@ -87,24 +73,24 @@ sight look(const scratch_folder& folder, running_server& server,
 
 } // namespace
 
-TEST_CASE("a server that was killed finds its engines again, with the same processes, keys and "
-          "counters") {
-    const scratch_folder folder;
+TEST_CASE(
+    "a server that was killed finds its engines again with the same processes, keys and counters") {
+    const temporary_folder folder;
     const auto fleet = users("user-", 12);
-    sight before;
+    snapshot before;
     {
-        running_server server(still(folder.path()));
-        for (const auto& user : fleet) provision(server, user);
+        running_server server(without_probes(folder));
+        for (const auto& user : fleet) server.provision(user);
         server.post("/engines/user-0/rotate-key");
-        provision(server, "gone");
+        server.provision("gone");
         REQUIRE(server.client.Delete("/engines/gone")->status == 200);
-        before = look(folder, server, fleet);
-        kill_at_once(server);
+        before = take_snapshot(folder, server, fleet);
+        kill_server(server);
     }
     for (const auto pid : before.processes) CHECK(state_of(pid) != '.');
 
-    running_server server(still(folder.path()));
-    const auto after = look(folder, server, fleet);
+    running_server server(without_probes(folder));
+    const auto after = take_snapshot(folder, server, fleet);
     CHECK(after.engines == before.engines);
     CHECK(after.processes == before.processes);
     CHECK(after.metrics == before.metrics);
@@ -115,19 +101,19 @@ TEST_CASE("a server that was killed finds its engines again, with the same proce
         CHECK(execute(member(record, "url"), member(record, "api_key")) == 200);
 }
 
-TEST_CASE("engines that slept when the server was killed sleep on, and wake when they are wanted") {
-    const scratch_folder folder;
+TEST_CASE("engines asleep when the server was killed stay asleep until an admit wakes them") {
+    const temporary_folder folder;
     const auto fleet = users("sleeper-", 3);
-    sight before;
+    snapshot before;
     {
-        running_server server(still(folder.path(), {{"ORCH_SLEEP_AFTER_S", "0.05"}}));
-        for (const auto& user : fleet) provision(server, user);
+        running_server server(without_probes(folder, {{"ORCH_SLEEP_AFTER_S", "0.05"}}));
+        for (const auto& user : fleet) server.provision(user);
         for (const auto& user : fleet) REQUIRE(becomes(server, user, "sleeping"));
-        before = look(folder, server, fleet);
-        kill_at_once(server);
+        before = take_snapshot(folder, server, fleet);
+        kill_server(server);
     }
-    running_server server(still(folder.path()));
-    const auto after = look(folder, server, fleet);
+    running_server server(without_probes(folder));
+    const auto after = take_snapshot(folder, server, fleet);
     CHECK(after.engines == before.engines);
     CHECK(after.processes == before.processes);
     for (const auto pid : after.processes) CHECK(state_of(pid) == 'T');
@@ -139,21 +125,21 @@ TEST_CASE("engines that slept when the server was killed sleep on, and wake when
     CHECK(state_of(before.processes[1]) == 'T');
 }
 
-TEST_CASE("engines that were stopped with the server boot again at the next start, as no crash") {
-    const scratch_folder folder;
+TEST_CASE("engines stopped with the server boot again at the next start, which is no crash") {
+    const temporary_folder folder;
     const auto fleet = users("user-", 3);
     std::vector<std::string> keys;
     {
-        running_server server(still(folder.path()));
+        running_server server(without_probes(folder));
         for (const auto& user : fleet) {
-            provision(server, user);
+            server.provision(user);
             keys.push_back(member(engine(server, user), "api_key"));
         }
         server.post("/engines/user-2/stop");
         server.process.signal(SIGTERM);
         REQUIRE(server.process.wait() == 0);
     }
-    running_server server(still(folder.path()));
+    running_server server(without_probes(folder));
     CHECK(becomes(server, "user-0", "running"));
     CHECK(becomes(server, "user-1", "running"));
     CHECK(member(engine(server, "user-2"), "status") == "stopped");
@@ -162,20 +148,20 @@ TEST_CASE("engines that were stopped with the server boot again at the next star
     CHECK(member(server.get("/metrics"), "crashes_1h") == "0");
 }
 
-TEST_CASE("engines that were kept at an orderly exit are found again at the next start") {
-    const scratch_folder folder;
+TEST_CASE("engines kept at an orderly exit are found again at the next start") {
+    const temporary_folder folder;
     const auto fleet = users("user-", 3);
-    const auto keeping = still(folder.path(), {{"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
-    sight before;
+    const auto keeping = without_probes(folder, {{"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
+    snapshot before;
     {
         running_server server(keeping);
-        for (const auto& user : fleet) provision(server, user);
-        before = look(folder, server, fleet);
+        for (const auto& user : fleet) server.provision(user);
+        before = take_snapshot(folder, server, fleet);
         server.process.signal(SIGTERM);
         REQUIRE(server.process.wait() == 0);
     }
-    running_server server(still(folder.path()));
-    const auto after = look(folder, server, fleet);
+    running_server server(without_probes(folder));
+    const auto after = take_snapshot(folder, server, fleet);
     CHECK(after.engines == before.engines);
     CHECK(after.processes == before.processes);
     CHECK(after.metrics == before.metrics);

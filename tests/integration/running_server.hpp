@@ -3,38 +3,43 @@
 #include "catch.hpp"
 #include "server_process.hpp"
 
+#include <roundhouse/backend/subprocess/identity.hpp>
+
 #include <httplib.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
 
-// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+// Only where the programs are built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
-/// The real server, with real engines, as its clients see it.
+/// The reference server with the demo engine, as its clients see it.
 namespace roundhouse_tests {
 
 inline const std::string master_key = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
 inline const std::string admin_key = "an-admin-key-of-24-chars";
 inline const std::string platform_key = "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
-/// A range of ports that the test programs of one machine rarely share; the server passes over
-/// those in use.
+/// A range of ports that test programs on one machine rarely share; the server skips ports in use.
 inline std::pair<std::string, std::string> port_range() {
     const int first = 10'000 + static_cast<int>(::getpid()) % 400 * 50;
     return {std::to_string(first), std::to_string(first + 49)};
 }
 
-inline child_process::environment options(const std::string& folder,
+/// Environment variables of a server whose store is in `folder`; `more` takes precedence.
+inline child_process::environment options(const std::filesystem::path& folder,
                                           child_process::environment more = {}) {
     const auto [first, last] = port_range();
     more.insert({{"PATH", "/usr/bin:/bin"},
                  {"ORCH_LISTEN", "127.0.0.1:0"},
                  {"ORCH_MASTER_KEY", master_key},
                  {"ORCH_ADMIN_KEY", admin_key},
-                 {"ORCH_STORE_PATH", folder + "/store"},
+                 {"ORCH_STORE_PATH", (folder / "store").string()},
                  {"ORCH_ENGINE_BACKEND", "subprocess"},
                  {"ORCH_ENGINE_COMMAND", ROUNDHOUSE_DEMO_ENGINE},
                  {"ORCH_PORT_MIN", first},
@@ -47,7 +52,7 @@ inline child_process::environment options(const std::string& folder,
     return more;
 }
 
-/// The value of the first member of that name in a JSON text, if it is a string or a number.
+/// The value of the first member of this name in a JSON text, if it is a string or a number.
 inline std::string member(std::string_view json, std::string_view name) {
     const auto start = json.find('"' + std::string(name) + "\":");
     if (start == std::string_view::npos) return {};
@@ -56,7 +61,7 @@ inline std::string member(std::string_view json, std::string_view name) {
     return std::string(json.substr(1, json.find('"', 1) - 1));
 }
 
-/// A server that is ready, and a client that has the key of its product.
+/// A server that is ready, and a client with the platform key of its product.
 class running_server {
 public:
     explicit running_server(const child_process::environment& variables)
@@ -69,7 +74,7 @@ public:
         client.set_keep_alive(true);
     }
 
-    /// Leaves no engine behind.
+    /// Stops the engines with the server.
     ~running_server() {
         process.signal(SIGTERM);
         process.wait();
@@ -94,20 +99,36 @@ public:
         return answer->body;
     }
 
+    /// Provisions an engine for a user; returns the body of the reply.
+    std::string provision(const std::string& user, int expected = 200) {
+        return post("/engines/provision", R"({"user_id":")" + user + "\"}", expected);
+    }
+
     child_process process;
     std::string address;
     httplib::Client client;
 };
 
+/// Whether an engine answers at a URL.
 inline bool answers(const std::string& url) {
     return static_cast<bool>(httplib::Client(url).Get("/health"));
 }
 
+/// Has an engine execute something; returns the status of its reply, or 0 without a reply.
 inline int execute(const std::string& url, const std::string& key) {
     httplib::Client engine(url);
     engine.set_default_headers({{"X-Engine-Key", key}});
     const auto answer = engine.Post("/execute", R"({"input":1})", "application/json");
     return answer ? answer->status : 0;
+}
+
+/// The process of an engine of the server whose folder is `folder`.
+inline pid_t process_of(const temporary_folder& folder, const std::string& engine_id) {
+    const auto file = folder.path() / "store/engines" / engine_id;
+    const auto found = roundhouse::detail::subprocess::read_identity(file.string());
+    REQUIRE(found);
+    REQUIRE(*found);
+    return (*found)->pid;
 }
 
 } // namespace roundhouse_tests

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "../temporary_folder.hpp"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -8,9 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <cstdint>
-#include <cstdlib>
-#include <filesystem>
+#include <cstddef>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -24,30 +24,17 @@
 
 namespace roundhouse_tests {
 
-/// A folder that goes with its object.
+/// A temporary folder whose path is a string.
 class scratch_folder {
 public:
-    scratch_folder() {
-        auto pattern = (std::filesystem::temp_directory_path() / "roundhouse-test-XXXXXX").string();
-        if (::mkdtemp(pattern.data()) == nullptr)
-            throw std::system_error(errno, std::system_category(), "mkdtemp");
-        path_ = pattern;
-    }
-    ~scratch_folder() {
-        std::error_code ignored; // nothing depends on it
-        std::filesystem::remove_all(path_, ignored);
-    }
-    scratch_folder(const scratch_folder&) = delete;
-    scratch_folder& operator=(const scratch_folder&) = delete;
-
-    [[nodiscard]] std::string path() const { return path_.string(); }
+    [[nodiscard]] std::string path() const { return folder_.path().string(); }
 
 private:
-    std::filesystem::path path_;
+    temporary_folder folder_;
 };
 
-/// A program with an environment of its own whose standard error can be waited on, line by line.
-/// Killed if it still runs when its object goes.
+/// A process with its own environment, whose output can be awaited line by line. The destructor
+/// kills it if it still runs.
 class child_process {
 public:
     using environment = std::map<std::string, std::string>;
@@ -56,10 +43,10 @@ public:
                   const environment& variables) {
         std::vector<std::string> words{program};
         words.insert(words.end(), arguments.begin(), arguments.end());
-        std::vector<std::string> settings;
-        for (const auto& [name, value] : variables) settings.push_back(name + "=" + value);
+        std::vector<std::string> assignments;
+        for (const auto& [name, value] : variables) assignments.push_back(name + "=" + value);
         const auto argv = pointers(words);
-        const auto envp = pointers(settings);
+        const auto envp = pointers(assignments);
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0)
             throw std::system_error(errno, std::system_category(), "pipe2");
@@ -82,12 +69,12 @@ public:
     child_process(const child_process&) = delete;
     child_process& operator=(const child_process&) = delete;
 
-    /// To nobody, once it has ended.
+    /// Sends a signal; does nothing once the process has been waited for.
     void signal(int number) const {
         if (!status_) ::kill(pid_, number);
     }
 
-    /// The exit code, or minus the signal that ended it.
+    /// Waits for the end; returns the exit code, or minus the signal that ended the process.
     int wait() {
         if (!status_) {
             int status = 0;
@@ -98,8 +85,8 @@ public:
         return *status_;
     }
 
-    /// The first line that holds a text, as soon as there is one. Throws if the output ends or
-    /// takes too long without.
+    /// Waits for the first line that contains a text. Throws if the output ends without it, or
+    /// after 30 seconds without new output.
     std::string line_with(std::string_view text) {
         std::unique_lock lock(mutex_);
         for (std::size_t seen = 0;; ++seen) {
@@ -111,7 +98,7 @@ public:
         }
     }
 
-    /// Everything that it wrote, once it has ended.
+    /// Waits for the end, and returns all output.
     std::string output() {
         wait();
         std::unique_lock lock(mutex_);
@@ -127,7 +114,8 @@ private:
         return out;
     }
 
-    /// Until nobody holds the other end. An engine does not: its output goes to a file.
+    /// Reads until the pipe's other end is closed. Engines do not keep it open: their output goes
+    /// to a file.
     void read(int from) {
         std::string rest;
         char bytes[4096];

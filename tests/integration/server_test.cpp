@@ -9,26 +9,42 @@
 #include <string>
 #include <vector>
 
-// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+// Only where the programs are built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 using namespace roundhouse_tests;
 
-TEST_CASE("an engine goes through its whole life, whatever keeps its record") {
+namespace {
+
+/// Options of a server whose engines take this long to boot.
+child_process::environment slow_boots(const temporary_folder& folder, const std::string& delay_ms) {
+    return options(folder.path(), {{"DEMO_ENGINE_BOOT_DELAY_MS", delay_ms},
+                                   {"ORCH_ENGINE_ENV_PASSTHROUGH", "DEMO_ENGINE_BOOT_DELAY_MS"}});
+}
+
+/// Sends SIGTERM while the server boots an engine, and waits until the server stops.
+void stop_during_boot(running_server& server) {
+    server.process.line_with("its turn has come");
+    server.process.signal(SIGTERM);
+    server.process.line_with("\"stopping\"");
+}
+
+} // namespace
+
+TEST_CASE("an engine goes through its whole life on either store") {
     const std::string store = GENERATE("lmdb", "memory");
-    const scratch_folder folder;
+    const temporary_folder folder;
     running_server server(options(folder.path(), {{"ORCH_STORE", store}}));
     CHECK(member(server.get("/health"), "store") == store);
 
-    const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
+    const auto made = server.provision("ann");
     const auto url = member(made, "url");
     const auto key = member(made, "api_key");
     CHECK(member(made, "status") == "running");
     CHECK(execute(url, key) == 200);
-    CHECK(member(server.post("/engines/provision", R"({"user_id":"ann"})", 409), "code") ==
-          "ENGINE_ALREADY_EXISTS");
+    CHECK(member(server.provision("ann", 409), "code") == "ENGINE_ALREADY_EXISTS");
 
     CHECK(member(server.get("/engines/ann"), "api_key") == key);
     CHECK(member(server.post("/engines/ann/admit"), "admitted") == "true");
@@ -55,11 +71,11 @@ TEST_CASE("an engine goes through its whole life, whatever keeps its record") {
     CHECK_FALSE(answers(url));
     server.get("/engines/ann", 404);
     CHECK_FALSE(
-        std::filesystem::exists(folder.path() + "/store/engines/" + member(made, "engine_id")));
+        std::filesystem::exists(folder.path() / "store/engines" / member(made, "engine_id")));
 }
 
 TEST_CASE("an administrator registers a product and sets its policy") {
-    const scratch_folder folder;
+    const temporary_folder folder;
     running_server server(options(folder.path()));
     httplib::Client admin("http://" + server.address);
     const auto refused = admin.Post("/products/register", R"({"slug":"p","display_name":"P"})",
@@ -77,13 +93,12 @@ TEST_CASE("an administrator registers a product and sets its policy") {
     REQUIRE(limited);
     CHECK(limited->status == 200);
     server.client.set_default_headers({{"X-Platform-Key", member(made->body, "platform_api_key")}});
-    CHECK(member(server.post("/engines/provision", R"({"user_id":"ann"})", 429), "code") ==
-          "QUOTA_EXCEEDED");
+    CHECK(member(server.provision("ann", 429), "code") == "QUOTA_EXCEEDED");
 }
 
-TEST_CASE("two hundred connections that admit a new user at once get one engine") {
+TEST_CASE("200 connections that admit a new user at once get the same engine") {
     const std::string store = GENERATE("lmdb", "memory");
-    const scratch_folder folder;
+    const temporary_folder folder;
     running_server server(options(folder.path(), {{"ORCH_STORE", store}}));
     const std::string body = R"({"auto_provision":true})";
     const auto request = "POST /engines/bob/admit HTTP/1.1\r\nHost: x\r\nX-Platform-Key: " +
@@ -103,9 +118,9 @@ TEST_CASE("two hundred connections that admit a new user at once get one engine"
 }
 
 TEST_CASE("an engine that exits by itself is restarted, and an admit waits for it") {
-    const scratch_folder folder;
+    const temporary_folder folder;
     running_server server(options(folder.path()));
-    const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
+    const auto made = server.provision("ann");
     httplib::Client engine(member(made, "url"));
     engine.set_default_headers({{"X-Engine-Key", member(made, "api_key")}});
     engine.Post("/demo/exit", R"({"code":0})", "application/json");
@@ -115,8 +130,8 @@ TEST_CASE("an engine that exits by itself is restarted, and an admit waits for i
     CHECK(member(server.get("/metrics"), "crashes_1h") == "1");
 }
 
-TEST_CASE("engines that are worked on from many sides at once all end as they should") {
-    const scratch_folder folder;
+TEST_CASE("concurrent life cycles of several engines all complete") {
+    const temporary_folder folder;
     running_server server(options(
         folder.path(), {{"ORCH_SLEEP_AFTER_S", "0.05"}, {"ORCH_HEALTH_CHECK_INTERVAL_S", "0.05"}}));
     std::vector<std::future<int>> users;
@@ -139,15 +154,15 @@ TEST_CASE("engines that are worked on from many sides at once all end as they sh
             }
             return served;
         }));
-    // Now and then an engine falls asleep before a call that wants it awake, which is a 409.
+    // A call for a running engine is a 409 if the engine has just fallen asleep.
     for (auto& user : users) CHECK(user.get() >= 4 * 5);
     CHECK(member(server.get("/status"), "total") == "0");
     server.process.signal(SIGTERM);
     CHECK(server.process.wait() == 0);
 }
 
-TEST_CASE("what the api refuses has its documented status, code and headers") {
-    const scratch_folder folder;
+TEST_CASE("a refused request has its documented status, code and headers") {
+    const temporary_folder folder;
     running_server server(options(folder.path()));
     CHECK(member(server.get("/no/such/path", 404), "code") == "NOT_FOUND");
     CHECK(member(server.post("/engines/provision", "{", 400), "code") == "INVALID_REQUEST");
@@ -167,27 +182,25 @@ TEST_CASE("what the api refuses has its documented status, code and headers") {
 }
 
 TEST_CASE("SIGTERM stops the engines, and the server exits with 0") {
-    const scratch_folder folder;
+    const temporary_folder folder;
     running_server server(options(folder.path()));
     std::vector<std::string> urls;
     for (const std::string user : {"ann", "bob", "cid"})
-        urls.push_back(
-            member(server.post("/engines/provision", R"({"user_id":")" + user + "\"}"), "url"));
+        urls.push_back(member(server.provision(user), "url"));
     server.process.signal(SIGTERM);
     CHECK(server.process.wait() == 0);
     for (const auto& url : urls) CHECK_FALSE(answers(url));
     CHECK_THAT(server.process.output(), Contains("\"stopped\""));
 }
 
-TEST_CASE(
-    "engines can be kept when the server exits, and a memory store ends them at the next start") {
-    const scratch_folder folder;
-    const auto with = options(folder.path(),
-                              {{"ORCH_STORE", "memory"}, {"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
+TEST_CASE("engines kept at the server's exit are ended at the next start of a memory store") {
+    const temporary_folder folder;
+    const auto variables = options(folder.path(),
+                                   {{"ORCH_STORE", "memory"}, {"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
     std::string url;
     {
-        running_server server(with);
-        url = member(server.post("/engines/provision", R"({"user_id":"ann"})"), "url");
+        running_server server(variables);
+        url = member(server.provision("ann"), "url");
         server.process.signal(SIGINT);
         CHECK(server.process.wait() == 0);
     }
@@ -198,62 +211,55 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "engines survive a server that is killed, and a memory store ends them at the next start") {
-    const scratch_folder folder;
-    const auto with = options(folder.path(), {{"ORCH_STORE", "memory"}});
+    "engines survive a server that is killed and are ended at the next start of a memory store") {
+    const temporary_folder folder;
+    const auto variables = options(folder.path(), {{"ORCH_STORE", "memory"}});
     std::string url;
     {
-        running_server server(with);
-        url = member(server.post("/engines/provision", R"({"user_id":"ann"})"), "url");
+        running_server server(variables);
+        url = member(server.provision("ann"), "url");
         server.process.signal(SIGKILL);
         CHECK(server.process.wait() == -SIGKILL);
     }
     CHECK(answers(url));
-    running_server server(with);
+    running_server server(variables);
     server.process.line_with("had no row: ended");
     CHECK_FALSE(answers(url));
     server.get("/engines/ann", 404);
 }
 
 TEST_CASE("a call under way at SIGTERM is answered before the server exits") {
-    const scratch_folder folder;
-    running_server server(
-        options(folder.path(), {{"DEMO_ENGINE_BOOT_DELAY_MS", "300"},
-                                {"ORCH_ENGINE_ENV_PASSTHROUGH", "DEMO_ENGINE_BOOT_DELAY_MS"}}));
+    const temporary_folder folder;
+    running_server server(slow_boots(folder, "300"));
     auto call = std::async(std::launch::async, [&] {
         auto answer = server.client.Post("/engines/provision", R"({"user_id":"ann"})",
                                          "application/json");
         return answer ? answer->status : 0;
     });
-    server.process.line_with("its turn has come");
-    server.process.signal(SIGTERM);
-    server.process.line_with("\"stopping\"");
+    stop_during_boot(server);
     CHECK(call.get() == 200);
     CHECK(server.process.wait() == 0);
 }
 
 TEST_CASE("a second signal ends the server at once") {
-    const scratch_folder folder;
-    running_server server(
-        options(folder.path(), {{"DEMO_ENGINE_BOOT_DELAY_MS", "60000"},
-                                {"ORCH_ENGINE_ENV_PASSTHROUGH", "DEMO_ENGINE_BOOT_DELAY_MS"}}));
+    const temporary_folder folder;
+    running_server server(slow_boots(folder, "60000"));
     auto call = std::async(std::launch::async, [&] {
         return static_cast<bool>(
             server.client.Post("/engines/provision", R"({"user_id":"ann"})", "application/json"));
     });
-    server.process.line_with("its turn has come");
-    server.process.signal(SIGTERM);
-    server.process.line_with("\"stopping\"");
+    stop_during_boot(server);
     server.process.signal(SIGTERM);
     CHECK(server.process.wait() == 128 + SIGTERM);
     CHECK_FALSE(call.get());
-    // The engine that still boots is found by the next server, and stopped with it.
+    // The next server finds the engine that is still booting, and stops it at its end.
     running_server(options(folder.path()));
 }
 
-TEST_CASE("an address in use stops the start, and the message names the variable and the address") {
-    const scratch_folder folder;
-    const scratch_folder other;
+TEST_CASE(
+    "an address in use fails the start with a message that names the variable and the address") {
+    const temporary_folder folder;
+    const temporary_folder other;
     running_server first(options(folder.path()));
     child_process second(ROUNDHOUSE_SERVER, {},
                          options(other.path(), {{"ORCH_LISTEN", first.address}}));
@@ -262,57 +268,58 @@ TEST_CASE("an address in use stops the start, and the message names the variable
     first.get("/status");
 }
 
-TEST_CASE("a folder in use by another server stops the start, and the message names the variable") {
-    const scratch_folder folder;
+TEST_CASE("a store folder in use fails the start with a message that names the variable") {
+    const temporary_folder folder;
     running_server first(options(folder.path()));
-    const auto url = member(first.post("/engines/provision", R"({"user_id":"ann"})"), "url");
+    const auto url = member(first.provision("ann"), "url");
     child_process second(ROUNDHOUSE_SERVER, {}, options(folder.path()));
     CHECK(second.wait() == 2);
     CHECK_THAT(second.output(), Contains("ORCH_STORE_PATH: ") && Contains("in use"));
     CHECK(answers(url));
 }
 
-TEST_CASE("a store path that is no folder stops the start, and the message names the variable") {
+TEST_CASE(
+    "a store path that is not a folder fails the start with a message that names the variable") {
     child_process server(ROUNDHOUSE_SERVER, {}, options("", {{"ORCH_STORE_PATH", "/dev/null"}}));
     CHECK(server.wait() == 2);
     CHECK_THAT(server.output(), Contains("ORCH_STORE_PATH: /dev/null "));
 }
 
-TEST_CASE("the store folder is made with mode 0700") {
-    const scratch_folder folder;
+TEST_CASE("the store folder is created with mode 0700") {
+    const temporary_folder folder;
     const running_server server(options(folder.path()));
-    const auto mode = std::filesystem::status(folder.path() + "/store").permissions();
+    const auto mode = std::filesystem::status(folder.path() / "store").permissions();
     CHECK((mode & std::filesystem::perms::mask) == std::filesystem::perms::owner_all);
 }
 
-TEST_CASE("a bad option stops the start with exit code 2") {
-    const scratch_folder folder;
+TEST_CASE("an invalid option fails the start with exit code 2") {
+    const temporary_folder folder;
     child_process server(ROUNDHOUSE_SERVER, {}, options(folder.path(), {{"ORCH_PORT_MAX", "80"}}));
     CHECK(server.wait() == 2);
     CHECK_THAT(server.output(), Contains("ORCH_PORT_MAX: 80 is below ORCH_PORT_MIN"));
 }
 
-TEST_CASE("a check says what the options amount to, and leaves no trace") {
-    const scratch_folder folder;
+TEST_CASE("a check reports on the options and creates nothing") {
+    const temporary_folder folder;
     child_process server(ROUNDHOUSE_SERVER, {"--check"}, options(folder.path()));
     CHECK(server.wait() == 0);
     CHECK_THAT(server.output(), Contains("options are good"));
     CHECK(std::filesystem::is_empty(folder.path()));
 }
 
-TEST_CASE("the memory backend needs no command") {
-    const scratch_folder folder;
-    auto with = options(folder.path(), {{"ORCH_ENGINE_BACKEND", "memory"}});
-    with.erase("ORCH_ENGINE_COMMAND");
-    running_server server(with);
-    CHECK(member(server.post("/engines/provision", R"({"user_id":"ann"})"), "status") == "running");
+TEST_CASE("the memory backend needs no engine command") {
+    const temporary_folder folder;
+    auto variables = options(folder.path(), {{"ORCH_ENGINE_BACKEND", "memory"}});
+    variables.erase("ORCH_ENGINE_COMMAND");
+    running_server server(variables);
+    CHECK(member(server.provision("ann"), "status") == "running");
     CHECK(member(server.get("/health"), "backend") == "memory");
     server.process.signal(SIGTERM);
     CHECK(server.process.wait() == 0);
 }
 
-TEST_CASE("the log is JSON lines, and no secret is in it") {
-    const scratch_folder folder;
+TEST_CASE("the log is JSON lines without secrets") {
+    const temporary_folder folder;
     running_server server(options(folder.path(), {{"ORCH_PORT_MNI", "1"}}));
     const auto made = server.post("/engines/provision", R"({"user_id":"a \"quoted\" \\ user"})");
     const auto next_key = member(server.post("/engines/a%20%22quoted%22%20%5C%20user/rotate-key"),

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+// Only where the programs are built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using Catch::Matchers::Contains;
@@ -22,39 +22,40 @@ namespace {
 
 const std::string next_master_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// How a server that does not serve ended, and what it said.
+/// The exit code and the output of a server that runs one task instead of serving.
 struct outcome {
     int code = -1;
-    std::string said;
+    std::string output;
 };
 
 outcome run(const std::vector<std::string>& arguments,
             const child_process::environment& variables) {
     child_process server(ROUNDHOUSE_SERVER, arguments, variables);
     outcome out{server.wait(), {}};
-    out.said = server.output();
+    out.output = server.output();
     return out;
 }
 
-/// Nothing but where the store is: what a backup from a timer may know.
-child_process::environment only_the_store(const std::string& folder) {
-    return {{"ORCH_STORE_PATH", folder}};
+std::string store_in(const temporary_folder& folder) { return folder.path() / "store"; }
+
+/// Only the path of the store, as a scheduled backup may have it.
+child_process::environment only_the_store(const temporary_folder& folder) {
+    return {{"ORCH_STORE_PATH", store_in(folder)}};
 }
 
-/// Engines that are only remembered, where it does not matter what runs them.
-child_process::environment without_processes(const std::string& folder,
-                                             child_process::environment more = {}) {
+/// Options with the memory backend, for tests in which no engine has to run.
+child_process::environment with_memory_backend(const temporary_folder& folder,
+                                               child_process::environment more = {}) {
     more.insert({"ORCH_ENGINE_BACKEND", "memory"});
-    return options(folder, std::move(more));
+    return options(folder.path(), std::move(more));
 }
 
-/// Serves for a moment, so that there is a store with two engines, and returns their keys.
+/// Runs a server to make a store with two engines, and returns their keys.
 std::vector<std::string> make_store(const child_process::environment& variables) {
     running_server server(variables);
     std::vector<std::string> keys;
     for (const std::string user : {"ann", "bob"})
-        keys.push_back(
-            member(server.post("/engines/provision", R"({"user_id":")" + user + "\"}"), "api_key"));
+        keys.push_back(member(server.provision(user), "api_key"));
     server.post("/engines/bob/stop");
     return keys;
 }
@@ -78,7 +79,7 @@ std::string text_of(const std::string& file) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Changes a byte in every place of the store's file that holds a text.
+/// Changes a byte of every occurrence of a text in the store's file.
 void damage(const std::string& folder, const std::string& text) {
     const auto file = folder + "/data.mdb";
     auto bytes = text_of(file);
@@ -93,20 +94,20 @@ void damage(const std::string& folder, const std::string& text) {
 
 } // namespace
 
-TEST_CASE("a copy made beside a serving server serves the same engines with the same keys") {
-    const scratch_folder folder;
-    const auto copy = folder.path() + "/copy";
+TEST_CASE("a backup of a running server's store serves the same engines with the same keys") {
+    const temporary_folder folder;
+    const std::string copy = folder.path() / "copy";
     running_server server(options(folder.path()));
-    const auto ann = server.post("/engines/provision", R"({"user_id":"ann"})");
-    const auto bob = server.post("/engines/provision", R"({"user_id":"bob"})");
+    const auto ann = server.provision("ann");
+    const auto bob = server.provision("bob");
     server.post("/engines/bob/stop");
 
-    const auto done = run({"--backup", copy}, only_the_store(folder.path() + "/store"));
-    INFO(done.said);
+    const auto done = run({"--backup", copy}, only_the_store(folder));
+    INFO(done.output);
     CHECK(done.code == 0);
-    CHECK_THAT(done.said, Contains("1 product, 2 engines, ") && Contains(copy));
-    CHECK(std::count(done.said.begin(), done.said.end(), '\n') == 1);
-    server.post("/engines/provision", R"({"user_id":"later"})");
+    CHECK_THAT(done.output, Contains("1 product, 2 engines, ") && Contains(copy));
+    CHECK(std::count(done.output.begin(), done.output.end(), '\n') == 1);
+    server.provision("later");
 
     running_server restored(options(folder.path(), {{"ORCH_STORE_PATH", copy}}));
     CHECK(member(restored.get("/engines"), "total") == "2");
@@ -115,104 +116,103 @@ TEST_CASE("a copy made beside a serving server serves the same engines with the 
     CHECK(key_of(restored, "ann") == member(ann, "api_key"));
     CHECK(key_of(restored, "bob") == member(bob, "api_key"));
 
-    // It boots its own engine, and the first server's goes on.
+    // It boots its own engine, and the first server's engine goes on.
     const auto admitted = restored.post("/engines/ann/admit", R"({"auto_wake":true})");
     CHECK(member(admitted, "url") != member(ann, "url"));
     CHECK(execute(member(admitted, "url"), member(ann, "api_key")) == 200);
     CHECK(execute(member(ann, "url"), member(ann, "api_key")) == 200);
 }
 
-TEST_CASE("a copy is for its owner only, and never goes over another store") {
-    const scratch_folder folder;
-    const auto with = without_processes(folder.path());
-    make_store(with);
-    const auto copy = folder.path() + "/copy";
-    CHECK(run({"--backup", copy}, with).code == 0);
+TEST_CASE("a backup is readable by its owner only and never overwrites a store") {
+    const temporary_folder folder;
+    const auto variables = with_memory_backend(folder);
+    make_store(variables);
+    const std::string copy = folder.path() / "copy";
+    CHECK(run({"--backup", copy}, variables).code == 0);
     const auto mode = std::filesystem::status(copy).permissions();
     CHECK((mode & std::filesystem::perms::mask) == std::filesystem::perms::owner_all);
 
-    for (const auto& taken : {copy, folder.path() + "/store"}) {
-        const auto refused = run({"--backup", taken}, with);
+    for (const auto& taken : {copy, store_in(folder)}) {
+        const auto refused = run({"--backup", taken}, variables);
         CHECK(refused.code == 2);
-        CHECK_THAT(refused.said, Contains("--backup: ") && Contains(taken));
+        CHECK_THAT(refused.output, Contains("--backup: ") && Contains(taken));
     }
 }
 
-TEST_CASE("work on a store that is not there is refused by the folder's name, and makes nothing") {
-    const scratch_folder folder;
+TEST_CASE("a task on a missing store is refused with the folder's name and creates nothing") {
+    const temporary_folder folder;
     for (const std::vector<std::string>& task : std::vector<std::vector<std::string>>{
-             {"--backup", folder.path() + "/copy"}, {"--reencrypt"}, {"--verify-store"}}) {
+             {"--backup", folder.path() / "copy"}, {"--reencrypt"}, {"--verify-store"}}) {
         const auto refused = run(task, options(folder.path()));
-        CAPTURE(task.front(), refused.said);
+        CAPTURE(task.front(), refused.output);
         CHECK(refused.code == 2);
-        CHECK_THAT(refused.said,
-                   Contains("ORCH_STORE_PATH: ") && Contains(folder.path() + "/store"));
+        CHECK_THAT(refused.output, Contains("ORCH_STORE_PATH: ") && Contains(store_in(folder)));
         CHECK(std::filesystem::is_empty(folder.path()));
     }
 }
 
 TEST_CASE("a server needs the master keys that its engines' keys were sealed with") {
-    const scratch_folder folder;
-    const auto keys = make_store(without_processes(folder.path()));
-    const auto refused = run(
-        {}, without_processes(folder.path(), {{"ORCH_MASTER_KEY", next_master_key}}));
+    const temporary_folder folder;
+    const auto keys = make_store(with_memory_backend(folder));
+    const auto refused = run({},
+                             with_memory_backend(folder, {{"ORCH_MASTER_KEY", next_master_key}}));
     CHECK(refused.code == 2);
-    CHECK_THAT(refused.said, Contains("ORCH_MASTER_KEY: 2 of the 2 engine keys") &&
-                                 Contains("the key that sealed them"));
-    CHECK_THAT(refused.said, !Contains(next_master_key) && !Contains("listening"));
+    CHECK_THAT(refused.output, Contains("ORCH_MASTER_KEY: 2 of the 2 engine keys") &&
+                                   Contains("the key that sealed them"));
+    CHECK_THAT(refused.output, !Contains(next_master_key) && !Contains("listening"));
 
-    running_server server(without_processes(
-        folder.path(), {{"ORCH_MASTER_KEY", next_master_key + "," + master_key}}));
+    running_server server(
+        with_memory_backend(folder, {{"ORCH_MASTER_KEY", next_master_key + "," + master_key}}));
     CHECK(key_of(server, "ann") == keys[0]);
 }
 
-TEST_CASE("after keys were sealed again, the new master key alone opens them") {
-    const scratch_folder folder;
-    const auto keys = make_store(without_processes(folder.path()));
+TEST_CASE("after a re-encryption the new master key alone opens the engine keys") {
+    const temporary_folder folder;
+    const auto keys = make_store(with_memory_backend(folder));
     const auto done = run({"--reencrypt"},
-                          {{"ORCH_STORE_PATH", folder.path() + "/store"},
+                          {{"ORCH_STORE_PATH", store_in(folder)},
                            {"ORCH_MASTER_KEY", next_master_key + "," + master_key}});
-    INFO(done.said);
+    INFO(done.output);
     CHECK(done.code == 0);
-    CHECK_THAT(done.said, Contains("2 engines"));
+    CHECK_THAT(done.output, Contains("2 engines"));
 
-    CHECK_THAT(run({}, without_processes(folder.path())).said, Contains("ORCH_MASTER_KEY: "));
-    running_server server(without_processes(folder.path(), {{"ORCH_MASTER_KEY", next_master_key}}));
+    CHECK_THAT(run({}, with_memory_backend(folder)).output, Contains("ORCH_MASTER_KEY: "));
+    running_server server(with_memory_backend(folder, {{"ORCH_MASTER_KEY", next_master_key}}));
     CHECK(key_of(server, "ann") == keys[0]);
     CHECK(key_of(server, "bob") == keys[1]);
 }
 
-TEST_CASE("keys are not sealed again without the master key that opens them") {
-    const scratch_folder folder;
-    make_store(without_processes(folder.path()));
-    const auto before = sealed_keys_in(folder.path() + "/store");
-    const auto refused = run({"--reencrypt"}, {{"ORCH_STORE_PATH", folder.path() + "/store"},
+TEST_CASE("a re-encryption without the old master key is refused and changes nothing") {
+    const temporary_folder folder;
+    make_store(with_memory_backend(folder));
+    const auto before = sealed_keys_in(store_in(folder));
+    const auto refused = run({"--reencrypt"}, {{"ORCH_STORE_PATH", store_in(folder)},
                                                {"ORCH_MASTER_KEY", next_master_key}});
     CHECK(refused.code == 2);
-    CHECK_THAT(refused.said, Contains("ORCH_MASTER_KEY: 2 of the 2 engine keys"));
-    CHECK(sealed_keys_in(folder.path() + "/store") == before);
+    CHECK_THAT(refused.output, Contains("ORCH_MASTER_KEY: 2 of the 2 engine keys"));
+    CHECK(sealed_keys_in(store_in(folder)) == before);
 }
 
-TEST_CASE("keys are not sealed again while a server serves, which goes on") {
-    const scratch_folder folder;
-    const auto with = without_processes(folder.path());
-    running_server server(with);
-    const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
-    const auto refused = run({"--reencrypt"}, with);
+TEST_CASE("a re-encryption is refused while a server uses the store, and the server goes on") {
+    const temporary_folder folder;
+    const auto variables = with_memory_backend(folder);
+    running_server server(variables);
+    const auto made = server.provision("ann");
+    const auto refused = run({"--reencrypt"}, variables);
     CHECK(refused.code == 2);
-    CHECK_THAT(refused.said, Contains("ORCH_STORE_PATH: ") && Contains("in use"));
+    CHECK_THAT(refused.output, Contains("ORCH_STORE_PATH: ") && Contains("in use"));
     CHECK(key_of(server, "ann") == member(made, "api_key"));
 }
 
 TEST_CASE("another implementation of Fernet opens the stored keys") {
     if (std::system("python3 -c 'import cryptography.fernet' 2>/dev/null") != 0)
         ROUNDHOUSE_SKIP("python3-cryptography is not installed");
-    const scratch_folder folder;
-    auto keys = make_store(without_processes(folder.path()));
-    const auto file = folder.path() + "/tokens";
+    const temporary_folder folder;
+    auto keys = make_store(with_memory_backend(folder));
+    const std::string file = folder.path() / "tokens";
     {
         std::ofstream out(file);
-        for (const auto& token : sealed_keys_in(folder.path() + "/store")) out << token << '\n';
+        for (const auto& token : sealed_keys_in(store_in(folder))) out << token << '\n';
     }
     child_process python("/usr/bin/env",
                          {"python3", "-c",
@@ -225,35 +225,35 @@ TEST_CASE("another implementation of Fernet opens the stored keys") {
     for (const auto& key : keys) CHECK_THAT(python.output(), Contains(key + "\n"));
 }
 
-TEST_CASE("a store is verified beside the server that serves it") {
-    const scratch_folder folder;
-    running_server server(without_processes(folder.path()));
-    server.post("/engines/provision", R"({"user_id":"ann"})");
-    const auto found = run({"--verify-store"}, only_the_store(folder.path() + "/store"));
-    INFO(found.said);
+TEST_CASE("a store is verified while a server uses it") {
+    const temporary_folder folder;
+    running_server server(with_memory_backend(folder));
+    server.provision("ann");
+    const auto found = run({"--verify-store"}, only_the_store(folder));
+    INFO(found.output);
     CHECK(found.code == 0);
-    CHECK_THAT(found.said, Contains("agrees with itself: 1 product, 1 engine, "));
-    CHECK(std::count(found.said.begin(), found.said.end(), '\n') == 1);
-    server.post("/engines/provision", R"({"user_id":"bob"})");
+    CHECK_THAT(found.output, Contains("agrees with itself: 1 product, 1 engine, "));
+    CHECK(std::count(found.output.begin(), found.output.end(), '\n') == 1);
+    server.provision("bob");
 }
 
-TEST_CASE("a damaged record is told by a verification and a backup, and keeps nobody else from "
-          "their engine") {
-    const scratch_folder folder;
-    const auto with = without_processes(folder.path());
-    const auto keys = make_store(with);
-    const auto tokens = sealed_keys_in(folder.path() + "/store");
+TEST_CASE(
+    "a damaged record is reported by a verification and a backup, and affects no other engine") {
+    const temporary_folder folder;
+    const auto variables = with_memory_backend(folder);
+    const auto keys = make_store(variables);
+    const auto tokens = sealed_keys_in(store_in(folder));
     REQUIRE(tokens.size() == 2);
-    damage(folder.path() + "/store", tokens.front());
+    damage(store_in(folder), tokens.front());
 
-    const auto found = run({"--verify-store"}, with);
+    const auto found = run({"--verify-store"}, variables);
     CHECK(found.code == 1);
-    CHECK_THAT(found.said, Contains("1 problem") || Contains(" problems"));
-    const auto copied = run({"--backup", folder.path() + "/copy"}, with);
+    CHECK_THAT(found.output, Contains("1 problem") || Contains(" problems"));
+    const auto copied = run({"--backup", folder.path() / "copy"}, variables);
     CHECK(copied.code == 1);
-    CHECK_THAT(copied.said, Contains("copied the store to ") && Contains("problem"));
+    CHECK_THAT(copied.output, Contains("copied the store to ") && Contains("problem"));
 
-    running_server server(with);
+    running_server server(variables);
     const bool ann_is_damaged = server.client.Get("/engines/ann")->status == 500;
     const auto damaged = server.get(ann_is_damaged ? "/engines/ann" : "/engines/bob", 500);
     CHECK(member(damaged, "code") == "INTERNAL_ERROR");
