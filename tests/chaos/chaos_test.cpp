@@ -1,26 +1,30 @@
 #include "../catch.hpp"
 #include "../integration/running_server.hpp"
+#include "../temporary_folder.hpp"
 #include "chaos_users.hpp"
-#include "onlooker.hpp"
+#include "fleet_inspector.hpp"
 #include "small_disk.hpp"
 
 #include <roundhouse/settings.hpp>
 
-#include <atomic>
+#include <signal.h>
+
 #include <chrono>
-#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <random>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+// Only where the programs are built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using namespace roundhouse_tests;
@@ -28,12 +32,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::uint64_t number_of(const char* name, std::uint64_t otherwise) {
+std::uint64_t number_from_environment(const char* name, std::uint64_t fallback) {
     const char* const text = std::getenv(name);
-    return text == nullptr ? otherwise : std::stoull(text);
+    return text == nullptr ? fallback : std::stoull(text);
 }
 
-child_process::environment impatient(const std::string& folder) {
+child_process::environment server_environment(const std::string& folder) {
     return options(folder, {{"ORCH_HEALTH_CHECK_INTERVAL_S", "0.5"},
                             {"ORCH_HEALTH_CHECK_TIMEOUT_S", "0.5"},
                             {"ORCH_HEALTH_MAX_FAILURES", "2"},
@@ -45,16 +49,16 @@ child_process::environment impatient(const std::string& folder) {
                             {"ORCH_LOG_LEVEL", "info"}});
 }
 
-/// The server, which is killed and started again.
-class mortal_server {
+/// A server that can be killed and started again.
+class killable_server {
 public:
-    explicit mortal_server(child_process::environment variables)
+    explicit killable_server(child_process::environment variables)
         : variables_(std::move(variables)) {
         start();
     }
 
     [[nodiscard]] const current_address& address() const noexcept { return address_; }
-    [[nodiscard]] running_server& now() noexcept { return *server_; }
+    [[nodiscard]] running_server& current() noexcept { return *server_; }
 
     void kill_and_restart() {
         server_->process.signal(SIGKILL);
@@ -63,12 +67,12 @@ public:
     }
 
 private:
-    /// On a full disk it cannot start: then it is tried again, as a service manager does.
+    /// On a full disk the server cannot start: tries again, as a service manager does.
     void start() {
         for (int attempt = 1; !server_; ++attempt) {
             try {
                 server_ = std::make_unique<running_server>(variables_);
-            } catch (const std::exception& why) {
+            } catch (const std::exception&) {
                 if (attempt == 50) throw;
                 std::this_thread::sleep_for(100ms);
             }
@@ -81,13 +85,13 @@ private:
     std::unique_ptr<running_server> server_;
 };
 
-/// Runs something again and again in a thread of its own, until it is to end.
-class repeated {
+/// Calls a function again and again on a thread of its own.
+class looping_thread {
 public:
     template <class Function>
-    explicit repeated(Function once)
-        : thread_([once = std::move(once)](const std::stop_token& end) mutable {
-              while (!end.stop_requested()) once();
+    explicit looping_thread(Function function)
+        : thread_([function = std::move(function)](const std::stop_token& end) mutable {
+              while (!end.stop_requested()) function();
           }) {}
     void end() {
         thread_.request_stop();
@@ -98,42 +102,47 @@ private:
     std::jthread thread_;
 };
 
-/// Waits until the fleet has been quiet for a while, with nothing missing at any look.
-std::optional<std::string> unrest_after(const onlooker& eyes, std::chrono::seconds budget) {
-    roundhouse::settings with;
-    with.restart_max_attempts = 1000;
-    const auto give_up = std::chrono::steady_clock::now() + budget;
-    auto calm_since = std::chrono::steady_clock::now();
+/// Waits until the fleet has been at rest for a while; returns why it is not if that takes longer
+/// than `longest`.
+std::optional<std::string> unrest_after(const fleet_inspector& inspector,
+                                        std::chrono::seconds longest) {
+    roundhouse::settings settings;
+    settings.restart_max_attempts = 1000;
+    const auto give_up = std::chrono::steady_clock::now() + longest;
+    auto at_rest_since = std::chrono::steady_clock::now();
     for (;;) {
-        const auto missing = eyes.missing(with);
+        const auto unrest = inspector.unrest(settings);
         const auto now = std::chrono::steady_clock::now();
-        if (missing) calm_since = now;
-        if (now - calm_since > 3s) return std::nullopt;
-        if (now > give_up) return missing.value_or("it is never calm for long");
+        if (unrest) at_rest_since = now;
+        if (now - at_rest_since > 3s) return std::nullopt;
+        if (now > give_up) return unrest.value_or("it is never at rest for long");
         std::this_thread::sleep_for(100ms);
     }
 }
 
 } // namespace
 
-TEST_CASE("a fleet in which everything goes wrong at once comes to rest as it was asked to be") {
-    const std::chrono::seconds length(number_of("ROUNDHOUSE_CHAOS_S", 60));
-    const auto seed = number_of("ROUNDHOUSE_CHAOS_SEED", std::random_device{}());
-    const scratch_folder folder;
-    const small_disk disk(folder.path() + "/store");
-    mortal_server server(impatient(folder.path()));
-    const onlooker eyes(folder.path() + "/store", master_key);
+// The sleeps set how often faults come; none of them waits for something to happen.
+TEST_CASE("a fleet under all faults at once comes to rest and keeps every promise") {
+    const std::chrono::seconds length(number_from_environment("ROUNDHOUSE_CHAOS_S", 60));
+    const auto seed = number_from_environment("ROUNDHOUSE_CHAOS_SEED", std::random_device{}());
+    const temporary_folder folder;
+    const auto store_path = (folder.path() / "store").string();
+    const small_disk disk(store_path);
+    killable_server server(server_environment(folder.path().string()));
+    const fleet_inspector inspector(store_path, master_key);
 
     std::vector<std::vector<chaos_user>> users(4);
     for (std::size_t i = 0; i < 20; ++i)
-        users[i % users.size()].emplace_back("user-" + std::to_string(i), server.address(), eyes);
-    std::vector<std::unique_ptr<repeated>> threads;
-    for (auto& some : users)
-        threads.push_back(std::make_unique<repeated>(
-            [&some, random = std::mt19937_64(seed + threads.size())]() mutable {
-                some[random() % some.size()].act(random);
+        users[i % users.size()].emplace_back("user-" + std::to_string(i), server.address(),
+                                             inspector);
+    std::vector<std::unique_ptr<looping_thread>> threads;
+    for (auto& group : users)
+        threads.push_back(std::make_unique<looping_thread>(
+            [&group, random = std::mt19937_64(seed + threads.size())]() mutable {
+                group[random() % group.size()].act(random);
             }));
-    threads.push_back(std::make_unique<repeated>([&disk] {
+    threads.push_back(std::make_unique<looping_thread>([&disk] {
         std::this_thread::sleep_for(3s);
         disk.fill();
         std::this_thread::sleep_for(2s);
@@ -142,30 +151,30 @@ TEST_CASE("a fleet in which everything goes wrong at once comes to rest as it wa
 
     std::mt19937_64 random(seed);
     const auto end = std::chrono::steady_clock::now() + length;
-    std::size_t deaths = 0;
+    std::size_t kills = 0;
     while (std::chrono::steady_clock::now() < end) {
         std::this_thread::sleep_for(std::chrono::milliseconds(random() % 6'000));
         server.kill_and_restart();
-        ++deaths;
+        ++kills;
     }
-    for (auto& one : threads) one->end();
+    for (auto& thread : threads) thread->end();
     disk.free();
 
     std::uint64_t answered = 0;
-    for (const auto& some : users)
-        for (const auto& user : some) answered += user.answered();
-    std::cout << "seed " << seed << ", " << answered << " answers, " << deaths
-              << " deaths of the server, metrics " << server.now().get("/metrics") << '\n';
-    if (!disk.mounted()) std::cout << "the disk was never full: nothing may be mounted here\n";
+    for (const auto& group : users)
+        for (const auto& user : group) answered += user.answered();
+    std::cout << "seed " << seed << ", " << answered << " answers, the server was killed " << kills
+              << " times, metrics " << server.current().get("/metrics") << '\n';
+    if (!disk.mounted()) std::cout << "the disk was never full: no right to mount one\n";
 
     INFO("ROUNDHOUSE_CHAOS_SEED=" << seed);
-    const auto unrest = unrest_after(eyes, 60s);
+    const auto unrest = unrest_after(inspector, 60s);
     CHECK(unrest.value_or("") == "");
-    const auto rows = eyes.rows();
-    for (const auto& some : users)
-        for (const auto& user : some) CHECK(user.broken_promise(rows).value_or("") == "");
+    const auto rows = inspector.rows();
+    for (const auto& group : users)
+        for (const auto& user : group) CHECK(user.broken_promise(rows).value_or("") == "");
     CHECK(answered > 100);
-    CHECK(member(server.now().get("/status"), "total") == std::to_string(rows.size()));
+    CHECK(member(server.current().get("/status"), "total") == std::to_string(rows.size()));
 }
 
 #endif

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "../integration/running_server.hpp"
-#include "onlooker.hpp"
+#include "fleet_inspector.hpp"
 
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/types.hpp>
@@ -10,10 +10,8 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
-#include <functional>
-#include <map>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -26,7 +24,7 @@
 
 namespace roundhouse_tests {
 
-/// Where the server listens now; it may be another address after each start.
+/// The address of the server, which may be another after each start.
 class current_address {
 public:
     void set(std::string address) {
@@ -43,12 +41,12 @@ private:
     std::string address_;
 };
 
-/// One user, who asks for one thing after the other, ill-treats the engine, and remembers what was
-/// promised by an answer. For one thread.
+/// One user, who makes one call after the other, disturbs the engine, and remembers what the
+/// answers promised. For one thread.
 class chaos_user {
 public:
-    chaos_user(std::string name, const current_address& server, const onlooker& eyes)
-        : name_(std::move(name)), server_(server), eyes_(eyes) {}
+    chaos_user(std::string name, const current_address& server, const fleet_inspector& inspector)
+        : name_(std::move(name)), server_(server), inspector_(inspector) {}
 
     void act(std::mt19937_64& random) {
         const auto dice = random() % 100;
@@ -57,36 +55,37 @@ public:
         if (dice < 58) return start();
         if (dice < 66) return rotate();
         if (dice < 70) return destroy();
-        if (dice < 76) return tell(R"({"busy_for_s":0.5})");
+        if (dice < 76) return note_activity();
         if (dice < 84) return execute();
-        if (dice < 88) return mistreat("/demo/health", R"({"status":"sick"})");
-        if (dice < 92) return mistreat("/demo/health", R"({"status":"hang"})");
-        if (dice < 94) return mistreat("/demo/exit", R"({"code":0})");
+        if (dice < 88) return disturb("/demo/health", R"({"status":"sick"})");
+        if (dice < 92) return disturb("/demo/health", R"({"status":"hang"})");
+        if (dice < 94) return disturb("/demo/exit", R"({"code":0})");
         signal_engine(dice < 97 ? SIGKILL : SIGSTOP);
     }
 
-    /// Which promise was broken; nothing if all are kept.
+    /// The first promise that the rows do not keep, in words; nothing if they keep all.
     [[nodiscard]] std::optional<std::string>
     broken_promise(const std::vector<roundhouse::engine_ptr>& rows) const {
-        roundhouse::engine_ptr mine;
+        roundhouse::engine_ptr own;
         for (const auto& row : rows) {
-            if (row->user_id == name_) mine = row;
-            if (gone_.contains(to_string(row->id))) return name_ + ": a destroyed engine is back";
+            if (row->user_id == name_) own = row;
+            if (destroyed_.contains(to_string(row->id)))
+                return name_ + ": a destroyed engine is back";
         }
-        for (const auto& id : gone_)
-            if (std::filesystem::exists(eyes_.folder_of(*roundhouse::parse_uuid(id))))
+        for (const auto& id : destroyed_)
+            if (std::filesystem::exists(inspector_.folder_of(*roundhouse::parse_uuid(id))))
                 return name_ + ": data of a destroyed engine is there";
-        if (!id_.empty() && (!mine || to_string(mine->id) != id_))
-            return name_ + ": the engine that was made is lost";
-        if (absent_ && mine) return name_ + ": an engine that nobody asked for";
-        if (!mine) return std::nullopt;
+        if (!id_.empty() && (!own || to_string(own->id) != id_))
+            return name_ + ": the engine of an earlier answer is lost";
+        if (absent_ && own) return name_ + ": an engine without a call that creates it";
+        if (!own) return std::nullopt;
         using roundhouse::engine_status;
-        const bool down = mine->status == engine_status::stopped;
+        const bool down = own->status == engine_status::stopped;
         if (stopped_ && *stopped_ != down)
-            return name_ + (down ? ": stopped, and nobody asked" : ": stopped, and it is not");
-        if (!key_.empty() && roundhouse::crypto::sha256(key_) != mine->key_hash)
-            return name_ + ": the key that was handed out does not hold";
-        if (!id_.empty() && executions_in(eyes_.folder_of(mine->id)) < executions_)
+            return name_ + (down ? ": stopped without a stop call" : ": not stopped");
+        if (!key_.empty() && roundhouse::crypto::sha256(key_) != own->key_hash)
+            return name_ + ": the key of the last answer is not in force";
+        if (!id_.empty() && executions_in(inspector_.folder_of(own->id)) < executions_)
             return name_ + ": its data is older than it was";
         return std::nullopt;
     }
@@ -101,9 +100,10 @@ private:
         client.set_connection_timeout(5);
         client.set_read_timeout(20);
         const httplib::Headers headers{{"X-Platform-Key", platform_key}};
-        const auto at = "/engines/" + name_ + path;
-        const auto answer = method == "DELETE" ? client.Delete(at, headers)
-                                               : client.Post(at, headers, body, "application/json");
+        const auto target = "/engines/" + name_ + path;
+        const auto answer = method == "DELETE"
+                                ? client.Delete(target, headers)
+                                : client.Post(target, headers, body, "application/json");
         if (!answer) return std::nullopt;
         ++answered_;
         return *answer;
@@ -112,7 +112,7 @@ private:
     static bool ok(const std::optional<httplib::Response>& answer) {
         return answer && answer->status == 200;
     }
-    /// What is refused like this has had no effect.
+    /// Whether the call has had no effect.
     static bool refused(const std::optional<httplib::Response>& answer) {
         return answer && answer->status >= 400 && answer->status < 500;
     }
@@ -153,18 +153,20 @@ private:
 
     void destroy() {
         const auto answer = call("DELETE", "");
-        if (refused(answer) && !id_.empty()) return; // so it is to be found, and is missed
+        // A refusal of a destroy that could have succeeded does not make the engine absent.
+        if (refused(answer) && !id_.empty()) return;
         id_.clear();
         key_.clear();
         stopped_.reset();
         absent_ = ok(answer) || refused(answer);
-        if (ok(answer)) gone_.insert(member(answer->body, "engine_id"));
+        if (ok(answer)) destroyed_.insert(member(answer->body, "engine_id"));
     }
 
-    void tell(const std::string& body) { (void)call("POST", "/activity", body); }
+    void note_activity() { (void)call("POST", "/activity", R"({"busy_for_s":0.5})"); }
 
-    /// Says something to the engine itself. It may be anywhere, so that no answer is no news.
-    std::optional<httplib::Response> say(const std::string& path, const std::string& body) const {
+    /// Sends a request to the engine itself. Nothing without an answer, which may have any cause.
+    std::optional<httplib::Response> post_to_engine(const std::string& path,
+                                                    const std::string& body) const {
         if (key_.empty() || port_ == 0) return std::nullopt;
         httplib::Client engine("127.0.0.1", port_);
         engine.set_read_timeout(0, 500'000);
@@ -174,36 +176,38 @@ private:
     }
 
     void execute() {
-        const auto answer = say("/execute", R"({"input":1})");
-        // Another engine on that port would not know the key.
+        const auto answer = post_to_engine("/execute", R"({"input":1})");
+        // The port may belong to another engine by now, which does not know the key.
         if (!ok(answer) || member(answer->body, "engine_id") != id_) return;
-        executions_ = std::max<std::uint64_t>(executions_,
-                                              std::stoull(member(answer->body, "count")));
+        const auto count = std::stoull(member(answer->body, "count"));
+        executions_ = std::max<std::uint64_t>(executions_, count);
     }
-    void mistreat(const std::string& path, const std::string& body) const { (void)say(path, body); }
+    void disturb(const std::string& path, const std::string& body) const {
+        (void)post_to_engine(path, body); // Any outcome will do.
+    }
 
     void signal_engine(int number) const {
         const auto id = roundhouse::parse_uuid(id_);
-        const auto process = id ? process_in(eyes_.folder_of(*id)) : std::nullopt;
+        const auto process = id ? process_in(inspector_.folder_of(*id)) : std::nullopt;
         if (!process) return;
         const auto handle = sub::open_pidfd(process->identity.pid);
-        // It is still that process, and stays it for as long as the handle is held.
-        if (handle && process_in(eyes_.folder_of(*id))) sub::send_signal(handle.get(), number);
+        // If it is still that process, the handle keeps its pid from being used again.
+        if (handle && process_in(inspector_.folder_of(*id))) sub::send_signal(handle.get(), number);
     }
 
     const std::string name_;
     const current_address& server_;
-    const onlooker& eyes_;
+    const fleet_inspector& inspector_;
     std::uint64_t answered_ = 0;
     int port_ = 0;
 
-    // What was promised; empty where an answer is missing or was a failure.
+    // What the answers promised; empty where the last answer is missing or was a failure.
     std::string id_;
     std::string key_;
     std::optional<bool> stopped_;
     bool absent_ = true;
     std::uint64_t executions_ = 0;
-    std::set<std::string> gone_;
+    std::set<std::string> destroyed_;
 };
 
 } // namespace roundhouse_tests

@@ -11,8 +11,8 @@
 
 namespace roundhouse_tests {
 
-/// A disk of a few megabytes at a folder, which can be filled up. Where nothing may be mounted the
-/// folder is as it was, and never full.
+/// A disk of 48 MB mounted at a folder, which can be filled. Without the right to mount, the folder
+/// stays on its own disk and is never full.
 class small_disk {
 public:
     explicit small_disk(std::string folder) : folder_(std::move(folder)) {
@@ -30,15 +30,15 @@ public:
     void fill() const {
         if (!mounted_) return;
         const int file = ::open(ballast().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (file < 0) return; // it is full already
+        if (file < 0) return; // No room even for a file: it is full already.
         static constexpr std::array<char, 4096> page{};
         while (::write(file, page.data(), page.size()) > 0) {
         }
         ::close(file);
     }
     void free() const {
-        std::error_code gone; // it was not full
-        std::filesystem::remove(ballast(), gone);
+        std::error_code ignored; // It was not full.
+        std::filesystem::remove(ballast(), ignored);
     }
 
 private:

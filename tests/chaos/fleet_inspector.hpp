@@ -10,8 +10,10 @@
 #include <roundhouse/types.hpp>
 
 #include <httplib.h>
+#include <sys/types.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -21,17 +23,17 @@
 #include <utility>
 #include <vector>
 
-/// Looks at a server's store and engines from beside, and changes nothing.
 namespace roundhouse_tests {
 
 namespace sub = roundhouse::detail::subprocess;
 
-/// The process of an engine, by what its folder says; nothing if that process is gone.
+/// The process of an engine, as the identity file in its folder names it.
 struct engine_process {
     sub::process_identity identity;
-    bool stopped = false;
+    bool stopped = false; ///< By a signal, such as SIGSTOP.
 };
 
+/// Nothing if the process is gone.
 inline std::optional<engine_process> process_in(const std::string& folder) {
     const auto found = sub::read_identity(folder);
     if (!found || !*found) return std::nullopt;
@@ -40,23 +42,22 @@ inline std::optional<engine_process> process_in(const std::string& folder) {
     return engine_process{**found, stat->stopped()};
 }
 
-/// How often an engine has been executed, by its data: what the demo engine counts there.
+/// The number of executions that the demo engine has counted in its data.
 inline std::uint64_t executions_in(const std::string& folder) {
     std::uint64_t count = 0;
     std::ifstream(folder + "/executions") >> count;
     return count;
 }
 
-/// What is on the machine at one time: the rows of the store, and the folders and processes of
-/// engines.
-class onlooker {
+/// Reads the store, the folders and the processes of a server from outside, and changes nothing.
+class fleet_inspector {
 public:
-    onlooker(std::string store_path, const std::string& secret)
+    fleet_inspector(std::string store_path, const std::string& secret)
         : store_path_(std::move(store_path)),
           keys_(roundhouse::or_throw(roundhouse::crypto::key_ring::parse(secret))) {}
 
     [[nodiscard]] std::string folder_of(const roundhouse::uuid& engine) const {
-        return engines() + '/' + to_string(engine);
+        return engines_folder() + '/' + to_string(engine);
     }
 
     [[nodiscard]] std::vector<roundhouse::engine_ptr> rows() const {
@@ -68,48 +69,51 @@ public:
         return out;
     }
 
-    [[nodiscard]] std::vector<roundhouse::testing::found_workload>
+    [[nodiscard]] std::vector<roundhouse::testing::observed_workload>
     workloads(const std::vector<roundhouse::engine_ptr>& rows) const {
-        std::vector<roundhouse::testing::found_workload> out;
-        for (const auto& entry : std::filesystem::directory_iterator(engines())) {
+        std::vector<roundhouse::testing::observed_workload> out;
+        for (const auto& entry : std::filesystem::directory_iterator(engines_folder())) {
             const auto engine = roundhouse::parse_uuid(entry.path().filename().string());
             if (!engine) continue;
-            auto one = look_at(*engine);
+            auto workload = observe_process(*engine);
             for (const auto& row : rows)
-                if (row->id == *engine && one.state == roundhouse::workload_state::up)
-                    ask(*row, one);
-            out.push_back(one);
+                if (row->id == *engine && workload.state == roundhouse::workload_state::up)
+                    query_engine(*row, workload);
+            out.push_back(workload);
         }
         return out;
     }
 
-    /// What is not as it should be, by the same check that simulations end with.
-    [[nodiscard]] std::optional<std::string> missing(const roundhouse::settings& with) const {
+    /// Why the fleet is not at rest, by the check that also ends a simulation; nothing if it is.
+    [[nodiscard]] std::optional<std::string> unrest(const roundhouse::settings& settings) const {
         auto known = rows();
         auto found = workloads(known);
         for (const auto pid : processes())
-            if (!expected(found, pid)) return "a process that nobody knows: " + std::to_string(pid);
-        return roundhouse::testing::quiet_check(std::move(known), std::move(found), with).missing();
+            if (!belongs_to_any(found, pid))
+                return "a process of no workload: " + std::to_string(pid);
+        return roundhouse::testing::quiet_check(std::move(known), std::move(found), settings)
+            .failure();
     }
 
-    /// Every process that works in an engine's folder, one that was removed too.
+    /// Every process whose working folder is that of an engine, even of a removed one.
     [[nodiscard]] std::set<pid_t> processes() const {
         std::set<pid_t> out;
         for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
             const auto pid = std::atoi(entry.path().filename().c_str());
-            std::error_code gone; // so is the process
-            const auto folder = std::filesystem::read_symlink(entry.path() / "cwd", gone).string();
-            if (pid > 0 && folder.starts_with(engines() + '/')) out.insert(pid);
+            std::error_code ignored; // The process has ended meanwhile.
+            const auto folder =
+                std::filesystem::read_symlink(entry.path() / "cwd", ignored).string();
+            if (pid > 0 && folder.starts_with(engines_folder() + '/')) out.insert(pid);
         }
         return out;
     }
 
 private:
-    [[nodiscard]] std::string engines() const { return store_path_ + "/engines"; }
+    [[nodiscard]] std::string engines_folder() const { return store_path_ + "/engines"; }
 
-    [[nodiscard]] roundhouse::testing::found_workload
-    look_at(const roundhouse::uuid& engine) const {
-        roundhouse::testing::found_workload out;
+    [[nodiscard]] roundhouse::testing::observed_workload
+    observe_process(const roundhouse::uuid& engine) const {
+        roundhouse::testing::observed_workload out;
         out.ref.engine_id = engine;
         if (const auto process = process_in(folder_of(engine))) {
             out.ref.generation = process->identity.generation;
@@ -120,23 +124,27 @@ private:
         return out;
     }
 
-    void ask(const roundhouse::engine_record& row, roundhouse::testing::found_workload& one) const {
-        httplib::Client client("127.0.0.1", one.ref.port);
+    /// Finds out whether an engine is healthy and accepts the key of its row.
+    void query_engine(const roundhouse::engine_record& row,
+                      roundhouse::testing::observed_workload& workload) const {
+        httplib::Client client("127.0.0.1", workload.ref.port);
         client.set_read_timeout(2);
         const auto health = client.Get("/health");
-        one.healthy = health && health->body.find(R"("status":"ok")") != std::string::npos;
+        workload.healthy = health && health->body.find(R"("status":"ok")") != std::string::npos;
         const auto key = keys_.unseal(row.sealed_key);
-        if (!one.healthy || !key) return;
-        const httplib::Headers with_key{{"X-Engine-Key", *key}};
-        // Refused for what it is, but not for its key: nothing is executed.
-        const auto answer = client.Post("/execute", with_key, "no JSON", "application/json");
-        if (answer && answer->status == 400) one.key_hash = roundhouse::crypto::sha256(*key);
+        if (!workload.healthy || !key) return;
+        // The engine checks the key before the body: a 400 means that the key was accepted, and
+        // nothing is executed.
+        const httplib::Headers headers{{"X-Engine-Key", *key}};
+        const auto answer = client.Post("/execute", headers, "no JSON", "application/json");
+        if (answer && answer->status == 400) workload.key_hash = roundhouse::crypto::sha256(*key);
     }
 
-    [[nodiscard]] bool expected(const std::vector<roundhouse::testing::found_workload>& found,
-                                pid_t pid) const {
-        for (const auto& one : found) {
-            const auto process = process_in(folder_of(one.ref.engine_id));
+    [[nodiscard]] bool
+    belongs_to_any(const std::vector<roundhouse::testing::observed_workload>& found,
+                   pid_t pid) const {
+        for (const auto& workload : found) {
+            const auto process = process_in(folder_of(workload.ref.engine_id));
             if (process && process->identity.pid == pid) return true;
         }
         return false;
