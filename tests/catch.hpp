@@ -1,6 +1,6 @@
 #pragma once
 
-// The one place that knows which Catch2 this is.
+// Includes Catch2, version 2 or 3.
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 #else
@@ -11,14 +11,14 @@
 
 namespace roundhouse_tests {
 
-/// Notes that a test case did not run, for main() to tell ctest.
+/// Records that a test case was skipped, for main() to report to ctest.
 void note_skip(std::string_view reason);
 
 } // namespace roundhouse_tests
 
 /// Ends a test case that cannot run on this machine, for a reason such as "no Docker daemon". Use
-/// it before the first assertion, in the body of the test case itself. Catch2 2 has nothing like
-/// it, so both versions use this.
+/// it in the body of the test case itself, before the first assertion. Catch2 2 has no equivalent,
+/// so this is used with both versions.
 #define ROUNDHOUSE_SKIP(reason)                                                                    \
     do {                                                                                           \
         ::roundhouse_tests::note_skip(reason);                                                     \

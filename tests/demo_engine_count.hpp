@@ -14,8 +14,8 @@
 
 namespace roundhouse_tests {
 
-/// Has the demo engine at a port of this machine execute something, which it counts in its data.
-/// Returns the count; nothing if it refuses the key.
+/// Executes something on the demo engine at a port of this machine. Returns how many executions the
+/// engine has counted; nothing if it refuses the key.
 [[nodiscard]] inline std::optional<std::uint64_t>
 count_of_demo_engine(io_threads& io, std::uint16_t port, const std::string& key) {
     const roundhouse::detail::http_peer peer = asio::ip::tcp::endpoint{

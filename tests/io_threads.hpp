@@ -17,10 +17,10 @@
 
 namespace roundhouse_tests {
 
-/// Longer than anything in a test takes, also under a sanitizer on a busy machine.
+/// Longer than any step of a test takes, even under a sanitizer on a busy machine.
 inline constexpr std::chrono::seconds patience{60};
 
-/// An io_context that threads of its own run, for as long as it lives.
+/// An io_context that is run by its own threads.
 class io_threads {
 public:
     explicit io_threads(std::size_t threads = 2) {
@@ -36,12 +36,12 @@ public:
     asio::io_context& context() { return context_; }
     asio::io_context::executor_type executor() { return context_.get_executor(); }
 
-    /// Runs a coroutine on a strand of its own.
+    /// Starts a coroutine on a new strand.
     template <class T> std::future<T> start(asio::awaitable<T> work) {
         return asio::co_spawn(asio::make_strand(context_), std::move(work), asio::use_future);
     }
 
-    /// Runs a coroutine and waits for what it returns.
+    /// Runs a coroutine and returns its result. Throws if it takes longer than `patience`.
     template <class T> T wait(asio::awaitable<T> work) { return get(start(std::move(work))); }
 
     template <class T> static T get(std::future<T> future) {
@@ -56,10 +56,11 @@ private:
     std::vector<std::jthread> threads_;
 };
 
-/// Waits until `happened()` is true, looking often; false if it does not become so.
-template <class Condition> bool eventually(Condition happened) {
+/// Waits until `condition()` is true, checking every millisecond; false if that takes longer than
+/// `patience`.
+template <class Condition> bool eventually(Condition condition) {
     const auto give_up = std::chrono::steady_clock::now() + patience;
-    while (!happened()) {
+    while (!condition()) {
         if (std::chrono::steady_clock::now() > give_up) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds{1});
     }

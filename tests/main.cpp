@@ -17,9 +17,9 @@ void roundhouse_tests::note_skip(std::string_view reason) {
     std::cout << "skipped: " << reason << std::endl;
 }
 
-/// Exits with 1 for any failure, and with 4 if nothing failed and a test case was skipped, which
-/// ctest is told to take for a skip. Catch2's own exit code is the number of failures, and would be
-/// a skip for four of them.
+/// Exits with 1 after any failure, and with 4 if nothing failed and a test case was skipped: ctest
+/// takes 4 for a skip (SKIP_RETURN_CODE). Catch2's own exit code is the number of failures, so four
+/// failures would count as a skip.
 int main(int argc, char** argv) {
     const int failures = Catch::Session().run(argc, argv);
     if (failures != 0) {

@@ -8,7 +8,7 @@
 
 namespace roundhouse_tests {
 
-/// A folder that goes with its owner.
+/// A temporary folder, removed with its object.
 class temporary_folder {
 public:
     temporary_folder() : path_{std::filesystem::temp_directory_path() / "roundhouse-test-XXXXXX"} {

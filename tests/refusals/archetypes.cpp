@@ -1,4 +1,4 @@
-// The orchestrator asks for no more than the concepts do: this compiles, and is never linked.
+// The orchestrator needs only what the concepts require: this compiles, and is never linked.
 #include <roundhouse/orchestrator.hpp>
 #include <roundhouse/testing/archetypes.hpp>
 

@@ -1,5 +1,5 @@
-// Compiled once per member of each concept, with CONCEPT and MEMBER naming it: must be refused,
-// with the member's name.
+// Compiled once for each member of each concept; CONCEPT and MEMBER name them. The compiler must
+// refuse the type and name the member.
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/testing/archetypes.hpp>
 
