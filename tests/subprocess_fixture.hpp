@@ -69,7 +69,7 @@ namespace rh = roundhouse;
 [[nodiscard]] inline rh::workload new_workload() {
     rh::workload w;
     w.ref = {.engine_id = fresh_id(), .generation = 1, .port = free_port()};
-    w.user_id = "ada";
+    w.owner.user_id = "ada";
     w.version = "v1";
     w.key_hash.fill(0xAB);
     return w;

@@ -54,8 +54,8 @@ inline std::vector<workload> bare_engines(int count, const std::string& version)
         if (!roundhouse::detail::port_usable(port)) continue;
         workload one;
         one.ref = {crypto::make_uuid(crypto::system_entropy), 1, port};
-        one.product_id = crypto::make_uuid(crypto::system_entropy);
-        one.user_id = "bare-" + std::to_string(port);
+        one.owner.product_id = crypto::make_uuid(crypto::system_entropy);
+        one.owner.user_id = "bare-" + std::to_string(port);
         one.version = version;
         one.key_hash = crypto::sha256(crypto::make_engine_key(crypto::system_entropy));
         out.push_back(std::move(one));

@@ -19,11 +19,15 @@ struct workload_ref {
     friend bool operator==(const workload_ref&, const workload_ref&) = default;
 };
 
+/// The workload that a record says an engine has, or is to get.
+[[nodiscard]] inline workload_ref ref_of(const engine_record& engine) noexcept {
+    return {engine.id, engine.generation, engine.port};
+}
+
 /// All that a backend needs to make one workload.
 struct workload {
     workload_ref ref;
-    uuid product_id;
-    std::string user_id;
+    engine_owner owner{};
     std::string version;      ///< Image (Docker), or a name that is only recorded.
     sha256_digest key_hash{}; ///< Goes to the engine as `ENGINE_KEY_HASH`.
 };
@@ -37,7 +41,7 @@ struct found_workload {
     workload_state state = workload_state::down;
     /// False where another store's identity is on it: it is left alone.
     bool ours = true;
-    /// Nothing where the backend cannot tell.
+    /// Empty where the backend cannot tell.
     std::optional<engine_owner> owner = std::nullopt;
 };
 
@@ -49,15 +53,17 @@ struct health {
 /// The end of a workload that nobody asked the backend for.
 struct workload_exit {
     workload_ref ref;
+    engine_owner owner{};         ///< The owner that `create` was given.
     std::optional<int> exit_code; ///< Set if it exited by itself.
     std::optional<int> signal;    ///< Set if a signal ended it.
     bool out_of_memory = false;
 };
 
-/// A workload that somebody else than the backend has paused or resumed.
+/// A pause or a resume of a workload that the backend was not asked for.
 struct workload_pause {
     workload_ref ref;
-    bool paused = false; ///< What it is now.
+    engine_owner owner{}; ///< The owner that `create` was given.
+    bool paused = false;  ///< The state that it is in now.
 };
 
 /// How an engine answered the offer of a new key.

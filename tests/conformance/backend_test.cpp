@@ -14,20 +14,23 @@
 using namespace roundhouse;
 using namespace roundhouse_tests;
 
-TEST_CASE("the memory backend keeps what every backend promises") {
+TEST_CASE("the memory backend meets the requirements of the concept") {
     const bool needs_port = GENERATE(false, true);
-    const auto one = GENERATE(from_range(testing::backend_conformance<memory_backend>()));
-    DYNAMIC_SECTION(one.name << (needs_port ? ", with ports" : "")) {
+    const auto requirement = GENERATE(from_range(testing::backend_conformance<memory_backend>()));
+    DYNAMIC_SECTION(requirement.name << (needs_port ? ", with ports" : "")) {
         io_threads io;
         memory_backend_script script;
         script.needs_port = needs_port;
         script.latency = script.boot_delay = duration{1};
         memory_backend tested(script);
-        one.run({.tested = tested,
-                 .executor = io.executor(),
-                 .version = "v1",
-                 .free_port = free_port,
-                 .crash = [&](const workload_ref& ref) { tested.crash(ref.engine_id); }});
+        requirement.run(
+            {.tested = tested,
+             .executor = io.executor(),
+             .version = "v1",
+             .free_port = free_port,
+             .crash = [&](const workload_ref& ref) { tested.crash(ref.engine_id); },
+             .set_paused = [&](const workload_ref& ref,
+                               bool paused) { tested.set_paused(ref.engine_id, paused); }});
         CHECK(tested.alive() == 0);
     }
 }
@@ -35,13 +38,13 @@ TEST_CASE("the memory backend keeps what every backend promises") {
 TEST_CASE("a repeated create of the memory backend makes nothing") {
     io_threads io;
     memory_backend tested;
-    const auto what = new_workload();
-    REQUIRE(io.wait(tested.create(what)));
-    REQUIRE(io.wait(tested.create(what)));
+    const auto w = new_workload();
+    REQUIRE(io.wait(tested.create(w)));
+    REQUIRE(io.wait(tested.create(w)));
     CHECK(tested.created() == 1);
 }
 
-// Without the demo engine there is nothing to run: see tests/CMakeLists.txt.
+// ROUNDHOUSE_DEMO_ENGINE is defined only if the demo engine is built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_DEMO_ENGINE)
 
 namespace {
@@ -50,39 +53,42 @@ namespace {
 struct process_conformance : subprocess_fixture {
     process_conformance() { options.command = {ROUNDHOUSE_DEMO_ENGINE}; }
 
-    void run(const testing::backend_case<subprocess_backend>& one) {
+    void run(const testing::backend_case<subprocess_backend>& requirement) {
         auto& tested = backend();
-        one.run({.tested = tested,
-                 .executor = io->executor(),
-                 .version = "v1",
-                 .free_port = free_port,
-                 .crash = [this](const workload_ref& ref) { kill(ref); },
-                 .count =
-                     [this](const workload_ref& ref, const std::string& key) {
-                         return count_of_demo_engine(*io, ref.port, key);
-                     }});
+        requirement.run({.tested = tested,
+                         .executor = io->executor(),
+                         .version = "v1",
+                         .free_port = free_port,
+                         .crash = [this](const workload_ref& ref) { kill(ref); },
+                         .count =
+                             [this](const workload_ref& ref, const std::string& key) {
+                                 return count_of_demo_engine(*io, ref.port, key);
+                             }});
         CHECK(std::filesystem::is_empty(store.path() / "engines"));
     }
 
 private:
     void kill(const workload_ref& ref) const {
-        workload what;
-        what.ref = ref;
-        if (::kill(pid_of(what), SIGKILL) != 0) throw std::runtime_error{"no process to kill"};
+        workload killed;
+        killed.ref = ref;
+        if (::kill(pid_of(killed), SIGKILL) != 0) throw std::runtime_error{"no process to kill"};
     }
 };
 
 } // namespace
 
-TEST_CASE_METHOD(process_conformance, "the subprocess backend keeps what every backend promises") {
-    const auto one = GENERATE(from_range(testing::backend_conformance<subprocess_backend>()));
-    DYNAMIC_SECTION(one.name) { run(one); }
+TEST_CASE_METHOD(process_conformance,
+                 "the subprocess backend meets the requirements of the concept") {
+    const auto requirement = GENERATE(
+        from_range(testing::backend_conformance<subprocess_backend>()));
+    DYNAMIC_SECTION(requirement.name) { run(requirement); }
 }
 
 TEST_CASE_METHOD(process_conformance,
                  "the subprocess backend keeps the data and the keys of its engines") {
-    const auto one = GENERATE(from_range(testing::backend_data_conformance<subprocess_backend>()));
-    DYNAMIC_SECTION(one.name) { run(one); }
+    const auto requirement = GENERATE(
+        from_range(testing::backend_data_conformance<subprocess_backend>()));
+    DYNAMIC_SECTION(requirement.name) { run(requirement); }
 }
 
 #endif

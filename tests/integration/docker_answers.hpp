@@ -112,8 +112,8 @@ public:
         out.ref.engine_id = *rh::parse_uuid(digits + "-0000-4000-8000-000000000000");
         out.ref.generation = generation;
         out.ref.port = static_cast<std::uint16_t>(9000 + number);
-        out.product_id = *rh::parse_uuid("99999999-0000-4000-8000-000000000000");
-        out.user_id = "ann";
+        out.owner.product_id = *rh::parse_uuid("99999999-0000-4000-8000-000000000000");
+        out.owner.user_id = "ann";
         out.version = "tiny:1";
         return out;
     }
@@ -126,11 +126,11 @@ public:
     static std::string labels_of(const rh::workload& what,
                                  const std::string& installation_id = "here") {
         return R"({"dev.roundhouse.instance":")" + installation_id +
-               R"(","dev.roundhouse.product":")" + to_string(what.product_id) +
-               R"(","dev.roundhouse.user":")" + what.user_id + R"(","dev.roundhouse.engine":")" +
-               to_string(what.ref.engine_id) + R"(","dev.roundhouse.generation":")" +
-               std::to_string(what.ref.generation) + R"(","dev.roundhouse.port":")" +
-               std::to_string(what.ref.port) + R"("})";
+               R"(","dev.roundhouse.product":")" + to_string(what.owner.product_id) +
+               R"(","dev.roundhouse.user":")" + what.owner.user_id +
+               R"(","dev.roundhouse.engine":")" + to_string(what.ref.engine_id) +
+               R"(","dev.roundhouse.generation":")" + std::to_string(what.ref.generation) +
+               R"(","dev.roundhouse.port":")" + std::to_string(what.ref.port) + R"("})";
     }
     /// The container of an engine, as if it had been made before.
     void put(const rh::workload& what, const std::string& status,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -95,7 +96,7 @@ public:
                                        "A newer workload of this engine is up.");
         if (known.state != workload_state::down && known.ref.generation == what.ref.generation)
             co_return ok;
-        known = {what.ref, workload_state::up,
+        known = {what.ref, what.owner, workload_state::up,
                  std::chrono::steady_clock::now() + script_.boot_delay};
         ++created_;
         co_return ok;
@@ -149,7 +150,8 @@ public:
         if (!ok) co_return unexpected(std::move(ok.error()));
         std::vector<found_workload> out;
         const std::lock_guard lock(mutex_);
-        for (const auto& [id, known] : workloads_) out.push_back({known.ref, known.state, true});
+        for (const auto& [id, known] : workloads_)
+            out.push_back({known.ref, known.state, true, known.owner});
         co_return out;
     }
 
@@ -160,47 +162,42 @@ public:
     }
 
     void on_exit(std::function<void(const workload_exit&)> handler) {
-        const std::lock_guard lock(mutex_);
-        exit_handler_ = std::move(handler);
+        exit_handler_.set(std::move(handler));
     }
 
     void on_pause(std::function<void(const workload_pause&)> handler) {
-        const std::lock_guard lock(mutex_);
-        pause_handler_ = std::move(handler);
+        pause_handler_.set(std::move(handler));
     }
 
     /// Pauses or resumes a workload as somebody else would. Returns whether that changed anything.
     bool set_paused(const uuid& engine, bool paused) {
-        workload_pause what;
-        std::function<void(const workload_pause&)> handler;
+        workload_pause report;
         {
             const std::lock_guard lock(mutex_);
             const auto found = workloads_.find(engine);
             const auto before = paused ? workload_state::up : workload_state::paused;
             if (found == workloads_.end() || found->second.state != before) return false;
             found->second.state = paused ? workload_state::paused : workload_state::up;
-            what = {found->second.ref, paused};
-            handler = pause_handler_;
+            report = {found->second.ref, found->second.owner, paused};
         }
-        if (handler) handler(what);
+        pause_handler_(report);
         return true;
     }
 
     /// Ends a workload as if it had crashed. Returns whether it was up or paused.
     bool crash(const uuid& engine, int exit_code = 1) {
-        workload_exit what;
-        std::function<void(const workload_exit&)> handler;
+        workload_exit report;
         {
             const std::lock_guard lock(mutex_);
             const auto found = workloads_.find(engine);
             if (found == workloads_.end() || found->second.state == workload_state::down)
                 return false;
             found->second.state = workload_state::down;
-            what.ref = found->second.ref;
-            what.exit_code = exit_code;
-            handler = exit_handler_;
+            report.ref = found->second.ref;
+            report.owner = found->second.owner;
+            report.exit_code = exit_code;
         }
-        if (handler) handler(what);
+        exit_handler_(report);
         return true;
     }
 
@@ -227,6 +224,7 @@ public:
 private:
     struct remembered {
         workload_ref ref;
+        engine_owner owner;
         workload_state state = workload_state::down;
         std::chrono::steady_clock::time_point healthy_at;
     };
@@ -268,8 +266,8 @@ private:
     mutable std::mutex mutex_;
     std::map<uuid, remembered> workloads_;
     std::uint64_t created_ = 0;
-    std::function<void(const workload_exit&)> exit_handler_;
-    std::function<void(const workload_pause&)> pause_handler_;
+    detail::replaceable_handler<workload_exit> exit_handler_;
+    detail::replaceable_handler<workload_pause> pause_handler_;
 };
 
 } // namespace ROUNDHOUSE_ABI

@@ -282,11 +282,12 @@ private:
             .identity_head = sub::identity_head({.boot_id = supervisor_->boot_id(),
                                                  .generation = ref.generation,
                                                  .port = ref.port,
-                                                 .owner = {w.product_id, w.user_id}}),
+                                                 .owner = w.owner}),
             .lock = supervisor_->launch_lock()};
         auto process = sub::launch(plan);
         if (!process) return unexpected{process.error()};
-        const auto watched = supervisor_->watch(ref, process->pid, std::move(process->pidfd));
+        const auto watched = supervisor_->watch(ref, w.owner, process->pid,
+                                                std::move(process->pidfd));
         if (!watched) {
             ::kill(-process->pid, SIGKILL); // our child, not reaped: the number is its own
             sub::wait_for_child(process->pid);

@@ -205,8 +205,8 @@ private:
         const auto& ref = what_.ref;
         json.name("Labels").open('{');
         json.foreign_name(label::installation).value(options_.installation_id);
-        json.foreign_name(label::product).value(to_string(what_.product_id));
-        json.foreign_name(label::user).value(what_.user_id);
+        json.foreign_name(label::product).value(to_string(what_.owner.product_id));
+        json.foreign_name(label::user).value(what_.owner.user_id);
         json.foreign_name(label::engine).value(to_string(ref.engine_id));
         json.foreign_name(label::generation).value(std::to_string(ref.generation));
         json.foreign_name(label::port).value(std::to_string(ref.port));

@@ -286,7 +286,7 @@ private:
                                                     std::to_string(generation) + " over " +
                                                     std::to_string(what.ref.generation) + ")");
         if (state == workload_state::up && generation == what.ref.generation) {
-            watched_->expect({what.ref, there.id});
+            watched_->expect({what.ref, what.owner, there.id});
             co_return false;
         }
         auto ending = end(what.ref.engine_id, there, options_.short_grace);
@@ -299,7 +299,7 @@ private:
     asio::awaitable<result<void>> start(const workload& what, std::string id) {
         forget_address(what.ref.engine_id);
         // Before it can end.
-        watched_->expect({what.ref, id});
+        watched_->expect({what.ref, what.owner, id});
         if (id.empty()) id = container_of(what.ref.engine_id);
         result<void> failure;
         for (int attempt = 0; attempt < 2; ++attempt) {
@@ -374,7 +374,8 @@ private:
             const auto state = state_of(text_at(one, "/State"));
             found[made->ref.engine_id] = {made->ref, state, true, made->owner};
             if (state != workload_state::down)
-                watched_->expect({made->ref, text_at(one, "/Id"), state == workload_state::paused});
+                watched_->expect(
+                    {made->ref, made->owner, text_at(one, "/Id"), state == workload_state::paused});
         }
         return {};
     }

@@ -5,6 +5,7 @@
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/backend/docker/watched.hpp>
 #include <roundhouse/detail/http_client.hpp>
+#include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
@@ -73,12 +74,10 @@ public:
     }
 
     void on_exit(std::function<void(const workload_exit&)> handler) {
-        const std::lock_guard lock(handler_mutex_);
-        exit_handler_ = std::move(handler);
+        exit_handler_.set(std::move(handler));
     }
     void on_pause(std::function<void(const workload_pause&)> handler) {
-        const std::lock_guard lock(handler_mutex_);
-        pause_handler_ = std::move(handler);
+        pause_handler_.set(std::move(handler));
     }
 
     /// Reports what has ended of all that is expected.
@@ -242,9 +241,8 @@ private:
     }
 
     void report_pause(const workload_ref& ref, bool paused, std::uint64_t number) {
-        if (!watched_->seen(ref, paused, number)) return;
-        const std::lock_guard lock(handler_mutex_);
-        if (pause_handler_) pause_handler_({ref, paused});
+        if (const auto owner = watched_->seen(ref, paused, number))
+            pause_handler_({ref, *owner, paused});
     }
 
     /// The container of a workload, if it is there in that generation and the daemon tells.
@@ -270,7 +268,8 @@ private:
         const auto known = watched_->ended(ref, container);
         if (!known) return;
         auto one = std::make_shared<seen_end>();
-        one->what.ref = *known;
+        one->what.ref = known->ref;
+        one->what.owner = known->owner;
         one->what.exit_code = exit_code;
         ends_.push_back(one);
         auto looking = look_into(shared_from_this(), one);
@@ -291,9 +290,10 @@ private:
     }
 
     void report_ends() {
-        for (; !ends_.empty() && ends_.front()->known; ends_.pop_front()) {
-            const std::lock_guard lock(handler_mutex_);
-            if (exit_handler_) exit_handler_(ends_.front()->what);
+        while (!ends_.empty() && ends_.front()->known) {
+            const auto ended = std::move(ends_.front());
+            ends_.pop_front();
+            exit_handler_(ended->what);
         }
     }
 
@@ -324,9 +324,8 @@ private:
     asio::cancellation_signal cancel_;
     bool closed_ = false;
     std::deque<std::shared_ptr<seen_end>> ends_; ///< In the order in which they came.
-    std::recursive_mutex handler_mutex_;
-    std::function<void(const workload_exit&)> exit_handler_;
-    std::function<void(const workload_pause&)> pause_handler_;
+    replaceable_handler<workload_exit> exit_handler_;
+    replaceable_handler<workload_pause> pause_handler_;
     mutable std::mutex trouble_mutex_;
     std::optional<std::string> trouble_;
     bool away_ = false;

@@ -24,6 +24,7 @@ public:
     /// What one of them is meant to be.
     struct expectation {
         workload_ref ref;
+        engine_owner owner;
         std::string container; ///< Its id; empty if that is not known.
         bool paused = false;
     };
@@ -46,15 +47,15 @@ public:
 
     /// It has ended, in the container with that id, or in one that is not known. Returns what to
     /// report; nothing if that is not news.
-    std::optional<workload_ref> ended(const workload_ref& ref, std::string_view container = {}) {
+    std::optional<expectation> ended(const workload_ref& ref, std::string_view container = {}) {
         const std::lock_guard lock(mutex_);
         const auto found = find(ref);
         if (found == engines_.end()) return std::nullopt;
         const auto& mine = found->second.expected.container;
         if (!mine.empty() && !container.empty() && mine != container) return std::nullopt;
-        const auto known = found->second.expected.ref;
+        auto expected = std::move(found->second.expected);
         engines_.erase(found);
-        return known;
+        return expected;
     }
 
     [[nodiscard]] std::vector<workload_ref> all() const {
@@ -91,16 +92,17 @@ public:
         return changes_;
     }
 
-    /// Whether it is paused, as somebody saw who began to look at `number`. True if that is news,
-    /// and not what we did since.
-    bool seen(const workload_ref& ref, bool paused, std::uint64_t number) {
+    /// Records an observation that was begun at version `number`. Returns the owner if it changes
+    /// the expected state and no operation of this backend came later.
+    std::optional<engine_owner> seen(const workload_ref& ref, bool paused, std::uint64_t number) {
         const std::lock_guard lock(mutex_);
         const auto found = find(ref);
-        if (found == engines_.end()) return false;
+        if (found == engines_.end()) return std::nullopt;
         auto& one = found->second;
-        if (one.under_way || one.changed > number || one.expected.paused == paused) return false;
+        if (one.under_way || one.changed > number || one.expected.paused == paused)
+            return std::nullopt;
         one.expected.paused = paused;
-        return true;
+        return one.expected.owner;
     }
 
 private:

@@ -30,15 +30,19 @@ using moment = std::chrono::steady_clock::time_point;
 /// The process that leads an engine's session, from its start or its discovery until nothing of the
 /// workload is left. Touched on the supervisor's strand only.
 struct process_watch {
-    process_watch(const asio::any_io_executor& strand, const workload_ref& workload, pid_t leader,
-                  descriptor pidfd)
-        : ref{workload}, pid{leader}, stream{strand, pidfd.get()} {
+    process_watch(const asio::any_io_executor& strand, const workload_ref& workload,
+                  engine_owner workload_owner, pid_t leader, descriptor pidfd)
+        : ref{workload},
+          owner{std::move(workload_owner)},
+          pid{leader},
+          stream{strand, pidfd.get()} {
         static_cast<void>(pidfd.release()); // the stream's now
     }
 
     [[nodiscard]] int pidfd() { return stream.native_handle(); }
 
     workload_ref ref;
+    engine_owner owner;
     pid_t pid;
     asio::posix::stream_descriptor stream; ///< A pidfd: readable once the process has ended.
     asio::cancellation_signal cancel;      ///< Of the coroutine that watches.

@@ -7,6 +7,7 @@
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
+#include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
@@ -31,7 +32,6 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -78,11 +78,7 @@ public:
     }
 
     /// From any thread.
-    void on_exit(exit_handler handler) {
-        auto held = handler ? std::make_shared<const exit_handler>(std::move(handler)) : nullptr;
-        const std::lock_guard lock{exit_handler_mutex_};
-        exit_handler_.swap(held); // the one before goes after the lock
-    }
+    void on_exit(exit_handler handler) { exit_handler_.set(std::move(handler)); }
 
     /// Ends the watches and timers, and leaves the engines alone. No handler is called once this
     /// has returned. From any thread, also from inside an exit handler.
@@ -145,17 +141,18 @@ public:
         const bool ended = has_ended(pidfd.get());
         const workload_ref ref{
             .engine_id = engine, .generation = identity.generation, .port = identity.port};
-        auto watched = watch(ref, identity.pid, std::move(pidfd));
+        auto watched = watch(ref, identity.owner, identity.pid, std::move(pidfd));
         // A zombie is nobody's news; it is watched so that what is left of its session is ended.
         if (watched) (*watched)->leader_ended = (*watched)->asked = ended;
         return watched;
     }
 
     /// Watches a process from now on.
-    [[nodiscard]] result<watch_ptr> watch(const workload_ref& ref, pid_t pid, descriptor pidfd) {
+    [[nodiscard]] result<watch_ptr> watch(const workload_ref& ref, const engine_owner& owner,
+                                          pid_t pid, descriptor pidfd) {
         watch_ptr made;
         try {
-            made = std::make_shared<process_watch>(strand_, ref, pid, std::move(pidfd));
+            made = std::make_shared<process_watch>(strand_, ref, owner, pid, std::move(pidfd));
         } catch (const std::system_error& problem) { // the reactor takes no more descriptors
             return failed("cannot watch process " + std::to_string(pid), problem.code().value());
         }
@@ -285,17 +282,16 @@ private:
     }
 
     void report(process_watch& watched) {
-        workload_exit ended{
-            .ref = watched.ref, .exit_code = {}, .signal = {}, .out_of_memory = false};
+        workload_exit ended{.ref = watched.ref,
+                            .owner = watched.owner,
+                            .exit_code = {},
+                            .signal = {},
+                            .out_of_memory = false};
         if (const auto how = look_at_exit(watched.pidfd())) {
             ended.exit_code = how->code;
             ended.signal = how->signal;
         }
-        // Locked during the call, so that none is under way in another thread once close() has
-        // returned; held by itself, so that it can be replaced from inside.
-        const std::lock_guard lock{exit_handler_mutex_};
-        const auto handler = exit_handler_;
-        if (handler) (*handler)(ended);
+        exit_handler_(ended);
     }
 
     /// Keeps the logs of the engines within their bound for as long as there are any.
@@ -328,8 +324,7 @@ private:
     const asio::any_io_executor strand_;
     workload_processes processes_;
 
-    std::recursive_mutex exit_handler_mutex_;
-    std::shared_ptr<const exit_handler> exit_handler_; ///< Under its mutex.
+    replaceable_handler<workload_exit> exit_handler_;
 
     // On the strand.
     std::unordered_map<uuid, watch_ptr> watches_;

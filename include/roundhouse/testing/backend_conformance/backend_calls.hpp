@@ -27,14 +27,15 @@
 #include <utility>
 #include <vector>
 
-/// The operations of a backend, as coroutines that keep what they are given: a case that has failed
-/// may be gone before they end.
+/// The operations of a backend, as coroutines that own their arguments: they may outlive a case
+/// that has failed.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::backend_operations {
 
-template <backend Backend> asio::awaitable<result<void>> create(Backend& tested, workload what) {
-    auto work = tested.create(what);
+template <backend Backend>
+asio::awaitable<result<void>> create(Backend& tested, workload requested) {
+    auto work = tested.create(requested);
     co_return co_await std::move(work);
 }
 template <backend Backend>
@@ -76,6 +77,12 @@ asio::awaitable<result<std::string>> logs(Backend& tested, workload_ref ref, std
     auto work = tested.logs(ref, tail);
     co_return co_await std::move(work);
 }
+template <class Backend>
+asio::awaitable<result<std::string>> boot_logs(Backend& tested, workload_ref ref,
+                                               std::size_t tail) {
+    auto work = tested.boot_logs(ref, tail);
+    co_return co_await std::move(work);
+}
 
 } // namespace testing::backend_operations
 } // namespace ROUNDHOUSE_ABI
@@ -85,71 +92,75 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing {
 
-/// Calls a backend, and waits for what it answers.
+/// Calls the operations of a backend and waits for their results.
 template <backend Backend> class backend_calls {
 public:
     explicit backend_calls(const backend_subject<Backend>& subject) : subject_(subject) {}
 
     [[nodiscard]] Backend& tested() const noexcept { return subject_.tested; }
 
-    // The backend's operations, to their end
+    // These return when the operation has ended.
 
     result<void> create(const trial_engine& engine) { return finish(start_create(engine)); }
     result<void> stop(const trial_engine& engine) { return finish(start_stop(engine)); }
     result<void> destroy(const trial_engine& engine) { return finish(start_destroy(engine)); }
     result<void> pause(const trial_engine& engine) { return finish(start_pause(engine)); }
     result<void> resume(const trial_engine& engine) {
-        return finish(start(backend_operations::resume(tested(), engine.what.ref)));
+        return finish(start(backend_operations::resume(tested(), engine.workload.ref)));
     }
     result<key_swap> swap_key(const trial_engine& engine, const std::string& key,
                               const std::string& next) {
-        return finish(start(
-            backend_operations::swap_key(tested(), engine.what.ref, key, crypto::sha256(next))));
+        return finish(start(backend_operations::swap_key(tested(), engine.workload.ref, key,
+                                                         crypto::sha256(next))));
     }
     result<std::string> logs(const trial_engine& engine, std::size_t tail) {
         return finish(start_logs(engine, tail));
     }
-    /// Of one that is sure not to be healthy: it may be one that says nothing.
+    result<std::string> boot_logs(const trial_engine& engine, std::size_t tail) {
+        return finish(start(backend_operations::boot_logs(tested(), engine.workload.ref, tail)));
+    }
+    /// For a probe that must fail: it waits only for a short time.
     result<health> probe(const trial_engine& engine) {
         return finish(start_probe(engine, short_timeout));
     }
 
-    // The same, begun
+    // These return at once.
 
     std::future<result<void>> start_create(const trial_engine& engine) {
-        return start(backend_operations::create(tested(), engine.what));
+        return start(backend_operations::create(tested(), engine.workload));
     }
     std::future<result<void>> start_stop(const trial_engine& engine) {
-        return start(backend_operations::stop(tested(), engine.what.ref, subject_.grace));
+        return start(backend_operations::stop(tested(), engine.workload.ref, subject_.grace));
     }
     std::future<result<void>> start_destroy(const trial_engine& engine) {
-        return start(backend_operations::destroy(tested(), engine.what.ref));
+        return start(backend_operations::destroy(tested(), engine.workload.ref));
     }
     std::future<result<void>> start_pause(const trial_engine& engine) {
-        return start(backend_operations::pause(tested(), engine.what.ref));
+        return start(backend_operations::pause(tested(), engine.workload.ref));
     }
     std::future<result<health>> start_probe(const trial_engine& engine, duration timeout) {
-        return start(backend_operations::probe(tested(), engine.what.ref, timeout));
+        return start(backend_operations::probe(tested(), engine.workload.ref, timeout));
     }
     std::future<result<std::string>> start_logs(const trial_engine& engine, std::size_t tail) {
-        return start(backend_operations::logs(tested(), engine.what.ref, tail));
+        return start(backend_operations::logs(tested(), engine.workload.ref, tail));
     }
 
-    /// Waits for what an operation returns.
+    /// Waits for the result of an operation that was started.
     template <class T>
-    T finish(std::future<T> begun,
+    T finish(std::future<T> started,
              const std::source_location& where = std::source_location::current()) const {
-        require(begun.wait_for(subject_.patience) == std::future_status::ready,
+        require(started.wait_for(subject_.patience) == std::future_status::ready,
                 "an operation should end", where);
         try {
-            return begun.get();
+            return started.get();
         } catch (const std::exception& thrown) {
             throw conformance_failure(
                 std::string("a failure should be returned, not thrown: ") + thrown.what(), where);
         }
     }
 
-    /// Begins a probe that would take as long as that, and cancels it. However it ends, it ends.
+    /// Starts a probe with this timeout and cancels it. Returns when the probe has ended, whatever
+    /// its result is.
     void probe_and_cancel(const trial_engine& engine, duration timeout,
                           const std::source_location& where = std::source_location::current()) {
         const auto strand = asio::make_strand(subject_.executor);
@@ -158,11 +169,11 @@ public:
         auto ended = ends.get_future();
         auto finish = [cancel, strand, ends = std::move(ends)](const std::exception_ptr&,
                                                                const result<health>&) mutable {
-            // The coroutine may still look at its cancellation state on its way out.
+            // The coroutine may still use its cancellation state while it is destroyed.
             asio::post(strand, [cancel] {});
             ends.set_value();
         };
-        auto work = backend_operations::probe(tested(), engine.what.ref, timeout);
+        auto work = backend_operations::probe(tested(), engine.workload.ref, timeout);
         asio::co_spawn(strand, std::move(work),
                        asio::bind_cancellation_slot(cancel->slot(), std::move(finish)));
         asio::post(strand, [cancel] { cancel->emit(asio::cancellation_type::terminal); });
@@ -185,7 +196,6 @@ private:
                               asio::use_future);
     }
 
-    /// For probes that must fail: a paused engine lets them wait so long.
     static constexpr duration short_timeout{200};
 };
 

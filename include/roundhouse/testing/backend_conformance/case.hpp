@@ -11,10 +11,10 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing {
 
-/// One thing that a backend must do. `run` throws `conformance_failure` if the backend does
-/// something else, and what the subject's functions throw.
+/// One requirement on a backend. `run` throws `conformance_failure` if the backend does not meet
+/// it, and whatever the subject's functions throw.
 template <backend Backend> struct backend_case {
-    std::string_view name; ///< a sentence
+    std::string_view name; ///< A sentence.
     void (*body)(backend_trial<Backend>&) = nullptr;
 
     void run(const backend_subject<Backend>& subject) const {

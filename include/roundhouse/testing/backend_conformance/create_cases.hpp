@@ -23,8 +23,17 @@ template <backend Backend> void becomes_healthy(backend_trial<Backend>& trial) {
     trial.require_listed(engine, workload_state::up);
 }
 
-template <backend Backend> void repeat_finds_the_work_done(backend_trial<Backend>& trial) {
+template <backend Backend> void repeated(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
+    must(trial.create(engine));
+    trial.require_listed(engine, workload_state::up);
+    trial.await_healthy(engine);
+    trial.require_no_exit(engine);
+}
+
+template <backend Backend> void repeated_while_paused(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    must(trial.pause(engine));
     must(trial.create(engine));
     trial.require_listed(engine, workload_state::up);
     trial.await_healthy(engine);
@@ -81,7 +90,7 @@ template <backend Backend> void older_is_refused(backend_trial<Backend>& trial) 
     trial.require_no_exit(newer);
 }
 
-template <backend Backend> void older_is_refused_beside_paused(backend_trial<Backend>& trial) {
+template <backend Backend> void older_is_refused_while_paused(backend_trial<Backend>& trial) {
     const auto older = trial.fresh(1);
     const auto newer = next_generation(older);
     must(trial.create(newer));
@@ -97,16 +106,17 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     return {
         {"a workload that is created is listed as up and becomes healthy",
          becomes_healthy<Backend>},
-        {"a repeated create finds the work done", repeat_finds_the_work_done<Backend>},
-        {"a newer generation replaces an older one, whose end is no news",
+        {"a repeated create finds the work done", repeated<Backend>},
+        {"a repeated create leaves a workload up that had been paused",
+         repeated_while_paused<Backend>},
+        {"a newer generation replaces an older one, whose exit is not reported",
          newer_replaces_older<Backend>},
         {"a newer generation replaces one that is paused", newer_replaces_paused<Backend>},
         {"a newer generation replaces one that was stopped", newer_replaces_stopped<Backend>},
         {"a newer generation replaces one that crashed", newer_replaces_crashed<Backend>},
-        {"an older generation is refused beside a newer one, which goes on",
-         older_is_refused<Backend>},
-        {"an older generation is refused beside a newer one that is paused",
-         older_is_refused_beside_paused<Backend>},
+        {"an older generation is refused while a newer one is up", older_is_refused<Backend>},
+        {"an older generation is refused while a newer one is paused",
+         older_is_refused_while_paused<Backend>},
     };
 }
 

@@ -9,8 +9,8 @@
 
 #include <vector>
 
-/// What becomes of an engine's data. It counts in it, so that a count that goes on shows the data
-/// of before, and one that begins at 1 shows none.
+/// What becomes of an engine's data, which is a count: if it goes on, the earlier data is there; if
+/// it begins at 1, there was none.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::data_cases {
@@ -21,7 +21,7 @@ void must_boot(backend_trial<Backend>& trial, const trial_engine& engine) {
     trial.await_healthy(engine);
 }
 
-template <backend Backend> void stop_keeps_it(backend_trial<Backend>& trial) {
+template <backend Backend> void kept_by_stop(backend_trial<Backend>& trial) {
     auto engine = trial.boot();
     trial.require_count(engine, 1);
     must(trial.stop(engine));
@@ -30,7 +30,7 @@ template <backend Backend> void stop_keeps_it(backend_trial<Backend>& trial) {
     trial.require_count(engine, 2);
 }
 
-template <backend Backend> void crash_keeps_it(backend_trial<Backend>& trial) {
+template <backend Backend> void kept_by_a_crash(backend_trial<Backend>& trial) {
     auto engine = trial.boot();
     trial.require_count(engine, 1);
     trial.crash(engine);
@@ -40,7 +40,7 @@ template <backend Backend> void crash_keeps_it(backend_trial<Backend>& trial) {
     trial.require_count(engine, 2);
 }
 
-template <backend Backend> void newer_generation_has_it(backend_trial<Backend>& trial) {
+template <backend Backend> void kept_by_a_newer_generation(backend_trial<Backend>& trial) {
     auto engine = trial.boot();
     trial.require_count(engine, 1);
     engine = next_generation(engine);
@@ -48,16 +48,16 @@ template <backend Backend> void newer_generation_has_it(backend_trial<Backend>& 
     trial.require_count(engine, 2);
 }
 
-template <backend Backend> void failed_create_keeps_it(backend_trial<Backend>& trial) {
+template <backend Backend> void kept_by_a_failed_create(backend_trial<Backend>& trial) {
     const auto engine = trial.boot(2);
     trial.require_count(engine, 1);
     auto older = engine;
-    older.what.ref.generation = 1;
+    older.workload.ref.generation = 1;
     require_refused(trial.create(older), errc::backend_error);
     trial.require_count(engine, 2);
 }
 
-template <backend Backend> void destroy_removes_it(backend_trial<Backend>& trial) {
+template <backend Backend> void removed_by_destroy(backend_trial<Backend>& trial) {
     auto engine = trial.boot();
     trial.require_count(engine, 1);
     must(trial.destroy(engine));
@@ -71,24 +71,24 @@ template <backend Backend> void destroy_removes_it(backend_trial<Backend>& trial
     trial.require_count(engine, 1);
 }
 
-template <backend Backend> void each_has_its_own(backend_trial<Backend>& trial) {
-    const auto one = trial.boot();
-    const auto other = trial.boot();
-    trial.require_count(one, 1);
-    trial.require_count(one, 2);
-    trial.require_count(other, 1);
-    must(trial.destroy(one));
-    trial.require_count(other, 2);
+template <backend Backend> void separate_for_each_engine(backend_trial<Backend>& trial) {
+    const auto first = trial.boot();
+    const auto second = trial.boot();
+    trial.require_count(first, 1);
+    trial.require_count(first, 2);
+    trial.require_count(second, 1);
+    must(trial.destroy(first));
+    trial.require_count(second, 2);
 }
 
 template <backend Backend> std::vector<backend_case<Backend>> all() {
     return {
-        {"a stop keeps the data", stop_keeps_it<Backend>},
-        {"a crash keeps the data", crash_keeps_it<Backend>},
-        {"a newer generation has the data of the older one", newer_generation_has_it<Backend>},
-        {"a create that fails keeps the data", failed_create_keeps_it<Backend>},
-        {"a destroy removes the data", destroy_removes_it<Backend>},
-        {"each engine has data of its own", each_has_its_own<Backend>},
+        {"a stop keeps the data", kept_by_stop<Backend>},
+        {"a crash keeps the data", kept_by_a_crash<Backend>},
+        {"a newer generation has the data of the older one", kept_by_a_newer_generation<Backend>},
+        {"a create that fails keeps the data", kept_by_a_failed_create<Backend>},
+        {"a destroy removes the data", removed_by_destroy<Backend>},
+        {"each engine has data of its own", separate_for_each_engine<Backend>},
     };
 }
 

@@ -26,12 +26,12 @@ template <backend Backend> void stop_ends_and_keeps(backend_trial<Backend>& tria
 template <backend Backend> void stop_frees_the_port(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
     must(trial.stop(engine));
-    const auto port = engine.what.ref.port;
+    const auto port = engine.workload.ref.port;
     if (port == 0) return;
     trial.await([&] { return trial.tested().port_usable(port); }, "the port should be free");
 }
 
-template <backend Backend> void stop_of_a_paused_one(backend_trial<Backend>& trial) {
+template <backend Backend> void stop_while_paused(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
     must(trial.pause(engine));
     must(trial.stop(engine));
@@ -39,7 +39,7 @@ template <backend Backend> void stop_of_a_paused_one(backend_trial<Backend>& tri
     trial.require_no_exit(engine);
 }
 
-template <backend Backend> void end_of_what_is_not_there(backend_trial<Backend>& trial) {
+template <backend Backend> void end_of_an_unknown_engine(backend_trial<Backend>& trial) {
     const auto engine = trial.fresh();
     must(trial.stop(engine));
     trial.require_gone(engine);
@@ -47,7 +47,7 @@ template <backend Backend> void end_of_what_is_not_there(backend_trial<Backend>&
     trial.require_gone(engine);
 }
 
-template <backend Backend> void end_of_what_crashed(backend_trial<Backend>& trial) {
+template <backend Backend> void end_after_a_crash(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
     trial.crash(engine);
     trial.await_exit(engine);
@@ -58,25 +58,25 @@ template <backend Backend> void end_of_what_crashed(backend_trial<Backend>& tria
     trial.require_one_exit(engine);
 }
 
-template <backend Backend> void stop_takes_any_generation(backend_trial<Backend>& trial) {
+template <backend Backend> void stop_of_any_generation(backend_trial<Backend>& trial) {
     for (const auto generation : {4U, 6U}) {
-        const auto there = trial.boot(5);
-        auto other = there;
-        other.what.ref.generation = generation;
-        must(trial.stop(other));
-        trial.require_listed(there, workload_state::down);
-        trial.require_unhealthy(there);
-        trial.require_no_exit(there);
+        const auto present = trial.boot(5);
+        auto asked = present;
+        asked.workload.ref.generation = generation;
+        must(trial.stop(asked));
+        trial.require_listed(present, workload_state::down);
+        trial.require_unhealthy(present);
+        trial.require_no_exit(present);
     }
 }
 
-template <backend Backend> void destroy_takes_any_generation(backend_trial<Backend>& trial) {
+template <backend Backend> void destroy_of_any_generation(backend_trial<Backend>& trial) {
     for (const auto generation : {4U, 6U}) {
-        const auto there = trial.boot(5);
-        auto other = there;
-        other.what.ref.generation = generation;
-        must(trial.destroy(other));
-        trial.require_gone(there);
+        const auto present = trial.boot(5);
+        auto asked = present;
+        asked.workload.ref.generation = generation;
+        must(trial.destroy(asked));
+        trial.require_gone(present);
     }
 }
 
@@ -90,7 +90,7 @@ template <backend Backend> void destroy_leaves_nothing(backend_trial<Backend>& t
     trial.require_gone(engine);
 }
 
-template <backend Backend> void destroy_of_a_paused_one(backend_trial<Backend>& trial) {
+template <backend Backend> void destroy_while_paused(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
     must(trial.pause(engine));
     must(trial.destroy(engine));
@@ -98,7 +98,7 @@ template <backend Backend> void destroy_of_a_paused_one(backend_trial<Backend>& 
     trial.require_no_exit(engine);
 }
 
-template <backend Backend> void destroy_of_a_stopped_one(backend_trial<Backend>& trial) {
+template <backend Backend> void destroy_after_a_stop(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
     must(trial.stop(engine));
     must(trial.destroy(engine));
@@ -109,7 +109,7 @@ template <backend Backend> void create_after_destroy(backend_trial<Backend>& tri
     const auto engine = trial.boot(2);
     must(trial.destroy(engine));
     auto again = engine;
-    again.what.ref.generation = 1; // nothing is known of the one before
+    again.workload.ref.generation = 1; // nothing is known of the earlier one
     must(trial.create(again));
     trial.await_healthy(again);
     trial.require_listed(again, workload_state::up);
@@ -119,15 +119,16 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     return {
         {"a stop ends the workload, which stays listed as down", stop_ends_and_keeps<Backend>},
         {"a stop frees the port", stop_frees_the_port<Backend>},
-        {"a paused workload can be stopped", stop_of_a_paused_one<Backend>},
-        {"what is not there can be stopped and destroyed", end_of_what_is_not_there<Backend>},
-        {"what crashed can be stopped and destroyed", end_of_what_crashed<Backend>},
-        {"a stop takes whatever generation it finds", stop_takes_any_generation<Backend>},
-        {"a destroy takes whatever generation it finds", destroy_takes_any_generation<Backend>},
+        {"a paused workload can be stopped", stop_while_paused<Backend>},
+        {"an engine without a workload can be stopped and destroyed",
+         end_of_an_unknown_engine<Backend>},
+        {"a crashed workload can be stopped and destroyed", end_after_a_crash<Backend>},
+        {"a stop acts on any generation", stop_of_any_generation<Backend>},
+        {"a destroy acts on any generation", destroy_of_any_generation<Backend>},
         {"a destroy leaves nothing", destroy_leaves_nothing<Backend>},
-        {"a paused workload can be destroyed", destroy_of_a_paused_one<Backend>},
-        {"a stopped workload can be destroyed", destroy_of_a_stopped_one<Backend>},
-        {"an engine that was destroyed can be created anew", create_after_destroy<Backend>},
+        {"a paused workload can be destroyed", destroy_while_paused<Backend>},
+        {"a stopped workload can be destroyed", destroy_after_a_stop<Backend>},
+        {"an engine that was destroyed can be created again", create_after_destroy<Backend>},
     };
 }
 

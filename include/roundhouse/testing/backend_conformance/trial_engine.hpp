@@ -9,14 +9,14 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing {
 
-/// An engine of a case, and the key that opens it.
+/// An engine that a case made: its workload, and the key that opens it.
 struct trial_engine {
-    workload what;
+    roundhouse::workload workload;
     std::string key;
 };
 
 [[nodiscard]] inline trial_engine next_generation(trial_engine engine) {
-    ++engine.what.ref.generation;
+    ++engine.workload.ref.generation;
     return engine;
 }
 
