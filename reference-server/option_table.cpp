@@ -1,5 +1,6 @@
 #include "option_table.hpp"
 
+#include <roundhouse/core/names.hpp>
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/crypto/keys.hpp>
 
@@ -204,11 +205,8 @@ result<void> read_relaxations(server_options& options, const std::string& value)
 
 result<void> read_bootstrap_slug(server_options& options, const std::string& value) {
     if (value.empty()) return {};
-    const auto allowed = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-    };
-    if (value.size() > 64 || !std::ranges::all_of(value, allowed))
-        return cause('"' + value + "\" is not a slug: 1 to 64 of a-z, 0-9 and -");
+    if (const auto complaint = core::names::check_slug(value))
+        return cause('"' + value + "\" " + *complaint);
     options.bootstrap.emplace().slug = value;
     return {};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/utf8.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
@@ -22,29 +23,6 @@ namespace json {
 namespace detail {
 
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD"; ///< U+FFFD
-
-/// How many bytes the well-formed UTF-8 sequence at the start of a non-empty text has, or 0 if
-/// there is none (Unicode 15, table 3-7).
-constexpr std::size_t utf8_sequence(std::string_view text) noexcept {
-    const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-    const auto within = [&](std::size_t i, std::uint8_t least, std::uint8_t most) {
-        return i < text.size() && byte(i) >= least && byte(i) <= most;
-    };
-    const std::uint8_t lead = byte(0);
-    if (lead < 0x80) return 1;
-    if (lead >= 0xC2 && lead <= 0xDF) return within(1, 0x80, 0xBF) ? 2 : 0;
-    if (lead >= 0xE0 && lead <= 0xEF) {
-        const std::uint8_t least = lead == 0xE0 ? 0xA0 : 0x80; // below: overlong
-        const std::uint8_t most = lead == 0xED ? 0x9F : 0xBF;  // above: surrogates
-        return within(1, least, most) && within(2, 0x80, 0xBF) ? 3 : 0;
-    }
-    if (lead >= 0xF0 && lead <= 0xF4) {
-        const std::uint8_t least = lead == 0xF0 ? 0x90 : 0x80; // below: overlong
-        const std::uint8_t most = lead == 0xF4 ? 0x8F : 0xBF;  // above: beyond U+10FFFF
-        return within(1, least, most) && within(2, 0x80, 0xBF) && within(3, 0x80, 0xBF) ? 4 : 0;
-    }
-    return 0;
-}
 
 /// Which bytes of a string go into JSON as they are.
 inline constexpr auto plain_bytes = [] {
@@ -95,7 +73,7 @@ inline void append_json_string(std::string& out, std::string_view text) {
         out.append(text.substr(0, plain));
         text.remove_prefix(plain);
         if (text.empty()) break;
-        const auto sequence = detail::utf8_sequence(text);
+        const auto sequence = roundhouse::detail::utf8_sequence(text);
         if (sequence == 0) out += detail::replacement_character;
         else if (sequence == 1) detail::append_escaped_ascii(out, text.front());
         else out.append(text.substr(0, sequence));
@@ -109,7 +87,7 @@ inline void append_json_string(std::string& out, std::string_view text) {
     std::string out;
     out.reserve(text.size());
     while (!text.empty()) {
-        const auto sequence = detail::utf8_sequence(text);
+        const auto sequence = roundhouse::detail::utf8_sequence(text);
         if (sequence == 0) out += detail::replacement_character;
         else out.append(text.substr(0, sequence));
         text.remove_prefix(std::max<std::size_t>(sequence, 1));

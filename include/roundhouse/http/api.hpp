@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/core/names.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/answers.hpp>
@@ -126,7 +127,7 @@ private:
         std::string name;
         if (!percent_decode(segment, plus_sign::itself, name)) return std::nullopt;
         if (const auto id = parse_uuid(name)) return to_string(*id);
-        if (check_slug(name)) return std::nullopt;
+        if (core::names::check_slug(name)) return std::nullopt;
         return name;
     }
 

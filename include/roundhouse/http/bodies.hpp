@@ -1,8 +1,8 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/core/names.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/http/identifiers.hpp>
 #include <roundhouse/http/json_reader.hpp>
 #include <roundhouse/types.hpp>
 
@@ -56,7 +56,7 @@ inline roundhouse::policy read_members(field_reader& in) {
     if (out.allowed_versions)
         for (std::size_t i = 0; i < out.allowed_versions->size(); ++i)
             apply(in, "allowed_versions[" + std::to_string(i) + "]",
-                  check_version_pattern((*out.allowed_versions)[i]));
+                  core::names::check_version_pattern((*out.allowed_versions)[i]));
     return out;
 }
 
@@ -82,9 +82,9 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     field_reader in(body);
     register_body out;
     out.slug = in.required_text("slug");
-    detail::apply(in, "slug", check_slug(out.slug));
+    detail::apply(in, "slug", core::names::check_slug(out.slug));
     out.display_name = in.required_text("display_name");
-    detail::apply(in, "display_name", check_display_name(out.display_name));
+    detail::apply(in, "display_name", core::names::check_display_name(out.display_name));
     out.policy = detail::read_policy_field(in).value_or(policy{});
     if (in.failure()) return unexpected(*in.failure());
     return out;
@@ -103,9 +103,10 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     field_reader in(body);
     provision_body out;
     out.user_id = in.required_text("user_id");
-    detail::apply(in, "user_id", check_user_id(out.user_id));
+    detail::apply(in, "user_id", core::names::check_user_id(out.user_id));
     out.engine_version = detail::owned(in.text("engine_version"));
-    if (out.engine_version) detail::apply(in, "engine_version", check_version(*out.engine_version));
+    if (out.engine_version)
+        detail::apply(in, "engine_version", core::names::check_version(*out.engine_version));
     if (in.failure()) return unexpected(*in.failure());
     return out;
 }

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/names.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/http/identifiers.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/types.hpp>
 
@@ -139,7 +139,7 @@ public:
     [[nodiscard]] std::optional<std::string> user_id(std::string_view name) {
         auto value = find(name);
         if (!value || value->empty()) return std::nullopt;
-        if (const auto fault = check_user_id(*value)) refuse(name, *fault);
+        if (const auto fault = core::names::check_user_id(*value)) refuse(name, *fault);
         return value;
     }
 
