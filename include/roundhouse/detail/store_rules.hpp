@@ -1,78 +1,68 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
-#include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
-#include <string>
+#include <utility>
 
-/// What every store decides alike: how it refuses a change, which port it gives, which audit rows a
-/// query means.
+/// Rules that every store follows beside the plan of a commit (core/store_plan.hpp): which port an
+/// engine gets, and which audit rows a query matches.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-[[nodiscard]] inline error has_engine(const std::string& user) {
-    return {errc::engine_already_exists, "User '" + user + "' has an engine already."};
-}
+/// Chooses the host ports of one commit. Ports are given in turn and not lowest first, so that a
+/// port that was just freed is not given to another user at once.
+class port_search {
+public:
+    /// `next` is where the search goes on, counted from the first port of a range; `held(port)`
+    /// says whether an engine held the port before the commit.
+    port_search(std::uint32_t next, std::function<bool(std::uint16_t)> held)
+        : next_(next), held_(std::move(held)) {}
 
-[[nodiscard]] inline error begins_alike(const uuid& engine) {
-    return {errc::short_id_taken, "Another engine's id begins with " + short_id(engine) + "."};
-}
+    /// Where the next commit's search goes on.
+    [[nodiscard]] std::uint32_t next() const noexcept { return next_; }
 
-/// `slug` names the product; its id does where the product is not known.
-[[nodiscard]] inline error quota_reached(const std::string& slug, std::uint64_t max_engines) {
-    return {errc::quota_exceeded, "Product '" + slug + "' at max_engines limit (" +
-                                      std::to_string(max_engines) +
-                                      "). Destroy engines or ask the operator to raise the limit."};
-}
-
-[[nodiscard]] inline error engine_changed(const std::string& user) {
-    return {errc::revision_conflict, "The record of user '" + user + "' has changed."};
-}
-
-[[nodiscard]] inline error product_changed(const std::string& slug) {
-    return {errc::revision_conflict, "The record of product '" + slug + "' has changed."};
-}
-
-[[nodiscard]] inline error slug_exists(const std::string& slug) {
-    return {errc::product_slug_exists,
-            "A product with slug '" + slug + "' exists already. Choose another slug."};
-}
-
-[[nodiscard]] inline error key_in_use(const std::string& slug) {
-    return {errc::invalid_request, "The platform key of product '" + slug +
-                                       "' is another product's already. Give it one of its own."};
-}
-
-[[nodiscard]] inline error no_free_port(const port_request& wanted) {
-    return {errc::port_exhaustion, "No free port in " + std::to_string(wanted.min) + "-" +
-                                       std::to_string(wanted.max) +
-                                       ": destroy engines, or widen ORCH_PORT_MIN-ORCH_PORT_MAX."};
-}
-
-/// The port that an engine is to hold: the one that it has, or the next that nobody has; nothing if
-/// there is none. They are given in turn and not lowest first, so that one just freed is not at
-/// once another user's: `next` is where the search goes on. `taken(port)` tells whether an engine
-/// holds it.
-template <class Taken>
-[[nodiscard]] std::optional<std::uint16_t> choose_port(const port_request& wanted,
-                                                       std::uint16_t current, std::uint32_t& next,
-                                                       const Taken& taken) {
-    if (current >= wanted.min && current <= wanted.max && wanted.usable(current)) return current;
-    if (wanted.min == 0 || wanted.max < wanted.min) return std::nullopt; // no range of ports
-    const std::uint32_t count = std::uint32_t{wanted.max} - wanted.min + 1;
-    for (std::uint32_t i = 0; i < count; ++i) {
-        const auto port = static_cast<std::uint16_t>(wanted.min + (next + i) % count);
-        if (taken(port) || !wanted.usable(port)) continue;
-        next = (next + i + 1) % count;
-        return port;
+    /// Frees the port of an engine; 0 is no port.
+    void release(std::uint16_t port) {
+        if (port != 0) changed_[port] = false;
     }
-    return std::nullopt;
-}
 
+    /// The port that an engine is to hold: `current`, which is 0 if it has none, if that is usable;
+    /// else another one of the range, for which `current` is freed. Nothing if no port is left.
+    [[nodiscard]] std::optional<std::uint16_t> hold(const port_request& wanted,
+                                                    std::uint16_t current) {
+        const bool in_range = current != 0 && current >= wanted.min && current <= wanted.max;
+        if (in_range && wanted.usable(current)) return current;
+        if (wanted.min == 0 || wanted.max < wanted.min) return std::nullopt; // an empty range
+        const std::uint32_t count = std::uint32_t{wanted.max} - wanted.min + 1;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const auto port = static_cast<std::uint16_t>(wanted.min + (next_ + i) % count);
+            if (is_held(port) || !wanted.usable(port)) continue;
+            next_ = (next_ + i + 1) % count;
+            release(current);
+            changed_[port] = true;
+            return port;
+        }
+        return std::nullopt;
+    }
+
+private:
+    [[nodiscard]] bool is_held(std::uint16_t port) const {
+        const auto changed = changed_.find(port);
+        return changed == changed_.end() ? held_(port) : changed->second;
+    }
+
+    std::uint32_t next_;
+    std::function<bool(std::uint16_t)> held_;
+    std::map<std::uint16_t, bool> changed_; ///< Held or freed by this commit.
+};
+
+/// Whether an audit query asks for a row.
 [[nodiscard]] inline bool matches(const audit_query& query, const audit_entry& row) {
     return row.product_id == query.product_id && (!query.user_id || row.user_id == query.user_id) &&
            (!query.engine_id || row.engine_id == query.engine_id) &&

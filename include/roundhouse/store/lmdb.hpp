@@ -79,7 +79,7 @@ public:
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const {
         return read([&](const transaction& in) -> product_ptr {
             if (const auto id = parse_uuid(id_or_slug)) return detail::lmdb::find_product(in, *id);
-            if (id_or_slug.empty() || id_or_slug.size() > detail::lmdb::max_slug_bytes)
+            if (id_or_slug.empty() || id_or_slug.size() > detail::lmdb::longest_slug)
                 return nullptr;
             return detail::lmdb::find_product(in, detail::lmdb::database::products_by_slug,
                                               id_or_slug);
@@ -87,7 +87,7 @@ public:
     }
 
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const {
-        if (user.size() > detail::lmdb::max_user_id_bytes) return nullptr;
+        if (user.size() > detail::lmdb::longest_user_id) return nullptr;
         return read([&](const transaction& in) {
             return detail::lmdb::find_engine(in, detail::lmdb::engine_key_of(product, user).view());
         });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/store_plan.hpp>
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/store/lmdb/bytes.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
@@ -60,7 +61,7 @@ struct index_entry {
     if (!row.product_id) return out;
     out.push_back(by_product(*row.product_id));
     out.push_back(by_action(*row.product_id, row.action));
-    if (row.user_id && row.user_id->size() <= max_user_id_bytes)
+    if (row.user_id && row.user_id->size() <= longest_user_id)
         out.push_back(by_user(*row.product_id, *row.user_id));
     return out;
 }
@@ -96,11 +97,11 @@ inline std::uint64_t append(const transaction& in, audit_entry row, store_state&
 }
 
 /// Replaces the metadata of a row, if it is still there.
-inline void amend(const transaction& in, const audit_entry& with) {
-    const auto key = audit_key_of(with.id);
+inline void amend(const transaction& in, const core::audit_amendment& amendment) {
+    const auto key = audit_key_of(amendment.id);
     auto row = find_record<audit_entry>(in, database::audit, key.view());
     if (!row) return;
-    row->metadata = with.metadata;
+    row->metadata = amendment.metadata;
     put_record(in, database::audit, key.view(), *row);
 }
 
@@ -157,8 +158,7 @@ struct id_range {
 
 [[nodiscard]] inline audit_page read_audit(const transaction& in, const audit_query& query) {
     audit_page page;
-    if (query.limit == 0 || (query.user_id && query.user_id->size() > max_user_id_bytes))
-        return page;
+    if (query.limit == 0 || (query.user_id && query.user_id->size() > longest_user_id)) return page;
     const auto ids = range_of(in, query);
     const auto [index, prefix] = narrowest(query);
     cursor rows(in, index);

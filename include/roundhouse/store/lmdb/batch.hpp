@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/store_plan.hpp>
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/store/lmdb/audit_log.hpp>
@@ -10,197 +11,217 @@
 #include <roundhouse/store/lmdb/tables.hpp>
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <map>
-#include <memory>
-#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
-#include <variant>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// Applies one change set within a transaction. Throws `failure` where it cannot; the transaction
-/// is to be aborted then.
-class batch {
+/// Applies one change set within a transaction: plans it, checks the plan's conditions, and carries
+/// out its writes. Throws `failure` where it cannot; the transaction must be aborted then.
+class batch final : core::stored_rows {
 public:
     /// `may_add` is false where the disk has no room for more engines and products.
-    batch(const transaction& in, bool may_add)
-        : in_(in), may_add_(may_add), state_(read_state(in)) {}
+    batch(const transaction& txn, bool may_add)
+        : txn_(txn), may_add_(may_add), state_(read_state(txn)) {}
 
     committed apply(const change_set& set) {
-        for (const auto& one : set.changes)
-            std::visit([this](const auto& what) { apply(what); }, one);
-        for (const auto& row : set.audit) done_.audit_ids.push_back(append(in_, row, state_));
-        if (set.amend) amend(in_, *set.amend);
+        auto plan = core::plan_commit(set, *this);
+        if (!plan) throw failure(std::move(plan.error()));
+        require_room(*plan);
+        require_keys_fit(*plan);
+        auto checked = core::check_conditions(
+            *plan, *this, [this](const auto& condition) { return holds(condition); });
+        if (!checked) throw failure(std::move(checked.error()));
+        const auto made = make_rows(*plan);
+        for (const auto& write : plan->products) apply(write);
+        for (std::size_t i = 0; i < made.size(); ++i)
+            apply(plan->engines[i], core::replaced_by(plan->engines[i], made), made[i]);
         for (const auto& [product, counts] : counts_)
-            put_record(in_, database::counters, key_of(product).view(), counts);
-        put_record(in_, database::meta, state_key, state_);
-        return std::move(done_);
+            put_record(txn_, database::counters, key_of(product).view(), counts);
+        auto done = core::answer_of(made);
+        for (auto& row : plan->audit)
+            done.audit_ids.push_back(append(txn_, std::move(row), state_));
+        if (plan->amend) amend(txn_, *plan->amend);
+        put_record(txn_, database::meta, state_key, state_);
+        return done;
     }
 
 private:
-    void apply(const insert_engine& what) {
-        auto stored = std::make_shared<engine_record>(what.record);
-        require_room();
-        if (stored->user_id.size() > max_user_id_bytes)
-            throw failure(
-                {errc::invalid_request,
-                 "A user_id has at most " + std::to_string(max_user_id_bytes) + " bytes."});
-        if (in_.has(database::engines, engine_key_of(*stored).view()))
-            throw failure(has_engine(stored->user_id));
-        if (short_id_is_taken(stored->id)) throw failure(begins_alike(stored->id));
-        auto& counts = counts_of(stored->product_id);
-        if (what.max_engines && counts.total() >= *what.max_engines)
-            throw failure(quota_reached(name_of_product(stored->product_id), *what.max_engines));
-        stored->revision = 1;
-        stored->sequence = ++state_.last_sequence;
-        stored->port = 0;
-        hold_port(what.port, *stored);
-        ++counts.total_provisions;
-        put(nullptr, std::move(stored));
+    // Look-ups of the planner
+
+    [[nodiscard]] result<engine_ptr> find_engine(const uuid& product,
+                                                 std::string_view user) const override {
+        if (user.size() > longest_user_id) return nullptr;
+        return lmdb::find_engine(txn_, engine_key_of(product, user).view());
     }
 
-    void apply(const update_engine& what) {
-        const auto before = current(what.record.product_id, what.record.user_id,
-                                    what.record.revision);
-        if (before->id != what.record.id) throw failure(engine_changed(what.record.user_id));
-        auto stored = std::make_shared<engine_record>(what.record);
-        stored->revision = before->revision + 1;
-        stored->sequence = before->sequence;
-        stored->port = before->port;
-        hold_port(what.port, *stored);
-        put(before.get(), std::move(stored));
+    [[nodiscard]] result<product_ptr> find_product(const uuid& id) const override {
+        return lmdb::find_product(txn_, id);
     }
 
-    void apply(const erase_engine& what) {
-        const auto before = current(what.product_id, what.user_id, what.revision);
-        unlink(*before);
-        in_.remove(database::engines, engine_key_of(*before).view());
-        in_.remove(database::engines_by_id, key_of(before->id).view());
-        in_.remove(database::engines_by_sequence, sequence_key_of(*before).view());
-        if (before->port != 0) in_.remove(database::ports, port_key_of(before->port).view());
-        auto& counts = counts_of(before->product_id);
-        if (what.undone) --counts.total_provisions;
-        else ++counts.total_destroys;
+    // Limits of this store
+
+    void require_room(const core::store_plan& plan) const {
+        const auto adds_product = [](const core::product_write& write) { return !write.replaces; };
+        const auto adds_engine = [](const core::engine_write& write) {
+            return !write.stored && !write.earlier;
+        };
+        if (!may_add_ && (std::ranges::any_of(plan.products, adds_product) ||
+                          std::ranges::any_of(plan.engines, adds_engine)))
+            throw failure(disk_full());
     }
 
-    void apply(const put_product& what) {
-        auto stored = what.record;
-        const auto before = find_product(in_, stored.id);
-        if (before ? before->revision != stored.revision : stored.revision != 0)
-            throw failure(product_changed(stored.slug));
-        if (!before) require_room();
-        if (stored.slug.empty() || stored.slug.size() > max_slug_bytes)
-            throw failure({errc::invalid_request, "A slug has 1 to 64 of a-z, 0-9 and -."});
-        const auto named = in_.find(database::products_by_slug, stored.slug);
-        if (named && to_uuid(*named) != stored.id) throw failure(slug_exists(stored.slug));
-        const auto keyed = in_.find(database::products_by_key, key_of(stored.key_hash).view());
-        if (keyed && to_uuid(*keyed) != stored.id) throw failure(key_in_use(stored.slug));
-        if (before) {
-            in_.remove(database::products_by_slug, before->slug);
-            in_.remove(database::products_by_key, key_of(before->key_hash).view());
-        }
-        stored.revision += 1;
-        put_record(in_, database::products, key_of(stored.id).view(), stored);
-        in_.put(database::products_by_slug, stored.slug, bytes_of(stored.id));
-        in_.put(database::products_by_key, key_of(stored.key_hash).view(), bytes_of(stored.id));
+    static void require_keys_fit(const core::store_plan& plan) {
+        for (const auto& write : plan.engines)
+            if (write.row && write.row->user_id.size() > longest_user_id)
+                throw key_failure("a user_id", write.row->user_id, 0, longest_user_id);
+        for (const auto& write : plan.products)
+            if (write.row->slug.empty() || write.row->slug.size() > longest_slug)
+                throw key_failure("a slug", write.row->slug, 1, longest_slug);
     }
 
-    void require_room() const {
-        if (!may_add_) throw failure(disk_full());
+    [[nodiscard]] static failure key_failure(std::string_view name, std::string_view text,
+                                             std::size_t least, std::size_t most) {
+        return failure({errc::invalid_request,
+                        "store: " + std::string(name) + " of " + std::to_string(text.size()) +
+                            " bytes does not fit into the keys of LMDB, which take " +
+                            std::to_string(least) + " to " + std::to_string(most)});
     }
 
-    /// The engine's record, if it has that revision.
-    [[nodiscard]] engine_ptr current(const uuid& product, const std::string& user,
-                                     std::uint64_t revision) const {
-        auto known = user.size() > max_user_id_bytes
-                         ? nullptr
-                         : find_engine(in_, engine_key_of(product, user).view());
-        if (!known || known->revision != revision) throw failure(engine_changed(user));
-        return known;
-    }
+    // Conditions
 
-    [[nodiscard]] bool short_id_is_taken(const uuid& id) const {
+    [[nodiscard]] bool holds(const core::owner_is_free& condition) const {
+        const auto key = engine_key_of(condition.owner.product_id, condition.owner.user_id);
+        return !txn_.has(database::engines, key.view());
+    }
+    [[nodiscard]] bool holds(const core::short_id_is_free& condition) const {
         constexpr std::size_t short_bytes = 6; // 12 hexadecimal digits
-        const auto prefix = bytes_of(id).substr(0, short_bytes);
-        cursor engines(in_, database::engines_by_id);
-        return engines.seek(prefix) && engines.key().starts_with(prefix);
+        const auto prefix = bytes_of(condition.engine_id).substr(0, short_bytes);
+        cursor engines(txn_, database::engines_by_id);
+        return !engines.seek(prefix) || !engines.key().starts_with(prefix);
+    }
+    [[nodiscard]] bool holds(const core::quota_has_room& condition) {
+        const auto used = counts_of(condition.product_id).total();
+        return used + static_cast<std::uint64_t>(condition.taken) < condition.max_engines;
+    }
+    [[nodiscard]] bool holds(const core::slug_is_free& condition) const {
+        const auto holder = txn_.find(database::products_by_slug, condition.slug);
+        return !holder || to_uuid(*holder) == condition.product_id;
+    }
+    [[nodiscard]] bool holds(const core::key_is_free& condition) const {
+        const auto holder = txn_.find(database::products_by_key, key_of(condition.key_hash).view());
+        return !holder || to_uuid(*holder) == condition.product_id;
+    }
+    // The planner has looked these rows up in this transaction.
+    static bool holds(const core::engine_is_at&) noexcept { return true; }
+    static bool holds(const core::product_is_at&) noexcept { return true; }
+
+    // Writes
+
+    [[nodiscard]] std::vector<engine_ptr> make_rows(core::store_plan& plan) {
+        port_search ports(state_.next_port, [this](std::uint16_t port) {
+            return txn_.has(database::ports, port_key_of(port).view());
+        });
+        auto made = core::make_rows(plan, state_.last_sequence, ports);
+        if (!made) throw failure(std::move(made.error()));
+        state_.next_port = ports.next();
+        return std::move(*made);
     }
 
-    [[nodiscard]] std::string name_of_product(const uuid& id) const {
-        const auto known = find_product(in_, id);
-        return known ? known->slug : to_string(id);
+    void apply(const core::product_write& write) {
+        const auto& row = *write.row;
+        if (write.replaces) {
+            txn_.remove(database::products_by_slug, write.replaces->slug);
+            txn_.remove(database::products_by_key, key_of(write.replaces->key_hash).view());
+        }
+        put_record(txn_, database::products, key_of(row.id).view(), row);
+        txn_.put(database::products_by_slug, row.slug, bytes_of(row.id));
+        txn_.put(database::products_by_key, key_of(row.key_hash).view(), bytes_of(row.id));
+    }
+
+    /// `before` is the row that the write replaces, null for an insert; `row` is the one that it
+    /// puts, null for an erase.
+    void apply(const core::engine_write& write, const engine_record* before,
+               const engine_ptr& row) {
+        const auto& engine = row ? *row : *before;
+        const auto key = engine_key_of(engine);
+        for (const auto& entry : write.removed) remove(entry, *before);
+        for (const auto& entry : write.added) add(entry, *row);
+        move_port(engine.id, before == nullptr ? 0 : before->port, row == nullptr ? 0 : row->port);
+        if (row) put_record(txn_, database::engines, key.view(), *row);
+        else txn_.remove(database::engines, key.view());
+        if (write.counters != core::counter_delta{})
+            core::apply(write.counters, counts_of(engine.product_id));
+    }
+
+    void add(const core::index_entry& entry, const engine_record& engine) const {
+        switch (entry.index) {
+        case core::engine_index::id:
+            txn_.put(database::engines_by_id, key_of(engine.id).view(),
+                     engine_key_of(engine).view());
+            break;
+        case core::engine_index::sequence:
+            txn_.put(database::engines_by_sequence, sequence_key_of(engine).view(), engine.user_id);
+            break;
+        case core::engine_index::status:
+            txn_.put(database::engines_by_status, status_key_of(engine, entry.status).view(),
+                     engine.user_id);
+            break;
+        }
+    }
+
+    void remove(const core::index_entry& entry, const engine_record& engine) const {
+        switch (entry.index) {
+        case core::engine_index::id:
+            txn_.remove(database::engines_by_id, key_of(engine.id).view());
+            break;
+        case core::engine_index::sequence:
+            txn_.remove(database::engines_by_sequence, sequence_key_of(engine).view());
+            break;
+        case core::engine_index::status:
+            txn_.remove(database::engines_by_status, status_key_of(engine, entry.status).view());
+            break;
+        }
+    }
+
+    void move_port(const uuid& engine, std::uint16_t from, std::uint16_t to) const {
+        if (from == to) return;
+        if (from != 0) txn_.remove(database::ports, port_key_of(from).view());
+        if (to != 0) txn_.put(database::ports, port_key_of(to).view(), bytes_of(engine));
     }
 
     [[nodiscard]] fleet_counts& counts_of(const uuid& product) {
         const auto known = counts_.find(product);
         if (known != counts_.end()) return known->second;
-        return counts_.emplace(product, read_counts(in_, product)).first->second;
+        return counts_.emplace(product, read_counts(txn_, product)).first->second;
     }
 
-    /// `engine` has the port that it holds already.
-    void hold_port(const std::optional<port_request>& wanted, engine_record& engine) {
-        if (!wanted) return;
-        const auto port = choose_port(*wanted, engine.port, state_.next_port, [this](auto one) {
-            return in_.has(database::ports, port_key_of(one).view());
-        });
-        if (!port) throw failure(no_free_port(*wanted));
-        engine.port = *port;
-    }
-
-    /// Writes a record and what leads to it; `before` is what it replaces, if anything.
-    void put(const engine_record* before, engine_ptr stored) {
-        const auto key = engine_key_of(*stored);
-        if (before == nullptr) {
-            in_.put(database::engines_by_id, key_of(stored->id).view(), key.view());
-            in_.put(database::engines_by_sequence, sequence_key_of(*stored).view(),
-                    stored->user_id);
-        }
-        if (before != nullptr && before->status != stored->status) unlink(*before);
-        if (before == nullptr || before->status != stored->status) link(*stored);
-        const auto held = before == nullptr ? std::uint16_t{0} : before->port;
-        if (held != stored->port && held != 0)
-            in_.remove(database::ports, port_key_of(held).view());
-        if (held != stored->port && stored->port != 0)
-            in_.put(database::ports, port_key_of(stored->port).view(), bytes_of(stored->id));
-        put_record(in_, database::engines, key.view(), *stored);
-        done_.engines.push_back(std::move(stored));
-    }
-
-    // The status leads to it, and counts it.
-
-    void link(const engine_record& engine) {
-        in_.put(database::engines_by_status, status_key_of(engine).view(), engine.user_id);
-        ++counts_of(engine.product_id).by_status[static_cast<std::size_t>(engine.status)];
-    }
-
-    void unlink(const engine_record& engine) {
-        in_.remove(database::engines_by_status, status_key_of(engine).view());
-        --counts_of(engine.product_id).by_status[static_cast<std::size_t>(engine.status)];
-    }
-
-    const transaction& in_;
+    const transaction& txn_;
     const bool may_add_;
     store_state state_;
     std::map<uuid, fleet_counts> counts_; ///< Of the products whose engines change.
-    committed done_;
 };
 
-/// Writes down when engines were last used; passes over those that are gone or cannot be read.
-inline void note_activity(const transaction& in, std::span<const engine_activity> seen) {
-    for (const auto& one : seen) {
-        const auto entry = in.find(database::engines_by_id, key_of(one.engine_id).view());
+/// Records when engines were last used. Passes over those that are gone or cannot be read.
+inline void note_activity(const transaction& txn, std::span<const engine_activity> seen) {
+    for (const auto& [id, at] : seen) {
+        const auto entry = txn.find(database::engines_by_id, key_of(id).view());
         if (!entry) continue;
         const std::string key(*entry); // a write may move what is found
-        const auto known = readable_engine(in, key);
-        if (!known || known->last_activity_at >= one.at) continue;
-        auto noted = *known;
-        noted.last_activity_at = one.at;
-        put_record(in, database::engines, key, noted);
+        const auto engine = readable_engine(txn, key);
+        if (!engine || engine->last_activity_at >= at) continue;
+        auto noted = *engine;
+        noted.last_activity_at = at;
+        put_record(txn, database::engines, key, noted);
     }
 }
 

@@ -66,7 +66,8 @@ private:
                 problem(database::engines, key, "is another engine's");
             expect(database::engines_by_id, key_of(engine.id).view(), key);
             expect(database::engines_by_sequence, sequence_key_of(engine).view(), engine.user_id);
-            expect(database::engines_by_status, status_key_of(engine).view(), engine.user_id);
+            expect(database::engines_by_status, status_key_of(engine, engine.status).view(),
+                   engine.user_id);
             if (engine.port != 0)
                 expect(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
             ++found_[engine.product_id].by_status[static_cast<std::size_t>(engine.status)];

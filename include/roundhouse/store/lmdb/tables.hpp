@@ -23,10 +23,12 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// A longer user id would not fit into every key that it is part of (SPEC §1).
-inline constexpr std::size_t max_user_id_bytes = 256;
-/// Slugs are shorter by the API's rule (SPEC §3); this is what fits.
-inline constexpr std::size_t max_slug_bytes = 500;
+/// The longest user id that fits into every key that it is part of; the longest of these is the one
+/// of `database::audit_by_user`.
+inline constexpr std::size_t longest_user_id = max_key_bytes - sizeof(uuid::bytes) -
+                                               sizeof(std::uint8_t) - sizeof(std::uint64_t);
+/// The longest slug that fits into a key.
+inline constexpr std::size_t longest_slug = max_key_bytes;
 
 [[nodiscard]] inline key_bytes key_of(const uuid& id) { return key_bytes().id(id); }
 [[nodiscard]] inline key_bytes key_of(const sha256_digest& digest) {
@@ -44,8 +46,8 @@ inline constexpr std::size_t max_slug_bytes = 500;
 [[nodiscard]] inline key_bytes status_prefix_of(const uuid& product, engine_status status) {
     return key_bytes().id(product).number(static_cast<std::uint8_t>(status));
 }
-[[nodiscard]] inline key_bytes status_key_of(const engine_record& engine) {
-    return status_prefix_of(engine.product_id, engine.status).number(engine.sequence);
+[[nodiscard]] inline key_bytes status_key_of(const engine_record& engine, engine_status status) {
+    return status_prefix_of(engine.product_id, status).number(engine.sequence);
 }
 [[nodiscard]] inline key_bytes port_key_of(std::uint16_t port) { return key_bytes().number(port); }
 

@@ -1,0 +1,237 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/core/store_plan.hpp>
+#include <roundhouse/detail/engine_owner_hash.hpp>
+#include <roundhouse/detail/hash_index.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <array>
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::memory {
+
+/// The products and engines of a `memory_store`, with their indexes, counters and ports. Tells
+/// whether a condition of a plan holds, and applies the plan's writes. Not thread-safe.
+class fleet_rows final : public core::stored_rows {
+public:
+    // Look-ups
+
+    [[nodiscard]] result<product_ptr> find_product(const uuid& id) const override {
+        return found_in(products_by_id_, id);
+    }
+    [[nodiscard]] product_ptr find_product_by_slug(const std::string& slug) const {
+        return found_in(products_by_slug_, slug);
+    }
+    [[nodiscard]] product_ptr find_product_by_key(const sha256_digest& key_hash) const {
+        return found_in(products_by_key_, key_hash);
+    }
+
+    [[nodiscard]] result<engine_ptr> find_engine(const uuid& product,
+                                                 std::string_view user) const override {
+        return engine_of(product, user);
+    }
+    [[nodiscard]] engine_ptr find_engine_by_id(const uuid& id) const {
+        return found_in(engines_by_id_, id);
+    }
+    /// Makes the processor fetch what `find_engine` reads first.
+    void prefetch(const uuid& product, std::string_view user) const noexcept {
+        engines_.prefetch(engine_owner_hash::mix(product, user));
+    }
+
+    [[nodiscard]] engine_page list_engines(const engine_query& query) const {
+        engine_page page;
+        const auto found = fleets_.find(query.product_id);
+        if (found == fleets_.end()) return page;
+        const auto& listed = query.status ? found->second.by_status[index_of(*query.status)]
+                                          : found->second.all;
+        page.total = listed.size();
+        if (query.offset >= listed.size()) return page;
+        for (auto row = std::next(listed.begin(), static_cast<std::ptrdiff_t>(query.offset));
+             row != listed.end() && page.engines.size() < query.limit; ++row)
+            page.engines.push_back(row->second);
+        return page;
+    }
+
+    void visit_engines(const std::function<void(const result<engine_ptr>&)>& visit) const {
+        for (const auto& [id, engine] : engines_by_id_) visit(engine);
+    }
+
+    [[nodiscard]] fleet_counts counts(const uuid& product) const {
+        const auto found = fleets_.find(product);
+        return found == fleets_.end() ? fleet_counts{} : found->second.counts;
+    }
+
+    [[nodiscard]] bool holds_port(std::uint16_t port) const { return ports_.test(port); }
+
+    // Conditions
+
+    [[nodiscard]] bool holds(const core::owner_is_free& condition) const {
+        return engine_of(condition.owner.product_id, condition.owner.user_id) == nullptr;
+    }
+    [[nodiscard]] bool holds(const core::short_id_is_free& condition) const {
+        return !short_ids_.contains(short_id_bits(condition.engine_id));
+    }
+    [[nodiscard]] bool holds(const core::quota_has_room& condition) const {
+        const auto used = counts(condition.product_id).total();
+        return used + static_cast<std::uint64_t>(condition.taken) < condition.max_engines;
+    }
+    [[nodiscard]] bool holds(const core::engine_is_at& condition) const {
+        const auto engine = engine_of(condition.owner.product_id, condition.owner.user_id);
+        return engine && engine->id == condition.engine_id &&
+               engine->revision == condition.revision;
+    }
+    [[nodiscard]] bool holds(const core::product_is_at& condition) const {
+        const auto product = found_in(products_by_id_, condition.product_id);
+        return (product ? product->revision : 0) == condition.revision;
+    }
+    [[nodiscard]] bool holds(const core::slug_is_free& condition) const {
+        const auto product = find_product_by_slug(condition.slug);
+        return product == nullptr || product->id == condition.product_id;
+    }
+    [[nodiscard]] bool holds(const core::key_is_free& condition) const {
+        const auto product = find_product_by_key(condition.key_hash);
+        return product == nullptr || product->id == condition.product_id;
+    }
+
+    // Writes
+
+    void apply(const core::product_write& write) {
+        if (write.replaces) {
+            products_by_key_.erase(write.replaces->key_hash);
+            products_by_slug_.erase(write.replaces->slug);
+        }
+        products_by_id_[write.row->id] = write.row;
+        products_by_slug_[write.row->slug] = write.row;
+        products_by_key_[write.row->key_hash] = write.row;
+    }
+
+    /// `before` is the row that the write replaces, null for an insert; `row` is the one that it
+    /// puts, null for an erase.
+    void apply(const core::engine_write& write, const engine_record* before,
+               const engine_ptr& row) {
+        const auto& engine = row ? *row : *before;
+        core::apply(write.counters, fleets_[engine.product_id].counts);
+        for (const auto& entry : write.removed) remove(entry, *before);
+        for (const auto& entry : write.added) add(entry, row);
+        if (row) put(row);
+        else engines_.erase(hash_of(engine), is_owned_by{engine.product_id, engine.user_id});
+        const auto held = before == nullptr ? std::uint16_t{0} : before->port;
+        const auto holds = row == nullptr ? std::uint16_t{0} : row->port;
+        ports_.reset(held);
+        if (holds != 0) ports_.set(holds);
+    }
+
+    /// Replaces an engine's row wherever it is kept.
+    void put(const engine_ptr& engine) {
+        auto& fleet = fleets_[engine->product_id];
+        fleet.by_status[index_of(engine->status)][engine->sequence] = engine;
+        fleet.all[engine->sequence] = engine;
+        engines_by_id_[engine->id] = engine;
+        const auto hash = hash_of(*engine);
+        auto* const stored = engines_.find(hash, is_owned_by{engine->product_id, engine->user_id});
+        if (stored != nullptr) *stored = engine;
+        else engines_.insert(hash, engine);
+    }
+
+private:
+    /// Eight bytes of a SHA-256 are as good a hash as any.
+    struct digest_hash {
+        std::size_t operator()(const sha256_digest& digest) const noexcept {
+            std::size_t value = 0;
+            std::memcpy(&value, digest.data(), sizeof value);
+            return value;
+        }
+    };
+
+    /// Whether an engine is the one of a user of a product.
+    struct is_owned_by {
+        const uuid& product_id;
+        std::string_view user_id;
+
+        bool operator()(const engine_record& engine) const noexcept {
+            __builtin_prefetch(&engine.port); // an admit reads on from there, and waits here
+            return engine.user_id == user_id && engine.product_id == product_id;
+        }
+    };
+
+    using listing = std::map<std::uint64_t, engine_ptr>; ///< By sequence.
+
+    /// The engines of one product.
+    struct product_engines {
+        listing all;
+        std::array<listing, all_engine_statuses.size()> by_status;
+        fleet_counts counts;
+    };
+
+    static std::size_t index_of(engine_status status) noexcept {
+        return static_cast<std::size_t>(status);
+    }
+
+    static std::uint64_t short_id_bits(const uuid& id) noexcept {
+        std::uint64_t bits = 0;
+        std::memcpy(&bits, id.bytes.data(), 6);
+        return bits;
+    }
+
+    static std::size_t hash_of(const engine_record& engine) noexcept {
+        return engine_owner_hash::mix(engine.product_id, engine.user_id);
+    }
+
+    template <class Map>
+    static typename Map::mapped_type found_in(const Map& rows, const typename Map::key_type& key) {
+        const auto found = rows.find(key);
+        return found == rows.end() ? nullptr : found->second;
+    }
+
+    [[nodiscard]] engine_ptr engine_of(const uuid& product, std::string_view user) const {
+        const auto* const found = engines_.find(engine_owner_hash::mix(product, user),
+                                                is_owned_by{product, user});
+        return found == nullptr ? nullptr : *found;
+    }
+
+    void add(const core::index_entry& entry, const engine_ptr& engine) {
+        // Indexes hold the row itself, and so `put` makes their entries.
+        if (entry.index == core::engine_index::id) short_ids_.insert(short_id_bits(engine->id));
+    }
+
+    void remove(const core::index_entry& entry, const engine_record& engine) {
+        auto& fleet = fleets_[engine.product_id];
+        switch (entry.index) {
+        case core::engine_index::id:
+            engines_by_id_.erase(engine.id);
+            short_ids_.erase(short_id_bits(engine.id));
+            break;
+        case core::engine_index::sequence: fleet.all.erase(engine.sequence); break;
+        case core::engine_index::status:
+            fleet.by_status[index_of(entry.status)].erase(engine.sequence);
+            break;
+        }
+    }
+
+    std::unordered_map<sha256_digest, product_ptr, digest_hash> products_by_key_;
+    std::unordered_map<uuid, product_ptr> products_by_id_;
+    std::unordered_map<std::string, product_ptr> products_by_slug_;
+    hash_index<engine_ptr> engines_; ///< By product and user.
+    std::unordered_map<uuid, engine_ptr> engines_by_id_;
+    std::unordered_set<std::uint64_t> short_ids_;
+    std::unordered_map<uuid, product_engines> fleets_; ///< By product.
+    std::bitset<65536> ports_;                         ///< Those that engines hold.
+};
+
+} // namespace detail::memory
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
