@@ -19,9 +19,8 @@ void check_seeds(std::uint64_t first) {
     CHECK(all.broken == "");
 }
 
-/// The first of the fresh seeds. ROUNDHOUSE_SIM_SEED may be any text: CI sets
-/// it to the hash of the commit, so that each commit is tested with seeds that
-/// were never run before.
+/// The first of the fresh seeds. ROUNDHOUSE_SIM_SEED may be any text: CI sets it to the hash of the
+/// commit, so that each commit is tested with seeds that were never run before.
 std::uint64_t fresh_base() {
     const char* const text = std::getenv("ROUNDHOUSE_SIM_SEED");
     // Above all seeds of the other test cases.

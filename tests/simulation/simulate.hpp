@@ -10,12 +10,11 @@
 
 namespace roundhouse_tests {
 
-/// Runs a simulation over the memory store. Compiled once, and optimised: the
-/// tests spend most of their time here.
+/// Runs a simulation over the memory store. Compiled once, and optimised: the tests spend most of
+/// their time here.
 roundhouse::testing::sim::run_report simulate(const roundhouse::testing::sim::run_options& options);
 
-/// The same with a planted bug: a shell that asks the backend before it has
-/// committed.
+/// The same with a planted bug: a shell that asks the backend before it has committed.
 roundhouse::testing::sim::run_report
 simulate_submitting_first(const roundhouse::testing::sim::run_options& options);
 
@@ -24,8 +23,7 @@ std::string replay_of(const roundhouse::testing::sim::run_options& options);
 
 /// The results of a number of runs.
 struct sweep {
-    std::string broken; ///< The first failure, and how to repeat it; empty if
-                        ///< there is none.
+    std::string broken; ///< The first failure, and how to repeat it; empty if there is none.
     std::uint64_t runs = 0;
     std::uint64_t calls = 0;
     roundhouse::duration took{}; ///< In virtual time.

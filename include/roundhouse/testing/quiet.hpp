@@ -22,15 +22,13 @@ struct observed_workload {
     bool healthy = false;     ///< Whether it answers a probe as healthy, if it is up.
     sha256_digest key_hash{}; ///< The hash of the key that it accepts, if it is up.
     bool ours = true;         ///< False if it belongs to another installation.
-    /// It was there without a row before the test began. It must be ended, and
-    /// its data kept.
+    /// It was there without a row before the test began. It must be ended, and its data kept.
     bool stray = false;
 };
 
-/// Checks whether a fleet, simulated or real, is at rest and is what its rows
-/// say (SPEC §2): every operation has ended, everything that was asked for is
-/// done, and nothing is left over. It may be used once faults and calls have
-/// ended.
+/// Checks whether a fleet, simulated or real, is at rest and is what its rows say (SPEC §2): every
+/// operation has ended, everything that was asked for is done, and nothing is left over. It may be
+/// used once faults and calls have ended.
 class quiet_check {
 public:
     quiet_check(std::vector<engine_ptr> rows, std::vector<observed_workload> workloads,
@@ -41,8 +39,7 @@ public:
     quiet_check(const quiet_check&) = delete;
     quiet_check& operator=(const quiet_check&) = delete;
 
-    /// The first thing that is not as it should be, in words; nothing if
-    /// everything is.
+    /// The first thing that is not as it should be, in words; nothing if everything is.
     [[nodiscard]] std::optional<std::string> failure() const {
         std::map<uuid, engine_ptr> known;
         for (const auto& row : rows_) {

@@ -26,8 +26,7 @@ struct action {
     policy limits;           ///< For `set_policy`.
 };
 
-/// Draws the actions of users and operators, independently of what comes of
-/// them.
+/// Draws the actions of users and operators, independently of what comes of them.
 class action_generator {
 public:
     action_generator(random_generator random, const scenario& scenario)
@@ -80,8 +79,7 @@ private:
     }
 
     call_kind draw_kind() {
-        // Most actions need an engine, so admits, which may create one, have two
-        // places.
+        // Most actions need an engine, so admits, which may create one, have two places.
         static constexpr std::array kinds{
             call_kind::provision, call_kind::admit,  call_kind::admit,   call_kind::start,
             call_kind::stop,      call_kind::rotate, call_kind::destroy, call_kind::activity};

@@ -14,8 +14,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Checks that what an answer says was true at some time between its call and
-/// itself.
+/// Checks that what an answer says was true at some time between its call and itself.
 class answer_check {
 public:
     /// `faulty`: faults are injected, so that calls may fail because of them.

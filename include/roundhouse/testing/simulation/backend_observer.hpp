@@ -40,8 +40,7 @@ struct backend_observer {
     std::function<void(backend_operation, const workload_ref&)> began = {};
     /// The call was answered or cancelled.
     std::function<void(backend_operation, const workload_ref&)> ended = {};
-    /// A probe was answered healthy; called before the orchestrator gets the
-    /// answer.
+    /// A probe was answered healthy; called before the orchestrator gets the answer.
     std::function<void(const workload_ref&, const health&)> probed = {};
 };
 

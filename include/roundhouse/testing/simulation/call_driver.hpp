@@ -21,11 +21,11 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Makes the calls of users to the orchestrator, checks the answers, and holds
-/// the orchestrator to what they promise. `Incarnation` is an `incarnation`.
+/// Makes the calls of users to the orchestrator, checks the answers, and holds the orchestrator to
+/// what they promise. `Incarnation` is an `incarnation`.
 ///
-/// Lifetime: handlers refer to the process of the incarnation that they were
-/// made for, which outlives its executor. Once it is dead they do nothing.
+/// Lifetime: handlers refer to the process of the incarnation that they were made for, which
+/// outlives its executor. Once it is dead they do nothing.
 template <class Incarnation> class call_driver {
 public:
     call_driver(const timeline& time, violations& found, pending_calls& calls, ledger& rows,
@@ -155,8 +155,7 @@ private:
         if (!answer.failure) hold_to(call, answer);
     }
 
-    /// Checks rows and machine against what an answer says, and holds later
-    /// commits to it (rule 2).
+    /// Checks rows and machine against what an answer says, and holds later commits to it (rule 2).
     void hold_to(const pending_call& call, const call_answer& answer) {
         const auto row = ledger_.find(call.request.owner);
         if (answer.record) ledger_.acknowledge(answer.record->id);

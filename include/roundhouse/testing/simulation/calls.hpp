@@ -66,8 +66,7 @@ struct call_answer {
     }
 };
 
-/// Everything that was true of an owner's engine at some time while a call was
-/// under way.
+/// Everything that was true of an owner's engine at some time while a call was under way.
 struct observed_states {
     std::set<engine_status> statuses;
     bool absent = false;

@@ -28,12 +28,11 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// The backend of one incarnation of the process: a way to the machine that
-/// fails as the seed has drawn it. For one thread.
+/// The backend of one incarnation of the process: a way to the machine that fails as the seed has
+/// drawn it. For one thread.
 ///
-/// Lifetime: coroutines of calls refer to it and to its clock and process until
-/// they are destroyed, which may be long after the process has died
-/// (`incarnation`).
+/// Lifetime: coroutines of calls refer to it and to its clock and process until they are destroyed,
+/// which may be long after the process has died (`incarnation`).
 class faulty_backend {
 public:
     faulty_backend(machine& host, fault_injector& faults, virtual_clock& clock, process& owner,
@@ -190,8 +189,8 @@ private:
         (faults_.random().chance(0.5) ? course.before_effect : *course.reply_after) += by;
     }
 
-    /// A create cannot be cancelled, so it is answered after minutes. Any other
-    /// call that is never answered may or may not have its effect.
+    /// A create cannot be cancelled, so it is answered after minutes. Any other call that is never
+    /// answered may or may not have its effect.
     void never_answer(backend_operation operation, call_course& course) {
         auto& random = faults_.random();
         if (operation == backend_operation::create) {
@@ -202,8 +201,7 @@ private:
         }
     }
 
-    /// Reports the beginning and the end of a call to the observer, also when it
-    /// is cancelled.
+    /// Reports the beginning and the end of a call to the observer, also when it is cancelled.
     class observed_call {
     public:
         observed_call(const backend_observer& observer, backend_operation operation,

@@ -20,8 +20,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// What the machine holds of one engine: its data, and the last workload that
-/// was made for it.
+/// What the machine holds of one engine: its data, and the last workload that was made for it.
 struct hosted_engine {
     workload_ref ref; ///< Names the workload.
     engine_owner owner;
@@ -41,9 +40,8 @@ struct hosted_engine {
     [[nodiscard]] bool alive() const noexcept { return state != workload_state::down; }
 };
 
-/// The machine on which workloads run. It outlives the process that looks after
-/// them. Everything here happens at once; `faulty_backend` is the unreliable
-/// way to it. For one thread.
+/// The machine on which workloads run. It outlives the process that looks after them. Everything
+/// here happens at once; `faulty_backend` is the unreliable way to it. For one thread.
 class machine {
 public:
     static constexpr instant never = instant::max();
@@ -64,8 +62,7 @@ public:
         pause_ = std::move(handler);
     }
 
-    /// Changes with every change here, so that rules are checked only when there
-    /// was one.
+    /// Changes with every change here, so that rules are checked only when there was one.
     [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
 
     // What the backend is asked for
@@ -119,8 +116,7 @@ public:
         return {};
     }
 
-    /// The answer of an engine to a probe. A paused engine gives none: see
-    /// `hangs`.
+    /// The answer of an engine to a probe. A paused engine gives none: see `hangs`.
     result<health> answer(const workload_ref& ref) {
         const auto* engine = find(ref.engine_id);
         const auto now = time_.now();
@@ -182,8 +178,8 @@ public:
     void take_port(std::uint16_t port) { foreign_ports_.insert(port); }
     void free_port(std::uint16_t port) { foreign_ports_.erase(port); }
 
-    /// Adds a workload that runs before there is any row: one of ours, which must
-    /// be ended, or one of another installation, which must be left alone.
+    /// Adds a workload that runs before there is any row: one of ours, which must be ended, or one
+    /// of another installation, which must be left alone.
     void add_stray(const uuid& id, bool ours) {
         auto& engine = engines_[id];
         engine.ref = {id, 1, 0};
@@ -225,8 +221,8 @@ private:
         });
     }
 
-    /// Reports what a third party did, unless the backend has paused or resumed
-    /// the workload since. A daemon that is away reports when it is back.
+    /// Reports what a third party did, unless the backend has paused or resumed the workload since.
+    /// A daemon that is away reports when it is back.
     void plan_pause_event(const workload_pause& event, std::uint64_t our_pauses) {
         const auto wait = faults_.random().between(duration{0}, duration{50});
         time_.at(std::max(time_.now() + wait, away_until_), [this, event, our_pauses] {

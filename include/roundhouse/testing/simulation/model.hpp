@@ -21,12 +21,10 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// The system as callers see it, reduced to a map from owners to the state of
-/// their engine.
+/// The system as callers see it, reduced to a map from owners to the state of their engine.
 ///
-/// It is exact where there are no faults and calls are sequential: there it
-/// must come to the same answers as the orchestrator. Elsewhere it checks
-/// nothing, and `answer_check` bounds the answers.
+/// It is exact where there are no faults and calls are sequential: there it must come to the same
+/// answers as the orchestrator. Elsewhere it checks nothing, and `answer_check` bounds the answers.
 class model {
 public:
     model(const timeline& time, violations& found, const scenario& scenario)
@@ -68,8 +66,8 @@ public:
     }
 
 private:
-    /// Nothing if there is no engine. Of the statuses, only `running`, `sleeping`
-    /// and `stopped` last.
+    /// Nothing if there is no engine. Of the statuses, only `running`, `sleeping` and `stopped`
+    /// last.
     using state = std::optional<engine_status>;
 
     struct engine {
@@ -90,16 +88,14 @@ private:
     /// How long it may take to put an idle engine to sleep.
     static constexpr duration falls_asleep_in{500};
 
-    /// The states that are possible at a time: one, except while an engine is put
-    /// to sleep.
+    /// The states that are possible at a time: one, except while an engine is put to sleep.
     [[nodiscard]] std::vector<state> possible_states(const engine& known, instant now) const {
         const auto& settings = scenario_.settings;
         if (known.current != engine_status::running || settings.sleep_after == duration{0})
             return {known.current};
         const auto sleeps_at = std::max(known.used + settings.sleep_after, known.busy_until);
         if (now < sleeps_at) return {known.current};
-        // An engine whose key was being rotated then is looked at again with its
-        // next probe.
+        // An engine whose key was being rotated then is looked at again with its next probe.
         const auto late = known.rotated > sleeps_at ? settings.health_check_interval : duration{0};
         if (now > sleeps_at + late + falls_asleep_in) return {engine_status::sleeping};
         return {known.current, engine_status::sleeping};

@@ -13,13 +13,11 @@ namespace testing::sim::detail {
 /// Whether the process dies at an interaction, and when.
 enum class crash_time : std::uint8_t { never, before_effect, after_effect };
 
-/// Numbers the interactions of all incarnations of the process, and decides at
-/// which it dies.
+/// Numbers the interactions of all incarnations of the process, and decides at which it dies.
 ///
-/// An interaction changes something outside the process: a commit, or a backend
-/// call. Probes and logs are none, because a death there equals a death after
-/// the interaction before it. Interaction n has two crash points: 2n before its
-/// effect, and 2n + 1 after it.
+/// An interaction changes something outside the process: a commit, or a backend call. Probes and
+/// logs are none, because a death there equals a death after the interaction before it. Interaction
+/// n has two crash points: 2n before its effect, and 2n + 1 after it.
 class crash_plan {
 public:
     explicit crash_plan(std::set<std::uint64_t> points = {}) : points_(std::move(points)) {}
@@ -42,8 +40,7 @@ private:
     bool armed_ = true;
 };
 
-/// One incarnation of the process under test. Nothing that it does after its
-/// death has an effect.
+/// One incarnation of the process under test. Nothing that it does after its death has an effect.
 class process {
 public:
     explicit process(crash_plan& crashes) : crashes_(crashes) {}
@@ -53,8 +50,7 @@ public:
     /// Whether it died before the effect of an interaction, and not after it.
     [[nodiscard]] bool died_before() const noexcept { return died_before_; }
 
-    /// Counts an interaction. If the process dies before it, it is dead when this
-    /// returns.
+    /// Counts an interaction. If the process dies before it, it is dead when this returns.
     [[nodiscard]] crash_time interact() {
         if (!alive_) return crash_time::before_effect;
         const auto crash = crashes_.next();

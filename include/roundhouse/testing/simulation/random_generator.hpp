@@ -12,14 +12,14 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// The only source of randomness in a simulation. The same seed gives the same
-/// numbers on every platform: SplitMix64 (Steele, Lea, Flood 2014).
+/// The only source of randomness in a simulation. The same seed gives the same numbers on every
+/// platform: SplitMix64 (Steele, Lea, Flood 2014).
 class random_generator {
 public:
     explicit random_generator(std::uint64_t seed) noexcept : state_(seed) {}
 
-    /// A generator for one part of a simulation, independent of what other parts
-    /// draw. The label is part of the seed: another label makes another run.
+    /// A generator for one part of a simulation, independent of what other parts draw. The label is
+    /// part of the seed: another label makes another run.
     [[nodiscard]] random_generator branch(std::string_view label) const noexcept {
         std::uint64_t mixed = state_ ^ 0xCBF29CE484222325U;
         for (const char c : label) mixed = (mixed ^ static_cast<std::uint8_t>(c)) * 0x100000001B3U;
@@ -33,8 +33,7 @@ public:
         return out ^ (out >> 31U);
     }
 
-    /// Uniform in [0, count), with a bias that is negligible while `count` is
-    /// small.
+    /// Uniform in [0, count), with a bias that is negligible while `count` is small.
     std::uint64_t below(std::uint64_t count) noexcept { return next() % count; }
 
     /// Uniform in [least, most].

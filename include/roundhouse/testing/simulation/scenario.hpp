@@ -13,12 +13,11 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// How calls of users follow each other: at any time, or each after the answer
-/// of the one before.
+/// How calls of users follow each other: at any time, or each after the answer of the one before.
 enum class call_order : std::uint8_t { concurrent, sequential };
 
-/// The world as a seed draws it, before anything happens in it. Limits are
-/// small, so that runs reach them often.
+/// The world as a seed draws it, before anything happens in it. Limits are small, so that runs
+/// reach them often.
 struct scenario {
     roundhouse::settings settings;
     bool needs_port = false;

@@ -15,12 +15,10 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Virtual time and the events that are planned in it. Time stands still until
-/// `advance`.
+/// Virtual time and the events that are planned in it. Time stands still until `advance`.
 ///
-/// Planned events outlive the process that planned them; an event that refers
-/// to something shorter-lived must be cancelled, or find out by itself that the
-/// thing is gone.
+/// Planned events outlive the process that planned them; an event that refers to something
+/// shorter-lived must be cancelled, or find out by itself that the thing is gone.
 class timeline {
 public:
     using event_id = std::uint64_t;
@@ -28,8 +26,7 @@ public:
     [[nodiscard]] instant now() const noexcept { return now_; }
     [[nodiscard]] duration since_start() const noexcept { return now_ - start; }
 
-    /// Plans an event. Events of the same time happen in the order in which they
-    /// were planned.
+    /// Plans an event. Events of the same time happen in the order in which they were planned.
     event_id at(instant time, std::function<void()> event) {
         const auto id = ++last_id_;
         queue_.emplace(std::pair{time, id}, std::move(event));

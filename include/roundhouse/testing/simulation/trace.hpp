@@ -12,8 +12,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// The events of a run as text: a line each, with its virtual time in
-/// milliseconds.
+/// The events of a run as text: a line each, with its virtual time in milliseconds.
 class trace {
 public:
     /// Keeps all lines, or only as many as `last` returns.

@@ -10,8 +10,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Keeps the first violation of a rule in a run. Checks run deep inside the
-/// code under test, so a violation is recorded and not thrown.
+/// Keeps the first violation of a rule in a run. Checks run deep inside the code under test, so a
+/// violation is recorded and not thrown.
 class violations {
 public:
     void add(std::string violation) {
