@@ -12,6 +12,7 @@
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
 #include <roundhouse/testing/simulation/virtual_clock.hpp>
+#include <roundhouse/testing/simulation/wall_clock.hpp>
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
@@ -27,14 +28,13 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// One life of the process under test: an orchestrator, on one thread, over
-/// parts of the world that outlive it.
+/// One life of the process under test: an orchestrator, on one thread, over parts of the world that
+/// outlive it.
 ///
-/// Lifetime: when the process dies, coroutines and handlers of the orchestrator
-/// and of the backend are still suspended. They are held by `io`, or by waits
-/// of `clock`, and refer to the members that stand before `io`; the destructor
-/// cancels the waits, and members are destroyed from the last to the first. The
-/// orchestrator takes shared pointers, and gets some that own nothing.
+/// Lifetime: when the process dies, coroutines and handlers of the orchestrator and of the backend
+/// are still suspended. They are held by `io`, or by waits of `clock`, and refer to the members
+/// that stand before `io`; the destructor cancels the waits, and members are destroyed from the
+/// last to the first. The orchestrator takes shared pointers, and gets some that own nothing.
 template <class Store> struct incarnation {
     using store_type = faulty_store<Store>;
     using orchestrator_type = roundhouse::orchestrator<faulty_backend, store_type, virtual_clock>;
@@ -42,6 +42,7 @@ template <class Store> struct incarnation {
     /// The parts of the world that an incarnation uses.
     struct surroundings {
         timeline& time;
+        const wall_clock& wall;
         crash_plan& crashes;
         fault_injector& faults;
         machine& host;
@@ -55,7 +56,7 @@ template <class Store> struct incarnation {
                 const std::function<store_script(incarnation&)>& make_script)
         : process(world.crashes),
           entropy(random),
-          clock(world.time, process),
+          clock(world.time, world.wall, process),
           backend(world.host, world.faults, clock, process, world.events, world.scenario.needs_port,
                   std::move(observer)),
           store(world.store, make_script(*this)),
@@ -66,8 +67,7 @@ template <class Store> struct incarnation {
     ~incarnation() {
         process.die();
         orchestrator.reset();
-        // Ends what is still under way as a cancellation does. It has no effect any
-        // more.
+        // Ends what is still under way as a cancellation does. It has no effect any more.
         do clock.abandon();
         while (io.poll() > 0);
     }

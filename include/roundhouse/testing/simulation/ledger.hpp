@@ -8,6 +8,7 @@
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/testing/simulation/wall_clock.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
@@ -22,20 +23,22 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// A copy of the rows that every commit is checked against and applied to:
-/// which transitions there may be, which audit rows must report them, and the
-/// limits (SPEC §2).
+/// A copy of the rows that every commit is checked against and applied to: which transitions there
+/// may be, which audit rows must report them, and the limits (SPEC §2).
 class ledger {
 public:
     struct entry {
         engine_ptr row;
-        instant failed_at{};
-        bool acknowledged = false; ///< A caller was told that the engine exists.
+        instant failed_at{};              ///< In virtual time.
+        std::uint64_t failed_shifts = 0;  ///< How often the wall clock had been set then.
+        bool failed_before_crash = false; ///< The process has died since.
+        bool acknowledged = false;        ///< A caller was told that the engine exists.
     };
 
-    ledger(const timeline& time, trace& events, violations& found, pending_calls& calls,
-           const settings& settings, bool needs_port)
+    ledger(const timeline& time, const wall_clock& wall, trace& events, violations& found,
+           pending_calls& calls, const settings& settings, bool needs_port)
         : time_(time),
+          wall_(wall),
           trace_(events),
           violations_(found),
           calls_(calls),
@@ -53,8 +56,7 @@ public:
     }
     [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
 
-    /// A caller was told of this engine: its row may only be removed after a
-    /// destroy call.
+    /// A caller was told of this engine: its row may only be removed after a destroy call.
     void acknowledge(const uuid& engine) {
         if (const auto found = rows_.find(engine); found != rows_.end())
             found->second.acknowledged = true;
@@ -76,6 +78,10 @@ public:
             else if (std::holds_alternative<update_engine>(change)) update(*stored++, set);
             else if (const auto* erased = std::get_if<erase_engine>(&change)) erase(*erased, set);
         }
+    }
+
+    void process_ended() {
+        for (auto& [id, known] : rows_) known.failed_before_crash = true;
     }
 
     /// The number of engines of a product.
@@ -109,7 +115,8 @@ private:
         violations_.require(!destroyed_.contains(row->id), "an engine that was destroyed is back");
         const auto& limit = std::get<insert_engine>(set.changes.front()).max_engines;
         violations_.require(!limit || count(row->product_id) < *limit, "the quota is exceeded");
-        rows_[row->id] = {row, {}, false};
+        rows_[row->id] = {};
+        rows_[row->id].row = row;
         by_owner_[owner] = row->id;
         check_port(*row);
         calls_.saw_row(owner, row);
@@ -127,7 +134,7 @@ private:
         if (before->status != row->status) {
             check_transition(*before, *row);
             check_audit(*before, row->status, set);
-            if (row->status == engine_status::failed) known->second.failed_at = time_.now();
+            if (row->status == engine_status::failed) note_failure(known->second);
         } else {
             for (const auto& audited : set.audit)
                 violations_.require(!audited.to, "an audit row reports a transition that was none",
@@ -202,10 +209,9 @@ private:
                                 "an engine is destroyed without a destroy call", subject);
     }
 
-    /// Checks the audit rows of a transition. A row that names a transition must
-    /// name the one it is committed with. Every transition has one, except those
-    /// that begin an operation whose end is reported: a destroy, and a boot that
-    /// a call asked for.
+    /// Checks the audit rows of a transition. A row that names a transition must name the one it is
+    /// committed with. Every transition has one, except those that begin an operation whose end is
+    /// reported: a destroy, and a boot that a call asked for.
     void check_audit(const engine_record& before, engine_status after, const change_set& set) {
         std::size_t reports = 0;
         for (const auto& row : set.audit) {
@@ -228,21 +234,29 @@ private:
                after.generation > before.generation && before.status == engine_status::failed;
     }
 
-    /// Checks that restart n comes no sooner than BASE * 2^(n-1), capped, minus
-    /// the tenth that jitter may take.
+    void note_failure(entry& failed) {
+        failed.failed_at = time_.now();
+        failed.failed_shifts = wall_.shifts();
+        failed.failed_before_crash = false;
+    }
+
+    /// Checks that restart n comes no sooner than BASE * 2^(n-1), capped, minus the tenth that
+    /// jitter may take. A process that begins knows the time of a restart only by the wall clock.
     void check_backoff(const entry& restarted) {
         const auto& row = *restarted.row;
+        violations_.require(row.restart_attempts <= settings_.restart_max_attempts,
+                            "restarted more often than allowed", shown(row));
+        if (restarted.failed_before_crash && restarted.failed_shifts != wall_.shifts()) return;
         auto least = settings_.restart_backoff_base;
         for (std::uint32_t n = 1; n < row.restart_attempts; ++n)
             least = std::min(least * 2, settings_.restart_backoff_max);
         least -= least / 10;
-        violations_.require(row.restart_attempts <= settings_.restart_max_attempts,
-                            "restarted more often than allowed", shown(row));
         violations_.require(time_.now() - restarted.failed_at >= least,
                             "restarted before its backoff", shown(row));
     }
 
     const timeline& time_;
+    const wall_clock& wall_;
     trace& trace_;
     violations& violations_;
     pending_calls& calls_;

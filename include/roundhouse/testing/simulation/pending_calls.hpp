@@ -18,8 +18,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// The calls that are under way, and what was observed of their engines
-/// meanwhile.
+/// The calls that are under way, and what was observed of their engines meanwhile.
 class pending_calls {
 public:
     using number = std::uint64_t;
@@ -51,8 +50,7 @@ public:
     /// Forgets every call: the process is gone and answers none of them.
     void drop_all() { calls_.clear(); }
 
-    /// Records that the row of an owner has changed to `row`; null if it was
-    /// removed.
+    /// Records that the row of an owner has changed to `row`; null if it was removed.
     void saw_row(const engine_owner& owner, const engine_ptr& row) {
         for_owner(owner, [&](pending_call& call) { observe(call, row); });
     }
@@ -66,6 +64,10 @@ public:
         for_owner(owner, [](pending_call& call) { call.seen.no_port = true; });
     }
 
+    template <class Action> void for_each(Action action) const {
+        for (const auto& [id, call] : calls_) action(id, call);
+    }
+    [[nodiscard]] bool contains(number id) const { return calls_.contains(id); }
     /// Whether a call of this kind is under way for the owner.
     [[nodiscard]] bool contains(const engine_owner& owner, call_kind kind) const {
         return std::any_of(calls_.begin(), calls_.end(), [&](const auto& entry) {

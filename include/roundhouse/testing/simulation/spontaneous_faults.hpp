@@ -5,8 +5,11 @@
 #include <roundhouse/testing/simulation/scenario.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
+#include <roundhouse/testing/simulation/wall_clock.hpp>
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -17,13 +20,18 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// The faults that come by themselves and not with a call: those of the
-/// machine, of its workloads and of the store's disk.
+/// The faults that come by themselves and not with a call: those of the machine, of its workloads
+/// and of the store's disk.
 class spontaneous_faults {
 public:
-    spontaneous_faults(timeline& time, fault_injector& faults, machine& host, trace& events,
-                       const scenario& scenario)
-        : time_(time), faults_(faults), machine_(host), trace_(events), scenario_(scenario) {}
+    spontaneous_faults(timeline& time, wall_clock& wall, fault_injector& faults, machine& host,
+                       trace& events, const scenario& scenario)
+        : time_(time),
+          wall_(wall),
+          faults_(faults),
+          machine_(host),
+          trace_(events),
+          scenario_(scenario) {}
 
     /// Plans rounds of faults until the injector ends.
     void begin() {
@@ -32,6 +40,15 @@ public:
             inject();
             begin();
         });
+    }
+
+    /// To be called when an operation has begun: what it commits next may be refused.
+    void operation_began() {
+        if (!faults_.fires(fault::store_full_midway)) return;
+        const bool long_stretch = faults_.random().chance(0.3);
+        const auto longest = long_stretch ? duration{std::chrono::minutes{5}} : seconds{20};
+        store_full_until_ = std::max(store_full_until_, time_within(longest));
+        trace_.note("store: full in the middle of an operation");
     }
 
     [[nodiscard]] bool store_is_full() const { return time_.now() < store_full_until_; }
@@ -51,6 +68,7 @@ private:
             trace_.note("store: full");
             store_full_until_ = time_within(seconds{20});
         }
+        if (faults_.fires(fault::clock_set)) set_clock();
         if (scenario_.needs_port && faults_.fires(fault::stranger)) take_port();
         if (auto* engine = draw_engine()) inject_into(*engine);
     }
@@ -65,12 +83,30 @@ private:
         if (faults_.fires(fault::lone_death)) machine_.end_workload(id, 1);
         if (faults_.fires(fault::clean_death)) machine_.end_workload(id, 0);
         if (faults_.fires(fault::removed)) {
-            // A workload that is paused, or that the orchestrator may take for
-            // paused, is not probed: without an event its end could not be known.
+            // A workload that is paused, or that the orchestrator may take for paused, is not
+            // probed: without an event its end could not be known.
             const bool paused = engine.state == workload_state::paused || engine.paused_by_others;
             const bool reported = paused || faults_.random().chance(0.5);
             machine_.end_workload(id, 137, reported);
         }
+    }
+
+    /// Sets the wall clock by seconds, minutes or hours; half of the times for some seconds only.
+    void set_clock() {
+        auto& random = faults_.random();
+        constexpr std::array<duration, 3> most{std::chrono::minutes{1}, std::chrono::hours{1},
+                                               std::chrono::hours{12}};
+        auto by = random.between(seconds{1}, most[random.below(most.size())]);
+        if (random.chance(0.5)) by = -by;
+        shift_clock(by);
+        if (random.chance(0.5))
+            time_.at(time_within(seconds{30}), [this, by] {
+                if (faults_.active()) shift_clock(-by);
+            });
+    }
+    void shift_clock(duration by) {
+        trace_.note("machine: the wall clock is set by " + std::to_string(by.count()) + " ms");
+        wall_.shift(by);
     }
 
     void take_port() {
@@ -96,6 +132,7 @@ private:
     }
 
     timeline& time_;
+    wall_clock& wall_;
     fault_injector& faults_;
     machine& machine_;
     trace& trace_;

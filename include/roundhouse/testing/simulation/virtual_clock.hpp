@@ -2,6 +2,7 @@
 
 #include <roundhouse/testing/simulation/process.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
+#include <roundhouse/testing/simulation/wall_clock.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/associated_cancellation_slot.hpp>
@@ -24,20 +25,19 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// The clock of one incarnation of the process: a `clock` in virtual time, for
-/// one thread.
+/// The clock of one incarnation of the process: a `clock` in virtual time, for one thread.
 ///
-/// Lifetime: `abandon` must be called before the executors of waiting
-/// coroutines go. The timeline outlives the clock, and a wait that is still
-/// planned there refers to it.
+/// Lifetime: `abandon` must be called before the executors of waiting coroutines go. The timeline
+/// outlives the clock, and a wait that is still planned there refers to it.
 class virtual_clock {
 public:
-    virtual_clock(timeline& time, const process& owner) : time_(time), process_(owner) {}
+    virtual_clock(timeline& time, const wall_clock& wall, const process& owner)
+        : time_(time), wall_(wall), process_(owner) {}
     ~virtual_clock() = default;
     virtual_clock(const virtual_clock&) = delete;
     virtual_clock& operator=(const virtual_clock&) = delete;
 
-    [[nodiscard]] instant now() const noexcept { return time_.now(); }
+    [[nodiscard]] instant now() const noexcept { return wall_.now(); }
     [[nodiscard]] duration steady_now() const noexcept { return time_.since_start(); }
 
     asio::awaitable<void> wait_until(instant until) {
@@ -77,7 +77,9 @@ private:
             done(process_.alive() ? std::error_code{} : asio::error::operation_aborted);
             return 0;
         }
-        const auto end = time_.at(until, [this, id = next_id_] { complete(id); });
+        // The wait is measured in virtual time: setting the wall clock does not change it.
+        const auto at = until == instant::max() ? until : time_.now() + (until - now());
+        const auto end = time_.at(at, [this, id = next_id_] { complete(id); });
         waits_.emplace(next_id_, wait{end, std::move(done)});
         return next_id_++;
     }
@@ -92,6 +94,7 @@ private:
     }
 
     timeline& time_;
+    const wall_clock& wall_;
     const process& process_;
     std::map<wait_id, wait> waits_;
     wait_id next_id_ = 1;

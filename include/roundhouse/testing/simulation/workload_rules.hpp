@@ -6,6 +6,7 @@
 #include <roundhouse/testing/simulation/machine.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/testing/simulation/wall_clock.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
@@ -20,16 +21,20 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Checks the rules of SPEC §2 and §5 that relate rows, workloads and backend
-/// calls.
+/// Checks the rules of SPEC §2 and §5 that relate rows, workloads and backend calls.
 class workload_rules {
 public:
-    workload_rules(const timeline& time, violations& found, const ledger& rows, const machine& host,
-                   const settings& settings)
-        : time_(time), violations_(found), ledger_(rows), machine_(host), settings_(settings) {}
+    workload_rules(const timeline& time, const wall_clock& wall, violations& found,
+                   const ledger& rows, const machine& host, const settings& settings)
+        : time_(time),
+          wall_(wall),
+          violations_(found),
+          ledger_(rows),
+          machine_(host),
+          settings_(settings) {}
 
-    /// Checks every workload against its row, if rows or workloads have changed
-    /// since the last call. To be called after every event.
+    /// Checks every workload against its row, if rows or workloads have changed since the last
+    /// call. To be called after every event.
     void check() {
         const auto version = ledger_.version() + machine_.version();
         if (version == checked_version_) return;
@@ -72,8 +77,7 @@ public:
     }
     void probed(const workload_ref& ref, const health& answer) {
         auto& last = answers_[ref.engine_id];
-        // Of two answers at the same time, it is not known which the orchestrator
-        // gets first.
+        // Of two answers at the same time, it is not known which the orchestrator gets first.
         if (last.at == time_.now() && !answer.busy) return;
         last = {time_.now(), answer.busy};
     }
@@ -84,11 +88,17 @@ public:
     }
     void leased(const uuid& engine, instant until) {
         auto& use = uses_[engine];
-        use.leased_until = std::max(use.leased_until, until);
+        if (until <= use.leased_until) return;
+        use.leased_until = until;
+        use.leased_shifts = wall_.shifts();
+        use.leased_before_crash = false;
     }
     /// Forgets what the process kept in memory only.
     void process_ended() {
-        for (auto& [id, use] : uses_) use.last = {};
+        for (auto& [id, use] : uses_) {
+            use.last = {};
+            use.leased_before_crash = true;
+        }
         answers_.clear();
         under_way_.clear();
         creates_ = 0;
@@ -103,7 +113,9 @@ private:
         bool busy = false;
     };
     struct engine_use {
-        instant leased_until{};
+        instant leased_until{};           ///< In virtual time.
+        std::uint64_t leased_shifts = 0;  ///< How often the wall clock had been set then.
+        bool leased_before_crash = false; ///< The process has died since.
         instant last{};
     };
 
@@ -115,8 +127,13 @@ private:
         if (row->status != engine_status::running) return;
         const auto now = time_.now();
         const auto& use = uses_[ref.engine_id];
-        violations_.require(row->busy_until <= now && use.leased_until <= now,
+        // A process that begins knows the end of a lease only by the wall clock.
+        const bool lease_known = !use.leased_before_crash || use.leased_shifts == wall_.shifts();
+        violations_.require(!lease_known || use.leased_until <= now,
                             "an engine is put to sleep during a lease", short_id(ref.engine_id));
+        violations_.require(wall_.shifts() > 0 || row->busy_until <= now,
+                            "an engine is put to sleep while its row is busy",
+                            short_id(ref.engine_id));
         violations_.require(now - use.last >= settings_.sleep_after,
                             "an engine is put to sleep that was just used",
                             short_id(ref.engine_id));
@@ -127,6 +144,7 @@ private:
     }
 
     const timeline& time_;
+    const wall_clock& wall_;
     violations& violations_;
     const ledger& ledger_;
     const machine& machine_;

@@ -11,6 +11,7 @@
 #include <roundhouse/testing/simulation/fault_injector.hpp>
 #include <roundhouse/testing/simulation/faults.hpp>
 #include <roundhouse/testing/simulation/incarnation.hpp>
+#include <roundhouse/testing/simulation/latency_rules.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
 #include <roundhouse/testing/simulation/machine.hpp>
 #include <roundhouse/testing/simulation/model.hpp>
@@ -25,8 +26,10 @@
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/testing/simulation/wall_clock.hpp>
 #include <roundhouse/testing/simulation/workload_rules.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -39,36 +42,39 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-/// Simulations of whole fleets (docs/simulation.md). For users: `world`,
-/// `run_options`, `run_report`, and the faults that a report counts. What they
-/// are made of is in `sim::detail`, and may change at any time.
+/// Simulations of whole fleets (docs/simulation.md). For users: `world`, `run_options`,
+/// `run_report`, and the faults that a report counts. What they are made of is in `sim::detail`,
+/// and may change at any time.
 namespace testing::sim {
 
-/// A fleet with its machine, its users and its faults, on one thread and in
-/// virtual time: the orchestrator as it is, over a `faulty_store<Store>` and a
-/// simulated backend.
+/// A fleet with its machine, its users and its faults, on one thread and in virtual time: the
+/// orchestrator as it is, over a `faulty_store<Store>` and a simulated backend.
 ///
-/// `Store` is default-constructed for each world, and outlives the crashes of
-/// the simulated process. The same options always make the same run.
+/// `Store` is default-constructed for each world, and outlives the crashes of the simulated
+/// process. The same options always make the same run.
 template <class Store = memory_store> class world {
 public:
     explicit world(const run_options& options)
         : options_(options),
           random_(options.seed),
           scenario_(detail::scenario::drawn(random_.branch("scene"))),
+          wall_(time_),
           trace_(time_, options.whole_trace),
           calls_(time_, trace_),
           crashes_(crash_points(options, scenario_)),
           faults_(make_faults()),
           machine_(time_, faults_, trace_, scenario_.settings.boot_timeout),
           store_(std::make_shared<Store>()),
-          ledger_(time_, trace_, violations_, calls_, scenario_.settings, scenario_.needs_port),
-          rules_(time_, violations_, ledger_, machine_, scenario_.settings),
+          ledger_(time_, wall_, trace_, violations_, calls_, scenario_.settings,
+                  scenario_.needs_port),
+          rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings),
+          latencies_(time_, violations_, calls_, ledger_, scenario_.settings,
+                     options.bound_latencies),
           model_(time_, violations_, scenario_),
           answers_(violations_, scenario_.settings, scenario_.faulty),
           driver_(time_, violations_, calls_, ledger_, rules_, machine_, model_, answers_),
           actions_(random_.branch("users"), scenario_),
-          spontaneous_(time_, faults_, machine_, trace_, scenario_),
+          spontaneous_(time_, wall_, faults_, machine_, trace_, scenario_),
           keys_(make_keys(random_.branch("keys"))) {
         machine_.on_removal([this](const uuid& engine) { rules_.check_removal(engine); });
         register_products();
@@ -77,8 +83,7 @@ public:
     world(const world&) = delete;
     world& operator=(const world&) = delete;
 
-    /// Runs the simulation to its end, or until a rule is broken. To be called
-    /// once.
+    /// Runs the simulation to its end, or until a rule is broken. To be called once.
     [[nodiscard]] run_report run() {
         begin_process();
         spontaneous_.begin();
@@ -101,10 +106,9 @@ private:
     using incarnation = detail::incarnation<Store>;
     using seconds = std::chrono::seconds;
 
-    /// The time within which a fleet must come to rest once there are no more
-    /// faults: a create that is answered very late while others wait for a turn,
-    /// all restarts that an engine has left, and the probes that find engines
-    /// which hang.
+    /// The time within which a fleet must come to rest once there are no more faults: a create that
+    /// is answered very late while others wait for a turn, all restarts that an engine has left,
+    /// and the probes that find engines which hang.
     [[nodiscard]] duration longest_recovery() const {
         const auto& settings = scenario_.settings;
         return std::chrono::minutes{30} +
@@ -120,7 +124,7 @@ private:
 
     [[nodiscard]] detail::fault_injector make_faults() const {
         const auto random = random_.branch("faults");
-        return scenario_.faulty ? detail::fault_injector::drawn(random)
+        return scenario_.faulty ? detail::fault_injector::drawn(random, options_)
                                 : detail::fault_injector(random);
     }
 
@@ -132,7 +136,7 @@ private:
     void begin_process() {
         ++incarnations_;
         process_ = std::make_unique<incarnation>(
-            typename incarnation::surroundings{time_, crashes_, faults_, machine_, trace_,
+            typename incarnation::surroundings{time_, wall_, crashes_, faults_, machine_, trace_,
                                                scenario_, keys_, store_},
             random_.branch("entropy " + std::to_string(incarnations_)), observer(),
             [this](incarnation& current) { return script_for(current); });
@@ -163,35 +167,52 @@ private:
         process_.reset();
         calls_.drop_all();
         rules_.process_ended();
+        ledger_.process_ended();
+        latencies_.process_ended();
         model_.give_up();
         time_.after(random_.between(duration{0}, duration{10'000}), [this] { begin_process(); });
     }
 
-    /// The script of an incarnation's store. It outlives `process_`, which is
-    /// empty while the incarnation is being destroyed.
+    /// The script of an incarnation's store. It outlives `process_`, which is empty while the
+    /// incarnation is being destroyed.
     store_script script_for(incarnation& current) {
         store_script out;
-        out.fault = [this, &current](const change_set&) {
+        out.fault = [this, &current](const change_set& set) {
             current.commit_crash = current.process.interact();
             if (!current.process.alive()) return store_fault::refused;
-            if (spontaneous_.store_is_full() || faults_.fires(fault::store_refuses))
+            if (spontaneous_.store_is_full() || faults_.fires(fault::store_refuses)) {
+                latencies_.commit_refused(set);
                 return store_fault::refused;
+            }
             return faults_.fires(fault::store_denies) ? store_fault::denied : store_fault::none;
         };
         out.committed = [this, &current](const change_set& set, const auto& outcome) {
             ledger_.committed(set, outcome);
+            latencies_.commit_made(set);
+            if (outcome && begins_operation(*outcome)) spontaneous_.operation_began();
             check_counts();
             if (current.commit_crash == detail::crash_time::after_effect) current.process.die();
         };
         return out;
     }
 
+    static bool begins_operation(const committed& made) {
+        return std::any_of(made.engines.begin(), made.engines.end(),
+                           [](const auto& row) { return row->intent != intent::none; });
+    }
+
     detail::backend_observer observer() {
         using detail::backend_operation;
-        return {.began = [this](backend_operation operation,
-                                const workload_ref& ref) { rules_.call_began(operation, ref); },
-                .ended = [this](backend_operation operation,
-                                const workload_ref& ref) { rules_.call_ended(operation, ref); },
+        return {.began =
+                    [this](backend_operation operation, const workload_ref& ref) {
+                        rules_.call_began(operation, ref);
+                        latencies_.backend_call_began(operation, ref);
+                    },
+                .ended =
+                    [this](backend_operation operation, const workload_ref& ref) {
+                        rules_.call_ended(operation, ref);
+                        latencies_.backend_call_ended(operation, ref);
+                    },
                 .probed = [this](const workload_ref& ref,
                                  const health& answer) { rules_.probed(ref, answer); }};
     }
@@ -213,8 +234,8 @@ private:
 
     // Time
 
-    /// Runs until the condition holds; false if it does not within that time, or
-    /// if a rule is broken.
+    /// Runs until the condition holds; false if it does not within that time, or if a rule is
+    /// broken.
     template <class Condition> bool run_until(Condition holds, duration longest) {
         const auto end = time_.now() + longest;
         for (;;) {
@@ -236,6 +257,7 @@ private:
     /// False if a rule is broken.
     bool after_event() {
         rules_.check();
+        latencies_.check();
         if (process_ && !process_->process.alive()) bury_process();
         return !violations_.first();
     }
@@ -248,8 +270,7 @@ private:
         machine_.heal();
     }
 
-    /// What is not at rest, except calls to the backend; nothing if everything
-    /// is.
+    /// What is not at rest, except calls to the backend; nothing if everything is.
     [[nodiscard]] std::optional<std::string> unrest() {
         if (!process_ || !process_->recovered) return "the process has not recovered";
         if (calls_.count() > 0) return "calls are not answered:" + calls_.text();
@@ -325,12 +346,12 @@ private:
         return out;
     }
 
-    // The parts, in the order of their dependencies: each refers only to those
-    // before it.
+    // The parts, in the order of their dependencies: each refers only to those before it.
     const run_options options_;
     detail::random_generator random_;
     const detail::scenario scenario_;
     detail::timeline time_;
+    detail::wall_clock wall_;
     detail::trace trace_;
     detail::violations violations_;
     detail::pending_calls calls_;
@@ -340,6 +361,7 @@ private:
     const std::shared_ptr<Store> store_; ///< Shared because `faulty_store` takes it so.
     detail::ledger ledger_;
     detail::workload_rules rules_;
+    detail::latency_rules latencies_;
     detail::model model_;
     const detail::answer_check answers_;
     detail::call_driver<incarnation> driver_;

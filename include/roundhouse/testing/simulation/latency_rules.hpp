@@ -1,0 +1,189 @@
+#pragma once
+
+#include <roundhouse/changes.hpp>
+#include <roundhouse/engine_owner.hpp>
+#include <roundhouse/settings.hpp>
+#include <roundhouse/testing/simulation/backend_observer.hpp>
+#include <roundhouse/testing/simulation/ledger.hpp>
+#include <roundhouse/testing/simulation/pending_calls.hpp>
+#include <roundhouse/testing/simulation/timeline.hpp>
+#include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::sim::detail {
+
+/// Checks that every call is answered within a bound of virtual time, which follows from the
+/// settings. Time in which every turn to boot is taken does not count.
+///
+/// A call whose engine's commits are refused must be answered within `settings::store_wait`.
+class latency_rules {
+public:
+    latency_rules(const timeline& time, violations& found, const pending_calls& calls,
+                  const ledger& rows, const settings& settings, bool enabled)
+        : time_(time),
+          violations_(found),
+          calls_(calls),
+          ledger_(rows),
+          settings_(settings),
+          enabled_(enabled) {}
+
+    void backend_call_began(backend_operation operation, const workload_ref& ref) {
+        if (!creates(operation)) return;
+        auto& boot = boots_[ref.engine_id];
+        boot = {ref, true};
+    }
+    void backend_call_ended(backend_operation operation, const workload_ref& ref) {
+        if (!creates(operation)) return;
+        if (const auto boot = boots_.find(ref.engine_id); boot != boots_.end())
+            boot->second.call_under_way = false;
+    }
+
+    void commit_refused(const change_set& set) {
+        for_each_owner(set, [this](const engine_owner& owner) {
+            auto& refusals = refusals_[owner];
+            const auto now = time_.now();
+            if (!refusals.first || now - refusals.last > longest_retry()) refusals.first = now;
+            refusals.last = now;
+        });
+    }
+    void commit_made(const change_set& set) {
+        for_each_owner(set, [this](const engine_owner& owner) { refusals_.erase(owner); });
+    }
+
+    /// To be called after every event.
+    void check() {
+        if (!enabled_) return;
+        count_time();
+        if (time_.now() < next_check_) return;
+        next_check_ = time_.now() + std::chrono::seconds{1};
+        calls_.for_each([this](pending_calls::number id, const pending_call& call) {
+            check_age(id, call);
+            check_refused(id, call);
+        });
+        std::erase_if(begun_, [this](const auto& entry) { return !calls_.contains(entry.first); });
+    }
+
+    /// Forgets what the process kept in memory only.
+    void process_ended() {
+        boots_.clear();
+        refusals_.clear();
+        begun_.clear();
+    }
+
+private:
+    /// A boot that may hold a turn.
+    struct held_turn {
+        workload_ref ref;
+        bool call_under_way = false;
+    };
+    /// Commits of one engine that were refused, without a success between them.
+    struct refusal_streak {
+        std::optional<instant> first;
+        instant last{};
+    };
+
+    static constexpr duration tolerance = std::chrono::seconds{2};
+
+    static bool creates(backend_operation operation) {
+        return operation == backend_operation::prepare || operation == backend_operation::create;
+    }
+
+    template <class Action> static void for_each_owner(const change_set& set, Action action) {
+        for (const auto& change : set.changes) {
+            if (const auto* added = std::get_if<insert_engine>(&change))
+                action(engine_owner{added->record.product_id, added->record.user_id});
+            else if (const auto* changed = std::get_if<update_engine>(&change))
+                action(engine_owner{changed->record.product_id, changed->record.user_id});
+            else if (const auto* erased = std::get_if<erase_engine>(&change))
+                action(engine_owner{erased->product_id, erased->user_id});
+        }
+    }
+
+    template <class Settings> static duration store_wait_of(const Settings& settings) {
+        if constexpr (requires { settings.store_wait; }) return settings.store_wait;
+        else return std::chrono::seconds{5};
+    }
+    template <class Settings> static duration longest_retry_of(const Settings& settings) {
+        if constexpr (requires { settings.store_retry_max; }) return settings.store_retry_max;
+        else return settings.store_retry;
+    }
+    /// The longest time between two tries of one commit.
+    [[nodiscard]] duration longest_retry() const { return longest_retry_of(settings_) + tolerance; }
+
+    /// Adds the time since the last event to that in which a turn to boot was free.
+    void count_time() {
+        const auto now = time_.now();
+        if (now != counted_until_ && boots_.size() < settings_.boot_concurrency)
+            free_time_ += now - counted_until_;
+        counted_until_ = now;
+        std::erase_if(boots_, [this](const auto& entry) { return !holds_turn(entry.second); });
+    }
+    [[nodiscard]] bool holds_turn(const held_turn& held) const {
+        if (held.call_under_way) return true;
+        const auto row = ledger_.find(held.ref.engine_id);
+        return row && row->intent == intent::boot && row->generation == held.ref.generation;
+    }
+
+    /// Operations of one engine follow each other: each call before this one may need one, one may
+    /// be under way, and the orchestrator may begin one by itself.
+    void check_age(pending_calls::number id, const pending_call& call) {
+        const auto [begun, added] = begun_.try_emplace(id, free_time_);
+        const auto operations = static_cast<duration::rep>(call.others + 3);
+        const auto bound = settings_.admit_wait + operations * longest_operation() +
+                           store_wait_of(settings_) + tolerance;
+        violations_.require(free_time_ - begun->second <= bound,
+                            "a call is not answered within its bound", shown(id, call));
+    }
+    [[nodiscard]] duration longest_operation() const {
+        const auto boot = settings_.stop_grace + settings_.create_timeout + settings_.boot_timeout;
+        const auto other = std::max(settings_.stop_grace, settings_.health_check_timeout) +
+                           settings_.backend_timeout;
+        return std::max(boot, other);
+    }
+
+    void check_refused(pending_calls::number id, const pending_call& call) {
+        const auto found = refusals_.find(call.request.owner);
+        if (found == refusals_.end()) return;
+        const auto& refusals = found->second;
+        const auto now = time_.now();
+        if (now - refusals.last > longest_retry()) return;
+        const auto since = std::max(*refusals.first, call.issued_at);
+        violations_.require(now - since <= store_wait_of(settings_) + tolerance,
+                            "a call waits although the store refuses its engine's commits",
+                            shown(id, call));
+    }
+
+    static std::string shown(pending_calls::number id, const pending_call& call) {
+        return "call " + std::to_string(id) + ", " + std::string(name_of(call.request.kind)) +
+               " of " + call.request.owner.user_id;
+    }
+
+    const timeline& time_;
+    violations& violations_;
+    const pending_calls& calls_;
+    const ledger& ledger_;
+    const settings& settings_;
+    const bool enabled_;
+    std::map<uuid, held_turn> boots_;
+    std::map<engine_owner, refusal_streak> refusals_;
+    /// The value of `free_time_` when each call was first seen.
+    std::map<pending_calls::number, duration> begun_;
+    duration free_time_{};
+    instant counted_until_{};
+    instant next_check_{};
+};
+
+} // namespace testing::sim::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
