@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/enum_table.hpp>
 #include <roundhouse/types.hpp>
 
 #include <array>
@@ -10,23 +11,22 @@
 #include <string_view>
 #include <vector>
 
-/// What the orchestrator's calls take and answer with.
+/// The parameters and results of the calls of an orchestrator.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// A product that was just registered. The key is in nobody's hands but the receiver's: only its
-/// hash is kept.
+/// A product that was just registered.
 struct registration {
     uuid product_id;
     std::string slug;
-    std::string platform_key;
+    std::string platform_key; ///< Only its hash is stored: it cannot be read again.
 };
 
-/// One engine as its product sees it.
+/// An engine as its product sees it.
 struct engine_view {
     engine_ptr record;
     std::string url;     ///< Set in every state; check `record->status`.
-    std::string api_key; ///< Empty where the call does not hand it out (listings).
+    std::string api_key; ///< Empty in listings.
     std::optional<instant> last_health_at;
 };
 
@@ -40,33 +40,50 @@ struct admit_options {
     bool auto_wake = false;
 };
 
-/// Why a request was not admitted, where that is no error.
+/// Why a request is not admitted, where that is no error.
 enum class denial : std::uint8_t { engine_not_found, engine_sleeping, engine_unhealthy };
 
-constexpr std::string_view name_of(denial reason) noexcept {
-    switch (reason) {
-    case denial::engine_not_found: return "engine_not_found";
-    case denial::engine_sleeping: return "engine_sleeping";
-    case denial::engine_unhealthy: return "engine_unhealthy";
-    }
-    return "unknown";
+namespace detail {
+
+inline constexpr std::array<name_row<denial>, 3> denial_names{{
+    {denial::engine_not_found, "engine_not_found"},
+    {denial::engine_sleeping, "engine_sleeping"},
+    {denial::engine_unhealthy, "engine_unhealthy"},
+}};
+
+} // namespace detail
+
+inline constexpr auto all_denials = detail::values_of(detail::denial_names);
+static_assert(detail::lists_every_enumerator<all_denials>());
+
+[[nodiscard]] constexpr std::string_view name_of(denial reason) noexcept {
+    return detail::name_in(detail::denial_names, reason);
 }
 
-/// The answer to an admit: the engine, or why not.
+/// The answer to an admit: the engine, or the reason of the denial.
 struct admission {
     std::optional<engine_view> engine;
-    denial reason = denial::engine_not_found; ///< Means something only without an engine.
+    denial reason = denial::engine_not_found; ///< Valid only without an engine.
 };
 
+/// The health of a product's engines (SPEC §3, `GET /status`).
 enum class fleet_health : std::uint8_t { ok, degraded, critical };
 
-constexpr std::string_view name_of(fleet_health health) noexcept {
-    switch (health) {
-    case fleet_health::ok: return "ok";
-    case fleet_health::degraded: return "degraded";
-    case fleet_health::critical: return "critical";
-    }
-    return "unknown";
+namespace detail {
+
+inline constexpr std::array<name_row<fleet_health>, 3> fleet_health_names{{
+    {fleet_health::ok, "ok"},
+    {fleet_health::degraded, "degraded"},
+    {fleet_health::critical, "critical"},
+}};
+
+} // namespace detail
+
+inline constexpr auto all_fleet_healths = detail::values_of(detail::fleet_health_names);
+static_assert(detail::lists_every_enumerator<all_fleet_healths>());
+
+[[nodiscard]] constexpr std::string_view name_of(fleet_health health) noexcept {
+    return detail::name_in(detail::fleet_health_names, health);
 }
 
 struct fleet_status {
@@ -74,7 +91,8 @@ struct fleet_status {
     fleet_health health = fleet_health::ok;
 };
 
-/// The rolling figures cover the last 3,600 seconds.
+/// Figures of a product's engines. Those that end in `_1h` and `avg_boot_ms` cover the last 3,600
+/// seconds.
 struct fleet_metrics {
     std::uint64_t provisions_1h = 0;
     std::uint64_t crashes_1h = 0;
@@ -84,14 +102,14 @@ struct fleet_metrics {
     std::uint64_t total_destroys = 0;
 };
 
-/// How the orchestrator itself is.
+/// The state of the orchestrator itself.
 struct orchestrator_health {
-    bool starting = false; ///< It recovers; calls fail with `errc::starting`.
+    bool starting = false; ///< Recovery is under way; calls fail with `errc::starting`.
     duration uptime{};
-    std::string_view backend;                   ///< Its name.
-    std::string_view store;                     ///< Its name.
-    std::optional<std::string> backend_trouble; ///< Why it cannot work at present.
-    std::optional<std::string> store_trouble;
+    std::string_view backend;                   ///< The name of the backend.
+    std::string_view store;                     ///< The name of the store.
+    std::optional<std::string> backend_trouble; ///< Why the backend cannot work at present.
+    std::optional<std::string> store_trouble;   ///< Why the store cannot work at present.
 };
 
 } // namespace ROUNDHOUSE_ABI

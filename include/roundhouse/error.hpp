@@ -1,7 +1,11 @@
 #pragma once
 
+#include <roundhouse/enum_table.hpp>
 #include <roundhouse/version.hpp>
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -17,8 +21,7 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// What went wrong, as callers tell cases apart. SPEC §3 "Errors" gives each its HTTP status and
-/// code.
+/// The kinds of failure. `error_table` has a row for each.
 enum class errc {
     invalid_request = 1,
     invalid_platform_key,
@@ -40,42 +43,99 @@ enum class errc {
     store_unavailable,
     boot_timeout,
     shutting_down,
-    revision_conflict,
-    short_id_taken,
-    backend_away, ///< A `backend_error`, of a backend that could not be reached.
+    revision_conflict, ///< A commit was based on a record that has changed since it was read.
+    short_id_taken,    ///< Another engine's id has the same `short_id`.
+    backend_away,      ///< The backend could not be reached.
+    cancelled,         ///< The caller stopped waiting; the operation goes on.
 };
+
+/// Whether the same call can succeed if it is repeated.
+enum class retry_rule : std::uint8_t {
+    no,
+    once,
+    after_wait,         ///< After `retry_after_s`; if it fails again, with growing waits.
+    with_growing_waits, ///< The length of the first wait is not known.
+};
+
+/// What there is to know about one kind of failure.
+struct error_row {
+    errc code;
+    std::string_view name; ///< The code in the HTTP API; several kinds may share one.
+    int http_status;
+    retry_rule retry;
+    std::string_view remedy; ///< What the caller should do, as a sentence.
+};
+
+/// One row for each `errc`, in their order (SPEC §3 "Errors"). docs/http-api.md repeats the names,
+/// statuses and retries; a test compares the two.
+inline constexpr std::array<error_row, 24> error_table{{
+    {errc::invalid_request, "INVALID_REQUEST", 400, retry_rule::no,
+     "Correct the request as the message says."},
+    {errc::invalid_platform_key, "INVALID_PLATFORM_KEY", 401, retry_rule::no,
+     "Send the key that the product got when it was registered."},
+    {errc::invalid_admin_key, "INVALID_ADMIN_KEY", 401, retry_rule::no,
+     "Send the admin key that the server was started with."},
+    {errc::policy_denied, "POLICY_DENIED", 403, retry_rule::no,
+     "Ask the operator to change the product's policy."},
+    {errc::product_not_found, "PRODUCT_NOT_FOUND", 404, retry_rule::no,
+     "Register the product, or correct its slug or product_id."},
+    {errc::engine_not_found, "ENGINE_NOT_FOUND", 404, retry_rule::no,
+     "Provision an engine for the user."},
+    {errc::engine_already_exists, "ENGINE_ALREADY_EXISTS", 409, retry_rule::no,
+     "Use the engine that the user has, or destroy it first."},
+    {errc::engine_not_running, "ENGINE_NOT_RUNNING", 409, retry_rule::no,
+     "Start the engine first."},
+    {errc::engine_already_running, "ENGINE_ALREADY_RUNNING", 409, retry_rule::no,
+     "Use the engine as it is."},
+    {errc::product_slug_exists, "PRODUCT_SLUG_EXISTS", 409, retry_rule::no, "Choose another slug."},
+    {errc::quota_exceeded, "QUOTA_EXCEEDED", 429, retry_rule::no,
+     "Destroy engines, or ask the operator to raise the product's max_engines."},
+    {errc::rate_limited, "RATE_LIMITED", 429, retry_rule::after_wait,
+     "Wait, then repeat the call."},
+    {errc::internal_error, "INTERNAL_ERROR", 500, retry_rule::no,
+     "Ask the operator to look up the cause in the log."},
+    {errc::backend_error, "BACKEND_ERROR", 502, retry_rule::once,
+     "Repeat the call once; if it fails again, ask the operator to check the backend."},
+    {errc::port_exhaustion, "PORT_EXHAUSTION", 503, retry_rule::no,
+     "Destroy engines, or ask the operator to widen the range of ports."},
+    {errc::starting, "STARTING", 503, retry_rule::after_wait, "Wait, then repeat the call."},
+    {errc::overloaded, "OVERLOADED", 503, retry_rule::after_wait, "Wait, then repeat the call."},
+    {errc::store_unavailable, "STORE_UNAVAILABLE", 503, retry_rule::with_growing_waits,
+     "Repeat the call; if it keeps failing, ask the operator to check the store's disk."},
+    {errc::boot_timeout, "BOOT_TIMEOUT", 504, retry_rule::no,
+     "Read the engine's logs, and its status: it may be restarted automatically."},
+    {errc::shutting_down, "OVERLOADED", 503, retry_rule::after_wait, "Wait, then repeat the call."},
+    {errc::revision_conflict, "INTERNAL_ERROR", 500, retry_rule::no,
+     "Read the record again, and decide anew."},
+    {errc::short_id_taken, "INTERNAL_ERROR", 500, retry_rule::no,
+     "Create the engine with another id."},
+    {errc::backend_away, "BACKEND_ERROR", 502, retry_rule::once,
+     "Repeat the call once; if it fails again, ask the operator to check the backend."},
+    {errc::cancelled, "INTERNAL_ERROR", 500, retry_rule::no,
+     "Look up the outcome of the operation, which goes on."},
+}};
 
 namespace detail {
 
-/// The stable upper-case name of a code, as the HTTP API shows it.
-constexpr std::string_view code_name(errc code) noexcept {
-    switch (code) {
-    case errc::invalid_request: return "INVALID_REQUEST";
-    case errc::invalid_platform_key: return "INVALID_PLATFORM_KEY";
-    case errc::invalid_admin_key: return "INVALID_ADMIN_KEY";
-    case errc::policy_denied: return "POLICY_DENIED";
-    case errc::product_not_found: return "PRODUCT_NOT_FOUND";
-    case errc::engine_not_found: return "ENGINE_NOT_FOUND";
-    case errc::engine_already_exists: return "ENGINE_ALREADY_EXISTS";
-    case errc::engine_not_running: return "ENGINE_NOT_RUNNING";
-    case errc::engine_already_running: return "ENGINE_ALREADY_RUNNING";
-    case errc::product_slug_exists: return "PRODUCT_SLUG_EXISTS";
-    case errc::quota_exceeded: return "QUOTA_EXCEEDED";
-    case errc::rate_limited: return "RATE_LIMITED";
-    case errc::internal_error: return "INTERNAL_ERROR";
-    case errc::backend_error: return "BACKEND_ERROR";
-    case errc::port_exhaustion: return "PORT_EXHAUSTION";
-    case errc::starting: return "STARTING";
-    case errc::overloaded: return "OVERLOADED";
-    case errc::store_unavailable: return "STORE_UNAVAILABLE";
-    case errc::boot_timeout: return "BOOT_TIMEOUT";
-    case errc::shutting_down: return "OVERLOADED";
-    case errc::revision_conflict: return "INTERNAL_ERROR";
-    case errc::short_id_taken: return "INTERNAL_ERROR";
-    case errc::backend_away: return "BACKEND_ERROR";
-    }
-    return "INTERNAL_ERROR";
+inline constexpr auto error_codes = values_of(error_table, &error_row::code);
+static_assert(lists_every_enumerator<error_codes>(), "error_table: a row is missing or misplaced");
+
+} // namespace detail
+
+/// Returns the row of a kind of failure; that of `internal_error` for a value that is not an
+/// enumerator.
+[[nodiscard]] constexpr const error_row& error_row_of(errc code) noexcept {
+    constexpr auto first = static_cast<int>(error_table.front().code);
+    const auto index = static_cast<std::size_t>(static_cast<int>(code) - first);
+    return index < error_table.size() ? error_table[index] : error_row_of(errc::internal_error);
 }
+
+/// Returns the name of a kind of failure in the HTTP API, such as `ENGINE_NOT_FOUND`.
+[[nodiscard]] constexpr std::string_view code_name(errc code) noexcept {
+    return error_row_of(code).name;
+}
+
+namespace detail {
 
 class error_category_impl final : public std::error_category {
 public:
@@ -87,35 +147,34 @@ public:
 
 } // namespace detail
 
-using detail::code_name;
-
-/// The category of `errc` values as `std::error_code`s.
-inline const std::error_category& error_category() noexcept {
+/// Returns the category of `errc` values as `std::error_code`s.
+[[nodiscard]] inline const std::error_category& error_category() noexcept {
     static const detail::error_category_impl instance;
     return instance;
 }
 
-inline std::error_code make_error_code(errc code) noexcept {
+[[nodiscard]] inline std::error_code make_error_code(errc code) noexcept {
     return {static_cast<int>(code), error_category()};
 }
 
-/// A failure: its code for programs, and a message for people that names the thing, the cause and
-/// the way out. Messages never hold a key, a key's hash or an environment value.
+/// A failure: a code for programs, and a message for people that names the thing, the cause and the
+/// way out. Messages never hold a key, a key's hash or the value of an environment variable.
 struct error {
     errc code = errc::internal_error;
     std::string message;
-    int retry_after_s =
-        0; ///< Whole seconds after which a retry can succeed; 0 where that is not known.
+    /// Whole seconds after which a retry can succeed; 0 if that is not known.
+    int retry_after_s = 0;
 
     friend bool operator==(const error&, const error&) = default;
 };
 
+/// A value, or the `error` that is the reason why there is none.
+///
+/// An alias cannot be `[[nodiscard]]`: mark functions that return one.
 #if ROUNDHOUSE_HAS_STD_EXPECTED
 template <class T> using result = std::expected<T, error>;
 using unexpected = std::unexpected<error>;
 #else
-/// A value or the `error` that kept it from being. `std::expected` where the standard library has
-/// it.
 template <class T> using result = tl::expected<T, error>;
 using unexpected = tl::unexpected<error>;
 #endif
@@ -125,8 +184,8 @@ using unexpected = tl::unexpected<error>;
     return unexpected(error{code, std::move(message), retry_after_s});
 }
 
-/// The value, for programs that would rather have exceptions. Throws `std::system_error` with the
-/// error's code and message.
+/// Returns the value of a result. For programs that prefer exceptions: throws `std::system_error`
+/// with the error's code and message if there is none.
 template <class T> T or_throw(result<T> outcome) {
     if (!outcome)
         throw std::system_error(make_error_code(outcome.error().code), outcome.error().message);

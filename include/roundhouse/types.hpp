@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/enum_table.hpp>
 #include <roundhouse/version.hpp>
 
 #include <array>
@@ -19,23 +20,23 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// A point of wall time (UTC), as records keep it.
+/// A point in wall time (UTC).
 using instant = std::chrono::sys_time<std::chrono::milliseconds>;
 
-/// A span of time. Settings, waits and measurements all use it.
+/// A span of time: of settings, waits and measurements.
 using duration = std::chrono::milliseconds;
 
-/// A SHA-256 digest: what is kept of a key so that it can be recognised.
+/// A SHA-256 digest. Keys are recognised by theirs, and are not stored themselves.
 using sha256_digest = std::array<std::uint8_t, 32>;
 
-/// A UUID as RFC 9562 defines it, in its 16 bytes. Text is always lower case.
+/// A UUID (RFC 9562) in binary form.
 struct uuid {
     std::array<std::uint8_t, 16> bytes{};
 
     friend auto operator<=>(const uuid&, const uuid&) = default;
 };
 
-/// Lower-case hexadecimal text of bytes.
+/// Returns bytes as lower-case hexadecimal text.
 [[nodiscard]] inline std::string to_hex(std::string_view bytes) {
     static constexpr char digits[] = "0123456789abcdef";
     std::string text(bytes.size() * 2, '0');
@@ -51,7 +52,7 @@ template <std::size_t N>
     return to_hex(std::string_view(reinterpret_cast<const char*>(bytes.data()), N));
 }
 
-/// The 8-4-4-4-12 text of a UUID.
+/// Returns the text of a UUID: lower case, in groups of 8-4-4-4-12 digits.
 [[nodiscard]] inline std::string to_string(const uuid& id) {
     auto text = to_hex(id.bytes);
     for (const std::size_t at : {20U, 16U, 12U, 8U}) text.insert(at, 1, '-');
@@ -69,7 +70,7 @@ constexpr int hex_digit(char c) noexcept {
 
 } // namespace detail
 
-/// The bytes that a hexadecimal text, in either case, stands for; nothing if it is none.
+/// Reads hexadecimal text in either case; nothing if it is malformed.
 [[nodiscard]] inline std::optional<std::string> from_hex(std::string_view text) {
     if (text.size() % 2 != 0) return std::nullopt;
     std::string bytes(text.size() / 2, '\0');
@@ -82,7 +83,7 @@ constexpr int hex_digit(char c) noexcept {
     return bytes;
 }
 
-/// Reads the 8-4-4-4-12 text of a UUID, in either case; nothing if it is not one.
+/// Reads the text of a UUID in either case; nothing if it is malformed.
 [[nodiscard]] inline std::optional<uuid> parse_uuid(std::string_view text) noexcept {
     if (text.size() != 36) return std::nullopt;
     uuid id;
@@ -101,13 +102,13 @@ constexpr int hex_digit(char c) noexcept {
     return id;
 }
 
-/// The first 12 hexadecimal digits of an engine's id: names its container and volume, and is unique
-/// in a store.
+/// Returns the first 12 hexadecimal digits of an engine's id, which are unique in a store. Names of
+/// containers and volumes contain them.
 [[nodiscard]] inline std::string short_id(const uuid& id) {
     return to_hex({reinterpret_cast<const char*>(id.bytes.data()), 6});
 }
 
-/// What the backend has confirmed of an engine. SPEC §2 tells what each means.
+/// The last state of an engine that the backend has confirmed (SPEC §2).
 enum class engine_status : std::uint8_t {
     provisioning,
     running,
@@ -117,71 +118,83 @@ enum class engine_status : std::uint8_t {
     destroying
 };
 
-inline constexpr std::array all_engine_statuses{
-    engine_status::provisioning, engine_status::running, engine_status::sleeping,
-    engine_status::stopped,      engine_status::failed,  engine_status::destroying};
+namespace detail {
 
-constexpr std::string_view name_of(engine_status status) noexcept {
-    switch (status) {
-    case engine_status::provisioning: return "provisioning";
-    case engine_status::running: return "running";
-    case engine_status::sleeping: return "sleeping";
-    case engine_status::stopped: return "stopped";
-    case engine_status::failed: return "failed";
-    case engine_status::destroying: return "destroying";
-    }
-    return "unknown";
+inline constexpr std::array<name_row<engine_status>, 6> engine_status_names{{
+    {engine_status::provisioning, "provisioning"},
+    {engine_status::running, "running"},
+    {engine_status::sleeping, "sleeping"},
+    {engine_status::stopped, "stopped"},
+    {engine_status::failed, "failed"},
+    {engine_status::destroying, "destroying"},
+}};
+
+} // namespace detail
+
+inline constexpr auto all_engine_statuses = detail::values_of(detail::engine_status_names);
+static_assert(detail::lists_every_enumerator<all_engine_statuses>());
+
+[[nodiscard]] constexpr std::string_view name_of(engine_status status) noexcept {
+    return detail::name_in(detail::engine_status_names, status);
 }
 
-[[nodiscard]] inline std::optional<engine_status>
+[[nodiscard]] constexpr std::optional<engine_status>
 parse_engine_status(std::string_view text) noexcept {
-    for (const auto status : all_engine_statuses)
-        if (name_of(status) == text) return status;
-    return std::nullopt;
+    return detail::find_named(detail::engine_status_names, text);
 }
 
-/// What has been decided about an engine and is not yet confirmed. Persisted before the backend is
-/// asked, so that a restart of the orchestrator knows what was under way.
+/// What has been decided about an engine and is not confirmed yet. Stored before the backend is
+/// asked, so that a restarted orchestrator knows which operation was under way.
 enum class intent : std::uint8_t {
     none,
-    boot,    ///< provisioning: being created and probed until healthy
-    stop,    ///< running, sleeping, failed or provisioning: its workload is being ended, then it is
-             ///< `stopped`
-    sleep,   ///< running: being probed once more and paused
-    wake,    ///< sleeping: being resumed and probed
-    rotate,  ///< running: its next key is being handed to it
-    end,     ///< failed, or stopped after a start that failed: what may be left of its workload is
-             ///< being ended
-    destroy, ///< destroying: workload and data are being removed
-    undo,    ///< destroying: a creation that could not start anything is being undone
+    boot,    ///< provisioning: the workload is created and probed until it is healthy
+    stop,    ///< running, sleeping, failed or provisioning: the workload is ended; then `stopped`
+    sleep,   ///< running: the engine is probed once more and paused
+    wake,    ///< sleeping: the workload is resumed and probed
+    rotate,  ///< running: the engine is given its next key
+    end,     ///< failed, or stopped after a failed start: remains of the workload are ended
+    destroy, ///< destroying: the workload and the data are removed
+    undo,    ///< destroying: a creation that could not start anything is undone
 };
 
-constexpr std::string_view name_of(intent what) noexcept {
-    switch (what) {
-    case intent::none: return "none";
-    case intent::boot: return "boot";
-    case intent::stop: return "stop";
-    case intent::sleep: return "sleep";
-    case intent::wake: return "wake";
-    case intent::rotate: return "rotate";
-    case intent::end: return "end";
-    case intent::destroy: return "destroy";
-    case intent::undo: return "undo";
-    }
-    return "unknown";
+namespace detail {
+
+inline constexpr std::array<name_row<intent>, 9> intent_names{{
+    {intent::none, "none"},
+    {intent::boot, "boot"},
+    {intent::stop, "stop"},
+    {intent::sleep, "sleep"},
+    {intent::wake, "wake"},
+    {intent::rotate, "rotate"},
+    {intent::end, "end"},
+    {intent::destroy, "destroy"},
+    {intent::undo, "undo"},
+}};
+
+} // namespace detail
+
+inline constexpr auto all_intents = detail::values_of(detail::intent_names);
+static_assert(detail::lists_every_enumerator<all_intents>());
+
+[[nodiscard]] constexpr std::string_view name_of(intent decided) noexcept {
+    return detail::name_in(detail::intent_names, decided);
 }
 
-/// Why an engine is being booted: decides what a failed boot leads back to, and what the audit log
-/// says.
+/// Why an engine is booted. Determines the state after a failed boot, and the audit rows.
 enum class boot_reason : std::uint8_t {
     first,   ///< its creation
     start,   ///< a start call
     restart, ///< an auto-restart
     rotate,  ///< a new key for an engine that cannot take one while it runs
-    recover, ///< it should run, and was not found running when the orchestrator started
+    recover, ///< the engine should run, and did not when the orchestrator started
 };
 
-/// The limits of one product (SPEC §4). A member without a value sets no limit.
+inline constexpr std::array all_boot_reasons{boot_reason::first, boot_reason::start,
+                                             boot_reason::restart, boot_reason::rotate,
+                                             boot_reason::recover};
+static_assert(detail::lists_every_enumerator<all_boot_reasons>());
+
+/// The limits of a product (SPEC §4). A member without a value sets no limit.
 struct policy {
     std::optional<std::uint64_t> max_engines;
     std::optional<std::uint64_t> rate_limit_rpm;
@@ -191,18 +204,18 @@ struct policy {
     friend bool operator==(const policy&, const policy&) = default;
 };
 
-/// A tenant. Only the SHA-256 of its platform key is kept.
+/// A tenant.
 struct product {
     uuid id;
     std::string slug;
     std::string display_name;
-    sha256_digest key_hash{};
+    sha256_digest key_hash{}; ///< Of its platform key, which is not stored.
     roundhouse::policy policy;
     instant created_at{};
-    std::uint64_t revision = 0; ///< Set by the store; a commit must carry the one that it read.
+    std::uint64_t revision = 0; ///< Set by the store; a commit must carry the revision it read.
 };
 
-/// What the store keeps of one engine.
+/// The stored state of an engine.
 struct engine_record {
     uuid id;
     uuid product_id;
@@ -212,42 +225,41 @@ struct engine_record {
     engine_status status = engine_status::provisioning;
     roundhouse::intent intent = roundhouse::intent::none;
     boot_reason boot = boot_reason::first;
-    /// The state that a boot, stop or wake began in: where it goes back to if the backend cannot
-    /// even begin.
+    /// The state in which a boot, stop or wake began. The engine returns to it if the backend cannot
+    /// begin the operation.
     engine_status origin = engine_status::provisioning;
 
-    std::uint64_t revision = 0; ///< Set by the store; a commit must carry the one that it read.
+    std::uint64_t revision = 0; ///< Set by the store; a commit must carry the revision it read.
     std::uint64_t sequence = 0; ///< Set by the store at insertion; orders listings.
-    std::uint64_t generation =
-        0; ///< Counts the workloads made for this engine; committed before each is made.
-    std::uint16_t port = 0; ///< Host port held for it, or 0 if its backend needs none.
+    /// Counts the workloads made for this engine. Committed before the backend is asked for one.
+    std::uint64_t generation = 0;
+    std::uint16_t port = 0; ///< The host port reserved for it; 0 if its backend needs none.
 
     sha256_digest key_hash{};
-    std::string sealed_key; ///< Fernet token of the key.
+    std::string sealed_key; ///< Fernet token of the engine key.
     /// The key that a rotation under way hands over; all zero and empty otherwise.
     sha256_digest next_key_hash{};
     std::string next_sealed_key;
 
     instant created_at{};
-    instant operation_started_at{}; ///< When the operation under way, or the last one, began.
+    instant operation_started_at{}; ///< When the current operation began; else the last one.
     std::optional<instant> last_health_at;
     instant last_activity_at{};
-    instant busy_until{}; ///< End of the last busy lease.
-    std::optional<instant>
-        deadline; ///< When something moves it on by itself: end of a boot, next restart or retry.
-    std::optional<instant> restart_at; ///< When an auto-restart of a `failed` engine is due; none
-                                       ///< if there will be none.
-    std::optional<instant>
-        healthy_since; ///< Start of the present stretch of health; restart attempts reset after it.
-    std::uint32_t restart_attempts =
-        0;                     ///< Auto-restarts since it was last healthy for long enough.
-    std::uint32_t retries = 0; ///< Earlier tries of the operation under way.
-    /// Why it is as it is, for people: why it failed last, or why it sleeps. Empty if there is
-    /// nothing to tell.
+    instant busy_until{}; ///< When the last busy lease ends.
+    /// When the engine moves on by itself: the end of a boot, or the next restart or retry.
+    std::optional<instant> deadline;
+    /// When a `failed` engine is restarted automatically; nothing if it will not be.
+    std::optional<instant> restart_at;
+    /// Since when it has been healthy without a break; long health resets `restart_attempts`.
+    std::optional<instant> healthy_since;
+    /// Auto-restarts since the engine was last healthy for `settings::restart_reset`.
+    std::uint32_t restart_attempts = 0;
+    std::uint32_t retries = 0; ///< Earlier attempts at the current operation.
+    /// For people: why the engine last failed, or why it sleeps. May be empty.
     std::string reason;
 };
 
-/// What an audit row tells. SPEC §7 lists them.
+/// The kind of an audit row (SPEC §7).
 enum class audit_action : std::uint8_t {
     provision,
     provision_failed,
@@ -272,44 +284,47 @@ enum class audit_action : std::uint8_t {
 
 namespace detail {
 
-inline constexpr std::array<std::string_view, 19> audit_action_names{"provision",
-                                                                     "provision_failed",
-                                                                     "start",
-                                                                     "stop",
-                                                                     "wake",
-                                                                     "sleep",
-                                                                     "destroy",
-                                                                     "rotate_key",
-                                                                     "health_check",
-                                                                     "health_failed",
-                                                                     "auto_restart_start",
-                                                                     "auto_restart_success",
-                                                                     "auto_restart_failed",
-                                                                     "auto_restart_gave_up",
-                                                                     "policy_register",
-                                                                     "policy_update",
-                                                                     "admit_denied",
-                                                                     "recovered",
-                                                                     "orphan_removed"};
+inline constexpr std::array<name_row<audit_action>, 19> audit_action_names{{
+    {audit_action::provision, "provision"},
+    {audit_action::provision_failed, "provision_failed"},
+    {audit_action::start, "start"},
+    {audit_action::stop, "stop"},
+    {audit_action::wake, "wake"},
+    {audit_action::sleep, "sleep"},
+    {audit_action::destroy, "destroy"},
+    {audit_action::rotate_key, "rotate_key"},
+    {audit_action::health_check, "health_check"},
+    {audit_action::health_failed, "health_failed"},
+    {audit_action::auto_restart_start, "auto_restart_start"},
+    {audit_action::auto_restart_success, "auto_restart_success"},
+    {audit_action::auto_restart_failed, "auto_restart_failed"},
+    {audit_action::auto_restart_gave_up, "auto_restart_gave_up"},
+    {audit_action::policy_register, "policy_register"},
+    {audit_action::policy_update, "policy_update"},
+    {audit_action::admit_denied, "admit_denied"},
+    {audit_action::recovered, "recovered"},
+    {audit_action::orphan_removed, "orphan_removed"},
+}};
 
 } // namespace detail
 
-constexpr std::string_view name_of(audit_action action) noexcept {
-    return detail::audit_action_names[static_cast<std::size_t>(action)];
+inline constexpr auto all_audit_actions = detail::values_of(detail::audit_action_names);
+static_assert(detail::lists_every_enumerator<all_audit_actions>());
+
+[[nodiscard]] constexpr std::string_view name_of(audit_action action) noexcept {
+    return detail::name_in(detail::audit_action_names, action);
 }
 
-[[nodiscard]] inline std::optional<audit_action>
+[[nodiscard]] constexpr std::optional<audit_action>
 parse_audit_action(std::string_view text) noexcept {
-    for (std::size_t i = 0; i < detail::audit_action_names.size(); ++i)
-        if (detail::audit_action_names[i] == text) return static_cast<audit_action>(i);
-    return std::nullopt;
+    return detail::find_named(detail::audit_action_names, text);
 }
 
-/// One fact of an audit row. Never a key, a key's hash or an environment value.
+/// A fact in an audit row. Never a key, a key's hash or the value of an environment variable.
 using metadata_value = std::variant<std::string, std::int64_t, bool>;
 using metadata = std::vector<std::pair<std::string, metadata_value>>;
 
-/// One row of the audit log (SPEC §7).
+/// A row of the audit log (SPEC §7).
 struct audit_entry {
     std::uint64_t id = 0; ///< Set by the store; increasing.
     instant timestamp{};
@@ -320,7 +335,7 @@ struct audit_entry {
     std::string actor; ///< `system`, `admin`, or the product's slug.
     roundhouse::metadata metadata;
     std::optional<duration> took;
-    /// Set on rows that tell a transition; shown as `from` and `to` in the metadata.
+    /// Set if the row records a change of status; shown as `from` and `to` in the metadata.
     std::optional<engine_status> from;
     std::optional<engine_status> to;
 };

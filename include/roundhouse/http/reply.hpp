@@ -29,40 +29,14 @@ struct reply {
     std::string_view allow; ///< goes into `Allow` unless it is empty
 };
 
-/// The HTTP status of each failure (SPEC §3 "Errors").
-constexpr int http_status(errc code) noexcept {
-    switch (code) {
-    case errc::invalid_request: return 400;
-    case errc::invalid_platform_key:
-    case errc::invalid_admin_key: return 401;
-    case errc::policy_denied: return 403;
-    case errc::product_not_found:
-    case errc::engine_not_found: return 404;
-    case errc::engine_already_exists:
-    case errc::engine_not_running:
-    case errc::engine_already_running:
-    case errc::product_slug_exists: return 409;
-    case errc::quota_exceeded:
-    case errc::rate_limited: return 429;
-    case errc::backend_away:
-    case errc::backend_error: return 502;
-    case errc::port_exhaustion:
-    case errc::starting:
-    case errc::overloaded:
-    case errc::shutting_down:
-    case errc::store_unavailable: return 503;
-    case errc::boot_timeout: return 504;
-    case errc::internal_error:
-    case errc::revision_conflict:
-    case errc::short_id_taken: return 500;
-    }
-    return 500;
+/// Returns the HTTP status of a kind of failure.
+[[nodiscard]] constexpr int http_status(errc code) noexcept {
+    return error_row_of(code).http_status;
 }
 
-/// Whether a failure tells the caller when to come again.
-constexpr bool tells_retry_after(errc code) noexcept {
-    return code == errc::rate_limited || code == errc::starting || code == errc::overloaded ||
-           code == errc::shutting_down;
+/// Returns whether the reply to a kind of failure has a `Retry-After` header.
+[[nodiscard]] constexpr bool tells_retry_after(errc code) noexcept {
+    return error_row_of(code).retry == retry_rule::after_wait;
 }
 
 /// A reply that is not 2xx: `{"error":{"code":"...","message":"..."}}`.

@@ -77,8 +77,8 @@ inline void decode(record_reader& in, engine_record& engine) {
     engine.user_id = in.text();
     engine.version = in.text();
     engine.status = in.choice<engine_status>(all_engine_statuses.size());
-    engine.intent = in.choice<intent>(static_cast<std::size_t>(intent::undo) + 1);
-    engine.boot = in.choice<boot_reason>(static_cast<std::size_t>(boot_reason::recover) + 1);
+    engine.intent = in.choice<intent>(all_intents.size());
+    engine.boot = in.choice<boot_reason>(all_boot_reasons.size());
     engine.origin = in.choice<engine_status>(all_engine_statuses.size());
     engine.sequence = in.number<std::uint64_t>();
     engine.generation = in.number<std::uint64_t>();
@@ -201,7 +201,7 @@ inline void decode(record_reader& in, audit_entry& row) {
     in.maybe(row.product_id, id);
     in.maybe(row.user_id, [&] { return in.text(); });
     in.maybe(row.engine_id, id);
-    row.action = in.choice<audit_action>(audit_action_names.size());
+    row.action = in.choice<audit_action>(all_audit_actions.size());
     row.actor = in.text();
     row.metadata = decode_metadata(in);
     in.maybe(row.took,
