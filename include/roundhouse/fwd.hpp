@@ -2,7 +2,7 @@
 
 #include <roundhouse/version.hpp>
 
-/// Names without their definitions, and the everyday combination of them.
+/// Forward declarations.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
@@ -20,7 +20,7 @@ struct product;
 struct engine_record;
 struct audit_entry;
 
-/// For tests and benchmarks: nothing outlives the process.
+/// An orchestrator for tests and benchmarks: nothing outlives the process.
 using memory_orchestrator = orchestrator<memory_backend, memory_store, system_clock>;
 
 } // namespace ROUNDHOUSE_ABI

@@ -9,10 +9,11 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
+/// The severity of a log line.
 enum class log_level : std::uint8_t { debug, info, warning, error };
 
-/// Where log lines go. Called from any thread, at once with others; must not throw. Lines never
-/// hold a key.
+/// Receives log lines, which never hold a key. Called from any thread, also from several at once;
+/// must not throw.
 using log_sink = std::function<void(log_level, std::string_view)>;
 
 } // namespace ROUNDHOUSE_ABI

@@ -2,76 +2,98 @@
 
 #include <roundhouse/types.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// Every number that the orchestrator goes by. The first part is SPEC §9's, with its defaults; the
-/// second part bounds what would else be unbounded, and rarely needs a change.
+/// The numbers that an orchestrator works with. Those of the first part are described in SPEC §9,
+/// where each is an option of the reference server. Those of the second part are limits that rarely
+/// need a change.
 struct settings {
     std::string default_version = "september-engine:latest";
 
     std::uint16_t port_min = 9001;
     std::uint16_t port_max = 9999; ///< inclusive
 
+    /// How far off a restart may be for an admit to wait for it.
     duration admit_wait = std::chrono::seconds{10};
+    /// How long a workload may take to become healthy once it has been started.
     duration boot_timeout = std::chrono::seconds{60};
-    std::size_t boot_concurrency = 16;
-    duration stop_grace = std::chrono::seconds{30};
+    std::size_t boot_concurrency = 16; ///< Boots at the same time; further boots are queued.
+    duration stop_grace = std::chrono::seconds{30}; ///< Between SIGTERM and SIGKILL.
 
     duration health_check_interval = std::chrono::seconds{30};
     duration health_check_timeout = std::chrono::seconds{10};
+    /// Failed probes in a row after which a running engine counts as failed.
     std::uint32_t health_max_failures = 3;
-    std::size_t health_concurrency = 256;
+    std::size_t health_concurrency = 256; ///< Probes at the same time.
 
-    duration restart_backoff_base = std::chrono::seconds{5};
+    duration restart_backoff_base = std::chrono::seconds{5}; ///< The wait before the first restart.
     duration restart_backoff_max = std::chrono::seconds{300};
-    std::uint32_t restart_max_attempts = 8; ///< 0 turns auto-restart off
+    std::uint32_t restart_max_attempts = 8; ///< 0 turns auto-restart off.
+    /// How long an engine must have been healthy for its restart attempts to count from 0 again.
     duration restart_reset = std::chrono::seconds{300};
 
-    duration sleep_after = std::chrono::seconds{1800}; ///< 0 turns sleep off
+    duration sleep_after = std::chrono::seconds{1800}; ///< 0 turns sleep off.
+    /// The share of failed engines at which a fleet's health is `critical`.
     std::uint32_t critical_percent = 25;
-    std::uint32_t audit_retention_days = 90; ///< 0 keeps all
+    std::uint32_t audit_retention_days = 90; ///< 0 keeps all rows.
 
-    /// By when the backend must have started a workload, once its turn to boot has come: pulling an
-    /// image takes its time. `boot_timeout` runs from then on.
+    // What follows is not an option of the reference server.
+
+    /// The least time between two `health_check` audit rows of an engine.
+    duration health_row_interval = std::chrono::hours{1};
+
+    /// How long the backend may take to start a workload, counted from the workload's turn in the
+    /// boot queue. Includes pulling an image. `boot_timeout` begins when the workload has started.
     duration create_timeout = std::chrono::minutes{35};
-    /// Boot probes come this close together at first, and back off to `boot_probe_max`.
+    /// The wait between the first probes of a boot; it grows up to `boot_probe_max`.
     duration boot_probe_min{5};
     duration boot_probe_max{250};
-    /// So many of the last lines that an engine wrote go into the log when its boot has failed.
+    /// The number of lines of an engine's output that are logged when its boot has failed.
     std::size_t boot_log_lines = 50;
-    /// What is left of a failed engine gets this long between SIGTERM and SIGKILL.
+    /// Like `stop_grace`, for the remains of a failed engine's workload.
     duration failed_grace = std::chrono::seconds{2};
-    /// First wait before an operation that the backend refused is tried again, where the
-    /// orchestrator must keep trying (a destroy, the end of a failed workload); doubled each time
-    /// up to `retry_max`.
+    /// The first wait before an operation is repeated that the backend refused and that must be
+    /// completed: a destroy, or the end of a failed workload. Doubled each time up to `retry_max`.
     duration retry_base = std::chrono::seconds{1};
     duration retry_max = std::chrono::seconds{60};
-    /// How long a call to the backend may take beyond the grace or timeout that it was given.
+    /// How long a call to the backend may take beyond the grace or timeout given to it.
     duration backend_timeout = std::chrono::seconds{60};
-    /// A transition whose commit the store refuses is tried again after this long.
+
+    /// The first wait before a transition is repeated whose commit the store refused. Doubled each
+    /// time up to `store_retry_max`.
     duration store_retry = std::chrono::milliseconds{200};
-    /// How long a start waits until every engine is found again and every workload without a row
-    /// has ended. Engines that are not found by then are held: calls of theirs wait, and all others
-    /// are taken.
-    duration recovery_wait{500};
-    /// A commit that lost a race is tried again from a fresh read at most so often.
+    duration store_retry_max = std::chrono::seconds{5};
+    /// How long a call waits for a transition of its engine that the store refuses. After that it
+    /// fails with `errc::store_unavailable`, and further calls fail at once.
+    duration store_wait = std::chrono::seconds{5};
+    /// How often a change is decided anew because another commit changed the record first.
     int commit_attempts = 8;
-    /// Events come by the thousand when a fleet starts or a daemon ends: they are taken in for so
-    /// many engines at a time, so that calls do not wait behind them.
+
+    /// Audit rows are removed by age only after the wall clock has run steadily for this long: a
+    /// clock that was set forward makes rows seem old.
+    duration clock_settles_after = std::chrono::hours{1};
+    /// How long a start waits until every engine has been found and every workload without a row
+    /// has ended. Engines that are not found by then stay unreconciled: calls for them wait, and
+    /// calls for all others are handled.
+    duration recovery_wait{500};
+    /// The number of engines whose backend events are handled at the same time. Thousands of events
+    /// arrive when a fleet starts or a daemon ends; the bound keeps calls from waiting behind them.
     std::size_t background_drains = 2;
-    /// How many calls may wait on one engine, and on all together, before further ones are
-    /// `overloaded`.
+    /// The number of calls that may wait for one engine; further calls are `overloaded`.
     std::size_t max_waiting_per_engine = 10'000;
+    /// The number of calls that may wait for all engines together.
     std::size_t max_waiting = 100'000;
-    /// How often what was only noted in memory (activity, folded denials) is written down, and old
-    /// audit rows removed.
+    /// How often activity and folded denials, which are kept in memory at first, are committed, and
+    /// old audit rows are removed.
     duration write_behind_interval = std::chrono::seconds{60};
-    std::size_t audit_prune_batch = 1'000;
-    std::size_t activity_batch = 1'000; ///< Engines whose last use is written in one commit.
+    std::size_t audit_prune_batch = 1'000; ///< Audit rows removed per commit.
+    std::size_t activity_batch = 1'000;    ///< Engines whose activity is written per commit.
 };
 
 } // namespace ROUNDHOUSE_ABI

@@ -21,7 +21,7 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The version of these headers, as semantic versioning writes it.
+/// The version of these headers (semantic versioning).
 inline constexpr std::string_view version_string = "0.1.0";
 
 } // namespace ROUNDHOUSE_ABI

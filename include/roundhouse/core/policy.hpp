@@ -11,7 +11,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
 
-/// Whether `pattern` (an exact name, or `prefix*`) covers `version`.
+/// Returns whether `pattern`, an exact version or `prefix*`, matches `version`.
 [[nodiscard]] inline bool matches_version(std::string_view pattern,
                                           std::string_view version) noexcept {
     if (!pattern.empty() && pattern.back() == '*')
@@ -19,25 +19,23 @@ namespace core {
     return pattern == version;
 }
 
-/// Decides whether a product may create an engine of `version`; the quota is the store's to check
-/// (SPEC §4).
-///
-/// `version` is what the caller asked for, nothing for the default, which is always allowed. Fails
-/// with `policy_denied`.
-[[nodiscard]] inline result<void> may_provision(const product& who,
+/// Decides whether a product's policy allows it to create an engine of `version`, the version that
+/// the caller asked for; nothing stands for the default version, which is always allowed (SPEC §4).
+/// Fails with `policy_denied`. The store checks the quota.
+[[nodiscard]] inline result<void> may_provision(const product& product,
                                                 std::optional<std::string_view> version,
                                                 std::string_view default_version) {
-    const auto& limits = who.policy;
+    const auto& limits = product.policy;
     if (!limits.allow_provision.value_or(true))
         return fail(errc::policy_denied,
-                    "Product '" + who.slug +
+                    "Product '" + product.slug +
                         "' may not provision engines (policy.allow_provision is false). Ask the "
                         "operator to change the policy.");
     if (!version || *version == default_version || !limits.allowed_versions) return {};
     for (const auto& pattern : *limits.allowed_versions)
         if (matches_version(pattern, *version)) return {};
     return fail(errc::policy_denied,
-                "Product '" + who.slug +
+                "Product '" + product.slug +
                     "' may not use this engine_version: policy.allowed_versions does not list it. "
                     "Leave engine_version out to get the default.");
 }

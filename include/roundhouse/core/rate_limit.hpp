@@ -12,17 +12,16 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
 
-/// Lets at most `limit` calls through in any 60 seconds (SPEC §4 `rate_limit_rpm`).
+/// Admits at most `limit` calls in any 60 seconds (SPEC §4 `rate_limit_rpm`).
 ///
-/// Calls are counted in buckets of a second. A bucket leaves the window 60 s after its last call,
-/// so that a wait is never decided shorter than it is, and never more than a second longer. Not
-/// thread-safe: one lock per product.
+/// Calls are counted in buckets of one second. A bucket leaves the window 60 s after its last call,
+/// so the reported wait is never too short, and too long by less than a second. Not thread-safe.
 class rate_limiter {
 public:
     static constexpr duration window = std::chrono::seconds{60};
 
-    /// Takes a place at `now` (steady time), or tells how long to wait until there is one. A limit
-    /// of 0 lets nothing through, and the wait is the whole window.
+    /// Counts a call at `now` (steady time) and returns nothing, or returns the wait until a call
+    /// would be admitted. A limit of 0 admits no call; the wait is then the whole window.
     [[nodiscard]] std::optional<duration> take(std::uint64_t limit, duration now) {
         forget_before(now - window);
         if (in_window_ >= limit) return wait(limit, now);
@@ -55,8 +54,8 @@ private:
         }
     }
 
-    /// Until enough of the oldest buckets have left that a call fits: several, after the limit was
-    /// lowered.
+    /// Returns the time until enough of the oldest buckets have left the window for a call to fit.
+    /// That is more than one bucket after the limit was lowered.
     [[nodiscard]] duration wait(std::uint64_t limit, duration now) const noexcept {
         if (limit == 0) return window;
         auto left = in_window_;
@@ -66,7 +65,7 @@ private:
         }
     }
 
-    // 60 s touch at most 61 whole seconds; one more is being filled.
+    // A window of 60 s overlaps at most 61 whole seconds; one more bucket is being filled.
     std::array<bucket, 62> buckets_{};
     std::size_t oldest_ = 0;
     std::size_t newest_ = 0;

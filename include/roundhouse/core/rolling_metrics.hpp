@@ -10,11 +10,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
 
-/// The figures of the last 3,600 seconds of one product, counted from its audit rows, to the
-/// second.
-///
-/// Feed it every row once, in any order within a second. Not thread-safe. Holds at most one entry
-/// per second of the hour.
+/// The figures of one product for the last 3,600 seconds, counted from its audit rows with a
+/// resolution of one second. Not thread-safe. Holds at most one entry per second.
 class rolling_metrics {
 public:
     static constexpr auto window = std::chrono::seconds{3600};
@@ -31,18 +28,20 @@ public:
         }
     };
 
+    /// Counts a row. Add each row once; within a second, the order does not matter.
     void add(const audit_entry& row) {
         totals counted;
         count(row, counted);
         if (counted.provisions + counted.crashes + counted.restarts + counted.boots == 0) return;
         const auto second = std::chrono::floor<std::chrono::seconds>(row.timestamp);
         forget_before(second - window);
-        // Rows come in order but for clock steps: those are counted with the newest second.
+        // Rows come in order unless the clock was set back: then they count in the newest second.
         if (seconds_.empty() || seconds_.back().at < second) seconds_.push_back({second, {}});
         merge(seconds_.back().figures, counted);
         merge(sum_, counted);
     }
 
+    /// Returns the figures of the window that ends at `now`.
     [[nodiscard]] totals read(instant now) {
         forget_before(std::chrono::floor<std::chrono::seconds>(now) - window);
         return sum_;

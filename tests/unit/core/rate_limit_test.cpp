@@ -8,15 +8,14 @@
 using namespace roundhouse;
 using namespace std::chrono_literals;
 
-TEST_CASE("as many calls get through at once as the limit says, and no more") {
+TEST_CASE("as many calls as the limit are admitted at once, and no more") {
     core::rate_limiter limiter;
-    int let_through = 0;
-    for (int i = 0; i < 100; ++i) let_through += limiter.take(30, 5s) ? 0 : 1;
-    CHECK(let_through == 30);
+    int admitted = 0;
+    for (int i = 0; i < 100; ++i) admitted += limiter.take(30, 5s) ? 0 : 1;
+    CHECK(admitted == 30);
 }
 
-TEST_CASE(
-    "the wait that a refused call is told is true: then it gets through, and not a moment sooner") {
+TEST_CASE("a refused call is admitted after the wait that it was given, and not before") {
     core::rate_limiter limiter;
     for (int i = 0; i < 3; ++i) REQUIRE_FALSE(limiter.take(3, 5'400ms));
     const auto wait = limiter.take(3, 7'000ms);
@@ -26,12 +25,12 @@ TEST_CASE(
     CHECK_FALSE(limiter.take(3, 7'000ms + *wait));
 }
 
-TEST_CASE("a limit of zero lets nothing through") {
+TEST_CASE("a limit of zero admits no call") {
     core::rate_limiter limiter;
     CHECK(limiter.take(0, 1s) == core::rate_limiter::window);
 }
 
-TEST_CASE("a lowered limit counts what got through under the old one") {
+TEST_CASE("a lowered limit counts the calls that were admitted before") {
     core::rate_limiter limiter;
     for (int i = 0; i < 10; ++i) REQUIRE_FALSE(limiter.take(10, 1s * i));
     const auto wait = limiter.take(2, 10s);
@@ -39,20 +38,20 @@ TEST_CASE("a lowered limit counts what got through under the old one") {
     CHECK_FALSE(limiter.take(2, 10s + *wait));
 }
 
-TEST_CASE("never more than the limit get through in any 60 seconds, whatever the pattern") {
+TEST_CASE("no more calls than the limit are admitted in any 60 seconds, whatever the pattern") {
     std::mt19937 random(7);
     core::rate_limiter limiter;
-    std::deque<duration> through;
+    std::deque<duration> admitted;
     duration now{0};
     for (int i = 0; i < 20'000; ++i) {
         now += duration{std::uniform_int_distribution<>(0, i % 3 == 0 ? 4'000 : 150)(random)};
-        if (!limiter.take(50, now)) through.push_back(now);
-        while (!through.empty() && through.front() <= now - 60s) through.pop_front();
-        REQUIRE(through.size() <= 50);
+        if (!limiter.take(50, now)) admitted.push_back(now);
+        while (!admitted.empty() && admitted.front() <= now - 60s) admitted.pop_front();
+        REQUIRE(admitted.size() <= 50);
     }
 }
 
-TEST_CASE("after a pause longer than the window the whole limit is there again") {
+TEST_CASE("after a pause longer than the window the whole limit is available again") {
     core::rate_limiter limiter;
     for (int i = 0; i < 5; ++i) REQUIRE_FALSE(limiter.take(5, 1s));
     CHECK(limiter.take(5, 2s));

@@ -27,7 +27,7 @@ audit_entry boot(instant at, duration took) {
 
 } // namespace
 
-TEST_CASE("provisions, crashes and restarts are counted from the rows that tell them") {
+TEST_CASE("provisions, crashes and restarts are counted from their audit rows") {
     core::rolling_metrics metrics;
     metrics.add(boot(noon, 100ms));
     auto crash = row(audit_action::health_failed, noon + 1s);
@@ -43,7 +43,7 @@ TEST_CASE("provisions, crashes and restarts are counted from the rows that tell 
     CHECK(now.avg_boot_ms() == 100.0);
 }
 
-TEST_CASE("what is an hour old is counted no more, what is younger is") {
+TEST_CASE("events count until they are an hour old") {
     core::rolling_metrics metrics;
     metrics.add(boot(noon, 100ms));
     metrics.add(boot(noon + 10s, 300ms));
