@@ -19,7 +19,7 @@ template <class Enum> struct name_row {
     std::string_view name;
 };
 
-/// Returns whether `value` is a declared enumerator of its type, not only a value that fits into it.
+/// Returns whether `value` is a declared enumerator of its type.
 template <auto value> consteval bool is_enumerator() noexcept {
     // GCC and Clang print an enumerator by its name, and any other value as a cast: `(errc)99`.
     constexpr std::string_view printed = __PRETTY_FUNCTION__;

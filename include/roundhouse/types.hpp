@@ -225,8 +225,8 @@ struct engine_record {
     engine_status status = engine_status::provisioning;
     roundhouse::intent intent = roundhouse::intent::none;
     boot_reason boot = boot_reason::first;
-    /// The state in which a boot, stop or wake began. The engine returns to it if the backend cannot
-    /// begin the operation.
+    /// The state in which a boot, stop or wake began. The engine returns to it if the backend
+    /// cannot begin the operation.
     engine_status origin = engine_status::provisioning;
 
     std::uint64_t revision = 0; ///< Set by the store; a commit must carry the revision it read.

@@ -13,19 +13,19 @@
 #include <string_view>
 #include <utility>
 
-/// Reading the bodies of requests. A field that is null is of the wrong type: leave it out instead.
+/// Reads the bodies of requests. `null` has the wrong type for every field: it must be left out.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
-/// `POST /products/register`
+/// The body of `POST /products/register`.
 struct register_body {
     std::string slug;
     std::string display_name;
     roundhouse::policy policy;
 };
 
-/// `POST /engines/provision`
+/// The body of `POST /engines/provision`.
 struct provision_body {
     std::string user_id;
     std::optional<std::string> engine_version;
@@ -33,10 +33,10 @@ struct provision_body {
 
 namespace detail {
 
-/// Notes a check's complaint about a field.
+/// Refuses a field if a check has a complaint about it.
 inline void apply(field_reader& in, std::string_view name,
-                  const std::optional<std::string>& fault) {
-    if (fault) in.refuse(name, *fault);
+                  const std::optional<std::string>& complaint) {
+    if (complaint) in.refuse(name, *complaint);
 }
 
 inline std::optional<std::string> owned(std::optional<std::string_view> text) {
@@ -44,8 +44,8 @@ inline std::optional<std::string> owned(std::optional<std::string_view> text) {
     return std::string(*text);
 }
 
-/// A policy's members. What is absent sets no limit; so what is misspelt or null must not pass for
-/// absent.
+/// Reads the members of a policy. An absent member sets no limit, so a misspelt one must not pass
+/// for absent.
 inline roundhouse::policy read_members(field_reader& in) {
     roundhouse::policy out;
     in.only({"max_engines", "rate_limit_rpm", "allow_provision", "allowed_versions"});
@@ -70,7 +70,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
 
 } // namespace detail
 
-/// A policy that stands by itself, as a store or a client may keep it.
+/// Reads a policy that is not part of a request.
 [[nodiscard]] inline result<policy> read_policy(std::string_view json) {
     field_reader in(json);
     auto out = detail::read_members(in);
@@ -78,6 +78,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     return out;
 }
 
+/// Reads the body of `POST /products/register`.
 [[nodiscard]] inline result<register_body> read_register_body(std::string_view body) {
     field_reader in(body);
     register_body out;
@@ -90,7 +91,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     return out;
 }
 
-/// `PUT /products/{product_id or slug}/policy`
+/// Reads the body of `PUT /products/{product_id or slug}/policy`.
 [[nodiscard]] inline result<policy> read_policy_body(std::string_view body) {
     field_reader in(body);
     auto out = detail::read_policy_field(in);
@@ -99,6 +100,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     return *out;
 }
 
+/// Reads the body of `POST /engines/provision`.
 [[nodiscard]] inline result<provision_body> read_provision_body(std::string_view body) {
     field_reader in(body);
     provision_body out;
@@ -111,7 +113,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     return out;
 }
 
-/// `POST /engines/{user_id}/admit`
+/// Reads the body of `POST /engines/{user_id}/admit`, which may be empty.
 [[nodiscard]] inline result<admit_options> read_admit_body(std::string_view body) {
     if (body.empty()) return admit_options{};
     field_reader in(body);
@@ -122,12 +124,12 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     return out;
 }
 
-/// `POST /engines/{user_id}/activity`: the lease that is asked for, a fraction of a millisecond
-/// rounded up.
+/// Reads the body of `POST /engines/{user_id}/activity`: the length of the lease, rounded up to
+/// whole milliseconds; nothing if no lease is wanted.
 [[nodiscard]] inline result<std::optional<duration>> read_activity_body(std::string_view body) {
-    constexpr double longest_s = 86'400;
+    constexpr double max_lease_s = 86'400;
     field_reader in(body);
-    const auto busy_for_s = in.number("busy_for_s", 0, longest_s);
+    const auto busy_for_s = in.number("busy_for_s", 0, max_lease_s);
     if (in.failure()) return unexpected(*in.failure());
     if (!busy_for_s) return std::optional<duration>();
     return std::optional(duration{static_cast<duration::rep>(std::ceil(*busy_for_s * 1'000))});

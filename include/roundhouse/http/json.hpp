@@ -1,6 +1,6 @@
 #pragma once
 
-/// Reading and writing JSON.
+/// Reads and writes JSON.
 #include <roundhouse/detail/json_writer.hpp>
 #include <roundhouse/http/json_reader.hpp>
 

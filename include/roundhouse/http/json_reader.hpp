@@ -15,35 +15,36 @@
 #include <utility>
 #include <vector>
 
-/// Reading the JSON that callers send. Every failure is an `invalid_request` that names the field
-/// and says what belongs there.
+/// Reads the JSON of requests. A failure is an `invalid_request` that names the field and says what
+/// is expected there.
 ///
-/// Decisions where JSON leaves room: a field that is looked at and given twice is refused; a whole
-/// number may be written with a fraction or an exponent (`1.0`, `1e3`) as long as its value is
-/// whole and at most 2^53; lone surrogates, a byte order mark and anything after the document are
+/// Where JSON leaves room for interpretation: a field that is read and occurs twice is refused. A
+/// whole number may be written with a fraction or an exponent (`1.0`, `1e3`) if its value is whole
+/// and at most 2^53. Lone surrogates, a byte order mark, and anything after the document are
 /// refused.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
-/// How deep a request's JSON may nest, in fields that nobody looks at.
+/// The nesting depth to which a request's JSON is accepted, also in fields that are not read.
 inline constexpr std::size_t max_json_depth = 32;
 
 namespace detail {
 
-/// The parser that a thread reuses for every document. What it parsed lives until it parses again.
+/// The parser that a thread reuses for all documents. A document lives until the next is parsed.
 struct thread_parser {
     simdjson::dom::parser parser;
     bool ready = false;
 
     static thread_parser& instance() {
-        thread_local thread_parser one;
-        if (!one.ready) one.ready = one.parser.allocate(1024, max_json_depth) == simdjson::SUCCESS;
-        return one;
+        thread_local thread_parser parser;
+        if (!parser.ready)
+            parser.ready = parser.parser.allocate(1024, max_json_depth) == simdjson::SUCCESS;
+        return parser;
     }
 };
 
-inline std::string_view reason_of(simdjson::error_code code) noexcept {
+[[nodiscard]] inline std::string_view reason_of(simdjson::error_code code) noexcept {
     switch (code) {
     case simdjson::UTF8_ERROR: return "it is not valid UTF-8";
     case simdjson::DEPTH_ERROR: return "it nests too deeply";
@@ -55,14 +56,13 @@ inline std::string_view reason_of(simdjson::error_code code) noexcept {
     }
 }
 
-/// Parses a document that must be an object. Only white space counts as none, and is an object
-/// without members.
-inline result<simdjson::dom::object> parse_object(std::string_view body) {
+/// Parses a document that must be an object. White space alone counts as an object without members.
+[[nodiscard]] inline result<simdjson::dom::object> parse_object(std::string_view body) {
     if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) body = "{}";
     simdjson::dom::object object;
-    auto& here = thread_parser::instance();
-    const auto parsed = here.parser.parse(body.data(), body.size());
-    if (!here.ready || parsed.error() == simdjson::MEMALLOC)
+    auto& reused = thread_parser::instance();
+    const auto parsed = reused.parser.parse(body.data(), body.size());
+    if (!reused.ready || parsed.error() == simdjson::MEMALLOC)
         return fail(errc::internal_error, "no memory to parse JSON");
     if (parsed.error() != simdjson::SUCCESS)
         return fail(errc::invalid_request,
@@ -73,8 +73,9 @@ inline result<simdjson::dom::object> parse_object(std::string_view body) {
     return object;
 }
 
-/// The whole number that a JSON number stands for, if it is one and not negative.
-inline std::optional<std::uint64_t> whole_number(simdjson::dom::element value) noexcept {
+/// Returns the value of a JSON number if it is whole and not negative.
+[[nodiscard]] inline std::optional<std::uint64_t>
+whole_number(simdjson::dom::element value) noexcept {
     constexpr double exactly_representable = 9'007'199'254'740'992.0; // 2^53
     std::uint64_t whole = 0;
     if (value.get(whole) == simdjson::SUCCESS) return whole;
@@ -87,22 +88,22 @@ inline std::optional<std::uint64_t> whole_number(simdjson::dom::element value) n
 
 } // namespace detail
 
-/// The fields of one JSON object. The first failure is kept, and later calls give nothing, so that
-/// a reader asks for everything first and looks at `failure` once. Texts live until the calling
+/// Reads the fields of a JSON object. After a failure, further reads return nothing, so that the
+/// caller reads all fields first and then checks `failure` once. Texts live until the calling
 /// thread reads JSON again.
 class field_reader {
 public:
-    /// Reads a request's body. The body itself need not outlive the call.
+    /// Parses a request's body, which need not outlive the call.
     explicit field_reader(std::string_view body) {
         auto parsed = detail::parse_object(body);
         if (parsed) fields_ = *parsed;
         else failure_ = std::move(parsed.error());
     }
 
-    /// What was wrong first, if anything was.
+    /// The first failure, if there was one.
     [[nodiscard]] const std::optional<error>& failure() const noexcept { return failure_; }
 
-    /// A field that may be missing: nothing then, also after a failure.
+    /// Reads an optional string; nothing if the field is missing.
     [[nodiscard]] std::optional<std::string_view> text(std::string_view name) {
         std::string_view value;
         const auto found = find(name);
@@ -112,13 +113,14 @@ public:
         return std::nullopt;
     }
 
-    /// A field that must be there: an empty text after a failure.
+    /// Reads a required string; an empty text after a failure.
     [[nodiscard]] std::string_view required_text(std::string_view name) {
         const auto value = text(name);
         if (!value) refuse(name, "is missing. It must be a string.");
         return value.value_or(std::string_view());
     }
 
+    /// Reads `true` or `false`.
     [[nodiscard]] std::optional<bool> boolean(std::string_view name) {
         bool value = false;
         const auto found = find(name);
@@ -128,7 +130,7 @@ public:
         return std::nullopt;
     }
 
-    /// A number from `least` to `most`; whole or not.
+    /// Reads a number from `least` to `most`, whole or not.
     [[nodiscard]] std::optional<double> number(std::string_view name, double least, double most) {
         double value = 0;
         const auto found = find(name);
@@ -143,7 +145,7 @@ public:
         return std::nullopt;
     }
 
-    /// A whole number, 0 or more.
+    /// Reads a whole number that is not negative.
     [[nodiscard]] std::optional<std::uint64_t> whole(std::string_view name) {
         const auto found = find(name);
         if (!found) return std::nullopt;
@@ -152,7 +154,7 @@ public:
         return std::nullopt;
     }
 
-    /// A list of strings.
+    /// Reads a list of strings.
     [[nodiscard]] std::optional<std::vector<std::string>> texts(std::string_view name) {
         const auto found = find(name);
         if (!found) return std::nullopt;
@@ -161,8 +163,8 @@ public:
         return std::nullopt;
     }
 
-    /// The fields of an object inside this one, whose names then show with this one's in front
-    /// (`policy.max_engines`).
+    /// Returns a reader of a nested object. Its messages name fields by their path, such as
+    /// `policy.max_engines`.
     [[nodiscard]] std::optional<field_reader> object(std::string_view name) {
         const auto found = find(name);
         if (!found) return std::nullopt;
@@ -172,22 +174,24 @@ public:
         return std::nullopt;
     }
 
-    /// Refuses every member that is not one of these.
+    /// Fails if the object has a member that is not in `known`.
     void only(std::initializer_list<std::string_view> known) {
         if (failure_ || !fields_) return;
         for (const auto [name, value] : *fields_) {
             bool is_known = false;
-            for (const auto& one : known) is_known = is_known || one == name;
+            for (const auto& known_name : known) is_known = is_known || known_name == name;
             if (!is_known) return refuse(name, "is not known here. Check its spelling.");
         }
     }
 
-    /// Refuses a field for a reason of the caller's, unless something was refused before.
-    void refuse(std::string_view name, std::string_view why) {
+    /// Fails because of a field, unless there was a failure before. `complaint` follows the name of
+    /// the field in the message.
+    void refuse(std::string_view name, std::string_view complaint) {
         if (!failure_)
-            failure_ = error{errc::invalid_request, shown(name) + ": " + std::string(why)};
+            failure_ = error{errc::invalid_request, shown(name) + ": " + std::string(complaint)};
     }
 
+    /// Takes over the failure of a reader of a nested object.
     void take_failure_of(const field_reader& inner) {
         if (!failure_) failure_ = inner.failure_;
     }
@@ -222,11 +226,11 @@ private:
         return values;
     }
 
-    /// A name as messages show it; one that a caller made up is cut.
+    /// A name as messages show it. Names that callers made up are cut off.
     [[nodiscard]] std::string shown(std::string_view name) const {
-        constexpr std::size_t longest = 64;
+        constexpr std::size_t max_bytes = 64;
         std::string text = prefix_;
-        text += name.substr(0, longest);
+        text += name.substr(0, max_bytes);
         return text;
     }
 

@@ -18,16 +18,16 @@
 #include <string_view>
 #include <utility>
 
-/// Reading the query of a request's target. Unknown parameters are ignored. A filter without a
-/// value (`status=`) counts as not given; a parameter that is looked at and given twice is refused.
+/// Reads the query of a request's target. Unknown parameters are ignored. A filter with an empty
+/// value (`status=`) counts as missing. A parameter that is read and occurs twice is refused.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
 namespace detail {
 
-/// Reads decimal digits, all of a text; nothing if there are other characters or the number does
-/// not fit.
+/// Reads a text that consists of decimal digits; nothing if it has other characters or the number
+/// does not fit.
 [[nodiscard]] inline std::optional<std::uint64_t> read_whole(std::string_view text) noexcept {
     std::uint64_t value = 0;
     const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -35,7 +35,7 @@ namespace detail {
     return value;
 }
 
-/// Takes digits of a fixed width from the front of a text.
+/// Removes a number of `width` digits from the front of a text, and returns it.
 [[nodiscard]] inline std::optional<unsigned> take_digits(std::string_view& text,
                                                          std::size_t width) noexcept {
     if (text.size() < width) return std::nullopt;
@@ -45,14 +45,15 @@ namespace detail {
     return static_cast<unsigned>(*value);
 }
 
+/// Removes a character from the front of a text; false if the text starts otherwise.
 [[nodiscard]] inline bool take(std::string_view& text, char expected) noexcept {
     if (!text.starts_with(expected)) return false;
     text.remove_prefix(1);
     return true;
 }
 
-/// The milliseconds of a fraction, whose point has been taken; further digits, down to nanoseconds,
-/// are dropped.
+/// Removes the digits of a fraction, 1 to 9, from the front of a text and returns its milliseconds.
+/// Further digits are dropped.
 [[nodiscard]] inline std::optional<std::chrono::milliseconds>
 take_fraction(std::string_view& text) noexcept {
     const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
@@ -68,7 +69,7 @@ take_fraction(std::string_view& text) noexcept {
 
 } // namespace detail
 
-/// Reads a UTC time as `append_time` writes it; the fraction may be missing or have up to nine
+/// Reads a UTC time such as `append_time` writes. The fraction may be missing or have up to nine
 /// digits.
 [[nodiscard]] inline std::optional<instant> parse_time(std::string_view text) noexcept {
     using namespace std::chrono;
@@ -93,29 +94,31 @@ take_fraction(std::string_view& text) noexcept {
     return sys_days{date} + hours{parts[3]} + minutes{parts[4]} + seconds{parts[5]} + fraction;
 }
 
-/// The parameters of one query. Like `field_reader`, it keeps the first failure.
+/// Reads the parameters of a query. After a failure, further reads return nothing.
 class query_reader {
 public:
     /// The query must outlive the reader.
     explicit query_reader(std::string_view query) noexcept : query_(query) {}
 
+    /// The first failure, if there was one.
     [[nodiscard]] const std::optional<error>& failure() const noexcept { return failure_; }
 
-    /// A whole number within bounds, both inclusive.
+    /// Reads a whole number from `least` to `most`; `otherwise` if the parameter is missing.
     [[nodiscard]] std::uint64_t whole(std::string_view name, std::uint64_t otherwise,
                                       std::uint64_t least, std::uint64_t most) {
         const auto value = find(name);
         if (!value) return otherwise;
         const auto number = detail::read_whole(*value);
         if (number && *number >= least && *number <= most) return *number;
-        std::string why = "must be a whole number";
+        std::string complaint = "must be a whole number";
         if (most == std::numeric_limits<std::uint64_t>::max())
-            why += ", " + std::to_string(least) + " or more.";
-        else why += " from " + std::to_string(least) + " to " + std::to_string(most) + ".";
-        refuse(name, why);
+            complaint += ", " + std::to_string(least) + " or more.";
+        else complaint += " from " + std::to_string(least) + " to " + std::to_string(most) + ".";
+        refuse(name, complaint);
         return otherwise;
     }
 
+    /// Reads `true` or `false`; `otherwise` if the parameter is missing.
     [[nodiscard]] bool boolean(std::string_view name, bool otherwise) {
         const auto value = find(name);
         if (!value) return otherwise;
@@ -125,31 +128,33 @@ public:
         return otherwise;
     }
 
-    /// A filter that `parse` reads; nothing if it is not given or has no value.
+    /// Reads a filter with `parse`; nothing if it is missing or empty.
     template <class Parse>
-    [[nodiscard]] auto filter(std::string_view name, Parse parse, std::string_view why)
+    [[nodiscard]] auto filter(std::string_view name, Parse parse, std::string_view complaint)
         -> decltype(parse(std::string_view())) {
         const auto value = find(name);
         if (!value || value->empty()) return std::nullopt;
         auto parsed = parse(std::string_view(*value));
-        if (!parsed) refuse(name, why);
+        if (!parsed) refuse(name, complaint);
         return parsed;
     }
 
+    /// Reads a user_id; nothing if it is missing or empty.
     [[nodiscard]] std::optional<std::string> user_id(std::string_view name) {
         auto value = find(name);
         if (!value || value->empty()) return std::nullopt;
-        if (const auto fault = core::names::check_user_id(*value)) refuse(name, *fault);
+        if (const auto complaint = core::names::check_user_id(*value)) refuse(name, *complaint);
         return value;
     }
 
 private:
-    void refuse(std::string_view name, std::string_view why) {
+    void refuse(std::string_view name, std::string_view complaint) {
         if (!failure_)
-            failure_ = error{errc::invalid_request, std::string(name) + ": " + std::string(why)};
+            failure_ = error{errc::invalid_request,
+                             std::string(name) + ": " + std::string(complaint)};
     }
 
-    /// The decoded value of a parameter, if it is given.
+    /// Returns the decoded value of a parameter; nothing if it is missing.
     [[nodiscard]] std::optional<std::string> find(std::string_view name) {
         std::optional<std::string> found;
         for (auto rest = query_; !rest.empty() && !failure_;) {
@@ -186,7 +191,7 @@ inline constexpr std::string_view time_shape =
 
 } // namespace detail
 
-/// `GET /engines`
+/// Reads the parameters of `GET /engines`.
 [[nodiscard]] inline result<engine_query> read_engine_query(std::string_view query,
                                                             const uuid& product) {
     query_reader in(query);
@@ -201,7 +206,7 @@ inline constexpr std::string_view time_shape =
     return out;
 }
 
-/// `GET /audit`
+/// Reads the parameters of `GET /audit`.
 [[nodiscard]] inline result<audit_query> read_audit_query(std::string_view query,
                                                           const uuid& product) {
     query_reader in(query);
@@ -223,7 +228,7 @@ inline constexpr std::string_view time_shape =
     return out;
 }
 
-/// `GET /engines/{user_id}/logs`: how many lines.
+/// Reads the parameters of `GET /engines/{user_id}/logs`: the number of lines.
 [[nodiscard]] inline result<std::size_t> read_tail(std::string_view query) {
     query_reader in(query);
     const auto tail = in.whole("tail", 100, 1, detail::max_log_lines);
@@ -231,7 +236,7 @@ inline constexpr std::string_view time_shape =
     return static_cast<std::size_t>(tail);
 }
 
-/// `POST /engines/{user_id}/stop`: whether it is forced.
+/// Reads the parameters of `POST /engines/{user_id}/stop`: whether to stop in any state.
 [[nodiscard]] inline result<bool> read_force(std::string_view query) {
     query_reader in(query);
     const bool force = in.boolean("force", false);

@@ -14,7 +14,7 @@
 #include <utility>
 #include <variant>
 
-/// The bodies of 2xx replies (SPEC §3).
+/// Renders the bodies of 2xx replies (SPEC §3).
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
@@ -79,7 +79,7 @@ inline void write_audit_entry(json_writer& json, const audit_entry& entry) {
     json.close('}');
 }
 
-/// A 200 whose body `write` fills in between braces.
+/// Makes a 200 reply whose body is an object; `write` writes the members.
 template <class Write> reply object_reply(Write write, std::size_t expected_bytes = 256) {
     reply out;
     out.body.reserve(expected_bytes);
@@ -92,11 +92,11 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
 
 } // namespace detail
 
-[[nodiscard]] inline reply render_registration(const registration& made) {
+[[nodiscard]] inline reply render_registration(const registration& product) {
     return detail::object_reply([&](json_writer& json) {
-        json.member("product_id", made.product_id)
-            .member("slug", made.slug)
-            .member("platform_api_key", made.platform_key);
+        json.member("product_id", product.product_id)
+            .member("slug", product.slug)
+            .member("platform_api_key", product.platform_key);
     });
 }
 
@@ -157,7 +157,7 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
         512);
 }
 
-/// A listing never shows keys.
+/// Renders a listing, which never shows engine keys.
 [[nodiscard]] inline reply render_engines(const engine_view_page& page) {
     return detail::object_reply(
         [&](json_writer& json) {
@@ -180,7 +180,7 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     });
 }
 
-/// The mean boot time is shown to the microsecond.
+/// Renders the metrics, with the mean boot time rounded to microseconds.
 [[nodiscard]] inline reply render_metrics(const fleet_metrics& figures) {
     return detail::object_reply([&](json_writer& json) {
         json.member("provisions_1h", figures.provisions_1h)
@@ -209,19 +209,20 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     return out;
 }
 
-/// For an orchestrator that is not starting.
-[[nodiscard]] inline reply render_health(const orchestrator_health& now) {
-    const bool well = !now.backend_trouble && !now.store_trouble;
+/// Renders the health of an orchestrator that is not starting.
+[[nodiscard]] inline reply render_health(const orchestrator_health& health) {
+    const bool is_well = !health.backend_trouble && !health.store_trouble;
     return detail::object_reply([&](json_writer& json) {
-        json.member("status", well ? "ok" : "degraded")
+        json.member("status", is_well ? "ok" : "degraded")
             .member("version", version_string)
-            .member("uptime_seconds", std::chrono::floor<std::chrono::seconds>(now.uptime).count())
-            .member("backend", now.backend)
-            .member("store", now.store);
-        if (well) return;
+            .member("uptime_seconds",
+                    std::chrono::floor<std::chrono::seconds>(health.uptime).count())
+            .member("backend", health.backend)
+            .member("store", health.store);
+        if (is_well) return;
         json.name("degraded").open('[');
-        if (now.backend_trouble) json.value("backend: " + *now.backend_trouble);
-        if (now.store_trouble) json.value("store: " + *now.store_trouble);
+        if (health.backend_trouble) json.value("backend: " + *health.backend_trouble);
+        if (health.store_trouble) json.value("store: " + *health.store_trouble);
         json.close(']');
     });
 }

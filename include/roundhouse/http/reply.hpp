@@ -18,15 +18,15 @@ namespace http {
 inline constexpr std::string_view json_type = "application/json";
 inline constexpr std::string_view text_type = "text/plain; charset=utf-8";
 
-/// What a transport sends. In answer to HEAD it sends the headers of this, `Content-Length`
-/// included, without the body.
+/// A reply that a transport sends. The reply to HEAD has the same headers, `Content-Length`
+/// included, and no body.
 struct reply {
     int status = 200;
     std::string body;
     std::string_view content_type = json_type;
-    std::string request_id; ///< goes into `X-Request-Id`
-    int retry_after_s = 0;  ///< goes into `Retry-After` unless it is 0
-    std::string_view allow; ///< goes into `Allow` unless it is empty
+    std::string request_id; ///< value of `X-Request-Id`
+    int retry_after_s = 0;  ///< value of `Retry-After`; 0 for no such header
+    std::string_view allow; ///< value of `Allow`; empty for no such header
 };
 
 /// Returns the HTTP status of a kind of failure.
@@ -39,7 +39,7 @@ struct reply {
     return error_row_of(code).retry == retry_rule::after_wait;
 }
 
-/// A reply that is not 2xx: `{"error":{"code":"...","message":"..."}}`.
+/// Makes the reply to a failed request: `{"error":{"code":"...","message":"..."}}`.
 [[nodiscard]] inline reply error_reply(int status, std::string_view code, std::string_view message,
                                        std::string request_id) {
     reply out;
@@ -57,22 +57,22 @@ struct reply {
     return out;
 }
 
-/// The reply to a failure. What went wrong inside is not shown: the caller gets the request's id
-/// instead, with which an operator finds it in the log.
-[[nodiscard]] inline reply error_reply(const error& what, std::string request_id) {
-    const int status = http_status(what.code);
+/// Makes the reply to a failure of the orchestrator. A 500 does not show the cause: its message
+/// holds the request's id, under which an operator finds the cause in the log.
+[[nodiscard]] inline reply error_reply(const error& failure, std::string request_id) {
+    const int status = http_status(failure.code);
     if (status == 500) {
         const auto message =
             "Something went wrong inside the server. Its log tells more, under request " +
             request_id + ".";
         return error_reply(status, code_name(errc::internal_error), message, std::move(request_id));
     }
-    auto out = error_reply(status, code_name(what.code), what.message, std::move(request_id));
-    if (tells_retry_after(what.code)) out.retry_after_s = std::max(what.retry_after_s, 1);
+    auto out = error_reply(status, code_name(failure.code), failure.message, std::move(request_id));
+    if (tells_retry_after(failure.code)) out.retry_after_s = std::max(failure.retry_after_s, 1);
     return out;
 }
 
-/// No path of the api.
+/// Makes the reply to a request whose path does not exist.
 [[nodiscard]] inline reply not_found_reply(std::string request_id) {
     return error_reply(404, "NOT_FOUND",
                        "There is no such path. Check it against the API's description; paths do "
@@ -80,7 +80,7 @@ struct reply {
                        std::move(request_id));
 }
 
-/// A path of the api with a method that it does not have.
+/// Makes the reply to a request whose path has other methods, those in `allow`.
 [[nodiscard]] inline reply method_not_allowed_reply(std::string_view allow,
                                                     std::string request_id) {
     auto out = error_reply(405, "METHOD_NOT_ALLOWED",
@@ -90,31 +90,33 @@ struct reply {
     return out;
 }
 
-[[nodiscard]] inline reply payload_too_large_reply(std::size_t most, std::string request_id) {
+/// Makes the reply to a request whose body has more than `max_bytes` bytes.
+[[nodiscard]] inline reply payload_too_large_reply(std::size_t max_bytes, std::string request_id) {
     return error_reply(413, "PAYLOAD_TOO_LARGE",
-                       "The body is over " + std::to_string(most) + " bytes. Send a shorter one.",
+                       "The body is over " + std::to_string(max_bytes) +
+                           " bytes. Send a shorter one.",
                        std::move(request_id));
 }
 
-/// Whether a caller's request id goes back as it is: 1 to 128 characters of `A-Za-z0-9._-:`.
+/// Returns whether a caller's request id is used: 1 to 128 characters of `A-Za-z0-9._-:`.
 [[nodiscard]] constexpr bool is_sane_request_id(std::string_view text) noexcept {
-    constexpr std::size_t longest = 128;
-    return !text.empty() && text.size() <= longest && std::ranges::all_of(text, [](char c) {
+    constexpr std::size_t max_bytes = 128;
+    return !text.empty() && text.size() <= max_bytes && std::ranges::all_of(text, [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                c == '.' || c == '_' || c == '-' || c == ':';
     });
 }
 
-/// The caller's request id if it is sane, else a new one of 32 hexadecimal digits. New ones are
-/// unique, not secret.
-[[nodiscard]] inline std::string request_id_for(std::string_view callers) {
-    if (is_sane_request_id(callers)) return std::string(callers);
+/// Returns the id of a request: the id that the caller sent if it is sane, else a new one of 32
+/// hexadecimal digits. New ids are unique, not secret.
+[[nodiscard]] inline std::string request_id_for(std::string_view sent) {
+    if (is_sane_request_id(sent)) return std::string(sent);
     struct generator {
         std::array<std::uint8_t, 16> next{};
         generator() { crypto::system_entropy(next); }
     };
     thread_local generator ids;
-    // A count from a random start: the high half tells the thread, the low half the request.
+    // A count from a random start: the high half identifies the thread, the low half the request.
     for (std::size_t i = ids.next.size(); i > 8; --i)
         if (++ids.next[i - 1] != 0) break;
     return to_hex(ids.next);

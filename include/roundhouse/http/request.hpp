@@ -6,8 +6,7 @@
 #include <string>
 #include <string_view>
 
-/// What a transport hands to the api, and the two things that any transport must do with a
-/// request's bytes.
+/// The request that a transport passes to the api, and two functions that decode its target.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
@@ -16,11 +15,11 @@ inline constexpr std::string_view platform_key_header = "X-Platform-Key";
 inline constexpr std::string_view admin_key_header = "X-Admin-Key";
 inline constexpr std::string_view request_id_header = "X-Request-Id";
 
-/// One HTTP request, as it came. The views need live only while `api::handle` runs.
+/// An HTTP request as it was received. The texts must live until `api::handle` returns.
 struct request {
-    std::string_view method; ///< `GET`, as the request line has it
-    std::string_view
-        target; ///< path and query as the request line has them: percent-encoded, untouched
+    std::string_view method; ///< such as `GET`
+    /// Path and query, still percent-encoded.
+    std::string_view target;
     std::string_view body;         ///< after any transfer coding
     std::string_view platform_key; ///< value of `X-Platform-Key`; empty if there is none
     std::string_view admin_key;    ///< value of `X-Admin-Key`; empty if there is none
@@ -30,12 +29,12 @@ struct request {
     bool body_too_large = false;
 };
 
-/// What a `+` stands for in percent-encoded text: itself in a path (RFC 3986), a space in a query
-/// (the form encoding of HTML, which every query-building library writes).
+/// The meaning of `+` in percent-encoded text: itself in a path (RFC 3986), a space in a query (the
+/// form encoding of HTML, which query-building libraries use).
 enum class plus_sign : std::uint8_t { itself, space };
 
-/// Appends percent-encoded text, decoded, to `out`; false if a `%` is not followed by two
-/// hexadecimal digits.
+/// Decodes percent-encoded text and appends it to `out`. Returns false if a `%` is not followed by
+/// two hexadecimal digits.
 [[nodiscard]] inline bool percent_decode(std::string_view text, plus_sign plus, std::string& out) {
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] == '+' && plus == plus_sign::space) {
@@ -54,14 +53,14 @@ enum class plus_sign : std::uint8_t { itself, space };
     return true;
 }
 
-/// The two halves of a request's target, still encoded.
+/// The parts of a request's target, still percent-encoded.
 struct split_target {
     std::string_view path;
     std::string_view query; ///< without its `?`
 };
 
-/// Splits a target. The absolute form (`http://host/path`), which every server must accept (RFC
-/// 9112 §3.2.2), loses its scheme and authority.
+/// Splits a target. Scheme and authority of the absolute form (`http://host/path`), which servers
+/// must accept (RFC 9112 §3.2.2), are dropped.
 [[nodiscard]] constexpr split_target split(std::string_view target) noexcept {
     for (const std::string_view scheme : {"http://", "https://"}) {
         if (!target.starts_with(scheme)) continue;

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
-/// Which endpoint a method and a path mean (SPEC §3).
+/// Maps methods and paths to endpoints (SPEC §3).
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
@@ -33,11 +33,13 @@ enum class endpoint : std::uint8_t {
     audit,
 };
 
-/// Where a request goes.
+/// The endpoint of a request.
 struct route {
     endpoint what = endpoint::not_found;
-    std::string_view argument; ///< the path's user_id, or product_id or slug; still percent-encoded
-    std::string_view allow;    ///< with `method_not_allowed`: what would be
+    /// The user_id in the path, or its product_id or slug; still percent-encoded.
+    std::string_view argument;
+    /// With `method_not_allowed`: the methods that the path has.
+    std::string_view allow;
 };
 
 namespace detail {
@@ -50,13 +52,13 @@ struct verb {
     endpoint what;
 };
 
-/// What follows `/engines/{user_id}/`.
+/// The paths below `/engines/{user_id}/`.
 inline constexpr std::array engine_verbs{
     verb{"admit", "POST", endpoint::admit},       verb{"start", "POST", endpoint::start},
     verb{"stop", "POST", endpoint::stop},         verb{"rotate-key", "POST", endpoint::rotate_key},
     verb{"activity", "POST", endpoint::activity}, verb{"logs", "GET", endpoint::logs}};
 
-/// Whole paths without an argument.
+/// The paths without an argument.
 inline constexpr std::array plain_paths{
     verb{"/health", "GET", endpoint::health},
     verb{"/engines", "GET", endpoint::list},
@@ -69,16 +71,17 @@ constexpr bool is_get(std::string_view method) noexcept {
     return method == "GET" || method == "HEAD";
 }
 
-constexpr route only(const verb& which, std::string_view method,
+/// The route of a path that has one verb.
+constexpr route only(const verb& verb, std::string_view method,
                      std::string_view argument = {}) noexcept {
-    const bool same = which.method == "GET" ? is_get(method) : method == which.method;
-    if (same) return {which.what, argument, {}};
+    const bool same = verb.method == "GET" ? is_get(method) : method == verb.method;
+    if (same) return {verb.what, argument, {}};
     return {endpoint::method_not_allowed, argument,
-            which.method == "GET" ? get_methods : which.method};
+            verb.method == "GET" ? get_methods : verb.method};
 }
 
-/// `/engines/{user_id}`. A user may be called `provision`: then its GET and DELETE mean the user,
-/// and POST means the call.
+/// The route of `/engines/{user_id}`. A user may be called `provision`: GET and DELETE mean that
+/// user, and POST means the call.
 constexpr route one_engine(std::string_view method, std::string_view user_id) noexcept {
     const bool is_provision = user_id == "provision";
     if (is_provision && method == "POST") return {endpoint::provision, {}, {}};
@@ -90,8 +93,8 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
 
 } // namespace detail
 
-/// Finds the endpoint of a method and a path, which is still percent-encoded: an encoded slash is
-/// part of an argument.
+/// Finds the endpoint of a method and a path. The path is still percent-encoded: an encoded slash
+/// is part of an argument.
 [[nodiscard]] constexpr route find_route(std::string_view method, std::string_view path) noexcept {
     constexpr std::string_view engines = "/engines/";
     constexpr std::string_view products = "/products/";
@@ -100,13 +103,13 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
         const auto slash = rest.find('/');
         if (slash == std::string_view::npos)
             return rest.empty() ? route{} : detail::one_engine(method, rest);
-        for (const auto& one : detail::engine_verbs)
-            if (rest.substr(slash + 1) == one.name)
-                return detail::only(one, method, rest.substr(0, slash));
+        for (const auto& verb : detail::engine_verbs)
+            if (rest.substr(slash + 1) == verb.name)
+                return detail::only(verb, method, rest.substr(0, slash));
         return {};
     }
-    for (const auto& one : detail::plain_paths)
-        if (path == one.name) return detail::only(one, method);
+    for (const auto& verb : detail::plain_paths)
+        if (path == verb.name) return detail::only(verb, method);
     if (path.starts_with(products)) {
         const auto rest = path.substr(products.size());
         const auto slash = rest.find('/');
