@@ -31,12 +31,19 @@ struct prune {
 /// One thing to do to a store.
 using operation = std::variant<rh::change_set, prune>;
 
-/// Does it, and tells what the store answered.
-template <rh::store Store> std::string carry_out(Store& store, const operation& what) {
-    if (const auto* const set = std::get_if<rh::change_set>(&what))
-        return rh::testing::text_of(store.commit(*set));
-    const auto& [before, most] = std::get<prune>(what);
-    return rh::testing::text_of(store.prune_audit(before, most));
+template <rh::store Store>
+rh::result<rh::committed> apply(Store& store, const rh::change_set& set) {
+    return store.commit(set);
+}
+
+template <rh::store Store> rh::result<std::size_t> apply(Store& store, const prune& prune) {
+    return store.prune_audit(prune.before, prune.most);
+}
+
+/// Applies an operation to a store, and returns what the store answered, as text.
+template <rh::store Store> std::string carry_out(Store& store, const operation& next) {
+    return std::visit([&](const auto& call) { return rh::testing::text_of(apply(store, call)); },
+                      next);
 }
 
 /// What an operation is, for whoever reads of a failure.
@@ -63,6 +70,10 @@ public:
         if (one_in(20)) return prune{earlier(60'000), below(50)};
         return draw_batch(model);
     }
+
+    /// The range in which port requests ask for ports.
+    static constexpr std::uint16_t first_port = 9001;
+    static constexpr std::uint16_t last_port = 9014;
 
     // What to ask about
 
@@ -175,12 +186,10 @@ private:
 
     std::optional<rh::port_request> maybe_ports() {
         if (one_in(2)) return std::nullopt;
-        constexpr std::uint16_t first = 9001;
-        constexpr std::uint16_t last = 9014;
         // A stranger has each port now and then.
         const auto strangers = random_() & random_() & random_();
-        return rh::port_request{first, last, [=](std::uint16_t port) {
-                                    return (strangers >> (port - first) & 1U) == 0;
+        return rh::port_request{first_port, last_port, [=](std::uint16_t port) {
+                                    return (strangers >> (port - first_port) & 1U) == 0;
                                 }};
     }
 

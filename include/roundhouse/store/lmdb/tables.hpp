@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/names.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/store/lmdb/bytes.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
@@ -29,6 +30,9 @@ inline constexpr std::size_t longest_user_id = max_key_bytes - sizeof(uuid::byte
                                                sizeof(std::uint8_t) - sizeof(std::uint64_t);
 /// The longest slug that fits into a key.
 inline constexpr std::size_t longest_slug = max_key_bytes;
+
+static_assert(core::names::max_user_id_bytes <= longest_user_id);
+static_assert(core::names::max_slug_bytes <= longest_slug);
 
 [[nodiscard]] inline key_bytes key_of(const uuid& id) { return key_bytes().id(id); }
 [[nodiscard]] inline key_bytes key_of(const sha256_digest& digest) {
