@@ -49,7 +49,10 @@ public:
             boot->second.call_under_way = false;
     }
 
+    /// Notes a refusal if what it would have stored had happened already, so that the store is all
+    /// that its callers wait for.
     void commit_refused(const change_set& set) {
+        if (!stores_event(set)) return;
         for_each_owner(set, [this](const engine_owner& owner) {
             auto& refusals = refusals_[owner];
             const auto now = time_.now();
@@ -110,16 +113,23 @@ private:
         }
     }
 
-    template <class Settings> static duration store_wait_of(const Settings& settings) {
-        if constexpr (requires { settings.store_wait; }) return settings.store_wait;
-        else return std::chrono::seconds{5};
+    /// Whether a commit stores the end of an operation or of a workload, and not what a call asks.
+    [[nodiscard]] bool stores_event(const change_set& set) const {
+        return std::any_of(set.changes.begin(), set.changes.end(), [this](const auto& change) {
+            if (std::holds_alternative<erase_engine>(change)) return true;
+            const auto* changed = std::get_if<update_engine>(&change);
+            const auto row = changed == nullptr ? nullptr : ledger_.find(changed->record.id);
+            if (!row) return false;
+            const auto& next = changed->record;
+            const bool ends = next.intent == intent::none || next.intent == intent::end ||
+                              next.intent == intent::undo;
+            const bool fails = next.status == engine_status::failed && next.status != row->status;
+            return (ends && row->intent != intent::none) || fails;
+        });
     }
-    template <class Settings> static duration longest_retry_of(const Settings& settings) {
-        if constexpr (requires { settings.store_retry_max; }) return settings.store_retry_max;
-        else return settings.store_retry;
-    }
+
     /// The longest time between two tries of one commit.
-    [[nodiscard]] duration longest_retry() const { return longest_retry_of(settings_) + tolerance; }
+    [[nodiscard]] duration longest_retry() const { return settings_.store_retry_max + tolerance; }
 
     /// Adds the time since the last event to that in which a turn to boot was free.
     void count_time() {
@@ -141,7 +151,7 @@ private:
         const auto [begun, added] = begun_.try_emplace(id, free_time_);
         const auto operations = static_cast<duration::rep>(call.others + 3);
         const auto bound = settings_.admit_wait + operations * longest_operation() +
-                           store_wait_of(settings_) + tolerance;
+                           settings_.store_wait + tolerance;
         violations_.require(free_time_ - begun->second <= bound,
                             "a call is not answered within its bound", shown(id, call));
     }
@@ -159,7 +169,7 @@ private:
         const auto now = time_.now();
         if (now - refusals.last > longest_retry()) return;
         const auto since = std::max(*refusals.first, call.issued_at);
-        violations_.require(now - since <= store_wait_of(settings_) + tolerance,
+        violations_.require(now - since <= settings_.store_wait + tolerance,
                             "a call waits although the store refuses its engine's commits",
                             shown(id, call));
     }
