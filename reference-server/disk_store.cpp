@@ -17,10 +17,10 @@ unexpected refuse_folder(const std::string& cause) {
 }
 
 result<std::shared_ptr<lmdb_store>> open_store(const std::string& folder, bool read_only) {
-    lmdb_options how;
-    how.folder = folder;
-    how.read_only = read_only;
-    auto opened = lmdb_store::open(how);
+    lmdb_options options;
+    options.folder = folder;
+    options.read_only = read_only;
+    auto opened = lmdb_store::open(options);
     if (!opened) return refuse_folder(opened.error().message);
     return opened;
 }
@@ -41,7 +41,7 @@ result<std::shared_ptr<lmdb_store>> open_disk_store(const std::string& folder,
                     "them (back) into the list, behind the one that is to seal new ones");
 }
 
-result<std::shared_ptr<lmdb_store>> look_into_disk_store(const std::string& folder) {
+result<std::shared_ptr<lmdb_store>> open_disk_store_read_only(const std::string& folder) {
     if (auto found = find_disk_store(folder); !found) return unexpected(std::move(found.error()));
     return open_store(folder, true);
 }

@@ -7,19 +7,20 @@
 #include <memory>
 #include <string>
 
-/// The store on disk, as the server opens it. Failures' messages name ORCH_STORE_PATH, or
-/// ORCH_MASTER_KEY if that is what is wrong.
+/// Opens the store on disk. A failure's message begins with ORCH_STORE_PATH, or with
+/// ORCH_MASTER_KEY if the master keys are wrong.
 namespace roundhouse::server {
 
-/// The store in a folder, for the one process that writes it; a new one if there is none. Fails
-/// unless the master keys open each engine's key in it, for which it reads every row.
+/// Opens the store in a folder for the process that writes it, and creates it if it does not exist.
+/// Reads every row to check that the master keys open every engine key, and fails if they do not.
 [[nodiscard]] result<std::shared_ptr<lmdb_store>> open_disk_store(const std::string& folder,
                                                                   const crypto::key_ring& keys);
 
-/// A store that is there, to look at beside a process that serves it. Makes nothing.
-[[nodiscard]] result<std::shared_ptr<lmdb_store>> look_into_disk_store(const std::string& folder);
+/// Opens an existing store for reading; another process may be serving it. Creates nothing.
+[[nodiscard]] result<std::shared_ptr<lmdb_store>>
+open_disk_store_read_only(const std::string& folder);
 
-/// Succeeds if there is a store in the folder. Makes nothing.
+/// Succeeds if there is a readable store in the folder. Creates nothing.
 [[nodiscard]] result<void> find_disk_store(const std::string& folder);
 
 } // namespace roundhouse::server

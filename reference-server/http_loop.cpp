@@ -18,7 +18,7 @@
 
 namespace roundhouse::server {
 
-/// The one answer that a request gets. Its copies share it; the first that answers counts.
+/// A request that waits for its reply. Only the first reply is sent; without any, a 500 is.
 class pending_reply {
 public:
     pending_reply(std::shared_ptr<http_loop> loop, restinio::request_handle_t call)
@@ -32,13 +32,13 @@ public:
     }
 
 private:
-    /// The request, for whoever comes first; then nothing.
+    /// Returns the request on the first call, and null on later ones.
     restinio::request_handle_t take() noexcept {
         return taken_.exchange(true) ? nullptr : std::move(call_);
     }
     void post(restinio::request_handle_t call, http::reply reply);
 
-    // In this order: the request holds a socket, which must go before its loop does.
+    // In this order: the request holds a socket, which must be destroyed before its loop.
     std::shared_ptr<http_loop> loop_;
     restinio::request_handle_t call_;
     std::atomic<bool> taken_{false};
@@ -54,7 +54,7 @@ http::reply internal_error_reply(std::string request_id) {
 
 class http_loop::implementation {
 public:
-    implementation(http_loop& self, std::shared_ptr<loops_in_common> common,
+    implementation(http_loop& self, std::shared_ptr<shared_loop_state> shared,
                    const asio::ip::tcp::endpoint& address);
 
     void accept_next();
@@ -65,18 +65,18 @@ public:
 
 private:
     struct open_connection {
-        int socket = -1;       ///< Valid as long as this is.
-        std::size_t calls = 0; ///< Under way, that is, read and not yet answered.
+        int socket = -1;       ///< Valid as long as this object.
+        std::size_t calls = 0; ///< Calls that have been read and not been answered yet.
         restinio::request_id_t newest_call = 0;
-        bool last_call_read = false; ///< It closes after the answer to the newest call.
+        bool last_call_read = false; ///< The connection closes after the reply to `newest_call`.
     };
 
     std::shared_ptr<connection_settings> make_settings();
     void open(const asio::ip::tcp::endpoint& address);
     void on_accept(const std::error_code& failed, asio::ip::tcp::socket socket);
-    void accept_who_waits();
+    void accept_waiting();
     void admit(asio::ip::tcp::socket socket);
-    void warn_now_and_then(std::string_view what);
+    void warn_rarely(std::string_view message);
     std::optional<http::reply> ask_handler(const restinio::request_t& call,
                                            const headers_found& headers,
                                            const std::shared_ptr<pending_reply>& pending);
@@ -84,16 +84,17 @@ private:
     std::string_view date();
 
     http_loop& self_;
-    std::shared_ptr<loops_in_common> common_;
+    std::shared_ptr<shared_loop_state> shared_;
     std::unordered_map<restinio::connection_id_t, open_connection> open_;
     bool draining_ = false;
     std::time_t date_of_ = 0;
     std::string date_;
     std::chrono::steady_clock::time_point warned_at_{};
-    std::size_t unwarned_ = 0;
+    std::size_t suppressed_warnings_ = 0;
 
 public:
-    // After all that connections touch when they go, which they do with it at the latest.
+    // Declared after everything that connections use: they are destroyed with the context at the
+    // latest.
     asio::io_context context{1};
     asio::ip::tcp::acceptor acceptor{context};
 
@@ -102,17 +103,18 @@ private:
     connection_factory connections_;
 };
 
-http_loop::implementation::implementation(http_loop& self, std::shared_ptr<loops_in_common> common,
+http_loop::implementation::implementation(http_loop& self,
+                                          std::shared_ptr<shared_loop_state> shared,
                                           const asio::ip::tcp::endpoint& address)
     : self_(self),
-      common_(std::move(common)),
+      shared_(std::move(shared)),
       connections_(make_settings(),
                    std::make_unique<restinio::socket_options_setter_t>([](auto&) {})) {
     open(address);
 }
 
 std::shared_ptr<connection_settings> http_loop::implementation::make_settings() {
-    const auto& limits = common_->limits;
+    const auto& limits = shared_->limits;
     restinio::server_settings_t<traits> settings;
     settings
         .request_handler(call_handler{&self_,
@@ -125,8 +127,8 @@ std::shared_ptr<connection_settings> http_loop::implementation::make_settings() 
         .read_next_http_message_timelimit(limits.request_timeout)
         .write_http_response_timelimit(limits.reply_timeout)
         .handle_request_timeout(limits.handler_timeout)
-        // At least two, so that a connection is read while its call is handled: that is how a
-        // client that has gone is noticed.
+        // At least two, so that a connection is read while its call is handled: only so is a client
+        // noticed that closes it.
         .max_pipelined_requests(std::max<std::size_t>(limits.max_pipelined, 2))
         .incoming_http_msg_limits(restinio::incoming_http_msg_limits_t()
                                       .max_url_size(limits.max_target_bytes)
@@ -148,7 +150,7 @@ void http_loop::implementation::open(const asio::ip::tcp::endpoint& address) {
     acceptor.bind(address);
     acceptor.listen();
     acceptor.non_blocking(true);
-    // Else Asio waits, without an end, for the next client in place of one that has gone already.
+    // Otherwise Asio does not report a client that has gone already, and waits for the next one.
     acceptor.set_option(asio::socket_base::enable_connection_aborted(true));
 }
 
@@ -162,27 +164,27 @@ void http_loop::implementation::on_accept(const std::error_code& failed,
                                           asio::ip::tcp::socket socket) {
     if (draining_) return;
     if (!failed) {
-        accept_next(); // first, since what follows may run out of memory
+        accept_next(); // first, because what follows may run out of memory
         admit(std::move(socket));
-        return accept_who_waits();
+        return accept_waiting();
     }
-    if (failed == asio::error::connection_aborted) return accept_next(); // it has gone already
-    warn_now_and_then("cannot accept connections: " + failed.message());
-    accept_again_.expires_after(common_->limits.accept_retry);
+    if (failed == asio::error::connection_aborted) return accept_next(); // the client has gone
+    warn_rarely("cannot accept connections: " + failed.message());
+    accept_again_.expires_after(shared_->limits.accept_retry);
     accept_again_.async_wait([this](const std::error_code& aborted) {
         if (!aborted && !draining_) accept_next();
     });
 }
 
-/// One round of a busy loop serves all of its connections: if each let in one client only, those
-/// who come together would wait for seconds.
-void http_loop::implementation::accept_who_waits() {
-    constexpr int most = 64; // in one round
-    for (int i = 0; i < most; ++i) {
+/// Accepts clients that are waiting already. One round of a busy loop serves all of its
+/// connections: if each round accepted one client only, a crowd of clients would wait for seconds.
+void http_loop::implementation::accept_waiting() {
+    constexpr int max_per_round = 64;
+    for (int i = 0; i < max_per_round; ++i) {
         std::error_code failed;
         asio::ip::tcp::socket socket(context);
         acceptor.accept(socket, failed);
-        if (failed) return; // nobody waits any more, or the next round tells what is wrong
+        if (failed) return; // no client is waiting, or the next round reports the error
         admit(std::move(socket));
     }
 }
@@ -191,55 +193,55 @@ void http_loop::implementation::admit(asio::ip::tcp::socket socket) {
     std::error_code failed;
     const auto peer = socket.remote_endpoint(failed);
     if (failed) return; // reset before it was accepted
-    if (!common_->take_place())
-        return warn_now_and_then("connections are refused: there are as many as there may be");
-    // Neither is needed to serve, so that neither may fail. Keep-alive probes find out about
-    // clients that vanished while they wait for a boot.
+    if (!shared_->try_add_connection())
+        return warn_rarely("connections are refused: there are as many as there may be");
+    // The connection works without these options, so errors are ignored. Keep-alive probes detect
+    // clients that vanish while they wait for a boot.
     std::error_code ignored;
     socket.set_option(asio::ip::tcp::no_delay(true), ignored);
     socket.set_option(asio::socket_base::keep_alive(true), ignored);
     const int descriptor = socket.native_handle();
     std::optional<restinio::connection_id_t> id;
     try {
-        // The counter of parallel connections is RESTinio's that counts nothing, and looks at
-        // nothing.
+        // The null argument is RESTinio's counter of connections, which is not used.
         auto connection = connections_.create_new_connection(std::move(socket), peer, {nullptr});
         open_.emplace(connection->connection_id(), open_connection{.socket = descriptor});
         id = connection->connection_id();
         connection->init();
     } catch (const std::exception& problem) {
         if (id) forget(*id);
-        else common_->give_place_back();
-        warn_now_and_then(std::string("a connection could not be set up: ") + problem.what());
+        else shared_->remove_connection();
+        warn_rarely(std::string("a connection could not be set up: ") + problem.what());
     }
 }
 
-/// At most one line a minute, however many connections it is about.
-void http_loop::implementation::warn_now_and_then(std::string_view what) {
+/// Writes at most one line per minute, so that a flood of connections does not flood the log.
+void http_loop::implementation::warn_rarely(std::string_view message) {
     const auto now = std::chrono::steady_clock::now();
     if (warned_at_ != std::chrono::steady_clock::time_point() &&
         now - warned_at_ < std::chrono::minutes(1)) {
-        ++unwarned_;
+        ++suppressed_warnings_;
         return;
     }
     warned_at_ = now;
-    const auto before = std::exchange(unwarned_, 0);
-    common_->warn(std::string(what) + (before > 0 ? " (" + std::to_string(before) +
-                                                        " more times since the last such line)"
-                                                  : ""));
+    const auto suppressed = std::exchange(suppressed_warnings_, 0);
+    shared_->warn(std::string(message) +
+                  (suppressed > 0
+                       ? " (" + std::to_string(suppressed) + " more times since the last such line)"
+                       : ""));
 }
 
 restinio::request_handling_status_t
 http_loop::implementation::handle(restinio::request_handle_t call) {
     const auto found = open_.find(call->connection_id());
-    // RFC 9112 §9.6: nothing that follows `Connection: close` is processed. RESTinio goes on
-    // reading; its answer to this is never sent, since the connection closes after the one before.
+    // RFC 9112 §9.6: requests after one with `Connection: close` are not processed. RESTinio goes
+    // on reading; its reply to a rejected request is not sent, because the connection closes first.
     if (found == open_.end() || found->second.last_call_read) return restinio::request_rejected();
     found->second.last_call_read = !call->header().should_keep_alive();
     found->second.newest_call = call->request_id();
     ++found->second.calls;
-    const auto& request =
-        *call; // alive as long as anyone may answer it, and longer than this function's use
+    // Stays alive at least until `pending` has been answered or this function has returned.
+    const auto& request = *call;
     const auto pending = std::make_shared<pending_reply>(self_.shared_from_this(), std::move(call));
     const headers_found headers(request.header());
     if (const auto complaint = complaint_about(request.header(), headers)) {
@@ -262,17 +264,17 @@ http_loop::implementation::ask_handler(const restinio::request_t& call,
         http::request request;
         request.method = header.method().c_str();
         request.target = header.request_target();
-        request.body_too_large = call.body().size() > common_->limits.max_body_bytes;
+        request.body_too_large = call.body().size() > shared_->limits.max_body_bytes;
         if (!request.body_too_large) request.body = call.body();
         request.platform_key = headers.platform_key;
         request.admin_key = headers.admin_key;
         request.request_id = request_id;
-        return common_->handler(request,
+        return shared_->handler(request,
                                 [pending](http::reply reply) { pending->send(std::move(reply)); });
     } catch (const std::exception& problem) {
-        common_->warn(std::string("a call failed: ") + problem.what());
+        shared_->warn(std::string("a call failed: ") + problem.what());
     } catch (...) {
-        common_->warn("a call failed in an unknown way");
+        shared_->warn("a call failed in an unknown way");
     }
     return internal_error_reply(http::request_id_for(request_id));
 }
@@ -285,14 +287,14 @@ void http_loop::implementation::answer(restinio::request_handle_t call, http::re
                             call->request_id() != found->second.newest_call;
     auto bytes = reply_head(reply, date(), keep_alive);
     restinio::writable_items_container_t items;
-    constexpr std::size_t worth_copying = std::size_t{16} * 1024;
-    const bool with_body = call->header().method() != restinio::http_method_head() &&
-                           !reply.body.empty();
-    if (with_body && reply.body.size() <= worth_copying) bytes += reply.body;
+    constexpr std::size_t max_copied_body = std::size_t{16} * 1024;
+    const bool has_body = call->header().method() != restinio::http_method_head() &&
+                          !reply.body.empty();
+    if (has_body && reply.body.size() <= max_copied_body) bytes += reply.body;
     items.emplace_back(std::move(bytes));
-    if (with_body && reply.body.size() > worth_copying) items.emplace_back(std::move(reply.body));
+    if (has_body && reply.body.size() > max_copied_body) items.emplace_back(std::move(reply.body));
     restinio::write_group_t group(std::move(items));
-    // Called once, also if the connection goes before.
+    // Called once, also if the connection is closed before.
     group.after_write_notificator([this, id](const asio::error_code&) { after_answer(id); });
     const restinio::response_output_flags_t flags(restinio::response_parts_attr_t::final_parts,
                                                   restinio::response_connection_attr(keep_alive));
@@ -308,12 +310,12 @@ void http_loop::implementation::after_answer(restinio::connection_id_t id) noexc
 }
 
 void http_loop::implementation::forget(restinio::connection_id_t id) noexcept {
-    if (open_.erase(id) > 0) common_->give_place_back();
+    if (open_.erase(id) > 0) shared_->remove_connection();
 }
 
 void http_loop::implementation::drain() {
     if (std::exchange(draining_, true)) return;
-    std::error_code ignored; // it is closed either way
+    std::error_code ignored; // the acceptor is closed either way
     acceptor.close(ignored);
     accept_again_.cancel();
     for (auto& [id, connection] : open_) {
@@ -321,8 +323,8 @@ void http_loop::implementation::drain() {
         if (connection.calls == 0)
             ::shutdown(connection.socket, SHUT_RDWR); // RESTinio reads the end, and closes it
     }
-    common_->draining.fetch_add(1);
-    common_->tell();
+    shared_->draining_loops.fetch_add(1);
+    shared_->notify();
 }
 
 std::string_view http_loop::implementation::date() {
@@ -331,9 +333,9 @@ std::string_view http_loop::implementation::date() {
     return date_;
 }
 
-http_loop::http_loop(std::shared_ptr<loops_in_common> common,
+http_loop::http_loop(std::shared_ptr<shared_loop_state> shared,
                      const asio::ip::tcp::endpoint& address)
-    : implementation_(std::make_unique<implementation>(*this, std::move(common), address)) {}
+    : implementation_(std::make_unique<implementation>(*this, std::move(shared), address)) {}
 
 http_loop::~http_loop() = default;
 
@@ -348,7 +350,7 @@ void http_loop::run() {
             implementation_->context.run();
             return;
         } catch (...) {
-            // Out of memory, most likely, in one connection's work. The others go on.
+            // Probably out of memory while serving one connection; the others go on.
         }
     }
 }
@@ -365,13 +367,13 @@ pending_reply::~pending_reply() {
     try {
         post(std::move(call), internal_error_reply(http::request_id_for({})));
     } catch (...) {
-        // No memory: the connection's own time limit ends it.
+        // Out of memory: the connection's time limit ends it.
     }
 }
 
-/// Always through the loop's queue: a connection belongs to its loop's thread; and RESTinio loses
-/// count of pipelined requests when a handler answers before it returns (after a few it registers
-/// one more than fit, and closes).
+/// Sends a reply through the loop's queue, because connections belong to the loop's thread. Replies
+/// from inside a handler take the queue too: RESTinio miscounts pipelined requests when a handler
+/// answers before it returns, and closes the connection after a few.
 void pending_reply::post(restinio::request_handle_t call, http::reply reply) {
     auto& loop = *loop_->implementation_;
     asio::post(loop.context, [&loop, call = std::move(call), reply = std::move(reply)]() mutable {

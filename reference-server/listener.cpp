@@ -14,10 +14,9 @@ namespace roundhouse::server {
 
 namespace {
 
-/// Fails if anybody listens on the address, whom SO_REUSEPORT would let us share it with: so this
-/// socket goes without. SO_REUSEADDR is harmless here: it passes over connections that linger from
-/// a server before, not over listeners. Two servers that start within the same microseconds could
-/// still pass each other.
+/// Throws if another socket listens on the address. SO_REUSEPORT would hide that, so this socket
+/// does not set it. SO_REUSEADDR ignores lingering connections of an earlier server, but not
+/// listeners. Two servers that start within the same microseconds may both succeed.
 void refuse_to_share(const asio::ip::tcp::endpoint& address) {
     asio::io_context context;
     asio::ip::tcp::acceptor probe(context, address.protocol());
@@ -28,7 +27,7 @@ void refuse_to_share(const asio::ip::tcp::endpoint& address) {
 
 } // namespace
 
-bool loops_in_common::take_place() noexcept {
+bool shared_loop_state::try_add_connection() noexcept {
     auto count = connections.load(std::memory_order_relaxed);
     do {
         if (count >= limits.max_connections) return false;
@@ -36,41 +35,41 @@ bool loops_in_common::take_place() noexcept {
     return true;
 }
 
-void loops_in_common::give_place_back() noexcept {
-    // Sequentially consistent, as `draining` is: either this thread sees that someone waits, or the
-    // waiter sees 0.
-    if (connections.fetch_sub(1) == 1 && draining.load() > 0) tell();
+void shared_loop_state::remove_connection() noexcept {
+    // Sequentially consistent, as `draining_loops` is: either this thread sees that a loop drains,
+    // or the waiting thread sees 0 connections.
+    if (connections.fetch_sub(1) == 1 && draining_loops.load() > 0) notify();
 }
 
-void loops_in_common::tell() noexcept {
+void shared_loop_state::notify() noexcept {
     const std::lock_guard lock(mutex_);
     changed_.notify_all();
 }
 
-bool loops_in_common::wait_until_empty(std::size_t loops, std::chrono::milliseconds most) {
+bool shared_loop_state::wait_until_drained(std::size_t loops, std::chrono::milliseconds timeout) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, most,
-                             [&] { return draining.load() == loops && connections.load() == 0; });
+    return changed_.wait_for(
+        lock, timeout, [&] { return draining_loops.load() == loops && connections.load() == 0; });
 }
 
 listener::listener(listener_options options, request_handler handler)
-    : common_(std::make_shared<loops_in_common>()) {
-    common_->limits = options.limits;
-    common_->handler = std::move(handler);
-    common_->warn = options.warn ? std::move(options.warn) : [](std::string_view) {};
+    : shared_(std::make_shared<shared_loop_state>()) {
+    shared_->limits = options.limits;
+    shared_->handler = std::move(handler);
+    shared_->warn = options.warn ? std::move(options.warn) : [](std::string_view) {};
     asio::ip::tcp::endpoint address(asio::ip::make_address(options.host), options.port);
     if (options.port != 0) refuse_to_share(address);
-    // If the system chooses the port, it does so for the first, and never one that anybody has.
+    // If the system chooses the port, it does so for the first loop, and chooses a free one.
     for (std::size_t i = 0; i < std::max<std::size_t>(options.loops, 1); ++i) {
-        loops_.push_back(std::make_shared<http_loop>(common_, address));
+        loops_.push_back(std::make_shared<http_loop>(shared_, address));
         address = loops_.front()->address();
     }
     port_ = address.port();
     try {
         for (const auto& loop : loops_) {
             threads_.emplace_back([loop] { loop->run(); });
-            ::pthread_setname_np(threads_.back().native_handle(),
-                                 "http"); // only a help in debuggers
+            // Only for debuggers; an error does not matter.
+            ::pthread_setname_np(threads_.back().native_handle(), "http");
         }
     } catch (...) {
         stop();
@@ -81,12 +80,12 @@ listener::listener(listener_options options, request_handler handler)
 listener::~listener() { stop(); }
 
 std::size_t listener::connections() const noexcept {
-    return common_->connections.load(std::memory_order_relaxed);
+    return shared_->connections.load(std::memory_order_relaxed);
 }
 
-bool listener::drain(std::chrono::milliseconds most) {
+bool listener::drain(std::chrono::milliseconds timeout) {
     for (const auto& loop : loops_) loop->drain();
-    return common_->wait_until_empty(loops_.size(), most);
+    return shared_->wait_until_drained(loops_.size(), timeout);
 }
 
 void listener::stop() {

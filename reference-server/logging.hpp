@@ -14,35 +14,36 @@ namespace roundhouse::server {
 
 [[nodiscard]] std::string_view name_of(log_level level) noexcept;
 
-/// A fact that a log line carries beside its message, such as a request's id.
+/// A named value in a log line, such as the id of a request.
 struct log_field {
-    std::string_view name; ///< Of letters and underscores.
+    std::string_view name; ///< Letters and underscores.
     std::string_view value;
 };
 
-/// One line, without its end. As JSON it is an object with the members `time`, `level`, `message`
-/// and one per field; text cannot hold a control character, so that a line is always one line.
-/// Bytes that are no UTF-8 are replaced by U+FFFD.
+/// Formats a log line, without its line break. In JSON it is an object with the members `time`,
+/// `level`, `message`, and one per field. Control characters are escaped, so that an entry is
+/// always one line. Malformed UTF-8 is replaced by U+FFFD.
 [[nodiscard]] std::string format_log_line(log_format format, instant time, log_level level,
                                           std::string_view message,
                                           std::span<const log_field> fields);
 
-/// The server's log: lines on the standard error.
+/// The server's log, on the standard error.
 ///
-/// Lines go through a bounded queue to a thread of its own, so that a reader of the standard error
-/// that stops reading stops nobody else; the oldest lines are dropped then, and their number is
-/// told at the end. Any thread may write.
+/// A bounded queue and a thread of its own keep a reader of the standard error that stops reading
+/// from blocking the server: then the oldest lines are dropped, and their number is logged at the
+/// end. Any thread may write.
 class logger {
 public:
-    logger(log_level least, log_format format);
-    /// Writes what is still queued.
+    logger(log_level min_level, log_format format);
+    /// Writes the queued lines.
     ~logger();
     logger(const logger&) = delete;
     logger& operator=(const logger&) = delete;
 
-    /// Whether lines of this level are written: ask before making an expensive one.
-    [[nodiscard]] bool shows(log_level level) const noexcept { return level >= least_; }
+    /// Returns whether lines of this level are written. Avoids the cost of making others.
+    [[nodiscard]] bool shows(log_level level) const noexcept { return level >= min_level_; }
 
+    /// Writes a line if its level is shown. Does not block.
     void write(log_level level, std::string_view message,
                std::span<const log_field> fields) noexcept;
     void write(log_level level, std::string_view message,
@@ -51,8 +52,8 @@ public:
     }
 
 private:
-    struct implementation; // keeps spdlog out of this header
-    log_level least_;
+    struct implementation; // Keeps spdlog out of this header.
+    log_level min_level_;
     log_format format_;
     std::unique_ptr<implementation> implementation_;
 };

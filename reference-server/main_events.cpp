@@ -21,12 +21,12 @@ void main_events::wait_for_signal(bool first) {
     signals_.async_wait([this, first](const std::error_code& aborted, int signal) {
         if (aborted) return;
         if (!first) std::_Exit(128 + signal);
-        tell(stop_asked{signal});
+        enqueue(stop_asked{signal});
         wait_for_signal(false);
     });
 }
 
-void main_events::tell(main_event event) {
+void main_events::enqueue(main_event event) {
     const std::lock_guard lock(mutex_);
     events_.push_back(std::move(event));
     changed_.notify_one();
@@ -35,9 +35,9 @@ void main_events::tell(main_event event) {
 std::optional<main_event>
 main_events::next(std::optional<std::chrono::steady_clock::time_point> until) {
     std::unique_lock lock(mutex_);
-    const auto some = [this] { return !events_.empty(); };
-    if (!until) changed_.wait(lock, some);
-    else if (!changed_.wait_until(lock, *until, some)) return std::nullopt;
+    const auto has_event = [this] { return !events_.empty(); };
+    if (!until) changed_.wait(lock, has_event);
+    else if (!changed_.wait_until(lock, *until, has_event)) return std::nullopt;
     auto event = std::move(events_.front());
     events_.pop_front();
     return event;

@@ -15,7 +15,7 @@
 
 namespace roundhouse::server {
 
-/// SIGTERM or SIGINT came.
+/// SIGTERM or SIGINT was received.
 struct stop_asked {
     int signal = 0;
 };
@@ -27,9 +27,9 @@ struct recovery_ended {
 
 using main_event = std::variant<stop_asked, recovery_ended>;
 
-/// What the main thread waits for. From its construction on, the first SIGTERM or SIGINT is an
-/// event, and a second one ends the process at once, with 128 and its number, as a shell would show
-/// it.
+/// The queue of events that the main thread waits for. From its construction on, the first SIGTERM
+/// or SIGINT is an event. A second signal ends the process at once with the exit code 128 plus the
+/// number of the signal.
 class main_events {
 public:
     main_events();
@@ -37,10 +37,10 @@ public:
     main_events(const main_events&) = delete;
     main_events& operator=(const main_events&) = delete;
 
-    /// From any thread.
-    void tell(main_event event);
+    /// Adds an event. Any thread.
+    void enqueue(main_event event);
 
-    /// Waits for the next event; nothing if there is none by then.
+    /// Waits for the next event; returns nothing if there is none until then. Blocks.
     std::optional<main_event>
     next(std::optional<std::chrono::steady_clock::time_point> until = std::nullopt);
 

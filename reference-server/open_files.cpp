@@ -10,8 +10,8 @@ namespace roundhouse::server {
 
 namespace {
 
-constexpr std::size_t most_connections = 50'000;
-constexpr std::size_t files_of_a_boot = 8; ///< Identity, log, pipes and a probe.
+constexpr std::size_t max_connections = 50'000;
+constexpr std::size_t files_of_a_boot = 8; ///< The identity file, the log, pipes and a probe.
 constexpr std::size_t files_for_the_rest = 128;
 constexpr std::size_t comfortable_connections = 1'000;
 
@@ -27,13 +27,13 @@ std::size_t raise_open_file_limit() {
 }
 
 open_file_plan plan_open_files(std::size_t limit, const server_options& options) {
-    const auto& numbers = options.settings;
-    // An engine that has a port has a process that is watched through one descriptor.
-    const std::size_t engines = static_cast<std::size_t>(numbers.port_max - numbers.port_min) + 1;
-    const std::size_t reserve = engines + numbers.health_concurrency +
-                                numbers.boot_concurrency * files_of_a_boot + files_for_the_rest;
+    const auto& settings = options.settings;
+    // An engine with a port is a process, which is watched through one descriptor.
+    const std::size_t engines = static_cast<std::size_t>(settings.port_max - settings.port_min) + 1;
+    const std::size_t reserve = engines + settings.health_concurrency +
+                                settings.boot_concurrency * files_of_a_boot + files_for_the_rest;
     const std::size_t left = limit > reserve ? limit - reserve : 0;
-    return {.connections = std::clamp(left, std::max<std::size_t>(limit / 4, 1), most_connections),
+    return {.connections = std::clamp(left, std::max<std::size_t>(limit / 4, 1), max_connections),
             .scarce = left < comfortable_connections};
 }
 

@@ -20,50 +20,54 @@ namespace {
 
 using reader = std::function<result<void>(server_options&, const std::string&)>;
 
-constexpr std::uint64_t many =
-    1'000'000; ///< More of anything that is counted is a slip of the finger.
-constexpr double month_s = 31.0 * 86'400.0; ///< Longer waits are, too.
+/// The bound of counts; more is probably a typing error.
+constexpr std::uint64_t max_count = 1'000'000;
+/// The bound of durations: a month.
+constexpr double max_seconds = 31.0 * 86'400.0;
 
 unexpected cause(std::string message) { return fail(errc::invalid_request, std::move(message)); }
 
-/// The whole numbers and durations below are members of the options or of what they hold: `where`
-/// finds the place.
-template <class Where> reader whole(Where where, std::uint64_t least, std::uint64_t most) {
+/// Makes a reader of a whole number. Here and below, `member` returns the member of the options
+/// that the reader sets.
+template <class Member> reader whole(Member member, std::uint64_t min, std::uint64_t max) {
     return [=](server_options& options, const std::string& text) -> result<void> {
-        auto number = parse_whole(text, least, most);
+        auto number = parse_whole(text, min, max);
         if (!number) return unexpected(std::move(number.error()));
-        auto& place = where(options);
-        place = static_cast<std::remove_reference_t<decltype(place)>>(*number);
+        auto& target = member(options);
+        target = static_cast<std::remove_reference_t<decltype(target)>>(*number);
         return {};
     };
 }
 
-template <class Where> reader seconds(Where where, double least = 0) {
+/// Makes a reader of a duration in seconds.
+template <class Member> reader seconds(Member member, double min = 0) {
     return [=](server_options& options, const std::string& text) -> result<void> {
-        auto time = parse_seconds(text, least, month_s);
+        auto time = parse_seconds(text, min, max_seconds);
         if (!time) return unexpected(std::move(time.error()));
-        where(options) = *time;
+        member(options) = *time;
         return {};
     };
 }
 
-template <class Where> reader text(Where where) {
+/// Makes a reader of a text of one line.
+template <class Member> reader text(Member member) {
     return [=](server_options& options, const std::string& value) -> result<void> {
         if (value.size() > 4096) return cause("is longer than 4096 bytes");
         const auto control = [](char c) {
             return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
         };
         if (std::ranges::any_of(value, control)) return cause("holds a control character");
-        where(options) = value;
+        member(options) = value;
         return {};
     };
 }
 
-template <class Where> reader path(Where where) {
+/// Makes a reader of a path, which may be empty.
+template <class Member> reader path(Member member) {
     return [=](server_options& options, const std::string& value) -> result<void> {
-        if (value.empty()) return where(options).clear(), result<void>();
-        // Engines run in folders of their own, where a relative path would mean something else.
-        where(options) = std::filesystem::absolute(value).lexically_normal().string();
+        if (value.empty()) return member(options).clear(), result<void>();
+        // Engines run in folders of their own, where a relative path would have another meaning.
+        member(options) = std::filesystem::absolute(value).lexically_normal().string();
         return {};
     };
 }
@@ -73,14 +77,15 @@ template <class Value> struct choice {
     Value value;
 };
 
-template <class Value, class Where>
-reader one_of(Where where, std::initializer_list<choice<Value>> choices) {
+/// Makes a reader of one of several names.
+template <class Value, class Member>
+reader one_of(Member member, std::initializer_list<choice<Value>> choices) {
     return [=, choices = std::vector(choices)](server_options& options,
                                                const std::string& value) -> result<void> {
         std::string names;
-        for (const auto& [name, meaning] : choices) {
-            if (value == name) return where(options) = meaning, result<void>();
-            names.append(names.empty() ? "" : ", ").append(name);
+        for (const auto& choice : choices) {
+            if (value == choice.name) return member(options) = choice.value, result<void>();
+            names.append(names.empty() ? "" : ", ").append(choice.name);
         }
         return cause('"' + value + "\" is none of: " + names);
     };
@@ -106,19 +111,19 @@ result<void> read_master_keys(server_options& options, const std::string& value)
 }
 
 result<void> read_admin_key(server_options& options, const std::string& value) {
-    constexpr auto how = "Make one with `head -c 24 /dev/urandom | base64`";
+    constexpr auto advice = "Make one with `head -c 24 /dev/urandom | base64`";
     if (value.empty())
         return cause(std::string("is required: the key that administrators send as X-Admin-Key. ") +
-                     how);
+                     advice);
     if (value.size() < 16)
-        return cause(std::string("has fewer than 16 characters, which could be guessed. ") + how);
-    // What a header cannot carry, nobody could ever send; spaces at the ends are cut off on the
-    // way.
+        return cause(std::string("has fewer than 16 characters, which could be guessed. ") +
+                     advice);
+    // A header cannot carry other characters, and spaces at its ends are cut off on the way.
     const auto visible = [](char c) { return c > 0x20 && c < 0x7F; };
     if (!std::ranges::all_of(value, visible))
         return cause(
             std::string("may hold only visible ASCII characters, since a header carries it. ") +
-            how);
+            advice);
     options.admin_key = value;
     return {};
 }
@@ -230,7 +235,7 @@ result<void> read_bootstrap_key(server_options& options, const std::string& valu
     return {};
 }
 
-// Each names one place in the options.
+// Each returns a function that returns a member of the options.
 auto setting(auto settings::*member) {
     return [member](server_options& options) -> auto& { return options.settings.*member; };
 }
@@ -246,29 +251,30 @@ std::vector<option_row> serving_rows() {
         {"ORCH_LISTEN", "HOST:PORT", "127.0.0.1:8000",
          "Address of the API; port 0 takes a free one.", read_listen},
         {"ORCH_MASTER_KEY", "KEYS", "",
-         "Fernet key that seals the engines' keys (required); or several, separated by commas: the "
-         "first seals, all unseal.",
+         "Fernet key that seals the engine keys (required); or several, separated by commas: the "
+         "first seals, and all unseal.",
          read_master_keys, true},
-        {"ORCH_ADMIN_KEY", "KEY", "", "Key of the admin calls: 16 characters or more (required).",
+        {"ORCH_ADMIN_KEY", "KEY", "", "Key for admin calls (required): 16 characters or more.",
          read_admin_key, true},
         {"ORCH_STORE", "KIND", "lmdb",
-         "Where the fleet's records are kept: lmdb (on disk), or memory, which forgets them when "
-         "the server exits.",
+         "Where records are stored: lmdb (on disk), or memory, which loses them when the server "
+         "exits.",
          one_of<store_kind>(server(&server_options::store),
                             {{"lmdb", store_kind::lmdb}, {"memory", store_kind::memory}})},
         {"ORCH_STORE_PATH", "FOLDER", "./var/roundhouse",
-         "Folder of the store and of the engines' data; made with mode 0700 if it is not there.",
+         "Folder of the store and of the engines' data; created with mode 0700 if it does not "
+         "exist.",
          read_store_path},
         {"ORCH_LOG_LEVEL", "LEVEL", "info", "debug, info, warning or error.",
          one_of<log_level>(server(&server_options::log_level), {{"debug", log_level::debug},
                                                                 {"info", log_level::info},
                                                                 {"warning", log_level::warning},
                                                                 {"error", log_level::error}})},
-        {"ORCH_LOG_FORMAT", "FORMAT", "text", "text or json, one line each on the standard error.",
+        {"ORCH_LOG_FORMAT", "FORMAT", "text", "text or json; lines go to the standard error.",
          one_of<log_format>(server(&server_options::log_format),
                             {{"text", log_format::text}, {"json", log_format::json}})},
         {"ORCH_BOOTSTRAP_PRODUCT", "SLUG", "",
-         "For trials: a product to register at the start if it is not there yet.",
+         "For trials: a product to register at the start if it does not exist.",
          read_bootstrap_slug},
         {"ORCH_BOOTSTRAP_PLATFORM_KEY", "KEY", "", "The platform key of that product.",
          read_bootstrap_key, true},
@@ -278,22 +284,22 @@ std::vector<option_row> serving_rows() {
 std::vector<option_row> engine_rows() {
     return {
         {"ORCH_ENGINE_BACKEND", "KIND", "docker",
-         "What runs engines: docker, subprocess, or memory (for trials).",
+         "How engines run: docker, subprocess, or memory (for trials).",
          one_of<backend_kind>(server(&server_options::backend),
                               {{"subprocess", backend_kind::subprocess},
                                {"memory", backend_kind::memory},
                                {"docker", backend_kind::docker}})},
         {"ORCH_ENGINE_IMAGE", "NAME", "september-engine:latest",
-         "The version of engines whose creation asks for none.",
+         "The version of engines that are created without one.",
          text(setting(&settings::default_version))},
         {"ORCH_ENGINE_COMMAND", "COMMAND", "",
-         "subprocess: the engine's command, split into words as a shell does, run without a shell "
-         "(required there).",
+         "subprocess: the engine's command (required), split into words as a shell does and run "
+         "without a shell.",
          read_command},
         {"ORCH_ENGINE_ENV_PASSTHROUGH", "NAMES", "",
-         "Names of the server's environment variables that engines get too, separated by commas.",
+         "Names of environment variables of the server that engines get too, separated by commas.",
          read_passthrough},
-        {"ORCH_CATALOG_MOUNT_PATH", "FOLDER", "", "Folder that engines find as CATALOG_DIR.",
+        {"ORCH_CATALOG_MOUNT_PATH", "FOLDER", "", "Folder that engines get as CATALOG_DIR.",
          path(engine(&engine_options::catalog_path))},
         {"ORCH_PORT_MIN", "PORT", "9001", "First host port for engines that need one.",
          whole(setting(&settings::port_min), 1, 65'535)},
@@ -311,14 +317,14 @@ std::vector<option_row> engine_rows() {
         {"ORCH_ENGINE_USER", "USER", "", "docker: user that engines run as.",
          text(engine(&engine_options::user))},
         {"ORCH_ENGINE_MEMORY_MB", "MIB", "0", "docker: memory ceiling per engine; 0 is none.",
-         whole(engine(&engine_options::memory_mb), 0, 64 * many)},
+         whole(engine(&engine_options::memory_mb), 0, 64 * max_count)},
         {"ORCH_ENGINE_CPUS", "CPUS", "0", "docker: processor ceiling per engine; 0 is none.",
          read_cpus},
         {"ORCH_ENGINE_PIDS", "COUNT", "4096", "docker: ceiling of processes per engine; 0 is none.",
          whole(engine(&engine_options::pids), 0, 4'194'304)},
         {"ORCH_ENGINE_RELAX", "NAMES", "",
-         "docker: what engines may do again, separated by commas: capabilities, new-privileges, "
-         "writable-root, no-init, traffic.",
+         "docker: restrictions of engines to lift, separated by commas: capabilities, "
+         "new-privileges, writable-root, no-init, traffic.",
          read_relaxations},
         {"DOCKER_HOST", "URL", "unix:///var/run/docker.sock", "docker: where the daemon listens.",
          text(engine(&engine_options::docker_host))},
@@ -333,9 +339,10 @@ std::vector<option_row> lifecycle_rows() {
     return {
         {"ORCH_BOOT_TIMEOUT_S", "SECONDS", "60", "How long an engine may take to become healthy.",
          seconds(setting(&settings::boot_timeout), 0.001)},
-        {"ORCH_BOOT_CONCURRENCY", "COUNT", "16", "Boots at once; the rest queue.",
-         whole(setting(&settings::boot_concurrency), 1, many)},
-        {"ORCH_STOP_GRACE_S", "SECONDS", "30", "Between SIGTERM and SIGKILL.",
+        {"ORCH_BOOT_CONCURRENCY", "COUNT", "16",
+         "Boots at the same time; further boots are queued.",
+         whole(setting(&settings::boot_concurrency), 1, max_count)},
+        {"ORCH_STOP_GRACE_S", "SECONDS", "30", "Time between SIGTERM and SIGKILL.",
          seconds(setting(&settings::stop_grace))},
         {"ORCH_ADMIT_WAIT_S", "SECONDS", "10",
          "How far off a restart may be for an admit to wait for it.",
@@ -347,22 +354,22 @@ std::vector<option_row> lifecycle_rows() {
          seconds(setting(&settings::health_check_timeout), 0.001)},
         {"ORCH_HEALTH_MAX_FAILURES", "COUNT", "3",
          "Failed probes in a row that make an engine failed.",
-         whole(setting(&settings::health_max_failures), 1, many)},
-        {"ORCH_HEALTH_CONCURRENCY", "COUNT", "256", "Probes at once.",
-         whole(setting(&settings::health_concurrency), 1, many)},
+         whole(setting(&settings::health_max_failures), 1, max_count)},
+        {"ORCH_HEALTH_CONCURRENCY", "COUNT", "256", "Probes at the same time.",
+         whole(setting(&settings::health_concurrency), 1, max_count)},
         {"ORCH_RESTART_BACKOFF_BASE_S", "SECONDS", "5",
          "Wait before the first auto-restart of a failed engine; doubled for each further one.",
          seconds(setting(&settings::restart_backoff_base))},
         {"ORCH_RESTART_BACKOFF_MAX_S", "SECONDS", "300", "The longest such wait.",
          seconds(setting(&settings::restart_backoff_max))},
         {"ORCH_RESTART_MAX_ATTEMPTS", "COUNT", "8",
-         "Auto-restarts before giving up; 0 turns them off.",
-         whole(setting(&settings::restart_max_attempts), 0, many)},
+         "Auto-restarts before an engine stays failed; 0 turns them off.",
+         whole(setting(&settings::restart_max_attempts), 0, max_count)},
         {"ORCH_RESTART_RESET_S", "SECONDS", "300",
-         "Health after which the attempts count from 0 again.",
+         "Time of good health after which restart attempts count from 0 again.",
          seconds(setting(&settings::restart_reset))},
         {"ORCH_SLEEP_AFTER_S", "SECONDS", "1800",
-         "Idleness after which an engine is put to sleep; 0 turns it off.",
+         "Idle time after which an engine is put to sleep; 0 turns sleep off.",
          seconds(setting(&settings::sleep_after))},
         {"ORCH_CRITICAL_PERCENT", "PERCENT", "25",
          "Share of failed engines at which a fleet's health is critical.",

@@ -9,21 +9,22 @@
 
 namespace roundhouse::server {
 
-/// One option: everything about it in one line of the table.
+/// An option of the server.
 struct option_row {
-    std::string_view name;        ///< Of the environment variable.
-    std::string_view placeholder; ///< What `--help` calls its value.
-    std::string_view fallback;    ///< The text that counts if it is not given; empty: none.
+    std::string_view name;        ///< The name of the environment variable.
+    std::string_view placeholder; ///< Stands for the value in `--help`.
+    std::string_view fallback;    ///< The text that is used if none is given; may be empty.
     std::string_view help;
-    /// Reads the text into the options. Its failures tell the cause, without the name.
+    /// Reads the text into the options. A failure's message is the cause, without the name.
     std::function<result<void>(server_options&, const std::string& text)> read;
     bool secret = false;
 };
 
-/// `ORCH_PORT_MIN` is `--port-min`, `DOCKER_HOST` is `--docker-host`.
+/// Returns the flag of a variable: `--port-min` for `ORCH_PORT_MIN`, `--docker-host` for
+/// `DOCKER_HOST`.
 [[nodiscard]] std::string flag_of(std::string_view variable);
 
-/// Every option, in the order in which `--help` shows them.
+/// Returns all options, in the order in which `--help` shows them.
 [[nodiscard]] std::span<const option_row> option_table();
 
 } // namespace roundhouse::server

@@ -12,7 +12,7 @@ namespace roundhouse::server {
 
 namespace {
 
-/// A bound as people write it: without a fraction where there is none.
+/// A number without a fraction of zeros.
 std::string plain(double number) {
     char digits[64];
     const auto end = std::to_chars(digits, digits + sizeof digits, number,
@@ -41,7 +41,7 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(first, text.find_last_not_of(white) - first + 1);
 }
 
-/// Reads words one character at a time, as XCU 2.2 "Quoting" tells.
+/// Reads words one character at a time, as XCU 2.2 "Quoting" describes.
 class word_splitter {
 public:
     result<std::vector<std::string>> split(std::string_view text) {
@@ -76,8 +76,8 @@ private:
         else word_ += c;
     }
 
-    /// Within double quotes a backslash escapes only what would be special there. Before a newline
-    /// it joins lines.
+    /// Reads the character after a backslash. Within double quotes, a backslash escapes special
+    /// characters only. Before a newline, it joins lines.
     void escape(char c) {
         started_ = started_ || c != '\n';
         if (c == '\n') return;
@@ -100,7 +100,7 @@ private:
 
     std::vector<std::string> words_;
     std::string word_;
-    bool started_ = false; ///< Also true in an empty pair of quotes, which is a word.
+    bool started_ = false; ///< Whether a word has begun: an empty pair of quotes is a word too.
     char quote_ = '\0';
 };
 
@@ -111,33 +111,33 @@ std::string listen_address::text() const {
     return (v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
 }
 
-result<std::uint64_t> parse_whole(std::string_view text, std::uint64_t least, std::uint64_t most) {
+result<std::uint64_t> parse_whole(std::string_view text, std::uint64_t min, std::uint64_t max) {
     std::uint64_t number = 0;
     const auto end = text.data() + text.size();
     const auto read = std::from_chars(text.data(), end, number);
-    const auto range = std::to_string(least) + " to " + std::to_string(most);
+    const auto range = std::to_string(min) + " to " + std::to_string(max);
     if (text.empty() || read.ptr != end || read.ec == std::errc::invalid_argument)
         return cause(quoted(text) + " is not a whole number from " + range);
-    if (read.ec != std::errc() || number < least || number > most)
+    if (read.ec != std::errc() || number < min || number > max)
         return cause(std::string(text) + " is out of range: it must be from " + range);
     return number;
 }
 
-result<double> parse_number(std::string_view text, double least, double most) {
+result<double> parse_number(std::string_view text, double min, double max) {
     double number = 0;
     const auto end = text.data() + text.size();
     const auto read = std::from_chars(text.data(), end, number);
-    const auto range = plain(least) + " to " + plain(most);
+    const auto range = plain(min) + " to " + plain(max);
     if (text.empty() || read.ptr != end || read.ec == std::errc::invalid_argument)
         return cause(quoted(text) + " is not a number from " + range);
-    // `inf` and `nan` are numbers to from_chars.
-    if (read.ec != std::errc() || !std::isfinite(number) || number < least || number > most)
+    // from_chars reads `inf` and `nan` too.
+    if (read.ec != std::errc() || !std::isfinite(number) || number < min || number > max)
         return cause(std::string(text) + " is out of range: it must be from " + range);
     return number;
 }
 
-result<duration> parse_seconds(std::string_view text, double least, double most) {
-    auto number = parse_number(text, least, most);
+result<duration> parse_seconds(std::string_view text, double min, double max) {
+    auto number = parse_number(text, min, max);
     if (!number) return unexpected(std::move(number.error()));
     const auto whole = duration(std::llround(*number * 1000));
     return *number > 0 && whole == duration::zero() ? duration(1) : whole;
@@ -182,7 +182,7 @@ result<std::vector<std::string>> parse_variable_names(std::string_view text) {
         ++entry;
         if (name.empty()) continue;
         if (!is_variable_name(name))
-            // Not shown: who writes NAME=value here may have written a secret.
+            // The entry is not shown: an entry NAME=value may hold a secret.
             return cause(
                 "entry " + std::to_string(entry) +
                 " is not the name of an environment variable (write names only, separated by "

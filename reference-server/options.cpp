@@ -21,16 +21,17 @@ unexpected wrong(std::string_view name, std::string_view cause) {
     return fail(errc::invalid_request, std::string(name).append(": ").append(cause));
 }
 
-/// What was on the command line, before its values are looked at.
+/// The command line, with values that have not been read yet.
 struct command_line {
-    std::map<std::string, std::string, std::less<>> values; ///< By variable name; only those given.
+    std::map<std::string, std::string, std::less<>> values; ///< The given values, by variable name.
     bool help = false;
     bool version = false;
-    std::vector<std::string> tasks; ///< The flags given that ask for something else than serving.
+    std::vector<std::string> tasks; ///< The given flags that ask for an action other than serving.
     std::string backup_folder;
 };
 
-/// Only names: what follows a mistyped flag may be a secret.
+/// Refuses unknown words. The message shows names of flags only, because the word after a mistyped
+/// flag may be a secret.
 unexpected refuse_extras(const std::vector<std::string>& extras) {
     for (const auto& word : extras)
         if (word.starts_with('-'))
@@ -55,12 +56,12 @@ result<command_line> read_command_line(std::span<const char* const> arguments) {
     const std::array<const CLI::Option*, 4> tasks{
         app.add_flag("--check"), app.add_option("--backup", found.backup_folder),
         app.add_flag("--reencrypt"), app.add_flag("--verify-store")};
-    // CLI11 takes them in reverse.
+    // CLI11 expects the words in reverse order.
     std::vector<std::string> words(arguments.rbegin(), arguments.rend());
     try {
         app.parse(words);
     } catch (const CLI::ParseError& error) {
-        // Its messages name the flag, and never show a value of a text option.
+        // CLI11's messages name the flag, and never show the value of a text option.
         return fail(errc::invalid_request, error.what());
     }
     if (auto extras = app.remaining(); !extras.empty()) return refuse_extras(extras);
@@ -76,12 +77,12 @@ result<command_line> read_command_line(std::span<const char* const> arguments) {
 std::string help_text() {
     std::string text =
         "roundhouse-server: keeps a fleet of engines and serves Roundhouse's HTTP API\n\n"
-        "Each option is an environment variable and a flag, of which the flag wins. Give secrets "
-        "through the\n"
-        "environment: every user of the machine can read a command line.\n\n"
+        "Each option is an environment variable and a flag; the flag takes precedence. Give "
+        "secrets through\n"
+        "the environment: every user of the machine can read a command line.\n\n"
         "  --help            show this\n"
         "  --version         show the version\n"
-        "  --check           check the options, say what they amount to, and exit\n"
+        "  --check           check the options, print a summary, and exit\n"
         "  --backup FOLDER   copy the store into a new folder and exit; a server may be serving\n"
         "  --reencrypt       seal stored keys again under the first master key and exit; no server "
         "may be serving\n"
@@ -96,8 +97,8 @@ std::string help_text() {
     return text;
 }
 
-/// An empty variable is one that is not set: that is how scripts and compose files leave things
-/// out.
+/// Returns the text that is given for an option; null if there is none. An empty variable counts as
+/// not set, because scripts and compose files leave options out that way.
 const std::string* given_text(const option_row& row, const command_line& line,
                               const environment& variables) {
     if (const auto flag = line.values.find(row.name); flag != line.values.end())
@@ -116,11 +117,11 @@ void warn_of_unknown(const environment& variables, std::vector<std::string>& war
     }
 }
 
-/// Where a shell would find a command. Engines run in folders of their own, so a relative path is
-/// made absolute here.
+/// Finds a command as a shell does. The result is absolute, because engines run in folders of their
+/// own.
 std::optional<std::string> find_command(const std::string& word, const environment& variables) {
     const auto runs = [](const std::filesystem::path& file) {
-        std::error_code ignored; // what cannot be looked at cannot be run
+        std::error_code ignored; // a file that cannot be examined cannot be run
         return std::filesystem::is_regular_file(file, ignored) && ::access(file.c_str(), X_OK) == 0;
     };
     if (word.find('/') != std::string::npos) {
@@ -139,28 +140,28 @@ std::optional<std::string> find_command(const std::string& word, const environme
     return std::nullopt;
 }
 
-void warn_of_unused(const command_line& line, const environment& variables, invocation& asked) {
+void warn_of_unused(const command_line& line, const environment& variables, invocation& parsed) {
     constexpr std::array<std::string_view, 8> docker_only{
         "ORCH_ENGINE_NETWORK", "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
         "ORCH_ENGINE_USER",    "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
         "ORCH_ENGINE_PIDS",    "ORCH_ENGINE_RELAX"};
-    const auto& options = asked.options;
+    const auto& options = parsed.options;
     for (const auto& row : option_table()) {
         const bool unused = options.backend != backend_kind::docker &&
                             std::ranges::find(docker_only, row.name) != docker_only.end();
         if (unused && given_text(row, line, variables) != nullptr)
-            asked.warnings.push_back(std::string(row.name) + ": has no effect on the " +
-                                     std::string(name_of(options.backend)) + " backend");
+            parsed.warnings.push_back(std::string(row.name) + ": has no effect on the " +
+                                      std::string(name_of(options.backend)) + " backend");
     }
     if (options.backend == backend_kind::subprocess &&
         !find_command(options.engine.command.front(), variables))
-        asked.warnings.push_back(
+        parsed.warnings.push_back(
             "ORCH_ENGINE_COMMAND: its first word is no executable file that can be found here or, "
             "without a slash in it, in PATH; no engine can be started until it is");
     for (const auto& name : options.engine.env_passthrough)
         if (!variables.contains(name))
-            asked.warnings.push_back("ORCH_ENGINE_ENV_PASSTHROUGH: " + name +
-                                     " is not set here, so engines will not get it");
+            parsed.warnings.push_back("ORCH_ENGINE_ENV_PASSTHROUGH: " + name +
+                                      " is not set here, so engines will not get it");
 }
 
 void take_environment(engine_options& engine, const environment& variables) {
@@ -179,40 +180,40 @@ result<void> check_engine(server_options& options, const environment& variables)
             return wrong("ORCH_ENGINE_COMMAND",
                          "is required with ORCH_ENGINE_BACKEND=subprocess: the command that "
                          "starts an engine, such as /opt/engine/bin/engine");
-        // One that is not there yet may be by the time an engine is wanted: until then a provision
-        // is a 502 that says so.
+        // A command that does not exist yet may exist when an engine is started: until then a
+        // provision fails with a 502 that says so.
         if (auto found = find_command(engine.command.front(), variables))
             engine.command.front() = std::move(*found);
     }
     if (options.backend == backend_kind::docker)
         if (const auto read = detail::docker::read_address(engine.docker_host); !read)
             return wrong("DOCKER_HOST", read.error().message);
-    std::error_code ignored; // what cannot be looked at is no folder to us
-    // Docker's is one of the daemon's host, which may be another.
+    std::error_code ignored; // a folder that cannot be examined cannot be used
+    // With Docker the catalog is on the daemon's host, which may be another machine.
     if (options.backend == backend_kind::subprocess && !engine.catalog_path.empty() &&
         !std::filesystem::is_directory(engine.catalog_path, ignored))
         return wrong("ORCH_CATALOG_MOUNT_PATH", engine.catalog_path + " is not a folder");
     return {};
 }
 
-/// What only shows when options are seen together.
+/// Checks options that depend on each other.
 result<void> check_together(server_options& options, const environment& variables) {
-    const auto& numbers = options.settings;
-    if (numbers.default_version.empty())
+    const auto& settings = options.settings;
+    if (settings.default_version.empty())
         return wrong("ORCH_ENGINE_IMAGE", "must name a version, such as september-engine:latest");
-    if (numbers.port_max < numbers.port_min)
-        return wrong("ORCH_PORT_MAX", std::to_string(numbers.port_max) +
+    if (settings.port_max < settings.port_min)
+        return wrong("ORCH_PORT_MAX", std::to_string(settings.port_max) +
                                           " is below ORCH_PORT_MIN (" +
-                                          std::to_string(numbers.port_min) + ")");
+                                          std::to_string(settings.port_min) + ")");
     return check_engine(options, variables);
 }
 
 std::string summary(const server_options& options) {
-    const auto& numbers = options.settings;
+    const auto& settings = options.settings;
     return "options are good: listen " + options.listen.text() + ", backend " +
            std::string(name_of(options.backend)) + ", store " +
            std::string(name_of(options.store)) + " in " + options.store_path + ", engine ports " +
-           std::to_string(numbers.port_min) + " to " + std::to_string(numbers.port_max) +
+           std::to_string(settings.port_min) + " to " + std::to_string(settings.port_max) +
            ", master keys " + std::to_string(options.master_keys->size()) + "\n";
 }
 
@@ -231,44 +232,44 @@ result<void> read_values(const command_line& line, const environment& variables,
     return check_together(options, variables);
 }
 
-std::optional<invocation::action> store_action_of(std::string_view flag) {
-    if (flag == "--backup") return invocation::action::backup;
-    if (flag == "--reencrypt") return invocation::action::reencrypt;
-    if (flag == "--verify-store") return invocation::action::verify_store;
+std::optional<server_action> store_action_of(std::string_view flag) {
+    if (flag == "--backup") return server_action::backup;
+    if (flag == "--reencrypt") return server_action::reencrypt;
+    if (flag == "--verify-store") return server_action::verify_store;
     return std::nullopt;
 }
 
-/// Reads what work on the store needs. What only matters for serving must not stop it: a backup
-/// runs where neither the admin key nor the engine is known.
+/// Reads the options that an action on the store needs. Options for serving are not checked: a
+/// backup runs where neither the admin key nor the engine is known.
 result<void> read_store_task(const command_line& line, const environment& variables,
-                             invocation& asked) {
+                             invocation& parsed) {
     const auto& flag = line.tasks.front();
     for (const auto& row : option_table()) {
         const bool needed = row.name == "ORCH_STORE" || row.name == "ORCH_STORE_PATH" ||
                             (row.name == "ORCH_MASTER_KEY" &&
-                             asked.what == invocation::action::reencrypt);
+                             parsed.action == server_action::reencrypt);
         if (!needed) continue;
-        if (auto read = read_row(row, line, variables, asked.options); !read) return read;
+        if (auto read = read_row(row, line, variables, parsed.options); !read) return read;
     }
-    if (asked.options.store != store_kind::lmdb)
+    if (parsed.options.store != store_kind::lmdb)
         return wrong("ORCH_STORE", flag + " works on a store on disk (lmdb); the memory store is "
                                           "gone when its server exits");
-    if (asked.what == invocation::action::backup) {
+    if (parsed.action == server_action::backup) {
         if (line.backup_folder.empty()) return wrong(flag, "must name the folder to make");
-        asked.backup_folder =
+        parsed.backup_folder =
             std::filesystem::absolute(line.backup_folder).lexically_normal().string();
     }
     return {};
 }
 
 result<void> read_serving(const command_line& line, const environment& variables,
-                          invocation& asked) {
-    if (auto read = read_values(line, variables, asked.options); !read) return read;
-    take_environment(asked.options.engine, variables);
-    warn_of_unused(line, variables, asked);
-    if (!line.tasks.empty()) { // the only other one is --check
-        asked.what = invocation::action::print;
-        asked.text = summary(asked.options);
+                          invocation& parsed) {
+    if (auto read = read_values(line, variables, parsed.options); !read) return read;
+    take_environment(parsed.options.engine, variables);
+    warn_of_unused(line, variables, parsed);
+    if (!line.tasks.empty()) { // only --check is left
+        parsed.action = server_action::print;
+        parsed.text = summary(parsed.options);
     }
     return {};
 }
@@ -277,9 +278,9 @@ result<void> read_serving(const command_line& line, const environment& variables
 
 std::vector<std::pair<std::string, std::string>> engine_options::passed_through() const {
     std::vector<std::pair<std::string, std::string>> out;
-    for (const auto& one : environment)
-        if (std::ranges::find(env_passthrough, one.first) != env_passthrough.end())
-            out.push_back(one);
+    for (const auto& variable : environment)
+        if (std::ranges::find(env_passthrough, variable.first) != env_passthrough.end())
+            out.push_back(variable);
     return out;
 }
 
@@ -310,23 +311,23 @@ result<invocation> parse_options(std::span<const char* const> arguments,
                                  const environment& variables) {
     auto line = read_command_line(arguments);
     if (!line) return unexpected(std::move(line.error()));
-    invocation asked;
+    invocation parsed;
     if (line->help || line->version) {
-        asked.what = invocation::action::print;
-        asked.text = line->help ? help_text()
-                                : "roundhouse-server " + std::string(version_string) + "\n";
-        return asked;
+        parsed.action = server_action::print;
+        parsed.text = line->help ? help_text()
+                                 : "roundhouse-server " + std::string(version_string) + "\n";
+        return parsed;
     }
     if (line->tasks.size() > 1)
-        return wrong(line->tasks[1], "cannot be asked for together with " + line->tasks[0] +
+        return wrong(line->tasks[1], "cannot be parsed for together with " + line->tasks[0] +
                                          "; start the server once for each");
-    warn_of_unknown(variables, asked.warnings);
-    const auto work = line->tasks.empty() ? std::nullopt : store_action_of(line->tasks.front());
-    asked.what = work.value_or(asked.what);
-    auto read = work ? read_store_task(*line, variables, asked)
-                     : read_serving(*line, variables, asked);
+    warn_of_unknown(variables, parsed.warnings);
+    const auto action = line->tasks.empty() ? std::nullopt : store_action_of(line->tasks.front());
+    parsed.action = action.value_or(parsed.action);
+    auto read = action ? read_store_task(*line, variables, parsed)
+                       : read_serving(*line, variables, parsed);
     if (!read) return unexpected(std::move(read.error()));
-    return asked;
+    return parsed;
 }
 
 } // namespace roundhouse::server

@@ -17,7 +17,8 @@
 #include <utility>
 #include <vector>
 
-/// The reference server's options (SPEC §9): environment variables and flags, of which a flag wins.
+/// The reference server's options (SPEC §9): environment variables and flags. A flag takes
+/// precedence over its variable.
 namespace roundhouse::server {
 
 enum class store_kind : std::uint8_t { memory, lmdb };
@@ -29,28 +30,28 @@ enum class advertise : std::uint8_t { automatic, host, network };
 [[nodiscard]] std::string_view name_of(store_kind kind) noexcept;
 [[nodiscard]] std::string_view name_of(backend_kind kind) noexcept;
 
-/// A product to register at the start, if it is not there yet, with a key that is known before. For
+/// A product that is registered at the start if it does not exist, with a given platform key. For
 /// trials, such as scripts/run.sh.
 struct bootstrap_product {
     std::string slug;
     std::string platform_key;
 };
 
-/// What containers are allowed again that is taken from them by default.
+/// Restrictions of containers that are lifted.
 struct relaxations {
-    bool capabilities = false;   ///< Docker's own set of them.
-    bool new_privileges = false; ///< By setuid programs.
+    bool capabilities = false;   ///< Keep Docker's default set of capabilities.
+    bool new_privileges = false; ///< Setuid programs may gain privileges.
     bool writable_root = false;
     bool no_init = false;
-    bool traffic = false; ///< Between engines that are reached by ports of the host.
+    bool traffic = false; ///< Engines that are reached through host ports may reach each other.
 };
 
-/// What engines are given, and where they run. Some of it only matters to some backends.
+/// Options of engines and their backend. Some apply to some backends only.
 struct engine_options {
-    std::vector<std::string> command; ///< Its first word is a path that can be executed.
+    std::vector<std::string> command; ///< The first word is the path of an executable file.
     std::vector<std::string> env_passthrough;
-    /// What reaches a subprocess of the server's own environment: PATH, LANG, TZ and what is passed
-    /// through.
+    /// The part of the server's environment that subprocesses get: PATH, LANG, TZ, and the
+    /// variables in `env_passthrough`.
     std::vector<std::pair<std::string, std::string>> environment;
     std::string catalog_path; ///< Absolute, or empty.
 
@@ -64,13 +65,13 @@ struct engine_options {
     relaxations relaxed;
     std::string docker_host;
 
-    /// What `env_passthrough` names of `environment`.
+    /// The variables of `environment` that are in `env_passthrough`.
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> passed_through() const;
 };
 
 struct server_options {
     listen_address listen;
-    std::optional<crypto::key_ring> master_keys; ///< Always set where they are needed.
+    std::optional<crypto::key_ring> master_keys; ///< Set where they are needed.
     std::string admin_key;
 
     store_kind store = store_kind::lmdb;
@@ -85,33 +86,34 @@ struct server_options {
     std::optional<bootstrap_product> bootstrap;
 };
 
+enum class server_action : std::uint8_t {
+    serve,
+    print,        ///< Print `invocation::text` to the standard output and exit with 0.
+    backup,       ///< Copy the store into `invocation::backup_folder`.
+    reencrypt,    ///< Seal the stored keys again under the first master key.
+    verify_store, ///< Check that the store is consistent.
+};
+
 /// What the command line and the environment ask for.
 struct invocation {
-    enum class action : std::uint8_t {
-        serve,
-        print,        ///< Print `text` to the standard output and exit with 0.
-        backup,       ///< Copy the store into `backup_folder`.
-        reencrypt,    ///< Seal the stored keys again under the first master key.
-        verify_store, ///< Check that the store agrees with itself.
-    };
-    action what = action::serve;
+    server_action action = server_action::serve;
     std::string text;
     std::string backup_folder; ///< Absolute.
-    /// Complete if `what` is `serve`. The actions on the store have `store` and `store_path`, and
-    /// `reencrypt` the master keys.
+    /// Complete if `action` is `serve`. For the actions on the store, only `store` and `store_path`
+    /// are set, and for `reencrypt` also the master keys.
     server_options options;
-    std::vector<std::string> warnings; ///< Things that are allowed and probably not meant.
+    std::vector<std::string> warnings; ///< Options that are valid and probably not intended.
 };
 
 using environment = std::map<std::string, std::string, std::less<>>;
 
-/// The environment of this process.
+/// Returns the environment of this process.
 [[nodiscard]] environment process_environment();
 
 /// Reads the arguments (without the program's name) and the environment. An empty environment
-/// variable counts as one that is not set. Touches the file system only to look (the command, the
-/// catalog), and changes nothing. A failure's message begins with the name of the variable or flag,
-/// and never holds a secret.
+/// variable counts as not set. Looks for the command and the catalog in the file system, and
+/// changes nothing there. A failure's message begins with the name of the variable or flag, and
+/// never holds a secret.
 [[nodiscard]] result<invocation> parse_options(std::span<const char* const> arguments,
                                                const environment& variables);
 

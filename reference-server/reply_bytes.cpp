@@ -35,7 +35,7 @@ std::string http_date(std::time_t time) {
     std::tm parts{};
     ::gmtime_r(&time, &parts);
     char text[64];
-    // The server never sets a locale, so the names are English.
+    // The server does not set a locale, so the names are English.
     const auto length = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
     return {text, length};
 }
@@ -49,7 +49,7 @@ std::string reply_head(const http::reply& reply, std::string_view date, bool kee
     append_header(head, "Content-Length", std::to_string(reply.body.size()));
     append_header(head, "Content-Type", reply.content_type);
     append_header(head, "Date", date);
-    // Replies hold keys.
+    // Replies may hold engine keys.
     append_header(head, "Cache-Control", "no-store");
     append_header(head, http::request_id_header, reply.request_id);
     if (reply.retry_after_s > 0)

@@ -8,15 +8,15 @@
 
 namespace roundhouse::server {
 
-/// The reason phrase of a status code (RFC 9110 §15), or an empty one for a code that no reply of
-/// ours has.
+/// Returns the reason phrase of a status code (RFC 9110 §15); an empty one for a code that the API
+/// does not use.
 [[nodiscard]] std::string_view reason_of(int status) noexcept;
 
-/// A time as the `Date` header writes it (RFC 9110 §5.6.7).
+/// Formats a time for the `Date` header (RFC 9110 §5.6.7).
 [[nodiscard]] std::string http_date(std::time_t time);
 
-/// The status line and headers of a reply, up to and with the empty line that ends them.
-/// `Content-Length` is the body's, whether the body is sent or not.
+/// Formats the status line and the headers of a reply, and the empty line after them.
+/// `Content-Length` is the length of the body, also if the body is not sent.
 [[nodiscard]] std::string reply_head(const http::reply& reply, std::string_view date,
                                      bool keep_alive);
 

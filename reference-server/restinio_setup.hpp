@@ -10,16 +10,17 @@
 #include <string_view>
 #include <utility>
 
-// RESTinio's connections are used, and its acceptor is not: that one never accepts again after an
-// error (one EMFILE, and the server is deaf), and counts a client that resets its connection early
-// for ever. Its http_server has no other door, so a few names of restinio::impl are used, as
-// http_server itself uses them in 0.6.
+// The server uses RESTinio's connections, and not its acceptor: that one stops accepting after an
+// error such as EMFILE, and never uncounts a client that resets its connection early. RESTinio has
+// no public interface to connections alone, so names of restinio::impl are used, in the way of
+// RESTinio's http_server in 0.6.
 #if RESTINIO_VERSION < RESTINIO_VERSION_MAKE(0, 6, 13) ||                                          \
     RESTINIO_VERSION >= RESTINIO_VERSION_MAKE(0, 7, 0)
 #error "http_loop.cpp knows RESTinio 0.6.13 to 0.6.x: adapt it to this version"
 #endif
 
-/// How http_loop.cpp has RESTinio work. Only for that file: RESTinio takes long to compile.
+/// The configuration of RESTinio for http_loop.cpp. Do not include it elsewhere: RESTinio takes
+/// long to compile.
 namespace roundhouse::server {
 
 class http_loop;
@@ -33,7 +34,7 @@ struct call_handler {
     }
 };
 
-/// Hears of connections that close.
+/// Calls `closed` when a connection is closed.
 struct connection_watcher {
     http_loop* loop = nullptr;
     void (*closed)(http_loop&, restinio::connection_id_t) = nullptr;
@@ -53,17 +54,16 @@ using connection_settings = restinio::impl::connection_settings_t<traits>;
 using connection_factory = restinio::impl::connection_factory_t<traits>;
 using parser_context = restinio::impl::http_parser_ctx_t;
 
-/// RESTinio ends the connection without an answer when a body is too long. Here the first
-/// `max_body_size` bytes are kept and the rest is read and dropped, so that the answer can say what
-/// is wrong.
+/// Keeps the first `max_body_size` bytes of a body, and drops the rest, so that a long body gets a
+/// reply. RESTinio's own callback closes the connection without one.
 inline int keep_start_of_body(http_parser* parser, const char* bytes, std::size_t count) noexcept {
     auto* const context = static_cast<parser_context*>(parser->data);
     const std::size_t kept = context->m_body.size();
-    const auto most = static_cast<std::size_t>(context->m_limits.max_body_size());
+    const auto max_bytes = static_cast<std::size_t>(context->m_limits.max_body_size());
     try {
-        context->m_body.append(bytes, std::min(count, most - std::min(most, kept)));
+        context->m_body.append(bytes, std::min(count, max_bytes - std::min(max_bytes, kept)));
     } catch (const std::exception&) {
-        return -1; // no memory: RESTinio closes the connection
+        return -1; // out of memory: RESTinio closes the connection
     }
     return 0;
 }
@@ -71,10 +71,10 @@ inline int keep_start_of_body(http_parser* parser, const char* bytes, std::size_
 inline int end_of_headers(http_parser* parser) noexcept {
     auto* const context = static_cast<parser_context*>(parser->data);
     context->m_leading_headers_completed = true;
-    context->m_header.http_major(parser->http_major); // RESTinio leaves every request at 1.1
+    context->m_header.http_major(parser->http_major); // RESTinio leaves the version at 1.1
     context->m_header.http_minor(parser->http_minor);
-    // Upgrades are not offered, and CONNECT is one more method that no path has. RESTinio takes
-    // either for the end of HTTP on this connection, with no time limit any more.
+    // Upgrades are not offered, and no path has the method CONNECT. RESTinio would treat either as
+    // the end of HTTP on the connection, and drop the time limits.
     parser->upgrade = 0;
     return 0;
 }
@@ -83,14 +83,14 @@ inline http_parser_settings parser_callbacks() {
     auto callbacks = restinio::impl::create_parser_settings<traits::http_methods_mapper_t>();
     callbacks.on_body = keep_start_of_body;
     callbacks.on_headers_complete = end_of_headers;
-    // RESTinio notes each chunk's place in 16 bytes, which nobody here asks for: a body of one-byte
-    // chunks would cost much more than it weighs.
+    // RESTinio stores 16 bytes for each chunk, which are not needed here: a body of one-byte chunks
+    // would take many times its size.
     callbacks.on_chunk_header = [](http_parser*) noexcept { return 0; };
     return callbacks;
 }
 
-/// The headers that matter, looked for once. A header that may come once and comes again counts as
-/// not there: two keys must not be a matter of which one is looked at.
+/// The headers that the server uses. A key that is sent twice counts as missing, so that its
+/// meaning does not depend on which of them is read.
 struct headers_found {
     std::string_view platform_key;
     std::string_view admin_key;
@@ -115,7 +115,7 @@ struct headers_found {
     }
 };
 
-/// What is wrong with a request that the parser lets pass, or nothing.
+/// Checks what RESTinio's parser does not check. Returns the fault, or nothing.
 [[nodiscard]] inline std::optional<std::string_view>
 complaint_about(const restinio::http_request_header_t& header, const headers_found& headers) {
     if (header.http_major() != 1) return "This server speaks HTTP/1.1.";

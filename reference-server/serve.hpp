@@ -7,18 +7,19 @@
 
 namespace roundhouse::server {
 
-/// What a server is made of, whatever its backend and store.
-struct surroundings {
+/// The parts of a server that do not depend on its backend and store.
+struct server_context {
     const server_options& options;
     logger& log;
     main_events& events;
     worker_pool& workers;
 };
 
-// Each serves with one kind of engines until it is asked to stop, and returns the exit code.
+// Each function serves with one kind of backend until the server is asked to stop, and returns the
+// exit code.
 
-[[nodiscard]] int serve_memory(const surroundings& around);
-[[nodiscard]] int serve_subprocess(const surroundings& around);
-[[nodiscard]] int serve_docker(const surroundings& around);
+[[nodiscard]] int serve_memory(const server_context& context);
+[[nodiscard]] int serve_subprocess(const server_context& context);
+[[nodiscard]] int serve_docker(const server_context& context);
 
 } // namespace roundhouse::server

@@ -9,12 +9,12 @@ namespace roundhouse::server {
 
 namespace {
 
-docker_options options_for(const surroundings& around) {
-    const auto& engine = around.options.engine;
+docker_options options_for(const server_context& context) {
+    const auto& engine = context.options.engine;
     docker_options out;
     out.host = engine.docker_host;
     out.network = engine.network;
-    // Nothing else of the server's environment reaches a container (SPEC §6).
+    // No other variable of the server's environment reaches a container (SPEC §6).
     out.environment = engine.passed_through();
     out.catalog_path = engine.catalog_path;
     out.runtime = engine.runtime;
@@ -28,7 +28,7 @@ docker_options options_for(const surroundings& around) {
     out.hardening.read_only_root = !relaxed.writable_root;
     out.hardening.init = !relaxed.no_init;
     out.hardening.traffic_between_engines = relaxed.traffic;
-    out.log = [&log = around.log](log_level level, std::string_view line) {
+    out.log = [&log = context.log](log_level level, std::string_view line) {
         log.write(level, line);
     };
     switch (engine.advertise) {
@@ -41,15 +41,15 @@ docker_options options_for(const surroundings& around) {
 
 } // namespace
 
-int serve_docker(const surroundings& around) {
+int serve_docker(const server_context& context) {
     try {
-        auto options = options_for(around);
-        return serve_over(around, [&](const std::string& installation_id) {
+        auto options = options_for(context);
+        return serve_over(context, [&](const std::string& installation_id) {
             options.installation_id = installation_id;
-            return std::make_shared<docker_backend>(around.workers.executor(), std::move(options));
+            return std::make_shared<docker_backend>(context.workers.executor(), std::move(options));
         });
-    } catch (const std::invalid_argument& wrong) {
-        around.log.write(log_level::error, std::string("DOCKER_HOST: ") + wrong.what());
+    } catch (const std::invalid_argument& problem) {
+        context.log.write(log_level::error, std::string("DOCKER_HOST: ") + problem.what());
         return exit_code::bad_options;
     }
 }

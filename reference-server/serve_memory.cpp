@@ -4,8 +4,8 @@
 
 namespace roundhouse::server {
 
-int serve_memory(const surroundings& around) {
-    return serve_over(around,
+int serve_memory(const server_context& context) {
+    return serve_over(context,
                       [](const std::string&) { return std::make_shared<memory_backend>(); });
 }
 

@@ -4,15 +4,16 @@
 
 namespace roundhouse::server {
 
-int serve_subprocess(const surroundings& around) {
-    const auto& options = around.options;
-    subprocess_options what;
-    what.store_path = options.store_path;
-    what.command = options.engine.command;
-    what.environment = options.engine.environment;
-    what.catalog_dir = options.engine.catalog_path;
-    return serve_over(around, [&](const std::string&) {
-        return std::make_shared<subprocess_backend>(around.workers.executor(), std::move(what));
+int serve_subprocess(const server_context& context) {
+    const auto& options = context.options;
+    subprocess_options backend_options;
+    backend_options.store_path = options.store_path;
+    backend_options.command = options.engine.command;
+    backend_options.environment = options.engine.environment;
+    backend_options.catalog_dir = options.engine.catalog_path;
+    return serve_over(context, [&](const std::string&) {
+        return std::make_shared<subprocess_backend>(context.workers.executor(),
+                                                    std::move(backend_options));
     });
 }
 

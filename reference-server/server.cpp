@@ -16,14 +16,14 @@ namespace roundhouse::server {
 namespace {
 
 constexpr std::chrono::seconds workers_may_take{5};
-/// Two may sit in a commit and a fork while the others go on.
-constexpr std::size_t least_workers = 4;
+/// Two workers may be busy with a commit and a fork while the others go on.
+constexpr std::size_t min_workers = 4;
 
-int serve(const surroundings& around) {
-    switch (around.options.backend) {
-    case backend_kind::memory: return serve_memory(around);
-    case backend_kind::subprocess: return serve_subprocess(around);
-    case backend_kind::docker: return serve_docker(around);
+int serve(const server_context& context) {
+    switch (context.options.backend) {
+    case backend_kind::memory: return serve_memory(context);
+    case backend_kind::subprocess: return serve_subprocess(context);
+    case backend_kind::docker: return serve_docker(context);
     }
     return exit_code::bad_options;
 }
@@ -44,9 +44,9 @@ int run_server(const server_options& options, logger& log) {
         log.write(
             log_level::warning,
             "ORCH_LISTEN: keys travel in plain text beyond this machine; put a TLS proxy in front");
-    worker_pool workers(std::max<std::size_t>(least_workers, std::thread::hardware_concurrency()),
-                        [&log](std::string_view what) {
-                            log.write(log_level::error, "a task failed: " + std::string(what));
+    worker_pool workers(std::max<std::size_t>(min_workers, std::thread::hardware_concurrency()),
+                        [&log](std::string_view problem) {
+                            log.write(log_level::error, "a task failed: " + std::string(problem));
                         });
     const auto code = serve({.options = options, .log = log, .events = events, .workers = workers});
     if (!workers.finish(workers_may_take))

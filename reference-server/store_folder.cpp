@@ -23,29 +23,29 @@ unexpected refuse(const std::string& path, const std::string& cause) {
     return fail(errc::invalid_request, "ORCH_STORE_PATH: " + path + " " + cause);
 }
 
-std::string told(int code) { return std::generic_category().message(code); }
+std::string message_of(int code) { return std::generic_category().message(code); }
 
 } // namespace
 
 result<store_folder> store_folder::open(const std::string& path) {
     std::error_code failed;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failed);
-    // Whatever kept the folders above it from being made shows here too.
+    // If the folders above could not be created, this fails too.
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-        return refuse(path, "cannot be made (" + told(errno) +
+        return refuse(path, "cannot be made (" + message_of(errno) +
                                 "); name a folder that this user may write");
     struct stat found {};
     if (::stat(path.c_str(), &found) != 0 || !S_ISDIR(found.st_mode))
         return refuse(path, "is not a folder");
     if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0)
-        return refuse(path, "cannot be used (" + told(errno) +
+        return refuse(path, "cannot be used (" + message_of(errno) +
                                 "); name a folder that this user may write");
     const int lock = ::open((path + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock < 0) return refuse(path, "cannot be written to (" + told(errno) + ")");
+    if (lock < 0) return refuse(path, "cannot be written to (" + message_of(errno) + ")");
     if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
         const auto cause = errno == EWOULDBLOCK ? "is in use by another roundhouse-server; stop "
                                                   "that one, or give each its own folder"
-                                                : "cannot be locked (" + told(errno) + ")";
+                                                : "cannot be locked (" + message_of(errno) + ")";
         ::close(lock);
         return refuse(path, cause);
     }
@@ -63,14 +63,14 @@ result<std::string> installation_id_of(const std::string& folder) {
     const auto path = folder + "/instance";
     std::string found;
     if (std::getline(std::ifstream(path), found) && parse_uuid(found)) return found;
-    const auto made = to_string(crypto::make_uuid(crypto::system_entropy));
+    const auto id = to_string(crypto::make_uuid(crypto::system_entropy));
     const auto draft = path + ".new";
     std::ofstream out(draft);
-    out << made << std::endl;
+    out << id << std::endl;
     std::error_code failed;
     if (out) std::filesystem::rename(draft, path, failed);
     if (!out || failed) return refuse(folder, "cannot be written to");
-    return made;
+    return id;
 }
 
 } // namespace roundhouse::server

@@ -21,10 +21,12 @@ unexpected refuse(std::string_view name, const error& cause) {
     return fail(cause.code, std::string(name).append(": ").append(cause.message));
 }
 
-std::string counted(std::uint64_t count, std::string_view one) {
-    return std::to_string(count).append(" ").append(one).append(count == 1 ? "" : "s");
+/// A count and its noun, such as "1 product" or "2 products".
+std::string counted(std::uint64_t count, std::string_view noun) {
+    return std::to_string(count).append(" ").append(noun).append(count == 1 ? "" : "s");
 }
 
+/// The number of products, engines and audit rows in a store.
 std::string contents(const lmdb_report& found) {
     return counted(found.products, "product") + ", " + counted(found.engines, "engine") + ", " +
            counted(found.audit_rows, "audit row");
@@ -37,7 +39,7 @@ std::string lines(const std::vector<std::string>& problems) {
 }
 
 result<store_task_report> verify(const std::string& folder) {
-    const auto store = look_into_disk_store(folder);
+    const auto store = open_disk_store_read_only(folder);
     if (!store) return unexpected(store.error());
     const auto found = (*store)->verify();
     if (!found) return refuse("ORCH_STORE_PATH", found.error());
@@ -50,13 +52,12 @@ result<store_task_report> verify(const std::string& folder) {
                              false};
 }
 
-/// The copy is read once more as a whole: what cannot be restored is no backup, and that had better
-/// show now.
+/// Copies the store, and verifies the copy: a backup that cannot be restored must be noticed now.
 result<store_task_report> back_up(const std::string& from, const std::string& to) {
-    const auto store = look_into_disk_store(from);
+    const auto store = open_disk_store_read_only(from);
     if (!store) return unexpected(store.error());
     if (const auto done = (*store)->backup(to); !done) return refuse("--backup", done.error());
-    const auto copy = look_into_disk_store(to);
+    const auto copy = open_disk_store_read_only(to);
     if (!copy) return refuse("--backup", copy.error());
     const auto found = (*copy)->verify();
     if (!found) return refuse("--backup", found.error());
@@ -69,7 +70,7 @@ result<store_task_report> back_up(const std::string& from, const std::string& to
 
 result<store_task_report> reencrypt(const std::string& folder, const crypto::key_ring& keys) {
     if (const auto found = find_disk_store(folder); !found) return unexpected(found.error());
-    // A server that serves meanwhile would go on sealing with the key that it was started with.
+    // A running server would go on sealing with the key that it was started with.
     const auto lock = store_folder::open(folder);
     if (!lock) return unexpected(lock.error());
     const auto store = open_disk_store(folder, keys);
@@ -86,12 +87,12 @@ result<store_task_report> reencrypt(const std::string& folder, const crypto::key
 
 } // namespace
 
-result<store_task_report> run_store_task(const invocation& asked) {
-    const auto& folder = asked.options.store_path;
-    switch (asked.what) {
-    case invocation::action::backup: return back_up(folder, asked.backup_folder);
-    case invocation::action::reencrypt: return reencrypt(folder, *asked.options.master_keys);
-    case invocation::action::verify_store: return verify(folder);
+result<store_task_report> run_store_task(const invocation& task) {
+    const auto& folder = task.options.store_path;
+    switch (task.action) {
+    case server_action::backup: return back_up(folder, task.backup_folder);
+    case server_action::reencrypt: return reencrypt(folder, *task.options.master_keys);
+    case server_action::verify_store: return verify(folder);
     default: return fail(errc::internal_error, "no work on the store was asked for");
     }
 }

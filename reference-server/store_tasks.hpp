@@ -8,14 +8,15 @@
 
 namespace roundhouse::server {
 
-/// What came of a task.
+/// The outcome of a task.
 struct store_task_report {
     std::string text;     ///< Lines for the standard output.
-    bool all_well = true; ///< False if something is wrong with the store, which the text tells.
+    bool all_well = true; ///< False if the store has a problem, which the text describes.
 };
 
-/// Carries out `backup`, `reencrypt` or `verify_store` on the store on disk. A failure's message
-/// begins with the name of the variable or flag to look at.
-[[nodiscard]] result<store_task_report> run_store_task(const invocation& asked);
+/// Runs the task that the invocation names on the store on disk: `backup`, `reencrypt` or
+/// `verify_store`. A failure's message begins with the name of the variable or flag at fault.
+/// Blocks.
+[[nodiscard]] result<store_task_report> run_store_task(const invocation& task);
 
 } // namespace roundhouse::server

@@ -11,7 +11,8 @@ worker_pool::worker_pool(std::size_t threads, std::function<void(std::string_vie
     : failed_(std::move(failed)), running_(threads) {
     for (std::size_t i = 0; i < threads; ++i) {
         threads_.emplace_back([this] { run(); });
-        ::pthread_setname_np(threads_.back().native_handle(), "worker"); // only a help in debuggers
+        // Only for debuggers; an error does not matter.
+        ::pthread_setname_np(threads_.back().native_handle(), "worker");
     }
 }
 
@@ -20,10 +21,10 @@ worker_pool::~worker_pool() {
     for (auto& thread : threads_) thread.join();
 }
 
-bool worker_pool::finish(std::chrono::milliseconds most) {
+bool worker_pool::finish(std::chrono::milliseconds timeout) {
     work_.reset();
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, most, [this] { return running_ == 0; });
+    return changed_.wait_for(lock, timeout, [this] { return running_ == 0; });
 }
 
 void worker_pool::run() {

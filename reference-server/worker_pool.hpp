@@ -15,22 +15,22 @@
 
 namespace roundhouse::server {
 
-/// The threads that do the orchestrator's work: commits, forks, probes and timers. None of them
-/// serves a listener.
+/// The threads of the orchestrator: for commits, forks, probes and timers. Listeners have threads
+/// of their own.
 class worker_pool {
 public:
-    /// `failed` hears of what a task throws; the thread goes on.
+    /// `failed` is called with the message of an exception that a task throws; the thread goes on.
     worker_pool(std::size_t threads, std::function<void(std::string_view)> failed);
-    /// Drops what has not begun.
+    /// Drops tasks that have not begun.
     ~worker_pool();
     worker_pool(const worker_pool&) = delete;
     worker_pool& operator=(const worker_pool&) = delete;
 
     [[nodiscard]] asio::any_io_executor executor() noexcept { return context_.get_executor(); }
 
-    /// Ends once there is nothing left to do, at the latest after so long. True if all was done.
+    /// Waits until there is no task left. Returns false if that takes longer than `timeout`.
     /// Blocks.
-    bool finish(std::chrono::milliseconds most);
+    [[nodiscard]] bool finish(std::chrono::milliseconds timeout);
 
 private:
     void run();

@@ -20,7 +20,7 @@ constexpr auto master_key = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
 constexpr auto admin_key = "an-admin-key-of-24-chars";
 constexpr auto platform_key = "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
-/// The least that a server starts with.
+/// The options that a server needs to start, and `more`.
 environment good(environment more = {}) {
     more.try_emplace("ORCH_MASTER_KEY", master_key);
     more.try_emplace("ORCH_ADMIN_KEY", admin_key);
@@ -56,7 +56,7 @@ using words = std::vector<std::string>;
 
 } // namespace
 
-TEST_CASE("a server with nothing but its keys goes by the documented defaults") {
+TEST_CASE("a server with nothing but its keys has the documented defaults") {
     const auto options = options_of(
         {{"ORCH_MASTER_KEY", master_key}, {"ORCH_ADMIN_KEY", admin_key}});
     CHECK(options.listen.text() == "127.0.0.1:8000");
@@ -74,44 +74,44 @@ TEST_CASE("a server with nothing but its keys goes by the documented defaults") 
 }
 
 TEST_CASE("the server's defaults are those of the library") {
-    const auto ours = options_of(good()).settings;
+    const auto parsed = options_of(good()).settings;
     const roundhouse::settings library;
-    CHECK(ours.default_version == library.default_version);
-    CHECK(ours.port_min == library.port_min);
-    CHECK(ours.port_max == library.port_max);
-    CHECK(ours.admit_wait == library.admit_wait);
-    CHECK(ours.boot_timeout == library.boot_timeout);
-    CHECK(ours.boot_concurrency == library.boot_concurrency);
-    CHECK(ours.stop_grace == library.stop_grace);
-    CHECK(ours.health_check_interval == library.health_check_interval);
-    CHECK(ours.health_check_timeout == library.health_check_timeout);
-    CHECK(ours.health_max_failures == library.health_max_failures);
-    CHECK(ours.health_concurrency == library.health_concurrency);
-    CHECK(ours.restart_backoff_base == library.restart_backoff_base);
-    CHECK(ours.restart_backoff_max == library.restart_backoff_max);
-    CHECK(ours.restart_max_attempts == library.restart_max_attempts);
-    CHECK(ours.restart_reset == library.restart_reset);
-    CHECK(ours.sleep_after == library.sleep_after);
-    CHECK(ours.critical_percent == library.critical_percent);
-    CHECK(ours.audit_retention_days == library.audit_retention_days);
+    CHECK(parsed.default_version == library.default_version);
+    CHECK(parsed.port_min == library.port_min);
+    CHECK(parsed.port_max == library.port_max);
+    CHECK(parsed.admit_wait == library.admit_wait);
+    CHECK(parsed.boot_timeout == library.boot_timeout);
+    CHECK(parsed.boot_concurrency == library.boot_concurrency);
+    CHECK(parsed.stop_grace == library.stop_grace);
+    CHECK(parsed.health_check_interval == library.health_check_interval);
+    CHECK(parsed.health_check_timeout == library.health_check_timeout);
+    CHECK(parsed.health_max_failures == library.health_max_failures);
+    CHECK(parsed.health_concurrency == library.health_concurrency);
+    CHECK(parsed.restart_backoff_base == library.restart_backoff_base);
+    CHECK(parsed.restart_backoff_max == library.restart_backoff_max);
+    CHECK(parsed.restart_max_attempts == library.restart_max_attempts);
+    CHECK(parsed.restart_reset == library.restart_reset);
+    CHECK(parsed.sleep_after == library.sleep_after);
+    CHECK(parsed.critical_percent == library.critical_percent);
+    CHECK(parsed.audit_retention_days == library.audit_retention_days);
 }
 
 TEST_CASE("an option is read from the environment") {
     CHECK(options_of(good({{"ORCH_PORT_MIN", "9100"}})).settings.port_min == 9100);
 }
 
-TEST_CASE("a flag beats the environment, even where that holds nonsense") {
+TEST_CASE("a flag takes precedence over its variable, even if the variable is invalid") {
     CHECK(options_of(good({{"ORCH_PORT_MIN", "nonsense"}}), {"--port-min", "9200"})
               .settings.port_min == 9200);
     CHECK(options_of(good({{"ORCH_PORT_MIN", "9100"}}), {"--port-min=9200"}).settings.port_min ==
           9200);
 }
 
-TEST_CASE("an empty environment variable counts as one that is not set") {
+TEST_CASE("an empty environment variable counts as not set") {
     CHECK(options_of(good({{"ORCH_PORT_MIN", ""}})).settings.port_min == 9001);
 }
 
-TEST_CASE("an empty flag is not taken for the default") {
+TEST_CASE("an empty flag does not stand for the default") {
     CHECK_THAT(failure_of(good(), {"--port-min="}), StartsWith("--port-min: "));
     CHECK_THAT(failure_of(good(), {"--port-min", ""}), StartsWith("ORCH_PORT_MIN: "));
 }
@@ -119,7 +119,7 @@ TEST_CASE("an empty flag is not taken for the default") {
 TEST_CASE("every option has a flag, and its help names both and the default") {
     const auto parsed = parse({}, {"--help"});
     REQUIRE(parsed);
-    CHECK(parsed->what == invocation::action::print);
+    CHECK(parsed->action == server_action::print);
     for (const auto& row : option_table()) {
         CAPTURE(row.name);
         CHECK_THAT(parsed->text, Contains("  " + flag_of(row.name) + " "));
@@ -131,14 +131,14 @@ TEST_CASE("every option has a flag, and its help names both and the default") {
     CHECK(flag_of("DOCKER_HOST") == "--docker-host");
 }
 
-TEST_CASE("the help names what the server does beside serving") {
+TEST_CASE("the help names the actions other than serving") {
     const auto parsed = parse({}, {"--help"});
     REQUIRE(parsed);
     for (const auto* const flag : {"--check", "--backup FOLDER", "--reencrypt", "--verify-store"})
         CHECK_THAT(parsed->text, Contains("\n  " + std::string(flag) + " "));
 }
 
-TEST_CASE("every option refuses a value that cannot be meant, by its name") {
+TEST_CASE("every option refuses nonsense with its name") {
     for (const auto& row : option_table()) {
         const environment only{{std::string(row.name), "\x01 \" nonsense"}};
         auto variables = good(only);
@@ -148,17 +148,17 @@ TEST_CASE("every option refuses a value that cannot be meant, by its name") {
     }
 }
 
-TEST_CASE("the version can be asked for without any option set") {
+TEST_CASE("the version is printed without any option set") {
     const auto parsed = parse({}, {"--version"});
     REQUIRE(parsed);
-    CHECK(parsed->what == invocation::action::print);
+    CHECK(parsed->action == server_action::print);
     CHECK(parsed->text == "roundhouse-server " + std::string(roundhouse::version_string) + "\n");
 }
 
 TEST_CASE("a check of good options sums them up in one line without a secret") {
     const auto parsed = parse(good(), {"--check"});
     REQUIRE(parsed);
-    CHECK(parsed->what == invocation::action::print);
+    CHECK(parsed->action == server_action::print);
     CHECK_THAT(parsed->text, Contains("127.0.0.1:8000") && Contains("subprocess"));
     CHECK_THAT(parsed->text, !Contains(master_key) && !Contains(admin_key));
     CHECK(std::ranges::count(parsed->text, '\n') == 1);
@@ -169,7 +169,7 @@ TEST_CASE("a check of bad options fails with their message") {
                StartsWith("ORCH_PORT_MIN: "));
 }
 
-TEST_CASE("a missing master key stops the start, and the message says how to make one") {
+TEST_CASE("a missing master key stops the start, and the message says how to make a key") {
     CHECK_THAT(failure_of({{"ORCH_ADMIN_KEY", admin_key}}),
                StartsWith("ORCH_MASTER_KEY: is required") && Contains("/dev/urandom"));
 }
@@ -180,13 +180,13 @@ TEST_CASE("a malformed master key stops the start and is not shown") {
     CHECK_THAT(message, !Contains("c2VjcmV0"));
 }
 
-TEST_CASE("several master keys make a ring of as many") {
+TEST_CASE("several master keys make a ring of several keys") {
     const auto both = std::string(master_key) + "," +
                       "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     CHECK(options_of(good({{"ORCH_MASTER_KEY", both}})).master_keys->size() == 2);
 }
 
-TEST_CASE("a missing admin key stops the start, and the message says how to make one") {
+TEST_CASE("a missing admin key stops the start, and the message says how to make a key") {
     CHECK_THAT(failure_of({{"ORCH_MASTER_KEY", master_key}}),
                StartsWith("ORCH_ADMIN_KEY: is required") && Contains("/dev/urandom"));
 }
@@ -203,7 +203,7 @@ TEST_CASE("an admin key that no header could carry is refused") {
                StartsWith("ORCH_ADMIN_KEY: "));
 }
 
-TEST_CASE("the daemon's address is looked at only where it is used") {
+TEST_CASE("the daemon's address is checked only where it is used") {
     const environment docker{{"ORCH_ENGINE_BACKEND", "docker"},
                              {"DOCKER_HOST", "ssh://build-host"}};
     CHECK_THAT(failure_of(good(docker), {"--check"}),
@@ -213,7 +213,7 @@ TEST_CASE("the daemon's address is looked at only where it is used") {
         parse(good({{"ORCH_ENGINE_BACKEND", "docker"}, {"DOCKER_HOST", "tcp://127.0.0.1:2375"}})));
 }
 
-TEST_CASE("engines are on no network that Docker has by itself") {
+TEST_CASE("engines cannot be on a predefined network of Docker") {
     for (const auto* const name : {"bridge", "host", "none", "default"})
         CHECK_THAT(failure_of(good({{"ORCH_ENGINE_NETWORK", name}})),
                    StartsWith("ORCH_ENGINE_NETWORK: ") && Contains("name another"));
@@ -236,7 +236,7 @@ TEST_CASE("a number out of its bounds is refused with the bounds") {
                Contains("out of range"));
 }
 
-TEST_CASE("what is not a whole number is refused where one is asked for") {
+TEST_CASE("text that is not a whole number is refused where a whole number is expected") {
     for (const auto* const text : {"-1", "+1", "1.5", "1e3", "0x10", " 9100", "9100 ", "nan"}) {
         CAPTURE(text);
         CHECK_THAT(failure_of(good({{"ORCH_PORT_MIN", text}})),
@@ -253,25 +253,25 @@ TEST_CASE("a time above 0 never becomes 0, which may mean off") {
     CHECK(options_of(good({{"ORCH_SLEEP_AFTER_S", "0.0001"}})).settings.sleep_after == duration(1));
 }
 
-TEST_CASE("seconds must be finite, not negative and not absurd") {
+TEST_CASE("seconds must be finite, not negative and at most a month") {
     for (const auto* const text : {"inf", "nan", "-1", "1e300", "-0.1", "five", "", "1s"}) {
         CAPTURE(text);
         CHECK_THAT(failure_of(good(), {"--stop-grace-s", text}), StartsWith("ORCH_STOP_GRACE_S: "));
     }
 }
 
-TEST_CASE("a longest backoff that is below the first caps it") {
+TEST_CASE("a longest backoff below the first one is allowed") {
     const auto settings = options_of(good({{"ORCH_RESTART_BACKOFF_MAX_S", "1"}})).settings;
     CHECK(settings.restart_backoff_max == std::chrono::seconds{1});
     CHECK(settings.restart_backoff_base == std::chrono::seconds{5});
 }
 
-TEST_CASE("a choice that does not exist is refused with those that do") {
+TEST_CASE("an unknown choice is refused, and the message lists the choices") {
     CHECK(failure_of(good({{"ORCH_LOG_FORMAT", "xml"}})) ==
           "ORCH_LOG_FORMAT: \"xml\" is none of: text, json");
 }
 
-TEST_CASE("the fleet can be kept on disk or in memory") {
+TEST_CASE("records are stored on disk or in memory") {
     CHECK(options_of(good({{"ORCH_STORE", "lmdb"}})).store == store_kind::lmdb);
     CHECK(options_of(good({{"ORCH_STORE", "memory"}})).store == store_kind::memory);
     CHECK(failure_of(good({{"ORCH_STORE", "sqlite"}})) ==
@@ -283,33 +283,33 @@ TEST_CASE("the store's folder must have a name, and is given as an absolute path
     CHECK(failure_of(good(), {"--store-path", ""}) == "ORCH_STORE_PATH: must name a folder");
 }
 
-TEST_CASE("a backup and a verification need nothing but the store, whatever else is wrong") {
+TEST_CASE("a backup and a verification need no options but the store, even if others are invalid") {
     const environment bad{{"ORCH_STORE_PATH", "/tmp/store"}, {"ORCH_PORT_MIN", "nonsense"}};
     const auto backup = parse(bad, {"--backup", "/tmp/../tmp/copy"});
     REQUIRE(backup);
-    CHECK(backup->what == invocation::action::backup);
+    CHECK(backup->action == server_action::backup);
     CHECK(backup->backup_folder == "/tmp/copy");
     CHECK(backup->options.store_path == "/tmp/store");
     const auto verification = parse(bad, {"--verify-store"});
     REQUIRE(verification);
-    CHECK(verification->what == invocation::action::verify_store);
+    CHECK(verification->action == server_action::verify_store);
     CHECK(verification->options.store_path == "/tmp/store");
 }
 
-TEST_CASE("a backup must be told where to") {
+TEST_CASE("a backup needs a folder to copy to") {
     CHECK_THAT(failure_of(good(), {"--backup"}), Contains("--backup"));
     CHECK_THAT(failure_of(good(), {"--backup", ""}), StartsWith("--backup: "));
 }
 
-TEST_CASE("sealing again needs the master keys, and no admin key") {
-    const auto asked = parse({{"ORCH_MASTER_KEY", master_key}}, {"--reencrypt"});
-    REQUIRE(asked);
-    CHECK(asked->what == invocation::action::reencrypt);
-    CHECK(asked->options.master_keys->size() == 1);
+TEST_CASE("a re-encryption needs the master keys, and no admin key") {
+    const auto parsed = parse({{"ORCH_MASTER_KEY", master_key}}, {"--reencrypt"});
+    REQUIRE(parsed);
+    CHECK(parsed->action == server_action::reencrypt);
+    CHECK(parsed->options.master_keys->size() == 1);
     CHECK_THAT(failure_of({}, {"--reencrypt"}), StartsWith("ORCH_MASTER_KEY: is required"));
 }
 
-TEST_CASE("work on a store is refused where there is none on disk") {
+TEST_CASE("actions on the store are refused with the memory store") {
     const auto memory = good({{"ORCH_STORE", "memory"}});
     CHECK_THAT(failure_of(memory, {"--backup", "folder"}),
                StartsWith("ORCH_STORE: --backup works on a store on disk"));
@@ -317,17 +317,17 @@ TEST_CASE("work on a store is refused where there is none on disk") {
     CHECK_THAT(failure_of(memory, {"--verify-store"}), StartsWith("ORCH_STORE: --verify-store "));
 }
 
-TEST_CASE("a server is asked for one piece of work at a time") {
+TEST_CASE("a server takes one action at a time") {
     CHECK_THAT(failure_of(good(), {"--verify-store", "--backup", "folder"}),
                StartsWith("--verify-store: ") && Contains("--backup"));
     CHECK_THAT(failure_of(good(), {"--reencrypt", "--check"}), StartsWith("--reencrypt: "));
 }
 
-TEST_CASE("a mistyped option is warned of beside work on the store too") {
-    const auto asked = parse({{"ORCH_STORE_PAHT", "/tmp/store"}}, {"--verify-store"});
-    REQUIRE(asked);
-    REQUIRE(asked->warnings.size() == 1);
-    CHECK_THAT(asked->warnings.front(), StartsWith("ORCH_STORE_PAHT: "));
+TEST_CASE("actions on the store warn of a mistyped option too") {
+    const auto parsed = parse({{"ORCH_STORE_PAHT", "/tmp/store"}}, {"--verify-store"});
+    REQUIRE(parsed);
+    REQUIRE(parsed->warnings.size() == 1);
+    CHECK_THAT(parsed->warnings.front(), StartsWith("ORCH_STORE_PAHT: "));
 }
 
 TEST_CASE("the subprocess backend needs a command, and the memory backend none") {
@@ -338,12 +338,12 @@ TEST_CASE("the subprocess backend needs a command, and the memory backend none")
     CHECK(options_of(keys, {"--engine-backend", "memory"}).backend == backend_kind::memory);
 }
 
-TEST_CASE("a command that cannot be executed yet is a warning, and one without a name an error") {
-    const auto asked = parse(good({{"ORCH_ENGINE_COMMAND", "/no/such/engine"}}));
-    REQUIRE(asked);
-    CHECK(asked->options.engine.command == words{"/no/such/engine"});
-    REQUIRE(asked->warnings.size() == 1);
-    CHECK_THAT(asked->warnings.front(), StartsWith("ORCH_ENGINE_COMMAND: "));
+TEST_CASE("a command that cannot be executed yet is a warning, and an empty command an error") {
+    const auto parsed = parse(good({{"ORCH_ENGINE_COMMAND", "/no/such/engine"}}));
+    REQUIRE(parsed);
+    CHECK(parsed->options.engine.command == words{"/no/such/engine"});
+    REQUIRE(parsed->warnings.size() == 1);
+    CHECK_THAT(parsed->warnings.front(), StartsWith("ORCH_ENGINE_COMMAND: "));
     CHECK(parse(good({{"ORCH_ENGINE_COMMAND", "/bin/sh"}}))->warnings.empty());
     CHECK_THAT(failure_of(good({{"ORCH_ENGINE_COMMAND", "''"}, {"PATH", "/bin"}})),
                StartsWith("ORCH_ENGINE_COMMAND: "));
@@ -391,7 +391,7 @@ TEST_CASE("addresses are numeric, with IPv6 in brackets") {
     }
 }
 
-TEST_CASE("the names to pass through are a list of names, and what is no name is not shown") {
+TEST_CASE("the variables to pass through are a list of names, and an invalid entry is not shown") {
     CHECK(
         options_of(good({{"ORCH_ENGINE_ENV_PASSTHROUGH", "A, B_2 ,,_c"}})).engine.env_passthrough ==
         words{"A", "B_2", "_c"});
@@ -399,7 +399,7 @@ TEST_CASE("the names to pass through are a list of names, and what is no name is
     CHECK_THAT(message, StartsWith("ORCH_ENGINE_ENV_PASSTHROUGH: entry 2 ") && !Contains("hush"));
 }
 
-TEST_CASE("neither the server's secrets nor what the server sets can be passed through") {
+TEST_CASE("neither secrets nor variables that the server sets can be passed through") {
     for (const auto* const name :
          {"ORCH_MASTER_KEY", "ORCH_ADMIN_KEY", "ENGINE_KEY_HASH", "SQLITE_DB_PATH"}) {
         CAPTURE(name);
@@ -408,22 +408,21 @@ TEST_CASE("neither the server's secrets nor what the server sets can be passed t
     }
 }
 
-TEST_CASE("a name to pass through that is not set is warned of") {
+TEST_CASE("a variable to pass through that is not set is a warning") {
     const auto parsed = parse(good({{"ORCH_ENGINE_ENV_PASSTHROUGH", "HERE,GONE"}, {"HERE", "1"}}));
     REQUIRE(parsed);
     REQUIRE(parsed->warnings.size() == 1);
     CHECK_THAT(parsed->warnings[0], StartsWith("ORCH_ENGINE_ENV_PASSTHROUGH: GONE "));
 }
 
-TEST_CASE(
-    "a variable that looks like an option and is none is warned of by name, without its value") {
+TEST_CASE("an unknown ORCH_ variable is a warning with its name and without its value") {
     const auto parsed = parse(good({{"ORCH_PORT_MNI", "9100"}, {"ORCHESTRA", "x"}}));
     REQUIRE(parsed);
     REQUIRE(parsed->warnings.size() == 1);
     CHECK_THAT(parsed->warnings[0], StartsWith("ORCH_PORT_MNI: ") && !Contains("9100"));
 }
 
-TEST_CASE("a ceiling that the backend does not hold is warned of") {
+TEST_CASE("a limit that the backend does not enforce is a warning") {
     const auto parsed = parse(good({{"ORCH_ENGINE_MEMORY_MB", "512"}}));
     REQUIRE(parsed);
     REQUIRE(parsed->warnings.size() == 1);
@@ -438,7 +437,7 @@ TEST_CASE("an unknown flag is an error that names it and not its value") {
                StartsWith("--admim-key: ") && !Contains("hush"));
 }
 
-TEST_CASE("a word that belongs to no flag is an error") {
+TEST_CASE("a word without a flag is an error") {
     CHECK_THAT(failure_of(good(), {"hush"}), Contains("belong to no flag") && !Contains("hush"));
 }
 
@@ -465,6 +464,9 @@ TEST_CASE("a bootstrap product needs a slug and a key of the documented form") {
                StartsWith("ORCH_BOOTSTRAP_PLATFORM_KEY: "));
     CHECK_THAT(failure_of(good({{"ORCH_BOOTSTRAP_PRODUCT", "Demo!"}})),
                StartsWith("ORCH_BOOTSTRAP_PRODUCT: "));
+    CHECK_THAT(
+        failure_of(good({{"ORCH_BOOTSTRAP_PRODUCT", "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"}})),
+        StartsWith("ORCH_BOOTSTRAP_PRODUCT: ") && Contains("product_id"));
     const auto message = failure_of(good(
         {{"ORCH_BOOTSTRAP_PRODUCT", "demo"}, {"ORCH_BOOTSTRAP_PLATFORM_KEY", "pk-sept-tooshort"}}));
     CHECK_THAT(message, StartsWith("ORCH_BOOTSTRAP_PLATFORM_KEY: ") && !Contains("tooshort"));
@@ -475,7 +477,7 @@ TEST_CASE("the catalog must be a folder, and is given as an absolute path") {
           "/tmp");
     CHECK_THAT(failure_of(good({{"ORCH_CATALOG_MOUNT_PATH", "/no/such/folder"}})),
                StartsWith("ORCH_CATALOG_MOUNT_PATH: /no/such/folder "));
-    // It is the daemon's host that has it, which may be another.
+    // With Docker the folder is on the daemon's host, which may be another machine.
     CHECK(parse(
         good({{"ORCH_ENGINE_BACKEND", "docker"}, {"ORCH_CATALOG_MOUNT_PATH", "/no/such/folder"}})));
 }

@@ -6,6 +6,7 @@
 #include "../../reference-server/store_folder.hpp"
 #include "../../reference-server/worker_pool.hpp"
 #include "catch.hpp"
+#include "temporary_folder.hpp"
 
 #include <asio/post.hpp>
 #include <stdlib.h>
@@ -36,15 +37,6 @@ std::string line(log_format format, std::string_view message, std::vector<log_fi
     return format_log_line(format, noon, log_level::info, message, fields);
 }
 
-struct temporary_folder {
-    std::string path = (std::filesystem::temp_directory_path() / "roundhouse-test-XXXXXX").string();
-    temporary_folder() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-    ~temporary_folder() {
-        std::error_code ignored; // nothing depends on it
-        std::filesystem::remove_all(path, ignored);
-    }
-};
-
 } // namespace
 
 TEST_CASE("a JSON log line is an object with its fields") {
@@ -68,7 +60,7 @@ TEST_CASE("a text log line stays one line") {
                EndsWith(R"(a\nb user="\u001b[2J\" c\n")") && !Contains("\n"));
 }
 
-TEST_CASE("a log line holds nothing that is no UTF-8") {
+TEST_CASE("a log line replaces malformed UTF-8") {
     CHECK_THAT(line(log_format::json, "caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x9A\x82"),
                Contains("caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x9A\x82"));
     for (const std::string bad :
@@ -79,7 +71,7 @@ TEST_CASE("a log line holds nothing that is no UTF-8") {
     }
 }
 
-TEST_CASE("a logger tells which levels it writes") {
+TEST_CASE("a logger shows its level and those above") {
     const logger log(log_level::warning, log_format::text);
     CHECK_FALSE(log.shows(log_level::info));
     CHECK(log.shows(log_level::warning));
@@ -98,7 +90,7 @@ TEST_CASE("a reply's head has its status, length and request id") {
     CHECK_THAT(head, !Contains("Retry-After") && !Contains("Allow"));
 }
 
-TEST_CASE("a reply's head tells when to retry, what is allowed, and that the connection closes") {
+TEST_CASE("a reply's head has Retry-After, Allow and Connection: close where they apply") {
     http::reply reply;
     reply.status = 503;
     reply.retry_after_s = 7;
@@ -108,7 +100,7 @@ TEST_CASE("a reply's head tells when to retry, what is allowed, and that the con
                                                     Contains("\r\nConnection: close\r\n"));
 }
 
-TEST_CASE("dates are written as HTTP writes them") {
+TEST_CASE("dates are written in the format of HTTP") {
     CHECK(http_date(784'111'777) == "Sun, 06 Nov 1994 08:49:37 GMT"); // the example of RFC 9110
 }
 
@@ -119,7 +111,7 @@ TEST_CASE("every status of the api has a reason phrase") {
     }
 }
 
-TEST_CASE("open files are kept back for engines and probes") {
+TEST_CASE("open files are reserved for engines and probes") {
     server_options options; // 999 ports, 256 probes, 16 boots
     const auto plan = plan_open_files(20'000, options);
     CHECK(plan.connections == 20'000 - 999 - 256 - 16 * 8 - 128);
@@ -127,44 +119,44 @@ TEST_CASE("open files are kept back for engines and probes") {
     CHECK(plan_open_files(10'000'000, options).connections == 50'000);
 }
 
-TEST_CASE("with few open files clients get a quarter, and the operator is told") {
+TEST_CASE("with few open files clients get a quarter, and the plan says that they are scarce") {
     const auto plan = plan_open_files(1024, server_options());
     CHECK(plan.connections == 256);
     CHECK(plan.scarce);
 }
 
-TEST_CASE("a store folder is made with mode 0700, and the folders above it too") {
-    const temporary_folder here;
-    const auto folder = store_folder::open(here.path + "/a/b");
+TEST_CASE("a store folder is created with mode 0700, and the folders above it too") {
+    const roundhouse_tests::temporary_folder here;
+    const auto folder = store_folder::open(here.path().string() + "/a/b");
     REQUIRE(folder);
     struct stat found {};
-    REQUIRE(::stat((here.path + "/a/b").c_str(), &found) == 0);
+    REQUIRE(::stat((here.path().string() + "/a/b").c_str(), &found) == 0);
     CHECK((found.st_mode & 0777) == 0700);
     CHECK_FALSE(folder->open_to_others());
 }
 
-TEST_CASE("a store folder that others may look into is used, and told") {
-    const temporary_folder here;
-    REQUIRE(::chmod(here.path.c_str(), 0755) == 0);
-    const auto folder = store_folder::open(here.path);
+TEST_CASE("a store folder that others may read is used, and says so") {
+    const roundhouse_tests::temporary_folder here;
+    REQUIRE(::chmod(here.path().c_str(), 0755) == 0);
+    const auto folder = store_folder::open(here.path().string());
     REQUIRE(folder);
     CHECK(folder->open_to_others());
 }
 
-TEST_CASE("a store folder is held against a second server until the first is gone") {
-    const temporary_folder here;
+TEST_CASE("a store folder is locked against a second server until the first has ended") {
+    const roundhouse_tests::temporary_folder here;
     {
-        const auto first = store_folder::open(here.path);
+        const auto first = store_folder::open(here.path().string());
         REQUIRE(first);
-        const auto second = store_folder::open(here.path);
+        const auto second = store_folder::open(here.path().string());
         REQUIRE_FALSE(second);
         CHECK_THAT(second.error().message,
-                   StartsWith("ORCH_STORE_PATH: " + here.path + " is in use"));
+                   StartsWith("ORCH_STORE_PATH: " + here.path().string() + " is in use"));
     }
-    CHECK(store_folder::open(here.path));
+    CHECK(store_folder::open(here.path().string()));
 }
 
-TEST_CASE("a store path that cannot be a folder is refused by name") {
+TEST_CASE("a store path that cannot be a folder is refused with its name") {
     CHECK_THAT(store_folder::open("/dev/null").error().message,
                StartsWith("ORCH_STORE_PATH: /dev/null "));
     CHECK_THAT(store_folder::open("/dev/null/below").error().message,
@@ -173,11 +165,11 @@ TEST_CASE("a store path that cannot be a folder is refused by name") {
                StartsWith("ORCH_STORE_PATH: /proc/roundhouse "));
 }
 
-TEST_CASE("main's events come in their order, or not at all by then") {
+TEST_CASE("events of the main thread come in order, and waiting for one can time out") {
     main_events events;
     CHECK_FALSE(events.next(std::chrono::steady_clock::now()));
-    events.tell(stop_asked{15});
-    events.tell(recovery_ended{});
+    events.enqueue(stop_asked{15});
+    events.enqueue(recovery_ended{});
     const auto first = events.next();
     REQUIRE(first);
     CHECK(std::get<stop_asked>(*first).signal == 15);
@@ -200,14 +192,14 @@ TEST_CASE("a worker pool finishes once its work is done") {
     CHECK(done == 100);
 }
 
-TEST_CASE("a task that throws is told of, and its worker goes on") {
-    std::atomic<int> told{0};
+TEST_CASE("an exception of a task is reported, and its worker goes on") {
+    std::atomic<int> reported{0};
     std::atomic<int> done{0};
-    worker_pool workers(1, [&told](std::string_view) { ++told; });
+    worker_pool workers(1, [&reported](std::string_view) { ++reported; });
     asio::post(workers.executor(), [] { throw std::runtime_error("as planned"); });
     asio::post(workers.executor(), [&done] { ++done; });
     CHECK(workers.finish(20s));
-    CHECK(told == 1);
+    CHECK(reported == 1);
     CHECK(done == 1);
 }
 
