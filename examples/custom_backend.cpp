@@ -1,5 +1,5 @@
-// A backend of your own: here every engine is a thread of this process. The concept in concepts.hpp
-// tells what each member owes; a member that is missing is refused by its name.
+// A custom backend, in which every engine is a thread of this process. The concepts in concepts.hpp
+// describe each member; the compiler names a member that is missing.
 #include <roundhouse/roundhouse.hpp>
 
 #include <asio/thread_pool.hpp>
@@ -29,22 +29,22 @@ public:
         return "thread:" + short_id(engine);
     }
 
-    asio::awaitable<result<void>> create(const workload& what) {
+    asio::awaitable<result<void>> create(const workload& wanted) {
         const std::lock_guard lock(mutex_);
-        auto& engine = engines_[what.ref.engine_id];
-        if (engine.thread.joinable() && engine.ref.generation == what.ref.generation)
+        auto& engine = engines_[wanted.ref.engine_id];
+        if (engine.thread.joinable() && engine.ref.generation == wanted.ref.generation)
             co_return result<void>{};
-        engine.ref = what.ref;
-        engine.thread = std::jthread(work); // replaces, and so ends, an older generation
+        engine.ref = wanted.ref;
+        engine.thread = std::jthread(work); // the assignment ends an older generation
         co_return result<void>{};
     }
 
-    asio::awaitable<result<void>> stop(const workload_ref& what, duration) {
-        end(what.engine_id);
+    asio::awaitable<result<void>> stop(const workload_ref& ref, duration) {
+        end(ref.engine_id);
         co_return result<void>{};
     }
-    asio::awaitable<result<void>> destroy(const workload_ref& what) {
-        end(what.engine_id);
+    asio::awaitable<result<void>> destroy(const workload_ref& ref) {
+        end(ref.engine_id);
         co_return result<void>{};
     }
 
@@ -52,12 +52,12 @@ public:
     asio::awaitable<result<void>> resume(const workload_ref&) { co_return cannot("be resumed"); }
     asio::awaitable<result<key_swap>> swap_key(const workload_ref&, const std::string&,
                                                const sha256_digest&) {
-        co_return key_swap::unsupported; // it is recreated with the new key instead
+        co_return key_swap::unsupported; // the workload is recreated with the new key instead
     }
 
-    asio::awaitable<result<health>> probe(const workload_ref& what, duration) {
+    asio::awaitable<result<health>> probe(const workload_ref& ref, duration) {
         const std::lock_guard lock(mutex_);
-        if (!engines_.contains(what.engine_id)) co_return cannot("answer: it is gone");
+        if (!engines_.contains(ref.engine_id)) co_return cannot("answer: it is gone");
         co_return health{};
     }
 
@@ -72,8 +72,8 @@ public:
     asio::awaitable<result<std::string>> logs(const workload_ref&, std::size_t) {
         co_return std::string();
     }
-    void on_exit(std::function<void(const workload_exit&)>) {
-    } // a thread ends only when it is asked to
+    // Nothing to report: a thread ends only when it is stopped.
+    void on_exit(std::function<void(const workload_exit&)>) {}
 
 private:
     struct running {
@@ -81,15 +81,15 @@ private:
         std::jthread thread;
     };
 
-    static unexpected cannot(const std::string& what) {
-        return fail(errc::backend_error, "A thread cannot " + what + ".");
+    static unexpected cannot(const std::string& action) {
+        return fail(errc::backend_error, "A thread cannot " + action + ".");
     }
 
     static void work(const std::stop_token& stop) {
         std::mutex idle;
-        std::condition_variable_any asked;
+        std::condition_variable_any stopped;
         std::unique_lock lock(idle);
-        asked.wait(lock, stop, [] { return false; });
+        stopped.wait(lock, stop, [] { return false; });
     }
 
     void end(const uuid& id) {
@@ -111,25 +111,26 @@ static_assert(backend<thread_backend>);
 
 int main() {
     asio::thread_pool threads(2);
-    using fleet = orchestrator<thread_backend, memory_store, roundhouse::system_clock>;
+    using thread_orchestrator =
+        orchestrator<thread_backend, memory_store, roundhouse::system_clock>;
     const auto master_key = crypto::key_ring::make_key(crypto::system_entropy);
-    auto over = std::make_shared<fleet>(
+    auto orchestrator = std::make_shared<thread_orchestrator>(
         threads.get_executor(), std::make_shared<thread_backend>(),
         std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
         orchestrator_options(or_throw(crypto::key_ring::parse(master_key))));
     {
-        blocking calls(over);
+        blocking calls(orchestrator);
         or_throw(calls.recover());
         const auto registered = or_throw(calls.register_product("demo", "Demo"));
-        const auto product = or_throw(over->authenticate(registered.platform_key));
-        const auto made = or_throw(calls.provision(product, "ada"));
-        std::cout << "ada's engine is " << made.url << '\n';
+        const auto product = or_throw(orchestrator->authenticate(registered.platform_key));
+        const auto engine = or_throw(calls.provision(product, "ada"));
+        std::cout << "ada's engine is " << engine.url << '\n';
         std::cout << "its new key is "
-                  << (or_throw(calls.rotate_key(product, "ada")) != made.api_key ? "another"
-                                                                                 : "the same")
+                  << (or_throw(calls.rotate_key(product, "ada")) != engine.api_key ? "another"
+                                                                                   : "the same")
                   << '\n';
         or_throw(calls.destroy(product, "ada"));
     }
-    over.reset();
+    orchestrator.reset();
     threads.join();
 }

@@ -26,14 +26,14 @@
 
 namespace demo_engine {
 
-/// One line of the engine's output, which the orchestrator keeps and shows. Never holds a key or
-/// its hash.
+/// Writes a line of the engine's output, which the orchestrator keeps and shows. Must not hold a
+/// key or its hash.
 inline void log(const std::string& line) {
     std::printf("%s\n", line.c_str());
     std::fflush(stdout);
 }
 
-/// The engine behind its HTTP endpoints. Its settings are read from the environment.
+/// The engine and its HTTP endpoints. Reads its settings from the environment.
 class application {
 public:
     application()
@@ -45,15 +45,15 @@ public:
           executions_{
               std::filesystem::path{variable("SQLITE_DB_PATH", "./brain.sqlite")}.parent_path() /
               "executions"} {
-        std::error_code ignored; // a catalog that cannot be looked at is one the engine cannot use
+        std::error_code ignored; // a catalog that cannot be examined cannot be used
         const auto catalog = std::getenv("CATALOG_DIR");
         has_catalog_ = catalog != nullptr && std::filesystem::is_directory(catalog, ignored);
         configure();
         add_routes();
     }
 
-    /// From here on connections are taken, if not yet answered. Throws std::runtime_error if the
-    /// port is not to be had.
+    /// Starts to listen; connections wait until `serve` is called. Throws std::runtime_error if the
+    /// port cannot be bound.
     void bind() {
         if (!server_.bind_to_port(host_, port_)) {
             throw std::runtime_error{"ENGINE_PORT: cannot listen on " + host_ + ":" +
@@ -63,20 +63,20 @@ public:
         log("engine " + id_ + " listens on " + host_ + ":" + std::to_string(port_));
     }
 
-    /// Serves until stop(), and then lets the requests in flight finish for up to `drain_timeout`.
+    /// Serves until `stop` is called, and then waits up to `drain_timeout` for requests in flight.
     void serve() {
         server_.listen_after_bind();
         in_flight_.wait_until_none(drain_timeout);
     }
 
-    /// Safe from any thread and at any time, also before the server has begun to accept.
+    /// Ends `serve`. May be called from any thread at any time.
     void stop() {
         if (!server_.is_running()) {
-            std::_Exit(EXIT_SUCCESS); // nothing is under way, and httplib ignores a stop that comes
-                                      // this early
+            // No request is under way, and httplib ignores a stop this early.
+            std::_Exit(EXIT_SUCCESS);
         }
         server_.stop();
-        health_.set({condition::sick}); // lets go of whoever waits for a hung answer
+        health_.set({condition::sick}); // unblocks handlers that hang
     }
 
 private:
@@ -100,8 +100,8 @@ private:
         server_.set_keep_alive_max_count(1'000'000);
         server_.set_read_timeout(5);
         server_.set_payload_max_length(1 << 20);
-        // httplib's default is SO_REUSEPORT, with which a second engine on a taken port would
-        // start, and share it.
+        // httplib's default is SO_REUSEPORT, with which a second engine could start on the same
+        // port.
         server_.set_socket_options([](socket_t socket) {
             const int on = 1;
             ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -145,8 +145,7 @@ private:
             in_flight_.add();
             return httplib::Server::HandlerResponse::Unhandled;
         });
-        // Called when the reply has been written: the place to leave from without taking the reply
-        // along.
+        // Called when the reply has been written: an exit at this point does not cut it off.
         server_.set_logger([this](const httplib::Request& request, const httplib::Response&) {
             in_flight_.remove();
             if (const int code = exit_code_; code >= 0 && request.path == "/demo/exit") {
@@ -280,7 +279,7 @@ private:
             throw bad_request{"mib: must be from 0 to 65536"};
         }
         log("takes " + std::to_string(mib) + " MiB, as asked");
-        // Written to, since memory that nobody has touched is not taken yet.
+        // Filled, because the system does not provide memory before it is written.
         const std::lock_guard lock{taken_mutex_};
         taken_.emplace_back(static_cast<std::size_t>(mib) << 20U, 'x');
         reply(response, "{}");

@@ -26,7 +26,7 @@ namespace demo_engine {
 
 using key_hash = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
 
-/// Reads 64 lower-case hex digits; nothing else is a key hash.
+/// Reads 64 lower-case hex digits; nothing if the text is anything else.
 inline std::optional<key_hash> parse_key_hash(std::string_view text) {
     key_hash hash{};
     if (text.size() != hash.size() * 2 ||
@@ -40,8 +40,7 @@ inline std::optional<key_hash> parse_key_hash(std::string_view text) {
     return hash;
 }
 
-/// The one key that the engine accepts, known by its SHA-256 only. Safe to use from several
-/// threads.
+/// Checks the engine key, of which it knows the SHA-256 only. Thread-safe.
 class key_lock {
 public:
     explicit key_lock(const key_hash& hash) : hash_{hash} {}
@@ -52,8 +51,8 @@ public:
         return same(presented, hash_);
     }
 
-    /// Changes the lock if `key` opens it. When this returns true, only the key behind `next` does;
-    /// of two rotations with the same key one fails.
+    /// Replaces the accepted key by the key whose hash is `next`, and returns true, if `key` is the
+    /// accepted key. Of two rotations with the same key, one fails.
     bool rotate(std::string_view key, const key_hash& next) {
         const auto presented = hash_of(key);
         const std::lock_guard lock{mutex_};
@@ -78,15 +77,15 @@ private:
     key_hash hash_;
 };
 
-/// Counts executions in a file, so that a restart, or a new container on the old volume, goes on
-/// where the last one was: it shows that the brain volume survives. Safe to use from several
-/// threads.
+/// Counts executions in a file. The count goes on after a restart, and in a new container on the
+/// old volume, which shows that the volume survives. Thread-safe.
 class execution_counter {
 public:
     explicit execution_counter(std::filesystem::path file) : file_{std::move(file)} {}
 
-    /// Returns the new count once it is on the disk. Throws std::runtime_error or std::system_error
-    /// and counts nothing if the file cannot be read or written.
+    /// Counts an execution, and returns the new count once it is on the disk. Throws
+    /// std::runtime_error or std::system_error, and counts nothing, if the file cannot be read or
+    /// written.
     std::uint64_t increment() {
         const std::lock_guard lock{mutex_};
         const auto count = load() + 1;
@@ -107,8 +106,8 @@ private:
         return count;
     }
 
-    /// A rename replaces the file in one step: a reader, or the next start after a kill -9, sees
-    /// the old count or the new one and never half of it.
+    /// Replaces the file with a rename, so that a reader, or the next start after a kill -9, finds
+    /// the old count or the new one.
     void save(const std::string& text) const {
         auto next = file_;
         next += ".next";
@@ -133,7 +132,7 @@ private:
 
 enum class condition : std::uint8_t { ok, sick, hang };
 
-/// What /health is to say. Safe to use from several threads.
+/// The answer of /health. Thread-safe.
 class health_switch {
 public:
     struct answer {
@@ -147,9 +146,9 @@ public:
         changed_.notify_all();
     }
 
-    /// While the switch is at `hang` this does not return, as a hung engine's handler would not,
-    /// except that of more than `max_hung` callers the oldest are let go: hung probes must not use
-    /// up the threads that the switch is turned back with.
+    /// Returns the answer. Blocks while it is `hang`, as the handler of a hung engine does. At most
+    /// `max_hung` callers are blocked, and the oldest return first: probes must not use up the
+    /// threads that are needed to change the answer.
     answer read() {
         std::unique_lock lock{mutex_};
         const auto ticket = ++last_ticket_;

@@ -10,7 +10,8 @@
 
 namespace demo_engine {
 
-/// The variable's value, or `otherwise`. Throws std::runtime_error if there is neither.
+/// Returns the value of an environment variable; `otherwise` if it is not set. Throws
+/// std::runtime_error if there is neither.
 inline std::string variable(const char* name, std::optional<std::string> otherwise = std::nullopt) {
     if (const char* value = std::getenv(name); value != nullptr && *value != '\0') {
         return value;
@@ -22,8 +23,8 @@ inline std::string variable(const char* name, std::optional<std::string> otherwi
     return *otherwise;
 }
 
-/// The variable's value as a whole number from `min` to `max`. Throws std::runtime_error if it is
-/// none.
+/// Returns the value of an environment variable as a whole number from `min` to `max`. Throws
+/// std::runtime_error if it is not such a number.
 inline int number(const char* name, int min, int max,
                   std::optional<std::string> otherwise = std::nullopt) {
     const auto text = variable(name, std::move(otherwise));

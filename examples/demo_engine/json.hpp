@@ -11,11 +11,12 @@
 
 namespace demo_engine {
 
-/// A problem with the request that its sender can mend.
+/// A fault of a request.
 struct bad_request : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// Parses a request's body, which must be an object. Throws bad_request.
 inline simdjson::dom::object parse_object(simdjson::dom::parser& parser, const std::string& body) {
     simdjson::dom::object object;
     if (parser.parse(body).get(object) != simdjson::SUCCESS) {
@@ -24,6 +25,8 @@ inline simdjson::dom::object parse_object(simdjson::dom::parser& parser, const s
     return object;
 }
 
+/// Reads a member of an object; nothing if it is missing. Throws bad_request if it is not of the
+/// type, whose name for messages is `type`.
 template <class T>
 std::optional<T> member(const simdjson::dom::object& object, const char* name, const char* type) {
     simdjson::dom::element element;
@@ -37,6 +40,7 @@ std::optional<T> member(const simdjson::dom::object& object, const char* name, c
     return value;
 }
 
+/// Returns a text as a JSON string.
 inline std::string json_string(std::string_view text) {
     std::string out{"\""};
     for (const char c : text) {

@@ -1,9 +1,9 @@
-// A real engine: the smallest program that keeps the engine's side of the contract.
+// A demo engine: a small program that keeps the engine's side of the contract.
 //
 // The orchestrator starts it with ENGINE_ID, ENGINE_KEY_HASH, ENGINE_HOST, ENGINE_PORT,
 // SQLITE_DB_PATH and CATALOG_DIR. It answers GET /health to anyone, and POST /rotate-key and POST
-// /execute to whoever holds the key; it ends with exit code 0 on SIGTERM. The text of --help below
-// lists all of it, and the knobs for trying failures.
+// /execute to callers that send the key; it ends with exit code 0 on SIGTERM. The text of --help
+// below describes all of it, and the variables and endpoints that simulate failures.
 
 #include "application.hpp"
 #include "environment.hpp"
@@ -53,8 +53,8 @@ and endpoints:
 SIGTERM or SIGINT: exits with 0, after up to a second for requests in flight.
 )";
 
-/// Blocks the signals that ask for an orderly end, in this thread and all it will start, so that
-/// they can be waited for; a parent may have had them ignored, and an ignored signal is never seen.
+/// Blocks the signals for an orderly end in this thread and the threads that it starts, so that
+/// sigwait gets them. A parent may have set them to be ignored, which is undone.
 sigset_t take_stop_signals() {
     sigset_t signals;
     sigemptyset(&signals);
@@ -63,12 +63,13 @@ sigset_t take_stop_signals() {
         sigaddset(&signals, signal);
     }
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    std::signal(SIGPIPE, SIG_IGN); // whoever reads the output may go first
+    std::signal(SIGPIPE, SIG_IGN); // a reader of the output may exit first
     return signals;
 }
 
-/// Acts out the failures that were asked for. Returns false if a stop signal came meanwhile.
-bool act_out_boot_failures(const sigset_t& signals) {
+/// Simulates the boot failures that the environment asks for. Returns false if a stop signal was
+/// received meanwhile.
+bool simulate_boot_failures(const sigset_t& signals) {
     const int delay_ms = number("DEMO_ENGINE_BOOT_DELAY_MS", 0, 86'400'000, "0");
     const int exit_code = number("DEMO_ENGINE_EXIT_CODE_AT_BOOT", -1, 255, "-1");
     if (delay_ms > 0) {
@@ -87,7 +88,7 @@ bool act_out_boot_failures(const sigset_t& signals) {
 void run() {
     const auto signals = take_stop_signals();
     application app;
-    if (!act_out_boot_failures(signals)) {
+    if (!simulate_boot_failures(signals)) {
         return;
     }
     app.bind();
@@ -98,8 +99,8 @@ void run() {
     }}.detach();
     app.serve();
     log("stopped");
-    // Requests that outlasted the drain still use `app`: leave without taking it apart. Nothing is
-    // left to be written.
+    // Exit without destroying `app`, which requests that outlasted the drain still use. All output
+    // has been written.
     std::_Exit(EXIT_SUCCESS);
 }
 

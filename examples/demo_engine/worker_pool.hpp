@@ -14,11 +14,12 @@
 
 namespace demo_engine {
 
-/// Runs each connection on a thread of its own, made when it is needed and retired when it is idle.
+/// Runs each connection on a thread of its own. Threads are started when they are needed, and end
+/// when they are idle.
 ///
-/// cpp-httplib's own pool has a fixed number of threads, and every stalled client holds one of
-/// them: enough stalled clients and /health is no longer answered. This one grows to `max_workers`
-/// and shrinks back, so that a quiet engine costs one thread and a busy one stays reachable.
+/// cpp-httplib's own pool has a fixed number of threads. Every stalled client occupies one, and if
+/// all are occupied, /health is not answered. This pool grows up to `max_workers` and shrinks
+/// again.
 class worker_pool final : public httplib::TaskQueue {
 public:
     static constexpr std::size_t max_workers = 64;
@@ -35,8 +36,8 @@ public:
         }
     }
 
-    /// Does not wait: a worker may sit on a stalled or an idle connection, and those end with the
-    /// process.
+    /// Does not wait for the workers: a worker may serve a stalled or an idle connection, which
+    /// ends with the process.
     void shutdown() override {
         const std::lock_guard lock{state_->mutex};
         state_->stopping = true;
