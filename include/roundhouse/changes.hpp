@@ -15,62 +15,65 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// What a store hands out: unchangeable, and alive for as long as somebody holds it. Null means
-/// that there is none.
+/// Records as stores return them: immutable, and valid for as long as the pointer is held. Null
+/// means that there is no such record.
 using engine_ptr = std::shared_ptr<const engine_record>;
 using product_ptr = std::shared_ptr<const product>;
 
-/// Asks a commit to hold a host port for an engine. The one that it has is kept if it is still
-/// usable. Only so does a record's port change: what a record in a change says of it is not looked
-/// at.
+/// Asks a commit to hold a host port for an engine. An engine keeps its port while that is in the
+/// range and usable. Without a request the port of a record does not change: the `port` of a record
+/// in a change is ignored.
 struct port_request {
     std::uint16_t min = 0;
-    std::uint16_t max = 0; ///< inclusive
-    /// Asked inside the transaction about each candidate that no engine holds: false where a
-    /// stranger has it. Must not call the store.
+    std::uint16_t max = 0; ///< Inclusive.
+    /// Returns false for a port that a stranger has. Called inside the transaction, for candidates
+    /// that no other engine holds. Must not call the store.
     std::function<bool(std::uint16_t)> usable;
 };
 
 /// Adds an engine. Fails with `engine_already_exists` if (product, user) has one, `short_id_taken`
-/// if another engine's id begins alike, `quota_exceeded` if the product has `max_engines` already,
-/// `port_exhaustion` if no port is left.
+/// if another engine has the same short id, `quota_exceeded` if the product has `max_engines`
+/// already, `port_exhaustion` if no port is left.
 struct insert_engine {
     engine_record record;
     std::optional<std::uint64_t> max_engines;
     std::optional<port_request> port;
 };
 
-/// Replaces an engine's record. Fails with `revision_conflict` unless it carries the revision that
-/// is stored.
+/// Replaces an engine's record. Fails with `revision_conflict` unless the record carries the stored
+/// revision, and with `port_exhaustion` if no port is left.
 struct update_engine {
     engine_record record;
     std::optional<port_request> port;
 };
 
-/// Removes an engine, and frees its port and its place in the quota. Fails with `revision_conflict`
-/// like an update.
+/// Removes an engine, and frees its port and its share of the quota. Fails with `revision_conflict`
+/// unless `revision` is the stored one.
 struct erase_engine {
     uuid product_id;
     std::string user_id;
     std::uint64_t revision = 0;
-    bool undone = false; ///< Its creation is taken back: it counts as never provisioned instead of
-                         ///< as destroyed.
+    /// Whether the creation is undone: the engine then counts as never provisioned, instead of as
+    /// destroyed.
+    bool undone = false;
 };
 
-/// Adds a product (revision 0; fails with `product_slug_exists`) or replaces it (fails with
-/// `revision_conflict`). Fails with `invalid_request` if another product has its key.
+/// Adds a product, with revision 0, or replaces one, with the stored revision. Fails with
+/// `revision_conflict` for any other revision, `product_slug_exists` if another product has the
+/// slug, `invalid_request` if another product has the platform key.
 struct put_product {
     product record;
 };
 
 using change = std::variant<insert_engine, update_engine, erase_engine, put_product>;
 
-/// A batch that is applied whole and durably, or not at all.
+/// A batch that is applied whole and durably, or not at all. Each change sees the effects of those
+/// before it.
 struct change_set {
     std::vector<change> changes;
     std::vector<audit_entry> audit; ///< Appended, with new ids.
-    std::optional<audit_entry>
-        amend; ///< Replaces the metadata of the row with this id; ignored if it is gone.
+    /// Replaces the metadata of the audit row with this id; ignored if there is no such row.
+    std::optional<audit_entry> amend;
 };
 
 /// When an engine was last used.
@@ -79,13 +82,13 @@ struct engine_activity {
     instant at{};
 };
 
-/// What a commit made.
+/// The answer to a commit.
 struct committed {
     std::vector<engine_ptr> engines; ///< As stored, one per insert or update, in order.
     std::vector<std::uint64_t> audit_ids;
 };
 
-/// Which engines of one product a listing shows; oldest first.
+/// Selects engines of one product, oldest first.
 struct engine_query {
     uuid product_id;
     std::optional<engine_status> status;
@@ -95,11 +98,11 @@ struct engine_query {
 
 struct engine_page {
     std::vector<engine_ptr> engines;
-    std::uint64_t total = 0; ///< How many match, on this page or not.
+    std::uint64_t total = 0; ///< The number of matching engines on all pages.
 };
 
-/// Which audit rows of one product to show; newest first. `since` is inclusive, `until` and
-/// `before` are exclusive.
+/// Selects audit rows of one product, newest first. `since` is inclusive, `until` and `before` are
+/// exclusive.
 struct audit_query {
     uuid product_id;
     std::optional<std::string> user_id;
@@ -107,16 +110,16 @@ struct audit_query {
     std::optional<audit_action> action;
     std::optional<instant> since;
     std::optional<instant> until;
-    std::optional<std::uint64_t> before; ///< Rows with a smaller id only.
-    std::size_t limit = 100;             ///< With 0 there is nothing to show.
+    std::optional<std::uint64_t> before; ///< Only rows with a smaller id.
+    std::size_t limit = 100;             ///< 0 selects none.
 };
 
 struct audit_page {
     std::vector<audit_entry> entries;
-    std::optional<std::uint64_t> next_before; ///< Set if older rows match too.
+    std::optional<std::uint64_t> next_before; ///< `before` of the next page, if there is one.
 };
 
-/// The counters of one product, kept in the transactions that change them.
+/// The counters of one product. Each commit updates them with the rows that it changes.
 struct fleet_counts {
     std::array<std::uint64_t, all_engine_statuses.size()> by_status{};
     std::uint64_t total_provisions = 0;

@@ -37,14 +37,13 @@ inline namespace ROUNDHOUSE_ABI {
 /// Keeps the fleet on disk, in LMDB (http://www.lmdb.tech/doc/).
 ///
 /// Thread-safe. Reads take no lock and see the last commit that returned. A commit is one durable
-/// transaction: when it has returned, neither the end of the process nor of the machine undoes it.
-/// `store_unavailable` where disk or map is full or the disk fails; reads go on then, and commits
-/// do as soon as there is room again. A record that is damaged is an `internal_error` that names
-/// database and key.
+/// transaction: once it has returned, neither the end of the process nor of the machine undoes it.
+/// Commits fail with `store_unavailable` while disk or map is full or the disk fails; reads still
+/// work then. A damaged record is an `internal_error` that names database and key.
 class lmdb_store {
 public:
-    /// Opens the store in a folder, or begins one. Blocks on I/O. Fails if the folder cannot be
-    /// used, is in use (also by another object of this process), or holds a store of a newer
+    /// Opens or creates the store in a folder. Blocks on I/O. Fails if the folder cannot be used,
+    /// is in use (also by another object of this process), or holds a store of another schema
     /// version.
     [[nodiscard]] static result<std::shared_ptr<lmdb_store>> open(const lmdb_options& options) {
         return guarded([&] { return std::shared_ptr<lmdb_store>(new lmdb_store(options)); });
@@ -55,120 +54,125 @@ public:
 
     [[nodiscard]] std::string_view name() const noexcept { return "lmdb"; }
 
-    /// Says so if the disk is full, or the last commit failed.
+    /// Set while the disk is full, and after a failed commit until one succeeds.
     [[nodiscard]] std::optional<std::string> trouble() const {
         if (!has_room()) return "the disk of " + options_.folder + " is full";
         const std::lock_guard lock(trouble_mutex_);
         return trouble_;
     }
 
-    /// Made with the store, and the same for as long as it lives: tells what belongs to it.
+    /// Drawn when the store was created, and never changed. Marks the workloads of this store's
+    /// fleet.
     [[nodiscard]] uuid installation_id() const noexcept { return installation_id_; }
 
     [[nodiscard]] result<product_ptr> find_product(const sha256_digest& key_hash) const {
         const auto find = [&] {
-            return read([&](const transaction& in) {
-                return detail::lmdb::find_product(in, detail::lmdb::database::products_by_key,
+            return read([&](const transaction& txn) {
+                return detail::lmdb::find_product(txn, detail::lmdb::database::products_by_key,
                                                   detail::lmdb::key_of(key_hash).view());
             });
         };
-        // What another process writes beside one that only reads is not heard of.
+        // A read-only store does not learn of the commits of the process that serves it.
         return options_.read_only ? find() : recent_products_.find(key_hash, find);
     }
 
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const {
-        return read([&](const transaction& in) -> product_ptr {
-            if (const auto id = parse_uuid(id_or_slug)) return detail::lmdb::find_product(in, *id);
+        return read([&](const transaction& txn) -> product_ptr {
+            if (const auto id = parse_uuid(id_or_slug)) return detail::lmdb::find_product(txn, *id);
             if (id_or_slug.empty() || id_or_slug.size() > detail::lmdb::longest_slug)
                 return nullptr;
-            return detail::lmdb::find_product(in, detail::lmdb::database::products_by_slug,
+            return detail::lmdb::find_product(txn, detail::lmdb::database::products_by_slug,
                                               id_or_slug);
         });
     }
 
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const {
         if (user.size() > detail::lmdb::longest_user_id) return nullptr;
-        return read([&](const transaction& in) {
-            return detail::lmdb::find_engine(in, detail::lmdb::engine_key_of(product, user).view());
+        return read([&](const transaction& txn) {
+            return detail::lmdb::find_engine(txn,
+                                             detail::lmdb::engine_key_of(product, user).view());
         });
     }
 
     [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& engine) const {
-        return read([&](const transaction& in) -> engine_ptr {
-            const auto key = in.find(detail::lmdb::database::engines_by_id,
-                                     detail::lmdb::key_of(engine).view());
-            return key ? detail::lmdb::find_engine(in, *key) : nullptr;
+        return read([&](const transaction& txn) -> engine_ptr {
+            const auto key = txn.find(detail::lmdb::database::engines_by_id,
+                                      detail::lmdb::key_of(engine).view());
+            return key ? detail::lmdb::find_engine(txn, *key) : nullptr;
         });
     }
 
-    /// Damaged engines are left out. Takes as long as the offset and the page are.
+    /// Damaged engines are left out. Takes time proportional to offset and limit.
     [[nodiscard]] result<engine_page> list_engines(const engine_query& query) const {
-        return read([&](const transaction& in) { return detail::lmdb::list_engines(in, query); });
+        return read([&](const transaction& txn) { return detail::lmdb::list_engines(txn, query); });
     }
 
     [[nodiscard]] result<void>
     for_each_engine(const std::function<void(const result<engine_ptr>&)>& visit) const {
-        return this->visit([&](const transaction& in) { detail::lmdb::visit_engines(in, visit); });
+        return this->visit(
+            [&](const transaction& txn) { detail::lmdb::visit_engines(txn, visit); });
     }
 
     [[nodiscard]] result<fleet_counts> counts(const uuid& product) const {
-        return read([&](const transaction& in) { return detail::lmdb::read_counts(in, product); });
+        return read(
+            [&](const transaction& txn) { return detail::lmdb::read_counts(txn, product); });
     }
 
-    /// Damaged rows are left out. Takes as long as the rows are many that the narrowest of the
-    /// filters (engine, user, action) and the times name, and that have to be passed.
+    /// Damaged rows are left out. Takes time proportional to the number of rows that match both the
+    /// narrowest filter (engine, else user, else action) and the times.
     [[nodiscard]] result<audit_page> audit(const audit_query& query) const {
-        return read([&](const transaction& in) { return detail::lmdb::read_audit(in, query); });
+        return read([&](const transaction& txn) { return detail::lmdb::read_audit(txn, query); });
     }
 
     [[nodiscard]] result<void>
     for_each_audit(instant since,
                    const std::function<void(const result<audit_entry>&)>& visit) const {
         return this->visit(
-            [&](const transaction& in) { detail::lmdb::visit_audit(in, since, visit); });
+            [&](const transaction& txn) { detail::lmdb::visit_audit(txn, since, visit); });
     }
 
-    /// Applies the batch durably, or nothing. Blocks for other commits and on I/O.
+    /// Applies the batch whole and durably, or not at all. Blocks for other commits and on I/O.
     [[nodiscard]] result<committed> commit(const change_set& set) {
         if (set.changes.empty() && set.audit.empty() && !set.amend) return committed{};
         const bool may_add = has_room();
-        auto made = write(
-            [&](const transaction& in) { return detail::lmdb::batch(in, may_add).apply(set); });
-        // Also if it failed: LMDB may have made it all the same.
-        if (std::ranges::any_of(set.changes, holds_product)) recent_products_.changed();
-        return made;
+        auto answer = write(
+            [&](const transaction& txn) { return detail::lmdb::batch(txn, may_add).apply(set); });
+        // Also after a failure, because LMDB may have made the commit all the same.
+        if (std::ranges::any_of(set.changes, puts_product)) recent_products_.changed();
+        return answer;
     }
 
     [[nodiscard]] result<void> note_activity(std::span<const engine_activity> seen) {
-        auto done = write([&](const transaction& in) {
-            detail::lmdb::note_activity(in, seen);
+        auto done = write([&](const transaction& txn) {
+            detail::lmdb::note_activity(txn, seen);
             return true;
         });
         if (!done) return unexpected(std::move(done.error()));
         return {};
     }
 
-    /// Also frees what readers left behind that died.
+    /// Also releases the slots of readers whose process died.
     [[nodiscard]] result<std::size_t> prune_audit(instant before, std::size_t most) {
         auto cleared = guarded([&] { environment_.clear_stale_readers(); });
         if (!cleared) return unexpected(std::move(cleared.error()));
-        const auto due = read([&](const transaction& in) {
-            return !detail::lmdb::find_old_rows(in, before, 1).readable.empty();
+        const auto due = read([&](const transaction& txn) {
+            return !detail::lmdb::find_old_rows(txn, before, 1).readable.empty();
         });
         if (!due) return unexpected(due.error());
         if (!*due) return std::size_t{0};
-        return write([&](const transaction& in) { return detail::lmdb::prune(in, before, most); });
+        return write(
+            [&](const transaction& txn) { return detail::lmdb::prune(txn, before, most); });
     }
 
-    /// Writes a consistent copy into a folder, which is made if it is not there; a store can be
-    /// opened on it. Others go on meanwhile. Blocks on I/O.
+    /// Writes a consistent copy into a folder, which is created if it does not exist. A store can
+    /// be opened there. Holds off neither reads nor commits. Blocks on I/O.
     [[nodiscard]] result<void> backup(const std::string& folder) const {
         return guarded([&] { detail::lmdb::write_copy(environment_, folder); });
     }
 
-    /// Reads everything, and checks that it agrees. Blocks on I/O.
+    /// Reads all records, and checks that they and their indexes agree. Blocks on I/O.
     [[nodiscard]] result<lmdb_report> verify() const {
-        return visit([](const transaction& in) { return detail::lmdb::checker(in).run(); });
+        return visit([](const transaction& txn) { return detail::lmdb::checker(txn).run(); });
     }
 
 private:
@@ -185,11 +189,11 @@ private:
         if (!options.read_only) folder_.sync();
     }
 
-    static bool holds_product(const change& what) noexcept {
-        return std::holds_alternative<put_product>(what);
+    static bool puts_product(const change& next) noexcept {
+        return std::holds_alternative<put_product>(next);
     }
 
-    /// What `body` returns, or the failure that it ended with.
+    /// Runs `body()`, and returns its answer or the failure that it threw.
     template <class Body> static auto guarded(const Body& body) -> result<decltype(body())> {
         try {
             if constexpr (std::is_void_v<decltype(body())>) {
@@ -198,8 +202,8 @@ private:
             } else {
                 return body();
             }
-        } catch (const detail::lmdb::failure& cause) {
-            return unexpected(cause.told());
+        } catch (const detail::lmdb::failure& failed) {
+            return unexpected(failed.cause());
         }
     }
 
@@ -212,14 +216,14 @@ private:
     }
 
     template <class Body> outcome<Body> write(const Body& body) {
-        auto made = guarded([&] { return environment_.write(body); });
-        const bool unavailable = !made && made.error().code == errc::store_unavailable;
-        // LMDB takes a write that the disk had only half the room for as an I/O error.
-        if (unavailable && !has_room()) made = unexpected(detail::lmdb::disk_full());
+        auto answer = guarded([&] { return environment_.write(body); });
+        const bool unavailable = !answer && answer.error().code == errc::store_unavailable;
+        // LMDB reports a short write, for which the disk had no room, as an I/O error.
+        if (unavailable && !has_room()) answer = unexpected(detail::lmdb::disk_full());
         const std::lock_guard lock(trouble_mutex_);
-        if (unavailable) trouble_ = made.error().message;
+        if (unavailable) trouble_ = answer.error().message;
         else trouble_.reset();
-        return made;
+        return answer;
     }
 
     [[nodiscard]] bool has_room() const noexcept {

@@ -15,30 +15,30 @@
 #include <utility>
 #include <vector>
 
-/// The engines' sealed keys (SPEC §8), of all rows of a store at once.
+/// Operations on the sealed engine keys (SPEC §8) of all rows of a store.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// How many sealed keys a store holds, and how many of them no master key opens.
+/// The number of sealed keys in a store, and of those that no master key opens.
 struct sealed_key_count {
     std::uint64_t total = 0;
     std::uint64_t unreadable = 0;
 };
 
-/// What `reseal_keys` has done.
+/// The result of `reseal_keys`.
 struct resealing {
-    std::uint64_t engines = 0;         ///< Rows whose keys are now under the first master key.
-    std::uint64_t damaged_records = 0; ///< Left as they are, since they cannot be read at all.
+    std::uint64_t engines = 0; ///< Rows whose keys are sealed with the first master key now.
+    std::uint64_t damaged_records = 0; ///< Unreadable rows, which are left as they are.
 };
 
 namespace detail {
 
-/// Rows of one commit: enough that a commit's cost is shared, few enough that nobody waits for it.
+/// Rows per commit: enough to share the cost of a commit, and few enough to keep it short.
 inline constexpr std::size_t reseal_batch = 100;
-/// A batch that lost a race is done again, from a fresh read, at most so often.
+/// How often a batch is tried, from a fresh read each time, if other commits change its rows.
 inline constexpr int reseal_attempts = 8;
 
-/// The row with its key, and the one that a rotation hands over, under the ring's first key.
+/// The row with its key, and the next key of a rotation, sealed with the ring's first key.
 inline result<engine_record> resealed(engine_record engine, const crypto::key_ring& keys,
                                       instant now, const crypto::entropy& random) {
     for (auto* const sealed : {&engine.sealed_key, &engine.next_sealed_key}) {
@@ -52,7 +52,7 @@ inline result<engine_record> resealed(engine_record engine, const crypto::key_ri
     return engine;
 }
 
-/// The update of each of these engines that is still there.
+/// Updates of those of the engines that still exist.
 template <store Store>
 result<change_set> resealed_rows(const Store& store, std::span<const uuid> engines,
                                  const crypto::key_ring& keys, instant now,
@@ -69,7 +69,7 @@ result<change_set> resealed_rows(const Store& store, std::span<const uuid> engin
     return set;
 }
 
-/// Seals one batch again, and answers with how many rows that were.
+/// Seals the keys of one batch again. Returns the number of rows.
 template <store Store>
 result<std::size_t> reseal_rows(Store& store, std::span<const uuid> engines,
                                 const crypto::key_ring& keys, instant now,
@@ -87,9 +87,9 @@ result<std::size_t> reseal_rows(Store& store, std::span<const uuid> engines,
 
 } // namespace detail
 
-/// Counts the engines' keys, and those of them that none of the master keys opens. Records that
-/// cannot be read at all are not counted. Reads every row, and opens its key, which takes a few
-/// microseconds each; fails if the store cannot be read.
+/// Counts the engine keys, and those of them that none of the master keys opens. Keys of unreadable
+/// rows are not counted. Reads every row and opens its keys, which takes a few microseconds each.
+/// Fails if the store cannot be read.
 template <store Store>
 [[nodiscard]] result<sealed_key_count> count_unreadable_keys(const Store& store,
                                                              const crypto::key_ring& keys) {
@@ -107,13 +107,13 @@ template <store Store>
     return out;
 }
 
-/// Seals the keys of every engine again, under the first master key; after that the others are not
-/// needed any more. Blocks on one commit for each hundred rows.
+/// Seals the keys of every engine again, with the first master key. Afterwards the other master
+/// keys are no longer needed. Blocks on one commit per hundred rows.
 ///
-/// If a key cannot be opened it fails before anything is changed. A failure later (the store has no
-/// room) leaves some rows under the first key and the others as they were, which the same master
-/// keys can read: call it again. It may run beside an orchestrator, but an engine that is made
-/// meanwhile is sealed with that one's first key.
+/// Fails before any change if a key cannot be opened. A later failure (the store has no room)
+/// leaves some rows sealed with the first key and the others as they were; the same master keys
+/// read both, so the call can be repeated. May run beside an orchestrator, which seals the keys of
+/// new engines with its own first key.
 template <store Store>
 [[nodiscard]] result<resealing> reseal_keys(Store& store, const crypto::key_ring& keys, instant now,
                                             const crypto::entropy& random) {

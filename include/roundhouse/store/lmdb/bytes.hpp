@@ -13,8 +13,7 @@
 #include <string>
 #include <string_view>
 
-/// How values become bytes, and bytes values. Numbers are big-endian, so that the order of keys is
-/// their meaning's.
+/// Encoding of values as bytes. Numbers are big-endian, so that keys sort as their values do.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
@@ -32,12 +31,13 @@ template <std::unsigned_integral Number>
     return value;
 }
 
-/// A 64-bit sum that any change within eight bytes changes: against damage, not against malice.
+/// A 64-bit checksum that changes with any change within eight bytes. Protects against damage, not
+/// against an attacker.
 [[nodiscard]] inline std::uint64_t checksum(std::string_view bytes) noexcept {
     constexpr std::uint64_t odd = 0x9E3779B97F4A7C15ULL;
     std::uint64_t sum = (bytes.size() + 1) * odd;
     const auto add = [&](std::uint64_t word) {
-        sum = (sum ^ word) * odd; // each step can be undone, so no change is lost
+        sum = (sum ^ word) * odd; // invertible, so that no change is lost
         sum ^= sum >> 32U;
     };
     for (; bytes.size() >= sizeof sum; bytes.remove_prefix(sizeof sum)) {
@@ -51,10 +51,10 @@ template <std::unsigned_integral Number>
     return sum;
 }
 
-/// LMDB's bound on keys, in bytes.
+/// LMDB's limit on the size of a key, in bytes.
 inline constexpr std::size_t max_key_bytes = 511;
 
-/// A key, put together without an allocation.
+/// Builds a key, without allocating.
 class key_bytes {
 public:
     key_bytes& text(std::string_view bytes) noexcept {
@@ -68,7 +68,7 @@ public:
         return text({reinterpret_cast<const char*>(bytes.data()), N});
     }
 
-    key_bytes& id(const uuid& what) noexcept { return raw(what.bytes); }
+    key_bytes& id(const uuid& id) noexcept { return raw(id.bytes); }
 
     template <std::unsigned_integral Number> key_bytes& number(Number value) noexcept {
         std::array<char, sizeof value> bytes{};
@@ -83,7 +83,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Puts a record together: its format's version first, a checksum last.
+/// Writes a record: first the version of its format, last a checksum.
 class record_writer {
 public:
     explicit record_writer(std::uint8_t version) { number(version); }
@@ -105,7 +105,7 @@ public:
 
     void time(instant at) { number(static_cast<std::uint64_t>(at.time_since_epoch().count())); }
 
-    /// What is there or not: a byte that says so, and if it is there what `write(value)` writes.
+    /// Writes a byte that says whether there is a value, and then what `write(value)` writes of it.
     template <class Value, class Write>
     void maybe(const std::optional<Value>& value, const Write& write) {
         number(static_cast<std::uint8_t>(value ? 1 : 0));
@@ -116,7 +116,7 @@ public:
         maybe(at, [this](instant value) { time(value); });
     }
 
-    /// The record. Nothing may be written after it.
+    /// Ends the record and returns it. Nothing may be written afterwards.
     [[nodiscard]] std::string_view finish() {
         number(checksum(bytes_));
         return bytes_;
@@ -126,11 +126,11 @@ private:
     std::string bytes_;
 };
 
-/// Takes a record apart. Whatever does not fit makes it `damaged`, and zeroes are read from there
-/// on.
+/// Reads a record. After the first thing that does not fit the record is `damaged`, and all further
+/// reads return zeroes.
 class record_reader {
 public:
-    /// `newest` is the newest version that is known.
+    /// `newest` is the newest known version of the record.
     record_reader(std::string_view record, std::uint8_t newest) noexcept {
         constexpr auto sum = sizeof(std::uint64_t);
         if (record.size() < sum + 1) {
@@ -160,7 +160,7 @@ public:
         return instant{duration{static_cast<std::int64_t>(number<std::uint64_t>())}};
     }
 
-    /// An enumerator: a byte that is below `count`.
+    /// Reads a byte below `count` as an enumerator.
     template <class Enum> Enum choice(std::size_t count) noexcept {
         const auto value = number<std::uint8_t>();
         if (value >= count) fail("a value is out of its range");
@@ -176,7 +176,8 @@ public:
         maybe(into, [this] { return time(); });
     }
 
-    /// What is wrong with it; null if nothing is. Everything must have been read.
+    /// Checks that the whole record has been read. Returns what is wrong with the record; null if
+    /// nothing is.
     [[nodiscard]] const char* finish() noexcept {
         if (damage_ == nullptr && !rest_.empty()) fail("it is too long");
         return damage_;

@@ -20,22 +20,22 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// What a store holds, and what is wrong with it.
+/// The result of checking a store.
 struct lmdb_report {
     std::uint64_t products = 0;
     std::uint64_t engines = 0;
     std::uint64_t audit_rows = 0;
-    /// A line each, naming database and key; the first thousand.
+    /// One line per problem, which names database and key; at most a thousand.
     std::vector<std::string> problems;
 };
 
 namespace detail::lmdb {
 
-/// Checks that every record can be read, and that indexes, counters and ports agree with the rows:
-/// each row is found through every index that should lead to it, and no index has an entry more.
+/// Checks that every record can be read, and that indexes, counters and ports agree with the
+/// records: each record has all its index entries, and no index has any other entry.
 class checker {
 public:
-    explicit checker(const transaction& in) : in_(in) {}
+    explicit checker(const transaction& txn) : txn_(txn) {}
 
     [[nodiscard]] lmdb_report run() {
         check_products();
@@ -49,11 +49,11 @@ public:
 
 private:
     void check_products() {
-        each<product>(database::products, [this](std::string_view key, const product& one) {
+        each<product>(database::products, [this](std::string_view key, const product& row) {
             ++report_.products;
-            if (key != bytes_of(one.id)) problem(database::products, key, "is another product's");
-            expect(database::products_by_slug, one.slug, bytes_of(one.id));
-            expect(database::products_by_key, key_of(one.key_hash).view(), bytes_of(one.id));
+            if (key != bytes_of(row.id)) problem(database::products, key, "is another product's");
+            expect(database::products_by_slug, row.slug, bytes_of(row.id));
+            expect(database::products_by_key, key_of(row.key_hash).view(), bytes_of(row.id));
         });
         expected(database::products) = report_.products;
     }
@@ -74,7 +74,7 @@ private:
             last_sequence_ = std::max(last_sequence_, engine.sequence);
         });
         expected(database::engines) = report_.engines;
-        if (read_state(in_).last_sequence < last_sequence_)
+        if (read_state(txn_).last_sequence < last_sequence_)
             problem(database::meta, state_key, "counts fewer engines than there were");
     }
 
@@ -95,7 +95,7 @@ private:
 
     void check_audit() {
         instant latest{};
-        const auto state = read_state(in_);
+        const auto state = read_state(txn_);
         each<audit_entry>(database::audit, [&](std::string_view key, const audit_entry& row) {
             ++report_.audit_rows;
             if (key != audit_key_of(row.id).view())
@@ -111,51 +111,52 @@ private:
             problem(database::meta, state_key, "is behind the audit log");
     }
 
-    /// Visits each record that can be read; the others are problems.
-    template <class Record, class Visit> void each(database in, const Visit& visit) {
-        cursor records(in_, in);
+    /// Visits each readable record of a database, and reports the others as problems.
+    template <class Record, class Visit> void each(database from, const Visit& visit) {
+        cursor records(txn_, from);
         for (bool more = records.first(); more; more = records.next()) {
             Record record{};
             try {
-                read_record(in, records.key(), records.value(), record);
-            } catch (const failure& cause) {
-                add(cause.told().message);
-                ++unreadable_[static_cast<std::size_t>(in)];
+                read_record(from, records.key(), records.value(), record);
+            } catch (const failure& failed) {
+                add(failed.cause().message);
+                ++unreadable_[static_cast<std::size_t>(from)];
                 continue;
             }
             visit(records.key(), record);
         }
     }
 
+    /// Checks that a readable record has this index entry.
     void expect(database index, std::string_view key, std::string_view value) {
         ++expected(index);
-        const auto found = in_.find(index, key);
+        const auto found = txn_.find(index, key);
         if (!found) problem(index, key, "is not there, and its record is");
         else if (*found != value) problem(index, key, "leads elsewhere");
     }
 
-    /// Where records cannot be read, nobody can tell what should lead to them.
+    /// Whether all records could be read. The index entries of unreadable records are not known.
     [[nodiscard]] bool all_readable() const noexcept {
         return std::ranges::all_of(unreadable_, [](auto count) { return count == 0; });
     }
 
-    /// What is there beyond what the records ask for leads to nothing.
-    void check_size(database which, std::uint64_t count) {
-        const bool known = which != database::meta && which != database::audit_by_time;
+    /// Checks that a database has no entries beside the expected ones.
+    void check_size(database checked, std::uint64_t count) {
+        const bool known = checked != database::meta && checked != database::audit_by_time;
         if (!known || !all_readable()) return;
-        const auto there = in_.size(which);
-        if (there != count)
-            add("store: database " + std::string(name_of(which)) + " has " + std::to_string(there) +
-                " entries, and should have " + std::to_string(count));
+        const auto size = txn_.size(checked);
+        if (size != count)
+            add("store: database " + std::string(name_of(checked)) + " has " +
+                std::to_string(size) + " entries, and should have " + std::to_string(count));
     }
 
-    [[nodiscard]] std::uint64_t& expected(database of) noexcept {
-        return expected_[static_cast<std::size_t>(of)];
+    [[nodiscard]] std::uint64_t& expected(database index) noexcept {
+        return expected_[static_cast<std::size_t>(index)];
     }
 
-    void problem(database in, std::string_view key, std::string_view what) {
-        add("store: the entry " + describe(in, key) + " in database " + std::string(name_of(in)) +
-            " " + std::string(what));
+    void problem(database from, std::string_view key, std::string_view fault) {
+        add("store: the entry " + describe(from, key) + " in database " +
+            std::string(name_of(from)) + " " + std::string(fault));
     }
 
     void add(std::string line) {
@@ -163,12 +164,12 @@ private:
         if (report_.problems.size() < most) report_.problems.push_back(std::move(line));
     }
 
-    const transaction& in_;
+    const transaction& txn_;
     lmdb_report report_;
-    std::map<uuid, fleet_counts> found_; ///< By the rows themselves.
-    std::uint64_t last_sequence_ = 0;
-    std::array<std::uint64_t, database_names.size()> expected_{};
-    std::array<std::uint64_t, database_names.size()> unreadable_{};
+    std::map<uuid, fleet_counts> found_; ///< Counted from the rows, by product.
+    std::uint64_t last_sequence_ = 0;    ///< The highest of any row.
+    std::array<std::uint64_t, database_names.size()> expected_{};   ///< Entries, by database.
+    std::array<std::uint64_t, database_names.size()> unreadable_{}; ///< Records, by database.
 };
 
 } // namespace detail::lmdb

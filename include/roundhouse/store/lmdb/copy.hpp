@@ -15,10 +15,10 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// Copies a store into a folder, whole or not at all: what was cut short is not taken for a store,
-/// and is written over the next time.
+/// Copies a store into a folder, whole or not at all: the remains of an interrupted copy are not a
+/// store, and the next copy overwrites them. Throws `failure`.
 inline void write_copy(const environment& from, const std::string& folder) {
-    const store_folder place(folder, store_folder::use::alone);
+    const store_folder target(folder, store_folder::use::alone);
     const auto file = folder + "/" + data_file;
     if (::access(file.c_str(), F_OK) == 0)
         throw folder_failure(folder, "holds a store already: name another folder", 0);
@@ -28,7 +28,7 @@ inline void write_copy(const environment& from, const std::string& folder) {
     from.copy_to(out.get());
     if (::fsync(out.get()) != 0 || ::rename(partial.c_str(), file.c_str()) != 0)
         throw folder_failure(folder, "cannot be written", errno);
-    place.sync();
+    target.sync();
 }
 
 } // namespace detail::lmdb

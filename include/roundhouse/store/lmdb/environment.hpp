@@ -25,75 +25,76 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// An open LMDB environment with its databases. Hands out transactions, and grows the map.
+/// An open LMDB environment with its databases. Runs transactions, and grows the map.
 ///
-/// Reads take no lock and write nothing that others write. The map can only be exchanged while
-/// nobody reads: short reads are held off for that moment (`readers`); long ones (`visit`) hold off
-/// the writer instead, so that no short read ever waits for a long one.
+/// Reads take no lock, and threads that read share no memory that they write. The map can only be
+/// exchanged while no read is under way. Short reads (`read`) are held off for that moment. Long
+/// ones (`visit`) hold off the writer instead, so that no short read waits for a long one.
 class environment {
     template <class Body> using outcome = std::invoke_result_t<const Body&, const transaction&>;
 
 public:
-    /// Opens what is in the folder, or begins it. Throws `failure`.
+    /// Opens or creates the environment in the folder. Throws `failure`.
     explicit environment(const lmdb_options& options) : options_(options) { open(); }
     ~environment() { close(); }
     environment(const environment&) = delete;
     environment& operator=(const environment&) = delete;
 
-    /// `body(transaction)` on the state of the last commit. It must not call the store.
+    /// Runs `body(transaction)` on the state of the last commit. The body must not call the store.
     template <class Body> outcome<Body> read(const Body& body) const {
         for (;;) {
             try {
                 return read_once(body);
-            } catch (const failure& cause) {
-                if (!mends_reads(cause.code())) throw;
+            } catch (const failure& failed) {
+                if (!repair_for_reads(failed.code())) throw;
             }
         }
     }
 
-    /// The same for what may take long.
+    /// The same for a read that may take long.
     template <class Body> outcome<Body> visit(const Body& body) const {
         for (;;) {
             try {
                 const long_reads::shared long_read(long_reads_);
                 return read_once(body);
-            } catch (const failure& cause) {
-                if (!mends_reads(cause.code())) throw;
+            } catch (const failure& failed) {
+                if (!repair_for_reads(failed.code())) throw;
             }
         }
     }
 
-    /// `body(transaction)` and then a durable commit; nothing is changed if either throws. The body
+    /// Runs `body(transaction)` and commits durably. If either throws, nothing is changed. The body
     /// is run again after the map has grown. One write at a time.
     template <class Body> outcome<Body> write(const Body& body) {
         const std::lock_guard alone(writers_);
         for (;;) {
             try {
                 return write_once(body);
-            } catch (const failure& cause) {
-                if (!mend(cause.code())) throw;
+            } catch (const failure& failed) {
+                if (!repair(failed.code())) throw;
             }
         }
     }
 
-    /// Writes a consistent copy, without the free pages, to an open file. Others go on meanwhile.
+    /// Writes a consistent copy, without free pages, to an open file. Holds off neither reads nor
+    /// writes.
     void copy_to(int descriptor) const {
         visit([&](const transaction&) {
             check(mdb_env_copyfd2(env_, descriptor, MDB_CP_COMPACT), "backup");
         });
     }
 
-    /// Frees the places of readers that died, whose pages could else never be used again.
+    /// Releases the slots of readers whose process died, and with them the pages that they saw.
     void clear_stale_readers() const {
         read([&](const transaction&) { mdb_reader_check(env_, nullptr); });
     }
 
 private:
-    /// A read transaction for as long as it lives.
+    /// A read transaction, which ends with the object.
     class reading {
     public:
         explicit reading(const environment& from) : slot_(from.readers_.enter()) {
-            auto* const env = from.env_; // not exchanged from here on
+            auto* const env = from.env_; // cannot change while this thread reads
             int code = env == nullptr ? MDB_PANIC : slot_.begin(env);
             if (code == MDB_READERS_FULL) {
                 mdb_reader_check(env, nullptr);
@@ -113,7 +114,7 @@ private:
         reader& slot_;
     };
 
-    /// Aborted unless it is committed.
+    /// A write transaction, which is aborted with the object unless it has been committed.
     class writing {
     public:
         explicit writing(MDB_env* env) {
@@ -134,33 +135,34 @@ private:
     };
 
     template <class Body> outcome<Body> read_once(const Body& body) const {
-        const reading one(*this);
-        return body(transaction(one.txn(), handles_));
+        const reading slot(*this);
+        return body(transaction(slot.txn(), handles_));
     }
 
     template <class Body> outcome<Body> write_once(const Body& body) {
-        writing one(env_);
-        auto made = body(transaction(one.txn(), handles_));
-        one.commit();
-        return made;
+        writing write(env_);
+        auto answer = body(transaction(write.txn(), handles_));
+        write.commit();
+        return answer;
     }
 
-    /// True if what failed with the code can be tried again now. Only by who holds `writers_`.
-    bool mend(int code) {
+    /// Returns true if an operation that failed with the code can be repeated now. The caller must
+    /// hold `writers_`.
+    bool repair(int code) {
         switch (code) {
         case MDB_MAP_FULL: grow(); return true;
-        case MDB_MAP_RESIZED: resize(0); return true; // another process has let it grow
+        case MDB_MAP_RESIZED: resize(0); return true; // another process has grown it
         case MDB_PANIC: reopen(); return true;
         default: return false;
         }
     }
 
-    /// The same for a read, which must have ended. Of several that come at once each mends, which
-    /// does no harm.
-    bool mends_reads(int code) const {
+    /// The same for a read, which must have ended. Several threads may repair one after the other,
+    /// which does no harm.
+    bool repair_for_reads(int code) const {
         if (code != MDB_MAP_RESIZED && code != MDB_PANIC) return false;
         const std::lock_guard alone(writers_);
-        return const_cast<environment*>(this)->mend(code); // what is read is the same after it
+        return const_cast<environment*>(this)->repair(code); // reads see the same state after it
     }
 
     void open() {
@@ -198,7 +200,8 @@ private:
             mdb_txn_abort(txn);
             throw;
         }
-        check(mdb_txn_commit(txn), "environment"); // also of a read: that keeps the handles
+        check(mdb_txn_commit(txn),
+              "environment"); // also where it only read: this keeps the handles
     }
 
     void close() noexcept {
@@ -207,11 +210,11 @@ private:
         mdb_env_close(std::exchange(env_, nullptr));
     }
 
-    /// After an error at the end of a commit LMDB refuses everything, reads too, until it is opened
-    /// anew.
+    /// After an error in the last step of a commit LMDB refuses everything, reads included, until
+    /// the environment is opened again.
     void reopen() {
         const long_reads::none no_long_reads(long_reads_);
-        const readers::pause nobody_reads(readers_);
+        const readers::pause no_reads(readers_);
         close();
         open();
     }
@@ -232,12 +235,12 @@ private:
         resize(wanted);
     }
 
-    /// 0 takes the size that the file tells.
+    /// Exchanges the map for one of this size; 0 is the size in the file.
     void resize(std::size_t wanted) {
-        // LMDB gives the old map up before it asks for the new one: see first that there is room.
+        // LMDB unmaps the old map before it maps the new one: make sure first that there is room.
         if (!address_space_has(wanted)) throw failure(ENOMEM, "map");
         const long_reads::none no_long_reads(long_reads_);
-        const readers::pause nobody_reads(readers_);
+        const readers::pause no_reads(readers_);
         check(mdb_env_set_mapsize(env_, wanted), "map");
         map_size_ = current_map_size();
     }
@@ -251,11 +254,11 @@ private:
         return true;
     }
 
-    static constexpr unsigned max_readers = 1024; ///< of all processes that have it open
+    static constexpr unsigned max_readers = 1024; ///< Of all processes that have it open.
 
     const lmdb_options options_;
-    // Changed by who holds `writers_`, while nobody reads.
-    MDB_env* env_ = nullptr; ///< Null if it could not be opened anew.
+    // Changed only with `writers_` held and no read under way.
+    MDB_env* env_ = nullptr; ///< Null if opening it again failed.
     database_handles handles_{};
     std::size_t map_size_ = 0;
 

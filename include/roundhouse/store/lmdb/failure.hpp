@@ -14,7 +14,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// Whether a later try may succeed: there was no room, or the disk failed.
+/// Whether a later try may succeed, because there was no room or the disk failed.
 [[nodiscard]] inline bool may_pass(int code) noexcept {
     switch (code) {
     case MDB_MAP_FULL:
@@ -35,31 +35,34 @@ namespace detail::lmdb {
             "The store's disk is full. Free some space on it; what runs goes on meanwhile.", 1};
 }
 
-/// What ends a transaction early. Thrown inside the store only, where every step may fail and none
-/// can go on; its public functions turn it into the `error` that it holds.
+/// Ends a transaction early. Thrown inside the store only, where any step may fail; the store's
+/// public functions return the error that it holds.
 class failure : public std::exception {
 public:
-    /// A decision of the store's own: a conflict, a limit, a damaged record.
-    explicit failure(error what) : what_(std::move(what)) {}
+    /// A failure that the store itself decides on: a conflict, a limit, a damaged record.
+    explicit failure(error cause) : cause_(std::move(cause)) {}
 
-    /// What LMDB or the system answered to an operation on `where`: a database or the environment.
-    failure(int code, std::string_view where) : code_(code), what_(told(code, where)) {}
+    /// LMDB or the system failed with `code` at an operation on `where`, which names a database or
+    /// the environment.
+    failure(int code, std::string_view where) : code_(code), cause_(describe(code, where)) {}
 
+    /// LMDB's or the system's code; 0 for a failure that the store decided on.
     [[nodiscard]] int code() const noexcept { return code_; }
-    [[nodiscard]] const error& told() const noexcept { return what_; }
-    [[nodiscard]] const char* what() const noexcept override { return what_.message.c_str(); }
+    [[nodiscard]] const error& cause() const noexcept { return cause_; }
+    [[nodiscard]] const char* what() const noexcept override { return cause_.message.c_str(); }
 
 private:
-    static error told(int code, std::string_view where) {
+    static error describe(int code, std::string_view where) {
         auto text = "store: " + std::string(where) + ": " + mdb_strerror(code);
         if (may_pass(code)) return {errc::store_unavailable, std::move(text), 1};
         return {errc::internal_error, std::move(text) + "; check it with --verify-store"};
     }
 
     int code_ = 0;
-    error what_;
+    error cause_;
 };
 
+/// Throws `failure` unless `code` is LMDB's success.
 inline void check(int code, std::string_view where) {
     if (code != MDB_SUCCESS) throw failure(code, where);
 }

@@ -20,9 +20,10 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-inline constexpr auto data_file = "data.mdb"; ///< LMDB's own name for it
+/// LMDB's own name for the file of an environment.
+inline constexpr auto data_file = "data.mdb";
 
-/// An open descriptor, closed when it goes.
+/// An open descriptor, which is closed with the object.
 class descriptor {
 public:
     explicit descriptor(int number) noexcept : number_(number) {}
@@ -49,23 +50,23 @@ private:
 class store_folder {
 public:
     enum class use : std::uint8_t {
-        alone,  ///< Made with mode 0700 if it is not there, and locked for this object alone.
-        beside, ///< Must hold a store, which others may serve.
+        alone,  ///< Locked for this object; created with mode 0700 if it does not exist.
+        beside, ///< Must hold a store, which another process may be serving.
     };
 
-    /// Throws `failure`.
-    store_folder(const std::string& path, use how) : path_(path), folder_(open(path, how)) {
-        if (how == use::alone) lock();
+    /// Throws `failure` if the folder cannot be used so.
+    store_folder(const std::string& path, use mode) : path_(path), folder_(open(path, mode)) {
+        if (mode == use::alone) lock();
         else if (::faccessat(folder_.get(), data_file, R_OK, 0) != 0)
             throw folder_failure(path, "holds no store that can be read", errno);
     }
 
-    /// Makes durable that the files are in it.
+    /// Makes the folder's entries durable. Throws `failure`.
     void sync() const {
         if (::fsync(folder_.get()) != 0) throw folder_failure(path_, "cannot be written", errno);
     }
 
-    /// Bytes that are free on its disk; nothing if the disk cannot tell.
+    /// Free bytes on the folder's disk; nothing if they are not known.
     [[nodiscard]] std::optional<std::uint64_t> free_bytes() const noexcept {
         struct statvfs disk {};
         if (::fstatvfs(folder_.get(), &disk) != 0 || disk.f_blocks == 0) return std::nullopt;
@@ -79,9 +80,9 @@ private:
         throw folder_failure(path_, "is in use by another process or another store object", 0);
     }
 
-    static int open(const std::string& path, use how) {
-        if (how == use::alone) {
-            std::error_code ignored; // what keeps it from being made shows when it is opened
+    static int open(const std::string& path, use mode) {
+        if (mode == use::alone) {
+            std::error_code ignored; // opening the folder below fails for the same reason
             std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
             ::mkdir(path.c_str(), 0700);
         }

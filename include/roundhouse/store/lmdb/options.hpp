@@ -9,21 +9,22 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// Where an `lmdb_store` keeps the fleet, and the bounds it keeps.
+/// The folder of an `lmdb_store`, and its limits.
 struct lmdb_options {
-    /// Made with mode 0700 if it is not there. Holds `data.mdb` and `lock.mdb`; on a local disk,
-    /// since LMDB maps it into memory.
+    /// Created with mode 0700 if it does not exist. Holds `data.mdb` and `lock.mdb`. Must be on a
+    /// local disk, because LMDB maps the data into memory.
     std::string folder;
-    /// Bytes of address space for the data at first. It takes neither memory nor disk, and grows by
+    /// Initial address space for the data, in bytes. Takes neither memory nor disk, and grows by
     /// itself.
     std::size_t map_size = std::size_t{1} << 30U;
-    /// It grows no further than that: then commits are `store_unavailable`.
+    /// The most that the address space may grow to, in bytes. Commits that need more fail with
+    /// `store_unavailable`.
     std::size_t max_map_size = std::size_t{1} << 40U;
-    /// With fewer bytes than that free on the disk, engines and products are no longer added, so
-    /// that what there is can still be stopped and destroyed.
+    /// With fewer free bytes on the disk, commits that add engines or products fail, so that there
+    /// is room to stop and destroy the existing engines.
     std::uint64_t reserve_bytes = std::uint64_t{256} * 1024;
-    /// To look at a store beside the process that serves it: nothing is written, no lock is taken,
-    /// and every commit fails.
+    /// For reading a store that another process may be serving: nothing is written, the folder is
+    /// not locked, and every commit fails.
     bool read_only = false;
 };
 

@@ -15,57 +15,59 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// The product that each thread found last: whoever serves calls finds the same few again and
-/// again, and to read one takes two look-ups and its decoding. Threads share nothing here that is
-/// written, the products' counts of holders neither. Thread-safe.
+/// Caches the product that each thread found last, because reading one takes two look-ups and a
+/// decoding, and a thread that serves calls finds the same few products again and again. Each
+/// thread has a slot of its own, so that threads share no memory that they write: not even the
+/// reference counts of products. Thread-safe.
 class recent_products {
 public:
-    /// The product with this key: the one that this thread found last, unless products have changed
-    /// since, or what `find()` answers.
+    /// The product with this key: the cached one, unless products have changed since, or else the
+    /// answer of `find()`.
     template <class Find> result<product_ptr> find(const sha256_digest& key, const Find& find) {
-        // Before the read: what is committed from here on makes it count as old.
+        // Read before `find()`, so that a commit in between makes the new entry stale.
         const auto version = version_.load(std::memory_order_acquire);
-        auto& mine = of_this_thread();
-        if (mine.taken.exchange(true, std::memory_order_acquire)) return find();
-        const place_taken until_the_end(mine);
-        if (mine.product && mine.version == version && mine.product->key_hash == key)
-            return mine.product;
+        auto& own = slot_of_this_thread();
+        if (own.taken.exchange(true, std::memory_order_acquire)) return find();
+        const release_at_exit release(own);
+        if (own.product && own.version == version && own.product->key_hash == key)
+            return own.product;
         auto found = find();
         if (found && *found) {
-            mine.product = *found;
-            mine.version = version;
+            own.product = *found;
+            own.version = version;
         }
         return found;
     }
 
-    /// To be called once a commit that may have changed products is visible, before it returns.
+    /// Makes all entries stale. To be called after each commit that may have changed products,
+    /// before it returns.
     void changed() noexcept { version_.fetch_add(1, std::memory_order_release); }
 
 private:
-    struct alignas(64) place {
-        std::atomic<bool> taken =
-            false; ///< Two threads may share one: then the second does without.
+    struct alignas(64) slot {
+        /// Two threads may hash to one slot; the second does without the cache meanwhile.
+        std::atomic<bool> taken = false;
         std::uint64_t version = 0;
         product_ptr product;
     };
 
-    class place_taken {
+    class release_at_exit {
     public:
-        explicit place_taken(place& one) noexcept : one_(one) {}
-        ~place_taken() { one_.taken.store(false, std::memory_order_release); }
-        place_taken(const place_taken&) = delete;
-        place_taken& operator=(const place_taken&) = delete;
+        explicit release_at_exit(slot& taken) noexcept : slot_(taken) {}
+        ~release_at_exit() { slot_.taken.store(false, std::memory_order_release); }
+        release_at_exit(const release_at_exit&) = delete;
+        release_at_exit& operator=(const release_at_exit&) = delete;
 
     private:
-        place& one_;
+        slot& slot_;
     };
 
-    place& of_this_thread() noexcept {
+    slot& slot_of_this_thread() noexcept {
         const auto hash = std::hash<std::thread::id>{}(std::this_thread::get_id());
-        return places_[(hash * 0x9E3779B97F4A7C15ULL >> 56U) % places_.size()];
+        return slots_[(hash * 0x9E3779B97F4A7C15ULL >> 56U) % slots_.size()];
     }
 
-    std::array<place, 64> places_;
+    std::array<slot, 64> slots_;
     std::atomic<std::uint64_t> version_ = 0;
 };
 

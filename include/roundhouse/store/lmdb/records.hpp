@@ -13,22 +13,22 @@
 #include <variant>
 #include <vector>
 
-/// The records of the store on disk. `encode` writes the newest version of each; a reader takes the
-/// fields in the same order.
+/// The encoding of the store's records. `encode` writes the newest version of a record; `decode`
+/// reads the members in the same order.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// What the store counts for itself.
+/// The store's own counters.
 struct store_state {
     std::uint64_t last_sequence = 0;
     std::uint64_t last_audit_id = 0;
-    std::uint32_t next_port = 0; ///< Where the search for a free port goes on, from the first.
+    std::uint32_t next_port = 0; ///< Where the search for a port goes on (`port_search`).
     instant latest_audit{};      ///< The latest timestamp of any audit row so far.
-    duration set_back{};         ///< The most that an audit row's timestamp was before that.
+    duration set_back{};         ///< The most that a row's timestamp was before `latest_audit`.
 };
 
-/// The newest version of each record that this program knows, which is the one it writes.
+/// The newest known version of each record, in which it is written.
 template <class Record> inline constexpr std::uint8_t newest_version = 0;
 template <> inline constexpr std::uint8_t newest_version<engine_record> = 1;
 template <> inline constexpr std::uint8_t newest_version<product> = 1;
@@ -102,43 +102,43 @@ inline void decode(record_reader& in, engine_record& engine) {
 
 // Products
 
-[[nodiscard]] inline record_writer encode(const product& one) {
+[[nodiscard]] inline record_writer encode(const product& record) {
     record_writer out(newest_version<product>);
     const auto number = [&](std::uint64_t value) { out.number(value); };
-    out.number(one.revision);
-    out.raw(one.id.bytes);
-    out.text(one.slug);
-    out.text(one.display_name);
-    out.raw(one.key_hash);
-    out.maybe(one.policy.max_engines, number);
-    out.maybe(one.policy.rate_limit_rpm, number);
-    out.maybe(one.policy.allow_provision,
+    out.number(record.revision);
+    out.raw(record.id.bytes);
+    out.text(record.slug);
+    out.text(record.display_name);
+    out.raw(record.key_hash);
+    out.maybe(record.policy.max_engines, number);
+    out.maybe(record.policy.rate_limit_rpm, number);
+    out.maybe(record.policy.allow_provision,
               [&](bool value) { out.number(static_cast<std::uint8_t>(value ? 1 : 0)); });
-    out.maybe(one.policy.allowed_versions, [&](const std::vector<std::string>& versions) {
+    out.maybe(record.policy.allowed_versions, [&](const std::vector<std::string>& versions) {
         out.number(static_cast<std::uint32_t>(versions.size()));
         for (const auto& version : versions) out.text(version);
     });
-    out.time(one.created_at);
+    out.time(record.created_at);
     return out;
 }
 
-inline void decode(record_reader& in, product& one) {
+inline void decode(record_reader& in, product& record) {
     const auto number = [&] { return in.number<std::uint64_t>(); };
-    one.revision = number();
-    in.raw(one.id.bytes);
-    one.slug = in.text();
-    one.display_name = in.text();
-    in.raw(one.key_hash);
-    in.maybe(one.policy.max_engines, number);
-    in.maybe(one.policy.rate_limit_rpm, number);
-    in.maybe(one.policy.allow_provision, [&] { return in.choice<bool>(2); });
-    in.maybe(one.policy.allowed_versions, [&] {
+    record.revision = number();
+    in.raw(record.id.bytes);
+    record.slug = in.text();
+    record.display_name = in.text();
+    in.raw(record.key_hash);
+    in.maybe(record.policy.max_engines, number);
+    in.maybe(record.policy.rate_limit_rpm, number);
+    in.maybe(record.policy.allow_provision, [&] { return in.choice<bool>(2); });
+    in.maybe(record.policy.allowed_versions, [&] {
         std::vector<std::string> versions;
         for (auto left = in.number<std::uint32_t>(); left != 0 && !in.damaged(); --left)
             versions.push_back(in.text());
         return versions;
     });
-    one.created_at = in.time();
+    record.created_at = in.time();
 }
 
 // Audit rows

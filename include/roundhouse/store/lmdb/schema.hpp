@@ -17,13 +17,14 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// Counts the layouts of the databases. One that is newer than this program's is refused: what it
-/// does not know it would spoil.
+/// The version of the databases' layout. A store with another version is refused, because this
+/// program could damage it.
 inline constexpr std::uint32_t schema = 1;
 
-/// Refuses a store that this program cannot keep, and marks one that is new.
-inline void check_schema(const transaction& in, bool read_only) {
-    const auto found = in.find(database::meta, schema_key);
+/// Refuses a store of another schema version. Writes schema version and installation id into a new
+/// store. Throws `failure`.
+inline void check_schema(const transaction& txn, bool read_only) {
+    const auto found = txn.find(database::meta, schema_key);
     if (found && found->size() != sizeof schema)
         throw damaged(database::meta, schema_key, "it is no version");
     const auto version = found ? load_big_endian<std::uint32_t>(found->data()) : schema;
@@ -35,13 +36,13 @@ inline void check_schema(const transaction& in, bool read_only) {
     if (found || read_only) return;
     std::array<char, sizeof schema> bytes{};
     store_big_endian(schema, bytes.data());
-    in.put(database::meta, schema_key, {bytes.data(), bytes.size()});
-    in.put(database::meta, installation_id_key,
-           bytes_of(crypto::make_uuid(crypto::system_entropy)));
+    txn.put(database::meta, schema_key, {bytes.data(), bytes.size()});
+    txn.put(database::meta, installation_id_key,
+            bytes_of(crypto::make_uuid(crypto::system_entropy)));
 }
 
-[[nodiscard]] inline uuid read_installation_id(const transaction& in) {
-    const auto found = in.find(database::meta, installation_id_key);
+[[nodiscard]] inline uuid read_installation_id(const transaction& txn) {
+    const auto found = txn.find(database::meta, installation_id_key);
     if (!found || found->size() != sizeof(uuid::bytes))
         throw damaged(database::meta, installation_id_key, "it is no UUID");
     return to_uuid(*found);

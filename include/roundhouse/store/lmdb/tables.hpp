@@ -19,7 +19,7 @@
 #include <string_view>
 #include <utility>
 
-/// The keys of the databases, and records by their keys.
+/// The keys of the databases, and access to records by their keys.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
@@ -65,21 +65,21 @@ static_assert(core::names::max_slug_bytes <= longest_slug);
     return id;
 }
 
-/// A key for people: a text as it is, other bytes in hexadecimal; "key" alone would not help.
-[[nodiscard]] inline std::string describe(database in, std::string_view key) {
+/// A key for people: names as they are, other bytes in hexadecimal.
+[[nodiscard]] inline std::string describe(database from, std::string_view key) {
     constexpr auto id_bytes = sizeof(uuid::bytes);
-    if (in == database::engines && key.size() > id_bytes)
+    if (from == database::engines && key.size() > id_bytes)
         return to_string(to_uuid(key)) + "/" + std::string(key.substr(id_bytes));
-    if (in == database::products && key.size() == id_bytes) return to_string(to_uuid(key));
-    if (in == database::audit && key.size() == sizeof(std::uint64_t))
+    if (from == database::products && key.size() == id_bytes) return to_string(to_uuid(key));
+    if (from == database::audit && key.size() == sizeof(std::uint64_t))
         return std::to_string(load_big_endian<std::uint64_t>(key.data()));
-    if (in == database::meta || in == database::products_by_slug) return std::string(key);
+    if (from == database::meta || from == database::products_by_slug) return std::string(key);
     return to_hex(key);
 }
 
-[[nodiscard]] inline failure damaged(database in, std::string_view key, std::string_view why) {
-    return failure({errc::internal_error, "store: the record " + describe(in, key) +
-                                              " in database " + std::string(name_of(in)) +
+[[nodiscard]] inline failure damaged(database from, std::string_view key, std::string_view why) {
+    return failure({errc::internal_error, "store: the record " + describe(from, key) +
+                                              " in database " + std::string(name_of(from)) +
                                               " is damaged: " + std::string(why) +
                                               ". Check the store with --verify-store, and restore "
                                               "a backup"});
@@ -87,62 +87,54 @@ static_assert(core::names::max_slug_bytes <= longest_slug);
 
 /// Reads a record that was found under a key. Throws `failure` if it is damaged.
 template <class Record>
-void read_record(database in, std::string_view key, std::string_view bytes, Record& into) {
+void read_record(database from, std::string_view key, std::string_view bytes, Record& into) {
     record_reader reader(bytes, newest_version<Record>);
     decode(reader, into);
-    if (const auto* const why = reader.finish()) throw damaged(in, key, why);
+    if (const auto* const why = reader.finish()) throw damaged(from, key, why);
 }
 
 template <class Record>
-[[nodiscard]] std::optional<Record> find_record(const transaction& in, database where,
+[[nodiscard]] std::optional<Record> find_record(const transaction& txn, database from,
                                                 std::string_view key) {
-    const auto bytes = in.find(where, key);
+    const auto bytes = txn.find(from, key);
     if (!bytes) return std::nullopt;
     Record record;
-    read_record(where, key, *bytes, record);
+    read_record(from, key, *bytes, record);
     return record;
 }
 
-/// The record that an index leads to. Throws `failure` if it is not there.
 template <class Record>
-[[nodiscard]] Record linked_record(const transaction& in, database where, std::string_view key) {
-    auto record = find_record<Record>(in, where, key);
-    if (!record) throw damaged(where, key, "an index names it, and it is not there");
-    return std::move(*record);
-}
-
-template <class Record>
-void put_record(const transaction& in, database where, std::string_view key, const Record& record) {
+void put_record(const transaction& txn, database into, std::string_view key, const Record& record) {
     auto bytes = encode(record);
-    in.put(where, key, bytes.finish());
+    txn.put(into, key, bytes.finish());
 }
 
-[[nodiscard]] inline engine_ptr find_engine(const transaction& in, std::string_view key) {
-    const auto bytes = in.find(database::engines, key);
+[[nodiscard]] inline engine_ptr find_engine(const transaction& txn, std::string_view key) {
+    const auto bytes = txn.find(database::engines, key);
     if (!bytes) return nullptr;
     auto engine = std::make_shared<engine_record>();
     read_record(database::engines, key, *bytes, *engine);
     return engine;
 }
 
-[[nodiscard]] inline product_ptr find_product(const transaction& in, const uuid& id) {
+[[nodiscard]] inline product_ptr find_product(const transaction& txn, const uuid& id) {
     const auto key = key_of(id);
-    const auto bytes = in.find(database::products, key.view());
+    const auto bytes = txn.find(database::products, key.view());
     if (!bytes) return nullptr;
-    auto one = std::make_shared<product>();
-    read_record(database::products, key.view(), *bytes, *one);
-    return one;
+    auto row = std::make_shared<product>();
+    read_record(database::products, key.view(), *bytes, *row);
+    return row;
 }
 
-/// The product that an entry of an index leads to; null if there is no entry.
-[[nodiscard]] inline product_ptr find_product(const transaction& in, database index,
+/// The product that an index entry leads to; null if there is no such entry.
+[[nodiscard]] inline product_ptr find_product(const transaction& txn, database index,
                                               std::string_view key) {
-    const auto id = in.find(index, key);
-    return id ? find_product(in, to_uuid(*id)) : nullptr;
+    const auto id = txn.find(index, key);
+    return id ? find_product(txn, to_uuid(*id)) : nullptr;
 }
 
-[[nodiscard]] inline fleet_counts read_counts(const transaction& in, const uuid& product) {
-    return find_record<fleet_counts>(in, database::counters, key_of(product).view())
+[[nodiscard]] inline fleet_counts read_counts(const transaction& txn, const uuid& product) {
+    return find_record<fleet_counts>(txn, database::counters, key_of(product).view())
         .value_or(fleet_counts{});
 }
 
@@ -150,8 +142,8 @@ inline constexpr std::string_view state_key = "state";
 inline constexpr std::string_view schema_key = "schema";
 inline constexpr std::string_view installation_id_key = "instance";
 
-[[nodiscard]] inline store_state read_state(const transaction& in) {
-    return find_record<store_state>(in, database::meta, state_key).value_or(store_state{});
+[[nodiscard]] inline store_state read_state(const transaction& txn) {
+    return find_record<store_state>(txn, database::meta, state_key).value_or(store_state{});
 }
 
 } // namespace detail::lmdb
