@@ -13,14 +13,15 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// What the fake orchestrator was asked to find for this path's user_id; the reply's message if it
-/// was not asked.
+/// The call that the fake orchestrator got for GET /engines/{segment}; the body of the reply if it
+/// got none.
 std::string found_user(std::string_view segment) {
     api_harness api;
     const auto reply = api.ask("GET", "/engines/" + std::string(segment));
     return api.fake().calls.empty() ? reply.body : api.fake().calls.back();
 }
 
+/// Whether a user_id in a path is refused with a message that names it.
 bool names_user_id(std::string_view segment) {
     api_harness api;
     const auto reply = api.ask("POST", "/engines/" + std::string(segment) + "/admit");
@@ -29,7 +30,7 @@ bool names_user_id(std::string_view segment) {
            api.fake().calls.empty();
 }
 
-/// The message of the 400 that a query leads to; nothing if it is taken.
+/// The message of the 400 that a query leads to; empty if the query is accepted.
 std::string complaint(std::string_view method, std::string_view target) {
     api_harness api;
     const auto reply = api.ask(method, target);
@@ -43,7 +44,7 @@ std::string complaint(std::string_view method, std::string_view target) {
 
 } // namespace
 
-TEST_CASE("paths that are not of the api are a 404 and need no key") {
+TEST_CASE("unknown paths are a 404 and need no key") {
     api_harness api;
     api.request.platform_key = {};
     api.request.admin_key = {};
@@ -83,8 +84,7 @@ TEST_CASE("paths that are not of the api are a 404 and need no key") {
     CHECK(api.fake().calls.empty());
 }
 
-TEST_CASE("a path with a method that it does not have is a 405 that tells which it has, and needs "
-          "no key") {
+TEST_CASE("a wrong method is a 405 that lists the methods of the path, and needs no key") {
     struct line {
         std::string_view path, allow, wrong;
     };
@@ -142,7 +142,7 @@ TEST_CASE("a user may be called provision") {
                                                        "provision provision"});
 }
 
-TEST_CASE("a target in absolute form is taken like its path") {
+TEST_CASE("a target in absolute form means the same as its path") {
     api_harness api;
     CHECK(api.ask("GET", "http://example.com:8000/engines/u1").status == 200);
     CHECK(api.ask("GET", "https://example.com/engines?limit=5").status == 200);
@@ -168,14 +168,14 @@ TEST_CASE("the user_id of a path is percent-decoded") {
     CHECK(found_user("%61dmit") == "find admit");
 }
 
-TEST_CASE("an encoded slash in a user_id does not separate") {
+TEST_CASE("an encoded slash is part of a user_id") {
     api_harness api;
     CHECK(api.ask("POST", "/engines/a%2Fadmit/start").status == 200);
     CHECK(api.ask("GET", "/engines/u1%2Flogs").status == 200);
     CHECK(api.fake().calls == std::vector<std::string>{"start a/admit", "find u1/logs"});
 }
 
-TEST_CASE("a user_id that no user may have is a 400 that names it") {
+TEST_CASE("an invalid user_id in a path is a 400 that names it") {
     for (const std::string_view bad :
          {"",    ".",      "..",        "%2e",    "%2E%2e",       "%",     "%2",     "%zz",
           "%2g", "a%",     "%+1",       "%00",    "%1F",          "%7F",   "%C2%80", "%C2%9f",
@@ -192,7 +192,7 @@ TEST_CASE("a user_id that no user may have is a 400 that names it") {
     CHECK(names_user_id(encoded + "%2F"));
 }
 
-TEST_CASE("a user_id in a body is held to the same rules") {
+TEST_CASE("a user_id in a body has the same rules") {
     api_harness api;
     for (const std::string_view bad :
          {R"("")", R"(".")", R"("..")", R"("a\u0000")", R"("\u0085")", R"("\u007f")"}) {
@@ -220,7 +220,7 @@ TEST_CASE("a listing takes status, limit and offset") {
     CHECK(api.ask("GET", "/engines?offset=18446744073709551615").status == 200);
 }
 
-TEST_CASE("a listing's bad values are a 400 that names the parameter") {
+TEST_CASE("invalid parameters of a listing are a 400 that names the parameter") {
     for (const std::string_view bad :
          {"0", "1001", "-1", "+1", "1.0", "1e2", "x", "", "%20", "99999999999999999999", "1%zz"}) {
         INFO(bad);
@@ -235,7 +235,7 @@ TEST_CASE("a listing's bad values are a 400 that names the parameter") {
     CHECK(complaint("GET", "/engines?limit=1").empty());
 }
 
-TEST_CASE("parameters that are not known are ignored, however they are written") {
+TEST_CASE("unknown parameters are ignored, even if they are malformed") {
     CHECK(complaint("GET", "/engines?x=1&limt=0&%zz=%zz&&=&a=b=c&LIMIT=0").empty());
     CHECK(complaint("GET", "/status?limit=0").empty());
     CHECK(complaint("GET", "/engines?").empty());
@@ -282,7 +282,7 @@ TEST_CASE("the audit log takes every filter") {
     CHECK(asked.limit == 5);
 }
 
-TEST_CASE("audit filters without a value count as not given") {
+TEST_CASE("audit filters without a value count as missing") {
     api_harness api;
     CHECK(api.ask("GET", "/audit?user_id=&engine_id=&action=&since=&until=&before=&limit=100")
               .status == 200);
@@ -296,7 +296,7 @@ TEST_CASE("audit filters without a value count as not given") {
     CHECK(asked.limit == 100);
 }
 
-TEST_CASE("the audit log's bad values are a 400 that names the parameter") {
+TEST_CASE("invalid parameters of the audit log are a 400 that names the parameter") {
     const std::vector<std::pair<std::string, std::string>> bad{
         {"user_id", "%00"},
         {"user_id", ".."},

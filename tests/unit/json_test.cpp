@@ -49,7 +49,7 @@ std::string nested(std::size_t depth) {
 
 } // namespace
 
-TEST_CASE("text is escaped as JSON asks and no further") {
+TEST_CASE("text is escaped where JSON requires it and nowhere else") {
     CHECK(json_string("") == "\"\"");
     CHECK(json_string("plain text / with 'quotes'") == "\"plain text / with 'quotes'\"");
     CHECK(json_string("a\"b\\c") == R"("a\"b\\c")");
@@ -59,7 +59,7 @@ TEST_CASE("text is escaped as JSON asks and no further") {
           "\"na\xC3\xAFve \xE2\x82\xAC \xF0\x9F\x98\x80\"");
 }
 
-TEST_CASE("what is no UTF-8 becomes U+FFFD in JSON and in plain text") {
+TEST_CASE("malformed UTF-8 becomes U+FFFD in JSON and in plain text") {
     const std::string replaced = "\xEF\xBF\xBD";
     CHECK(json_string("a\xFFz") == "\"a" + replaced + "z\"");
     CHECK(http::as_utf8("a\xFFz\n") == "a" + replaced + "z\n");
@@ -72,7 +72,7 @@ TEST_CASE("what is no UTF-8 becomes U+FFFD in JSON and in plain text") {
     CHECK(http::as_utf8("\xED\x9F\xBF\xEE\x80\x80") == "\xED\x9F\xBF\xEE\x80\x80");
 }
 
-TEST_CASE("every byte string becomes JSON that a parser takes") {
+TEST_CASE("every byte string becomes valid JSON") {
     simdjson::dom::parser parser;
     std::string text;
     std::uint32_t state = 1;
@@ -108,7 +108,7 @@ TEST_CASE("times that were written are read back") {
     CHECK(http::parse_time("2023-11-14T22:13:20.123999999Z") == instant{1'700'000'000'123ms});
 }
 
-TEST_CASE("what is no UTC time is refused") {
+TEST_CASE("text that is not a UTC time is refused") {
     CHECK(http::parse_time("2024-02-29T00:00:00Z"));
     for (const auto* text :
          {"", "now", "2023-02-29T00:00:00Z", "2023-13-01T00:00:00Z", "2023-00-01T00:00:00Z",
@@ -121,7 +121,7 @@ TEST_CASE("what is no UTC time is refused") {
     }
 }
 
-TEST_CASE("numbers are written as JSON has them") {
+TEST_CASE("numbers are written in the format of JSON") {
     CHECK(json_value(0) == "0");
     CHECK(json_value(std::numeric_limits<std::uint64_t>::max()) == "18446744073709551615");
     CHECK(json_value(std::numeric_limits<std::int64_t>::min()) == "-9223372036854775808");
@@ -189,7 +189,7 @@ TEST_CASE("a body must be an object of valid JSON") {
     }
 }
 
-TEST_CASE("a body that is not UTF-8 is refused, also where nobody looks at it") {
+TEST_CASE("a body that is not UTF-8 is refused, also in fields that are not read") {
     CHECK(http::read_admit_body("{\"x\":\"\xC3\xA4\"}"));
     CHECK(message_of(http::read_admit_body("{\"x\":\"\xE4\"}")).find("not valid UTF-8") !=
           std::string::npos);
@@ -210,7 +210,7 @@ TEST_CASE("a body that nests too deeply is refused") {
     CHECK(http::read_admit_body(R"({"auto_wake":true})")->auto_wake);
 }
 
-TEST_CASE("fields that are not known are ignored in a request's body") {
+TEST_CASE("unknown fields of a request's body are ignored") {
     const auto body = http::read_provision_body(
         R"({"a":{"b":[1,null]},"user_id":"u1","a":2,"user":3})");
     REQUIRE(body);
@@ -218,7 +218,7 @@ TEST_CASE("fields that are not known are ignored in a request's body") {
     CHECK_FALSE(body->engine_version);
 }
 
-TEST_CASE("a field of the wrong type is named") {
+TEST_CASE("a field of the wrong type is refused with its name") {
     CHECK(message_of(http::read_provision_body(R"({"user_id":1})")) ==
           "user_id: must be a string.");
     CHECK(message_of(http::read_provision_body(R"({"user_id":null})")) ==
@@ -235,7 +235,7 @@ TEST_CASE("a field of the wrong type is named") {
     CHECK(message_of(http::read_policy_body(R"({"policy":null})")) == "policy: must be an object.");
 }
 
-TEST_CASE("a field that is missing is named") {
+TEST_CASE("a missing field is refused with its name") {
     CHECK(message_of(http::read_provision_body("{}")) ==
           "user_id: is missing. It must be a string.");
     CHECK(message_of(http::read_provision_body("")) == "user_id: is missing. It must be a string.");
@@ -263,7 +263,7 @@ TEST_CASE("escapes in names and values are understood") {
     CHECK(body->user_id == "\xC3\xA4\xF0\x9F\x98\x80/");
 }
 
-TEST_CASE("a policy comes back as it was given") {
+TEST_CASE("a policy that was written is read back") {
     const std::string all =
         R"({"max_engines":0,"rate_limit_rpm":18446744073709551615,"allow_provision":false,)"
         R"("allowed_versions":["a:1","b*","*"]})";
@@ -274,13 +274,13 @@ TEST_CASE("a policy comes back as it was given") {
     }
 }
 
-TEST_CASE("a policy's member that is absent sets no limit") {
+TEST_CASE("an absent member of a policy sets no limit") {
     const auto policy = http::read_policy_body(R"({"policy":{}})");
     REQUIRE(policy);
     CHECK(*policy == roundhouse::policy{});
 }
 
-TEST_CASE("a policy's unknown members are refused by name") {
+TEST_CASE("an unknown member of a policy is refused with its name") {
     CHECK(http::read_policy_body(R"({"policy":{"max_engines":5}})")->max_engines == 5U);
     CHECK(message_of(http::read_policy_body(R"({"policy":{"max_engine":5}})")) ==
           "policy.max_engine: is not known here. Check its spelling.");
@@ -292,7 +292,7 @@ TEST_CASE("a policy's unknown members are refused by name") {
     CHECK(long_name.size() < 200);
 }
 
-TEST_CASE("a policy's nulls and wrong types are refused by name") {
+TEST_CASE("a member of a policy that is null or of a wrong type is refused with its name") {
     const std::vector<std::pair<std::string, std::string>> bad{
         {"\"max_engines\":null", "policy.max_engines: must be a whole number, 0 or more."},
         {"\"max_engines\":-1", "policy.max_engines: must be a whole number, 0 or more."},
