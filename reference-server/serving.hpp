@@ -70,12 +70,13 @@ template <class Api> request_handler handler_for(std::shared_ptr<Api> api, logge
                        {"status", std::to_string(reply.status)},
                        {"took_us", std::to_string(took.count())}});
         };
-        auto reply = api->handle(request, [log_reply, later = std::move(later)](http::reply reply) {
-            log_reply(reply);
-            later(std::move(reply));
-        });
-        if (reply) log_reply(*reply);
-        return reply;
+        auto immediate = api->handle(request,
+                                     [log_reply, later = std::move(later)](http::reply reply) {
+                                         log_reply(reply);
+                                         later(std::move(reply));
+                                     });
+        if (immediate) log_reply(*immediate);
+        return immediate;
     };
 }
 
