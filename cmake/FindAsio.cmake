@@ -3,8 +3,8 @@
 # Target:    Asio::Asio
 # Variables: Asio_FOUND, Asio_VERSION, Asio_INCLUDE_DIR
 #
-# Older Asio has no asio::awaitable with Clang and libstdc++ unless it is told that coroutines are there. Whether that is
-# so is tried, not looked up: a version number says little about a header that distributions patch.
+# With Clang and libstdc++, older Asio has asio::awaitable only if macros say that the compiler has
+# coroutines. This is found by compiling, not from the version: distributions patch the header.
 
 find_path(Asio_INCLUDE_DIR NAMES asio/awaitable.hpp)
 mark_as_advanced(Asio_INCLUDE_DIR)
@@ -21,7 +21,7 @@ if(Asio_INCLUDE_DIR AND EXISTS "${Asio_INCLUDE_DIR}/asio/version.hpp")
     endif()
 endif()
 
-# Sets <variable> in the cache: whether asio::awaitable is there with the definitions given.
+# Sets the cache variable <variable>: whether asio::awaitable exists with the given definitions.
 function(_asio_try_coroutines variable)
     include(CheckCXXSourceCompiles)
     if(NOT CMAKE_CXX_STANDARD OR CMAKE_CXX_STANDARD LESS 20)
@@ -31,7 +31,7 @@ function(_asio_try_coroutines variable)
     set(CMAKE_REQUIRED_QUIET ON)
     set(CMAKE_REQUIRED_INCLUDES "${Asio_INCLUDE_DIR}")
     set(CMAKE_REQUIRED_DEFINITIONS -DASIO_STANDALONE ${ARGN})
-    # Only compiled, not linked: the linker has nothing to say about it.
+    # Compiling is enough: nothing depends on the linker.
     set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
     check_cxx_source_compiles("
         #include <asio/awaitable.hpp>
@@ -53,9 +53,9 @@ if(Asio_INCLUDE_DIR)
     endif()
 endif()
 
-# Clang keeps the address of a __thread variable across a co_await, after which a coroutine may be on another thread: with
-# several threads Asio's allocator then hands out another thread's memory (seen with Clang 16 at -O1, found by the thread
-# sanitizer). pthread_getspecific, which Asio takes instead, is asked each time.
+# Clang keeps the address of a __thread variable across a co_await, after which a coroutine may run
+# on another thread. Asio's allocator then returns memory of another thread (seen with Clang 16 at
+# -O1, found by the thread sanitizer). With this macro Asio calls pthread_getspecific each time.
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     list(APPEND _asio_definitions ASIO_DISABLE_THREAD_KEYWORD_EXTENSION)
 endif()

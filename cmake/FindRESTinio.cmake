@@ -3,9 +3,9 @@
 # Target:    restinio::restinio
 # Variables: RESTinio_FOUND, RESTinio_VERSION, RESTinio_INCLUDE_DIR
 #
-# Up to 0.6 it is bare headers over http-parser, fmt and standalone Asio, and is taken as such: the CMake package it comes
-# with defines Asio macros of its own, under which Asio's types are not those of Asio::Asio. From 0.7 on its package is
-# used.
+# Up to 0.6 RESTinio is headers over http-parser, fmt and standalone Asio. Its CMake package is not
+# used then, because it defines Asio macros under which Asio's types differ from those of
+# Asio::Asio. From 0.7 on the package is used.
 
 find_path(RESTinio_INCLUDE_DIR NAMES restinio/all.hpp)
 mark_as_advanced(RESTinio_INCLUDE_DIR)

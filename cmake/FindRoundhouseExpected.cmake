@@ -1,7 +1,8 @@
-# Sees to it that `result<T>` has an `expected` to stand on: std::expected where the standard library has it in the
-# language mode in use (C++20 unless CMAKE_CXX_STANDARD asks for more), else tl::expected (Debian: libexpected-dev).
+# Finds the `expected` that `result<T>` is made of: std::expected if the standard library has it in
+# the language mode in use (C++20 unless CMAKE_CXX_STANDARD is higher), else tl::expected (Debian:
+# libexpected-dev).
 #
-# Target: tl::expected, if it was found; users link $<TARGET_NAME_IF_EXISTS:tl::expected>.
+# Target: tl::expected, if it was found. Users link $<TARGET_NAME_IF_EXISTS:tl::expected>.
 
 function(_roundhouse_try_std_expected)
     include(CheckCXXSourceCompiles)

@@ -1,5 +1,5 @@
-# Finds cpp-httplib, however it is packaged: with its own CMake package, as one header, or split by a distribution into
-# a header and a library (Debian: libcpp-httplib-dev).
+# Finds cpp-httplib in each of its forms: with its own CMake package, as one header, or split into a
+# header and a library (Debian: libcpp-httplib-dev).
 #
 # Target:    httplib::httplib
 # Variables: httplib_FOUND, httplib_VERSION, httplib_INCLUDE_DIR, httplib_LIBRARY
@@ -24,15 +24,15 @@ if(httplib_INCLUDE_DIR)
     file(STRINGS "${httplib_INCLUDE_DIR}/httplib.h" _httplib_version REGEX "^#define CPPHTTPLIB_VERSION \"[0-9.]+\"")
     string(REGEX MATCH "[0-9.]+" httplib_VERSION "${_httplib_version}")
 
-    # The split header holds declarations only; the one-file header holds the border between its halves.
+    # The split header has declarations only. The single header has this line between its halves.
     file(STRINGS "${httplib_INCLUDE_DIR}/httplib.h" _httplib_one_file REGEX "Implementation that will be part of the")
     if(NOT _httplib_one_file)
         list(APPEND _httplib_required httplib_LIBRARY)
     endif()
 endif()
 
-# Whether the library was built with TLS decides the layout of httplib::Request: a program that does not say the same
-# links, and crashes. The library has SSLServer only if it was.
+# TLS support changes the layout of httplib::Request: a program that is compiled without it and uses
+# a library with it links, and crashes. Only a library with TLS has SSLServer.
 if(httplib_LIBRARY AND NOT _httplib_one_file AND OpenSSL_FOUND)
     function(_httplib_try_tls)
         include(CheckCXXSourceCompiles)

@@ -1,4 +1,4 @@
-# What only those who work on the project itself need.
+# Settings for work on the project itself.
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
     set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
@@ -7,8 +7,8 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 
-# A compiler launcher of the user's own choice stands; otherwise ccache is used where it is installed. Paths are hashed
-# relative to the source folder, so that a fresh clone finds what an older one compiled.
+# Uses ccache if it is installed and no compiler launcher is set. Paths are hashed relative to the
+# source folder, so that a new clone uses the results of an older one.
 if(NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
     find_program(ROUNDHOUSE_CCACHE ccache)
     mark_as_advanced(ROUNDHOUSE_CCACHE)

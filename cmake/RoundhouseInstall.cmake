@@ -1,5 +1,8 @@
-# Installs the headers and a CMake package: find_package(roundhouse [COMPONENTS subprocess docker lmdb http]).
-# Each target is exported by itself, so that a component whose dependency the user lacks takes no other along.
+# Installs the headers and a CMake package:
+# find_package(roundhouse [COMPONENTS subprocess docker lmdb http]).
+#
+# Each target is exported separately, so that a component with a missing dependency does not make
+# the others unusable.
 
 include(CMakePackageConfigHelpers)
 
@@ -30,7 +33,7 @@ configure_package_config_file(
     INSTALL_DESTINATION "${package_dir}"
     NO_SET_AND_CHECK_MACRO
 )
-# Until 1.0 a minor version may break what the one before it had.
+# Until 1.0 a minor version may break what the previous one had.
 write_basic_package_version_file(
     "${PROJECT_BINARY_DIR}/roundhouseConfigVersion.cmake"
     COMPATIBILITY SameMinorVersion

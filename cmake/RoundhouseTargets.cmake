@@ -1,15 +1,16 @@
-# Defines the library's targets. Each header belongs to the one target that links what the header needs:
+# Defines the library's targets. Each header belongs to the target that links its dependencies:
 #
-#   roundhouse::roundhouse   everything that needs no more than Asio and libcrypto
+#   roundhouse::roundhouse   headers that need only Asio and libcrypto
 #   roundhouse::subprocess   engines as child processes
 #   roundhouse::docker       engines as containers
 #   roundhouse::lmdb         the store on disk
-#   roundhouse::http         the HTTP API, its adapters and the client
+#   roundhouse::http         the HTTP API and its adapters
 #
-# All but the first are made only if there are headers for them and their dependencies are found.
+# All but the first are defined only if their headers exist and their dependencies are found.
 #
-# Sets ROUNDHOUSE_COMPONENTS: the names, without the namespace, of those that were made beside the first; and the target
-# property ROUNDHOUSE_HEADERS: the full paths of a target's headers.
+# Sets ROUNDHOUSE_COMPONENTS to the names, without the namespace, of the targets that were defined
+# in addition to the first; and on each target the property ROUNDHOUSE_HEADERS to the full paths of
+# its headers.
 
 set(roundhouse_include_dir "${PROJECT_SOURCE_DIR}/include")
 file(
@@ -42,7 +43,8 @@ endfunction()
 
 # roundhouse_component(<name> HEADERS <regex> LINK <target>...)
 #
-# Takes the headers that match out of ${roundhouse_headers} for a target that links roundhouse::roundhouse and <target>s.
+# Moves the headers that match from ${roundhouse_headers} into a target that links
+# roundhouse::roundhouse and the <target>s.
 macro(roundhouse_component name)
     cmake_parse_arguments(component "" "HEADERS" "LINK" ${ARGN})
     set(component_headers ${roundhouse_headers})
@@ -79,12 +81,12 @@ roundhouse_component(
     HEADERS "backend/subprocess|detail/http_client|detail/engine_calls"
     LINK HttpParser::HttpParser simdjson::simdjson
 )
-# The HTTP client that both need is a part of the first of them.
+# The HTTP client that both use is part of roundhouse::subprocess.
 roundhouse_component(docker HEADERS "backend/docker" LINK roundhouse_subprocess)
 roundhouse_component(lmdb HEADERS "store/lmdb" LINK LMDB::LMDB)
 roundhouse_component(
     http
-    HEADERS "http/|client\\.hpp|testing/http"
+    HEADERS "http/"
     LINK simdjson::simdjson httplib::httplib
 )
 list(TRANSFORM roundhouse_headers PREPEND "${roundhouse_include_dir}/")

@@ -1,4 +1,4 @@
-# The warnings that the project's own programs are built with. Private: users of the library choose their own.
+# The warnings for the project's own programs. Users of the library choose their own.
 
 add_library(roundhouse_warnings INTERFACE)
 target_compile_options(

@@ -1,5 +1,5 @@
-# Toolchain file of the presets that use Clang: clang++-16, or the one that the environment variable
-# ROUNDHOUSE_CLANGXX names.
+# Toolchain file of the presets that use Clang: clang++-16, or the compiler that the environment
+# variable ROUNDHOUSE_CLANGXX names.
 
 if(NOT CMAKE_CXX_COMPILER)
     if(NOT "$ENV{ROUNDHOUSE_CLANGXX}" STREQUAL "")

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds the benchmarks and runs them; prints a table for each and writes it as JSON under build/bench/.
+# Builds and runs the benchmarks. Prints a table for each, and writes its samples as JSON to
+# build/bench/.
 #
 #   scripts/bench.sh                  all of them
 #   scripts/bench.sh http idle        some of: admit, http, idle, boot, fleet, peers
-#   scripts/bench.sh --smoke [NAME…]  sizes that take a moment: shows that they work, and measures nothing
+#   scripts/bench.sh --smoke [NAME…]  small sizes: shows that the benchmarks work, measures nothing
 #   scripts/bench.sh --help           further options
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes the Docker image of the demo engine: the program and the libraries that it loads, on nothing. Needs no network.
-# (A static program would be smaller, but Debian packages no static cpp-httplib and simdjson.)
+# Builds the Docker image of the demo engine: the program and its shared libraries, FROM scratch.
+# Needs no network. (A static program would be smaller, but Debian has no static cpp-httplib and
+# simdjson.)
 #
 #   scripts/build-demo-image.sh [IMAGE]      by default roundhouse-demo-engine:latest
 #
-# DEMO_ENGINE names a program that is built already.
+# DEMO_ENGINE may name a program that is already built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles each header by itself, with warnings as errors: a header must include what it uses.
+# Compiles each header by itself, with warnings as errors: a header must include all that it uses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -5,19 +5,18 @@
 #
 # and prints "file:line: rule" for each that does not.
 #
-#   scripts/check-includes.sh [FOLDER]      FOLDER holds roundhouse/, by default include
+#   scripts/check-includes.sh [FOLDER]      FOLDER contains roundhouse/; by default include
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cd "${1:-include}"
 
-# Sets `layer` to a header's layer, by its path. (Not printed: a subshell for each include would take seconds.)
+# Sets `layer` to the layer of a header, by its path. (Printing it would need a subshell for each
+# include, which takes seconds.)
 find_layer() {
     local rest=${1#roundhouse/}
     case "$rest" in
         roundhouse.hpp) layer=umbrella ;;
-        client.hpp) layer=client ;;
         http/*) layer=http ;;
-        testing/http*) layer=testing-http ;;
         testing/*) layer=testing ;;
         core/*) layer=core ;;
         crypto/*) layer=crypto ;;
@@ -25,7 +24,8 @@ find_layer() {
         detail/*) layer=detail ;;
         shell/*) layer=shell ;;
         backend/* | store/*)
-            # backend/docker.hpp, backend/docker_events.hpp and backend/docker/events.hpp are all of backend:docker.
+            # backend/docker.hpp, backend/docker_x.hpp and backend/docker/x.hpp are in
+            # backend:docker.
             local name=${rest#*/}
             name=${name%%/*}
             name=${name%.hpp}
@@ -33,11 +33,11 @@ find_layer() {
             ;;
         orchestrator* | blocking*) layer=orchestrator ;;
         concepts*) layer=concepts ;;
-        *) layer=base ;; # types, error, settings and the other words that all share
+        *) layer=base ;; # types, error, settings and other headers that all layers use
     esac
 }
 
-# The layers that each may include beside itself and base.
+# The layers that each layer may include, in addition to itself and base.
 declare -A allowed=(
     [base]=""
     [detail]=""
@@ -50,9 +50,7 @@ declare -A allowed=(
     [shell]="detail core concepts crypto"
     [orchestrator]="detail core concepts crypto shell"
     [http]="detail core concepts crypto orchestrator"
-    [client]="detail core http"
     [testing]="detail core concepts crypto clock orchestrator backend store"
-    [testing-http]="detail core concepts crypto clock orchestrator backend store testing http client"
     [umbrella]="detail core concepts crypto clock orchestrator backend:memory store:memory"
 )
 
@@ -93,7 +91,7 @@ while IFS=: read -r file line text; do
     if [ "$to" = base ] || [ "$to" = "$from" ]; then
         continue
     fi
-    # "backend" allows any backend, "backend:memory" that one.
+    # "backend" allows all backends, "backend:memory" only that one.
     case " ${allowed[${from%%:*}]} " in
         *" $to "* | *" ${to%%:*} "*) ;;
         *) report "$file" "$line" "$from may not include $to (<$included>)" ;;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Uses the library as its users do: installed and found with find_package, and taken in with add_subdirectory.
+# Uses the library as its users do: installed and found with find_package, and included with
+# add_subdirectory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +12,7 @@ if command -v ccache >/dev/null; then
 fi
 version=$(sed -n 's/.* version_string = "\(.*\)";/\1/p' include/roundhouse/version.hpp)
 
-step() { # what it is, command...
+step() { # description, command...
     local what=$1
     shift
     if ! "$@" >"$folder/log" 2>&1; then
@@ -45,7 +46,7 @@ components=$(find "$folder/prefix" -name 'roundhouse-*.cmake' -printf '%f\n' |
 consume found -D CMAKE_PREFIX_PATH="$folder/prefix" -D ROUNDHOUSE_WANTED="$components"
 consume added -D ROUNDHOUSE_SOURCE_DIR="$PWD"
 
-# A component that is not there is refused by name.
+# A component that does not exist is refused by name.
 if cmake -S tests/package -B "$folder/refused" -G Ninja -D CMAKE_PREFIX_PATH="$folder/prefix" \
     -D ROUNDHOUSE_WANTED=nonsense >"$folder/log" 2>&1 || ! grep -q 'no component nonsense' "$folder/log"; then
     cat "$folder/log"

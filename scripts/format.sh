@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Formats the project's C++ files with clang-format 16. With --check it changes nothing and fails if it would.
+# Formats the project's C++ files with clang-format 16. With --check it changes no file, and fails
+# if a file is not formatted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,8 +16,9 @@ mapfile -d '' files < <(
 case "${1:-}" in
     "") "$clang_format" -i "${files[@]}" ;;
     --check)
-        # One line a file: the whole difference is a call of this script away. Compared here, because --dry-run calls
-        # it a change when the comment at a namespace's end is replaced by itself.
+        # Prints one line per file; to see the difference, run this script. The files are compared
+        # here because --dry-run reports a change when the comment at the end of a namespace is
+        # replaced by itself.
         wrong=()
         for file in "${files[@]}"; do
             "$clang_format" "$file" | cmp -s - "$file" || wrong+=("$file")

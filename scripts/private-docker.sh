@@ -1,8 +1,8 @@
-# To be sourced: a Docker daemon for as long as a script runs, where none can be reached.
+# To be sourced. Runs a Docker daemon for as long as a script runs, if no daemon can be reached.
 
-# private_docker_start FOLDER: starts one, with its data, socket and pid file in the folder, and sets DOCKER_HOST.
-# Nothing is done where a daemon can be reached, or where none can be started (not root, no dockerd); private_docker_pid
-# is empty then.
+# private_docker_start FOLDER: starts a daemon with its data, socket and pid file in the folder, and
+# sets DOCKER_HOST. Does nothing, and leaves private_docker_pid empty, if a daemon can be reached or
+# none can be started (not root, no dockerd).
 private_docker_pid=
 private_docker_start() {
     local folder=$1
@@ -13,7 +13,7 @@ private_docker_start() {
     private_docker_folder=$folder
     export DOCKER_HOST="unix://$folder/docker.sock"
     mkdir -p "$folder"
-    # In a session of its own: a Ctrl-C is for the script, which ends the daemon last.
+    # In a separate session, so that Ctrl-C reaches only the script, which ends the daemon last.
     setsid dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" --host "$DOCKER_HOST" \
         >"$folder/log" 2>&1 &
     private_docker_pid=$!
@@ -23,17 +23,17 @@ private_docker_start() {
         sleep 0.1
     done
     tail -n 20 "$folder/log" >&2
-    echo "private-docker: dockerd does not serve" >&2
+    echo "private-docker: dockerd did not start (see $folder/log)" >&2
     return 1
 }
 
-# Ends it, and unmounts what it may have left mounted.
+# Ends the daemon, and unmounts what it left mounted.
 private_docker_stop() {
     [ -n "$private_docker_pid" ] || return 0
-    # By its pid file: a test may have ended the one that was started here and started another.
+    # By its pid file, because a test may have replaced the daemon that was started here.
     local pid
     pid=$(cat "$private_docker_folder/pid" 2>/dev/null || echo "$private_docker_pid")
-    # A pid file that a killed one left may name somebody else by now.
+    # The pid file of a killed daemon may name another process by now.
     if grep -qaF "$private_docker_folder/" "/proc/$pid/cmdline" 2>/dev/null; then
         kill "$pid" 2>/dev/null || true
         for _ in $(seq 300); do

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Builds the reference server and the demo engine, starts the server, and prints calls to try it with. Ctrl-C stops it.
+# Builds the reference server and the demo engine, starts the server, and prints calls to try.
+# Ctrl-C stops the server.
 #
 #   scripts/run.sh             engines are subprocesses
-#   scripts/run.sh --docker    engines are containers; where no Docker daemon can be reached, root gets one that runs for
-#                              as long as this, with its data in var/docker
+#   scripts/run.sh --docker    engines are containers. If no Docker daemon can be reached, root gets
+#                              one for as long as the server runs, with its data in var/docker
 #
-# The keys are made on the first run and kept in var/run.env, the fleet is kept in var/roundhouse (with --docker in
-# var/roundhouse-docker); later runs use both again, and to begin anew is to remove both. Every ORCH_ variable of the
-# caller's environment goes before what is set here.
+# The first run makes the keys and stores them in var/run.env. The fleet is in var/roundhouse (with
+# --docker in var/roundhouse-docker). Later runs use both again; remove both to start over. ORCH_
+# variables of the caller's environment take precedence over those set here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,7 +34,8 @@ random_key() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; } #
 keys="$PWD/var/run.env"
 if [ ! -s "$keys" ]; then
     mkdir -p var
-    # Written beside and renamed: a first run that is cut short leaves no half of a file.
+    # Written under another name and renamed, so that an interrupted first run leaves no partial
+    # file.
     (
         umask 077
         admin=$(random_key) platform=$(random_key)
@@ -71,7 +73,7 @@ else
 fi
 export ORCH_LISTEN=${ORCH_LISTEN:-127.0.0.1:8000}
 
-# A wildcard address is for listening; calls go to this machine.
+# A wildcard address is only for listening: calls go to the loopback address.
 address=$ORCH_LISTEN
 case "$address" in
     0.0.0.0:*) address=127.0.0.1:${address##*:} ;;
@@ -79,7 +81,8 @@ case "$address" in
 esac
 url="http://$address"
 
-# In a process group of its own, so that a Ctrl-C reaches it once, through this script: a second one would mean "at once".
+# In a separate process group, so that Ctrl-C reaches the server once, through this script. A second
+# signal would make it exit at once.
 set -m
 "$server" &
 server_pid=$!
@@ -92,7 +95,7 @@ pass_on() {
 trap 'pass_on INT' INT
 trap 'pass_on TERM' TERM HUP
 
-# Waits for the server, however often a signal interrupts the wait, and exits with its exit code.
+# Waits for the server, also if signals interrupt the wait, and exits with its exit code.
 exit_with_server() {
     local code
     while :; do
@@ -105,7 +108,7 @@ exit_with_server() {
 
 healthy() { [ "$(curl -s -o /dev/null -m 2 -w '%{http_code}' "$url/health")" = 200 ]; }
 
-# Up to 60 s. A server that ends meanwhile has said why.
+# Waits up to 60 s. A server that exits meanwhile has logged the reason.
 for ((try = 0; ; ++try)); do
     kill -0 "$server_pid" 2>/dev/null || exit_with_server
     if healthy; then
@@ -123,33 +126,33 @@ for ((try = 0; ; ++try)); do
     sleep 0.1
 done
 
-# With keys of the caller's own there is nothing to source: the names are then the caller's.
+# With the caller's own keys there is nothing to source: the caller has the variables.
 cat <<END
 
-Roundhouse serves $url, with the product "$ORCH_BOOTSTRAP_PRODUCT" registered. In another shell:
+Roundhouse serves $url. The product "$ORCH_BOOTSTRAP_PRODUCT" is registered. In another shell:
 
   cd '$PWD' && source var/run.env
 
-  # give the user alice an engine, or take the one she has
+  # provision an engine for the user alice, or get the one she has
   curl -sX POST $url/engines/provision -H "X-Platform-Key: \$PLATFORM_KEY" -d '{"user_id":"alice"}'
   curl -sX POST $url/engines/alice/admit -H "X-Platform-Key: \$PLATFORM_KEY" -d '{"auto_provision":true,"auto_wake":true}'
   curl -s $url/engines/alice -H "X-Platform-Key: \$PLATFORM_KEY"
 
-  # call the engine itself, at its own url with its own key
+  # call the engine directly, at its url with its key
   engine=\$(curl -s $url/engines/alice -H "X-Platform-Key: \$PLATFORM_KEY")
   field() { sed -n "s/.*\"\$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"\$engine"; }
   curl -sX POST "\$(field url)/execute" -H "X-Engine-Key: \$(field api_key)" -d '{"input":"hello"}'
 
-  # give it a new key, stop it, start it again on its data
+  # give the engine a new key, stop it, start it again on its data
   curl -sX POST $url/engines/alice/rotate-key -H "X-Platform-Key: \$PLATFORM_KEY"
   curl -sX POST $url/engines/alice/stop -H "X-Platform-Key: \$PLATFORM_KEY"
   curl -sX POST $url/engines/alice/start -H "X-Platform-Key: \$PLATFORM_KEY"
 
-  # look at the fleet; destroy the engine and its data
+  # show the fleet; destroy the engine and its data
   curl -s $url/status -H "X-Platform-Key: \$PLATFORM_KEY"
   curl -sX DELETE $url/engines/alice -H "X-Platform-Key: \$PLATFORM_KEY"
 
-  # register another product: the reply shows its platform key, once
+  # register another product: only this reply shows its platform key
   curl -sX POST $url/products/register -H "X-Admin-Key: \$ORCH_ADMIN_KEY" -d '{"slug":"acme","display_name":"Acme"}'
 
 Ctrl-C stops the server.

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs what building and testing Roundhouse needs, on Debian 12 and its relatives; elsewhere says what is missing.
+# Installs the dependencies of Roundhouse on Debian 12 and its relatives; on other systems it prints
+# what is missing.
 #
 #   scripts/setup.sh             compiler, build tools and libraries
-#   scripts/setup.sh --docker    also a Docker daemon, where there is no docker yet
-#   scripts/setup.sh --bench     also what the benchmarks are run with, and what they measure beside Roundhouse
-#   scripts/setup.sh --ci        all of that, Clang 16 and its tools, and what single tests ask for
+#   scripts/setup.sh --docker    also a Docker daemon, if Docker is not installed
+#   scripts/setup.sh --bench     also the tools of the benchmarks, and what they compare with
+#   scripts/setup.sh --ci        all of that, Clang 16 and its tools, and the needs of single tests
 set -euo pipefail
 
 packages=(
@@ -55,7 +56,7 @@ install_with_apt() {
         apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}"
 }
 
-# Without apt nothing is installed: what cannot be found is named, with the name of its Debian package for a hint.
+# Without apt nothing is installed. Prints the Debian names of the packages that are missing.
 look_for_all() {
     local missing=() entry
     local compiler=${CXX:-c++}
@@ -78,7 +79,7 @@ look_for_all() {
             missing+=(catch2)
     fi
     if [ ${#missing[@]} -gt 0 ]; then
-        echo "setup: this is not Debian or Ubuntu. Install these, here by their Debian names: ${missing[*]}" >&2
+        echo "setup: this is not Debian or Ubuntu. Install these packages (Debian names): ${missing[*]}" >&2
         exit 1
     fi
 }

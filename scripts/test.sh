@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds a preset and runs its tests. The last line is "N passed, N failed, N skipped"; the exit code says the same.
+# Builds a preset and runs its tests. The last line is "N passed, N failed, N skipped"; the exit
+# code is 0 if none failed.
 #
 #   scripts/test.sh                      all tests of the preset "release"
-#   scripts/test.sh asan                 those of another
-#   scripts/test.sh release -L unit      any further arguments are ctest's
+#   scripts/test.sh asan                 all tests of another preset
+#   scripts/test.sh release -L unit      further arguments are ctest's
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,11 +12,12 @@ preset=${1:-release}
 shift || true
 results="$PWD/build/$preset/ctest.xml"
 
-# Whatever ends this script, the last line is there; that no test was run is a failure.
+# The last line is printed however this script ends. If no test was run, that is a failure.
 passed=0 failed=1 skipped=0
 trap 'echo "$passed passed, $failed failed, $skipped skipped"' EXIT
 
-# Clang's thread sanitizer cannot map its shadow where the kernel spreads mappings wider than it expects.
+# Clang's thread sanitizer cannot map its shadow memory if the kernel randomizes addresses with more
+# bits than it expects.
 run=()
 if [ "$preset" = tsan ] && [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28)" -gt 28 ]; then
     run=(setarch -R)
@@ -32,7 +34,7 @@ rm -f "$results"
 code=0
 "${run[@]+"${run[@]}"}" ctest --preset "$preset" -j2 --output-junit "$results" "$@" || code=$?
 
-# ctest writes the counts as attributes of <testsuite>, one a line.
+# ctest writes the counts as attributes of <testsuite>, one per line.
 count() { awk -v name="$1" -F'"' '$1 ~ "(^|[ \t])" name "=$" { print $2; exit } /<testcase/ { exit }' "$results"; }
 if [ -s "$results" ]; then
     failed=$(count failures)

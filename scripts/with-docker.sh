@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command where a Docker daemon can be reached. If none can, and this is root on a machine that has dockerd, a
-# private one runs for as long as the command: with its own data, socket and pid file, ended by its pid. Elsewhere the
-# command runs without one.
+# Runs a command with a Docker daemon. If no daemon can be reached, and this is root on a machine
+# with dockerd, a private daemon runs for as long as the command, with its own data, socket and pid
+# file. Otherwise the command runs without a daemon.
 #
 #   scripts/with-docker.sh CMD [ARGUMENT...]
 set -euo pipefail
@@ -15,7 +15,7 @@ source "$(dirname "$0")/private-docker.sh"
 folder=$(mktemp -d -t roundhouse-docker-XXXXXX)
 clean_up() {
     private_docker_stop
-    rm -rf "$folder" || true # the command's outcome counts
+    rm -rf "$folder" || true # the exit code is the command's
 }
 trap clean_up EXIT
 private_docker_start "$folder"
