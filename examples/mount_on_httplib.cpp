@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
     server.Get("/", [](const httplib::Request&, httplib::Response& answer) {
         answer.set_content("the product's own page\n", "text/plain");
     });
-    http::mount(server, std::make_shared<http::api<fleet>>(over, std::move(options)),
+    http::mount(server, std::make_shared<http::api>(over->calls(), std::move(options)),
                 "/roundhouse");
 
     const int wanted = argc > 1 ? std::atoi(argv[1]) : 0;

@@ -109,6 +109,10 @@ concept discard = requires(B& b, const workload_ref& w, duration grace) {
     { b.discard(w, grace) } -> std::same_as<asio::awaitable<result<void>>>;
 };
 template <class B>
+concept boot_logs = requires(B& b, const workload_ref& w, std::size_t tail) {
+    { b.boot_logs(w, tail) } -> std::same_as<asio::awaitable<result<std::string>>>;
+};
+template <class B>
 concept on_pause = requires(B& b, std::function<void(const workload_pause&)> handler) {
     b.on_pause(std::move(handler));
 };
@@ -230,6 +234,10 @@ template <class B> concept prepares = backend<B> && detail::member::prepare<B>;
 /// A backend whose `stop` leaves something of a workload beside its data. `discard` leaves the data
 /// only.
 template <class B> concept discards = backend<B> && detail::member::discard<B>;
+
+/// A backend whose `logs` may also show what earlier workloads of an engine wrote. `boot_logs` shows
+/// what this one wrote.
+template <class B> concept separates_boot_logs = backend<B> && detail::member::boot_logs<B>;
 
 /// Keeps the fleet.
 ///

@@ -61,7 +61,7 @@ public:
 
 private:
     std::shared_ptr<fake_orchestrator> fake_ = std::make_shared<fake_orchestrator>();
-    roundhouse::http::api<fake_orchestrator> api_;
+    roundhouse::http::api api_;
 };
 
 /// The code in an error's body; the whole body if it is not an error's.

@@ -322,6 +322,6 @@ TEST_CASE("invalid parameters of the audit log are a 400 that names the paramete
 
 TEST_CASE("a route keeps its argument encoded") {
     STATIC_REQUIRE(http::find_route("GET", "/engines/a%2Fb").argument == "a%2Fb");
-    STATIC_REQUIRE(http::find_route("POST", "/engines//admit").what == http::endpoint::admit);
+    STATIC_REQUIRE(http::find_route("POST", "/engines//admit").endpoint == http::endpoint::admit);
     STATIC_REQUIRE(http::find_route("POST", "/engines//admit").argument.empty());
 }

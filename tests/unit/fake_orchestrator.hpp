@@ -2,9 +2,10 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/fleet_calls.hpp>
 #include <roundhouse/types.hpp>
 
-#include <asio/async_result.hpp>
+#include <asio/any_io_executor.hpp>
 
 #include <cstddef>
 #include <functional>
@@ -13,12 +14,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace roundhouse_tests {
 
+using roundhouse::completion;
 using roundhouse::fail;
 using roundhouse::result;
 
@@ -44,7 +45,7 @@ inline roundhouse::engine_view fake_engine() {
 /// Stands in for the orchestrator in tests of the HTTP API: records the calls, and answers as the
 /// test sets. Answers of asynchronous calls wait until `run` (or go where `post` sends them), since
 /// the orchestrator never answers from inside the call.
-class fake_orchestrator {
+class fake_orchestrator final : public roundhouse::fleet_calls {
 public:
     bool is_starting = false;
     roundhouse::orchestrator_health condition{
@@ -100,101 +101,107 @@ public:
     /// Drops the answers that wait, as a destroyed executor does.
     void drop() { waiting_.clear(); }
 
-    // The calls of the orchestrator.
+    // fleet_calls
 
-    [[nodiscard]] bool starting() const noexcept { return is_starting; }
-    [[nodiscard]] roundhouse::orchestrator_health health() const { return condition; }
+    [[nodiscard]] asio::any_io_executor executor() const override { return {}; }
+    [[nodiscard]] bool starting() const noexcept override { return is_starting; }
+    [[nodiscard]] roundhouse::orchestrator_health health() const override { return condition; }
 
-    result<roundhouse::product_ptr> authenticate(std::string_view key) const {
+    [[nodiscard]] result<roundhouse::product_ptr>
+    authenticate(std::string_view key) const override {
         if (trouble) trouble();
         if (key != fake_platform_key)
             return fail(roundhouse::errc::invalid_platform_key, "X-Platform-Key is wrong.");
         return product_;
     }
 
-    std::optional<result<roundhouse::admission>> try_admit(const roundhouse::product_ptr&,
-                                                           std::string_view user,
-                                                           roundhouse::admit_options options) {
+    [[nodiscard]] std::optional<result<roundhouse::admission>>
+    try_admit(const roundhouse::product_ptr&, std::string_view user,
+              roundhouse::admit_options options) override {
         note("try_admit " + std::string(user) + shown(options));
         return admitted_now;
     }
 
-    template <class Token>
-    auto async_admit(roundhouse::product_ptr, std::string user, roundhouse::admit_options options,
-                     Token&& token) {
-        return answer("async_admit " + user + shown(options), admitted_later,
-                      std::forward<Token>(token));
+    void admit(roundhouse::product_ptr, std::string user, roundhouse::admit_options options,
+               completion<roundhouse::admission> done) override {
+        answer("async_admit " + user + shown(options), admitted_later, std::move(done));
     }
-    template <class Token>
-    auto async_provision(roundhouse::product_ptr, std::string user,
-                         std::optional<std::string> version, Token&& token) {
-        return answer("provision " + user + (version ? " " + *version : ""), engine,
-                      std::forward<Token>(token));
+    void provision(roundhouse::product_ptr, std::string user, std::optional<std::string> version,
+                   completion<roundhouse::engine_view> done) override {
+        answer("provision " + user + (version ? " " + *version : ""), engine, std::move(done));
     }
-    template <class Token>
-    auto async_destroy(roundhouse::product_ptr, std::string user, Token&& token) {
-        return answer("destroy " + user, destroyed, std::forward<Token>(token));
+    void destroy(roundhouse::product_ptr, std::string user,
+                 completion<roundhouse::uuid> done) override {
+        answer("destroy " + user, destroyed, std::move(done));
     }
-    template <class Token>
-    auto async_start(roundhouse::product_ptr, std::string user, Token&& token) {
-        return answer("start " + user, started, std::forward<Token>(token));
+    void start(roundhouse::product_ptr, std::string user, completion<std::string> done) override {
+        answer("start " + user, started, std::move(done));
     }
-    template <class Token>
-    auto async_stop(roundhouse::product_ptr, std::string user, bool force, Token&& token) {
-        return answer("stop " + user + (force ? " by force" : ""), stopped,
-                      std::forward<Token>(token));
+    void stop(roundhouse::product_ptr, std::string user, bool force,
+              completion<void> done) override {
+        answer("stop " + user + (force ? " by force" : ""), stopped, std::move(done));
     }
-    template <class Token>
-    auto async_rotate_key(roundhouse::product_ptr, std::string user, Token&& token) {
-        return answer("rotate_key " + user, rotated, std::forward<Token>(token));
+    void rotate_key(roundhouse::product_ptr, std::string user,
+                    completion<std::string> done) override {
+        answer("rotate_key " + user, rotated, std::move(done));
     }
-    template <class Token>
-    auto async_note_activity(roundhouse::product_ptr, std::string user,
-                             std::optional<roundhouse::duration> busy_for, Token&& token) {
+    void note_activity(roundhouse::product_ptr, std::string user,
+                       std::optional<roundhouse::duration> busy_for,
+                       completion<std::optional<roundhouse::instant>> done) override {
         busy_given = busy_for;
-        return answer("activity " + user, sleeps_at, std::forward<Token>(token));
+        answer("activity " + user, sleeps_at, std::move(done));
     }
-    template <class Token>
-    auto async_logs(roundhouse::product_ptr, std::string user, std::size_t tail, Token&& token) {
-        return answer("logs " + user + " " + std::to_string(tail), output,
-                      std::forward<Token>(token));
+    void logs(roundhouse::product_ptr, std::string user, std::size_t tail,
+              completion<std::string> done) override {
+        answer("logs " + user + " " + std::to_string(tail), output, std::move(done));
     }
-    template <class Token>
-    auto async_audit(roundhouse::product_ptr, roundhouse::audit_query query, Token&& token) {
+    void audit(roundhouse::product_ptr, roundhouse::audit_query query,
+               completion<roundhouse::audit_page> done) override {
         audit_asked = std::move(query);
-        return answer("audit", audited, std::forward<Token>(token));
+        answer("audit", audited, std::move(done));
     }
-    template <class Token>
-    auto async_register_product(std::string slug, std::string display_name,
-                                roundhouse::policy policy, Token&& token) {
+    void register_product(std::string slug, std::string display_name, roundhouse::policy policy,
+                          completion<roundhouse::registration> done) override {
         policy_given = std::move(policy);
-        return answer("register " + slug + " " + display_name, registered,
-                      std::forward<Token>(token));
+        answer("register " + slug + " " + display_name, registered, std::move(done));
     }
-    template <class Token>
-    auto async_set_policy(std::string id_or_slug, roundhouse::policy policy, Token&& token) {
+    void register_product(std::string slug, std::string display_name, roundhouse::policy policy,
+                          std::string, completion<roundhouse::registration> done) override {
+        register_product(std::move(slug), std::move(display_name), std::move(policy),
+                         std::move(done));
+    }
+    void set_policy(std::string id_or_slug, roundhouse::policy policy,
+                    completion<roundhouse::policy> done) override {
         policy_given = policy;
         result<roundhouse::policy> outcome = std::move(policy);
         if (policy_failure) outcome = roundhouse::unexpected(*policy_failure);
-        return answer("set_policy " + id_or_slug, outcome, std::forward<Token>(token));
+        answer("set_policy " + id_or_slug, outcome, std::move(done));
     }
 
-    result<roundhouse::engine_view> find(const roundhouse::product_ptr&, std::string_view user) {
-        note("find " + std::string(user));
-        return engine;
+    // These are known at once.
+
+    void find_product(std::string id_or_slug, completion<roundhouse::product_ptr> done) override {
+        note("find_product " + id_or_slug);
+        done(product_);
     }
-    result<roundhouse::engine_view_page> list(const roundhouse::engine_query& query) {
+    void find(roundhouse::product_ptr, std::string user,
+              completion<roundhouse::engine_view> done) override {
+        note("find " + user);
+        done(engine);
+    }
+    void list(roundhouse::engine_query query,
+              completion<roundhouse::engine_view_page> done) override {
         note("list");
         engines_asked = query;
-        return listed;
+        done(listed);
     }
-    result<roundhouse::fleet_status> status(const roundhouse::product_ptr&) {
+    void status(roundhouse::product_ptr, completion<roundhouse::fleet_status> done) override {
         note("status");
-        return fleet;
+        done(fleet);
     }
-    result<roundhouse::fleet_metrics> metrics(const roundhouse::product_ptr&) {
+    void metrics(roundhouse::product_ptr, completion<roundhouse::fleet_metrics> done) override {
         note("metrics");
-        return figures;
+        done(figures);
     }
 
     [[nodiscard]] const roundhouse::product_ptr& product() const noexcept { return product_; }
@@ -210,16 +217,10 @@ private:
                (options.auto_wake ? " wake" : "");
     }
 
-    /// Records the call, and answers through Asio, for any completion token.
-    template <class T, class Token>
-    auto answer(std::string call, result<T> outcome, Token&& token) {
+    /// Records the call, and answers when the test says so.
+    template <class T> void answer(std::string call, const result<T>& outcome, completion<T> done) {
         note(std::move(call));
-        return asio::async_initiate<Token, void(result<T>)>(
-            [this](auto handler, result<T> given) {
-                auto shared = std::make_shared<std::decay_t<decltype(handler)>>(std::move(handler));
-                post([shared, given = std::move(given)] { (*shared)(given); });
-            },
-            token, std::move(outcome));
+        post([outcome, done = std::move(done)] { done(outcome); });
     }
 
     roundhouse::product_ptr product_ = [] {

@@ -179,6 +179,7 @@ TEST_CASE("what is not HTTP is a failure") {
         REQUIRE_FALSE(answer);
         CHECK(answer.error().code == rh::errc::backend_error);
         CHECK(answer.error().message.starts_with("127.0.0.1:"));
+        CHECK(holds(answer.error().message, ": no HTTP answer: "));
     }
 }
 
@@ -225,6 +226,25 @@ TEST_CASE("a peer that hangs is given up at the deadline, wherever it hangs") {
                     "no answer within 150 ms"));
         CHECK(steady_clock::now() - begin >= hasty.deadline);
     }
+}
+
+TEST_CASE("a peer that accepts no connection is given up at the deadline, which is named so") {
+    io_threads io{1};
+    asio::ip::tcp::acceptor full{io.context()};
+    full.open(asio::ip::tcp::v4());
+    full.bind({asio::ip::address_v4::loopback(), 0});
+    full.listen(0);
+    std::vector<asio::ip::tcp::socket> waiting; // fill its queue
+    for (int i = 0; i < 3; ++i) {
+        auto& socket = waiting.emplace_back(io.context());
+        socket.open(asio::ip::tcp::v4());
+        socket.non_blocking(true);
+        std::error_code in_progress;
+        socket.connect(full.local_endpoint(), in_progress);
+    }
+    const auto answer = call(full.local_endpoint(), {}, hasty);
+    CHECK(holds(message_of(answer), "no connection within 150 ms"));
+    CHECK(answer.error().code == rh::errc::backend_away);
 }
 
 TEST_CASE("hundreds of hung calls cost one thread no more time than one") {

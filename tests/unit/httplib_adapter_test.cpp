@@ -30,7 +30,7 @@ public:
         fake->post = [this](std::function<void()> answer) {
             asio::post(executor, std::move(answer));
         };
-        api = std::make_shared<http::api<fake_orchestrator>>(
+        api = std::make_shared<http::api>(
             fake, http::api_options{std::string(test_admin_key), 64 * 1024, {}});
         server.Get("/own", [](const httplib::Request&, httplib::Response& out) {
             out.set_content("mine", "text/plain");
@@ -60,7 +60,7 @@ public:
 
     asio::thread_pool executor{1};
     std::shared_ptr<fake_orchestrator> fake = std::make_shared<fake_orchestrator>();
-    std::shared_ptr<http::api<fake_orchestrator>> api;
+    std::shared_ptr<http::api> api;
     httplib::Server server;
     int port = 0;
     std::thread thread;

@@ -6,11 +6,11 @@
 
 using namespace roundhouse;
 
-// What it promises like every store is in tests/conformance.
+// The requirements on all stores are tested in tests/conformance.
 
 namespace {
 
-change_set told(const uuid& product, int rows) {
+change_set audit_rows(const uuid& product, int rows) {
     change_set set;
     for (int i = 0; i < rows; ++i) {
         audit_entry row;
@@ -22,12 +22,12 @@ change_set told(const uuid& product, int rows) {
 
 } // namespace
 
-TEST_CASE("the memory store drops its oldest audit rows rather than keep more than it may") {
+TEST_CASE("the memory store drops its oldest audit rows beyond its maximum") {
     memory_store store(3);
     audit_query query;
-    REQUIRE(store.commit(told(query.product_id, 3)));
+    REQUIRE(store.commit(audit_rows(query.product_id, 3)));
     CHECK(store.audit(query)->entries.size() == 3);
-    REQUIRE(store.commit(told(query.product_id, 2)));
+    REQUIRE(store.commit(audit_rows(query.product_id, 2)));
     const auto page = *store.audit(query);
     REQUIRE(page.entries.size() == 3);
     CHECK(page.entries.front().id == 5);
@@ -35,10 +35,10 @@ TEST_CASE("the memory store drops its oldest audit rows rather than keep more th
     CHECK_FALSE(page.next_before);
 }
 
-TEST_CASE("an amendment of an audit row that the memory store has dropped is ignored") {
+TEST_CASE("an amendment of a dropped audit row is ignored") {
     memory_store store(1);
     audit_query query;
-    REQUIRE(store.commit(told(query.product_id, 2)));
+    REQUIRE(store.commit(audit_rows(query.product_id, 2)));
     change_set late;
     late.amend.emplace().id = 1;
     late.amend->metadata = {{"late", true}};

@@ -174,7 +174,7 @@ TEST_CASE("the last output of an engine whose boot failed is logged with its sec
     settings.restart_max_attempts = 0;
     log_lines lines;
     memory_fleet<> fleet(std::move(script), settings, store, [&](orchestrator_options& options) {
-        options.hidden = {"hush-hush"};
+        options.redacted = {"hush-hush"};
         options.log = [&](log_level, std::string_view line) { lines.add(line); };
     });
     const auto product = fleet.registered();

@@ -1,6 +1,6 @@
 #include "catch.hpp"
 
-#include <roundhouse/shell/boot_failure_log.hpp>
+#include <roundhouse/shell/redaction.hpp>
 
 #include <string>
 #include <vector>

@@ -17,6 +17,7 @@ using roundhouse::detail::running_engines;
 namespace {
 
 const instant start{1'700'000'000s};
+const duration boot = 5000s; ///< The steady time at `start`.
 
 engine_record some_engine() {
     engine_record out;
@@ -54,7 +55,7 @@ TEST_CASE("a running engine's key is cached until it is replaced or the engine s
     const auto key = crypto::make_engine_key(crypto::system_entropy);
     const auto engine = with_key(some_engine(), key);
     table.cache_key(engine, key); // ignored: the engine does not run
-    table.add(engine);
+    table.add(engine, start, boot);
     CHECK(key_in(table, engine).empty());
     table.cache_key(engine, key);
     CHECK(key_in(table, engine) == key);
@@ -67,14 +68,14 @@ TEST_CASE("a running engine's key is cached until it is replaced or the engine s
     CHECK(key_in(table, engine).empty());
 
     table.remove(rotated);
-    table.add(rotated);
+    table.add(rotated, start, boot);
     CHECK(key_in(table, rotated).empty());
 }
 
 TEST_CASE("only keys in the format of generated engine keys are cached") {
     running_engines table;
     const auto engine = some_engine();
-    table.add(engine);
+    table.add(engine, start, boot);
     for (const std::string& key : {std::string("secret"), std::string(crypto::engine_key_prefix),
                                    crypto::make_platform_key(crypto::system_entropy),
                                    crypto::make_engine_key(crypto::system_entropy) + "A",
@@ -93,9 +94,9 @@ TEST_CASE("an engine is distinguished from an earlier engine of the same user") 
     const auto before = some_engine();
     auto after = before;
     after.id = crypto::make_uuid(crypto::system_entropy);
-    table.add(before);
+    table.add(before, start, boot);
     CHECK_FALSE(table.visit(after, [](const running_engine&) {}));
-    table.add(after);
+    table.add(after, start, boot);
     table.remove(before);
     CHECK(table.visit(after, [](const running_engine&) {}));
     CHECK_FALSE(table.visit(before, [](const running_engine&) {}));
@@ -104,34 +105,57 @@ TEST_CASE("an engine is distinguished from an earlier engine of the same user") 
 TEST_CASE("an engine that runs again has a new life") {
     running_engines table;
     const auto engine = some_engine();
-    table.add(engine);
+    table.add(engine, start, boot);
     const auto first = life_of(table, engine);
-    table.add(engine); // added twice: the same life
+    table.add(engine, start, boot); // added twice: the same life
     CHECK(life_of(table, engine) == first);
     table.remove(engine);
     CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
-    table.add(engine);
+    table.add(engine, start, boot);
     CHECK(life_of(table, engine) != first);
     CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
 }
 
-TEST_CASE("a use stays unwritten until the latest one is written") {
+TEST_CASE("a use stays unstored until the latest one is stored") {
     running_engines table;
     const auto engine = some_engine();
-    table.touch(engine, start); // ignored: the engine does not run
+    table.use(engine, boot); // ignored: the engine does not run
     CHECK_FALSE(table.last_used(engine));
-    table.add(engine);
-    CHECK(table.unwritten().empty());
-    table.touch(engine, start + 5s);
-    table.touch(engine, start + 2s); // reported late
-    CHECK(table.last_used(engine) == start + 5s);
-    const auto seen = table.unwritten();
+    table.add(engine, start, boot);
+    CHECK(table.unstored().empty());
+    table.use(engine, boot + 5s);
+    table.use(engine, boot + 2s); // reported late
+    CHECK(table.last_used(engine) == boot + 5s);
+    const auto seen = table.unstored();
     REQUIRE(seen.size() == 1);
     CHECK(seen.front().engine.id == engine.id);
-    CHECK(seen.front().at == start + 5s);
-    table.touch(engine, start + 6s);
-    table.written(seen);
-    CHECK(table.unwritten().size() == 1);
-    table.written(table.unwritten());
-    CHECK(table.unwritten().empty());
+    CHECK(seen.front().at == boot + 5s);
+    table.use(engine, boot + 6s);
+    table.stored(seen);
+    CHECK(table.unstored().size() == 1);
+    table.stored(table.unstored());
+    CHECK(table.unstored().empty());
+}
+
+TEST_CASE(
+    "what another wall clock noted never lies in the future, and a lease never lasts too long") {
+    running_engines table;
+    auto engine = some_engine();
+    engine.last_activity_at = start + 3h;
+    engine.busy_until = start + 1'000h;
+    table.add(engine, start, boot);
+    CHECK(table.last_used(engine) == boot);
+    CHECK(table.leased_until(engine) == boot + 24h);
+    table.lease(engine, boot + 1h); // a longer one holds
+    CHECK(table.leased_until(engine) == boot + 24h);
+}
+
+TEST_CASE("a lease that is over is none") {
+    running_engines table;
+    auto engine = some_engine();
+    engine.busy_until = start - 1s;
+    table.add(engine, start, boot);
+    CHECK_FALSE(table.leased_until(engine));
+    table.lease(engine, boot + 1h);
+    CHECK(table.leased_until(engine) == boot + 1h);
 }

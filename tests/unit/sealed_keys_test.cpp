@@ -55,8 +55,8 @@ sealed_key_count counted(const memory_store& store, const std::string& keys) {
     return count_unreadable_keys(store, ring(keys)).value();
 }
 
-/// A store that others change too: the row of `disturbed` is written just before each of the first
-/// commits that touch it.
+/// A store that another writer changes too: the row of `disturbed` is written just before each of
+/// the first commits.
 class busy_store : public memory_store {
 public:
     result<committed> commit(const change_set& set) {
@@ -73,7 +73,7 @@ public:
     int disturbances = 0;
 };
 
-/// A store that has room for a number of commits.
+/// A store that has room for a limited number of commits.
 class filling_store : public memory_store {
 public:
     result<committed> commit(const change_set& set) {
@@ -85,7 +85,7 @@ public:
     int room = 1'000'000;
 };
 
-/// A store with a record that cannot be read.
+/// A store with an unreadable record.
 class damaged_store : public memory_store {
 public:
     [[nodiscard]] result<void>
@@ -97,7 +97,7 @@ public:
 
 } // namespace
 
-TEST_CASE("keys that the ring can open are counted, and none of them is unreadable") {
+TEST_CASE("keys that the ring opens are counted, and none of them is unreadable") {
     memory_store store;
     add(store, engine(1, old_key));
     add(store, engine(2, new_key));
@@ -106,7 +106,7 @@ TEST_CASE("keys that the ring can open are counted, and none of them is unreadab
     CHECK(found.unreadable == 0);
 }
 
-TEST_CASE("keys that were sealed with a master key that is not in the ring are unreadable") {
+TEST_CASE("keys that were sealed with a master key outside the ring are unreadable") {
     memory_store store;
     add(store, engine(1, old_key));
     add(store, engine(2, new_key));
@@ -114,7 +114,7 @@ TEST_CASE("keys that were sealed with a master key that is not in the ring are u
     CHECK(counted(store, old_key).unreadable == 1);
 }
 
-TEST_CASE("the key that a rotation hands over is counted too") {
+TEST_CASE("the next key of a rotation is counted too") {
     memory_store store;
     auto rotating = engine(1, new_key);
     rotating.next_sealed_key = sealed("next", old_key);
@@ -124,7 +124,7 @@ TEST_CASE("the key that a rotation hands over is counted too") {
     CHECK(found.unreadable == 1);
 }
 
-TEST_CASE("an empty store has no keys, and none to seal again") {
+TEST_CASE("an empty store has no keys to count or to seal again") {
     memory_store store;
     CHECK(counted(store, new_key).total == 0);
     CHECK(reseal_keys(store, ring(new_key), now, crypto::system_entropy)->engines == 0);
@@ -143,7 +143,7 @@ TEST_CASE(
         CHECK(ring(new_key).unseal(stored(store, n).sealed_key) == "key-" + std::to_string(n));
 }
 
-TEST_CASE("a rotation under way keeps both of its keys when they are sealed again") {
+TEST_CASE("both keys of a rotation under way are sealed again") {
     memory_store store;
     auto rotating = engine(1, old_key);
     rotating.next_sealed_key = sealed("next", old_key);
@@ -171,7 +171,7 @@ TEST_CASE("sealing again changes nothing of a row but its sealed keys") {
     CHECK(after.sealed_key != record.sealed_key);
 }
 
-TEST_CASE("nothing is sealed again if one of the keys cannot be opened") {
+TEST_CASE("no key is sealed again if one of them cannot be opened") {
     memory_store store;
     for (std::size_t n = 0; n < 150; ++n) add(store, engine(n, old_key));
     auto lost = engine(150, old_key);
@@ -186,8 +186,8 @@ TEST_CASE("nothing is sealed again if one of the keys cannot be opened") {
     CHECK(stored(store, 0).sealed_key == before);
 }
 
-TEST_CASE("sealing again that ran out of room leaves keys that the same ring opens, and can be "
-          "taken up") {
+TEST_CASE("sealing again that runs out of room leaves keys that the same ring opens, and can be "
+          "repeated") {
     filling_store store;
     for (std::size_t n = 0; n < 250; ++n) add(store, engine(n, old_key));
     const auto keys = ring(new_key + "," + old_key);
@@ -203,7 +203,7 @@ TEST_CASE("sealing again that ran out of room leaves keys that the same ring ope
     CHECK(counted(store, new_key).unreadable == 0);
 }
 
-TEST_CASE("a row that changes while it is sealed again is read and sealed once more") {
+TEST_CASE("a row that changes while its keys are sealed again is read and sealed once more") {
     busy_store store;
     for (std::size_t n = 0; n < 3; ++n) add(store, engine(n, old_key));
     store.disturbances = detail::reseal_attempts - 1;
@@ -212,7 +212,7 @@ TEST_CASE("a row that changes while it is sealed again is read and sealed once m
     CHECK(counted(store, new_key).unreadable == 0);
 }
 
-TEST_CASE("a row that never keeps still ends the sealing with a conflict") {
+TEST_CASE("a row that changes on every attempt ends the sealing with a conflict") {
     busy_store store;
     for (std::size_t n = 0; n < 3; ++n) add(store, engine(n, old_key));
     store.disturbances = detail::reseal_attempts;
@@ -223,7 +223,7 @@ TEST_CASE("a row that never keeps still ends the sealing with a conflict") {
     CHECK(counted(store, old_key).unreadable == 0);
 }
 
-TEST_CASE("a record that cannot be read is no reason to leave the others under the old key") {
+TEST_CASE("an unreadable record does not keep the others from being sealed again") {
     damaged_store store;
     add(store, engine(1, old_key));
     CHECK(count_unreadable_keys(store, ring(old_key))->total == 1);

@@ -162,16 +162,108 @@ TEST_CASE("a log that has outgrown its bound is begun again, with its end kept")
     const temporary_folder folder;
     const auto log = folder.path() / sub::log_name;
     write(log, "0123456789");
-    CHECK_FALSE(sub::bound_log(folder.path(), 10));
+    CHECK_FALSE(sub::bound_log(folder.path(), 10).has_value());
     CHECK(text_of(log) == "0123456789");
     const sub::descriptor writer{::open(log.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC)};
     REQUIRE(::write(writer.get(), "abcde", 5) == 5);
-    CHECK(sub::bound_log(folder.path(), 10));
+    const auto rotation = sub::bound_log(folder.path(), 10);
+    REQUIRE(rotation.has_value());
+    CHECK(rotation->size == 15);
+    CHECK(rotation->kept_from == 5);
+    CHECK(rotation->kept);
     CHECK(text_of(log).empty());
     CHECK(text_of(folder.path() / sub::old_log_name) == "56789abcde");
     // Who holds it open writes on at its new beginning.
     REQUIRE(::write(writer.get(), "next", 4) == 4);
     CHECK(text_of(log) == "next");
+}
+
+TEST_CASE("a tail begins no earlier than where it is told to") {
+    const temporary_folder folder;
+    const auto tail = [&](const sub::output_start& start, std::size_t lines = 100) {
+        return sub::read_log_tail(folder.path(), lines, 1'000, start).value();
+    };
+    write(folder.path() / sub::old_log_name, "a\nb\n");
+    write(folder.path() / sub::log_name, "c\nd\n");
+    CHECK(tail({}) == "a\nb\nc\nd\n");
+    CHECK(tail({.log = 0, .old_log = 2}) == "b\nc\nd\n");
+    CHECK(tail({.log = 0, .old_log = 4}) == "c\nd\n");
+    CHECK(tail({.log = 0, .old_log = std::nullopt}) == "c\nd\n");
+    CHECK(tail({.log = 2, .old_log = std::nullopt}) == "d\n");
+    CHECK(tail({.log = 4, .old_log = std::nullopt}).empty());
+    CHECK(tail({.log = 0, .old_log = 2}, 2) == "c\nd\n");
+    // A file that is shorter has been truncated since.
+    CHECK(tail({.log = 9, .old_log = std::nullopt}) == "c\nd\n");
+}
+
+TEST_CASE("the start of an output moves with the rotations of its log") {
+    const sub::output_start start{.log = 60, .old_log = std::nullopt};
+    const auto once = start.after({.size = 110, .kept_from = 10});
+    CHECK(once.log == 0);
+    CHECK(once.old_log == 50U);
+    const auto cut = start.after({.size = 200, .kept_from = 100});
+    CHECK(cut.old_log == 0U);
+    const auto twice = once.after({.size = 110, .kept_from = 10});
+    CHECK(twice.log == 0);
+    CHECK(twice.old_log == 0U);
+    const auto lost = start.after({.size = 110, .kept_from = 10, .kept = false});
+    CHECK(lost.log == 0);
+    CHECK_FALSE(lost.old_log.has_value());
+}
+
+TEST_CASE("the start of an output is known for the last generation that was launched") {
+    const temporary_folder folder;
+    const rh::workload_ref second{.engine_id = fresh_id(), .generation = 2, .port = 0};
+    auto first = second;
+    first.generation = 1;
+    auto third = second;
+    third.generation = 3;
+    sub::output_starts starts;
+    const auto is_all = [&](const rh::workload_ref& ref) {
+        const auto start = starts.find(ref);
+        return start && start->log == 0 && start->old_log == 0U;
+    };
+    CHECK(is_all(second));                // as of an adopted engine
+    starts.record(second, folder.path()); // which has no log yet
+    CHECK(starts.find(second)->log == 0);
+    CHECK_FALSE(starts.find(second)->old_log.has_value());
+    CHECK(is_all(first));
+    CHECK_FALSE(starts.find(third).has_value()); // was never launched
+    write(folder.path() / sub::log_name, "0123456789");
+    starts.record(third, folder.path());
+    CHECK(starts.find(third)->log == 10);
+    starts.forget(third.engine_id);
+    CHECK(is_all(third));
+}
+
+TEST_CASE("a launch during a rotation is taken as before or after it by the size of its log") {
+    const temporary_folder folder;
+    const rh::workload_ref ref{.engine_id = fresh_id(), .generation = 1, .port = 0};
+    const sub::log_rotation rotation{.size = 20, .kept_from = 10};
+    sub::output_starts starts;
+    SECTION("launched before the rotation began") {
+        write(folder.path() / sub::log_name, "012345678901234");
+        starts.record(ref, folder.path());
+        starts.rotated(ref.engine_id, rotation, starts.count());
+        CHECK(starts.find(ref)->log == 0);
+        CHECK(starts.find(ref)->old_log == 5U);
+    }
+    SECTION("launched before the log was truncated") {
+        const auto count = starts.count();
+        write(folder.path() / sub::log_name, std::string(25, 'x'));
+        starts.record(ref, folder.path());
+        starts.rotated(ref.engine_id, rotation, count);
+        CHECK(starts.find(ref)->old_log == 15U);
+    }
+    SECTION("launched after the log was truncated") {
+        const auto count = starts.count();
+        write(folder.path() / sub::log_name, "0123");
+        starts.record(ref, folder.path());
+        starts.rotated(ref.engine_id, rotation, count);
+        CHECK(starts.find(ref)->log == 4);
+        CHECK_FALSE(starts.find(ref)->old_log.has_value());
+    }
+    starts.rotated(fresh_id(), rotation, starts.count()); // of an adopted engine
 }
 
 TEST_CASE("a folder is removed however deep it is, and links in it are not followed") {

@@ -39,6 +39,13 @@ inline bool asked_for(boot_reason reason) noexcept {
            reason == boot_reason::rotate;
 }
 
+/// The reason of a boot or wake that was not healthy in time, with what its last probe got.
+inline std::string not_healthy_in_time(const context& context) {
+    std::string reason = "it was not healthy in time.";
+    if (!context.last_probe.empty()) reason.append(" Last probe: ").append(context.last_probe);
+    return reason;
+}
+
 /// The boot under way has failed after the workload was started: not healthy in time, or exited.
 inline decision boot_failed(const engine_record& engine, const context& context,
                             const std::string& reason, std::string_view why) {
@@ -68,25 +75,6 @@ inline transition& undo_creation(transition& out, const std::string& reason) {
         .settle(error{errc::backend_error, "Nothing could be started: " + reason});
 }
 
-inline decision on_event(const event::boot_begun&, const engine_record& engine,
-                         const context& context) {
-    if (!booting(engine)) return stale();
-    transition out(engine, context);
-    out.next().operation_started_at = context.now;
-    out.next().deadline = context.now + context.settings.create_timeout;
-    // It begins with the end of the workload that has the old key.
-    if (engine.boot == boot_reason::rotate) *out.next().deadline += context.settings.stop_grace;
-    return out.keep().take("its turn has come");
-}
-
-inline decision on_event(const event::boot_started&, const engine_record& engine,
-                         const context& context) {
-    if (!booting(engine)) return stale();
-    transition out(engine, context);
-    out.next().deadline = context.now + context.settings.boot_timeout;
-    return out.keep().take("its workload has been started: its time runs from here");
-}
-
 inline decision on_event(const event::boot_healthy&, const engine_record& engine,
                          const context& context) {
     if (!booting(engine)) return stale();
@@ -114,16 +102,13 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
     case boot_reason::first:
         if (untouched)
             return undo_creation(out, cause).take("the backend is away: nothing was made");
-        out.to(engine_status::destroying, intent::undo)
-            .begin(intent::undo, command::destroy, context.settings.failed_grace);
+        out.to(engine_status::destroying, intent::undo).begin(intent::undo, command::destroy);
         out.next().reason = cause;
         return out.take("nothing could be started: the creation is undone");
     case boot_reason::start: {
         if (engine.origin == engine_status::failed) out.fail(cause, !untouched);
         else if (untouched) out.to(engine.origin, intent::none);
-        else
-            out.to(engine.origin, intent::end)
-                .begin(intent::end, command::end, context.settings.failed_grace);
+        else out.to(engine.origin, intent::end).begin(intent::end, command::end);
         auto& row = out.audit_transition(audit_action::start, true);
         row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
         return out.settle(what.cause)

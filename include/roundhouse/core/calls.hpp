@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/core/admission.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/transition.hpp>
 
@@ -71,12 +72,26 @@ inline decision on_call(const call::provision&, const engine_record& engine, con
                   "a user owns at most one engine");
 }
 
+inline decision deny(const engine_record& engine, std::string_view why) {
+    auto out = judged(verdict::answered, why);
+    out.denied = why_denied(engine);
+    return out;
+}
+
+/// How far off the restart of a failed engine is; nothing if there will be none.
+inline std::optional<duration> restart_in(const engine_record& engine, const context& context) {
+    if (!engine.restart_at) return std::nullopt;
+    if (context.deadline_in && engine.deadline == engine.restart_at) return context.deadline_in;
+    return *engine.restart_at - context.now;
+}
+
 inline decision on_call(const call::admit& what, const engine_record& engine,
                         const context& context) {
-    if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    if (engine.status == engine_status::destroying)
+        return deny(engine, "for callers it is gone already");
     if (cannot_be_ended(engine))
         return engine.status == engine_status::failed || engine.status == engine_status::stopped
-                   ? judged(verdict::answered, "nobody waits for its end")
+                   ? deny(engine, "nobody waits for its end")
                    : refuse_while_stuck(engine);
     if (in_short_operation(engine))
         return judged(verdict::deferred, "wait for the operation under way to end");
@@ -85,18 +100,18 @@ inline decision on_call(const call::admit& what, const engine_record& engine,
     case engine_status::sleeping:
         if (engine.intent == intent::wake)
             return judged(verdict::joined, "join the wake under way");
-        if (!what.auto_wake)
-            return judged(verdict::answered, "asleep, and the caller does not want it woken");
+        if (!what.auto_wake) return deny(engine, "asleep, and the caller does not want it woken");
         return transition(engine, context)
-            .begin(intent::wake, command::wake, context.settings.health_check_timeout)
+            .begin(intent::wake, command::wake)
             .judge(verdict::joined)
             .take("woken for a caller");
     case engine_status::failed:
-        if (engine.restart_at && *engine.restart_at <= context.now + context.settings.admit_wait &&
-            !context.backend_away)
+        if (const auto wait = restart_in(engine, context);
+            wait && *wait <= context.settings.admit_wait && !context.backend_away)
             return judged(verdict::joined, "a restart is due soon enough to wait for");
-        return judged(verdict::answered, "failed, and no restart is near");
-    default: return judged(verdict::answered, "the record tells");
+        return deny(engine, "failed, and no restart is near");
+    case engine_status::running: return judged(verdict::answered, "admitted");
+    default: return deny(engine, "stopped engines are not woken");
     }
 }
 
@@ -114,7 +129,7 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
     case engine_status::sleeping:
         if (engine.intent == intent::wake)
             return judged(verdict::joined, "join the wake under way");
-        return out.begin(intent::wake, command::wake, context.settings.health_check_timeout)
+        return out.begin(intent::wake, command::wake)
             .judge(verdict::joined)
             .take("woken by a start");
     case engine_status::failed:
@@ -155,8 +170,7 @@ inline decision on_call(const call::rotate& what, const engine_record& engine,
     if (engine.status != engine_status::running)
         return not_running(engine, "only a running engine takes a key");
     transition out(engine, context);
-    out.begin(intent::rotate, command::swap_key, context.settings.health_check_timeout)
-        .judge(verdict::joined);
+    out.begin(intent::rotate, command::swap_key).judge(verdict::joined);
     out.next().next_key_hash = what.next_key_hash;
     out.next().next_sealed_key = what.next_sealed_key;
     return out.take("a new key is offered to it");
@@ -176,7 +190,7 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
     const auto boot_took = out.elapsed();
     out.next().origin = engine.status;
     out.to(engine_status::destroying, intent::destroy)
-        .begin(intent::destroy, command::destroy, context.settings.failed_grace)
+        .begin(intent::destroy, command::destroy)
         .judge(verdict::joined);
     if (first_boot) {
         auto& row = out.audit_transition(audit_action::provision, true);
@@ -193,10 +207,10 @@ inline decision on_call(const call::sleep&, const engine_record& engine, const c
     if (engine.status != engine_status::running || engine.intent != intent::none)
         return judged(verdict::answered,
                       "only a running engine with nothing under way is put to sleep");
-    if (engine.busy_until > context.now)
+    if (context.lease_left > duration{0})
         return judged(verdict::answered, "a busy lease holds it awake");
     return transition(engine, context)
-        .begin(intent::sleep, command::sleep, context.settings.health_check_timeout)
+        .begin(intent::sleep, command::sleep)
         .judge(verdict::joined)
         .take("nobody uses it");
 }
@@ -207,10 +221,12 @@ inline decision on_call(const call::lease& what, const engine_record& engine,
         return judged(verdict::answered, "a lease only keeps a running engine awake");
     if (engine.intent == intent::sleep)
         return judged(verdict::deferred, "wait whether it falls asleep");
-    if (what.until <= engine.busy_until)
-        return judged(verdict::answered, "a longer lease holds already");
+    const auto until = context.now + what.busy_for;
+    const bool holds = what.busy_for <= context.lease_left && until <= engine.busy_until;
+    if (holds || what.busy_for <= duration{0})
+        return judged(verdict::answered, "as much of a lease holds already");
     transition out(engine, context);
-    out.next().busy_until = what.until;
+    out.next().busy_until = until;
     return out.keep().judge(verdict::answered).take("held awake by a lease");
 }
 
@@ -220,11 +236,6 @@ inline decision on_call(const call::lease& what, const engine_record& engine,
 [[nodiscard]] inline decision decide(const call_variant& what, const engine_record& engine,
                                      const context& context) {
     return std::visit([&](const auto& one) { return detail::on_call(one, engine, context); }, what);
-}
-
-/// Whether an engine may be handed to a caller now.
-[[nodiscard]] inline bool admissible(const engine_record& engine) noexcept {
-    return engine.status == engine_status::running && engine.intent == intent::none;
 }
 
 /// Whether an engine is now as a call that joined an operation wanted it. Null if it has no row any

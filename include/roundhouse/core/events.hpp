@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
@@ -34,13 +35,11 @@ struct rotate {
     sha256_digest next_key_hash{};
     std::string next_sealed_key;
 };
-/// The idle detector found nobody using it.
-struct sleep {
-    std::string reason;
-};
-/// A busy lease.
+/// The prober found that nobody uses it.
+struct sleep {};
+/// A use of the engine, and a busy lease if `busy_for` is not zero.
 struct lease {
-    instant until{};
+    duration busy_for{};
 };
 } // namespace call
 
@@ -50,8 +49,6 @@ using call_variant = std::variant<call::provision, call::admit, call::start, cal
 /// What the world tells about an engine. Outcomes belong to the operation under way: the shell
 /// drops those of one that has been superseded.
 namespace event {
-struct boot_begun {};   ///< Its turn among the bounded boots has come.
-struct boot_started {}; ///< Its workload has been started; its time runs from now.
 struct boot_healthy {}; ///< It answered healthy for the first time.
 struct boot_refused {
     error cause;
@@ -91,7 +88,11 @@ struct probed_unhealthy {
     std::uint32_t failures_in_a_row = 0;
     std::string reason;
 };
-struct deadline {}; ///< The persisted deadline has passed.
+/// The wait for a persisted deadline is over, as measured on a steady clock. The wall clock may say
+/// something else, because it may have been set.
+struct deadline {
+    instant deadline{}; ///< The one that was waited for.
+};
 /// A restart is due, and there is no port for it.
 struct restart_without_port {
     error cause;
@@ -106,12 +107,12 @@ struct parked {};
 } // namespace event
 
 using event_variant = std::variant<
-    event::boot_begun, event::boot_started, event::boot_healthy, event::boot_refused,
-    event::stopped, event::stop_failed, event::asleep, event::sleep_cancelled, event::awake,
-    event::wake_refused, event::wake_unhealthy, event::key_swapped, event::key_swap_unsupported,
-    event::key_swap_unknown, event::key_swap_refused, event::destroyed, event::destroy_failed,
-    event::exited, event::paused_by_others, event::probed_healthy, event::probed_unhealthy,
-    event::deadline, event::restart_without_port, event::found, event::parked>;
+    event::boot_healthy, event::boot_refused, event::stopped, event::stop_failed, event::asleep,
+    event::sleep_cancelled, event::awake, event::wake_refused, event::wake_unhealthy,
+    event::key_swapped, event::key_swap_unsupported, event::key_swap_unknown,
+    event::key_swap_refused, event::destroyed, event::destroy_failed, event::exited,
+    event::paused_by_others, event::probed_healthy, event::probed_unhealthy, event::deadline,
+    event::restart_without_port, event::found, event::parked>;
 
 /// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what
 /// is under way.
@@ -183,17 +184,26 @@ struct decision {
     core::command command = core::command::none;
     core::verdict verdict = core::verdict::none;
     error refusal;
+    std::optional<denial> denied; ///< Set if an admit is answered, and not admitted.
     std::optional<settlement> settled;
     std::string_view why; ///< For people who read logs and tests.
 };
 
-/// What a decision may know beside the record and the input.
+/// What a decision may know beside the record and the input. Spans of time are measured on a steady
+/// clock, so that a wall clock that is set back or forward neither delays nor hastens anything.
 struct context {
     instant now{};
     const roundhouse::settings& settings;
     std::string_view product_slug; ///< The actor of what callers asked for.
     double jitter = 0;             ///< Drawn evenly from [0, 1).
-    bool backend_away = false;     ///< It can do nothing at present, and says so.
+    bool backend_away = false;     ///< The backend can do nothing at present, and says so.
+    duration lease_left{};         ///< How much is left of the busy lease.
+    /// How long the operation under way has taken, for a boot since its turn came; nothing if that
+    /// was not measured.
+    std::optional<duration> elapsed{};
+    /// How long the record's deadline is off; nothing if nobody waits for it.
+    std::optional<duration> deadline_in{};
+    std::string_view last_probe{}; ///< Why the last probe of a boot or wake failed; may be empty.
 };
 
 } // namespace core

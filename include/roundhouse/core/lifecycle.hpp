@@ -17,6 +17,12 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
 
+/// Whether a healthy probe is to be audited: not each of them is.
+[[nodiscard]] inline bool health_row_due(const engine_record& engine, instant now,
+                                         const settings& settings) {
+    return !engine.last_health_at || now - *engine.last_health_at >= settings.health_row_interval;
+}
+
 namespace detail {
 
 /// A running or sleeping engine is not what it should be.
@@ -300,8 +306,7 @@ inline decision on_event(const event::probed_healthy&, const engine_record& engi
     const bool attempts_over = engine.restart_attempts > 0 && engine.healthy_since &&
                                context.now - *engine.healthy_since >=
                                    context.settings.restart_reset;
-    const bool row_due = !engine.last_health_at ||
-                         context.now - *engine.last_health_at >= std::chrono::hours{1};
+    const bool row_due = health_row_due(engine, context.now, context.settings);
     if (!attempts_over && !row_due) return stale("as expected");
     transition out(engine, context);
     out.next().last_health_at = context.now;
@@ -358,20 +363,20 @@ inline decision restart_waits(const engine_record& engine) {
     return out;
 }
 
-inline decision on_event(const event::deadline&, const engine_record& engine,
+inline decision on_event(const event::deadline& event, const engine_record& engine,
                          const context& context) {
-    if (!engine.deadline || *engine.deadline > context.now) return stale("not yet");
+    if (engine.deadline != event.deadline) return stale("another deadline was set meanwhile");
     transition out(engine, context);
     switch (engine.intent) {
     case intent::none:
-        if (engine.status == engine_status::failed && out.restart_due())
+        if (engine.status == engine_status::failed && engine.restart_at == engine.deadline)
             return context.backend_away ? restart_waits(engine)
                                         : out.restart().take("its restart is due");
         out.next().deadline.reset();
         return out.keep().take("nothing is due");
     case intent::boot:
-        return boot_failed(engine, context, "it was not healthy in time.", "not healthy in time");
-    case intent::wake: return wake_failed(engine, context, "it was not healthy in time.");
+        return boot_failed(engine, context, not_healthy_in_time(context), "not healthy in time");
+    case intent::wake: return wake_failed(engine, context, not_healthy_in_time(context));
     case intent::rotate:
         return recreate_with_next_key(engine, context, "no answer: it may have either key");
     case intent::sleep:

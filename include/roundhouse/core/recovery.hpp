@@ -58,8 +58,7 @@ inline decision recover_sleeping(workload_state state, const engine_record& engi
                                  const context& context) {
     transition out(engine, context);
     if (engine.intent == intent::wake)
-        return out.begin(intent::wake, command::wake, context.settings.health_check_timeout)
-            .take("finish the wake");
+        return out.begin(intent::wake, command::wake).take("finish the wake");
     if (state == workload_state::paused) return out.take("still asleep");
     out.to(engine_status::running, intent::none);
     out.next().reason.clear();
@@ -115,7 +114,7 @@ inline decision recover(const std::optional<found_workload>& what, const engine_
     transition out(engine, context);
     switch (engine.status) {
     case engine_status::provisioning:
-        out.next().deadline.reset(); // until its turn comes
+        out.next().deadline = context.now + longest_boot(engine.boot, context.settings);
         out.next().retries += 1;
         if (current) return out.keep().ask(command::boot).take("finish the boot");
         // An older workload of it holds its own port, which no stranger can have.

@@ -354,7 +354,7 @@ template <class Holds>
 /// sequences after `last_sequence`, and chooses the ports. Moves the records out of the plan. The
 /// result has a row for each engine write, null where that erases. Fails with `port_exhaustion`.
 [[nodiscard]] inline result<std::vector<engine_ptr>>
-make_rows(store_plan& plan, std::uint64_t& last_sequence, detail::port_search& ports) {
+make_rows(store_plan& plan, std::uint64_t& last_sequence, roundhouse::detail::port_search& ports) {
     std::vector<engine_ptr> made;
     made.reserve(plan.engines.size());
     for (auto& write : plan.engines) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/events.hpp>
 
 #include <algorithm>
@@ -96,32 +97,34 @@ public:
     }
 
     [[nodiscard]] duration elapsed() const noexcept {
+        if (context_.elapsed) return *context_.elapsed;
         return std::max(duration{0}, context_.now - out_.next.operation_started_at);
     }
 
     /// Begins an operation on a workload that stays what it is until the backend confirms.
-    transition& begin(intent what, command ask_for, duration at_most) {
+    transition& begin(intent what, command ask_for) {
         out_.row = row_change::update;
         out_.next.intent = what;
         out_.next.operation_started_at = context_.now;
         out_.next.retries = 0;
-        out_.next.deadline = context_.now + at_most + context_.settings.backend_timeout;
+        out_.next.deadline = context_.now + longest_operation(what, context_.settings);
         out_.command = ask_for;
         return *this;
     }
 
     transition& begin_stop() {
         out_.next.origin = out_.next.status;
-        return begin(intent::stop, command::stop, context_.settings.stop_grace);
+        return begin(intent::stop, command::stop);
     }
 
-    /// Begins a boot of a new generation. Its deadline is set when its turn comes.
+    /// Begins a boot of a new generation.
     transition& begin_boot(boot_reason reason) {
         out_.next.origin = out_.next.status;
         to(engine_status::provisioning, intent::boot);
         out_.next.boot = reason;
         out_.next.generation += 1;
         out_.next.operation_started_at = context_.now;
+        out_.next.deadline = context_.now + longest_boot(reason, context_.settings);
         out_.next.healthy_since.reset();
         out_.next.retries = 0;
         // A rotated engine still holds its own port, which no stranger can have.
@@ -153,8 +156,7 @@ public:
         forget_next_key();
         plan_restart();
         if (leftovers) {
-            out_.next.deadline = context_.now + context_.settings.failed_grace +
-                                 context_.settings.backend_timeout;
+            out_.next.deadline = context_.now + longest_operation(intent::end, context_.settings);
             out_.command = command::end;
         }
         return *this;

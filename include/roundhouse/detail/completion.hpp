@@ -3,12 +3,15 @@
 #include <roundhouse/error.hpp>
 
 #include <asio/any_io_executor.hpp>
+#include <asio/associated_cancellation_slot.hpp>
 #include <asio/associated_executor.hpp>
 #include <asio/async_result.hpp>
+#include <asio/cancellation_type.hpp>
 #include <asio/execution/outstanding_work.hpp>
 #include <asio/post.hpp>
 #include <asio/prefer.hpp>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <type_traits>
@@ -16,33 +19,66 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace detail {
 
-/// Where the outcome of an asynchronous call goes. Call it once.
+/// Receives the outcome of a call. It is called once, from any thread, and may be called before the
+/// function that it was given to returns.
 template <class T> using completion = std::function<void(result<T>)>;
 
-/// Wraps a completion handler so that it is posted to its own executor, never called by who
-/// completes it.
-template <class T, class Handler>
-completion<T> make_completion(Handler handler, const asio::any_io_executor& fallback) {
-    auto executor = asio::prefer(asio::get_associated_executor(handler, fallback),
-                                 asio::execution::outstanding_work.tracked);
-    auto shared = std::make_shared<Handler>(std::move(handler));
-    return [shared = std::move(shared), executor = std::move(executor)](result<T> outcome) mutable {
-        asio::post(executor, [shared = std::move(shared), outcome = std::move(outcome)]() mutable {
-            (*shared)(std::move(outcome));
-        });
-    };
-}
+namespace detail {
 
-/// Runs `begin` as an Asio asynchronous operation of signature `void(result<T>)`. It is type-erased
-/// so that there is one instantiation per outcome and token, and not one per call.
+/// A completion handler of Asio's that waits for an outcome. The handler is posted to its own
+/// executor, never called by whoever completes it. If its cancellation slot is signalled first, it
+/// gets `errc::cancelled`, and the outcome is dropped when it comes.
+template <class T, class Handler>
+class waiting_handler : public std::enable_shared_from_this<waiting_handler<T, Handler>> {
+public:
+    waiting_handler(Handler handler, const asio::any_io_executor& fallback)
+        : executor_(asio::prefer(asio::get_associated_executor(handler, fallback),
+                                 asio::execution::outstanding_work.tracked)),
+          handler_(std::move(handler)) {}
+
+    void listen_for_cancellation() {
+        auto slot = asio::get_associated_cancellation_slot(handler_);
+        if (!slot.is_connected()) return;
+        slot.assign([weak = this->weak_from_this()](asio::cancellation_type) {
+            if (const auto self = weak.lock())
+                self->complete(fail(errc::cancelled, "The wait was cancelled; the operation that "
+                                                     "was asked for goes on."));
+        });
+    }
+
+    void complete(result<T> outcome) {
+        if (completed_.exchange(true)) return;
+        asio::post(executor_,
+                   [self = this->shared_from_this(), outcome = std::move(outcome)]() mutable {
+                       self->handler_(std::move(outcome));
+                   });
+    }
+
+private:
+    // Not an `any_io_executor`: that of `asio::use_future` is none.
+    using executor_type = std::decay_t<decltype(asio::prefer(
+        asio::get_associated_executor(std::declval<const Handler&>(),
+                                      std::declval<const asio::any_io_executor&>()),
+        asio::execution::outstanding_work.tracked))>;
+
+    executor_type executor_;
+    Handler handler_;
+    std::atomic<bool> completed_ = false;
+};
+
+/// Runs `begin` as an Asio asynchronous operation with the signature `void(result<T>)`. `begin` is
+/// type-erased, so that there is one instantiation for each outcome and token, and not one for each
+/// call.
 template <class T, class Token>
 auto initiate(const asio::any_io_executor& fallback, std::function<void(completion<T>)> begin,
               Token&& token) {
     return asio::async_initiate<Token, void(result<T>)>(
         [fallback](auto handler, const std::function<void(completion<T>)>& start) {
-            start(make_completion<T>(std::move(handler), fallback));
+            using waiting = waiting_handler<T, decltype(handler)>;
+            const auto waits = std::make_shared<waiting>(std::move(handler), fallback);
+            waits->listen_for_cancellation();
+            start([waits](result<T> outcome) { waits->complete(std::move(outcome)); });
         },
         token, std::move(begin));
 }

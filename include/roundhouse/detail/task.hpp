@@ -1,13 +1,11 @@
 #pragma once
 
+#include <roundhouse/config.hpp>
 #include <roundhouse/version.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
-#include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
-#include <asio/co_spawn.hpp>
-#include <asio/post.hpp>
 #include <asio/strand.hpp>
 
 #include <atomic>
@@ -17,7 +15,6 @@
 #include <mutex>
 #include <set>
 #include <utility>
-#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -26,16 +23,11 @@ namespace detail {
 /// A coroutine on a strand of its own that can be cancelled from any thread.
 class task : public std::enable_shared_from_this<task> {
 public:
-    explicit task(const asio::any_io_executor& executor) : strand_(asio::make_strand(executor)) {}
+    explicit task(const asio::any_io_executor& executor);
 
-    /// Asks it to end: the wait that it is in throws `operation_aborted`, unless it has shielded
-    /// itself.
-    void cancel() {
-        cancelled_.store(true);
-        asio::post(strand_, [self = shared_from_this()] {
-            self->signal_.emit(asio::cancellation_type::terminal);
-        });
-    }
+    /// Asks the coroutine to end: the wait that it is in throws `operation_aborted`, unless it has
+    /// shielded itself.
+    void cancel();
 
     [[nodiscard]] bool cancelled() const noexcept { return cancelled_.load(); }
 
@@ -47,77 +39,87 @@ private:
     std::atomic<bool> cancelled_ = false;
 };
 
-/// How a coroutine ended: its exception, or what it returned.
+/// Receives the end of a coroutine: the exception that ended it, or what it returned.
 template <class T> struct task_end {
-    using type = std::function<void(std::exception_ptr, T)>;
+    using type = std::function<void(const std::exception_ptr&, T)>;
 };
 template <> struct task_end<void> {
-    using type = std::function<void(std::exception_ptr)>;
+    using type = std::function<void(const std::exception_ptr&)>;
 };
 
-/// All tasks of one owner. Thread-safe; held by shared pointers, since its tasks may outlive the
-/// owner.
-class task_group : public std::enable_shared_from_this<task_group> {
+template <class T>
+asio::awaitable<void> run_to_end(asio::awaitable<T> body, typename task_end<T>::type done) {
+    std::exception_ptr failure;
+    T value{};
+    try {
+        value = co_await std::move(body);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    done(failure, std::move(value));
+}
+
+/// The work that an object has under way on an executor: tasks and posted functions. All of it keeps
+/// that object alive, so that it may use the object's members. Thread-safe.
+class task_group {
 public:
-    /// Starts a coroutine; `done` is called on its strand with what it returned, or with the
-    /// exception that ended it. `done` is type-erased so that `co_spawn` is instantiated once per
-    /// outcome, and not once per call.
+    explicit task_group(asio::any_io_executor executor) : executor_(std::move(executor)) {}
+
+    /// Names the object that is kept alive. To be called once, before anything is started. Nothing
+    /// is started any more once the object is being destroyed.
+    void keep_alive(std::weak_ptr<void> owner) { owner_ = std::move(owner); }
+
+    /// The object that is kept alive, for a callback to hold. Null while it is being destroyed.
+    [[nodiscard]] std::shared_ptr<void> owner() const { return owner_.lock(); }
+
+    [[nodiscard]] std::shared_ptr<task> make_task() const {
+        return std::make_shared<task>(executor_);
+    }
+
+    /// Starts a coroutine as `which`. `done` is called on its strand.
     template <class T>
-    void spawn(const std::shared_ptr<task>& one, asio::awaitable<T> body,
+    void spawn(const std::shared_ptr<task>& which, asio::awaitable<T> body,
                typename task_end<T>::type done) {
-        {
-            const std::lock_guard lock(mutex_);
-            live_.insert(one);
-            if (closed_) one->cancelled_.store(true);
-        }
-        auto ended = [self = shared_from_this(), one, done = std::move(done)](auto&&... outcome) {
-            done(std::forward<decltype(outcome)>(outcome)...);
-            self->forget(one);
-        };
-        // On the strand, since the signal is used there; one that came before it comes again.
-        asio::post(one->strand_, [one, body = std::move(body), ended = std::move(ended)]() mutable {
-            asio::co_spawn(one->strand_, std::move(body),
-                           asio::bind_cancellation_slot(one->signal_.slot(), std::move(ended)));
-            if (one->cancelled()) one->cancel();
-        });
+        start(which, run_to_end(std::move(body), std::move(done)));
+    }
+    template <class T> void spawn(asio::awaitable<T> body, typename task_end<T>::type done) {
+        spawn(make_task(), std::move(body), std::move(done));
     }
 
-    /// Cancels what runs, and what will be started.
-    void close() {
-        const std::lock_guard lock(mutex_);
-        closed_ = true;
-        for (const auto& one : live_) one->cancel();
-    }
+    /// Starts a coroutine that ends by itself: it is not cancelled by `close`, and must not throw.
+    void run(asio::awaitable<void> body);
 
-    /// Calls `idle` once nothing runs: at once, or from the task that ends last.
-    void when_idle(std::function<void()> idle) {
-        {
-            const std::lock_guard lock(mutex_);
-            if (!live_.empty()) {
-                waiting_.push_back(std::move(idle));
-                return;
-            }
-        }
-        idle();
-    }
+    void post(std::function<void()> work);
+
+    /// Cancels the tasks that run, and those that will be started.
+    void close();
 
 private:
-    void forget(const std::shared_ptr<task>& one) {
-        std::vector<std::function<void()>> told;
-        {
-            const std::lock_guard lock(mutex_);
-            live_.erase(one);
-            if (live_.empty()) told.swap(waiting_);
-        }
-        for (const auto& idle : told) idle();
-    }
+    void start(const std::shared_ptr<task>& which, asio::awaitable<void> body);
+    void forget(const std::shared_ptr<task>& which);
 
+    const asio::any_io_executor executor_;
+    std::weak_ptr<void> owner_;
     std::mutex mutex_;
-    std::set<std::shared_ptr<task>> live_;
-    std::vector<std::function<void()>> waiting_;
+    std::set<std::shared_ptr<task>> running_;
     bool closed_ = false;
 };
+
+template <>
+inline asio::awaitable<void> run_to_end(asio::awaitable<void> body, task_end<void>::type done) {
+    std::exception_ptr failure;
+    try {
+        co_await std::move(body);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    done(failure);
+}
 
 } // namespace detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse
+
+#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
+#include <roundhouse/detail/task.ipp>
+#endif

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/completion.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
@@ -8,22 +9,23 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-/// From an outcome to a reply, in such a way that nothing is thrown at a transport.
+/// Turns outcomes into replies without exceptions that a transport would have to catch.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http::detail {
 
-/// Where the reasons of internal errors go. Shared, because an answer may come when the api is
-/// gone.
+/// Receives the causes of internal errors. Shared, because a reply may follow the end of the api.
 using log_sink = std::shared_ptr<const std::function<void(std::string_view)>>;
 
-/// Tells the log why a request ended in an internal error. A sink that throws is left alone: there
-/// is nobody to tell.
+/// Logs why a request ended in an internal error. Exceptions of the sink are ignored, because there
+/// is no other place to report them.
 inline void log_reason(const log_sink& log, const std::string& request_id,
                        std::string_view reason) noexcept {
     try {
@@ -32,19 +34,19 @@ inline void log_reason(const log_sink& log, const std::string& request_id,
     }
 }
 
-/// The reply to a failure; what happened inside goes to the log instead.
-inline reply failed(const log_sink& log, const std::string& request_id, const error& what) {
-    if (http_status(what.code) == 500) log_reason(log, request_id, what.message);
-    return error_reply(what, request_id);
+/// Makes the reply to a failure, and logs the cause of an internal error.
+inline reply failed(const log_sink& log, const std::string& request_id, const error& failure) {
+    if (http_status(failure.code) == 500) log_reason(log, request_id, failure.message);
+    return error_reply(failure, request_id);
 }
 
-/// The reply to an exception. Must be called while it is handled. Without memory for words the
-/// reply has none.
+/// Makes the reply to the exception that is being handled. If there is no memory for a message, the
+/// reply has no body.
 inline reply failed_inside(const log_sink& log, const std::string& request_id) noexcept {
     try {
         throw;
-    } catch (const std::exception& thrown) {
-        log_reason(log, request_id, thrown.what());
+    } catch (const std::exception& problem) {
+        log_reason(log, request_id, problem.what());
     } catch (...) {
         log_reason(log, request_id, "an exception of an unknown type");
     }
@@ -57,7 +59,7 @@ inline reply failed_inside(const log_sink& log, const std::string& request_id) n
     }
 }
 
-/// The reply to an outcome: what `render` makes of its value, or its error.
+/// Makes the reply to an outcome: `render` renders its value.
 template <class Outcome, class Render>
 reply settled(const log_sink& log, const std::string& request_id, const Outcome& outcome,
               const Render& render) {
@@ -69,26 +71,60 @@ reply settled(const log_sink& log, const std::string& request_id, const Outcome&
     return out;
 }
 
-/// One request on its way through the api.
-struct call {
+/// A reply that is either returned at once or delivered later.
+class waiting_reply {
+public:
+    explicit waiting_reply(std::function<void(reply)> later) : later_(std::move(later)) {}
+
+    /// Delivers the reply: to `later` if `reply_now` has been called, otherwise to `reply_now`.
+    void complete(reply out) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (!returned_) {
+                now_.emplace(std::move(out));
+                return;
+            }
+        }
+        later_(std::move(out));
+    }
+
+    /// Returns the reply if it is known. Otherwise `complete` passes it to `later`.
+    [[nodiscard]] std::optional<reply> reply_now() {
+        const std::lock_guard lock(mutex_);
+        returned_ = true;
+        return std::move(now_);
+    }
+
+private:
+    const std::function<void(reply)> later_;
+    std::mutex mutex_;
+    std::optional<reply> now_;
+    bool returned_ = false;
+};
+
+/// A request that is being handled.
+struct pending_call {
     const request& in;
     std::function<void(reply)> later;
     log_sink log;
     std::string id;
-    route where{};
+    http::route route{};
     std::string_view query{};
 
-    [[nodiscard]] reply fail_with(const error& what) const { return failed(log, id, what); }
+    [[nodiscard]] reply fail_with(const error& failure) const { return failed(log, id, failure); }
 
     template <class Outcome, class Render>
     [[nodiscard]] reply settle(const Outcome& outcome, const Render& render) const {
         return settled(log, id, outcome, render);
     }
 
-    /// The completion handler that answers later. Takes `later` from the call.
-    template <class Render> [[nodiscard]] auto when_done(Render render) {
-        return
-            [log = log, id = id, later = std::move(later), render](const auto& outcome) noexcept {
+    /// Begins a call of the fleet: `begin` is given its completion. Returns the reply if it is
+    /// known when `begin` returns; otherwise the reply is delivered later.
+    template <class T, class Render, class Begin>
+    [[nodiscard]] std::optional<reply> ask(Render render, const Begin& begin) {
+        const auto waiting = std::make_shared<waiting_reply>(std::move(later));
+        begin(
+            completion<T>([log = log, id = id, render, waiting](const result<T>& outcome) noexcept {
                 reply out;
                 try {
                     out = settled(log, id, outcome, render);
@@ -96,11 +132,12 @@ struct call {
                     out = failed_inside(log, id);
                 }
                 try {
-                    later(std::move(out));
+                    waiting->complete(std::move(out));
                 } catch (...) {
                     log_reason(log, id, "the transport threw at its reply");
                 }
-            };
+            }));
+        return waiting->reply_now();
     }
 };
 

@@ -4,6 +4,7 @@
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/fleet_calls.hpp>
 #include <roundhouse/http/answers.hpp>
 #include <roundhouse/http/bodies.hpp>
 #include <roundhouse/http/identifiers.hpp>
@@ -27,21 +28,20 @@ inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
 struct api_options {
-    std::string admin_key = {}; ///< Only its SHA-256 is kept. Empty: every admin call is refused.
+    /// The api keeps its SHA-256 only. If it is empty, every admin call is refused.
+    std::string admin_key = {};
     std::size_t max_body_bytes = 64 * 1024;
-    /// Gets the reasons of internal errors, which callers do not see. May be called from any
-    /// thread.
+    /// Receives the causes of internal errors, which replies do not show. Called from any thread.
     std::function<void(std::string_view)> log = {};
 };
 
-/// The HTTP API (SPEC §3) without a transport: from a request to a reply, now or later.
+/// The HTTP API (SPEC §3) without a transport: turns a request into a reply.
 ///
-/// `Orchestrator` is `roundhouse::orchestrator` or anything with the same calls. One api serves any
-/// number of threads. It may go while answers are under way; they come all the same.
-template <class Orchestrator> class api {
+/// Thread-safe. It may be destroyed while replies are pending; they are delivered nevertheless.
+class api {
 public:
-    api(std::shared_ptr<Orchestrator> orchestrator, api_options options)
-        : orchestrator_(std::move(orchestrator)),
+    api(std::shared_ptr<fleet_calls> fleet, api_options options)
+        : fleet_(std::move(fleet)),
           admin_key_hash_(crypto::sha256(options.admin_key)),
           has_admin_key_(!options.admin_key.empty()),
           max_body_bytes_(options.max_body_bytes),
@@ -50,43 +50,44 @@ public:
         OPENSSL_cleanse(options.admin_key.data(), options.admin_key.size());
     }
 
-    /// How long a request's body may be. A transport need not read more: it sets
+    /// The longest body that is accepted. A transport need not read a longer body: it sets
     /// `request::body_too_large` instead.
     [[nodiscard]] std::size_t max_body_bytes() const noexcept { return max_body_bytes_; }
 
-    /// Answers at once where it can, and never calls `later` then. Else it returns nothing and
-    /// `later` is called once, from the orchestrator's executor and never from inside this call.
-    /// Does not block. What `later` throws is lost.
+    /// Handles a request. Returns the reply if it is known at once, and then does not call `later`.
+    /// Otherwise returns nothing, and `later` is called once, from the fleet's executor and never
+    /// from inside `handle`. Does not block. Exceptions of `later` are logged and dropped.
     [[nodiscard]] std::optional<reply> handle(const request& in,
                                               std::function<void(reply)> later) const noexcept {
         std::string id;
         try {
             id = request_id_for(in.request_id);
-            detail::call now{in, std::move(later), log_, id};
-            return answer(now);
+            detail::pending_call call{in, std::move(later), log_, id};
+            return answer(call);
         } catch (...) {
             return detail::failed_inside(log_, id);
         }
     }
 
 private:
-    using call = detail::call;
+    using pending_call = detail::pending_call;
 
-    /// What needs no key comes first, then the key, and only then anything about what was asked.
-    std::optional<reply> answer(call& now) const {
-        const auto [path, query] = split(now.in.target);
-        now.where = find_route(now.in.method, path);
-        now.query = query;
-        if (now.where.what == endpoint::not_found) return not_found_reply(now.id);
-        if (now.where.what == endpoint::method_not_allowed)
-            return method_not_allowed_reply(now.where.allow, now.id);
-        if (now.in.body_too_large || now.in.body.size() > max_body_bytes_)
-            return payload_too_large_reply(max_body_bytes_, now.id);
-        if (now.where.what == endpoint::health) return health(now);
-        if (orchestrator_->starting()) return now.fail_with(still_starting());
-        if (now.where.what == endpoint::register_product || now.where.what == endpoint::set_policy)
-            return for_admin(now);
-        return for_product(now);
+    /// Checks first what needs no key, then the key, and the request itself last.
+    std::optional<reply> answer(pending_call& call) const {
+        const auto [path, query] = split(call.in.target);
+        call.route = find_route(call.in.method, path);
+        call.query = query;
+        if (call.route.endpoint == endpoint::not_found) return not_found_reply(call.id);
+        if (call.route.endpoint == endpoint::method_not_allowed)
+            return method_not_allowed_reply(call.route.allow, call.id);
+        if (call.in.body_too_large || call.in.body.size() > max_body_bytes_)
+            return payload_too_large_reply(max_body_bytes_, call.id);
+        if (call.route.endpoint == endpoint::health) return health(call);
+        if (fleet_->starting()) return call.fail_with(still_starting());
+        if (call.route.endpoint == endpoint::register_product ||
+            call.route.endpoint == endpoint::set_policy)
+            return for_admin(call);
+        return for_product(call);
     }
 
     static error still_starting() {
@@ -94,35 +95,35 @@ private:
                 "The server is starting and takes stock of its engines. Try again in a moment.", 1};
     }
 
-    reply health(const call& now) const {
-        const auto found = orchestrator_->health();
-        if (found.starting) return now.fail_with(still_starting());
-        return now.settle(result<orchestrator_health>(found), render_health);
+    reply health(const pending_call& call) const {
+        const auto health = fleet_->health();
+        if (health.starting) return call.fail_with(still_starting());
+        return call.settle(result<orchestrator_health>(health), render_health);
     }
 
     [[nodiscard]] bool is_admin(std::string_view key) const {
         return has_admin_key_ && crypto::equal_constant_time(crypto::sha256(key), admin_key_hash_);
     }
 
-    std::optional<reply> for_admin(call& now) const {
-        if (!is_admin(now.in.admin_key))
-            return now.fail_with({errc::invalid_admin_key,
-                                  "X-Admin-Key is missing or wrong. Send the key that the "
-                                  "server was started with."});
-        return now.where.what == endpoint::register_product ? register_product(now)
-                                                            : set_policy(now);
+    std::optional<reply> for_admin(pending_call& call) const {
+        if (!is_admin(call.in.admin_key))
+            return call.fail_with({errc::invalid_admin_key,
+                                   "X-Admin-Key is missing or wrong. Send the key that the "
+                                   "server was started with."});
+        return call.route.endpoint == endpoint::register_product ? register_product(call)
+                                                                 : set_policy(call);
     }
 
-    std::optional<reply> register_product(call& now) const {
-        auto body = read_register_body(now.in.body);
-        if (!body) return now.fail_with(body.error());
-        orchestrator_->async_register_product(std::move(body->slug), std::move(body->display_name),
-                                              std::move(body->policy),
-                                              now.when_done(render_registration));
-        return std::nullopt;
+    std::optional<reply> register_product(pending_call& call) const {
+        auto body = read_register_body(call.in.body);
+        if (!body) return call.fail_with(body.error());
+        return call.ask<registration>(render_registration, [&](completion<registration> done) {
+            fleet_->register_product(std::move(body->slug), std::move(body->display_name),
+                                     std::move(body->policy), std::move(done));
+        });
     }
 
-    /// The product_id, in lower case, or the slug of a path; nothing if it can be neither.
+    /// Returns the product_id, in lower case, or the slug in a path; nothing if it can be neither.
     static std::optional<std::string> product_named(std::string_view segment) {
         std::string name;
         if (!percent_decode(segment, plus_sign::itself, name)) return std::nullopt;
@@ -131,120 +132,139 @@ private:
         return name;
     }
 
-    std::optional<reply> set_policy(call& now) const {
-        const auto name = product_named(now.where.argument);
+    std::optional<reply> set_policy(pending_call& call) const {
+        const auto name = product_named(call.route.argument);
         if (!name)
-            return now.fail_with(
+            return call.fail_with(
                 {errc::product_not_found,
                  "There is no such product. Name it by its product_id or its slug."});
-        auto body = read_policy_body(now.in.body);
-        if (!body) return now.fail_with(body.error());
-        orchestrator_->async_set_policy(*name, std::move(*body), now.when_done(render_policy));
-        return std::nullopt;
+        auto body = read_policy_body(call.in.body);
+        if (!body) return call.fail_with(body.error());
+        return call.ask<policy>(render_policy, [&](completion<policy> done) {
+            fleet_->set_policy(*name, std::move(*body), std::move(done));
+        });
     }
 
-    std::optional<reply> for_product(call& now) const {
-        if (now.in.platform_key.empty())
-            return now.fail_with({errc::invalid_platform_key,
-                                  "X-Platform-Key is missing. Send the key that the "
-                                  "product got when it was registered."});
-        const auto found = orchestrator_->authenticate(now.in.platform_key);
-        if (!found) return now.fail_with(found.error());
+    std::optional<reply> for_product(pending_call& call) const {
+        if (call.in.platform_key.empty())
+            return call.fail_with({errc::invalid_platform_key,
+                                   "X-Platform-Key is missing. Send the key that the "
+                                   "product got when it was registered."});
+        const auto found = fleet_->authenticate(call.in.platform_key);
+        if (!found) return call.fail_with(found.error());
         const product_ptr& product = *found;
-        switch (now.where.what) {
-        case endpoint::provision: return provision(now, product);
-        case endpoint::list: return list(now, product);
-        case endpoint::status: return now.settle(orchestrator_->status(product), render_status);
-        case endpoint::metrics: return now.settle(orchestrator_->metrics(product), render_metrics);
-        case endpoint::audit: return audit(now, product);
-        default: return for_engine(now, product);
+        switch (call.route.endpoint) {
+        case endpoint::provision: return provision(call, product);
+        case endpoint::list: return list(call, product);
+        case endpoint::status:
+            return call.ask<fleet_status>(render_status, [&](completion<fleet_status> done) {
+                fleet_->status(product, std::move(done));
+            });
+        case endpoint::metrics:
+            return call.ask<fleet_metrics>(render_metrics, [&](completion<fleet_metrics> done) {
+                fleet_->metrics(product, std::move(done));
+            });
+        case endpoint::audit: return audit(call, product);
+        default: return for_engine(call, product);
         }
     }
 
-    std::optional<reply> provision(call& now, const product_ptr& product) const {
-        auto body = read_provision_body(now.in.body);
-        if (!body) return now.fail_with(body.error());
-        orchestrator_->async_provision(product, std::move(body->user_id),
-                                       std::move(body->engine_version),
-                                       now.when_done(render_provisioned));
-        return std::nullopt;
+    std::optional<reply> provision(pending_call& call, const product_ptr& product) const {
+        auto body = read_provision_body(call.in.body);
+        if (!body) return call.fail_with(body.error());
+        return call.ask<engine_view>(render_provisioned, [&](completion<engine_view> done) {
+            fleet_->provision(product, std::move(body->user_id), std::move(body->engine_version),
+                              std::move(done));
+        });
     }
 
-    reply list(const call& now, const product_ptr& product) const {
-        const auto query = read_engine_query(now.query, product->id);
-        if (!query) return now.fail_with(query.error());
-        return now.settle(orchestrator_->list(*query), render_engines);
+    std::optional<reply> list(pending_call& call, const product_ptr& product) const {
+        const auto query = read_engine_query(call.query, product->id);
+        if (!query) return call.fail_with(query.error());
+        return call.ask<engine_view_page>(render_engines, [&](completion<engine_view_page> done) {
+            fleet_->list(*query, std::move(done));
+        });
     }
 
-    std::optional<reply> audit(call& now, const product_ptr& product) const {
-        auto query = read_audit_query(now.query, product->id);
-        if (!query) return now.fail_with(query.error());
-        orchestrator_->async_audit(product, std::move(*query), now.when_done(render_audit));
-        return std::nullopt;
+    std::optional<reply> audit(pending_call& call, const product_ptr& product) const {
+        auto query = read_audit_query(call.query, product->id);
+        if (!query) return call.fail_with(query.error());
+        return call.ask<audit_page>(render_audit, [&](completion<audit_page> done) {
+            fleet_->audit(product, std::move(*query), std::move(done));
+        });
     }
 
-    std::optional<reply> for_engine(call& now, const product_ptr& product) const {
+    std::optional<reply> for_engine(pending_call& call, const product_ptr& product) const {
         std::string storage;
-        const auto named = user_id_of(now.where.argument, storage);
-        if (!named) return now.fail_with(named.error());
-        const std::string_view user = *named;
-        switch (now.where.what) {
-        case endpoint::admit: return admit(now, product, user);
-        case endpoint::find: return now.settle(orchestrator_->find(product, user), render_engine);
-        case endpoint::stop: return stop(now, product, user);
-        case endpoint::activity: return activity(now, product, user);
-        case endpoint::logs: return logs(now, product, user);
+        const auto user_id = user_id_of(call.route.argument, storage);
+        if (!user_id) return call.fail_with(user_id.error());
+        const std::string_view user = *user_id;
+        switch (call.route.endpoint) {
+        case endpoint::admit: return admit(call, product, user);
+        case endpoint::find:
+            return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+                fleet_->find(product, std::string(user), std::move(done));
+            });
+        case endpoint::stop: return stop(call, product, user);
+        case endpoint::activity: return activity(call, product, user);
+        case endpoint::logs: return logs(call, product, user);
         case endpoint::start:
-            orchestrator_->async_start(product, std::string(user), now.when_done(render_started));
-            return std::nullopt;
+            return call.ask<std::string>(render_started, [&](completion<std::string> done) {
+                fleet_->start(product, std::string(user), std::move(done));
+            });
         case endpoint::rotate_key:
-            orchestrator_->async_rotate_key(product, std::string(user),
-                                            now.when_done(render_rotated));
-            return std::nullopt;
+            return call.ask<std::string>(render_rotated, [&](completion<std::string> done) {
+                fleet_->rotate_key(product, std::string(user), std::move(done));
+            });
         case endpoint::destroy:
-            orchestrator_->async_destroy(product, std::string(user),
-                                         now.when_done(render_destroyed));
-            return std::nullopt;
-        default: return not_found_reply(now.id);
+            return call.ask<uuid>(render_destroyed, [&](completion<uuid> done) {
+                fleet_->destroy(product, std::string(user), std::move(done));
+            });
+        default: return not_found_reply(call.id);
         }
     }
 
-    /// The hot path: an engine that runs is admitted right here.
-    std::optional<reply> admit(call& now, const product_ptr& product, std::string_view user) const {
-        const auto options = read_admit_body(now.in.body);
-        if (!options) return now.fail_with(options.error());
-        if (const auto outcome = orchestrator_->try_admit(product, user, *options))
-            return now.settle(*outcome, render_admission);
-        orchestrator_->async_admit(product, std::string(user), *options,
-                                   now.when_done(render_admission));
-        return std::nullopt;
+    /// The hot path: a running engine is admitted without a completion.
+    std::optional<reply> admit(pending_call& call, const product_ptr& product,
+                               std::string_view user) const {
+        const auto options = read_admit_body(call.in.body);
+        if (!options) return call.fail_with(options.error());
+        if (const auto outcome = fleet_->try_admit(product, user, *options))
+            return call.settle(*outcome, render_admission);
+        return call.ask<admission>(render_admission, [&](completion<admission> done) {
+            fleet_->admit(product, std::string(user), *options, std::move(done));
+        });
     }
 
-    std::optional<reply> stop(call& now, const product_ptr& product, std::string_view user) const {
-        const auto force = read_force(now.query);
-        if (!force) return now.fail_with(force.error());
-        orchestrator_->async_stop(product, std::string(user), *force,
-                                  now.when_done(render_stopped));
-        return std::nullopt;
+    std::optional<reply> stop(pending_call& call, const product_ptr& product,
+                              std::string_view user) const {
+        const auto force = read_force(call.query);
+        if (!force) return call.fail_with(force.error());
+        return call.ask<void>(render_stopped, [&](completion<void> done) {
+            fleet_->stop(product, std::string(user), *force, std::move(done));
+        });
     }
 
-    std::optional<reply> activity(call& now, const product_ptr& product,
+    std::optional<reply> activity(pending_call& call, const product_ptr& product,
                                   std::string_view user) const {
-        const auto busy_for = read_activity_body(now.in.body);
-        if (!busy_for) return now.fail_with(busy_for.error());
-        orchestrator_->async_note_activity(product, std::string(user), *busy_for,
-                                           now.when_done(render_activity));
-        return std::nullopt;
+        const auto busy_for = read_activity_body(call.in.body);
+        if (!busy_for) return call.fail_with(busy_for.error());
+        using sleeps_at = std::optional<instant>;
+        return call.ask<sleeps_at>(render_activity, [&](completion<sleeps_at> done) {
+            fleet_->note_activity(product, std::string(user), *busy_for, std::move(done));
+        });
     }
 
-    std::optional<reply> logs(call& now, const product_ptr& product, std::string_view user) const {
-        const auto tail = read_tail(now.query);
-        if (!tail) return now.fail_with(tail.error());
-        orchestrator_->async_logs(product, std::string(user), *tail, now.when_done(render_logs));
-        return std::nullopt;
+    std::optional<reply> logs(pending_call& call, const product_ptr& product,
+                              std::string_view user) const {
+        const auto tail = read_tail(call.query);
+        if (!tail) return call.fail_with(tail.error());
+        return call.ask<std::string>(render_logs, [&](completion<std::string> done) {
+            fleet_->logs(product, std::string(user), *tail, std::move(done));
+        });
     }
 
-    std::shared_ptr<Orchestrator> orchestrator_;
+    std::shared_ptr<fleet_calls> fleet_;
     sha256_digest admin_key_hash_;
     bool has_admin_key_;
     std::size_t max_body_bytes_;

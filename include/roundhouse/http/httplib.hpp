@@ -17,28 +17,29 @@
 #include <string_view>
 #include <utility>
 
-/// The api on a `httplib::Server` (cpp-httplib 0.11 or later) that the user already has.
+/// Serves the api on an existing `httplib::Server` (cpp-httplib 0.11 or later).
 ///
 /// Where cpp-httplib is a compiled library, as on Debian, compile with the flags that `pkg-config
-/// --cflags cpp-httplib` tells: its types have another layout without them.
+/// --cflags cpp-httplib` prints: its types have another layout without them.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
 namespace detail {
 
-/// What the headers of a request say about its body.
+/// Whether a request has a body, according to its headers.
 enum class framing : std::uint8_t { none, some, unclear };
 
-/// RFC 9112 §6: no length and no coding mean no body. What two servers may read in two ways is not
-/// read at all, because the rest of it would pass for the next request.
+/// Determines the framing of a body (RFC 9112 §6): neither length nor coding mean no body. A body
+/// that servers may interpret differently is not read at all, because its rest would be taken for
+/// the next request.
 inline framing framing_of(const httplib::Request& in) {
     const auto codings = in.get_header_value_count("Transfer-Encoding");
     const auto lengths = in.get_header_value_count("Content-Length");
     if (codings == 0 && lengths == 0) return framing::none;
     if (codings + lengths > 1) return framing::unclear;
-    // cpp-httplib reads no other coding, and reads a length like strtoull, which takes `-1` and `
-    // 12x` too.
+    // cpp-httplib reads no other coding, and reads a length as strtoull does, which accepts `-1`
+    // and ` 12x` too.
     if (codings == 1)
         return in.get_header_value("Transfer-Encoding") == "chunked" ? framing::some
                                                                      : framing::unclear;
@@ -49,54 +50,55 @@ inline framing framing_of(const httplib::Request& in) {
     return length.find_first_not_of('0') == std::string::npos ? framing::none : framing::some;
 }
 
-/// A request's body, as far as it was read.
+/// The part of a request's body that was read.
 struct read_body {
     std::string text;
     bool too_large = false;
-    bool whole = true; ///< If not, the connection cannot be used again.
+    bool whole = true; ///< Otherwise the connection cannot be used again.
 };
 
-/// Reads a body, keeps what is allowed and throws away what is not, up to a bound: who sends more
-/// is cut off.
-inline read_body read_content(const httplib::ContentReader& content, std::size_t most) {
-    constexpr std::size_t most_thrown_away = 4U << 20U;
+/// Reads a body, and keeps up to `max_bytes`. The rest is read and dropped up to a limit, after
+/// which the connection is closed.
+inline read_body read_content(const httplib::ContentReader& content, std::size_t max_bytes) {
+    constexpr std::size_t max_dropped = 4U << 20U;
     read_body body;
-    std::size_t thrown_away = 0;
+    std::size_t dropped = 0;
     try {
         body.whole = content([&](const char* data, std::size_t size) {
-            if (!body.too_large && size <= most - body.text.size()) {
+            if (!body.too_large && size <= max_bytes - body.text.size()) {
                 body.text.append(data, size);
                 return true;
             }
             body.too_large = true;
-            thrown_away += size;
-            return thrown_away <= most_thrown_away;
+            dropped += size;
+            return dropped <= max_dropped;
         });
     } catch (const std::exception&) {
-        // cpp-httplib insists on parsing multipart bodies, and has nobody to give the parts to.
+        // cpp-httplib parses multipart bodies, and throws because there is no receiver for the
+        // parts.
         body.whole = false;
     }
     return body;
 }
 
-/// A header that must be there at most once: given twice, it is as good as missing.
+/// Returns the value of a header. A header that is sent twice counts as missing.
 inline std::string single_header(const httplib::Request& in, std::string_view name) {
     const std::string key(name);
     return in.get_header_value_count(key) == 1 ? in.get_header_value(key) : std::string();
 }
 
-/// What is left of a target when the prefix under which the api is mounted is taken away; a target
-/// outside of it leaves nothing, which is no path.
+/// Removes the prefix under which the api is mounted from a target. Returns an empty text, which is
+/// not a path, for a target outside of the prefix.
 inline std::string_view below(std::string_view prefix, std::string_view target) noexcept {
     const auto [path, query] = split(target);
     if (!path.starts_with(prefix)) return {};
-    // Path and query are neighbours in the target.
+    // Path and query are adjacent in the target.
     return {path.data() + prefix.size(),
             static_cast<std::size_t>(target.data() + target.size() - path.data()) - prefix.size()};
 }
 
-/// Asks the api and waits for its answer.
-template <class Orchestrator> reply ask(const api<Orchestrator>& target, const request& in) {
+/// Passes a request to the api, and waits for the reply.
+inline reply ask(const api& target, const request& in) {
     auto promise = std::make_shared<std::promise<reply>>();
     auto answer = promise->get_future();
     auto now = target.handle(in, [promise](reply later) { promise->set_value(std::move(later)); });
@@ -112,11 +114,11 @@ template <class Orchestrator> reply ask(const api<Orchestrator>& target, const r
     }
 }
 
-/// What becomes of the connection after a reply.
+/// Whether a connection is kept after a reply.
 enum class connection : std::uint8_t { kept, closed, closed_without_body };
 
-/// Sends a reply. cpp-httplib closes a connection by itself only if the client asks for it; a
-/// content provider that fails is the one other way. This one fails after its last byte.
+/// Sends a reply. cpp-httplib closes a connection only if the client asks for it, or if a content
+/// provider fails. To close it, this function uses a provider that fails after its last byte.
 inline void send(reply&& from, httplib::Response& out, connection then) {
     out.status = from.status;
     out.set_header(std::string(request_id_header), from.request_id);
@@ -136,26 +138,26 @@ inline void send(reply&& from, httplib::Response& out, connection then) {
         });
 }
 
-/// Turns one request of cpp-httplib's into a call of the api.
-template <class Orchestrator> class mounted {
+/// A handler of cpp-httplib that passes requests to the api.
+class mounted {
 public:
-    mounted(std::shared_ptr<api<Orchestrator>> target, std::string prefix)
+    mounted(std::shared_ptr<api> target, std::string prefix)
         : api_(std::move(target)), prefix_(std::move(prefix)) {}
 
-    /// A method whose body cpp-httplib does not read. One that is there all the same would pass for
-    /// the next request.
+    /// Handles a method whose body cpp-httplib does not read. A body that is sent nevertheless
+    /// would be taken for the next request, so the connection is closed.
     void operator()(const httplib::Request& in, httplib::Response& out) const {
         const auto framed = framing_of(in);
         serve(in, out, {}, framed != framing::none);
     }
 
-    /// A method that may have a body.
+    /// Handles a method that may have a body.
     void operator()(const httplib::Request& in, httplib::Response& out,
                     const httplib::ContentReader& content) const {
         const auto framed = framing_of(in);
         read_body body;
         if (framed == framing::some) body = read_content(content, api_->max_body_bytes());
-        // cpp-httplib notes a status when it cannot read a body, but the answer is ours.
+        // cpp-httplib sets a status when it cannot read a body; the reply replaces it.
         if (framed == framing::unclear || (!body.whole && !body.too_large))
             return refuse_body(in, out);
         serve(in, out, body, !body.whole);
@@ -167,15 +169,15 @@ private:
         const auto platform_key = single_header(in, platform_key_header);
         const auto admin_key = single_header(in, admin_key_header);
         const auto request_id = single_header(in, request_id_header);
-        request asked;
-        asked.method = in.method;
-        asked.target = below(prefix_, in.target); // the raw one: in.path has %2F decoded
-        asked.body = body.text;
-        asked.platform_key = platform_key;
-        asked.admin_key = admin_key;
-        asked.request_id = request_id;
-        asked.body_too_large = body.too_large;
-        answer(in, out, ask(*api_, asked), close_after);
+        request forwarded;
+        forwarded.method = in.method;
+        forwarded.target = below(prefix_, in.target); // not in.path, where %2F is decoded
+        forwarded.body = body.text;
+        forwarded.platform_key = platform_key;
+        forwarded.admin_key = admin_key;
+        forwarded.request_id = request_id;
+        forwarded.body_too_large = body.too_large;
+        answer(in, out, ask(*api_, forwarded), close_after);
     }
 
     void refuse_body(const httplib::Request& in, httplib::Response& out) const {
@@ -188,9 +190,9 @@ private:
 
     static void answer(const httplib::Request& in, httplib::Response& out, reply&& from,
                        bool close_after) {
-        // The server's own object, which it passes on as const. It would cut any reply to the
-        // ranges that a client asks for; and it asks no content provider for HEAD, so that the
-        // connection would stay.
+        // The server reads its request again after the handler, so changes take effect. Without
+        // them it would cut the reply to the ranges that the client asks for; and for HEAD it would
+        // not use the content provider, and keep the connection.
         auto& own = const_cast<httplib::Request&>(in);
         own.ranges.clear();
         if (!close_after) return send(std::move(from), out, connection::kept);
@@ -199,11 +201,11 @@ private:
         send(std::move(from), out, to_head ? connection::closed_without_body : connection::closed);
     }
 
-    std::shared_ptr<api<Orchestrator>> api_;
+    std::shared_ptr<api> api_;
     std::string prefix_;
 };
 
-/// The pattern of every path under a prefix, decoded.
+/// Returns the regular expression that matches every decoded path under a prefix.
 inline std::string pattern_below(std::string_view prefix) {
     std::string pattern;
     for (const char c : prefix) {
@@ -216,19 +218,17 @@ inline std::string pattern_below(std::string_view prefix) {
 
 } // namespace detail
 
-/// Serves the api under `prefix` (such as `/fleet`; with none it takes every path that the server
-/// has no earlier handler for). Call it before the server listens.
+/// Serves the api under `prefix`, such as `/fleet`. Without a prefix the api gets every path for
+/// which the server has no earlier handler. Call it before the server listens.
 ///
-/// Blocking: a call that takes long, such as a provision, keeps one of the server's threads until
-/// it is answered. An error handler of the server sees the api's failures too, and should leave
-/// alone those that have a body. cpp-httplib 0.11 percent-decodes the values of headers: an admin
-/// key with `%41` in it will not be recognised there.
-template <class Orchestrator>
-void mount(httplib::Server& server, std::shared_ptr<api<Orchestrator>> target,
-           std::string prefix = "") {
+/// A call that takes long, such as a provision, occupies a thread of the server until the reply. An
+/// error handler of the server gets the api's failures too, and should not change those that have a
+/// body. cpp-httplib 0.11 percent-decodes the values of headers, so that an admin key with `%41` in
+/// it is not recognised.
+inline void mount(httplib::Server& server, std::shared_ptr<api> target, std::string prefix = "") {
     while (prefix.ends_with('/')) prefix.pop_back();
     const auto pattern = detail::pattern_below(prefix);
-    const detail::mounted<Orchestrator> handler(std::move(target), std::move(prefix));
+    const detail::mounted handler(std::move(target), std::move(prefix));
     const httplib::Server::Handler without_body = handler;
     const httplib::Server::HandlerWithContentReader with_body = handler;
     server.Get(pattern, without_body); // HEAD as well

@@ -1,16 +1,14 @@
 #pragma once
 
-#include <roundhouse/detail/task.hpp>
+#include <roundhouse/config.hpp>
 #include <roundhouse/shell/earliest_timer.hpp>
+#include <roundhouse/shell/services.hpp>
 #include <roundhouse/types.hpp>
-
-#include <asio/any_io_executor.hpp>
 
 #include <compare>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <queue>
 #include <utility>
@@ -20,71 +18,40 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// When the running engines are looked at: one time for each, in as few bytes as there can be. An
-/// engine is known by its hash here, which another may have too. No time is taken back. Who asked
-/// for it knows, when it comes, owner it was and whether it still counts. Thread-safe.
-template <class Clock>
-class probe_schedule : public std::enable_shared_from_this<probe_schedule<Clock>> {
+/// A heap of (due, engine hash), in as few bytes as possible because there is an entry for each
+/// running engine. Entries are never removed: the consumer ignores stale ones. Hashes may collide.
+/// Thread-safe.
+class probe_schedule {
 public:
-    /// An engine's hash, and the time of the steady clock that was asked for.
-    using look = std::function<void(std::uint64_t hash, duration due)>;
+    /// `due` is called from the executor with an entry whose time on the steady clock has come.
+    probe_schedule(services& services, std::function<void(std::uint64_t, duration)> due)
+        : services_(services), due_(std::move(due)), timer_(services, [this] { deliver_due(); }) {}
 
-    probe_schedule(const asio::any_io_executor& executor, std::shared_ptr<Clock> clock,
-                   std::shared_ptr<task_group> tasks)
-        : clock_(std::move(clock)),
-          wakeup_(std::make_shared<earliest_timer<Clock>>(executor, clock_, std::move(tasks))) {}
-
-    /// Called from the executor when a time has come. To be set before the first `add`.
-    void on_look(look call) {
-        look_ = std::move(call);
-        wakeup_->on_wake([weak = this->weak_from_this()] {
-            if (const auto self = weak.lock()) self->look_at_what_is_due();
-        });
-    }
-
-    void add(std::uint64_t hash, duration due) {
-        const std::lock_guard lock(mutex_);
-        if (closed_) return;
-        times_.push({due, hash});
-        wakeup_->ask(due);
-    }
-
-    void close() {
-        const std::lock_guard lock(mutex_);
-        closed_ = true;
-        times_ = {};
-        wakeup_->close();
-    }
+    void add(std::uint64_t hash, duration due);
+    void close();
 
 private:
-    struct time {
+    struct entry {
         duration due;
         std::uint64_t hash;
 
-        friend auto operator<=>(const time&, const time&) = default;
+        friend auto operator<=>(const entry&, const entry&) = default;
     };
 
-    void look_at_what_is_due() {
-        std::vector<time> due;
-        {
-            const std::lock_guard lock(mutex_);
-            const auto now = clock_->steady_now();
-            for (; !times_.empty() && times_.top().due <= now; times_.pop())
-                due.push_back(times_.top());
-            if (!times_.empty()) wakeup_->ask(times_.top().due);
-        }
-        for (const auto& one : due) look_(one.hash, one.due);
-    }
+    void deliver_due();
 
-    const std::shared_ptr<Clock> clock_;
-    const std::shared_ptr<earliest_timer<Clock>> wakeup_;
-    look look_;
-
+    services& services_;
+    const std::function<void(std::uint64_t, duration)> due_;
+    earliest_timer timer_;
     std::mutex mutex_;
-    std::priority_queue<time, std::deque<time>, std::greater<>> times_;
+    std::priority_queue<entry, std::deque<entry>, std::greater<>> entries_;
     bool closed_ = false;
 };
 
 } // namespace detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse
+
+#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
+#include <roundhouse/shell/probe_schedule.ipp>
+#endif

@@ -2,8 +2,10 @@
 
 #include <roundhouse/core/lifecycle.hpp>
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 /// The records, calls and events of which the state machine's table is made.
@@ -36,6 +38,21 @@ inline settings plain_settings() {
 
 inline core::context at(instant now, const roundhouse::settings& settings) {
     return {now, settings, "demo", 0};
+}
+
+/// What is known beside a record. A lease holds as the record says.
+inline core::context context_of(const engine_record& record, const roundhouse::settings& settings) {
+    auto out = at(noon, settings);
+    out.lease_left = std::max(duration{0}, record.busy_until - noon);
+    return out;
+}
+
+/// The input as it comes to a record: its deadline is the one that was waited for.
+inline core::event_variant event_for(const engine_record& record, core::event_variant event) {
+    auto* const deadline = std::get_if<core::event::deadline>(&event);
+    if (deadline != nullptr && deadline->deadline == instant{} && record.deadline)
+        deadline->deadline = *record.deadline;
+    return event;
 }
 
 /// An engine of generation 3 that has been in its state for a minute.
@@ -149,8 +166,8 @@ inline std::vector<named_call> all_calls() {
             {"stop force", core::call::stop{true}},
             {"destroy", core::call::destroy{}},
             {"rotate", core::call::rotate{{}, "sealed"}},
-            {"sleep", core::call::sleep{"idle"}},
-            {"lease", core::call::lease{noon + std::chrono::minutes{1}}}};
+            {"sleep", core::call::sleep{}},
+            {"lease", core::call::lease{std::chrono::minutes{1}}}};
 }
 
 inline found_workload found_as(workload_state state, std::uint64_t generation) {
@@ -178,9 +195,7 @@ inline core::event::paused_by_others pause_of(std::uint64_t generation, bool pau
 inline std::vector<named_event> all_events() {
     const error cause{errc::backend_error, "no room."};
     using namespace core::event;
-    return {{"boot_begun", boot_begun{}},
-            {"boot_started", boot_started{}},
-            {"boot_healthy", boot_healthy{}},
+    return {{"boot_healthy", boot_healthy{}},
             {"boot_refused", boot_refused{cause}},
             {"boot_refused away", boot_refused{{errc::backend_away, "away."}}},
             {"stopped", stopped{}},
@@ -205,6 +220,7 @@ inline std::vector<named_event> all_events() {
             {"probed_unhealthy once", probed_unhealthy{1, "it is hung."}},
             {"probed_unhealthy too often", probed_unhealthy{3, "it is hung."}},
             {"deadline", deadline{}},
+            {"deadline of an earlier wait", deadline{noon - std::chrono::hours{1}}},
             {"found nothing", found{}},
             {"found up", found{found_as(workload_state::up, 3)}},
             {"found paused", found{found_as(workload_state::paused, 3)}},

@@ -50,14 +50,14 @@ std::string line(const std::string& input, const core::decision& out) {
 
 std::string whole_table() {
     const auto settings = lifecycle::plain_settings();
-    const auto context = lifecycle::at(lifecycle::noon, settings);
     std::string text;
     for (const auto& [name, record] : lifecycle::all_records()) {
+        const auto context = lifecycle::context_of(record, settings);
         text += name + "\n";
         for (const auto& [input, call] : lifecycle::all_calls())
             text += line("call " + input, core::decide(call, record, context));
         for (const auto& [input, event] : lifecycle::all_events())
-            text += line(input, core::decide(event, record, context));
+            text += line(input, core::decide(lifecycle::event_for(record, event), record, context));
     }
     return text;
 }
@@ -92,7 +92,7 @@ TEST_CASE("a record without an intent has no deadline but that of a restart") {
     const auto context = lifecycle::at(lifecycle::noon, settings);
     for (const auto& [name, record] : lifecycle::all_records())
         for (const auto& [input, event] : lifecycle::all_events()) {
-            const auto out = core::decide(event, record, context);
+            const auto out = core::decide(lifecycle::event_for(record, event), record, context);
             if (out.row != core::row_change::update || out.next.intent != intent::none) continue;
             INFO(name << " + " << input);
             CHECK(out.next.deadline == out.next.restart_at);
@@ -112,7 +112,7 @@ TEST_CASE("a record with an intent has a deadline, or waits in the boot queue") 
         for (const auto& [input, call] : lifecycle::all_calls())
             check(core::decide(call, record, context));
         for (const auto& [input, event] : lifecycle::all_events())
-            check(core::decide(event, record, context));
+            check(core::decide(lifecycle::event_for(record, event), record, context));
     }
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("a restart stays due while the backend is away, and no call waits for 
     auto context = lifecycle::at(lifecycle::noon, settings);
     context.backend_away = true;
     const auto due = lifecycle::failed_engine(intent::none, duration{0});
-    const auto waits = core::decide(core::event::deadline{}, due, context);
+    const auto waits = core::decide(core::event::deadline{*due.deadline}, due, context);
     CHECK(waits.row == core::row_change::none);
     REQUIRE(waits.settled);
     CHECK(waits.settled->failure->code == errc::backend_error);
@@ -133,7 +133,8 @@ TEST_CASE("a restart stays due while the backend is away, and no call waits for 
     CHECK(ended.next.deadline == ending.restart_at);
 
     context.backend_away = false;
-    CHECK(core::decide(core::event::deadline{}, due, context).command == core::command::boot);
+    CHECK(core::decide(core::event::deadline{*due.deadline}, due, context).command ==
+          core::command::boot);
     CHECK(core::decide(core::event::stopped{}, ending, context).command == core::command::boot);
     CHECK(core::decide(core::call::admit{true}, due, context).verdict == core::verdict::joined);
 }
@@ -198,6 +199,60 @@ TEST_CASE("a command is issued only for a record with an intent") {
         for (const auto& [input, call] : lifecycle::all_calls())
             check(record, core::decide(call, record, context));
         for (const auto& [input, event] : lifecycle::all_events())
-            check(record, core::decide(event, record, context));
+            check(record, core::decide(lifecycle::event_for(record, event), record, context));
+    }
+}
+
+TEST_CASE("a boot that is not healthy in time says what its last probe got") {
+    const auto settings = lifecycle::plain_settings();
+    auto engine = lifecycle::booting(boot_reason::first, engine_status::provisioning);
+    engine.deadline = lifecycle::noon;
+    auto context = lifecycle::context_of(engine, settings);
+    context.last_probe = "HTTP 302";
+    context.elapsed = std::chrono::seconds{60};
+    const auto out = core::decide(core::event::deadline{lifecycle::noon}, engine, context);
+    CHECK(out.next.reason == "it was not healthy in time. Last probe: HTTP 302");
+    REQUIRE(out.settled);
+    REQUIRE(out.settled->failure);
+    CHECK(out.settled->failure->message.find("HTTP 302") != std::string::npos);
+    REQUIRE_FALSE(out.audit.empty());
+    CHECK(out.audit.front().took == std::chrono::seconds{60});
+}
+
+TEST_CASE("a deadline counts when its wait is over, whatever the wall clock says") {
+    const auto settings = lifecycle::plain_settings();
+    const auto failed = lifecycle::failed_engine(intent::none, std::chrono::minutes{4});
+    const auto set_back = lifecycle::at(lifecycle::noon - std::chrono::hours{1}, settings);
+    CHECK(core::decide(core::event::deadline{*failed.deadline}, failed, set_back).command ==
+          core::command::boot);
+    const auto set_forward = lifecycle::at(lifecycle::noon + std::chrono::hours{1}, settings);
+    CHECK(core::decide(core::event::deadline{lifecycle::noon}, failed, set_forward).row ==
+          core::row_change::none);
+}
+
+TEST_CASE("a restart is waited for by the time that is left, whatever the wall clock says") {
+    const auto settings = lifecycle::plain_settings();
+    const auto failed = lifecycle::failed_engine(intent::none, std::chrono::hours{1});
+    auto context = lifecycle::at(lifecycle::noon, settings);
+    CHECK(core::decide(core::call::admit{}, failed, context).verdict == core::verdict::answered);
+    context.deadline_in = std::chrono::seconds{3};
+    CHECK(core::decide(core::call::admit{}, failed, context).verdict == core::verdict::joined);
+}
+
+TEST_CASE("no deadline is further off than the whole wait that it stands for") {
+    const auto settings = lifecycle::plain_settings();
+    for (const auto& [name, record] : lifecycle::all_records()) {
+        const auto context = lifecycle::context_of(record, settings);
+        INFO(name);
+        const auto check = [&](const std::string& input, const core::decision& out) {
+            if (out.row != core::row_change::update || !out.next.deadline) return;
+            if (out.next.deadline == record.deadline) return;
+            INFO(input);
+            CHECK(*out.next.deadline - lifecycle::noon <= core::longest_wait(out.next, settings));
+        };
+        for (const auto& [input, call] : lifecycle::all_calls())
+            check(input, core::decide(call, record, context));
+        for (const auto& [input, event] : lifecycle::all_events())
+            check(input, core::decide(lifecycle::event_for(record, event), record, context));
     }
 }

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <roundhouse/core/backoff.hpp>
+#include <roundhouse/settings.hpp>
+#include <roundhouse/types.hpp>
+
+#include <algorithm>
+#include <chrono>
+
+/// How long each operation may take: what its persisted deadline stands for.
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
+
+/// The longest busy lease that a caller may ask for (SPEC §3 "Discovery").
+inline constexpr duration longest_lease = std::chrono::seconds{86'400};
+
+/// The longest that a boot may take from its turn to a healthy answer. Within it, creating and
+/// probing have limits of their own (`settings::create_timeout`, `boot_timeout`).
+[[nodiscard]] inline duration longest_boot(boot_reason reason, const settings& settings) {
+    // A rotation ends the workload that has the old key first.
+    const auto before = reason == boot_reason::rotate ? settings.stop_grace : duration{0};
+    return before + settings.create_timeout + settings.boot_timeout;
+}
+
+/// The longest that one try of an operation other than a boot may take.
+[[nodiscard]] inline duration longest_operation(intent operation, const settings& settings) {
+    switch (operation) {
+    case intent::stop: return settings.stop_grace + settings.backend_timeout;
+    case intent::sleep:
+    case intent::wake:
+    case intent::rotate: return settings.health_check_timeout + settings.backend_timeout;
+    case intent::none:
+    case intent::boot:
+    case intent::end:
+    case intent::destroy:
+    case intent::undo: break;
+    }
+    return settings.failed_grace + settings.backend_timeout;
+}
+
+/// The longest that a record's deadline can be off from when it was set. A deadline that seems to be
+/// further off was set by another wall clock than the present one.
+[[nodiscard]] inline duration longest_wait(const engine_record& engine, const settings& settings) {
+    if (engine.intent == intent::none)
+        return backoff(engine.restart_attempts + 1, settings.restart_backoff_base,
+                       settings.restart_backoff_max, 0);
+    if (engine.intent == intent::boot) return longest_boot(engine.boot, settings);
+    const auto attempt = longest_operation(engine.intent, settings);
+    if (engine.retries == 0) return attempt;
+    return std::max(attempt, backoff(engine.retries, settings.retry_base, settings.retry_max, 0));
+}
+
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

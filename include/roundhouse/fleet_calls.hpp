@@ -1,0 +1,103 @@
+#pragma once
+
+#include <roundhouse/call_types.hpp>
+#include <roundhouse/changes.hpp>
+#include <roundhouse/detail/completion.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <asio/any_io_executor.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+/// The calls that a fleet takes from products and operators. An orchestrator in this process
+/// implements them; so can whatever forwards them to another process. `http::api` and users of the
+/// SDK call it.
+///
+/// All members may be called from any thread and do not block. A completion is called once: from
+/// inside the call if the answer is known at once, else from the executor. A call whose completion
+/// is dropped goes on. `user_id` is checked as the HTTP API does (SPEC §1).
+class fleet_calls {
+public:
+    fleet_calls() = default;
+    fleet_calls(const fleet_calls&) = delete;
+    fleet_calls& operator=(const fleet_calls&) = delete;
+    virtual ~fleet_calls() = default;
+
+    /// Where handlers run that name no executor of their own.
+    [[nodiscard]] virtual asio::any_io_executor executor() const = 0;
+    /// While this is true, every call but `health` fails with `errc::starting`.
+    [[nodiscard]] virtual bool starting() const noexcept = 0;
+    [[nodiscard]] virtual orchestrator_health health() const = 0;
+
+    // Products
+
+    /// Registers a product, and makes its platform key.
+    virtual void register_product(std::string slug, std::string display_name, policy limits,
+                                  completion<registration> done) = 0;
+    /// The same with a key that the caller has made (`crypto::make_platform_key`).
+    virtual void register_product(std::string slug, std::string display_name, policy limits,
+                                  std::string platform_key, completion<registration> done) = 0;
+    /// Replaces a product's whole policy, effective on the next call.
+    virtual void set_policy(std::string id_or_slug, policy limits, completion<policy> done) = 0;
+    /// Null if there is no such product.
+    virtual void find_product(std::string id_or_slug, completion<product_ptr> done) = 0;
+    /// The product that a platform key belongs to, or `errc::invalid_platform_key`. Only the key's
+    /// hash is compared.
+    [[nodiscard]] virtual result<product_ptr> authenticate(std::string_view platform_key) const = 0;
+
+    // Lifecycle
+
+    /// Creates the user's engine and boots it; done once it answers healthy.
+    virtual void provision(product_ptr product, std::string user_id,
+                           std::optional<std::string> version, completion<engine_view> done) = 0;
+    /// Ends the user's engine and removes its data; answers with its id.
+    virtual void destroy(product_ptr product, std::string user_id, completion<uuid> done) = 0;
+    /// Boots or wakes the user's engine; answers with its url.
+    virtual void start(product_ptr product, std::string user_id, completion<std::string> done) = 0;
+    /// Stops the user's engine. `force` also stops one that sleeps, boots or has failed.
+    virtual void stop(product_ptr product, std::string user_id, bool force,
+                      completion<void> done) = 0;
+    /// Gives the user's engine a new key; answers with it once only that key opens the engine.
+    virtual void rotate_key(product_ptr product, std::string user_id,
+                            completion<std::string> done) = 0;
+
+    // Discovery
+
+    /// Admits a request of a user if that takes no waiting: takes its place in the rate limit, and
+    /// answers, or not. If it does not answer, `admit` has to follow, which does not count against
+    /// the limit again.
+    [[nodiscard]] virtual std::optional<result<admission>>
+    try_admit(const product_ptr& product, std::string_view user_id, admit_options options) = 0;
+    /// Admits a request of a user, after whatever has to be waited for.
+    virtual void admit(product_ptr product, std::string user_id, admit_options options,
+                       completion<admission> done) = 0;
+    /// Notes that the user's engine is in use, and with `busy_for` keeps it awake for a while (at
+    /// most a day). Answers when it will sleep if nothing more happens; nothing if it does not run
+    /// or never sleeps.
+    virtual void note_activity(product_ptr product, std::string user_id,
+                               std::optional<duration> busy_for,
+                               completion<std::optional<instant>> done) = 0;
+    /// The user's engine as it is.
+    virtual void find(product_ptr product, std::string user_id, completion<engine_view> done) = 0;
+
+    // Fleet
+
+    virtual void list(engine_query query, completion<engine_view_page> done) = 0;
+    virtual void status(product_ptr product, completion<fleet_status> done) = 0;
+    virtual void metrics(product_ptr product, completion<fleet_metrics> done) = 0;
+    /// The last `tail` lines of the engine's output.
+    virtual void logs(product_ptr product, std::string user_id, std::size_t tail,
+                      completion<std::string> done) = 0;
+    /// Audit rows of the product, with every denial counted up to now.
+    virtual void audit(product_ptr product, audit_query query, completion<audit_page> done) = 0;
+};
+
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,270 @@
+#pragma once
+
+#include <roundhouse/config.hpp>
+#include <roundhouse/crypto/fernet.hpp>
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/detail/completion.hpp>
+#include <roundhouse/fleet_calls.hpp>
+#include <roundhouse/log.hpp>
+#include <roundhouse/settings.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+namespace detail {
+class orchestrator_state;
+struct orchestrator_parts;
+} // namespace detail
+
+struct orchestrator_options {
+    /// Master keys are required; everything else has a default.
+    explicit orchestrator_options(crypto::key_ring keys) : master_keys(std::move(keys)) {}
+
+    crypto::key_ring master_keys; ///< Seal the engines' keys (SPEC §8).
+    roundhouse::settings settings;
+    crypto::entropy entropy = crypto::system_entropy;
+    log_sink log; ///< Nothing is logged if empty.
+    /// Texts that are replaced by `*` in the log, such as the values of variables that engines get:
+    /// what an engine wrote before its boot failed is logged. Texts of fewer than 8 bytes are not
+    /// looked for.
+    std::vector<std::string> redacted;
+};
+
+/// All of an orchestrator that does not depend on its backend, store and clock.
+///
+/// Members may be called from any thread. Those named `async_...` take an Asio completion token for
+/// the signature `void(result<T>)`; the handler is posted to its executor and never called from
+/// inside. Cancellation of any type ends the wait with `errc::cancelled`; the operation itself goes
+/// on. What else each call does is said in fleet_calls.hpp.
+class orchestrator_base {
+public:
+    orchestrator_base(const orchestrator_base&) = delete;
+    orchestrator_base& operator=(const orchestrator_base&) = delete;
+
+    /// The same calls with completions, for `http::api` and the like. It may outlive the
+    /// orchestrator: its calls fail with `errc::shutting_down` then.
+    [[nodiscard]] std::shared_ptr<fleet_calls> calls() const { return calls_; }
+
+    [[nodiscard]] bool starting() const noexcept { return calls_->starting(); }
+    [[nodiscard]] orchestrator_health health() const { return calls_->health(); }
+
+    // Its own life
+
+    /// Finds again what ran before, finishes or undoes what was begun, and then takes calls. Fails
+    /// if store or backend cannot be read; it can be tried again then.
+    template <class Token> auto async_recover(Token&& token) {
+        return initiate<void>(lifetime_call(&orchestrator_base::recover),
+                              std::forward<Token>(token));
+    }
+    /// Stops every engine that runs, all at once and within one stop grace. Their rows keep the
+    /// intent: a later recovery boots them again. No other call is taken from here on.
+    template <class Token> auto async_stop_all(Token&& token) {
+        return initiate<void>(lifetime_call(&orchestrator_base::stop_all),
+                              std::forward<Token>(token));
+    }
+    /// Takes no more calls, waits for those under way, and stores what was only noted. Bound it by a
+    /// timer: a boot that is waited for may take its time.
+    template <class Token> auto async_close(Token&& token) {
+        return initiate<void>(lifetime_call(&orchestrator_base::close), std::forward<Token>(token));
+    }
+
+    // Products
+
+    /// Registers a product, and makes its platform key.
+    template <class Token>
+    auto async_register_product(std::string slug, std::string display_name, policy limits,
+                                Token&& token) {
+        return initiate<registration>(
+            [calls = calls_, slug = std::move(slug), display_name = std::move(display_name),
+             limits = std::move(limits)](completion<registration> done) {
+                calls->register_product(slug, display_name, limits, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_register_product_with_key(std::string slug, std::string display_name, policy limits,
+                                         std::string platform_key, Token&& token) {
+        return initiate<registration>(
+            [calls = calls_, slug = std::move(slug), display_name = std::move(display_name),
+             limits = std::move(limits),
+             platform_key = std::move(platform_key)](completion<registration> done) {
+                calls->register_product(slug, display_name, limits, platform_key, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_set_policy(std::string id_or_slug, policy limits, Token&& token) {
+        return initiate<policy>(
+            [calls = calls_, name = std::move(id_or_slug), limits = std::move(limits)](
+                completion<policy> done) { calls->set_policy(name, limits, std::move(done)); },
+            std::forward<Token>(token));
+    }
+    template <class Token> auto async_find_product(std::string id_or_slug, Token&& token) {
+        return initiate<product_ptr>(
+            [calls = calls_, name = std::move(id_or_slug)](completion<product_ptr> done) {
+                calls->find_product(name, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    [[nodiscard]] result<product_ptr> authenticate(std::string_view platform_key) const {
+        return calls_->authenticate(platform_key);
+    }
+
+    // Lifecycle
+
+    template <class Token>
+    auto async_provision(product_ptr product, std::string user_id,
+                         std::optional<std::string> version, Token&& token) {
+        return initiate<engine_view>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             version = std::move(version)](completion<engine_view> done) {
+                calls->provision(product, user_id, version, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_destroy(product_ptr product, std::string user_id, Token&& token) {
+        return for_user<uuid>(&fleet_calls::destroy, std::move(product), std::move(user_id),
+                              std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_start(product_ptr product, std::string user_id, Token&& token) {
+        return for_user<std::string>(&fleet_calls::start, std::move(product), std::move(user_id),
+                                     std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_stop(product_ptr product, std::string user_id, bool force, Token&& token) {
+        return initiate<void>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id), force](
+                completion<void> done) { calls->stop(product, user_id, force, std::move(done)); },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_rotate_key(product_ptr product, std::string user_id, Token&& token) {
+        return for_user<std::string>(&fleet_calls::rotate_key, std::move(product),
+                                     std::move(user_id), std::forward<Token>(token));
+    }
+
+    // Discovery
+
+    [[nodiscard]] std::optional<result<admission>>
+    try_admit(const product_ptr& product, std::string_view user_id, admit_options options) {
+        return calls_->try_admit(product, user_id, options);
+    }
+    template <class Token>
+    auto async_admit(product_ptr product, std::string user_id, admit_options options,
+                     Token&& token) {
+        return initiate<admission>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             options](completion<admission> done) {
+                calls->admit(product, user_id, options, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_note_activity(product_ptr product, std::string user_id,
+                             std::optional<duration> busy_for, Token&& token) {
+        return initiate<std::optional<instant>>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             busy_for](completion<std::optional<instant>> done) {
+                calls->note_activity(product, user_id, busy_for, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_find(product_ptr product, std::string user_id, Token&& token) {
+        return for_user<engine_view>(&fleet_calls::find, std::move(product), std::move(user_id),
+                                     std::forward<Token>(token));
+    }
+
+    // Fleet
+
+    template <class Token> auto async_list(engine_query query, Token&& token) {
+        return initiate<engine_view_page>(
+            [calls = calls_, query = std::move(query)](completion<engine_view_page> done) {
+                calls->list(query, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token> auto async_status(product_ptr product, Token&& token) {
+        return initiate<fleet_status>(
+            [calls = calls_, product = std::move(product)](completion<fleet_status> done) {
+                calls->status(product, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token> auto async_metrics(product_ptr product, Token&& token) {
+        return initiate<fleet_metrics>(
+            [calls = calls_, product = std::move(product)](completion<fleet_metrics> done) {
+                calls->metrics(product, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_logs(product_ptr product, std::string user_id, std::size_t tail, Token&& token) {
+        return initiate<std::string>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             tail](completion<std::string> done) {
+                calls->logs(product, user_id, tail, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token> auto async_audit(product_ptr product, audit_query query, Token&& token) {
+        return initiate<audit_page>(
+            [calls = calls_, product = std::move(product), query = std::move(query)](
+                completion<audit_page> done) { calls->audit(product, query, std::move(done)); },
+            std::forward<Token>(token));
+    }
+
+protected:
+    explicit orchestrator_base(detail::orchestrator_parts parts);
+    /// Ends its own work and leaves the engines as they are; calls under way fail with
+    /// `errc::shutting_down`.
+    ~orchestrator_base();
+
+private:
+    using state_ptr = std::shared_ptr<detail::orchestrator_state>;
+    using lifetime_function = void (*)(const state_ptr&, completion<void>);
+
+    static void recover(const state_ptr& state, completion<void> done);
+    static void stop_all(const state_ptr& state, completion<void> done);
+    static void close(const state_ptr& state, completion<void> done);
+
+    [[nodiscard]] std::function<void(completion<void>)> lifetime_call(lifetime_function begin) {
+        return [state = state_, begin](completion<void> done) { begin(state, std::move(done)); };
+    }
+
+    template <class T, class Token>
+    auto initiate(std::function<void(completion<T>)> begin, Token&& token) {
+        return detail::initiate<T>(calls_->executor(), std::move(begin),
+                                   std::forward<Token>(token));
+    }
+
+    template <class T, class Token>
+    auto for_user(void (fleet_calls::*begin)(product_ptr, std::string, completion<T>),
+                  product_ptr product, std::string user_id, Token&& token) {
+        return initiate<T>(
+            [calls = calls_, begin, product = std::move(product), user_id = std::move(user_id)](
+                completion<T> done) { (*calls.*begin)(product, user_id, std::move(done)); },
+            std::forward<Token>(token));
+    }
+
+    const state_ptr state_;
+    const std::shared_ptr<fleet_calls> calls_; ///< The same object.
+};
+
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
+
+#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
+#include <roundhouse/orchestrator_base.ipp>
+#endif

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <roundhouse/shell/boot_failure_log.hpp>
+#include <roundhouse/shell/redaction.hpp>
+
+#include <exception>
+#include <utility>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+ROUNDHOUSE_DECL void boot_failure_log::log(const engine_record& engine) {
+    auto done = [this, engine](const std::exception_ptr& failure,
+                               const result<std::string>& output) {
+        if (failure) return; // cancelled: the orchestrator goes away
+        if (output) return log_lines(engine, *output);
+        services_.log(log_level::warning,
+                      "engine " + to_string(engine.id) + " of user '" + engine.user_id +
+                          "': its output cannot be read: " + output.error().message);
+    };
+    services_.tasks.spawn(read(ref_of(engine)), std::move(done));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<std::string>> boot_failure_log::read(workload_ref ref) {
+    auto output = co_await services_.backend->boot_logs(ref, services_.settings.boot_log_lines);
+    co_return output;
+}
+
+ROUNDHOUSE_DECL void boot_failure_log::log_lines(const engine_record& engine,
+                                                 const std::string& output) const {
+    auto redacted = services_.redacted;
+    redacted.push_back(to_hex(engine.key_hash));
+    for (const auto& line : log_excerpt(output, services_.settings.boot_log_lines, redacted))
+        services_.log(log_level::warning, "engine " + to_string(engine.id) + " of user '" +
+                                              engine.user_id + "' wrote: " + line);
+}
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

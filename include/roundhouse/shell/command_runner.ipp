@@ -1,0 +1,148 @@
+#pragma once
+
+#include <roundhouse/core/backoff.hpp>
+#include <roundhouse/shell/command_runner.hpp>
+
+#include <asio/error.hpp>
+#include <asio/this_coro.hpp>
+
+#include <algorithm>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::run(command_request request, std::shared_ptr<task> self) {
+    const auto& engine = *request.record;
+    const auto& settings = services_.settings;
+    switch (request.command) {
+    case core::command::boot: co_return co_await boot(request, *self);
+    case core::command::stop: co_return co_await stop(engine, settings.stop_grace);
+    case core::command::end: co_return co_await stop(engine, settings.failed_grace);
+    case core::command::sleep: co_return co_await sleep(request);
+    case core::command::wake: co_return co_await wake(request);
+    case core::command::swap_key: co_return co_await swap_key(engine);
+    case core::command::none:
+    case core::command::destroy: break;
+    }
+    co_return co_await destroy(engine);
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::boot(const command_request& request, const task& self) {
+    auto& backend = *services_.backend;
+    const auto& settings = services_.settings;
+    const auto& engine = *request.record;
+    const engine_owner owner{engine.product_id, engine.user_id};
+    const workload wanted{ref_of(engine), owner, engine.version, engine.key_hash};
+    const auto prepared = co_await backend.prepare(wanted);
+    if (!prepared) co_return outcome(core::event::boot_refused{prepared.error()});
+    if (engine.boot == boot_reason::rotate) {
+        const auto ended = co_await backend.stop(wanted.ref, settings.stop_grace);
+        if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
+    }
+    // A boot that is cancelled from here on ends after `create`, and its workload is ended by the
+    // command that superseded it.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    const auto created = co_await backend.create(wanted);
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    if (!created) co_return outcome(core::event::boot_refused{created.error()});
+    inbox_.enqueue(owner, workload_started{request.number});
+    core::probe_pauses pauses(settings.boot_probe_min, settings.boot_probe_max);
+    for (;;) {
+        // The signal was not heard while `create` was shielded.
+        if (self.cancelled()) throw std::system_error(asio::error::operation_aborted);
+        const auto answer = co_await backend.probe(wanted.ref, settings.health_check_timeout);
+        if (answer) break;
+        request.probes->set(answer.error().message);
+        co_await services_.clock->wait_for(pauses.next());
+    }
+    co_return outcome(core::event::boot_healthy{});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::stop(const engine_record& engine, duration grace) {
+    const auto ref = ref_of(engine);
+    const auto done = co_await services_.backend->stop(ref, grace);
+    if (!done) co_return outcome(core::event::stop_failed{done.error()});
+    co_return outcome(core::event::stopped{});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::sleep(const command_request& request) {
+    const auto ref = ref_of(*request.record);
+    const auto answer = co_await services_.backend->probe(ref,
+                                                          services_.settings.health_check_timeout);
+    if (!answer || answer->busy || used_since(request))
+        co_return outcome(core::event::sleep_cancelled{});
+    const auto done = co_await services_.backend->pause(ref);
+    if (!done) co_return outcome(core::event::sleep_cancelled{});
+    co_return outcome(core::event::asleep{});
+}
+
+/// Whether the engine has been used since its sleep was decided.
+ROUNDHOUSE_DECL bool command_runner::used_since(const command_request& request) const {
+    const auto used = running_.last_used(*request.record);
+    return used && *used + services_.settings.sleep_after > request.submitted;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::wake(const command_request& request) {
+    auto& backend = *services_.backend;
+    const auto& settings = services_.settings;
+    const auto ref = ref_of(*request.record);
+    const auto resumed = co_await backend.resume(ref);
+    if (!resumed) {
+        // If only the reply was lost, the engine is awake. Else it is left paused as it was; if that
+        // fails too, its row still says that it sleeps, which the next wake puts right.
+        const auto answer = co_await backend.probe(ref, settings.boot_probe_max);
+        if (answer) co_return outcome(core::event::awake{});
+        (void)co_await backend.pause(ref);
+        co_return outcome(core::event::wake_refused{resumed.error()});
+    }
+    const auto until = services_.steady_now() + settings.health_check_timeout;
+    core::probe_pauses pauses(settings.boot_probe_min, settings.boot_probe_max);
+    for (;;) {
+        const auto left = until - services_.steady_now();
+        if (left <= duration{0}) break;
+        const auto answer = co_await backend.probe(ref, left);
+        if (answer) co_return outcome(core::event::awake{});
+        request.probes->set(answer.error().message);
+        co_await services_.clock->wait_for(std::min(pauses.next(), left));
+    }
+    co_return outcome(core::event::wake_unhealthy{request.probes->last_failure()});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::swap_key(const engine_record& engine) {
+    const auto ref = ref_of(engine);
+    const auto key = services_.keys.unseal(engine.sealed_key);
+    if (!key) co_return outcome(core::event::key_swap_refused{key.error()});
+    const auto done = co_await services_.backend->swap_key(ref, *key, engine.next_key_hash);
+    if (!done) co_return outcome(core::event::key_swap_refused{done.error()});
+    switch (*done) {
+    case key_swap::done: co_return outcome(core::event::key_swapped{});
+    case key_swap::unsupported: co_return outcome(core::event::key_swap_unsupported{});
+    case key_swap::unknown: break;
+    }
+    co_return outcome(core::event::key_swap_unknown{});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::destroy(const engine_record& engine) {
+    const auto ref = ref_of(engine);
+    // The data goes anyway: the short grace is enough for a clean end.
+    const auto ended = co_await services_.backend->stop(ref, services_.settings.failed_grace);
+    if (!ended) co_return outcome(core::event::destroy_failed{ended.error()});
+    const auto done = co_await services_.backend->destroy(ref);
+    if (!done) co_return outcome(core::event::destroy_failed{done.error()});
+    co_return outcome(core::event::destroyed{});
+}
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <roundhouse/shell/command_scheduler.hpp>
+
+#include <asio/error.hpp>
+
+#include <system_error>
+#include <utility>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+ROUNDHOUSE_DECL void command_scheduler::submit(mailbox& engine, core::command command,
+                                               const engine_ptr& record) {
+    auto& state = engine.command;
+    withdraw(state);
+    command_request request;
+    request.command = command;
+    request.number = ++state.last_number;
+    request.record = record;
+    request.submitted = services_.steady_now();
+    if (state.running) {
+        state.running->cancel();
+        state.pending = std::move(request);
+    } else {
+        start(engine, std::move(request));
+    }
+}
+
+ROUNDHOUSE_DECL void command_scheduler::drop(mailbox& engine) {
+    auto& state = engine.command;
+    withdraw(state);
+    state.pending.reset();
+    if (state.running) state.running->cancel();
+}
+
+ROUNDHOUSE_DECL void command_scheduler::hurry(mailbox& engine) {
+    if (engine.command.queued) boots_.hurry(engine.command.ticket);
+}
+
+ROUNDHOUSE_DECL void command_scheduler::take_turn(mailbox& engine, const turn_came& came,
+                                                  bool give_up) {
+    auto& state = engine.command;
+    if (!state.queued || state.queued->number != came.number || give_up) return leave_turn();
+    auto request = std::move(*state.queued);
+    state.queued.reset();
+    state.holds_turn = true;
+    launch(engine, std::move(request));
+}
+
+ROUNDHOUSE_DECL std::optional<core::event_variant>
+command_scheduler::take_end(mailbox& engine, command_ended ended) {
+    auto& state = engine.command;
+    state.running.reset();
+    if (std::exchange(state.holds_turn, false)) leave_turn();
+    if (!state.pending)
+        return ended.number == state.last_number ? std::move(ended.outcome) : std::nullopt;
+    auto request = std::move(*state.pending);
+    state.pending.reset();
+    start(engine, std::move(request));
+    return std::nullopt;
+}
+
+ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request request) {
+    if (request.command != core::command::boot) return launch(engine, std::move(request));
+    auto& state = engine.command;
+    state.reason = request.record->boot;
+    const bool awaited = request.record->boot != boot_reason::restart &&
+                         request.record->boot != boot_reason::recover;
+    const auto urgency = awaited ? boot_queue::urgency::awaited : boot_queue::urgency::background;
+    state.ticket = boots_.enter(urgency, {engine.owner, request.number});
+    state.began.reset();
+    if (state.ticket != 0) {
+        state.queued = std::move(request);
+    } else {
+        state.holds_turn = true;
+        launch(engine, std::move(request));
+    }
+}
+
+ROUNDHOUSE_DECL void command_scheduler::launch(mailbox& engine, command_request request) {
+    auto& state = engine.command;
+    state.running = services_.tasks.make_task();
+    state.began = services_.steady_now();
+    state.probes = request.probes;
+    auto ended = [this, owner = engine.owner, number = request.number](
+                     const std::exception_ptr& failure, core::event_variant outcome) {
+        command_ended end{number, std::nullopt};
+        if (!failure) end.outcome = std::move(outcome);
+        else report(failure);
+        inbox_.enqueue(owner, std::move(end));
+    };
+    auto body = runner_.run(std::move(request), state.running);
+    services_.tasks.spawn(state.running, std::move(body), std::move(ended));
+}
+
+ROUNDHOUSE_DECL void command_scheduler::withdraw(command_state& state) {
+    // If its turn has come, `take_turn` finds nothing that waits for it.
+    if (state.queued) (void)boots_.withdraw(state.ticket);
+    state.queued.reset();
+}
+
+ROUNDHOUSE_DECL void command_scheduler::leave_turn() {
+    if (const auto next = boots_.leave()) inbox_.enqueue(next->owner, turn_came{next->number});
+}
+
+/// A cancelled command is no news; anything else that a backend throws is.
+ROUNDHOUSE_DECL void command_scheduler::report(const std::exception_ptr& failure) const {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::system_error& cause) {
+        if (cause.code() != asio::error::operation_aborted)
+            services_.log(log_level::error, cause.what());
+    } catch (const std::exception& cause) {
+        services_.log(log_level::error, cause.what());
+    }
+}
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,384 @@
+#pragma once
+
+#include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/core/names.hpp>
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/detail/pending_result.hpp>
+#include <roundhouse/shell/orchestrator_state.hpp>
+
+#include <atomic>
+#include <exception>
+#include <utility>
+#include <vector>
+
+/// The calls of products and operators.
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+[[nodiscard]] inline error no_engine(const std::string& user_id) {
+    return {errc::engine_not_found, "User '" + user_id + "' has no engine."};
+}
+
+ROUNDHOUSE_DECL orchestrator_health orchestrator_state::health() const {
+    return {starting(),
+            services.steady_now() - began,
+            services.backend->name(),
+            services.store->name(),
+            services.backend->trouble(),
+            services.store->trouble()};
+}
+
+// Products
+
+ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
+                                                          std::string display_name, policy limits,
+                                                          completion<registration> done) {
+    register_product(std::move(slug), std::move(display_name), std::move(limits),
+                     crypto::make_platform_key(services.entropy), std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
+                                                          std::string display_name, policy limits,
+                                                          std::string platform_key,
+                                                          completion<registration> done) {
+    if (const auto fault = core::names::check_slug(slug))
+        return done(fail(errc::invalid_request, "slug: " + *fault));
+    if (const auto fault = core::names::check_display_name(display_name))
+        return done(fail(errc::invalid_request, "display_name: " + *fault));
+    product record;
+    record.id = crypto::make_uuid(services.entropy);
+    record.slug = std::move(slug);
+    record.display_name = std::move(display_name);
+    record.key_hash = crypto::sha256(platform_key);
+    record.policy = std::move(limits);
+    record.created_at = services.now();
+    services.tasks.run(
+        register_record(std::move(record), std::move(platform_key), std::move(done)));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void>
+orchestrator_state::register_record(product record, std::string platform_key,
+                                    completion<registration> done) {
+    registration made{record.id, record.slug, std::move(platform_key)};
+    auto committing = commit_product(std::move(record), audit_action::policy_register);
+    const auto stored = co_await std::move(committing);
+    if (stored) done(std::move(made));
+    else done(unexpected(stored.error()));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, policy limits,
+                                                    completion<policy> done) {
+    services.tasks.run(replace_policy(std::move(id_or_slug), std::move(limits), std::move(done)));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void>
+orchestrator_state::replace_policy(std::string id_or_slug, policy limits, completion<policy> done) {
+    for (int attempt = 0; attempt < services.settings.commit_attempts; ++attempt) {
+        pending_result<product_ptr> pending;
+        services.store->read_product(id_or_slug, pending.complete());
+        auto reading = pending.wait();
+        const auto found = co_await std::move(reading);
+        if (!found) co_return done(unexpected(found.error()));
+        if (!*found)
+            co_return done(fail(errc::product_not_found,
+                                "There is no product '" + id_or_slug + "'. Register it first."));
+        auto record = **found;
+        record.policy = limits;
+        auto committing = commit_product(std::move(record), audit_action::policy_update);
+        const auto stored = co_await std::move(committing);
+        if (stored) co_return done(limits);
+        if (stored.error().code != errc::revision_conflict)
+            co_return done(unexpected(stored.error()));
+    }
+    done(fail(errc::internal_error, "The policy kept changing. Try again."));
+}
+
+/// Adds or replaces a product, with its audit row.
+ROUNDHOUSE_DECL asio::awaitable<result<void>>
+orchestrator_state::commit_product(product record, audit_action action) {
+    audit_entry row;
+    row.timestamp = services.now();
+    row.product_id = record.id;
+    row.action = action;
+    row.actor = "admin";
+    change_set changes;
+    changes.changes.push_back(put_product{std::move(record)});
+    changes.audit.push_back(std::move(row));
+    pending_result<committed> pending;
+    services.store->commit(std::move(changes), pending.complete());
+    auto committing = pending.wait();
+    const auto done = co_await std::move(committing);
+    if (!done) co_return unexpected(done.error());
+    co_return result<void>{};
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::find_product(std::string id_or_slug,
+                                                      completion<product_ptr> done) {
+    services.store->read_product(id_or_slug, std::move(done));
+}
+
+ROUNDHOUSE_DECL result<product_ptr>
+orchestrator_state::authenticate(std::string_view platform_key) const {
+    auto found = services.store->find_product(crypto::sha256(platform_key));
+    if (found && !*found)
+        return fail(errc::invalid_platform_key,
+                    "The platform key is not known. Send the key that the registration returned.");
+    return found;
+}
+
+// Lifecycle
+
+/// Why a call is not taken: none is taken at present, or the user cannot be called so.
+ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal(std::string_view user_id) const {
+    if (auto refused = refusal()) return refused;
+    if (const auto fault = core::names::check_user_id(user_id))
+        return error{errc::invalid_request, "user_id: " + *fault};
+    return std::nullopt;
+}
+
+template <class T>
+void orchestrator_state::through_mailbox(product_ptr product, std::string user_id,
+                                         waiting_call call, make_answer<T> answer,
+                                         completion<T> done) {
+    if (auto refused = refusal(user_id)) return done(unexpected(std::move(*refused)));
+    const engine_owner owner{product->id, std::move(user_id)};
+    call.product = std::move(product);
+    call.done = [answer = std::move(answer),
+                 done = std::move(done)](const result<engine_ptr>& outcome) {
+        if (outcome) done(answer(*outcome));
+        else done(unexpected(outcome.error()));
+    };
+    enqueue(owner, std::move(call));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::provision(product_ptr product, std::string user_id,
+                                                   std::optional<std::string> version,
+                                                   completion<engine_view> done) {
+    if (const auto fault = version ? core::names::check_version(*version) : std::nullopt)
+        return done(fail(errc::invalid_request, "engine_version: " + *fault));
+    waiting_call call;
+    call.call = core::call::provision{};
+    call.create.emplace(waiting_call::creation{std::move(version)});
+    through_mailbox<engine_view>(
+        std::move(product), std::move(user_id), std::move(call),
+        [self = shared_from_this()](const engine_ptr& engine) { return self->view(engine, true); },
+        std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::destroy(product_ptr product, std::string user_id,
+                                                 completion<uuid> done) {
+    waiting_call call;
+    call.call = core::call::destroy{};
+    through_mailbox<uuid>(
+        std::move(product), std::move(user_id), std::move(call),
+        [](const engine_ptr& last) -> result<uuid> { return last->id; }, std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::start(product_ptr product, std::string user_id,
+                                               completion<std::string> done) {
+    waiting_call call;
+    call.call = core::call::start{};
+    auto url = [self = shared_from_this()](const engine_ptr& engine) -> result<std::string> {
+        return self->services.backend->url(engine->id, engine->port);
+    };
+    through_mailbox<std::string>(std::move(product), std::move(user_id), std::move(call),
+                                 std::move(url), std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::stop(product_ptr product, std::string user_id, bool force,
+                                              completion<void> done) {
+    waiting_call call;
+    call.call = core::call::stop{force};
+    through_mailbox<void>(
+        std::move(product), std::move(user_id), std::move(call),
+        [](const engine_ptr&) -> result<void> { return {}; }, std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::rotate_key(product_ptr product, std::string user_id,
+                                                    completion<std::string> done) {
+    auto key = crypto::make_engine_key(services.entropy);
+    waiting_call call;
+    call.call = core::call::rotate{crypto::sha256(key),
+                                   services.keys.seal(key, services.now(), services.entropy)};
+    through_mailbox<std::string>(
+        std::move(product), std::move(user_id), std::move(call),
+        [key = std::move(key)](const engine_ptr&) -> result<std::string> { return key; },
+        std::move(done));
+}
+
+// Discovery
+
+ROUNDHOUSE_DECL void orchestrator_state::admit(product_ptr product, std::string user_id,
+                                               admit_options options, completion<admission> done) {
+    if (auto refused = refusal(user_id)) return done(unexpected(std::move(*refused)));
+    const engine_owner owner{product->id, std::move(user_id)};
+    waiting_call call;
+    call.call = core::call::admit{options.auto_wake};
+    if (options.auto_provision) call.create.emplace();
+    call.product = product;
+    call.done = [self = shared_from_this(), product,
+                 done = std::move(done)](const result<engine_ptr>& outcome) {
+        done(self->admission_of(*product, outcome));
+    };
+    enqueue(owner, std::move(call));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::note_activity(product_ptr product, std::string user_id,
+                                                       std::optional<duration> busy_for,
+                                                       completion<std::optional<instant>> done) {
+    const auto span = busy_for.value_or(duration{0});
+    if (span < duration{0} || span > core::longest_lease)
+        return done(fail(errc::invalid_request, "busy_for must be 0 to 86400 seconds."));
+    waiting_call call;
+    call.call = core::call::lease{span};
+    auto answer = [self = shared_from_this(), called_at = services.steady_now()](
+                      const engine_ptr& engine) -> result<std::optional<instant>> {
+        if (engine->status != engine_status::running) return std::nullopt;
+        self->running.use(*engine, called_at);
+        const auto wait = self->prober.sleeps_in(*engine);
+        if (!wait) return std::nullopt;
+        return self->services.now() + *wait;
+    };
+    through_mailbox<std::optional<instant>>(std::move(product), std::move(user_id), std::move(call),
+                                            std::move(answer), std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::find(product_ptr product, std::string user_id,
+                                              completion<engine_view> done) {
+    const engine_owner owner{product->id, user_id};
+    services.store->read_engine(owner, [self = shared_from_this(), user_id,
+                                        done = std::move(done)](const result<engine_ptr>& found) {
+        if (!found) done(unexpected(found.error()));
+        else if (!*found) done(unexpected(no_engine(user_id)));
+        else done(self->view(*found, true));
+    });
+}
+
+// Fleet
+
+ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
+                                              completion<engine_view_page> done) {
+    services.store->list_engines(query, [self = shared_from_this(),
+                                         done = std::move(done)](const result<engine_page>& page) {
+        if (!page) return done(unexpected(page.error()));
+        engine_view_page out;
+        out.total = page->total;
+        for (const auto& engine : page->engines) {
+            auto seen = self->view(engine, false);
+            if (!seen) return done(unexpected(std::move(seen.error())));
+            out.engines.push_back(std::move(*seen));
+        }
+        done(std::move(out));
+    });
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::status(product_ptr product,
+                                                completion<fleet_status> done) {
+    services.store->counts(product->id, [self = shared_from_this(), done = std::move(done)](
+                                            const result<fleet_counts>& counts) {
+        if (!counts) return done(unexpected(counts.error()));
+        const auto failed = counts->of(engine_status::failed);
+        const bool critical = failed * 100 >=
+                              counts->total() * self->services.settings.critical_percent;
+        done(fleet_status{*counts, failed == 0 ? fleet_health::ok
+                                   : critical  ? fleet_health::critical
+                                               : fleet_health::degraded});
+    });
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::metrics(product_ptr product,
+                                                 completion<fleet_metrics> done) {
+    services.store->counts(
+        product->id, [self = shared_from_this(), product,
+                      done = std::move(done)](const result<fleet_counts>& counts) {
+            if (!counts) return done(unexpected(counts.error()));
+            const auto hour = self->rolling_metrics.read(product->id, self->services.now());
+            done(fleet_metrics{hour.provisions, hour.crashes, hour.restarts, hour.avg_boot_ms(),
+                               counts->total_provisions, counts->total_destroys});
+        });
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::logs(product_ptr product, std::string user_id,
+                                              std::size_t tail, completion<std::string> done) {
+    const engine_owner owner{product->id, user_id};
+    services.store->read_engine(owner, [self = shared_from_this(), user_id, tail,
+                                        done = std::move(done)](const result<engine_ptr>& found) {
+        if (!found) return done(unexpected(found.error()));
+        if (!*found) return done(unexpected(no_engine(user_id)));
+        auto ended = [done](const std::exception_ptr& failure, result<std::string> lines) {
+            if (failure) done(unexpected(going_away()));
+            else done(std::move(lines));
+        };
+        self->services.tasks.spawn(self->read_logs(*found, tail), std::move(ended));
+    });
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<std::string>>
+orchestrator_state::read_logs(engine_ptr engine, std::size_t tail) {
+    const auto ref = ref_of(*engine);
+    auto lines = co_await services.backend->logs(ref, tail);
+    co_return lines;
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::audit(product_ptr product, audit_query query,
+                                               completion<audit_page> done) {
+    query.product_id = product->id;
+    denials.store([self = shared_from_this(), query = std::move(query), done = std::move(done)] {
+        self->services.store->audit(query, done);
+    });
+}
+
+// The end
+
+ROUNDHOUSE_DECL asio::awaitable<void> orchestrator_state::stop_all(completion<void> done) {
+    draining.store(true);
+    reconciler.quiesce();
+    const auto engines = std::make_shared<std::vector<engine_ptr>>();
+    pending_result<void> rows;
+    std::function<void(const result<engine_ptr>&)> visit =
+        [engines](const result<engine_ptr>& row) {
+            if (row) engines->push_back(*row); // the others were logged at the start
+        };
+    services.store->for_each_engine(std::move(visit), rows.complete());
+    auto reading = rows.wait();
+    const auto read = co_await std::move(reading);
+    if (!read) co_return done(read);
+    for (const auto& engine : *engines)
+        enqueue({engine->product_id, engine->user_id}, engine_event{core::event::parked{}});
+    pending_result<void> quiet;
+    reconciler.when_quiet([complete = quiet.complete()] { complete(result<void>{}); });
+    auto waiting = quiet.wait();
+    (void)co_await std::move(waiting);
+    stop_workloads(*engines, std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::stop_workloads(const std::vector<engine_ptr>& engines,
+                                                        completion<void> done) {
+    const auto left = std::make_shared<std::atomic<std::size_t>>(engines.size() + 1);
+    const auto count_down = [left, done = std::move(done)] {
+        if (left->fetch_sub(1) == 1) done(result<void>{});
+    };
+    for (const auto& engine : engines) {
+        auto ended = [this, engine, count_down](const std::exception_ptr& failure,
+                                                const result<void>& outcome) {
+            if (failure || !outcome)
+                services.log(log_level::error, "engine " + to_string(engine->id) +
+                                                   " could not be stopped" +
+                                                   (failure ? "" : ": " + outcome.error().message));
+            count_down();
+        };
+        services.tasks.spawn(stop_workload(engine), std::move(ended));
+    }
+    count_down();
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> orchestrator_state::stop_workload(engine_ptr engine) {
+    const auto ref = ref_of(*engine);
+    auto done = co_await services.backend->stop(ref, services.settings.stop_grace);
+    co_return done;
+}
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

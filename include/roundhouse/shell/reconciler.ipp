@@ -1,0 +1,278 @@
+#pragma once
+
+#include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/policy.hpp>
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/detail/pending_result.hpp>
+#include <roundhouse/shell/reconciler.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <exception>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+/// Whether a commit failed because another one came first, so that it is to be decided again.
+[[nodiscard]] inline bool lost_race(const error& cause) noexcept {
+    return cause.code == errc::revision_conflict || cause.code == errc::engine_already_exists ||
+           cause.code == errc::short_id_taken;
+}
+
+ROUNDHOUSE_DECL void reconciler::enqueue(const engine_owner& owner, mailbox_input input) {
+    if (auto* const call = std::get_if<waiting_call>(&input)) {
+        if (quiesced_.load()) return call->done(unexpected(going_away()));
+        if (waiting_.load() >= services_.settings.max_waiting)
+            return call->done(
+                fail(errc::overloaded, "Too many calls are waiting. Try again later.", 1));
+        ++waiting_;
+    } else if (closed_.load() && std::holds_alternative<engine_event>(input)) {
+        return;
+    }
+    put(owner, std::move(input));
+}
+
+ROUNDHOUSE_DECL void reconciler::enqueue_found(const engine_record& engine,
+                                               std::optional<found_workload> found) {
+    const engine_owner owner{engine.product_id, engine.user_id};
+    // First what the row asks for: what was found may change that at once.
+    timers_.follow(engine);
+    unreconciled_.add(owner);
+    enqueue(owner, engine_event{core::event::found{std::move(found)}});
+}
+
+ROUNDHOUSE_DECL void reconciler::quiesce() {
+    quiesced_.store(true);
+    for (const auto& owner : mailboxes_.owners()) put(owner, give_up{});
+}
+
+ROUNDHOUSE_DECL void reconciler::close() {
+    closed_.store(true);
+    timers_.close();
+    quiesce();
+}
+
+ROUNDHOUSE_DECL void reconciler::put(const engine_owner& owner, mailbox_input input) {
+    if (auto drains = mailboxes_.put(owner, std::move(input))) post_drain(std::move(drains));
+}
+
+ROUNDHOUSE_DECL void reconciler::post_drain(shared engine) {
+    services_.tasks.run(drain(std::move(engine)));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::drain(shared engine) {
+    while (auto input = mailboxes_.next(engine)) {
+        auto handling = std::visit([&](auto& taken) { return handle(engine, std::move(taken)); },
+                                   *input);
+        co_await std::move(handling);
+    }
+    if (auto next = mailboxes_.next_in_background()) post_drain(std::move(next));
+}
+
+// Calls
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_call call) {
+    if (quiesced_.load()) co_return answer(call, unexpected(going_away()));
+    if (call.product) engine->product_slug = call.product->slug;
+    // What has happened and could not be stored makes the row untrue: nothing is decided by it.
+    if (!engine->stalled.empty()) co_return wait(*engine, std::move(call), core::verdict::deferred);
+    for (int attempt = 0; attempt < services_.settings.commit_attempts; ++attempt) {
+        auto reading = read(engine);
+        const auto found = co_await std::move(reading);
+        if (!found) co_return answer(call, unexpected(found.error()));
+        const auto& record = *found;
+        if (!record) {
+            if (!call.create)
+                co_return answer(call, fail(errc::engine_not_found,
+                                            "User '" + engine->owner.user_id +
+                                                "' has no engine. Provision one, or admit with "
+                                                "auto_provision."));
+            auto creating = create(engine, call);
+            const auto created = co_await std::move(creating);
+            if (created) co_return wait(*engine, std::move(call), core::verdict::joined);
+            if (lost_race(created.error())) continue;
+            co_return answer(call, unexpected(created.error()));
+        }
+        auto decided = core::decide(call.call, *record, context(*engine, *record));
+        const auto verdict = decided.verdict;
+        if (verdict == core::verdict::refused)
+            co_return answer(call, unexpected(std::move(decided.refusal)));
+        auto carrying_out = carry_out(engine, std::move(decided), record);
+        const auto after = co_await std::move(carrying_out);
+        if (!after && lost_race(after.error())) continue;
+        if (!after) co_return answer(call, unexpected(after.error()));
+        note_use(call, **after);
+        if (verdict == core::verdict::answered) co_return answer(call, *after);
+        co_return wait(*engine, std::move(call), verdict);
+    }
+    answer(call, fail(errc::internal_error, "The engine's record kept changing. Try again."));
+}
+
+/// A lease counts from now. An admit or a lease that meets an engine which is being put to sleep
+/// keeps it awake, if that is still possible.
+ROUNDHOUSE_DECL void reconciler::note_use(const waiting_call& call,
+                                          const engine_record& engine) const {
+    const auto now = services_.steady_now();
+    const auto* const lease = std::get_if<core::call::lease>(&call.call);
+    if (lease != nullptr && lease->busy_for > duration{0} && engine.intent == intent::none)
+        running_.lease(engine, now + lease->busy_for);
+    const bool wants = lease != nullptr || std::holds_alternative<core::call::admit>(call.call);
+    if (wants && engine.intent == intent::sleep) running_.use(engine, now);
+}
+
+ROUNDHOUSE_DECL void reconciler::wait(mailbox& engine, waiting_call call, core::verdict verdict) {
+    if (refused_too_long(engine)) return answer(call, unexpected(engine.refusal));
+    if (engine.waiting.size() >= services_.settings.max_waiting_per_engine)
+        return answer(call, fail(errc::overloaded,
+                                 "Too many calls wait for this engine. Try again later.", 1));
+    call.waits = verdict;
+    engine.waiting.push_back(std::move(call));
+    if (verdict == core::verdict::joined) scheduler_.hurry(engine);
+}
+
+ROUNDHOUSE_DECL void reconciler::answer(waiting_call& call, result<engine_ptr> outcome) {
+    --waiting_;
+    call.done(std::move(outcome));
+}
+
+ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,
+                                                     const waiting_call& call) const {
+    const auto now = services_.now();
+    const auto& settings = services_.settings;
+    engine_record engine;
+    engine.id = crypto::make_uuid(services_.entropy);
+    engine.product_id = owner.product_id;
+    engine.user_id = owner.user_id;
+    engine.version = call.create->version.value_or(settings.default_version);
+    engine.intent = intent::boot;
+    engine.generation = 1;
+    engine.created_at = engine.operation_started_at = engine.last_activity_at = now;
+    engine.deadline = now + core::longest_boot(engine.boot, settings);
+    const auto key = crypto::make_engine_key(services_.entropy);
+    engine.key_hash = crypto::sha256(key);
+    engine.sealed_key = services_.keys.seal(key, now, services_.entropy);
+    return engine;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
+                                                                 const waiting_call& call) {
+    std::optional<std::string_view> version;
+    if (call.create->version) version = *call.create->version;
+    auto allowed = core::may_provision(*call.product, version, services_.settings.default_version);
+    if (!allowed) co_return allowed;
+    auto record = new_engine(engine->owner, call);
+    const auto id = record.id;
+    core::decision made;
+    made.row = core::row_change::update;
+    made.command = core::command::boot;
+    change_set changes;
+    changes.changes.push_back(insert_engine{std::move(record), call.product->policy.max_engines,
+                                            services_.port_wanted()});
+    auto committing = commit(std::move(changes));
+    const auto done = co_await std::move(committing);
+    if (!done) {
+        doubtful_commit doubted{std::move(made), nullptr, id};
+        co_return doubt(engine, done.error(), std::move(doubted));
+    }
+    (void)follow(engine, made, nullptr, done->engines.front());
+    co_return result<void>{};
+}
+
+// Events
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, engine_event input) {
+    const auto* const passed = std::get_if<core::event::deadline>(&input.event);
+    if (passed != nullptr && engine->command.queued) {
+        // The boot still waits for its turn, which is no fault of the engine's.
+        const auto& boot = *engine->command.queued->record;
+        timers_.change_wait(engine->owner, core::longest_boot(boot.boot, services_.settings));
+        co_return;
+    }
+    const bool found = std::holds_alternative<core::event::found>(input.event);
+    auto happening = happen(engine, std::move(input.event));
+    co_await std::move(happening);
+    if (found && engine->stalled.empty()) unreconciled_.remove(engine->owner);
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, turn_came came) {
+    scheduler_.take_turn(*engine, came, quiesced_.load());
+    limit_creation(*engine);
+    co_return;
+}
+
+/// A boot whose turn has come must have started its workload in time; what is stored is the limit
+/// for the whole boot.
+ROUNDHOUSE_DECL void reconciler::limit_creation(const mailbox& engine) {
+    const auto& state = engine.command;
+    if (!state.holds_turn || state.pending) return;
+    timers_.change_wait(engine.owner, core::longest_boot(state.reason, services_.settings) -
+                                          services_.settings.boot_timeout);
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, workload_started started) {
+    if (started.number == engine->command.last_number)
+        timers_.change_wait(engine->owner, services_.settings.boot_timeout);
+    co_return;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, command_ended ended) {
+    auto outcome = scheduler_.take_end(*engine, std::move(ended));
+    if (!outcome) co_return;
+    auto happening = happen(engine, std::move(*outcome));
+    co_await std::move(happening);
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, give_up) {
+    scheduler_.drop(*engine);
+    engine->stalled.clear();
+    engine->doubt.reset();
+    for (auto& call : std::exchange(engine->waiting, {})) answer(call, unexpected(going_away()));
+    co_return;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::happen(shared engine, core::event_variant event) {
+    if (closed_.load()) co_return;
+    if (!engine->stalled.empty()) {
+        engine->stalled.push_back(std::move(event));
+        co_return;
+    }
+    for (int attempt = 0; attempt < services_.settings.commit_attempts; ++attempt) {
+        auto reading = read(engine);
+        const auto found = co_await std::move(reading);
+        if (!found) co_return stall(engine, std::move(event), found.error());
+        const auto& record = *found;
+        if (!record) co_return;
+        if (engine->product_slug.empty()) {
+            auto learning = learn_slug(engine, record->product_id);
+            co_await std::move(learning);
+        }
+        auto decided = core::decide(event, *record, context(*engine, *record));
+        auto carrying_out = carry_out(engine, std::move(decided), record);
+        const auto after = co_await std::move(carrying_out);
+        if (after) {
+            const auto* const passed = std::get_if<core::event::deadline>(&event);
+            // Nothing came of a deadline that still holds, because the backend is away.
+            if (passed != nullptr && *after && (*after)->deadline == passed->deadline)
+                timers_.change_wait(engine->owner, services_.settings.retry_base);
+            co_return;
+        }
+        if (engine->doubt) engine->doubt->of_event = true;
+        if (after.error().code == errc::port_exhaustion &&
+            record->status == engine_status::failed && record->restart_at) {
+            event = core::event::restart_without_port{after.error()};
+            continue;
+        }
+        if (!lost_race(after.error())) co_return stall(engine, std::move(event), after.error());
+    }
+    const error changing{errc::store_unavailable, "The engine's record kept changing."};
+    stall(engine, std::move(event), changing);
+}
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,195 @@
+#pragma once
+
+#include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/rolling_metrics.hpp>
+#include <roundhouse/detail/pending_result.hpp>
+#include <roundhouse/shell/recovery.hpp>
+
+#include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+/// Stands for the owner of a workload while it is ended; its id, if the owner is not known.
+[[nodiscard]] inline engine_owner owner_of(const found_workload& orphan) {
+    return orphan.owner.value_or(engine_owner{orphan.ref.engine_id, {}});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::run(std::shared_ptr<task> self) {
+    const auto listed = co_await services_.backend->list();
+    if (!listed) co_return unexpected(listed.error());
+    const auto engines = co_await read_rows();
+    if (!engines) co_return unexpected(engines.error());
+    auto counted = co_await count_metrics();
+    if (!counted) co_return counted;
+    auto unclaimed = by_engine(*listed);
+    for (const auto& engine : *engines) reconcile_row(*engine, unclaimed);
+    for (const auto& [id, orphan] : unclaimed) {
+        auto handling = handle_orphan(orphan);
+        co_await std::move(handling);
+    }
+    auto waiting = wait_for_reconciliation(std::move(self));
+    co_await std::move(waiting);
+    co_return result<void>{};
+}
+
+/// Of several workloads of one engine, the newest that lives.
+ROUNDHOUSE_DECL recovery::found_by_engine
+recovery::by_engine(const std::vector<found_workload>& listed) {
+    found_by_engine out;
+    for (const auto& found : listed) {
+        auto& known = out[found.ref.engine_id];
+        if (known.state == workload_state::down || found.ref.generation > known.ref.generation)
+            known = found;
+    }
+    return out;
+}
+
+ROUNDHOUSE_DECL void recovery::log_unreadable(const error& cause) const {
+    services_.log(log_level::error, "left out: " + cause.message);
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<recovery::rows>> recovery::read_rows() {
+    const auto read = std::make_shared<rows>();
+    pending_result<void> pending;
+    std::function<void(const result<engine_ptr>&)> visit = [this,
+                                                            read](const result<engine_ptr>& row) {
+        if (row) read->push_back(*row);
+        else log_unreadable(row.error());
+    };
+    services_.store->for_each_engine(std::move(visit), pending.complete());
+    auto reading = pending.wait();
+    const auto done = co_await std::move(reading);
+    if (!done) co_return unexpected(done.error());
+    co_return std::move(*read);
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::count_metrics() {
+    metrics_.clear();
+    pending_result<void> pending;
+    std::function<void(const result<audit_entry>&)> visit = [this](const result<audit_entry>& row) {
+        if (row) metrics_.add(*row);
+        else log_unreadable(row.error());
+    };
+    services_.store->for_each_audit(services_.now() - core::rolling_metrics::window,
+                                    std::move(visit), pending.complete());
+    auto reading = pending.wait();
+    auto done = co_await std::move(reading);
+    co_return done;
+}
+
+/// Hands an engine what was found of it, and takes that out of `unclaimed`.
+ROUNDHOUSE_DECL void recovery::reconcile_row(const engine_record& engine,
+                                             found_by_engine& unclaimed) {
+    std::optional<found_workload> found;
+    if (const auto claimed = unclaimed.find(engine.id); claimed != unclaimed.end()) {
+        found = claimed->second;
+        unclaimed.erase(claimed);
+    }
+    if (engine.status == engine_status::running) prober_.watch(engine);
+    reconciler_.enqueue_found(engine, std::move(found));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void>
+recovery::wait_for_reconciliation(std::shared_ptr<task> self) {
+    auto& unreconciled = reconciler_.unreconciled();
+    if (unreconciled.size() == 0) co_return;
+    unreconciled.when_none([self] { self->cancel(); });
+    try {
+        co_await services_.clock->wait_for(services_.settings.recovery_wait);
+    } catch (const std::system_error&) {
+        if (unreconciled.size() != 0) throw; // cancelled because the orchestrator goes away
+    }
+    unreconciled.when_none([] {});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> recovery::handle_orphan(found_workload orphan) {
+    if (!orphan.ours) co_return;
+    const auto id = to_string(orphan.ref.engine_id);
+    pending_result<engine_ptr> pending;
+    services_.store->read_engine(orphan.ref.engine_id, pending.complete());
+    auto reading = pending.wait();
+    const auto row = co_await std::move(reading);
+    if (!row) {
+        services_.log(log_level::error, "the workload of engine " + id +
+                                            " is left alone: its row exists and cannot be read");
+    } else if (orphan.state == workload_state::down) {
+        services_.log(log_level::warning, "data of engine " + id +
+                                              " has no row: it is left alone. Remove it by hand if "
+                                              "it is not wanted.");
+    } else {
+        // The start waits for it as for an engine that is not reconciled.
+        reconciler_.unreconciled().add(owner_of(orphan));
+        end_orphan(orphan, 1);
+    }
+}
+
+/// Nothing else would end a workload without a row, so this is tried again until it is done. Each
+/// try has a limit, in case the backend does not answer.
+ROUNDHOUSE_DECL void recovery::end_orphan(const found_workload& orphan, std::uint32_t attempt) {
+    const auto& settings = services_.settings;
+    const auto ending = services_.tasks.make_task();
+    auto ended = [this, orphan, attempt](const std::exception_ptr& failure,
+                                         const result<void>& outcome) {
+        reconciler_.unreconciled().remove(owner_of(orphan)); // the start waits for the first try
+        if (!failure && outcome) return services_.tasks.run(audit_end(orphan));
+        services_.log(log_level::error,
+                      "workload of engine " + to_string(orphan.ref.engine_id) +
+                          " has no row and could not be ended; it is tried again" +
+                          (failure ? "" : ": " + outcome.error().message));
+        end_orphan_later(orphan, attempt);
+    };
+    services_.tasks.spawn(ending, discard(orphan), std::move(ended));
+    services_.tasks.spawn(
+        services_.clock->wait_for(settings.failed_grace + settings.backend_timeout),
+        [ending](const std::exception_ptr&) { ending->cancel(); });
+}
+
+ROUNDHOUSE_DECL void recovery::end_orphan_later(const found_workload& orphan,
+                                                std::uint32_t attempt) {
+    const auto& settings = services_.settings;
+    auto again = [this, orphan, attempt](const std::exception_ptr& failure) {
+        if (!failure) end_orphan(orphan, attempt + 1); // else the orchestrator goes away
+    };
+    services_.tasks.spawn(services_.clock->wait_for(
+                              core::backoff(attempt, settings.retry_base, settings.retry_max, 0)),
+                          std::move(again));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::discard(found_workload orphan) {
+    auto done = co_await services_.backend->discard(orphan.ref, services_.settings.failed_grace);
+    co_return done;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> recovery::audit_end(found_workload orphan) {
+    services_.log(log_level::warning, "workload of engine " + to_string(orphan.ref.engine_id) +
+                                          " had no row: ended; its data is left alone");
+    audit_entry row;
+    row.timestamp = services_.now();
+    if (orphan.owner) {
+        row.product_id = orphan.owner->product_id;
+        row.user_id = orphan.owner->user_id;
+    }
+    row.engine_id = orphan.ref.engine_id;
+    row.action = audit_action::orphan_removed;
+    row.actor = "system";
+    change_set changes;
+    changes.audit.push_back(std::move(row));
+    pending_result<committed> pending;
+    services_.store->commit(std::move(changes), pending.complete());
+    auto committing = pending.wait();
+    const auto done = co_await std::move(committing);
+    if (!done)
+        services_.log(log_level::error,
+                      "orphan_removed could not be stored: " + done.error().message);
+}
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/shell/running_engines.hpp>
+
+#include <algorithm>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, instant now,
+                                          duration steady_now) {
+    const auto ref = running_engine_ref::of(engine);
+    const auto past = [&](instant at) { return steady_now - std::max(duration{0}, now - at); };
+    auto& part = of(ref.hash);
+    const std::unique_lock lock(part.mutex);
+    auto& running = part.add(ref);
+    running_engine::write(running.last_used_ms, past(engine.last_activity_at));
+    running.use_is_stored.store(true, std::memory_order_relaxed);
+    if (engine.busy_until > now)
+        running_engine::write(running.leased_until_ms,
+                              steady_now + std::min(engine.busy_until - now, core::longest_lease));
+    if (engine.last_health_at) {
+        running_engine::write(running.last_health_ms, engine.last_health_at->time_since_epoch());
+        running_engine::write(running.last_probe_ms, past(*engine.last_health_at));
+    }
+    running.failures_in_a_row.store(0, std::memory_order_relaxed);
+}
+
+ROUNDHOUSE_DECL void running_engines::remove(const engine_record& engine) {
+    const auto ref = running_engine_ref::of(engine);
+    auto& part = of(ref.hash);
+    const std::unique_lock lock(part.mutex);
+    part.engines.erase(ref.hash, ref);
+}
+
+ROUNDHOUSE_DECL std::optional<duration>
+running_engines::last_used(const engine_record& engine) const {
+    std::optional<duration> out;
+    visit(engine,
+          [&](const running_engine& running) { out = running_engine::read(running.last_used_ms); });
+    return out;
+}
+
+ROUNDHOUSE_DECL std::optional<duration>
+running_engines::leased_until(const engine_record& engine) const {
+    std::optional<duration> out;
+    visit(engine, [&](const running_engine& running) {
+        out = running_engine::read(running.leased_until_ms);
+    });
+    return out;
+}
+
+ROUNDHOUSE_DECL void running_engines::use(const engine_record& engine, duration steady_now) const {
+    visit(engine, [&](running_engine& running) { running.use(steady_now); });
+}
+
+ROUNDHOUSE_DECL void running_engines::lease(const engine_record& engine, duration until) const {
+    visit(engine,
+          [&](running_engine& running) { running_engine::raise(running.leased_until_ms, until); });
+}
+
+ROUNDHOUSE_DECL void running_engines::cache_key(const engine_record& engine,
+                                                std::string_view key) const {
+    const auto ref = running_engine_ref::of(engine);
+    auto& part = of(ref.hash);
+    const std::unique_lock lock(part.mutex);
+    if (const auto* const running = part.engines.find(ref.hash, ref))
+        (*running)->key.keep(key, engine.key_hash);
+}
+
+ROUNDHOUSE_DECL std::vector<unstored_use> running_engines::unstored() const {
+    std::vector<unstored_use> out;
+    for (auto& part : shards_) {
+        const std::shared_lock lock(part.mutex);
+        part.engines.for_each([&](std::uint64_t hash, const running_engine& running) {
+            const auto used = running_engine::read(running.last_used_ms);
+            if (used && !running.use_is_stored.load(std::memory_order_relaxed))
+                out.push_back({{hash, running.id}, *used});
+        });
+    }
+    return out;
+}
+
+ROUNDHOUSE_DECL void running_engines::stored(std::span<const unstored_use> uses) const {
+    for (const auto& use : uses)
+        visit(use.engine, [&](running_engine& running) {
+            running.use_is_stored.store(true, std::memory_order_relaxed);
+            // A use that came meanwhile is still to be stored.
+            if (running_engine::read(running.last_used_ms) != use.at)
+                running.use_is_stored.store(false, std::memory_order_relaxed);
+        });
+}
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

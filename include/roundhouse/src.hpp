@@ -1,0 +1,29 @@
+#pragma once
+
+/// The bodies of the library's core, compiled once: with `ROUNDHOUSE_SEPARATE_COMPILATION` defined in
+/// all files, include this header in exactly one of them (config.hpp). Each component beside the core
+/// has a header of its own for that: `backend/subprocess_src.hpp`, `backend/docker_src.hpp`,
+/// `store/lmdb_src.hpp`, `http/src.hpp`. The CMake target `roundhouse::compiled` does all this.
+#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
+#error "Define ROUNDHOUSE_SEPARATE_COMPILATION in all files before roundhouse/src.hpp is of use."
+#endif
+
+#include <roundhouse/detail/pending_result.ipp>
+#include <roundhouse/detail/task.ipp>
+#include <roundhouse/orchestrator_base.ipp>
+#include <roundhouse/shell/boot_failure_log.ipp>
+#include <roundhouse/shell/command_runner.ipp>
+#include <roundhouse/shell/command_scheduler.ipp>
+#include <roundhouse/shell/deadline_timers.ipp>
+#include <roundhouse/shell/denial_log.ipp>
+#include <roundhouse/shell/earliest_timer.ipp>
+#include <roundhouse/shell/housekeeping.ipp>
+#include <roundhouse/shell/mailbox.ipp>
+#include <roundhouse/shell/orchestrator_calls.ipp>
+#include <roundhouse/shell/orchestrator_state.ipp>
+#include <roundhouse/shell/probe_schedule.ipp>
+#include <roundhouse/shell/prober.ipp>
+#include <roundhouse/shell/reconciler.ipp>
+#include <roundhouse/shell/reconciler_commits.ipp>
+#include <roundhouse/shell/recovery.ipp>
+#include <roundhouse/shell/running_engines.ipp>

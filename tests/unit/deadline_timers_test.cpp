@@ -1,0 +1,163 @@
+#include "catch.hpp"
+
+#include <roundhouse/backend/memory.hpp>
+#include <roundhouse/clock/manual.hpp>
+#include <roundhouse/core/events.hpp>
+#include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/shell/adapters.hpp>
+#include <roundhouse/shell/boot_queue.hpp>
+#include <roundhouse/shell/deadline_timers.hpp>
+#include <roundhouse/store/memory.hpp>
+
+#include <asio/io_context.hpp>
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+using namespace roundhouse;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Notes which engines' deadlines are delivered.
+class noting_inbox final : public detail::engine_inbox {
+public:
+    void enqueue(const engine_owner& owner, detail::mailbox_input input) override {
+        const auto& event = std::get<detail::engine_event>(input).event;
+        delivered.push_back(owner.user_id);
+        deadlines.push_back(std::get<core::event::deadline>(event).deadline);
+    }
+
+    std::vector<std::string> delivered;
+    std::vector<instant> deadlines;
+};
+
+/// A clock of which the wall time can be set while the steady time goes on.
+class adjustable_clock : public manual_clock {
+public:
+    [[nodiscard]] instant now() const noexcept { return manual_clock::now() + set_by; }
+    asio::awaitable<void> wait_until(instant until) {
+        return manual_clock::wait_until(until - set_by);
+    }
+
+    duration set_by{};
+};
+
+struct timers_fixture {
+    timers_fixture() { services->tasks.keep_alive(services); }
+
+    void run() {
+        loop.restart();
+        loop.poll();
+    }
+    void advance(duration by) {
+        clock->advance(by);
+        run();
+    }
+
+    static engine_record failed(const std::string& user, instant restart_at) {
+        engine_record engine;
+        engine.user_id = user;
+        engine.status = engine_status::failed;
+        engine.restart_at = engine.deadline = restart_at;
+        return engine;
+    }
+
+    asio::io_context loop;
+    std::shared_ptr<adjustable_clock> clock = std::make_shared<adjustable_clock>();
+    std::shared_ptr<detail::services> services = std::make_shared<detail::services>(
+        detail::orchestrator_parts{
+            loop.get_executor(),
+            std::make_unique<detail::backend_adapter<memory_backend>>(
+                std::make_shared<memory_backend>()),
+            std::make_unique<detail::store_adapter<memory_store>>(std::make_shared<memory_store>()),
+            std::make_unique<detail::clock_adapter<adjustable_clock>>(clock),
+            {},
+            crypto::key_ring::parse(crypto::key_ring::make_key(crypto::system_entropy)).value(),
+            crypto::system_entropy,
+            {},
+            {}});
+    noting_inbox inbox;
+    detail::deadline_timers timers{*services, inbox};
+};
+
+} // namespace
+
+TEST_CASE_METHOD(
+    timers_fixture,
+    "each engine has one timer, which follows its last record, and an earlier deadline "
+    "is delivered first") {
+    const auto start = clock->now();
+    timers.follow(failed("ada", start + 5s));
+    timers.follow(failed("bob", start + 2s));
+    timers.follow(failed("eve", start + 3s));
+    timers.follow(failed("ada", start + 1s));
+    timers.forget({uuid{}, "eve"});
+    run();
+    advance(1s);
+    CHECK(inbox.delivered == std::vector<std::string>{"ada"});
+    advance(10s);
+    CHECK(inbox.delivered == std::vector<std::string>{"ada", "bob"});
+    timers.follow(failed("eve", clock->now() - 1s));
+    run();
+    CHECK(inbox.delivered.back() == "eve");
+}
+
+TEST_CASE_METHOD(timers_fixture, "a wall clock that is set neither delays nor hastens a deadline") {
+    const auto deadline = clock->now() + 5s;
+    timers.follow(failed("ada", deadline));
+    run();
+    clock->set_by = 1h;
+    advance(1s);
+    CHECK(inbox.delivered.empty());
+    clock->set_by = -1h;
+    advance(4s);
+    CHECK(inbox.deadlines == std::vector<instant>{deadline});
+}
+
+TEST_CASE_METHOD(timers_fixture,
+                 "a deadline that another wall clock has set is at most its whole wait off") {
+    auto engine = failed("ada", clock->now() + 1'000h);
+    timers.follow(engine);
+    CHECK(timers.left({uuid{}, "ada"}) == services->settings.restart_backoff_base);
+    engine.restart_attempts = 1;
+    engine.user_id = "bob";
+    timers.follow(engine);
+    CHECK(timers.left({uuid{}, "bob"}) == services->settings.restart_backoff_base * 2);
+}
+
+TEST_CASE_METHOD(timers_fixture, "a wait can be changed, also after the deadline was delivered") {
+    const auto deadline = clock->now() + 4s;
+    timers.follow(failed("ada", deadline));
+    timers.change_wait({uuid{}, "ada"}, 1s);
+    run();
+    advance(1s);
+    CHECK(inbox.deadlines == std::vector<instant>{deadline});
+    timers.follow(failed("ada", deadline)); // the same deadline: it is not waited for again
+    advance(10s);
+    CHECK(inbox.deadlines.size() == 1);
+    timers.change_wait({uuid{}, "ada"}, 2s);
+    run();
+    advance(2s);
+    CHECK(inbox.deadlines == std::vector<instant>{deadline, deadline});
+}
+
+TEST_CASE("boots take turns: a bounded number at once, awaited ones before others, and a place can "
+          "be given up") {
+    using detail::boot_queue;
+    boot_queue queue(1);
+    CHECK(queue.enter(boot_queue::urgency::background, {{uuid{}, "first"}, 1}) == 0);
+    CHECK(queue.enter(boot_queue::urgency::background, {{uuid{}, "restart"}, 2}) != 0);
+    const auto given_up = queue.enter(boot_queue::urgency::awaited, {{uuid{}, "gone"}, 3});
+    CHECK(queue.enter(boot_queue::urgency::awaited, {{uuid{}, "caller"}, 4}) != 0);
+    const auto hurried = queue.enter(boot_queue::urgency::background, {{uuid{}, "hurried"}, 5});
+    queue.hurry(hurried);
+    CHECK(queue.withdraw(given_up));
+    CHECK_FALSE(queue.withdraw(given_up));
+    std::vector<std::string> begun;
+    while (const auto next = queue.leave()) begun.push_back(next->owner.user_id);
+    CHECK(begun == std::vector<std::string>{"caller", "hurried", "restart"});
+    CHECK(queue.enter(boot_queue::urgency::awaited, {{uuid{}, "last"}, 6}) == 0);
+}
