@@ -1,4 +1,4 @@
-"""Our server over a full fleet, and the load that its admit gets: for every benchmark over HTTP."""
+"""The server with a full fleet, and the load of admits that the HTTP benchmarks use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ADMIT_BODY = '{"auto_provision":true,"auto_wake":true}'
 
 @dataclasses.dataclass(frozen=True)
 class Served:
-    """A server of any kind, and where it answers."""
+    """A server and its address."""
 
     url: str
     process: Process
@@ -20,7 +20,7 @@ class Served:
 
 @dataclasses.dataclass(frozen=True)
 class FullServer:
-    """A server with a product whose users user-0, user-1, … all have an engine that runs."""
+    """A server with a product whose users user-0, user-1, … all have a running engine."""
 
     process: Process
     port: int
@@ -41,7 +41,7 @@ class FullServer:
         return f"http://127.0.0.1:{self.port}"
 
     def admit(self, user: int) -> bytes:
-        """The body that one admit is answered with."""
+        """The body of the reply to one admit."""
         request = urllib.request.Request(
             f"{self.url}/engines/user-{user}/admit",
             data=ADMIT_BODY.encode(),
@@ -52,11 +52,10 @@ class FullServer:
         return body
 
     def load(self, bench: Bench, connections: int, other: Served | None = None) -> Wrk:
-        """Admits of users at random for a while, from this server or from another that is asked
-        the same."""
-        asked = other or Served(self.url, self.process)
+        """Sends admits of random users to this server, or the same requests to another."""
+        target = other or Served(self.url, self.process)
         return bench.wrk(
-            asked.url,
+            target.url,
             self.users,
             "POST",
             "/engines/*/admit",
@@ -65,5 +64,5 @@ class FullServer:
             connections=connections,
             threads=1 if connections < 64 else 2,
             seconds=1 if bench.smoke else 4,
-            server=asked.process,
+            server=target.process,
         )

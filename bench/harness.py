@@ -1,4 +1,4 @@
-"""What the benchmarks share: programs that are started and ended, wrk, medians and rows."""
+"""What the benchmarks share: starting and stopping programs, wrk, medians and result rows."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ T = TypeVar("T")
 
 HERE = Path(__file__).resolve().parent
 
-# Where Debian keeps programs that are not for everybody's PATH.
+# Where Debian installs programs outside the usual PATH.
 FURTHER_FOLDERS = ("/usr/sbin", "/sbin", "/usr/lib/postgresql/*/bin")
 
 
 class Skip(Exception):
-    """Something that the benchmark needs is not on this machine."""
+    """Something that the benchmark needs is missing on this machine."""
 
 
 class Failed(Exception):
-    """A benchmark could not be run. (A target that is missed is no failure.)"""
+    """The benchmark could not be run. (A missed target is not a failure.)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Wrk:
-    """What wrk measured of one run."""
+    """The measurements of one run of wrk."""
 
     requests_per_s: float
     p50_ms: float
     p99_ms: float
     requests: int = 0
     errors: int = 0
-    cpu_us: float | None = None  # of the server, for each request
+    cpu_us: float | None = None  # of the server, per request
 
     @property
     def figures(self) -> dict[str, float | None]:
-        """What a row shows of it."""
+        """The figures that a row shows."""
         names = ("requests_per_s", "p50_ms", "p99_ms", "cpu_us")
         return {name: getattr(self, name) for name in names}
 
 
 class Process:
-    """A program that runs, with what it has written to its standard output and error."""
+    """A running program, and its standard output and error."""
 
     def __init__(self, argv: Sequence[str], output: Path, env: Mapping[str, str] | None) -> None:
         self.name = Path(argv[0]).name
@@ -81,34 +81,33 @@ class Process:
         return self._output.read_text(errors="replace")
 
     def line(self, start: str) -> str | None:
-        """The first whole line of the output that starts so."""
+        """The first complete line of the output that begins with `start`."""
         whole = self.output.split("\n")[:-1]
         return next((line for line in whole if line.startswith(start)), None)
 
-    def memory_kib(self, what: str = "VmRSS") -> int:
+    def memory_kib(self, field: str = "VmRSS") -> int:
         """A figure of /proc/PID/status, such as VmRSS or RssAnon."""
         status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(rf"^{what}:\s+(\d+) kB$", status, re.MULTILINE)
+        found = re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
         if not found:
-            raise Failed(f"{self.name}: no {what} in its status: has it ended?")
+            raise Failed(f"{self.name}: no {field} in its status: has it ended?")
         return int(found[1])
 
     def cpu_s(self) -> float:
-        """The time that it and what it has started were given by processors, as far as they
-        live."""
+        """The processor time of all live processes in the program's group."""
         ticks = 0
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
-                # The name, in brackets, may hold anything.
+                # The name, in parentheses, may contain anything.
                 words = stat.read_text().rpartition(")")[2].split()
             except (FileNotFoundError, ProcessLookupError):
-                continue  # it has ended meanwhile
+                continue  # it has ended in the meantime
             group, user, system = int(words[2]), int(words[11]), int(words[12])
             ticks += user + system if group == self.pid else 0
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def stop(self, within_s: float = 15) -> None:
-        """Asks it to end, and ends it with all that it has started if it does not."""
+        """Sends SIGTERM, waits, and kills what is left of the process group."""
         if self.running:
             self._process.terminate()
             try:
@@ -123,7 +122,7 @@ class Process:
 
 
 class Bench:
-    """What a benchmark is given, and where it puts what it has measured."""
+    """The tools and the results of one benchmark."""
 
     def __init__(self, name: str, build: Path, runs: int, smoke: bool) -> None:
         self.name = name
@@ -132,7 +131,7 @@ class Bench:
         self.smoke = smoke
         self.rows: list[dict[str, Any]] = []
         self.targets: list[dict[str, Any]] = []
-        self.samples: list[dict[str, Any]] = []  # all runs of what the rows have medians of
+        self.samples: list[dict[str, Any]] = []  # every run behind the medians of the rows
         self._folders: list[Path] = []
         self._processes: list[Process] = []
 
@@ -145,10 +144,10 @@ class Bench:
         for folder in self._folders:
             shutil.rmtree(folder, ignore_errors=True)
 
-    # What there is on this machine
+    # Programs, folders and ports
 
     def program(self, name: str) -> Path:
-        """A program of this build: one of bench/, or the server."""
+        """The path of a program of this build: one of bench/, or the server."""
         folder = "reference-server" if name == "roundhouse-server" else "bench"
         found = self.build / folder / name
         if not found.is_file():
@@ -164,7 +163,7 @@ class Bench:
         return found
 
     def folder(self) -> Path:
-        """A new folder, which goes with the benchmark."""
+        """Makes a folder, which is removed at the end of the benchmark."""
         made = Path(tempfile.mkdtemp(prefix="roundhouse-bench-"))
         self._folders.append(made)
         return made
@@ -174,7 +173,7 @@ class Bench:
             probe.bind(("127.0.0.1", 0))
             return int(probe.getsockname()[1])
 
-    # What is run
+    # Running programs
 
     def start(
         self,
@@ -183,21 +182,21 @@ class Bench:
         env: Mapping[str, str] | None = None,
         within_s: float = 120,
     ) -> Process:
-        """Starts a program; returns once it has written a line that starts with `ready`, or once
-        `ready()` is true. It is ended with the benchmark."""
+        """Starts a program and waits until it has written a line that begins with `ready`, or
+        until `ready()` is true. The program is stopped at the end of the benchmark."""
         process = Process([str(word) for word in argv], self.folder() / "output", env)
         self._processes.append(process)
         is_ready = ready if callable(ready) else lambda: process.line(ready) is not None
         until = time.monotonic() + within_s
         while not is_ready():
             if not process.running or time.monotonic() > until:
-                why = "is not ready" if process.running else "has ended"
-                raise Failed(f"{process.name} {why}. It wrote:\n{process.output}")
+                state = "is not ready" if process.running else "has ended"
+                raise Failed(f"{process.name} {state}. It wrote:\n{process.output}")
             time.sleep(0.01)
         return process
 
     def stop(self, process: Process) -> None:
-        """Ends a program before the benchmark does."""
+        """Stops a program before the end of the benchmark."""
         process.stop()
         self._processes.remove(process)
 
@@ -214,9 +213,8 @@ class Bench:
         seconds: float = 4,
         server: Process | None = None,
     ) -> Wrk:
-        """Asks a server about users at random, whose names take the place of the * in `path`, and
-        tells its processor time if it is given. Fails if a single response was not 2xx or did not
-        come: a benchmark that measures errors is none."""
+        """Sends requests for random users, whose names replace the * in `path`, and measures the
+        processor time of `server` if given. Fails if any response was not 2xx or did not arrive."""
         # wrk takes whole seconds only.
         command = [self.tool("wrk", "wrk"), f"-t{threads}", f"-c{connections}"]
         command += [f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "30s"]
@@ -235,45 +233,46 @@ class Bench:
         return dataclasses.replace(measured, cpu_us=cpu * 1e6 / measured.requests)
 
     def in_turn(
-        self, runs: int, sides: Mapping[str, Callable[[], T]], what: str = ""
+        self, runs: int, sides: Mapping[str, Callable[[], T]], label: str = ""
     ) -> dict[str, list[T]]:
-        """Runs the sides one after the other, `runs` times, so that what changes on the machine
-        changes for all of them."""
-        results: dict[str, list[T]] = {label: [] for label in sides}
+        """Runs the sides in turn, `runs` times, so that changes on the machine affect all of
+        them."""
+        results: dict[str, list[T]] = {name: [] for name in sides}
         for run in range(runs):
-            for label, side in sides.items():
-                self.tell(f"{what} {label}, run {run + 1} of {runs}".strip())
-                results[label].append(side())
-        self.samples.append({"what": what, "results": plain(results)})
+            for name, side in sides.items():
+                self.show_progress(f"{label} {name}, run {run + 1} of {runs}".strip())
+                results[name].append(side())
+        self.samples.append({"what": label, "results": plain(results)})
         return results
 
-    # What comes of it
+    # Results
 
-    def row(self, what: str, **figures: Any) -> None:
-        self.rows.append({"what": what, **figures})
+    def row(self, label: str, **figures: Any) -> None:
+        self.rows.append({"what": label, **figures})
 
     def target(
         self,
-        what: str,
+        label: str,
         measured: float,
         at_least: float | None = None,
         at_most: float | None = None,
         unit: str = "",
     ) -> None:
         if (at_least is None) == (at_most is None):
-            raise ValueError(f"{what}: a target has a least or a most")
+            raise ValueError(f"{label}: give either at_least or at_most")
         met = measured >= at_least if at_least is not None else measured <= at_most
         bound = {"at_least": at_least} if at_least is not None else {"at_most": at_most}
-        self.targets.append({"what": what, "measured": measured, **bound, "unit": unit, "met": met})
+        result = {"what": label, "measured": measured, **bound, "unit": unit, "met": met}
+        self.targets.append(result)
 
-    def tell(self, text: str) -> None:
-        """Tells somebody who watches what is being done."""
+    def show_progress(self, text: str) -> None:
+        """Shows on a terminal what is being measured."""
         if sys.stderr.isatty():
             print(f"\r\033[K{self.name}: {text}", end="", file=sys.stderr, flush=True)
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold, of what a side has returned."""
+    """Converts what a side has returned to values that JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, Mapping):
@@ -284,12 +283,12 @@ def plain(value: Any) -> Any:
 
 
 def read_wrk(text: str) -> Wrk:
-    """Reads what `wrk --latency` prints."""
+    """Parses the output of `wrk --latency`."""
 
     def number(pattern: str) -> re.Match[str]:
         found = re.search(pattern, text, re.MULTILINE)
         if not found:
-            raise Failed(f"wrk printed something else than it used to:\n{text}")
+            raise Failed(f"the output of wrk has an unknown format:\n{text}")
         return found
 
     def percentile_ms(percent: int) -> float:
@@ -314,16 +313,16 @@ def median(values: Iterable[float]) -> float:
 
 
 def median_wrk(results: Sequence[Wrk]) -> Wrk:
-    """The median of each figure by itself."""
-    times = [one.cpu_us for one in results if one.cpu_us is not None]
+    """The median of each figure separately."""
+    times = [run.cpu_us for run in results if run.cpu_us is not None]
     return Wrk(
-        requests_per_s=median(one.requests_per_s for one in results),
-        p50_ms=median(one.p50_ms for one in results),
-        p99_ms=median(one.p99_ms for one in results),
+        requests_per_s=median(run.requests_per_s for run in results),
+        p50_ms=median(run.p50_ms for run in results),
+        p99_ms=median(run.p99_ms for run in results),
         cpu_us=median(times) if times else None,
     )
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the ratios of runs that went next to each other."""
-    return median(one / other for one, other in zip(ours, theirs, strict=True))
+    """The median of the ratios of corresponding runs."""
+    return median(our / their for our, their in zip(ours, theirs, strict=True))

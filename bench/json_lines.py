@@ -1,4 +1,4 @@
-"""Programs that print what they have measured as a line of JSON each."""
+"""Runs programs that print each measurement as a line of JSON."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from harness import Bench, Failed
 def measured_by(
     bench: Bench, program: Path, *arguments: object, within_s: float = 600
 ) -> list[dict[str, Any]]:
-    """Runs a program to its end. What it leaves in its temporary folder goes with the benchmark."""
+    """Runs a program and returns its measurements. Its temporary folder is removed at the end of
+    the benchmark."""
     command = [str(program), *map(str, arguments)]
-    bench.tell(" ".join([program.name, *command[1:]]))
+    bench.show_progress(" ".join([program.name, *command[1:]]))
     environment = {**os.environ, "TMPDIR": str(bench.folder())}
     try:
         ran = subprocess.run(

@@ -1,9 +1,10 @@
--- Requests for users at random, user-0 to user-<USERS-1>, as a product's backend makes them:
+-- Sends requests for random users, user-0 to user-<USERS-1>:
 --
 --   wrk -s random_users.lua URL -- USERS METHOD PATH BODY [NAME VALUE]…
 --
--- In PATH a * stands for the user; BODY may be empty; NAME and VALUE are of headers. The requests are made beforehand, so
--- that making them costs the server none of its time; and each run draws the same users in the same order.
+-- The user replaces the * in PATH; BODY may be empty; NAME and VALUE are headers. The requests are
+-- built in advance, so that building them does not compete with the server for processor time. Each
+-- run draws the same users in the same order.
 
 local threads = 0
 

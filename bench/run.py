@@ -1,6 +1,7 @@
 """Runs benchmarks: prints a table for each, and writes it as JSON.
 
-Exits with 0 if all could be run, targets met or not; with 77 if all were skipped; else with 1.
+Exits with 0 if none failed, whether or not targets were met; with 77 if all were skipped; with 1
+if any failed.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ def known_names() -> list[str]:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__)
     parser.add_argument("names", metavar="NAME", nargs="*", help=", ".join(known_names()))
-    parser.add_argument("--smoke", action="store_true", help="a size that takes a moment")
+    parser.add_argument("--smoke", action="store_true", help="a small size, to check that they run")
     parser.add_argument("--runs", type=int, metavar="N", help=f"default: {DEFAULT_RUNS}")
     parser.add_argument("--build", type=Path, metavar="DIR", default=HERE.parent / "build/release")
     parser.add_argument("--results", type=Path, metavar="DIR", help="default: build/bench")
-    asked = parser.parse_args()
-    unknown = sorted(set(asked.names) - set(known_names()))
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.names) - set(known_names()))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}: there are {', '.join(known_names())}")
-    if asked.runs is not None and asked.runs < 1:
+    if arguments.runs is not None and arguments.runs < 1:
         parser.error("--runs: at least 1")
-    asked.build = asked.build.resolve()
-    return asked
+    arguments.build = arguments.build.resolve()
+    return arguments
 
 
 def load(name: str) -> Callable[[Bench], None]:
@@ -55,7 +56,7 @@ def load(name: str) -> Callable[[Bench], None]:
     if spec is None or spec.loader is None:
         raise Failed(f"{path} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up there.
+    # Dataclasses look up their module in sys.modules.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module.run
@@ -89,8 +90,7 @@ def shown(value: Any) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows of the same figures: words to the left, figures to the right, each column as wide as it
-    has to be."""
+    """Formats rows with the same figures as a table."""
     heads = ["" if name == "what" else name for name in rows[0]]
     cells = [heads] + [list(map(shown, row.values())) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -116,8 +116,8 @@ def report(bench: Bench, results: Path, about: dict[str, Any]) -> None:
         print("\r\033[K", end="", file=sys.stderr)
     size = " (smoke size: the figures mean nothing)" if bench.smoke else ""
     print(f"\n{bench.name}{size}\n")
-    for _, alike in itertools.groupby(bench.rows, key=tuple):
-        print(table(list(alike)) + "\n")
+    for _, group in itertools.groupby(bench.rows, key=tuple):
+        print(table(list(group)) + "\n")
     for target in bench.targets:
         print(target_line(target))
     sys.stdout.flush()
@@ -128,31 +128,31 @@ def report(bench: Bench, results: Path, about: dict[str, Any]) -> None:
     (results / f"{bench.name}.json").write_text(content, encoding="utf-8")
 
 
-def run_one(name: str, asked: argparse.Namespace, about: dict[str, Any]) -> str:
-    """What became of it: "ran", "skipped" or "failed"."""
-    runs = asked.runs or (1 if asked.smoke else DEFAULT_RUNS)
-    results = asked.results or asked.build.parent / "bench"
+def run_benchmark(name: str, arguments: argparse.Namespace, about: dict[str, Any]) -> str:
+    """Returns "ran", "skipped" or "failed"."""
+    runs = arguments.runs or (1 if arguments.smoke else DEFAULT_RUNS)
+    results = arguments.results or arguments.build.parent / "bench"
     try:
-        with Bench(name, asked.build, runs, asked.smoke) as bench:
+        with Bench(name, arguments.build, runs, arguments.smoke) as bench:
             load(name)(bench)
         report(bench, results, about)
         return "ran"
-    except Skip as why:
-        print(f"\n{name}: skipped: {why}", flush=True)
+    except Skip as reason:
+        print(f"\n{name}: skipped: {reason}", flush=True)
         return "skipped"
-    except Failed as why:
-        print(f"\n{name}: failed: {why}", flush=True)
+    except Failed as reason:
+        print(f"\n{name}: failed: {reason}", flush=True)
     except Exception:
         print(f"\n{name}: failed:\n{traceback.format_exc()}", flush=True)
     return "failed"
 
 
 def main() -> int:
-    asked = read_arguments()
-    # So that what was started is ended, whoever ends this.
+    arguments = read_arguments()
+    # Unwinds the stack on SIGTERM, so that the programs that were started are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     about = about_this_run()
-    outcomes = {run_one(name, asked, about) for name in asked.names or known_names()}
+    outcomes = {run_benchmark(name, arguments, about) for name in arguments.names or known_names()}
     if "failed" in outcomes:
         return 1
     return 0 if "ran" in outcomes else SKIPPED

@@ -1,5 +1,5 @@
-"""What one admit costs a program that embeds the SDK: on both stores, in fleets of a thousand to a
-million engines, on one thread and two."""
+"""The cost of one admit in a program that embeds the SDK: on both stores, in fleets of a thousand
+to a million engines, on one thread and two."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections import defaultdict
 
 from harness import Bench, Failed, median
 
-# A repetition by itself is short, but a fleet of a million takes a while to be filled.
-MOST_S = 1_800
+# A repetition is short, but filling a fleet of a million engines takes a while.
+TIMEOUT_S = 1_800
 
 
 def measure(bench: Bench) -> dict[tuple[str, str, int, int], list[dict[str, float]]]:
-    """All repetitions, by what was measured, the store, the engines and the threads."""
+    """All repetitions, by benchmark, store, number of engines and number of threads."""
     command = [str(bench.program("bench_admit_sdk")), f"--benchmark_repetitions={bench.runs}"]
     command += ["--benchmark_format=json"] + (["--smoke"] if bench.smoke else [])
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=MOST_S)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     if ran.returncode != 0:
         raise Failed(f"bench_admit_sdk: {ran.stderr}")
     results = defaultdict(list)
-    for one in json.loads(ran.stdout)["benchmarks"]:
-        if one["run_type"] == "iteration":
-            what, store, engines = one["name"].split("/")[:3]
-            results[what, store, int(engines), one["threads"]].append(one)
+    for repetition in json.loads(ran.stdout)["benchmarks"]:
+        if repetition["run_type"] == "iteration":
+            name, store, engines = repetition["name"].split("/")[:3]
+            results[name, store, int(engines), repetition["threads"]].append(repetition)
     return results
 
 
@@ -32,15 +32,15 @@ def run(bench: Bench) -> None:
     results = measure(bench)
     bench.samples.append({"what": "repetitions", "results": list(results.values())})
 
-    def of(what: str, figure: str, store: str, engines: int, threads: int = 1) -> float:
-        return median(one[figure] for one in results[what, store, engines, threads])
+    def of(name: str, figure: str, store: str, engines: int, threads: int = 1) -> float:
+        return median(run[figure] for run in results[name, store, engines, threads])
 
-    def ns_of(what: str, store: str, engines: int) -> float:
-        return of(what, "real_time", store, engines)
+    def ns_of(name: str, store: str, engines: int) -> float:
+        return of(name, "real_time", store, engines)
 
     per_second = "items_per_second"
-    for what, store, engines, threads in results:
-        if what != "admit":
+    for name, store, engines, threads in results:
+        if name != "admit":
             continue
         alone = threads == 1
         bench.row(

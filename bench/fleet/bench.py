@@ -1,5 +1,5 @@
-"""What grows with the fleet: a start, the memory of each engine, the calls that tell of all of
-them, and a sweep of probes."""
+"""What grows with the fleet: the time of a start, the memory per engine, the calls about the whole
+fleet, and a sweep of probes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def named(lines: list[Line], measure: str) -> list[Line]:
 
 
 def measure(bench: Bench, engines: int, runs: int, *further: object) -> list[Line]:
-    """Of the starts `runs` are made; the rest is measured once, each call a thousand times."""
+    """Measures `runs` starts; the rest once, with a thousand calls of each kind."""
     program = bench.program("bench_fleet_measure")
     return measured_by(bench, program, "--engines", engines, "--runs", runs, *further)
 
 
 def fleet_row(bench: Bench, lines: list[Line]) -> None:
-    """What a fleet costs as a whole, and each engine of it."""
+    """Adds a row with what a fleet costs, and each of its engines."""
     memory = {line["when"]: line for line in named(lines, "memory")}
     start = named(lines, "start")[0]
     calls = [line for line in named(lines, "call") if line["engines"] == start["engines"]]
@@ -40,7 +40,7 @@ def fleet_row(bench: Bench, lines: list[Line]) -> None:
 
 
 def call_targets(bench: Bench, lines: list[Line], few: int, many: int) -> None:
-    """The calls that are to take as long in a large fleet as in a small one."""
+    """Adds targets for the calls that should take as long in a large fleet as in a small one."""
     us = {(line["target"], line["engines"]): line["median_us"] for line in named(lines, "call")}
     for target in ("/status", "/metrics"):
         ratio = us[target, many] / us[target, few]
@@ -65,17 +65,17 @@ def run(bench: Bench) -> None:
         lines = measure(bench, usual, bench.runs, *status)
         fleet_row(bench, lines)
         start = named(lines, "start")[0]
-        what = f"start with {usual:,} {start['status']} engines"
-        bench.target(what, start["serving_ms"], at_most=1_000, unit="ms")
+        label = f"start with {usual:,} {start['status']} engines"
+        bench.target(label, start["serving_ms"], at_most=1_000, unit="ms")
 
     history = ["--history", AUDIT_ROWS_EACH]
     fleet_row(bench, measure(bench, few, bench.runs, *history))
-    # One start is enough to see how it grows.
+    # One start suffices to show the growth.
     large = measure(bench, many, 1, *history, "--beside", few)
     fleet_row(bench, large)
     call_targets(bench, large, few, many)
     for line in named(large, "memory"):
-        what = f"memory per engine of {many:,}, beside the store's pages, {line['when']}"
-        bench.target(what, line["heap_bytes"], at_most=200, unit="bytes")
+        label = f"memory per engine of {many:,}, beside the store's pages, {line['when']}"
+        bench.target(label, line["heap_bytes"], at_most=200, unit="bytes")
 
     sweep_row(bench, 1_000 if bench.smoke else 10_000, 1_000)

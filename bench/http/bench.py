@@ -1,4 +1,4 @@
-"""The server's admit against a fixed body of the same size from nginx and from cpp-httplib."""
+"""The server's admit beside a fixed body of the same size from nginx and from cpp-httplib."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def start_nginx(bench: Bench, body: str) -> Served:
 def start_httplib(bench: Bench, body: str, connections: int) -> Served:
     file = bench.folder() / "body.json"
     file.write_text(body)
-    # A connection has its thread for as long as it is open; some are for those not quite closed.
+    # Each open connection occupies a thread; some more serve connections that are being closed.
     threads = connections + 64
     program = bench.program("bench_http_httplib_server")
     process = bench.start([program, "--body", file, "--threads", str(threads)], "ready ")
@@ -59,13 +59,13 @@ def run(bench: Bench) -> None:
             for side, served in servers.items()
         }
         for side in sides.values():
-            side()  # not counted: caches fill, threads and workers start
+            side()  # not counted: fills caches, starts threads and workers
         add_rows(bench, count, bench.in_turn(bench.runs, sides, f"{count} connections:"))
 
 
 def add_rows(bench: Bench, count: int, results: dict[str, list[Wrk]]) -> None:
-    rates = {side: [one.requests_per_s for one in runs] for side, runs in results.items()}
-    slowest = {side: [one.p99_ms for one in runs] for side, runs in results.items()}
+    rates = {side: [run.requests_per_s for run in runs] for side, runs in results.items()}
+    slowest = {side: [run.p99_ms for run in runs] for side, runs in results.items()}
     for side, runs in results.items():
         bench.row(
             f"{side}, {count} connections",

@@ -1,9 +1,9 @@
-// A bare cpp-httplib server: it answers every admit with a body that it was given, as its users
-// would write it, and with a thread for each connection, so that none waits for another.
+// A plain cpp-httplib server that answers every admit with a given body. Each connection has a
+// thread, so that none waits for another.
 //
 //   bench_http_httplib_server --body FILE --threads N [--port P]
 //
-// Prints "ready PORT" and serves until it is ended.
+// Prints "ready PORT" and serves until it is terminated.
 #include <httplib.h>
 
 #include <cstddef>
@@ -45,10 +45,10 @@ std::string content_of(const std::string& path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-void serve(const arguments& asked) {
-    const std::string body = content_of(asked.body_file);
+void serve(const arguments& options) {
+    const std::string body = content_of(options.body_file);
     httplib::Server server;
-    server.new_task_queue = [&] { return new httplib::ThreadPool(asked.threads); };
+    server.new_task_queue = [&] { return new httplib::ThreadPool(options.threads); };
     server.set_keep_alive_max_count(std::numeric_limits<std::size_t>::max());
     server.set_tcp_nodelay(true);
     server.Post(R"(/engines/([^/]+)/admit)", [&](const httplib::Request&, httplib::Response& out) {
@@ -56,8 +56,8 @@ void serve(const arguments& asked) {
         out.set_header("X-Request-Id", "0123456789abcdef0123456789abcdef");
         out.set_content(body, "application/json");
     });
-    const int port = asked.port == 0 ? server.bind_to_any_port("127.0.0.1") : asked.port;
-    if (asked.port != 0 && !server.bind_to_port("127.0.0.1", port))
+    const int port = options.port == 0 ? server.bind_to_any_port("127.0.0.1") : options.port;
+    if (options.port != 0 && !server.bind_to_port("127.0.0.1", port))
         throw std::runtime_error("the port is taken");
     std::printf("ready %d\n", port);
     std::fflush(stdout);

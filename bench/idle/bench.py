@@ -1,4 +1,4 @@
-"""Many connections that stay open and rest: what one holds, and what they cost the others."""
+"""Many idle connections: the memory of each, and what they cost the busy connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALONE, BESIDE = "alone", "beside the idle ones"
 
 
 class Client:
-    """A connection that is kept open."""
+    """A keep-alive connection."""
 
     def __init__(self, server: FullServer) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=30)
@@ -27,7 +27,7 @@ class Client:
         self._socket.close()
 
     def admitted(self, user: int) -> bool:
-        """Whether an admit is answered on this connection, with 200 and all of the body."""
+        """Whether an admit on this connection gets a complete reply with status 200."""
         head = f"POST /engines/user-{user}/admit HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         head += f"X-Platform-Key: {self._key}\r\nContent-Type: application/json\r\n"
         head += f"Content-Length: {len(ADMIT_BODY)}\r\n\r\n"
@@ -42,13 +42,13 @@ class Client:
         while b"\r\n\r\n" not in reply or len(reply) < whole_length(reply):
             more = self._socket.recv(65536)
             if not more:
-                raise ConnectionError("closed before the reply was there")
+                raise ConnectionError("closed before the reply was complete")
             reply += more
         return reply
 
 
 def whole_length(reply: bytes) -> int:
-    """How long a reply is, by its head."""
+    """The length of a reply, from its headers."""
     head, _, _ = reply.partition(b"\r\n\r\n")
     lengths = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
     return len(head) + 4 + int(lengths[0].split(b":")[1])
@@ -63,8 +63,8 @@ def raise_open_file_limit(wanted: int) -> None:
 
 @contextlib.contextmanager
 def idle_connections(server: FullServer, count: int) -> Iterator[list[Client]]:
-    """Connections that have each been used once. The server closes them after 75 s without
-    another request, so hold them for less."""
+    """Opens connections and sends one admit on each. The server closes a connection after 75 s
+    without another request, so use them for less."""
     clients: list[Client] = []
     try:
         for number in range(count):
@@ -78,7 +78,7 @@ def idle_connections(server: FullServer, count: int) -> Iterator[list[Client]]:
 
 
 def socket_memory_kib() -> float:
-    """What the kernel holds in buffers for all TCP sockets, of both ends."""
+    """The kernel's buffers for all TCP sockets, of clients and server."""
     line = next(
         line
         for line in Path("/proc/net/sockstat").read_text().splitlines()
@@ -89,7 +89,7 @@ def socket_memory_kib() -> float:
 
 
 def memory_rows(bench: Bench, server: FullServer, count: int) -> None:
-    """What the connections add to the server's memory, when all else has been touched before."""
+    """Measures what idle connections add to the memory of a server that has warmed up."""
     before, anonymous = server.process.memory_kib(), server.process.memory_kib("RssAnon")
     in_kernel = socket_memory_kib()
     with idle_connections(server, count):
@@ -110,14 +110,14 @@ def run(bench: Bench) -> None:
     count = 200 if bench.smoke else 10_000
     raise_open_file_limit(count + SPARE_FILES)
     server = FullServer.start(bench)
-    server.load(bench, BUSY)  # not counted: the pages that calls need are there now
+    server.load(bench, BUSY)  # not counted: allocates the memory that calls need
     memory_rows(bench, server, count)
     served: list[int] = []
 
     def beside() -> Wrk:
         with idle_connections(server, count) as clients:
             measured = server.load(bench, BUSY)
-            still = sum(one.admitted(n % server.users) for n, one in enumerate(clients))
+            still = sum(client.admitted(n % server.users) for n, client in enumerate(clients))
         served.append(still)
         return measured
 
@@ -128,8 +128,8 @@ def run(bench: Bench) -> None:
             f"{BUSY} busy connections {side}",
             **median_wrk(runs).figures,
             over_alone=median_ratio(
-                [one.requests_per_s for one in runs],
-                [one.requests_per_s for one in results[ALONE]],
+                [measured.requests_per_s for measured in runs],
+                [measured.requests_per_s for measured in results[ALONE]],
             ),
         )
     bench.target("idle connections that are served afterwards", min(served), at_least=count)

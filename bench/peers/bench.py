@@ -1,6 +1,7 @@
-"""The server's admit beside what a product would otherwise put together, or take from the shelf.
+"""The server's admit beside comparable services.
 
-Each peer has the number of workers and of connections that it is fastest with on this machine.
+Each peer runs with the number of workers and of connections at which it is fastest on this
+machine.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ JUPYTERHUB = "JupyterHub user look-up"
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """Something that is measured, as it is fastest."""
+    """A service to measure, in its fastest configuration."""
 
     load: Callable[[int], Wrk]
     connections: int
-    workers: int | None = None  # processes; None if it is one with threads
+    workers: int | None = None  # processes; None for one process with threads
 
     def measure(self) -> Wrk:
         return self.load(self.connections)
 
 
-def best_connections(bench: Bench, what: str, load: Callable[[int], Wrk]) -> tuple[int, float]:
-    """The number of connections with the most requests/s, and how many those are."""
-    load(8)  # not counted: caches fill, workers start
+def best_connections(bench: Bench, name: str, load: Callable[[int], Wrk]) -> tuple[int, float]:
+    """The number of connections with the most requests/s, and that rate."""
+    load(8)  # not counted: fills caches, starts workers
     rates = {}
     for connections in (8,) if bench.smoke else (8, 64):
-        bench.tell(f"{what}, {connections} connections, a trial")
+        bench.show_progress(f"{name}, {connections} connections, a trial")
         rates[connections] = load(connections).requests_per_s
-    bench.samples.append({"what": f"trial: {what}: connections, requests/s", "results": rates})
+    bench.samples.append({"what": f"trial: {name}: connections, requests/s", "results": rates})
     best = max(rates, key=rates.__getitem__)
     return best, rates[best]
 
 
-def fastapi_side(bench: Bench, like: FullServer) -> Side:
-    service = FastApiService(bench, like)
+def fastapi_side(bench: Bench, server: FullServer) -> Side:
+    service = FastApiService(bench, server)
     trials = {}
     for workers in (1,) if bench.smoke else (1, 2, 4):
         service.serve_with(workers)
@@ -51,7 +52,7 @@ def fastapi_side(bench: Bench, like: FullServer) -> Side:
     workers = max(trials, key=lambda tried: trials[tried][1])
     service.serve_with(workers)
     connections, _ = trials[workers]
-    service.load(connections)  # not counted either
+    service.load(connections)  # not counted: fills caches
     return Side(service.load, connections, workers)
 
 
@@ -61,8 +62,8 @@ def jupyterhub_side(bench: Bench) -> Side:
     return Side(hub.load, connections, workers=1)
 
 
-def peers_there(bench: Bench, server: FullServer) -> dict[str, Side]:
-    """A peer that is not on this machine has a row that says so."""
+def available_peers(bench: Bench, server: FullServer) -> dict[str, Side]:
+    """The peers that are installed. Each missing peer gets a row that says why."""
     makers = {
         FASTAPI: lambda: fastapi_side(bench, server),
         JUPYTERHUB: lambda: jupyterhub_side(bench),
@@ -71,9 +72,9 @@ def peers_there(bench: Bench, server: FullServer) -> dict[str, Side]:
     for name, make in makers.items():
         try:
             sides[name] = make()
-        except Skip as why:
-            bench.row(f"{name}: skipped: {why}")
-            reasons.append(str(why))
+        except Skip as reason:
+            bench.row(f"{name}: skipped: {reason}")
+            reasons.append(str(reason))
     if not sides:
         raise Skip("; ".join(reasons))
     return sides
@@ -82,10 +83,10 @@ def peers_there(bench: Bench, server: FullServer) -> dict[str, Side]:
 def run(bench: Bench) -> None:
     server = FullServer.start(bench)
     ours = Side(lambda connections: server.load(bench, connections), connections=64)
-    sides = {OURS: ours, **peers_there(bench, server)}
+    sides = {OURS: ours, **available_peers(bench, server)}
     ours.measure()  # not counted
     results = bench.in_turn(bench.runs, {name: side.measure for name, side in sides.items()})
-    rates = {name: [one.requests_per_s for one in runs] for name, runs in results.items()}
+    rates = {name: [run.requests_per_s for run in runs] for name, runs in results.items()}
     for name, side in sides.items():
         bench.row(
             name,

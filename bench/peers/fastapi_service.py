@@ -1,4 +1,4 @@
-"""The same admit from FastAPI, asyncpg and PostgreSQL: the service of fastapi_admit/."""
+"""The same admit from FastAPI, asyncpg and PostgreSQL: runs the service in fastapi_admit/."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ RATE_LIMIT_RPM = 2**32 - 1
 
 
 class FastApiService:
-    """Answers what `like` answers: it has the same users, and a product with the same key."""
+    """A service with the same users as `server`, and a product with the same key."""
 
-    def __init__(self, bench: Bench, like: FullServer) -> None:
+    def __init__(self, bench: Bench, server: FullServer) -> None:
         self._bench = bench
-        self._like = like
+        self._server = server
         self._python = python_with(MODULES, PACKAGES)
         self._served: Served | None = None
         self._postgres = Postgres(bench)
         self._env = {
             "DATABASE_URL": self._postgres.url,
             "ORCH_MASTER_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-            "PLATFORM_KEY": like.key,
+            "PLATFORM_KEY": server.key,
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         self._fill()
 
     def _fill(self) -> None:
-        command = [self._python, str(FOLDER / "fill.py"), f"--engines={self._like.users}"]
+        command = [self._python, str(FOLDER / "fill.py"), f"--engines={self._server.users}"]
         command += [f"--rate-limit-rpm={RATE_LIMIT_RPM}"]
         env = {**os.environ, **self._env}
         ran = subprocess.run(command, env=env, capture_output=True, text=True)
@@ -47,7 +47,7 @@ class FastApiService:
             raise Failed(f"{command[1]}: {ran.stdout}{ran.stderr}")
 
     def serve_with(self, workers: int) -> None:
-        """Serves with so many processes from now on."""
+        """Restarts the service with this number of processes."""
         if self._served:
             self._bench.stop(self._served.process)
         port = self._bench.free_port()
@@ -60,8 +60,8 @@ class FastApiService:
         self._served = Served(f"http://127.0.0.1:{port}", process)
 
     def load(self, connections: int) -> Wrk:
-        """Its processor time is that of both, the service and its database."""
+        """Measures admits. The processor time includes that of the database."""
         before = self._postgres.cpu_s()
-        measured = self._like.load(self._bench, connections, self._served)
+        measured = self._server.load(self._bench, connections, self._served)
         of_postgres = (self._postgres.cpu_s() - before) * 1e6 / measured.requests
         return dataclasses.replace(measured, cpu_us=(measured.cpu_us or 0) + of_postgres)

@@ -1,4 +1,4 @@
-"""The Python that a peer runs on."""
+"""The Python interpreter of a peer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from harness import Skip
 
 
 def python_with(modules: str, packages: str) -> str:
-    """One that has these modules: this one, or the system's, for which its packages are."""
+    """An interpreter that has these modules: the current one, or the system's, which the packages
+    are for."""
     for python in (sys.executable, "/usr/bin/python3"):
         try:
             ran = subprocess.run([python, "-c", f"import {modules}"], capture_output=True)

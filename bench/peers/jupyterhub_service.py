@@ -1,4 +1,4 @@
-"""JupyterHub's look-up of a user: GET /hub/api/users/{name}, asked at the hub's own port."""
+"""JupyterHub's look-up of a user: GET /hub/api/users/{name} at the hub's own port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the benchmark's own, as its package sets it up: what is durable stays durable."""
+"""A private PostgreSQL server with the default, durable configuration of its package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness import Bench, Failed, Skip
 
 
 def unprivileged(bench: Bench) -> tuple[list[str], pwd.struct_passwd]:
-    """What to run PostgreSQL with, and as whom: it refuses to be root."""
+    """The command prefix and the user to run PostgreSQL as, since it refuses to run as root."""
     if os.geteuid() != 0:
         return [], pwd.getpwuid(os.geteuid())
     for name in ("postgres", "nobody"):
@@ -21,7 +21,7 @@ def unprivileged(bench: Bench) -> tuple[list[str], pwd.struct_passwd]:
             continue
         setpriv = [bench.tool("setpriv", "util-linux"), f"--reuid={user.pw_uid}"]
         setpriv += [f"--regid={user.pw_gid}", "--clear-groups"]
-        # It has to be able to come back to the folder that it was started in.
+        # The user needs access to the working directory.
         return ["env", "--chdir=/", *setpriv], user
     raise Skip("no user but root to run PostgreSQL as")
 
@@ -51,13 +51,13 @@ class Postgres:
         self.url = f"postgresql://bench@/postgres?host={folder}"
 
     def cpu_s(self) -> float:
-        """The processor time of all its processes that live. Each has a group of its own."""
+        """The processor time of all its live processes. Each has its own process group."""
         ticks = 0
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 number, _, rest = stat.read_text().rpartition(")")
             except (FileNotFoundError, ProcessLookupError):
-                continue  # it has ended meanwhile
+                continue  # it has ended in the meantime
             words = rest.split()
             if self._process.pid in (int(number.split()[0]), int(words[1])):
                 ticks += int(words[11]) + int(words[12])

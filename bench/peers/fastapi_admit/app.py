@@ -2,7 +2,7 @@
 
     DATABASE_URL=… ORCH_MASTER_KEY=… WORKERS=2 uvicorn app:app --workers 2
 
-One round trip to the database a request. It has no boots to start or to join: an engine that does
+Each request is one round trip to the database. The service boots no engines: an engine that does
 not run is not admitted.
 """
 
@@ -45,7 +45,7 @@ REASONS = {
     "provisioning": "engine_unhealthy",
 }
 
-SANE_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+VALID_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
 def json_time(at: datetime | None) -> str | None:
@@ -84,11 +84,11 @@ class RateLimiter:
     """At most `limit` calls in any 60 seconds, counted by the second."""
 
     def __init__(self) -> None:
-        self.seconds: deque[list[float]] = deque()  # [its last call, its calls]
+        self.seconds: deque[list[float]] = deque()  # [time of its last call, number of calls]
         self.in_window = 0
 
     def take(self, limit: int, now: float) -> float | None:
-        """Takes a place, or tells how long to wait for one."""
+        """Counts a call, or returns how many seconds to wait if the limit is reached."""
         while self.seconds and self.seconds[0][0] <= now - 60:
             self.in_window -= int(self.seconds.popleft()[1])
         if self.in_window >= limit:
@@ -102,8 +102,8 @@ class RateLimiter:
 
 
 class Activity:
-    """When each engine was last used, written behind once a minute in batches: an update on every
-    request would make each of them wait for the disk."""
+    """When each engine was last used, written once a minute in batches. An update on every
+    request would make each request wait for the disk."""
 
     interval_s = 60
     batch = 1000
@@ -125,7 +125,7 @@ class Activity:
 
 app = FastAPI()
 master_key = Fernet(os.environ["ORCH_MASTER_KEY"])
-# Each process counts for itself, so each has its share of a product's limit.
+# Each process counts its own calls, so each gets an equal share of a product's limit.
 workers = int(os.environ.get("WORKERS", "1"))
 limiters: defaultdict[UUID, RateLimiter] = defaultdict(RateLimiter)
 activity = Activity()
@@ -149,22 +149,22 @@ async def stop() -> None:
 
 
 def headers_for(request: Request) -> dict[str, str]:
-    asked = request.headers.get("x-request-id", "")
-    request_id = asked if SANE_REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
+    sent = request.headers.get("x-request-id", "")
+    request_id = sent if VALID_REQUEST_ID.fullmatch(sent) else secrets.token_hex(16)
     return {"X-Request-Id": request_id, "Cache-Control": "no-store"}
 
 
 @app.exception_handler(ApiError)
-async def tell_error(request: Request, error: ApiError) -> JSONResponse:
+async def reply_with_error(request: Request, error: ApiError) -> JSONResponse:
     body = {"error": {"code": error.code, "message": error.message}}
     return JSONResponse(body, error.status, headers_for(request) | error.headers)
 
 
 @app.exception_handler(RequestValidationError)
-async def tell_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+async def reply_with_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     first = error.errors()[0]
     message = f"{first['loc'][-1]}: {first['msg']}"
-    return await tell_error(request, ApiError(400, "INVALID_REQUEST", message))
+    return await reply_with_error(request, ApiError(400, "INVALID_REQUEST", message))
 
 
 def check_rate(product: UUID, limit: int | None) -> None:

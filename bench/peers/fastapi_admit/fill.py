@@ -1,4 +1,4 @@
-"""Makes the tables of app.py, with one product and its running engines.
+"""Creates the tables of app.py, with one product and its running engines.
 
     DATABASE_URL=… ORCH_MASTER_KEY=… PLATFORM_KEY=… fill.py --engines 1000 --rate-limit-rpm 60
 """

@@ -5,7 +5,7 @@ CREATE TABLE products (
     rate_limit_rpm bigint
 );
 
--- Room in each page lets the updates of last_activity_at stay in it and leave the indexes alone.
+-- Free space in each page keeps updates of last_activity_at on the page, without index updates.
 CREATE TABLE engines (
     id uuid PRIMARY KEY,
     product_id uuid NOT NULL REFERENCES products,

@@ -1,4 +1,4 @@
-"""A hub that is asked for its users and starts nobody's server, as fast as its settings make it."""
+"""A hub that answers requests for its users and starts no servers, configured for speed."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,7 @@ from jupyterhub.proxy import Proxy
 
 
 class NoProxy(Proxy):
-    """The hub is asked at its own port, so its proxy has nothing to do and is not there: one more
-    step on the way would make it slower."""
+    """Replaces the proxy, which is not needed: requests go to the hub's own port."""
 
     should_start = False
 
@@ -32,10 +31,10 @@ c = get_config()  # noqa: F821
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{os.environ['HUB_PORT']}"
 c.JupyterHub.proxy_class = NoProxy
 c.JupyterHub.cookie_secret_file = str(folder / "cookie_secret")
-# Its default, in the hub's own process: a database server would add a way there and back.
+# The default, in the hub's process: a database server would add a round trip.
 c.JupyterHub.db_url = f"sqlite:///{folder / 'jupyterhub.sqlite'}"
 c.JupyterHub.authenticator_class = "dummy"
-# One line for each request is written at the level below.
+# The level below writes a line per request.
 c.JupyterHub.log_level = "WARN"
 
 c.JupyterHub.services = [
@@ -46,5 +45,5 @@ c.JupyterHub.load_roles = [
     {"name": "filler", "services": ["filler"], "scopes": ["admin:users"]},
     {"name": "reader", "services": ["reader"], "scopes": ["read:users"]},
 ]
-# They are random. Else the hub would hash them 16,384 times on every request.
+# The tokens are random. Without this, the hub hashes them 16,384 times on every request.
 c.JupyterHub.trust_user_provided_tokens = True
