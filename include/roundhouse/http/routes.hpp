@@ -35,7 +35,7 @@ enum class endpoint : std::uint8_t {
 
 /// The endpoint of a request.
 struct route {
-    endpoint what = endpoint::not_found;
+    http::endpoint endpoint = http::endpoint::not_found;
     /// The user_id in the path, or its product_id or slug; still percent-encoded.
     std::string_view argument;
     /// With `method_not_allowed`: the methods that the path has.
@@ -49,7 +49,7 @@ inline constexpr std::string_view get_methods = "GET, HEAD";
 struct verb {
     std::string_view name;
     std::string_view method;
-    endpoint what;
+    http::endpoint endpoint;
 };
 
 /// The paths below `/engines/{user_id}/`.
@@ -75,7 +75,7 @@ constexpr bool is_get(std::string_view method) noexcept {
 constexpr route only(const verb& verb, std::string_view method,
                      std::string_view argument = {}) noexcept {
     const bool same = verb.method == "GET" ? is_get(method) : method == verb.method;
-    if (same) return {verb.what, argument, {}};
+    if (same) return {verb.endpoint, argument, {}};
     return {endpoint::method_not_allowed, argument,
             verb.method == "GET" ? get_methods : verb.method};
 }
