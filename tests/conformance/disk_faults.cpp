@@ -15,23 +15,23 @@ namespace {
 std::atomic<bool> planned = false;
 std::atomic<int> calls_left = 0;
 std::atomic<int> failed = 0;
-int with_code = 0;
-bool until_healed = false;
+int error_code = 0;
+bool all_fail = false;
 
-/// True if the call that asks is to fail, with errno set.
+/// Whether the calling function must fail. Sets errno then.
 bool fails() {
     if (!planned.load() || calls_left-- > 0) return false;
-    if (failed > 0 && !until_healed) return false;
+    if (failed > 0 && !all_fail) return false;
     ++failed;
-    errno = with_code;
+    errno = error_code;
     return true;
 }
 
 } // namespace
 
-disk_faults::disk_faults(int calls, int code, bool for_good) {
-    with_code = code;
-    until_healed = for_good;
+disk_faults::disk_faults(int calls, int code, bool permanent) {
+    error_code = code;
+    all_fail = permanent;
     calls_left = calls;
     failed = 0;
     planned = true;
@@ -43,7 +43,7 @@ bool disk_faults::fired() const { return failed > 0; }
 
 } // namespace roundhouse_tests
 
-// A definition in the program goes before the C library's, for LMDB too.
+// A definition in the program replaces the C library's, also for LMDB.
 extern "C" {
 
 ssize_t pwrite(int file, const void* data, size_t size, off_t at) {

@@ -2,13 +2,13 @@
 
 namespace roundhouse_tests {
 
-/// Makes writes of this process to disk fail, as a full or broken disk does: stands before the C
-/// library's pwrite, writev, fdatasync and fsync. For one thread at a time.
+/// Makes this process's writes to disk fail, as a full or broken disk does. Replaces the C library's
+/// pwrite, writev, fdatasync and fsync. For one thread at a time.
 class disk_faults {
 public:
-    /// The call after `calls` more fails with `code`, and with `for_good` all after it do too,
-    /// until the object goes.
-    disk_faults(int calls, int code, bool for_good);
+    /// After `calls` more calls one fails with `code`; with `permanent`, all calls after it fail too,
+    /// until the object is destroyed.
+    disk_faults(int calls, int code, bool permanent);
     ~disk_faults();
     disk_faults(const disk_faults&) = delete;
     disk_faults& operator=(const disk_faults&) = delete;

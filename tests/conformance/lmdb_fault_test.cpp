@@ -47,7 +47,7 @@ std::uint64_t audit_rows(const lmdb_store& store) {
 
 } // namespace
 
-TEST_CASE("whichever write to the disk fails, the commit is undone and the next one works") {
+TEST_CASE("whichever write to the disk fails, the commit is undone and the next one succeeds") {
     const int code = GENERATE(ENOSPC, EIO);
     int faults = 0;
     for (bool fired = true; fired; ++faults) {
@@ -80,7 +80,8 @@ TEST_CASE("whichever write to the disk fails, the commit is undone and the next 
     CHECK(faults > 3); // data, sync and meta page at least
 }
 
-TEST_CASE("while the disk fails for good, reads go on, and writes come back when it heals") {
+TEST_CASE(
+    "while the disk fails permanently reads still work, and writes succeed once it is repaired") {
     const int code = GENERATE(ENOSPC, EIO);
     bool fired = true;
     for (int first = 0; fired; ++first) {

@@ -27,7 +27,7 @@ namespace {
 
 const uuid demo{{1}};
 
-lmdb_options in(const temporary_folder& folder) {
+lmdb_options options_in(const temporary_folder& folder) {
     lmdb_options options;
     options.folder = folder.path() / "store";
     return options;
@@ -56,8 +56,7 @@ result<committed> add(lmdb_store& store, int n, std::string sealed_key = "token"
     return store.commit(set);
 }
 
-/// Does something to an entry of a database behind the store's back: to the first one if no key is
-/// named.
+/// Changes an entry of a database without the store: the first one if no key is given.
 void tamper(const lmdb_options& options, const char* database,
             const std::function<void(std::string&)>& change, std::string key_text = {}) {
     MDB_env* env = nullptr;
@@ -84,21 +83,21 @@ void tamper(const lmdb_options& options, const char* database,
     mdb_env_close(env);
 }
 
-bool names(const error& what, std::string_view word) {
-    return what.message.find(word) != std::string::npos;
+bool names(const error& failure, std::string_view word) {
+    return failure.message.find(word) != std::string::npos;
 }
 
 } // namespace
 
-TEST_CASE("what was committed to an LMDB store is there when it is opened again") {
+TEST_CASE("what was committed to an LMDB store is there after it is opened again") {
     const temporary_folder folder;
     uuid installation_id;
     {
-        const auto store = or_throw(lmdb_store::open(in(folder)));
+        const auto store = or_throw(lmdb_store::open(options_in(folder)));
         installation_id = store->installation_id();
         REQUIRE(add(*store, 1));
     }
-    const auto again = or_throw(lmdb_store::open(in(folder)));
+    const auto again = or_throw(lmdb_store::open(options_in(folder)));
     CHECK(again->installation_id() == installation_id);
     CHECK(or_throw(again->find_engine(demo, user(1)))->revision == 1);
     CHECK(or_throw(again->counts(demo)).total_provisions == 1);
@@ -107,31 +106,31 @@ TEST_CASE("what was committed to an LMDB store is there when it is opened again"
     CHECK(or_throw(again->audit(all_rows)).entries.front().id == 2);
 }
 
-TEST_CASE("only the owner may look into the folder that a store makes") {
+TEST_CASE("only the owner can read the folder that a store creates") {
     const temporary_folder folder;
-    const auto store = or_throw(lmdb_store::open(in(folder)));
+    const auto store = or_throw(lmdb_store::open(options_in(folder)));
     struct stat found {};
-    REQUIRE(::stat(in(folder).folder.c_str(), &found) == 0);
+    REQUIRE(::stat(options_in(folder).folder.c_str(), &found) == 0);
     CHECK((found.st_mode & 0777U) == 0700U);
-    REQUIRE(::stat((in(folder).folder + "/data.mdb").c_str(), &found) == 0);
+    REQUIRE(::stat((options_in(folder).folder + "/data.mdb").c_str(), &found) == 0);
     CHECK((found.st_mode & 0777U) == 0600U);
 }
 
-TEST_CASE("a folder is one store's at a time, and free again when that goes") {
+TEST_CASE("a folder belongs to one store object at a time") {
     const temporary_folder folder;
     {
-        const auto store = or_throw(lmdb_store::open(in(folder)));
-        const auto second = lmdb_store::open(in(folder));
+        const auto store = or_throw(lmdb_store::open(options_in(folder)));
+        const auto second = lmdb_store::open(options_in(folder));
         REQUIRE_FALSE(second);
         CHECK(names(second.error(), "in use"));
-        CHECK(names(second.error(), in(folder).folder));
+        CHECK(names(second.error(), options_in(folder).folder));
     }
-    CHECK(lmdb_store::open(in(folder)));
+    CHECK(lmdb_store::open(options_in(folder)));
 }
 
-TEST_CASE("a folder that holds no store is not made one by looking") {
+TEST_CASE("opening a folder read-only does not create a store") {
     const temporary_folder folder;
-    auto options = in(folder);
+    auto options = options_in(folder);
     options.read_only = true;
     CHECK_FALSE(lmdb_store::open(options));
     CHECK_FALSE(std::filesystem::exists(options.folder));
@@ -142,19 +141,19 @@ TEST_CASE("a folder that holds no store is not made one by looking") {
     CHECK(std::filesystem::is_empty(options.folder));
 }
 
-TEST_CASE("a store of a newer schema is refused and left as it is") {
+TEST_CASE("a store of a newer schema is refused and left unchanged") {
     const temporary_folder folder;
-    or_throw(lmdb_store::open(in(folder)));
+    or_throw(lmdb_store::open(options_in(folder)));
     tamper(
-        in(folder), "meta", [](std::string& version) { ++version.back(); }, "schema");
-    const auto refused = lmdb_store::open(in(folder));
+        options_in(folder), "meta", [](std::string& version) { ++version.back(); }, "schema");
+    const auto refused = lmdb_store::open(options_in(folder));
     REQUIRE_FALSE(refused);
     CHECK(names(refused.error(), "schema version is 2"));
 }
 
-TEST_CASE("the map grows by itself, also while others read") {
+TEST_CASE("the map grows by itself, also during reads") {
     const temporary_folder folder;
-    auto options = in(folder);
+    auto options = options_in(folder);
     options.map_size = std::size_t{256} * 1024;
     const auto store = or_throw(lmdb_store::open(options));
     REQUIRE(add(*store, 0));
@@ -173,16 +172,16 @@ TEST_CASE("the map grows by itself, also while others read") {
     for (int n = 1; n <= 200; ++n)
         added = added && add(*store, n, std::string(20'000, 'x')).has_value();
     done = true;
-    for (auto& one : readers) one.join();
+    for (auto& reader : readers) reader.join();
     CHECK(added);
     CHECK(wrong == 0);
     CHECK(std::filesystem::file_size(options.folder + "/data.mdb") > 16 * options.map_size);
     CHECK(or_throw(store->verify()).problems.empty());
 }
 
-TEST_CASE("a map that another process has let grow is taken over") {
+TEST_CASE("a map that another process has grown is taken over") {
     const temporary_folder folder;
-    auto options = in(folder);
+    auto options = options_in(folder);
     options.map_size = std::size_t{256} * 1024;
     const auto store = or_throw(lmdb_store::open(options));
     REQUIRE(add(*store, 1));
@@ -215,9 +214,9 @@ TEST_CASE("a map that another process has let grow is taken over") {
     CHECK(add(*store, 3));
 }
 
-TEST_CASE("a map that may grow no further makes commits unavailable, and reads go on") {
+TEST_CASE("at its maximum size the map makes commits unavailable, and reads still work") {
     const temporary_folder folder;
-    auto options = in(folder);
+    auto options = options_in(folder);
     options.map_size = options.max_map_size = std::size_t{256} * 1024;
     const auto store = or_throw(lmdb_store::open(options));
     result<committed> last = committed{};
@@ -231,14 +230,14 @@ TEST_CASE("a map that may grow no further makes commits unavailable, and reads g
     CHECK(store->trouble());
 }
 
-TEST_CASE("with less than the reserve free nothing is added, and the rest goes on") {
+TEST_CASE("with less than the reserve free nothing can be added, and other commits still work") {
     const temporary_folder folder;
     engine_ptr first;
     {
-        const auto store = or_throw(lmdb_store::open(in(folder)));
+        const auto store = or_throw(lmdb_store::open(options_in(folder)));
         first = or_throw(add(*store, 1)).engines.front();
     }
-    auto options = in(folder);
+    auto options = options_in(folder);
     options.reserve_bytes = std::numeric_limits<std::uint64_t>::max();
     const auto store = or_throw(lmdb_store::open(options));
     const auto refused = add(*store, 2);
@@ -251,15 +250,15 @@ TEST_CASE("with less than the reserve free nothing is added, and the rest goes o
     CHECK(names({errc::store_unavailable, *store->trouble()}, "full"));
 }
 
-TEST_CASE("a damaged record is an error that names it, and the rest still serves") {
+TEST_CASE("a damaged record is an error that names it, and other records can still be read") {
     const temporary_folder folder;
     {
-        const auto store = or_throw(lmdb_store::open(in(folder)));
+        const auto store = or_throw(lmdb_store::open(options_in(folder)));
         for (int n = 1; n <= 3; ++n) REQUIRE(add(*store, n));
     }
     SECTION("an engine") {
-        tamper(in(folder), "engines", [](std::string& bytes) { bytes[40] ^= 1; });
-        const auto store = or_throw(lmdb_store::open(in(folder)));
+        tamper(options_in(folder), "engines", [](std::string& bytes) { bytes[40] ^= 1; });
+        const auto store = or_throw(lmdb_store::open(options_in(folder)));
         const auto lost = store->find_engine(demo, user(1));
         REQUIRE_FALSE(lost);
         CHECK(lost.error().code == errc::internal_error);
@@ -270,24 +269,24 @@ TEST_CASE("a damaged record is an error that names it, and the rest still serves
         int visited = 0;
         int unreadable = 0;
         REQUIRE(store->for_each_engine(
-            [&](const result<engine_ptr>& one) { ++(one ? visited : unreadable); }));
+            [&](const result<engine_ptr>& engine) { ++(engine ? visited : unreadable); }));
         CHECK(visited == 2);
         CHECK(unreadable == 1);
         CHECK(add(*store, 4));
         CHECK(or_throw(store->verify()).problems.size() == 1);
     }
     SECTION("a record cut short") {
-        tamper(in(folder), "engines", [](std::string& bytes) { bytes.resize(5); });
-        const auto store = or_throw(lmdb_store::open(in(folder)));
+        tamper(options_in(folder), "engines", [](std::string& bytes) { bytes.resize(5); });
+        const auto store = or_throw(lmdb_store::open(options_in(folder)));
         CHECK_FALSE(store->find_engine(demo, user(1)));
         CHECK(or_throw(store->find_engine(demo, user(2))) != nullptr);
     }
     SECTION("an audit row") {
-        tamper(in(folder), "audit", [](std::string& bytes) { bytes.back() ^= 1; });
-        const auto store = or_throw(lmdb_store::open(in(folder)));
+        tamper(options_in(folder), "audit", [](std::string& bytes) { bytes.back() ^= 1; });
+        const auto store = or_throw(lmdb_store::open(options_in(folder)));
         CHECK(or_throw(store->audit(all_rows)).entries.size() == 2);
         CHECK(names({errc::internal_error, or_throw(store->verify()).problems.at(0)}, "audit"));
-        // It goes with the rows that are known to be older than it may be.
+        // The damaged row is removed with the rows around it.
         CHECK(or_throw(store->prune_audit(instant::max(), 10)) == 2);
         CHECK(or_throw(store->verify()).audit_rows == 0);
     }
@@ -296,24 +295,24 @@ TEST_CASE("a damaged record is an error that names it, and the rest still serves
 TEST_CASE("the checker finds an index that does not agree with the rows") {
     const temporary_folder folder;
     {
-        const auto store = or_throw(lmdb_store::open(in(folder)));
+        const auto store = or_throw(lmdb_store::open(options_in(folder)));
         REQUIRE(add(*store, 1));
         CHECK(or_throw(store->verify()).problems.empty());
     }
     const std::string database = GENERATE("engines_by_id", "engines_by_status", "counters");
     CAPTURE(database);
-    tamper(in(folder), database.c_str(), [](std::string& bytes) { bytes.back() ^= 1; });
-    const auto store = or_throw(lmdb_store::open(in(folder)));
+    tamper(options_in(folder), database.c_str(), [](std::string& bytes) { bytes.back() ^= 1; });
+    const auto store = or_throw(lmdb_store::open(options_in(folder)));
     CHECK_FALSE(or_throw(store->verify()).problems.empty());
 }
 
 TEST_CASE("a backup is a store of its own with the same fleet") {
     const temporary_folder folder;
-    const auto store = or_throw(lmdb_store::open(in(folder)));
+    const auto store = or_throw(lmdb_store::open(options_in(folder)));
     for (int n = 1; n <= 100; ++n) REQUIRE(add(*store, n));
     const std::string copy = folder.path() / "new" / "copy";
     REQUIRE(store->backup(copy));
-    REQUIRE(add(*store, 101)); // afterwards: not in it
+    REQUIRE(add(*store, 101)); // not in the backup
     lmdb_options options;
     options.folder = copy;
     const auto restored = or_throw(lmdb_store::open(options));
@@ -323,36 +322,36 @@ TEST_CASE("a backup is a store of its own with the same fleet") {
     CHECK(or_throw(restored->verify()).problems.empty());
     REQUIRE(add(*restored, 102));
 
-    const auto over = store->backup(copy);
-    REQUIRE_FALSE(over);
-    CHECK(names(over.error(), "in use"));
+    const auto refused = store->backup(copy);
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "in use"));
 }
 
-TEST_CASE("a backup is not written over a store") {
+TEST_CASE("a backup does not overwrite a store") {
     const temporary_folder folder;
-    const auto store = or_throw(lmdb_store::open(in(folder)));
+    const auto store = or_throw(lmdb_store::open(options_in(folder)));
     const std::string copy = folder.path() / "copy";
     REQUIRE(store->backup(copy));
-    const auto over = store->backup(copy);
-    REQUIRE_FALSE(over);
-    CHECK(names(over.error(), "holds a store already"));
+    const auto refused = store->backup(copy);
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "holds a store already"));
 }
 
-TEST_CASE("a reader that died does not keep pages from being used again") {
+TEST_CASE("a reader that died does not keep pages from being reused") {
     const temporary_folder folder;
-    const auto store = or_throw(lmdb_store::open(in(folder)));
+    const auto store = or_throw(lmdb_store::open(options_in(folder)));
     REQUIRE(add(*store, 1));
-    // A process that dies while it reads, as a backup that is killed.
+    // A process that is killed while it reads, as a backup may be.
     int ready[2];
     REQUIRE(::pipe(ready) == 0);
     const pid_t child = ::fork();
     if (child == 0) {
-        auto options = in(folder);
+        auto options = options_in(folder);
         options.read_only = true;
         const auto beside = lmdb_store::open(options);
         if (!beside) ::_exit(1);
         const auto read = (*beside)->for_each_engine([&](const result<engine_ptr>&) {
-            [[maybe_unused]] const auto told = ::write(ready[1], "r", 1);
+            [[maybe_unused]] const auto written = ::write(ready[1], "r", 1);
             for (;;) ::pause();
         });
         ::_exit(read ? 0 : 1);
@@ -363,8 +362,10 @@ TEST_CASE("a reader that died does not keep pages from being used again") {
     REQUIRE(::waitpid(child, nullptr, 0) == child);
     ::close(ready[0]);
     ::close(ready[1]);
-    REQUIRE(store->prune_audit(instant{}, 1)); // clears it
-    const auto size = [&] { return std::filesystem::file_size(in(folder).folder + "/data.mdb"); };
+    REQUIRE(store->prune_audit(instant{}, 1)); // releases its slot
+    const auto size = [&] {
+        return std::filesystem::file_size(options_in(folder).folder + "/data.mdb");
+    };
     for (int n = 2; n < 40; ++n) REQUIRE(add(*store, n));
     const auto before = size();
     auto engine = *or_throw(store->find_engine(demo, user(1)));

@@ -28,7 +28,7 @@ struct prune {
     std::size_t most = 0;
 };
 
-/// One thing to do to a store.
+/// One call that changes a store.
 using operation = std::variant<rh::change_set, prune>;
 
 template <rh::store Store>
@@ -46,24 +46,24 @@ template <rh::store Store> std::string carry_out(Store& store, const operation& 
                       next);
 }
 
-/// What an operation is, for whoever reads of a failure.
-inline std::string text_of(const operation& what) {
-    const auto* const set = std::get_if<rh::change_set>(&what);
+/// Describes an operation, for the report of a failure.
+inline std::string text_of(const operation& described) {
+    const auto* const set = std::get_if<rh::change_set>(&described);
     if (set == nullptr) return "prune";
     constexpr std::array<std::string_view, 4> kinds{"insert ", "update ", "erase ", "put product "};
     std::string text;
-    for (const auto& one : set->changes) text += kinds.at(one.index());
+    for (const auto& change : set->changes) text += kinds.at(change.index());
     text += std::to_string(set->audit.size()) + " audit rows";
     return set->amend ? text + ", amend" : text;
 }
 
-/// Draws operations that a fleet's store could meet, and some that it must refuse. The same seed
-/// draws the same ones, as long as the model holds the same.
+/// Draws operations that a fleet's store could get, some of which it must refuse. The same seed
+/// draws the same operations, as long as the model has the same contents.
 class random_operations {
 public:
     explicit random_operations(std::uint32_t seed) : random_(seed) {}
 
-    /// What to do next to a store that holds what `model` does.
+    /// The next operation on a store that has the contents of `model`.
     operation next(const rh::memory_store& model) {
         clock_ += rh::duration(below(400));
         if (one_in(100)) clock_ -= rh::duration(below(10'000));
@@ -75,13 +75,13 @@ public:
     static constexpr std::uint16_t first_port = 9001;
     static constexpr std::uint16_t last_port = 9014;
 
-    // What to ask about
+    // What a store can be asked about
 
     [[nodiscard]] static std::vector<rh::uuid> products() {
         return {numbered(1), numbered(2), numbered(3), numbered(4)};
     }
 
-    /// Some names begin others.
+    /// Some of the user ids begin with others.
     [[nodiscard]] static const std::vector<std::string>& users() {
         static const std::vector<std::string> names{"a",
                                                     "ab",
@@ -103,7 +103,7 @@ public:
         return names;
     }
 
-    /// Of engines that are, were, or could not be made; the latest of them.
+    /// Ids of the latest engines, whether they were inserted or refused.
     [[nodiscard]] const std::vector<rh::uuid>& engine_ids() const { return engine_ids_; }
     [[nodiscard]] const std::vector<rh::sha256_digest>& key_hashes() const { return key_hashes_; }
 
@@ -135,7 +135,7 @@ private:
     std::uint32_t below(std::size_t bound) {
         return static_cast<std::uint32_t>(random_() % static_cast<std::uint32_t>(bound));
     }
-    bool one_in(std::size_t many) { return below(many) == 0; }
+    bool one_in(std::size_t count) { return below(count) == 0; }
 
     template <class T> const T& pick(const std::vector<T>& from) {
         return from[below(from.size())];
@@ -150,7 +150,7 @@ private:
         return id;
     }
 
-    /// Now or up to so many milliseconds before.
+    /// The present time, or up to `most_ms` milliseconds before it.
     rh::instant earlier(std::uint32_t most_ms) { return clock_ - rh::duration(below(most_ms)); }
 
     std::optional<rh::instant> maybe_time() {
@@ -175,7 +175,7 @@ private:
     rh::uuid draw_engine_id() {
         rh::uuid id;
         draw_bytes(id.bytes);
-        if (one_in(8) && !engine_ids_.empty()) { // the same short id as another's
+        if (one_in(8) && !engine_ids_.empty()) { // with another's short id
             const auto& twin = pick(engine_ids_);
             std::copy_n(twin.bytes.begin(), 6, id.bytes.begin());
         }
@@ -186,7 +186,7 @@ private:
 
     std::optional<rh::port_request> maybe_ports() {
         if (one_in(2)) return std::nullopt;
-        // A stranger has each port now and then.
+        // A stranger has each port in one of eight requests.
         const auto strangers = random_() & random_() & random_();
         return rh::port_request{first_port, last_port, [=](std::uint16_t port) {
                                     return (strangers >> (port - first_port) & 1U) == 0;
@@ -218,10 +218,10 @@ private:
 
     rh::uuid draw_owner() { return numbered(static_cast<std::uint8_t>(1 + below(3))); }
 
-    /// A user who has an engine, or has none; sometimes the other.
-    std::string draw_user(const rh::memory_store& model, const rh::uuid& owner, bool has_one) {
+    /// A user who has an engine, or one who has none. Sometimes the opposite.
+    std::string draw_user(const rh::memory_store& model, const rh::uuid& owner, bool has_engine) {
         auto user = pick(users());
-        for (int tries = 0; tries < 6 && (*model.find_engine(owner, user) != nullptr) != has_one;
+        for (int tries = 0; tries < 6 && (*model.find_engine(owner, user) != nullptr) != has_engine;
              ++tries)
             user = pick(users());
         return user;
@@ -239,8 +239,8 @@ private:
         return out;
     }
 
-    /// A record that is stored, as the next commit should carry it; or with a wrong revision, or
-    /// with the one that an earlier change of its batch makes; or one that is not there.
+    /// A stored record, as the next commit should carry it. Sometimes with a wrong revision, with the
+    /// revision that an earlier change of the batch makes, or of an engine that does not exist.
     rh::engine_record draw_known(const rh::memory_store& model) {
         rh::engine_record record;
         record.product_id = draw_owner();
@@ -316,7 +316,7 @@ private:
         return facts;
     }
 
-    /// Never of a row of its own batch, whose id nobody can know.
+    /// Never of a row of the same batch, whose id is not known yet.
     rh::audit_entry draw_amendment(const rh::memory_store& model) {
         auto row = draw_row();
         const auto newest = newest_row(model, numbered(1));

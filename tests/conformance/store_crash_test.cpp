@@ -30,8 +30,8 @@ using testing::difference;
 
 namespace {
 
-/// What a store should hold, and what is done to it next. A child gets a copy by `fork` and goes
-/// on with it; what the child has acknowledged its parent does over.
+/// The expected contents of a store, and its next operations. A child process gets a copy by `fork`
+/// and continues with it; its parent repeats what the child has acknowledged.
 struct script {
     explicit script(std::uint32_t seed) : drawn(seed) {}
 
@@ -43,26 +43,26 @@ struct script {
 
 // The child
 
-enum exit_code : int { cannot_open = 10, disagrees = 11, cannot_tell = 12 };
+enum exit_code : int { cannot_open = 10, disagrees = 11, cannot_acknowledge = 12 };
 
 /// Works on the store until it is killed, and writes a byte for each operation that has returned.
-/// It must neither return nor throw, since it has its parent's tests on its stack.
-[[noreturn]] void work_until_killed(const lmdb_options& options, script& from,
+/// Must neither return nor throw, because its parent's tests are on its stack.
+[[noreturn]] void work_until_killed(const lmdb_options& options, script& script,
                                     int acknowledge) noexcept {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL); // nobody else would
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL); // must not outlive the test
     const auto store = lmdb_store::open(options);
     if (!store) ::_exit(cannot_open);
     for (;;) {
-        const auto what = from.next();
-        const auto answer = carry_out(**store, what);
-        if (answer != carry_out(from.model, what)) ::_exit(disagrees);
-        if (::write(acknowledge, "+", 1) != 1) ::_exit(cannot_tell);
+        const auto next = script.next();
+        const auto answer = carry_out(**store, next);
+        if (answer != carry_out(script.model, next)) ::_exit(disagrees);
+        if (::write(acknowledge, "+", 1) != 1) ::_exit(cannot_acknowledge);
     }
 }
 
 // The parent
 
-/// When to kill: after so many acknowledged operations, and then a little later.
+/// When to kill: a little after a number of acknowledged operations.
 struct moment {
     std::size_t acknowledged = 0;
     unsigned spins = 0;
@@ -77,16 +77,16 @@ void spin(unsigned times) {
     for (; times != 0; --times) std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-/// A child at work, which ends with it.
+/// A child process at work, which is killed with the object.
 class worker {
 public:
-    worker(const lmdb_options& options, script& from) {
+    worker(const lmdb_options& options, script& script) {
         std::array<int, 2> ends{};
         REQUIRE(::pipe(ends.data()) == 0);
         child_ = ::fork();
         if (child_ == 0) {
             ::close(ends[0]);
-            work_until_killed(options, from, ends[1]);
+            work_until_killed(options, script, ends[1]);
         }
         ::close(ends[1]);
         acknowledged_ = ends[0];
@@ -101,18 +101,18 @@ public:
         ::waitpid(child_, nullptr, 0);
     }
 
-    /// Tells how many operations had returned.
+    /// Kills the child. Returns the number of acknowledged operations.
     std::size_t kill_at(const moment& when) {
         std::size_t count = 0;
-        for (char one = 0; count < when.acknowledged; ++count)
-            if (::read(acknowledged_, &one, 1) != 1) break;
+        for (char byte = 0; count < when.acknowledged; ++count)
+            if (::read(acknowledged_, &byte, 1) != 1) break;
         spin(when.spins);
         ::kill(child_, SIGKILL);
-        for (char one = 0; ::read(acknowledged_, &one, 1) == 1;) ++count;
+        for (char byte = 0; ::read(acknowledged_, &byte, 1) == 1;) ++count;
         return count;
     }
 
-    /// How it ended, once it has been killed.
+    /// The wait status of the killed child.
     int reap() {
         int status = 0;
         REQUIRE(::waitpid(child_, &status, 0) == std::exchange(child_, -1));
@@ -124,11 +124,11 @@ private:
     int acknowledged_ = -1;
 };
 
-std::string contents(const store auto& of) {
-    return contents_of(of, random_operations::products());
+std::string contents(const store auto& store) {
+    return contents_of(store, random_operations::products());
 }
 
-/// The store must hold what it acknowledged, and may hold what it was at when it was killed.
+/// Requires that the store has all acknowledged operations. It may also have the next one.
 void require_whole(const lmdb_store& store, script& expected, std::size_t acknowledged) {
     for (std::size_t i = 0; i < acknowledged; ++i) carry_out(expected.model, expected.next());
     const auto held = contents(store);
@@ -144,7 +144,7 @@ void require_whole(const lmdb_store& store, script& expected, std::size_t acknow
     REQUIRE(report.problems.empty());
 }
 
-/// One store that is killed and opened again and again.
+/// One store that is repeatedly killed and opened again.
 class killed_store {
 public:
     killed_store(std::mt19937::result_type seed, std::size_t map_size)
@@ -158,7 +158,7 @@ public:
         const auto acknowledged = child.kill_at(when);
         const int status = child.reap();
         CAPTURE(when.acknowledged, when.spins, acknowledged);
-        REQUIRE(status == SIGKILL); // another signal, or an exit_code, is a fault
+        REQUIRE(status == SIGKILL); // another signal or an exit_code is a failure
         const auto store = or_throw(lmdb_store::open(options_));
         require_whole(*store, script_, acknowledged);
         if (!installation_id_) installation_id_ = store->installation_id();
@@ -175,7 +175,7 @@ private:
 constexpr std::size_t usual_map = std::size_t{1} << 30U;
 constexpr std::size_t tight_map = std::size_t{64} << 10U;
 
-/// Kills a number of stores, each a number of times.
+/// Kills a number of stores, each several times.
 void kill_stores(std::uint32_t seed, int stores, std::size_t map_size) {
     constexpr int kills_of_a_store = 20;
     std::mt19937 random(seed);
@@ -190,15 +190,15 @@ void kill_stores(std::uint32_t seed, int stores, std::size_t map_size) {
 
 } // namespace
 
-TEST_CASE("a store that is killed holds what it has acknowledged, and no part of a batch") {
+TEST_CASE("a killed store has what it acknowledged, and no part of a batch") {
     kill_stores(1, 7, usual_map);
 }
 
-TEST_CASE("a store that is killed while its map grows holds what it has acknowledged") {
+TEST_CASE("a store that is killed while its map grows has what it acknowledged") {
     kill_stores(2, 7, tight_map);
 }
 
-TEST_CASE("a store that is killed while it is begun can be opened") {
+TEST_CASE("a store that is killed while it is created can be opened") {
     constexpr int stores = 100;
     std::mt19937 random(3);
     for (int n = 0; n < stores; ++n) {

@@ -25,7 +25,7 @@ using testing::text_of;
 
 namespace {
 
-/// What a store answers about each thing that there ever was.
+/// What a store answers about every engine, user, product and slug that was ever drawn.
 template <store Store> std::string found_in(const Store& store, const random_operations& drawn) {
     std::string out;
     for (const auto& product : random_operations::products())
@@ -44,7 +44,7 @@ void require_same(const std::string& answer, const std::string& wanted) {
     REQUIRE(differs.empty());
 }
 
-/// Asks both stores everything that can be asked, and some of what has arguments without end.
+/// Compares everything that the two stores hold, and their answers to some random queries.
 void require_alike(const lmdb_store& store, const memory_store& model, random_operations& drawn) {
     const auto products = random_operations::products();
     require_same(contents_of(store, products), contents_of(model, products));

@@ -9,22 +9,22 @@
 
 using namespace roundhouse;
 
-TEST_CASE("the memory store keeps what every store promises") {
-    const auto one = GENERATE(from_range(testing::store_conformance<memory_store>()));
-    DYNAMIC_SECTION(one.name) {
+TEST_CASE("the memory store meets every requirement on stores") {
+    const auto test = GENERATE(from_range(testing::store_conformance<memory_store>()));
+    DYNAMIC_SECTION(test.name) {
         memory_store fresh;
-        one.run(fresh);
+        test.run(fresh);
     }
 }
 
-TEST_CASE("the LMDB store keeps what every store promises") {
-    const auto one = GENERATE(from_range(testing::store_conformance<lmdb_store>()));
-    DYNAMIC_SECTION(one.name) {
+TEST_CASE("the LMDB store meets every requirement on stores") {
+    const auto test = GENERATE(from_range(testing::store_conformance<lmdb_store>()));
+    DYNAMIC_SECTION(test.name) {
         const roundhouse_tests::temporary_folder folder;
         lmdb_options options;
         options.folder = folder.path();
         const auto fresh = or_throw(lmdb_store::open(options));
-        one.run(*fresh);
+        test.run(*fresh);
         CHECK(or_throw(fresh->verify()).problems.empty());
     }
 }

@@ -14,7 +14,7 @@
 #include <variant>
 #include <vector>
 
-/// Records as text, a line for each member, so that two that differ show where.
+/// Records as text, one line per member, so that a comparison shows which members differ.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing {
@@ -48,10 +48,10 @@ inline std::string shown(const sha256_digest& digest) { return to_hex(digest); }
 inline std::string shown(duration span) { return std::to_string(span.count()) + " ms"; }
 inline std::string shown(instant at) { return shown(at.time_since_epoch()); }
 inline std::string shown(engine_status status) { return std::string(name_of(status)); }
-inline std::string shown(intent what) { return std::string(name_of(what)); }
+inline std::string shown(intent intent) { return std::string(name_of(intent)); }
 inline std::string shown(audit_action action) { return std::string(name_of(action)); }
-inline std::string shown(boot_reason why) {
-    return "boot reason " + std::to_string(static_cast<int>(why));
+inline std::string shown(boot_reason reason) {
+    return "boot reason " + std::to_string(static_cast<int>(reason));
 }
 
 inline std::string shown(const std::vector<std::string>& texts) {
@@ -79,8 +79,8 @@ template <class T> std::string line(std::string_view name, const T& value) {
 
 } // namespace detail
 
-// Each text binds every member of its record: one that is added to the record does not compile here
-// until it is shown too.
+// Each text_of binds every member of its record, so that a new member does not compile here until
+// it is shown as well.
 
 [[nodiscard]] inline std::string text_of(const engine_record& record) {
     using detail::line;
@@ -131,8 +131,9 @@ template <class T> std::string line(std::string_view name, const T& value) {
            detail::line("total_destroys", counts.total_destroys);
 }
 
-template <class Record> [[nodiscard]] std::string text_of(const std::shared_ptr<const Record>& at) {
-    return at ? text_of(*at) : "nothing\n";
+template <class Record>
+[[nodiscard]] std::string text_of(const std::shared_ptr<const Record>& record) {
+    return record ? text_of(*record) : "nothing\n";
 }
 
 template <class Record> [[nodiscard]] std::string text_of(const std::vector<Record>& records) {
@@ -156,7 +157,7 @@ template <class Record> [[nodiscard]] std::string text_of(const std::vector<Reco
     return out;
 }
 
-/// What a call answered. Of a failure only the code: messages are each store's own.
+/// The answer to a call. Of a failure only the code is shown, because messages differ by store.
 template <class T> [[nodiscard]] std::string text_of(const result<T>& answer) {
     if (!answer) return "refused: " + std::to_string(static_cast<int>(answer.error().code)) + '\n';
     if constexpr (std::is_void_v<T>) return "done\n";
@@ -164,8 +165,8 @@ template <class T> [[nodiscard]] std::string text_of(const result<T>& answer) {
     else return text_of(*answer);
 }
 
-/// The first line in which two texts differ, with the line that begins its record; empty if they
-/// are alike.
+/// The first line in which two texts differ, with the line that begins its record. Empty if the
+/// texts are equal.
 [[nodiscard]] inline std::string difference(std::string_view got, std::string_view wanted) {
     std::string record;
     while (!got.empty() || !wanted.empty()) {

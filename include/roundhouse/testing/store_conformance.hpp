@@ -20,16 +20,15 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing {
 
-/// Everything that the concept `store` and `changes.hpp` ask of a store, for running on one's own
-/// with any test framework:
+/// The requirements of the concept `store` and of `changes.hpp`, as cases for any test framework:
 ///
-///     for (const auto& one : roundhouse::testing::store_conformance<my_store>()) {
-///         my_store fresh;
-///         one.run(fresh); // throws conformance_failure
+///     for (const auto& test : roundhouse::testing::store_conformance<my_store>()) {
+///         my_store store;
+///         test.run(store); // throws conformance_failure
 ///     }
 ///
-/// Each case wants a store of its own, which is new and empty. The cases neither sleep nor look at
-/// the clock; some start threads, which have ended when they return.
+/// Each case needs a new and empty store. The cases neither sleep nor read the clock. Some start
+/// threads, which have ended when the case returns.
 template <store Store> [[nodiscard]] std::vector<store_case<Store>> store_conformance() {
     std::vector<store_case<Store>> cases;
     for (const auto& part :

@@ -15,21 +15,21 @@
 #include <string>
 #include <vector>
 
-/// What a store promises of filters on the audit log: that they are exact, alone and together.
+/// Cases about filters on the audit log: they are exact, alone and combined.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::audit_filter_cases {
 
 using namespace samples;
 
-/// Users of whom one's name begins another's, and nobody.
+/// No user, and users whose ids begin with each other.
 inline std::vector<std::optional<std::string>> users() {
     return {std::nullopt, "a", "ab", "b", std::string(256, 'a'), std::string(255, 'a')};
 }
 
 inline constexpr std::array<std::optional<uuid>, 3> engines{std::nullopt, numbered(1), numbered(2)};
 
-/// A row like many: its values come round again at different paces, so that all of them meet.
+/// The n-th row. Its values repeat with different periods, so that all combinations occur.
 inline audit_entry nth_row(std::uint32_t n) {
     const auto names = users();
     auto out = row(n % 7 == 3 ? other : demo, std::int64_t{n} * 10);
@@ -40,7 +40,7 @@ inline audit_entry nth_row(std::uint32_t n) {
     return out;
 }
 
-/// The time of a clock that was set back twice, the second time to before 1970.
+/// The n-th time of a clock that is set back twice, the second time to before 1970.
 inline instant time_of(std::uint32_t n) {
     if (n >= 20 && n < 28) return at(std::int64_t{n} * 10 - 150);
     if (n >= 40 && n < 43) return at(-1000 + std::int64_t{n});
@@ -49,23 +49,23 @@ inline instant time_of(std::uint32_t n) {
 
 inline constexpr std::uint32_t row_count = 60;
 
-/// Tells the rows in batches of different sizes; they come back with their ids.
-template <store Store> std::vector<audit_entry> tell_rows(Store& kept) {
-    std::vector<audit_entry> told;
+/// Commits the rows in batches of different sizes. Returns them with their ids.
+template <store Store> std::vector<audit_entry> add_rows(Store& store) {
+    std::vector<audit_entry> added;
     for (std::uint32_t n = 0, size = 1; n < row_count; size = size % 4 + 1) {
         std::vector<audit_entry> rows;
         for (std::uint32_t i = 0; i < size && n < row_count; ++i, ++n) {
             rows.push_back(nth_row(n));
             rows.back().timestamp = time_of(n);
         }
-        const auto done = must(kept.commit(tell(rows)));
-        require(done.audit_ids.size() == rows.size(), "each row's id is told");
+        const auto done = must(store.commit(audit(rows)));
+        require(done.audit_ids.size() == rows.size(), "each row's id is returned");
         for (std::size_t i = 0; i < rows.size(); ++i) {
             rows[i].id = done.audit_ids[i];
-            told.push_back(rows[i]);
+            added.push_back(rows[i]);
         }
     }
-    return told;
+    return added;
 }
 
 inline bool matches(const audit_query& query, const audit_entry& row) {
@@ -77,148 +77,150 @@ inline bool matches(const audit_query& query, const audit_entry& row) {
            (!query.before || row.id < *query.before);
 }
 
-/// The page that the rows, oldest first, make for a query.
+/// The page that a query should get of these rows, which are oldest first.
 inline audit_page page_of(const std::vector<audit_entry>& rows, const audit_query& query) {
     audit_page page;
-    for (const auto& one : std::views::reverse(rows)) {
-        if (!matches(query, one)) continue;
+    for (const auto& entry : std::views::reverse(rows)) {
+        if (!matches(query, entry)) continue;
         if (page.entries.size() == query.limit) {
             page.next_before = page.entries.back().id;
             break;
         }
-        page.entries.push_back(one);
+        page.entries.push_back(entry);
     }
     return page;
 }
 
 template <store Store>
-void require_page(const Store& kept, const std::vector<audit_entry>& rows, audit_query query) {
+void require_page(const Store& store, const std::vector<audit_entry>& rows, audit_query query) {
     const auto whole = page_of(rows, query);
     const auto size = whole.entries.size();
     for (const auto limit : {many, size, size / 2, std::size_t{1}}) {
         if (limit == 0) continue;
         query.limit = limit;
-        require_same(must(kept.audit(query)), page_of(rows, query),
-                     "a page shows the rows that match its filters");
+        require_same(must(store.audit(query)), page_of(rows, query),
+                     "a page has the rows that match the filters");
     }
 }
 
-/// Asks for each span of time, from all of it to none.
+/// Queries each span between some times, including all time and none.
 template <store Store>
-void require_spans(const Store& kept, const std::vector<audit_entry>& rows, audit_query query) {
+void require_spans(const Store& store, const std::vector<audit_entry>& rows, audit_query query) {
     const std::array<std::optional<instant>, 5> times{std::nullopt, at(-995), at(100), at(350),
                                                       at(100'000)};
     for (const auto& since : times)
         for (const auto& until : times) {
             query.since = since;
             query.until = until;
-            require_page(kept, rows, query);
+            require_page(store, rows, query);
         }
 }
 
 template <store Store>
-void require_user_and_engine(const Store& kept, const std::vector<audit_entry>& rows,
+void require_user_and_engine(const Store& store, const std::vector<audit_entry>& rows,
                              audit_query query) {
     for (const auto& user : users())
         for (const auto& engine : engines) {
             query.user_id = user;
             query.engine_id = engine;
-            require_page(kept, rows, query);
+            require_page(store, rows, query);
         }
 }
 
-template <store Store> void user_engine_and_action(Store& kept) {
-    const auto rows = tell_rows(kept);
+template <store Store> void user_engine_and_action(Store& store) {
+    const auto rows = add_rows(store);
     auto query = every_row(demo);
     for (const auto action : {audit_action::start, audit_action::stop, audit_action::wake}) {
         query.action = action;
-        require_user_and_engine(kept, rows, query);
+        require_user_and_engine(store, rows, query);
     }
     query.action.reset();
-    require_user_and_engine(kept, rows, query);
+    require_user_and_engine(store, rows, query);
     query.user_id = "nobody";
-    require_page(kept, rows, query);
+    require_page(store, rows, query);
     query.user_id = "";
-    require_page(kept, rows, query);
+    require_page(store, rows, query);
     query.user_id.reset();
     query.engine_id = numbered(99);
-    require_page(kept, rows, query);
+    require_page(store, rows, query);
 }
 
-template <store Store> void times(Store& kept) {
-    const auto rows = tell_rows(kept);
+template <store Store> void times(Store& store) {
+    const auto rows = add_rows(store);
     auto query = every_row(demo);
-    require_spans(kept, rows, query);
-    for (const auto& one : rows) {
-        query.since = one.timestamp;
+    require_spans(store, rows, query);
+    for (const auto& entry : rows) {
+        query.since = entry.timestamp;
         query.until.reset();
-        require_page(kept, rows, query);
-        query.until = one.timestamp;
+        require_page(store, rows, query);
+        query.until = entry.timestamp;
         query.since.reset();
-        require_page(kept, rows, query);
+        require_page(store, rows, query);
     }
     query.since = instant::min();
     query.until = instant::max();
-    require_page(kept, rows, query);
+    require_page(store, rows, query);
 }
 
-template <store Store> void times_with_others(Store& kept) {
-    const auto rows = tell_rows(kept);
+template <store Store> void times_with_others(Store& store) {
+    const auto rows = add_rows(store);
     auto query = every_row(demo);
     query.user_id = "a";
-    require_spans(kept, rows, query);
+    require_spans(store, rows, query);
     query.action = audit_action::stop;
-    require_spans(kept, rows, query);
+    require_spans(store, rows, query);
     query.user_id.reset();
-    require_spans(kept, rows, query);
+    require_spans(store, rows, query);
     query.engine_id = numbered(1);
-    require_spans(kept, rows, query);
+    require_spans(store, rows, query);
     query.action.reset();
-    require_spans(kept, rows, query);
+    require_spans(store, rows, query);
 }
 
-template <store Store> void before(Store& kept) {
-    const auto rows = tell_rows(kept);
+template <store Store> void before(Store& store) {
+    const auto rows = add_rows(store);
     auto query = every_row(demo);
     for (std::size_t i = 0; i < rows.size(); i += 7) {
         query.before = rows[i].id;
-        require_page(kept, rows, query);
-        require_user_and_engine(kept, rows, query);
-        require_spans(kept, rows, query);
+        require_page(store, rows, query);
+        require_user_and_engine(store, rows, query);
+        require_spans(store, rows, query);
     }
     for (const std::uint64_t edge : {std::uint64_t{0}, std::uint64_t{1}, rows.back().id + 1,
                                      std::numeric_limits<std::uint64_t>::max()}) {
         query.before = edge;
-        require_page(kept, rows, query);
+        require_page(store, rows, query);
     }
 }
 
-template <store Store> void no_rows_asked_for(Store& kept) {
-    tell_rows(kept);
+template <store Store> void no_rows_asked_for(Store& store) {
+    add_rows(store);
     auto query = every_row(demo);
     query.limit = 0;
-    require_same(must(kept.audit(query)), audit_page{}, "nothing is shown, and no page follows");
+    require_same(must(store.audit(query)), audit_page{},
+                 "the page is empty, and there is no next page");
 }
 
-template <store Store> void products(Store& kept) {
-    const auto rows = tell_rows(kept);
+template <store Store> void products(Store& store) {
+    const auto rows = add_rows(store);
     for (const auto& owner : {other, numbered(99)}) {
         const auto query = every_row(owner);
-        require_page(kept, rows, query);
-        require_user_and_engine(kept, rows, query);
-        require_spans(kept, rows, query);
+        require_page(store, rows, query);
+        require_user_and_engine(store, rows, query);
+        require_spans(store, rows, query);
     }
 }
 
-template <store Store> void pruned(Store& kept) {
-    auto rows = tell_rows(kept);
+template <store Store> void pruned(Store& store) {
+    auto rows = add_rows(store);
     for (const std::size_t most : {std::size_t{7}, std::size_t{20}, many}) {
-        const auto removed = must(kept.prune_audit(at(450), most));
-        require(removed <= most && removed < rows.size(), "no more than were asked for");
+        const auto removed = must(store.prune_audit(at(450), most));
+        require(removed <= most && removed < rows.size(),
+                "no more rows than the limit are removed");
         rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(removed));
         const auto query = every_row(demo);
-        require_user_and_engine(kept, rows, query);
-        require_spans(kept, rows, query);
+        require_user_and_engine(store, rows, query);
+        require_spans(store, rows, query);
     }
     require(rows.front().timestamp == at(450), "all older rows are gone");
 }
@@ -227,11 +229,11 @@ template <store Store> std::vector<store_case<Store>> all() {
     return {
         {"audit rows are filtered by user, engine and action", user_engine_and_action<Store>},
         {"audit rows are filtered by time, also where the clock was set back", times<Store>},
-        {"audit rows are filtered by time together with the rest", times_with_others<Store>},
-        {"audit rows are filtered by the id before which they were told", before<Store>},
-        {"a query that asks for no audit rows shows none", no_rows_asked_for<Store>},
-        {"one product's audit rows are never another's", products<Store>},
-        {"pruned audit rows are gone whatever the filter", pruned<Store>},
+        {"audit rows are filtered by time combined with other filters", times_with_others<Store>},
+        {"audit rows are filtered by id", before<Store>},
+        {"an audit query with a limit of 0 gets an empty page", no_rows_asked_for<Store>},
+        {"a product sees only its own audit rows", products<Store>},
+        {"pruned audit rows are gone for every filter", pruned<Store>},
     };
 }
 

@@ -15,16 +15,16 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing {
 
-/// One thing that a store must do. `run` wants a store that is new and empty, and throws
-/// `conformance_failure` if the store does something else.
+/// One requirement on stores. `run` needs a new and empty store, and throws `conformance_failure`
+/// if the store does not meet the requirement.
 template <store Store> struct store_case {
-    std::string_view name; ///< a sentence
+    std::string_view name; ///< A sentence that states the requirement.
     void (*run)(Store&) = nullptr;
 };
 
-// What the cases are written with, beside what backends' cases use too.
+// Assertions of the cases, beside those of conformance_failure.hpp.
 
-/// Two records, pages or answers must be alike in every member.
+/// Requires that two records, pages or answers are equal in every member.
 template <class Got, class Wanted>
 void require_same(const Got& got, const Wanted& wanted, std::string_view sentence,
                   const std::source_location& where = std::source_location::current()) {
@@ -32,7 +32,7 @@ void require_same(const Got& got, const Wanted& wanted, std::string_view sentenc
     require(differs.empty(), std::string(sentence) + ": " + differs, where);
 }
 
-/// The object of an answer that must have one.
+/// The record of an answer, which must have one.
 template <class Pointer>
 auto must_have(result<Pointer> answer,
                const std::source_location& where = std::source_location::current()) {

@@ -20,27 +20,27 @@
 #include <thread>
 #include <vector>
 
-/// What a store promises to several threads: each commit is seen whole, by every read that begins
-/// after it returned, and of commits that exclude each other one succeeds.
+/// Cases with several threads: a commit is seen whole, by every read that begins after it has
+/// returned; and of commits that exclude each other exactly one succeeds.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::concurrency_cases {
 
 using namespace samples;
 
-/// Runs each piece of work on a thread of its own, all from the same moment, and throws what the
-/// first one to fail threw.
+/// Runs each piece of work on its own thread, and starts all of them together. Rethrows the first
+/// exception.
 inline void run_together(const std::vector<std::function<void()>>& work) {
     std::latch start(static_cast<std::ptrdiff_t>(work.size()));
     std::mutex mutex;
     std::exception_ptr failure;
     std::vector<std::thread> threads;
     threads.reserve(work.size());
-    for (const auto& one : work)
+    for (const auto& piece : work)
         threads.emplace_back([&] {
             start.arrive_and_wait();
             try {
-                one();
+                piece();
             } catch (...) {
                 const std::lock_guard lock(mutex);
                 if (!failure) failure = std::current_exception();
@@ -50,7 +50,7 @@ inline void run_together(const std::vector<std::function<void()>>& work) {
     if (failure) std::rethrow_exception(failure);
 }
 
-/// Runs a writer, and readers again and again until it has ended.
+/// Runs a writer, and repeats the reads on other threads until it has ended.
 inline void read_while(const std::function<void()>& write,
                        const std::vector<std::function<void()>>& reads) {
     std::atomic<bool> ended{false};
@@ -70,99 +70,99 @@ inline void read_while(const std::function<void()>& write,
     run_together(work);
 }
 
-inline constexpr std::uint32_t commits = 100; ///< of each writer
+inline constexpr std::uint32_t commits = 100; ///< Of each writer.
 
-template <store Store> void readers_see_what_has_returned(Store& kept) {
+template <store Store> void readers_see_what_has_returned(Store& store) {
     std::atomic<std::uint32_t> inserted{0};
     const auto write = [&] {
         for (std::uint32_t n = 1; n <= commits; ++n) {
-            must(kept.commit(insert(nth_engine(n))));
+            must(store.commit(insert(nth_engine(n))));
             inserted = n;
         }
     };
-    // Each read begins after the one before it has ended: it sees no older state.
+    // Each read begins after the one before it has ended, so it must not see an older state.
     const auto read = [&] {
         const std::uint32_t first = inserted;
-        const auto counted = must(kept.counts(demo));
+        const auto counted = must(store.counts(demo));
         require(counted.total() >= first, "a commit that has returned is counted");
-        require(counted.total() == counted.total_provisions, "counters belong to one state");
+        require(counted.total() == counted.total_provisions, "the counters are of one state");
         const auto last = static_cast<std::uint32_t>(counted.total());
         if (last == 0) return;
-        const auto newest = must_have(kept.find_engine(demo, "user" + std::to_string(last)));
-        require(newest.id == numbered(last), "who is counted is found");
-        const auto page = must(kept.list_engines({demo, {}, last - 1, 1}));
-        require(page.total >= last && page.engines.size() == 1, "and listed");
-        require_same(*page.engines[0], newest, "in its place");
+        const auto newest = must_have(store.find_engine(demo, "user" + std::to_string(last)));
+        require(newest.id == numbered(last), "a counted engine is found");
+        const auto page = must(store.list_engines({demo, {}, last - 1, 1}));
+        require(page.total >= last && page.engines.size() == 1, "a counted engine is listed");
+        require_same(*page.engines[0], newest, "the engine is listed in its place");
     };
     read_while(write, {read, read});
 }
 
-/// Two engines that each batch changes alike.
-template <store Store> void move_pair(Store& kept, engine_status status) {
+/// Changes two engines alike, in one batch.
+template <store Store> void move_pair(Store& store, engine_status status) {
     change_set set;
     for (const auto* user : {"ada", "bob"}) {
-        auto record = must_have(kept.find_engine(demo, user));
+        auto record = must_have(store.find_engine(demo, user));
         record.status = status;
         ++record.generation;
         set.changes.emplace_back(update_engine{record, {}});
     }
     set.audit = {row(demo, 1), row(demo, 2)};
-    must(kept.commit(set));
+    must(store.commit(set));
 }
 
-template <store Store> void require_pair_alike(const Store& kept) {
+template <store Store> void require_pair_alike(const Store& store) {
     std::vector<result<engine_ptr>> visited;
-    must(kept.for_each_engine([&](const auto& one) { visited.push_back(one); }));
-    require(visited.size() == 2, "both are visited");
+    must(store.for_each_engine([&](const auto& engine) { visited.push_back(engine); }));
+    require(visited.size() == 2, "both engines are visited");
     const auto ada = must_have(visited[0]);
     const auto bob = must_have(visited[1]);
     require(ada.generation == bob.generation && ada.status == bob.status,
-            "a visit of all sees a batch whole");
+            "a visit sees a batch whole");
     for (const auto status : all_engine_statuses) {
-        const auto page = must(kept.list_engines(every_engine(demo, status)));
-        require(page.engines.size() == page.total, "a page belongs to one state");
+        const auto page = must(store.list_engines(every_engine(demo, status)));
+        require(page.engines.size() == page.total, "a page is of one state");
         require(page.total == 0 || page.total == 2, "a listing sees a batch whole");
     }
-    const auto counted = must(kept.counts(demo));
+    const auto counted = must(store.counts(demo));
     require(counted.of(engine_status::running) % 2 == 0 && counted.total() == 2,
             "counters see a batch whole");
-    const auto told = must(kept.audit(every_row(demo))).entries.size();
-    require(told % 2 == 0, "the audit log sees a batch whole");
+    const auto added = must(store.audit(every_row(demo))).entries.size();
+    require(added % 2 == 0, "the audit log sees a batch whole");
 }
 
-template <store Store> void readers_see_whole_batches(Store& kept) {
-    must(kept.commit(insert(engine(1, "ada"))));
-    must(kept.commit(insert(engine(2, "bob"))));
+template <store Store> void readers_see_whole_batches(Store& store) {
+    must(store.commit(insert(engine(1, "ada"))));
+    must(store.commit(insert(engine(2, "bob"))));
     const auto write = [&] {
         for (std::uint32_t n = 0; n < commits; ++n)
-            move_pair(kept, n % 2 == 0 ? engine_status::running : engine_status::stopped);
+            move_pair(store, n % 2 == 0 ? engine_status::running : engine_status::stopped);
     };
-    const auto read = [&] { require_pair_alike(kept); };
+    const auto read = [&] { require_pair_alike(store); };
     read_while(write, {read, read});
 }
 
-template <store Store> void one_of_two_updates_wins(Store& kept) {
-    auto record = *must(kept.commit(insert(engine(1, "ada")))).engines.at(0);
+template <store Store> void one_of_two_updates_wins(Store& store) {
+    auto record = *must(store.commit(insert(engine(1, "ada")))).engines.at(0);
     for (std::uint32_t n = 0; n < commits; ++n) {
         std::atomic<int> won{0};
         const auto race = [&](std::uint32_t retries) {
             auto changed = record;
             changed.retries = retries;
-            const auto done = kept.commit(update(changed));
+            const auto done = store.commit(update(changed));
             if (done) ++won;
             else require_refused(done, errc::revision_conflict);
         };
         run_together({[&] { race(1); }, [&] { race(2); }});
-        require(won == 1, "of two commits to one revision one succeeds");
-        const auto next = must_have(kept.find_engine(demo, "ada"));
-        require(next.revision == record.revision + 1, "and makes the next revision");
+        require(won == 1, "of two commits to one revision exactly one succeeds");
+        const auto next = must_have(store.find_engine(demo, "ada"));
+        require(next.revision == record.revision + 1, "the commit makes the next revision");
         record = next;
     }
 }
 
-/// Lets each of several threads insert engines, as many as the store will have.
+/// Inserts engines on several threads until the store refuses more. Returns their number.
 template <store Store>
-std::uint32_t insert_together(Store& kept, std::optional<std::uint64_t> max_engines,
+std::uint32_t insert_together(Store& store, std::optional<std::uint64_t> max_engines,
                               const std::optional<port_request>& port, errc refusal) {
     std::atomic<std::uint32_t> made{0};
     std::vector<std::function<void()>> work;
@@ -170,7 +170,7 @@ std::uint32_t insert_together(Store& kept, std::optional<std::uint64_t> max_engi
         work.emplace_back([&, thread] {
             for (std::uint32_t i = 0; i < 10; ++i) {
                 const auto n = thread * 10 + i + 1;
-                const auto done = kept.commit(insert(nth_engine(n), max_engines, port));
+                const auto done = store.commit(insert(nth_engine(n), max_engines, port));
                 if (done) ++made;
                 else require_refused(done, refusal);
             }
@@ -179,62 +179,67 @@ std::uint32_t insert_together(Store& kept, std::optional<std::uint64_t> max_engi
     return made;
 }
 
-template <store Store> void quota_holds_among_threads(Store& kept) {
-    require(insert_together(kept, 17, {}, errc::quota_exceeded) == 17, "as many as may");
-    require(must(kept.counts(demo)).total() == 17, "are there");
+template <store Store> void quota_holds_among_threads(Store& store) {
+    require(insert_together(store, 17, {}, errc::quota_exceeded) == 17,
+            "as many inserts succeed as the quota allows");
+    require(must(store.counts(demo)).total() == 17,
+            "as many engines are stored as the quota allows");
 }
 
-template <store Store> void ports_are_apart_among_threads(Store& kept) {
-    require(insert_together(kept, {}, ports(9001, 9023), errc::port_exhaustion) == 23,
-            "as many as there are ports");
+template <store Store> void ports_are_apart_among_threads(Store& store) {
+    require(insert_together(store, {}, ports(9001, 9023), errc::port_exhaustion) == 23,
+            "as many inserts succeed as there are ports");
     std::set<std::uint16_t> held;
-    for (const auto& one : must(kept.list_engines(every_engine(demo))).engines)
-        held.insert(one->port);
-    require(held.size() == 23, "hold one each");
+    for (const auto& engine : must(store.list_engines(every_engine(demo))).engines)
+        held.insert(engine->port);
+    require(held.size() == 23, "each engine holds a port of its own");
 }
 
-template <store Store> void one_engine_a_user_among_threads(Store& kept) {
+template <store Store> void one_engine_a_user_among_threads(Store& store) {
     for (std::uint32_t n = 1; n <= commits; n += 2) {
         const auto user = "user" + std::to_string(n);
         std::atomic<int> made{0};
         const auto race = [&](std::uint32_t number) {
-            const auto done = kept.commit(insert(engine(number, user)));
+            const auto done = store.commit(insert(engine(number, user)));
             if (done) ++made;
             else require_refused(done, errc::engine_already_exists);
         };
         run_together({[&] { race(n); }, [&] { race(n + 1); }});
-        require(made == 1, "of two engines for one user one is made");
+        require(made == 1, "of two inserts for one user exactly one succeeds");
     }
-    require(must(kept.list_engines(every_engine(demo))).total == commits / 2, "one a user");
+    require(must(store.list_engines(every_engine(demo))).total == commits / 2,
+            "each user has one engine");
 }
 
-template <store Store> void prunes_and_commits_go_together(Store& kept) {
+template <store Store> void prunes_and_commits_go_together(Store& store) {
     const auto write = [&] {
         for (std::uint32_t n = 0; n < commits; ++n)
-            must(kept.commit(tell({row(demo, 1), row(demo, 1)})));
+            must(store.commit(audit({row(demo, 1), row(demo, 1)})));
     };
     std::size_t pruned = 0;
-    const auto prune = [&] { pruned += must(kept.prune_audit(at(2), 3)); };
+    const auto prune = [&] { pruned += must(store.prune_audit(at(2), 3)); };
     const auto read = [&] {
-        const auto page = must(kept.audit(every_row(demo)));
+        const auto page = must(store.audit(every_row(demo)));
         for (std::size_t i = 1; i < page.entries.size(); ++i)
-            require(page.entries[i - 1].id == page.entries[i].id + 1, "a page has no holes");
+            require(page.entries[i - 1].id == page.entries[i].id + 1, "a page has no gaps");
     };
     read_while(write, {prune, read});
-    const auto left = must(kept.audit(every_row(demo))).entries.size();
-    require(pruned + left == std::size_t{commits} * 2, "each row is pruned or there");
+    const auto left = must(store.audit(every_row(demo))).entries.size();
+    require(pruned + left == std::size_t{commits} * 2,
+            "each row has either been pruned or is still there");
 }
 
 template <store Store> std::vector<store_case<Store>> all() {
     return {
         {"a reader sees each commit that has returned", readers_see_what_has_returned<Store>},
         {"a reader sees a batch whole or not at all", readers_see_whole_batches<Store>},
-        {"of two threads that commit to one revision one wins", one_of_two_updates_wins<Store>},
-        {"threads that insert together keep to the quota", quota_holds_among_threads<Store>},
+        {"of two threads that commit to one revision exactly one succeeds",
+         one_of_two_updates_wins<Store>},
+        {"threads that insert together do not exceed the quota", quota_holds_among_threads<Store>},
         {"threads that insert together hold different ports", ports_are_apart_among_threads<Store>},
-        {"of two threads that insert a user's engine one wins",
+        {"of two threads that insert a user's engine exactly one succeeds",
          one_engine_a_user_among_threads<Store>},
-        {"rows can be pruned while others are told and read",
+        {"audit rows can be pruned while others are added and read",
          prunes_and_commits_go_together<Store>},
     };
 }

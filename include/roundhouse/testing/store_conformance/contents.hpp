@@ -14,7 +14,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing {
 
-/// Every row of the audit log, oldest first; an answer that cannot be read is in it as its code.
+/// Every row of the audit log, oldest first. An unreadable row is shown as its error code.
 template <store Store> [[nodiscard]] std::string text_of_audit(const Store& store, instant since) {
     std::string out = "audit log\n";
     const auto done = store.for_each_audit(
@@ -22,7 +22,7 @@ template <store Store> [[nodiscard]] std::string text_of_audit(const Store& stor
     return out + text_of(done);
 }
 
-/// Every engine of every product. Stores visit them in an order of their own: here they are sorted.
+/// Every engine of every product, sorted, because stores visit engines in different orders.
 template <store Store> [[nodiscard]] std::string text_of_engines(const Store& store) {
     std::vector<std::string> engines;
     const auto done = store.for_each_engine(
@@ -33,8 +33,8 @@ template <store Store> [[nodiscard]] std::string text_of_engines(const Store& st
     return out + text_of(done);
 }
 
-/// Everything that a store holds, for comparing it with another, or with itself later: all engines
-/// and audit rows, and of `products` the records, listings and counts.
+/// The contents of a store, for comparing them with those of another store or of another time: all
+/// engines and audit rows, and the records, listings and counters of `products`.
 template <store Store>
 [[nodiscard]] std::string contents_of(const Store& store, const std::vector<uuid>& products) {
     constexpr auto all = std::numeric_limits<std::size_t>::max();

@@ -11,140 +11,170 @@
 #include <string>
 #include <vector>
 
-/// What a store promises of products.
+/// Cases about products.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::product_cases {
 
 using namespace samples;
 
-template <store Store> void found_by_key_id_and_slug(Store& kept) {
+template <store Store> void found_by_key_id_and_slug(Store& store) {
     auto record = tenant(1, "acme");
     record.policy.max_engines = 5;
-    must(kept.commit(put(record)));
-    must(kept.commit(put(tenant(2, "ac"))));
+    must(store.commit(put(record)));
+    must(store.commit(put(tenant(2, "ac"))));
     record.revision = 1;
-    require_same(must_have(kept.find_product(record.key_hash)), record, "by its key");
-    require_same(must_have(kept.find_product_named("acme")), record, "by its slug");
+    require_same(must_have(store.find_product(record.key_hash)), record, "found by its key");
+    require_same(must_have(store.find_product_named("acme")), record, "found by its slug");
     auto id = to_string(record.id);
-    require_same(must_have(kept.find_product_named(id)), record, "by its id");
+    require_same(must_have(store.find_product_named(id)), record, "found by its id");
     for (auto& c : id) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    require_same(must_have(kept.find_product_named(id)), record, "by its id in upper case");
-    require(must(kept.find_product_named("acm")) == nullptr, "not by a part of its slug");
-    require(must(kept.find_product_named("")) == nullptr, "not by nothing");
-    require(must(kept.find_product_named(to_string(numbered(9)))) == nullptr, "not by another id");
-    require(must(kept.find_product(tenant(9, "").key_hash)) == nullptr, "not by another key");
+    require_same(must_have(store.find_product_named(id)), record, "found by its id in upper case");
+    require(must(store.find_product_named("acm")) == nullptr, "not found by a part of its slug");
+    require(must(store.find_product_named("")) == nullptr, "not found by an empty name");
+    require(must(store.find_product_named(to_string(numbered(9)))) == nullptr,
+            "not found by another id");
+    require(must(store.find_product(tenant(9, "").key_hash)) == nullptr,
+            "not found by another key");
 }
 
-template <store Store> void replaced_with_its_revision(Store& kept) {
+template <store Store> void replaced_with_its_revision(Store& store) {
     const auto first = tenant(1, "acme");
-    must(kept.commit(put(first)));
-    require_refused(kept.commit(put(first)), errc::revision_conflict);
-    auto next = must_have(kept.find_product_named("acme"));
+    must(store.commit(put(first)));
+    require_refused(store.commit(put(first)), errc::revision_conflict);
+    auto next = must_have(store.find_product_named("acme"));
     require(next.revision == 1, "the first revision is 1");
     next.display_name = "Acme";
     next.policy.allowed_versions.emplace(1, "v1");
-    must(kept.commit(put(next)));
-    require_refused(kept.commit(put(next)), errc::revision_conflict);
+    must(store.commit(put(next)));
+    require_refused(store.commit(put(next)), errc::revision_conflict);
     next.revision = 2;
     for (const auto& name : {std::string("acme"), to_string(next.id)})
-        require_same(must_have(kept.find_product_named(name)), next, "it is replaced whole");
-    require_same(must_have(kept.find_product(next.key_hash)), next, "its key finds the new one");
+        require_same(must_have(store.find_product_named(name)), next,
+                     "the whole record is replaced");
+    require_same(must_have(store.find_product(next.key_hash)), next, "also by its key");
 }
 
-template <store Store> void revision_of_what_is_not_there(Store& kept) {
+template <store Store> void revision_of_what_is_not_there(Store& store) {
     auto record = tenant(1, "acme");
     record.revision = 1;
-    require_refused(kept.commit(put(record)), errc::revision_conflict);
-    require(must(kept.find_product_named("acme")) == nullptr, "it is not there");
+    require_refused(store.commit(put(record)), errc::revision_conflict);
+    require(must(store.find_product_named("acme")) == nullptr, "the product is not stored");
 }
 
-template <store Store> void changed_key_drops_the_old_one(Store& kept) {
-    must(kept.commit(put(tenant(1, "acme"))));
-    must(kept.commit(put(tenant(2, "bolt"))));
-    auto record = must_have(kept.find_product_named("acme"));
+template <store Store> void changed_key_drops_the_old_one(Store& store) {
+    must(store.commit(put(tenant(1, "acme"))));
+    must(store.commit(put(tenant(2, "bolt"))));
+    auto record = must_have(store.find_product_named("acme"));
     const auto old = record.key_hash;
     record.key_hash.fill(77);
-    must(kept.commit(put(record)));
-    require(must(kept.find_product(old)) == nullptr, "the old key finds nothing");
-    require(must_have(kept.find_product(record.key_hash)).slug == "acme", "the new key finds it");
-    require(must_have(kept.find_product(tenant(2, "").key_hash)).slug == "bolt",
-            "another product's key is as it was");
+    must(store.commit(put(record)));
+    require(must(store.find_product(old)) == nullptr, "the old key finds nothing");
+    require(must_have(store.find_product(record.key_hash)).slug == "acme", "the new key finds it");
+    require(must_have(store.find_product(tenant(2, "").key_hash)).slug == "bolt",
+            "another product's key is unchanged");
 }
 
-template <store Store> void keys_are_unique(Store& kept) {
+template <store Store> void keys_are_unique(Store& store) {
     auto second = tenant(2, "bolt");
     second.key_hash = tenant(1, "").key_hash;
     auto both = put(tenant(1, "acme"));
     both.changes.emplace_back(put_product{second});
-    require_refused(kept.commit(both), errc::invalid_request);
-    must(kept.commit(put(tenant(1, "acme"))));
-    require_refused(kept.commit(put(second)), errc::invalid_request);
-    require(must_have(kept.find_product(second.key_hash)).slug == "acme", "the first one has it");
-    require(must(kept.find_product_named("bolt")) == nullptr, "the second one is not there");
+    require_refused(store.commit(both), errc::invalid_request);
+    must(store.commit(put(tenant(1, "acme"))));
+    require_refused(store.commit(put(second)), errc::invalid_request);
+    require(must_have(store.find_product(second.key_hash)).slug == "acme",
+            "the first product has it");
+    require(must(store.find_product_named("bolt")) == nullptr, "the second product is not stored");
 }
 
-template <store Store> void slugs_are_unique(Store& kept) {
-    must(kept.commit(put(tenant(1, "acme"))));
-    require_refused(kept.commit(put(tenant(2, "acme"))), errc::product_slug_exists);
-    require(must_have(kept.find_product_named("acme")).id == numbered(1), "the first one has it");
-    require(must(kept.find_product(tenant(2, "").key_hash)) == nullptr,
-            "the second one is not there");
-    must(kept.commit(put(tenant(2, "bolt"))));
-    auto renamed = must_have(kept.find_product_named("bolt"));
+template <store Store> void slugs_are_unique(Store& store) {
+    must(store.commit(put(tenant(1, "acme"))));
+    require_refused(store.commit(put(tenant(2, "acme"))), errc::product_slug_exists);
+    require(must_have(store.find_product_named("acme")).id == numbered(1),
+            "the first product has it");
+    require(must(store.find_product(tenant(2, "").key_hash)) == nullptr,
+            "the second product is not stored");
+    must(store.commit(put(tenant(2, "bolt"))));
+    auto renamed = must_have(store.find_product_named("bolt"));
     renamed.slug = "acme";
-    require_refused(kept.commit(put(renamed)), errc::product_slug_exists);
+    require_refused(store.commit(put(renamed)), errc::product_slug_exists);
 }
 
-template <store Store> void changed_slug_frees_the_old_one(Store& kept) {
-    must(kept.commit(put(tenant(1, "acme"))));
-    auto renamed = must_have(kept.find_product_named("acme"));
+template <store Store> void changed_slug_frees_the_old_one(Store& store) {
+    must(store.commit(put(tenant(1, "acme"))));
+    auto renamed = must_have(store.find_product_named("acme"));
     renamed.slug = "bolt";
-    must(kept.commit(put(renamed)));
-    require(must(kept.find_product_named("acme")) == nullptr, "the old slug finds nothing");
-    require(must_have(kept.find_product_named("bolt")).id == numbered(1), "the new one finds it");
-    must(kept.commit(put(tenant(2, "acme"))));
-    require(must_have(kept.find_product_named("acme")).id == numbered(2), "the old slug is free");
+    must(store.commit(put(renamed)));
+    require(must(store.find_product_named("acme")) == nullptr, "the old slug finds nothing");
+    require(must_have(store.find_product_named("bolt")).id == numbered(1),
+            "the new slug finds the product");
+    must(store.commit(put(tenant(2, "acme"))));
+    require(must_have(store.find_product_named("acme")).id == numbered(2),
+            "another product can have the old slug");
 }
 
-template <store Store> void a_batch_sees_its_own_products(Store& kept) {
+template <store Store> void a_batch_sees_its_own_products(Store& store) {
     change_set twins = put(tenant(1, "acme"));
     twins.changes.emplace_back(put_product{tenant(2, "acme")});
-    require_refused(kept.commit(twins), errc::product_slug_exists);
-    require(must(kept.find_product_named("acme")) == nullptr, "neither of the two is there");
+    require_refused(store.commit(twins), errc::product_slug_exists);
+    require(must(store.find_product_named("acme")) == nullptr, "neither product is stored");
     change_set twice = put(tenant(1, "acme"));
     auto next = tenant(1, "acme");
     next.revision = 1;
     next.display_name = "Acme";
     twice.changes.emplace_back(put_product{next});
-    must(kept.commit(twice));
+    must(store.commit(twice));
     next.revision = 2;
-    require_same(must_have(kept.find_product_named("acme")), next, "the last one is stored");
+    require_same(must_have(store.find_product_named("acme")), next, "the last record is stored");
 }
 
-template <store Store> void products_that_were_read_stay(Store& kept) {
-    must(kept.commit(put(tenant(1, "acme"))));
-    const auto held = must(kept.find_product_named("acme"));
+template <store Store> void a_batch_hands_over_slug_and_key(Store& store) {
+    must(store.commit(put(tenant(1, "acme"))));
+    auto first = must_have(store.find_product_named("acme"));
+    auto second = tenant(2, "acme");
+    second.key_hash = first.key_hash;
+    first.slug = "bolt";
+    first.key_hash.fill(77);
+    change_set set = put(second);
+    set.changes.emplace_back(put_product{first});
+    require_refused(store.commit(set), errc::product_slug_exists);
+    set = put(first);
+    set.changes.emplace_back(put_product{second});
+    must(store.commit(set));
+    require(must_have(store.find_product_named("bolt")).id == first.id &&
+                must_have(store.find_product(first.key_hash)).id == first.id,
+            "the first product has its new slug and key");
+    require(must_have(store.find_product_named("acme")).id == second.id &&
+                must_have(store.find_product(second.key_hash)).id == second.id,
+            "the second product has the old ones");
+}
+
+template <store Store> void products_that_were_read_stay(Store& store) {
+    must(store.commit(put(tenant(1, "acme"))));
+    const auto held = must(store.find_product_named("acme"));
     require(held != nullptr, "should be there");
     auto changed = *held;
     changed.display_name = "Acme";
-    must(kept.commit(put(changed)));
-    require(held->display_name.empty() && held->revision == 1, "it is as it was read");
+    must(store.commit(put(changed)));
+    require(held->display_name.empty() && held->revision == 1,
+            "an update does not change a record that was read");
 }
 
 template <store Store> std::vector<store_case<Store>> all() {
     return {
         {"a product is found by its key, its id and its slug", found_by_key_id_and_slug<Store>},
-        {"a product is replaced by one that carries its revision, and by no other",
+        {"a product is replaced only by a record with its revision",
          replaced_with_its_revision<Store>},
-        {"a product that is not there has no revision to carry",
-         revision_of_what_is_not_there<Store>},
+        {"a new product must carry revision 0", revision_of_what_is_not_there<Store>},
         {"a product's new key replaces the old one", changed_key_drops_the_old_one<Store>},
         {"two products never share a platform key", keys_are_unique<Store>},
-        {"a slug is one product's only", slugs_are_unique<Store>},
+        {"two products never share a slug", slugs_are_unique<Store>},
         {"a product's new slug replaces the old one", changed_slug_frees_the_old_one<Store>},
-        {"a batch sees the products that it has put", a_batch_sees_its_own_products<Store>},
-        {"a product that was read stays as it was", products_that_were_read_stay<Store>},
+        {"a batch sees the products that it puts", a_batch_sees_its_own_products<Store>},
+        {"a batch can give a freed slug and key to another product",
+         a_batch_hands_over_slug_and_key<Store>},
+        {"a product that was read never changes", products_that_were_read_stay<Store>},
     };
 }
 

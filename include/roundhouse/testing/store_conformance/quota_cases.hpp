@@ -13,102 +13,103 @@
 #include <string>
 #include <vector>
 
-/// What a store promises of a product's numbers: its quota and its counters.
+/// Cases about a product's quota and counters.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::quota_cases {
 
 using namespace samples;
 
-template <store Store> void quota_is_taken_and_given_back(Store& kept) {
-    must(kept.commit(insert(engine(1, "ada"), 2)));
-    must(kept.commit(insert(engine(2, "bob"), 2)));
-    require_refused(kept.commit(insert(engine(3, "eve"), 2)), errc::quota_exceeded);
-    require(must(kept.find_engine(demo, "eve")) == nullptr, "the refused one is not there");
-    must(kept.commit(erase(must_have(kept.find_engine(demo, "ada")))));
-    must(kept.commit(insert(engine(3, "eve"), 2)));
+template <store Store> void quota_is_taken_and_given_back(Store& store) {
+    must(store.commit(insert(engine(1, "ada"), 2)));
+    must(store.commit(insert(engine(2, "bob"), 2)));
+    require_refused(store.commit(insert(engine(3, "eve"), 2)), errc::quota_exceeded);
+    require(must(store.find_engine(demo, "eve")) == nullptr, "the refused engine is not stored");
+    must(store.commit(erase(must_have(store.find_engine(demo, "ada")))));
+    must(store.commit(insert(engine(3, "eve"), 2)));
 }
 
-template <store Store> void quota_counts_every_status(Store& kept) {
+template <store Store> void quota_counts_every_status(Store& store) {
     std::uint32_t n = 0;
     for (const auto status : all_engine_statuses) {
         auto record = nth_engine(++n);
         record.status = status;
-        must(kept.commit(insert(record, n)));
-        require_refused(kept.commit(insert(engine(99, "eve"), n)), errc::quota_exceeded);
+        must(store.commit(insert(record, n)));
+        require_refused(store.commit(insert(engine(99, "eve"), n)), errc::quota_exceeded);
     }
 }
 
-template <store Store> void quota_of_zero_allows_none(Store& kept) {
-    require_refused(kept.commit(insert(engine(1, "ada"), 0)), errc::quota_exceeded);
-    must(kept.commit(insert(engine(1, "ada"), 1)));
+template <store Store> void quota_of_zero_allows_none(Store& store) {
+    require_refused(store.commit(insert(engine(1, "ada"), 0)), errc::quota_exceeded);
+    must(store.commit(insert(engine(1, "ada"), 1)));
 }
 
-template <store Store> void quotas_are_each_products_own(Store& kept) {
-    must(kept.commit(insert(engine(1, "ada", other))));
-    must(kept.commit(insert(engine(2, "bob", other))));
-    must(kept.commit(insert(engine(3, "ada"), 1)));
-    require_refused(kept.commit(insert(engine(4, "bob"), 1)), errc::quota_exceeded);
-    must(kept.commit(insert(engine(4, "bob"))));
+template <store Store> void quotas_are_each_products_own(Store& store) {
+    must(store.commit(insert(engine(1, "ada", other))));
+    must(store.commit(insert(engine(2, "bob", other))));
+    must(store.commit(insert(engine(3, "ada"), 1)));
+    require_refused(store.commit(insert(engine(4, "bob"), 1)), errc::quota_exceeded);
+    must(store.commit(insert(engine(4, "bob"))));
 }
 
-template <store Store> void quota_holds_inside_a_batch(Store& kept) {
+template <store Store> void quota_holds_inside_a_batch(Store& store) {
     change_set set = insert(engine(1, "ada"), 2);
     set.changes.emplace_back(insert_engine{engine(2, "bob"), 2, {}});
     auto three = set;
     three.changes.emplace_back(insert_engine{engine(3, "eve"), 2, {}});
-    require_refused(kept.commit(three), errc::quota_exceeded);
-    require_same(must(kept.counts(demo)), fleet_counts{}, "none of the three is there");
-    must(kept.commit(set));
-    auto swap = erase(must_have(kept.find_engine(demo, "ada")));
+    require_refused(store.commit(three), errc::quota_exceeded);
+    require_same(must(store.counts(demo)), fleet_counts{}, "none of the three engines is counted");
+    must(store.commit(set));
+    auto swap = erase(must_have(store.find_engine(demo, "ada")));
     swap.changes.emplace_back(insert_engine{engine(3, "eve"), 2, {}});
-    must(kept.commit(swap));
-    require(must(kept.counts(demo)).total() == 2, "a place that the batch frees can be taken");
+    must(store.commit(swap));
+    require(must(store.counts(demo)).total() == 2, "the batch can use the quota that it frees");
 }
 
-/// The counters must be what the rows say.
+/// Requires that the counters agree with the rows.
 template <store Store>
-void require_counted(const Store& kept, std::uint64_t provisions, std::uint64_t destroys,
+void require_counted(const Store& store, std::uint64_t provisions, std::uint64_t destroys,
                      const std::source_location& where = std::source_location::current()) {
     fleet_counts wanted;
     wanted.total_provisions = provisions;
     wanted.total_destroys = destroys;
-    for (const auto& one : must(kept.list_engines(every_engine(demo)), where).engines)
-        ++wanted.by_status[static_cast<std::size_t>(one->status)];
-    require_same(must(kept.counts(demo), where), wanted, "the counters tell the rows", where);
+    for (const auto& row : must(store.list_engines(every_engine(demo)), where).engines)
+        ++wanted.by_status[static_cast<std::size_t>(row->status)];
+    require_same(must(store.counts(demo), where), wanted, "the counters agree with the rows",
+                 where);
     require(wanted.total() == provisions - destroys,
-            "the rows are the provisions without the destroys", where);
+            "there are as many rows as provisions less destroys", where);
 }
 
-template <store Store> void counts_follow_the_rows(Store& kept) {
+template <store Store> void counts_follow_the_rows(Store& store) {
     std::uint32_t n = 0;
     for (const auto status : all_engine_statuses) {
         auto record = nth_engine(++n);
         record.status = status;
-        must(kept.commit(insert(record)));
-        require_counted(kept, n, 0);
+        must(store.commit(insert(record)));
+        require_counted(store, n, 0);
     }
-    for (const auto& one : must(kept.list_engines(every_engine(demo))).engines) {
-        auto record = *one;
+    for (const auto& row : must(store.list_engines(every_engine(demo))).engines) {
+        auto record = *row;
         record.status = engine_status::running;
-        must(kept.commit(update(record)));
-        require_counted(kept, n, 0);
+        must(store.commit(update(record)));
+        require_counted(store, n, 0);
     }
-    require(must(kept.counts(demo)).of(engine_status::running) == n, "all of them run");
-    require_same(must(kept.counts(other)), fleet_counts{}, "another product has none");
+    require(must(store.counts(demo)).of(engine_status::running) == n, "all engines are running");
+    require_same(must(store.counts(other)), fleet_counts{}, "another product has no engines");
 }
 
-template <store Store> void undone_erases_were_never_provisions(Store& kept) {
-    for (std::uint32_t n = 1; n <= 3; ++n) must(kept.commit(insert(nth_engine(n))));
-    must(kept.commit(erase(must_have(kept.find_engine(demo, "user1")))));
-    require_counted(kept, 3, 1);
-    must(kept.commit(erase(must_have(kept.find_engine(demo, "user2")), true)));
-    require_counted(kept, 2, 1);
-    must(kept.commit(insert(engine(4, "user1"))));
-    require_counted(kept, 3, 1);
+template <store Store> void undone_erases_were_never_provisions(Store& store) {
+    for (std::uint32_t n = 1; n <= 3; ++n) must(store.commit(insert(nth_engine(n))));
+    must(store.commit(erase(must_have(store.find_engine(demo, "user1")))));
+    require_counted(store, 3, 1);
+    must(store.commit(erase(must_have(store.find_engine(demo, "user2")), true)));
+    require_counted(store, 2, 1);
+    must(store.commit(insert(engine(4, "user1"))));
+    require_counted(store, 3, 1);
 }
 
-template <store Store> void counts_follow_a_batch(Store& kept) {
+template <store Store> void counts_follow_a_batch(Store& store) {
     auto running = engine(1, "ada");
     running.status = engine_status::running;
     change_set set = insert(engine(1, "ada"));
@@ -118,21 +119,20 @@ template <store Store> void counts_follow_a_batch(Store& kept) {
     set.changes.emplace_back(erase_engine{demo, "bob", 1, false});
     set.changes.emplace_back(insert_engine{engine(3, "bob"), {}, {}});
     set.changes.emplace_back(erase_engine{demo, "bob", 1, true});
-    must(kept.commit(set));
-    require_counted(kept, 2, 1);
-    require(must(kept.counts(demo)).of(engine_status::running) == 1, "the last status counts");
+    must(store.commit(set));
+    require_counted(store, 2, 1);
+    require(must(store.counts(demo)).of(engine_status::running) == 1, "the last status is counted");
 }
 
 template <store Store> std::vector<store_case<Store>> all() {
     return {
-        {"the quota is taken by an insert and given back by an erase",
-         quota_is_taken_and_given_back<Store>},
-        {"an engine takes a place in the quota whatever its status",
-         quota_counts_every_status<Store>},
-        {"a quota of zero allows none", quota_of_zero_allows_none<Store>},
-        {"one product's engines are not in another's quota, and no quota sets no limit",
+        {"an insert uses the quota, and an erase frees it", quota_is_taken_and_given_back<Store>},
+        {"an engine counts against the quota in every status", quota_counts_every_status<Store>},
+        {"a quota of 0 allows no engine", quota_of_zero_allows_none<Store>},
+        {"an engine counts only against its own product's quota, and without a quota there is no "
+         "limit",
          quotas_are_each_products_own<Store>},
-        {"a batch takes and frees places in the quota one change after the other",
+        {"a batch uses and frees the quota one change after the other",
          quota_holds_inside_a_batch<Store>},
         {"the counters follow every insert and update", counts_follow_the_rows<Store>},
         {"an undone creation counts as never provisioned, and any other erase as destroyed",

@@ -15,21 +15,21 @@
 #include <utility>
 #include <vector>
 
-/// What a store promises of single members: what is put in comes out.
+/// Cases about the members of records: each is stored and returned unchanged.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::round_trip_cases {
 
 using namespace samples;
 
-/// All 256 bytes, which no string may be cut short or changed by.
+/// All 256 bytes, none of which may end or change a string.
 inline std::string every_byte() {
     std::string out;
     for (int byte = 0; byte < 256; ++byte) out += static_cast<char>(byte);
     return out;
 }
 
-/// No two members of the same type are equal, so that none can be taken for another.
+/// A record in which no two members of one type are equal, so that exchanged members are noticed.
 inline engine_record full_engine() {
     engine_record out = engine(1, "J\xC3\xBCrgen \xF0\x9F\x9A\x82");
     out.version = "registry.example/engine:1.2.3";
@@ -56,79 +56,80 @@ inline engine_record full_engine() {
     return out;
 }
 
-/// Commits a record as an insert or update, and finds it as it was put in.
+/// Commits a record as an insert or update, and requires that it is returned and found unchanged.
 template <store Store>
-engine_record require_kept(Store& kept, const change_set& set, engine_record wanted) {
-    const auto done = must(kept.commit(set));
-    require(done.engines.size() == 1, "a commit tells the engine that it made");
+engine_record require_kept(Store& store, const change_set& set, engine_record wanted) {
+    const auto done = must(store.commit(set));
+    require(done.engines.size() == 1, "a commit returns the row that it put");
     wanted.revision += 1;
     wanted.sequence = done.engines[0]->sequence;
-    require_same(*done.engines[0], wanted, "the commit tells the record as it is stored");
-    require_same(must_have(kept.find_engine(demo, wanted.user_id)), wanted, "found by its user");
-    require_same(must_have(kept.find_engine_by_id(wanted.id)), wanted, "found by its id");
+    require_same(*done.engines[0], wanted, "the commit returns the row as it is stored");
+    require_same(must_have(store.find_engine(demo, wanted.user_id)), wanted, "found by its user");
+    require_same(must_have(store.find_engine_by_id(wanted.id)), wanted, "found by its id");
     return wanted;
 }
 
-template <store Store> void engines_as_they_were(Store& kept) {
+template <store Store> void engines_as_they_were(Store& store) {
     const auto plain = engine(2, "ada");
-    auto stored = require_kept(kept, insert(plain), plain);
+    auto stored = require_kept(store, insert(plain), plain);
     auto full = full_engine();
     const auto asked = insert(full, {}, ports(65535, 65535));
     full.port = 65535;
-    require_kept(kept, asked, full);
+    require_kept(store, asked, full);
     full.id = stored.id;
     full.user_id = stored.user_id;
     full.port = stored.port;
     full.revision = stored.revision;
-    stored = require_kept(kept, update(full), full);
+    stored = require_kept(store, update(full), full);
     auto cleared = plain;
     cleared.revision = stored.revision;
-    require_kept(kept, update(cleared), cleared);
+    require_kept(store, update(cleared), cleared);
 }
 
-template <store Store> void each_optional_time_by_itself(Store& kept) {
+template <store Store> void each_optional_time_by_itself(Store& store) {
     const std::array members{&engine_record::last_health_at, &engine_record::deadline,
                              &engine_record::restart_at, &engine_record::healthy_since};
     std::uint32_t n = 0;
     for (const auto member : members) {
         auto record = nth_engine(++n);
         record.*member = at(0);
-        require_kept(kept, insert(record), record);
+        require_kept(store, insert(record), record);
     }
 }
 
-template <store Store> void every_state(Store& kept) {
+template <store Store> void every_state(Store& store) {
     auto record = engine(1, "ada");
-    record = require_kept(kept, insert(record), record);
+    record = require_kept(store, insert(record), record);
     for (const auto status : all_engine_statuses)
-        for (int what = 0; what <= static_cast<int>(intent::undo); ++what) {
+        for (int value = 0; value <= static_cast<int>(intent::undo); ++value) {
             record.status = record.origin = status;
-            record.intent = static_cast<intent>(what);
-            record.boot = static_cast<boot_reason>(what % 5);
-            record = require_kept(kept, update(record), record);
+            record.intent = static_cast<intent>(value);
+            record.boot = static_cast<boot_reason>(value % 5);
+            record = require_kept(store, update(record), record);
         }
 }
 
-template <store Store> void long_texts(Store& kept) {
+template <store Store> void long_texts(Store& store) {
     auto record = engine(1, "ada");
-    record = require_kept(kept, insert(record), record);
+    record = require_kept(store, insert(record), record);
     for (const std::size_t length : {1U, 255U, 256U, 2000U, 4096U, 100'000U, 1U}) {
         record.reason = std::string(length, 'f');
         record.version = std::string(length / 2, 'v');
-        record = require_kept(kept, update(record), record);
+        record = require_kept(store, update(record), record);
     }
 }
 
-template <store Store> void require_product_kept(Store& kept, product wanted) {
-    must(kept.commit(put(wanted)));
+template <store Store> void require_product_kept(Store& store, product wanted) {
+    must(store.commit(put(wanted)));
     wanted.revision += 1;
-    require_same(must_have(kept.find_product(wanted.key_hash)), wanted, "found by its key");
-    require_same(must_have(kept.find_product_named(wanted.slug)), wanted, "found by its slug");
-    require_same(must_have(kept.find_product_named(to_string(wanted.id))), wanted, "by its id");
+    require_same(must_have(store.find_product(wanted.key_hash)), wanted, "found by its key");
+    require_same(must_have(store.find_product_named(wanted.slug)), wanted, "found by its slug");
+    require_same(must_have(store.find_product_named(to_string(wanted.id))), wanted,
+                 "found by its id");
 }
 
-template <store Store> void products_as_they_were(Store& kept) {
-    require_product_kept(kept, tenant(1, "plain"));
+template <store Store> void products_as_they_were(Store& store) {
+    require_product_kept(store, tenant(1, "plain"));
     auto full = tenant(2, "full");
     full.display_name = every_byte();
     full.created_at = at(1'790'000'000'001);
@@ -137,13 +138,13 @@ template <store Store> void products_as_they_were(Store& kept) {
     full.policy.allow_provision = false;
     full.policy.allowed_versions = std::vector<std::string>{"v1", "v2.*", "",
                                                             std::string(5000, 'v')};
-    require_product_kept(kept, full);
+    require_product_kept(store, full);
     auto cleared = tenant(2, "full");
     cleared.revision = 1;
-    require_product_kept(kept, cleared);
+    require_product_kept(store, cleared);
 }
 
-template <store Store> void each_limit_by_itself(Store& kept) {
+template <store Store> void each_limit_by_itself(Store& store) {
     std::vector<policy> limits(6);
     limits[0].max_engines = 0;
     limits[1].rate_limit_rpm = 0;
@@ -154,7 +155,7 @@ template <store Store> void each_limit_by_itself(Store& kept) {
     for (std::uint32_t n = 0; n < limits.size(); ++n) {
         auto record = tenant(n + 1, "product" + std::to_string(n));
         record.policy = limits[n];
-        require_product_kept(kept, record);
+        require_product_kept(store, record);
     }
 }
 
@@ -171,7 +172,7 @@ inline metadata every_kind_of_fact() {
             {"text", "the same name twice"}};
 }
 
-/// Rows of which each differs from an empty one in one member, and one that does in all.
+/// Rows that each differ from an empty one in one member, and one that differs in all.
 inline std::vector<audit_entry> rows_of_every_kind() {
     std::vector<audit_entry> rows(9);
     rows[1].user_id = "";
@@ -194,29 +195,29 @@ inline std::vector<audit_entry> rows_of_every_kind() {
     return rows;
 }
 
-template <store Store> void audit_rows_as_they_were(Store& kept) {
+template <store Store> void audit_rows_as_they_were(Store& store) {
     auto rows = rows_of_every_kind();
-    const auto done = must(kept.commit(tell(rows)));
+    const auto done = must(store.commit(audit(rows)));
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].id = done.audit_ids.at(i);
     std::vector<audit_entry> visited;
-    must(kept.for_each_audit(instant::min(), [&](const result<audit_entry>& one) {
-        if (one) visited.push_back(*one);
+    must(store.for_each_audit(instant::min(), [&](const result<audit_entry>& entry) {
+        if (entry) visited.push_back(*entry);
     }));
-    require_same(visited, rows, "each row is visited as it was told");
-    const auto page = must(kept.audit(every_row(other)));
-    require(page.entries.size() == 1, "the one row of its product");
-    require_same(page.entries[0], rows[8], "is shown as it was told");
+    require_same(visited, rows, "each row is visited as it was added");
+    const auto page = must(store.audit(every_row(other)));
+    require(page.entries.size() == 1, "the product has one row");
+    require_same(page.entries[0], rows[8], "a row is listed as it was added");
 }
 
-template <store Store> void every_action(Store& kept) {
+template <store Store> void every_action(Store& store) {
     for (std::size_t i = 0; i < roundhouse::detail::audit_action_names.size(); ++i) {
-        auto one = row(demo, 1);
-        one.action = static_cast<audit_action>(i);
-        must(kept.commit(tell({one})));
+        auto entry = row(demo, 1);
+        entry.action = static_cast<audit_action>(i);
+        must(store.commit(audit({entry})));
         auto query = every_row(demo);
-        query.action = one.action;
-        const auto page = must(kept.audit(query));
-        require(page.entries.size() == 1 && page.entries[0].action == one.action,
+        query.action = entry.action;
+        const auto page = must(store.audit(query));
+        require(page.entries.size() == 1 && page.entries[0].action == entry.action,
                 "a row is found by its action");
     }
 }
@@ -224,11 +225,12 @@ template <store Store> void every_action(Store& kept) {
 template <store Store> std::vector<store_case<Store>> all() {
     return {
         {"every member of an engine's record is kept", engines_as_they_were<Store>},
-        {"each optional time of an engine is kept by itself", each_optional_time_by_itself<Store>},
+        {"each optional time of an engine is kept independently",
+         each_optional_time_by_itself<Store>},
         {"every status, intent and boot reason is kept", every_state<Store>},
         {"texts of any length are kept", long_texts<Store>},
         {"every member of a product is kept", products_as_they_were<Store>},
-        {"each limit of a policy is kept by itself, and an empty list is one",
+        {"each limit of a policy is kept independently, also an empty list",
          each_limit_by_itself<Store>},
         {"every member of an audit row is kept", audit_rows_as_they_were<Store>},
         {"every action of an audit row is kept", every_action<Store>},

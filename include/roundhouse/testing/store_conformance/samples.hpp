@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-/// Records and changes for the store's cases. Two numbers give ids with different short ids.
+/// Records and change sets for the cases. Different numbers give different ids and short ids.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::samples {
@@ -59,9 +59,9 @@ inline constexpr uuid other = numbered(0xD1);
 
 // Batches of one change
 
-[[nodiscard]] inline change_set batch(change one) {
+[[nodiscard]] inline change_set batch(change only) {
     change_set set;
-    set.changes.push_back(std::move(one));
+    set.changes.push_back(std::move(only));
     return set;
 }
 
@@ -84,7 +84,7 @@ inline constexpr uuid other = numbered(0xD1);
     return batch(put_product{std::move(record)});
 }
 
-[[nodiscard]] inline change_set tell(std::vector<audit_entry> rows) {
+[[nodiscard]] inline change_set audit(std::vector<audit_entry> rows) {
     change_set set;
     set.audit = std::move(rows);
     return set;
@@ -111,7 +111,7 @@ inline constexpr uuid other = numbered(0xD1);
 
 // Queries
 
-inline constexpr std::size_t many = 1000; ///< more than any case stores
+inline constexpr std::size_t many = 1000; ///< More than any case stores.
 
 [[nodiscard]] inline engine_query every_engine(const uuid& owner,
                                                std::optional<engine_status> status = {}) {
