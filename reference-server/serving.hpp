@@ -52,7 +52,7 @@ std::optional<result<T>> await(std::chrono::steady_clock::duration timeout, Begi
 inline std::size_t loop_count() { return std::max(1U, std::thread::hardware_concurrency()); }
 
 /// Returns a handler that passes requests to the api, and logs them at the level `debug`.
-template <class Api> request_handler handler_for(std::shared_ptr<Api> api, logger& log) {
+inline request_handler handler_for(std::shared_ptr<http::api> api, logger& log) {
     if (!log.shows(log_level::debug))
         return [api = std::move(api)](const http::request& request,
                                       std::function<void(http::reply)> later) {
@@ -124,7 +124,7 @@ private:
         orchestrator_options out(*context.options.master_keys);
         out.settings = context.options.settings;
         for (const auto& [name, value] : context.options.engine.passed_through())
-            out.hidden.push_back(value);
+            out.redacted.push_back(value);
         out.log = [&log = context.log](log_level level, std::string_view line) {
             log.write(level, line);
         };
@@ -163,8 +163,8 @@ private:
                                "few files may be open at once (ulimit -n): connections are limited",
                                {{"connections", std::to_string(files.connections)}});
         auto& log = context_.log;
-        auto api = std::make_shared<http::api<orchestrator_type>>(
-            orchestrator_,
+        auto api = std::make_shared<http::api>(
+            orchestrator_->calls(),
             http::api_options{.admin_key = options.admin_key, .log = [&log](std::string_view line) {
                                   log.write(log_level::error, line);
                               }});
