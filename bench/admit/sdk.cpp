@@ -1,12 +1,11 @@
-// What a program that embeds the SDK pays for one admit of an engine that runs: the platform key is
-// checked, the rate limit is counted, the use is noted, and url and key are answered; users at
-// random. Each of the stores, in fleets of a thousand to a million engines, on one thread and two.
+// The cost of one admit of a running engine in a program that embeds the SDK: it checks the
+// platform key, counts the rate limit, records the use, and returns URL and key. Random users, each
+// of the stores, fleets of a thousand to a million engines, one thread and two.
 //
 //   bench_admit_sdk [Google Benchmark's options]
 //   bench_admit_sdk --smoke
-//
-// Probes are an hour apart, so that a fleet of a million in one process does not probe beside what
-// is measured.
+// Probes are an hour apart, so that probes of a million engines do not compete with the measured
+// calls.
 #include "../support/counted_new.hpp"
 #include "../support/full_fleet.hpp"
 #include "../support/temporary_folder.hpp"
@@ -54,19 +53,18 @@ fleet_plan plan_for(std::size_t engines, std::size_t batch) {
     return plan;
 }
 
-/// The fleet that was asked for last is kept for the next benchmark: filling one takes seconds.
+/// A filled fleet. The last one is kept for the next benchmark: filling a fleet takes seconds.
 template <class Side> struct prepared {
     explicit prepared(std::size_t engines)
         : fleet(side.store, plan_for(engines, Side::batch)), size(engines) {
         for (std::size_t n = 0; n < engines; ++n) users.push_back(user_of(n));
-        std::shuffle(users.begin(), users.end(), std::mt19937_64{n_seed});
-        // The first admit of an engine after its boot unseals its key. What is measured is the
-        // rest.
-        const auto who = or_throw(fleet.over()->authenticate(fleet.platform_key()));
-        for (const auto& user : users) (void)fleet.over()->try_admit(who, user, {});
+        std::shuffle(users.begin(), users.end(), std::mt19937_64{seed});
+        // The first admit of an engine after its boot unseals its key; later admits are measured.
+        const auto product = or_throw(fleet.orchestrator()->authenticate(fleet.platform_key()));
+        for (const auto& user : users) (void)fleet.orchestrator()->try_admit(product, user, {});
     }
 
-    static constexpr std::uint64_t n_seed = 42;
+    static constexpr std::uint64_t seed = 42;
     Side side;
     full_fleet<std::remove_reference_t<decltype(*side.store)>> fleet;
     std::size_t size;
@@ -81,28 +79,28 @@ template <class Side> prepared<Side>& prepared_for(std::size_t engines) {
     return *kept;
 }
 
-template <class Side> void admit_once(const prepared<Side>& with, const std::string& user) {
-    const auto& over = with.fleet.over();
-    const auto who = over->authenticate(with.fleet.platform_key());
-    auto answer = over->try_admit(*who, user, {});
+template <class Side> void admit_once(const prepared<Side>& setup, const std::string& user) {
+    const auto& orchestrator = setup.fleet.orchestrator();
+    const auto product = orchestrator->authenticate(setup.fleet.platform_key());
+    auto answer = orchestrator->try_admit(*product, user, {});
     if (!answer || !*answer || !(*answer)->engine || (*answer)->engine->api_key.empty())
-        throw std::logic_error("an engine that runs was not admitted");
+        throw std::logic_error("a running engine was not admitted");
     benchmark::DoNotOptimize(answer);
 }
 
 template <class Side> void admit(benchmark::State& state) {
-    static prepared<Side>* with;
+    static prepared<Side>* setup;
     if (state.thread_index() == 0)
-        with = &prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+        setup = &prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
     std::size_t next = 0;
     std::uint64_t before = 0;
     for (auto _ : state) {
-        if (before == 0) { // after the benchmark's own barrier: the fleet is there now
+        if (before == 0) { // after the benchmark's own barrier, when the fleet is filled
             before = allocations + 1;
-            next = static_cast<std::size_t>(state.thread_index()) * with->size / 2;
+            next = static_cast<std::size_t>(state.thread_index()) * setup->size / 2;
         }
-        admit_once(*with, with->users[next]);
-        if (++next == with->users.size()) next = 0;
+        admit_once(*setup, setup->users[next]);
+        if (++next == setup->users.size()) next = 0;
     }
     state.SetItemsProcessed(state.iterations());
     state.counters["allocations"] = benchmark::Counter(
@@ -110,37 +108,38 @@ template <class Side> void admit(benchmark::State& state) {
         benchmark::Counter::kAvgThreads);
 }
 
-// Two layers of an admit by themselves.
+// Two parts of an admit, measured separately.
 
 template <class Side> void authenticate(benchmark::State& state) {
-    const auto& with = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+    const auto& setup = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
     for (auto _ : state)
-        benchmark::DoNotOptimize(with.fleet.over()->authenticate(with.fleet.platform_key()));
+        benchmark::DoNotOptimize(
+            setup.fleet.orchestrator()->authenticate(setup.fleet.platform_key()));
 }
 
 template <class Side> void find(benchmark::State& state) {
-    const auto& with = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
-    const auto who = or_throw(with.fleet.over()->authenticate(with.fleet.platform_key()));
+    const auto& setup = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+    const auto product = or_throw(
+        setup.fleet.orchestrator()->authenticate(setup.fleet.platform_key()));
     std::size_t next = 0;
     for (auto _ : state) {
-        benchmark::DoNotOptimize(with.side.store->find_engine(who->id, with.users[next]));
-        if (++next == with.users.size()) next = 0;
+        benchmark::DoNotOptimize(setup.side.store->find_engine(product->id, setup.users[next]));
+        if (++next == setup.users.size()) next = 0;
     }
 }
 
-/// Each call is timed by itself, which costs as much again as a clock costs: so this is for the
-/// slowest of them only.
+/// Times each call separately, for percentiles only: reading the clock costs as much as the call.
 template <class Side> void slowest(benchmark::State& state) {
-    auto& with = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+    auto& setup = prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
     std::vector<std::uint32_t> took;
     took.reserve(1U << 24U);
     std::size_t next = 0;
     for (auto _ : state) {
         const auto began = std::chrono::steady_clock::now();
-        admit_once(with, with.users[next]);
+        admit_once(setup, setup.users[next]);
         took.push_back(
             static_cast<std::uint32_t>((std::chrono::steady_clock::now() - began).count()));
-        if (++next == with.users.size()) next = 0;
+        if (++next == setup.users.size()) next = 0;
     }
     const auto at = [&](double share) {
         const auto place = took.begin() + static_cast<std::ptrdiff_t>(
@@ -159,8 +158,9 @@ template <class Side> void add(const std::string& name, bool smoke) {
                                                                               1'000'000};
     const double seconds = smoke ? 0.01 : 0.5;
     for (const auto size : sizes) {
-        const auto measure = [&](const std::string& what, void (*body)(benchmark::State&)) {
-            return benchmark::RegisterBenchmark((what + "/" + name).c_str(), body)
+        const auto measure = [&](const std::string& benchmark_name,
+                                 void (*body)(benchmark::State&)) {
+            return benchmark::RegisterBenchmark((benchmark_name + "/" + name).c_str(), body)
                 ->Arg(size)
                 ->MinTime(seconds)
                 ->UseRealTime();

@@ -11,9 +11,9 @@
 
 namespace roundhouse_bench {
 
-using fleet = orchestrator<memory_backend, lmdb_store, roundhouse::system_clock>;
+using fleet = roundhouse::orchestrator<memory_backend, lmdb_store, roundhouse::system_clock>;
 
-/// Where a store is.
+/// A temporary folder with a store.
 class store_folder {
 public:
     [[nodiscard]] std::shared_ptr<lmdb_store> open() const {
@@ -26,34 +26,36 @@ private:
     temporary_folder folder_;
 };
 
-/// An orchestrator over a fleet that another left, with threads of its own.
+/// An orchestrator, with its own threads, for a fleet that an earlier orchestrator left.
 class found_fleet {
 public:
     found_fleet(std::shared_ptr<lmdb_store> store, std::shared_ptr<memory_backend> backend,
-                const crypto::key_ring& keys, const settings& with) {
+                const crypto::key_ring& keys, const roundhouse::settings& settings) {
         orchestrator_options options(keys);
-        options.settings = with;
-        over_ = std::make_shared<fleet>(
+        options.settings = settings;
+        orchestrator_ = std::make_shared<fleet>(
             threads_.get_executor(), std::move(backend), std::move(store),
             std::make_shared<roundhouse::system_clock>(), std::move(options));
     }
     ~found_fleet() {
-        over_.reset();
+        orchestrator_.reset();
         threads_.join();
     }
     found_fleet(const found_fleet&) = delete;
     found_fleet& operator=(const found_fleet&) = delete;
 
-    [[nodiscard]] const std::shared_ptr<fleet>& over() const noexcept { return over_; }
-    [[nodiscard]] blocking<fleet> calls() const { return blocking<fleet>(over_); }
+    [[nodiscard]] const std::shared_ptr<fleet>& orchestrator() const noexcept {
+        return orchestrator_;
+    }
+    [[nodiscard]] blocking<fleet> calls() const { return blocking<fleet>(orchestrator_); }
 
 private:
     asio::thread_pool threads_{2};
-    std::shared_ptr<fleet> over_;
+    std::shared_ptr<fleet> orchestrator_;
 };
 
-/// With which an orchestrator has taken every engine in when it begins to serve, and does nothing
-/// by itself from then on.
+/// Settings with which a recovery waits for every engine, and nothing happens without a call
+/// afterwards.
 inline settings quiet_settings() {
     settings out;
     out.health_check_interval = std::chrono::hours{24};

@@ -1,10 +1,9 @@
-// What a fleet of a given size costs: how long a start takes that finds it, the memory of each
-// engine beside the store's own pages, and the calls that tell of the whole fleet.
+// The cost of a fleet of a given size: the time of a start that finds it, the memory per engine
+// beside the store's own pages, and the calls about the whole fleet.
 //
 //   bench_fleet_measure [--engines N] [--stopped] [--history ROWS] [--runs N] [--beside N]
-//
-// History is audit rows per engine. The calls are made in turn with those of a second fleet of the
-// size that --beside tells. Each measure is a line of JSON.
+// --history is the number of audit rows per engine. With --beside, the calls alternate with those
+// to a second fleet of that size. Prints a line of JSON per measurement.
 #include "../support/stopwatch.hpp"
 #include "found_fleet.hpp"
 
@@ -42,7 +41,7 @@ struct sizes {
     std::size_t beside = 0; ///< Engines of a second fleet; none if 0.
 };
 
-/// A fleet as an orchestrator left it.
+/// A fleet as an earlier orchestrator left it.
 struct left_fleet {
     explicit left_fleet(const sizes& of);
 
@@ -52,9 +51,9 @@ struct left_fleet {
     std::string platform_key;
 };
 
-/// Audit rows of the days for which they are kept. Those of one user are on pages of their own, as
-/// they would be with time; but users take turns in small numbers, for else each batch would write
-/// to every page of the indexes.
+/// Writes audit rows, spread over the time for which rows are kept. The rows of one user lie on
+/// different pages, as they would over time; but users are taken in small groups, so that a batch
+/// does not write to every page of the indexes.
 void write_history(lmdb_store& store, const product& owner, std::size_t rows_each) {
     constexpr std::size_t batch = 20'000;
     std::vector<std::pair<uuid, std::string>> engines;
@@ -100,15 +99,15 @@ left_fleet::left_fleet(const sizes& of) {
     if (of.history > 0) write_history(*store, *owner, of.history);
 }
 
-/// The beginning of a line; the caller adds the figures and its end.
-void tell(const char* measure, const sizes& of) {
+/// Prints the beginning of a line of JSON; the caller prints the figures and the end.
+void print_start(const char* measure, const sizes& of) {
     std::printf(R"({"measure":"%s","engines":%zu,"status":"%.*s","history":%zu)", measure,
                 of.engines, static_cast<int>(name_of(of.status).size()), name_of(of.status).data(),
                 of.history);
 }
 
-/// From the opening of the store until calls are served. What the program read before is still in
-/// the system's cache.
+/// Measures the time from opening the store until calls are served. The store's file is in the page
+/// cache from before.
 void measure_start(const left_fleet& left, const sizes& of) {
     std::vector<double> serving_ms;
     for (int run = 0; run < of.runs; ++run) {
@@ -117,7 +116,7 @@ void measure_start(const left_fleet& left, const sizes& of) {
         or_throw(found.calls().recover());
         serving_ms.push_back(milliseconds(std::chrono::steady_clock::now() - began).count());
     }
-    tell("start", of);
+    print_start("start", of);
     std::printf(R"(,"serving_ms":%.1f})"
                 "\n",
                 median(serving_ms));
@@ -125,7 +124,7 @@ void measure_start(const left_fleet& left, const sizes& of) {
 
 struct memory_use {
     double heap = 0;
-    double resident = 0; ///< Without the store's pages, which belong to a file.
+    double resident = 0; ///< Without the store's pages, which are mapped from a file.
 };
 
 memory_use memory_now() {
@@ -137,49 +136,49 @@ memory_use memory_now() {
     return out;
 }
 
-/// Tells of what has come since, for each engine.
-void tell_memory(const char* when, const memory_use& before, const sizes& of) {
+/// Prints the memory per engine that was added since `before`.
+void print_memory(const char* when, const memory_use& before, const sizes& of) {
     const auto now = memory_now();
     const auto each = static_cast<double>(of.engines);
-    tell("memory", of);
+    print_start("memory", of);
     std::printf(R"(,"when":"%s","heap_bytes":%.1f,"resident_bytes":%.1f})"
                 "\n",
                 when, (now.heap - before.heap) / each, (now.resident - before.resident) / each);
 }
 
-void admit_each(fleet& over, const product_ptr& owner, const sizes& of) {
+void admit_each(fleet& orchestrator, const product_ptr& owner, const sizes& of) {
     for (std::size_t n = 0; n < of.engines; ++n) {
-        const auto answer = over.try_admit(owner, user_of(n), {});
+        const auto answer = orchestrator.try_admit(owner, user_of(n), {});
         if (!answer || !or_throw(*answer).engine)
             throw std::runtime_error(user_of(n) + " is not admitted");
     }
 }
 
-/// The calls as a transport makes them.
+/// Makes calls as a transport does.
 class caller {
 public:
-    caller(std::shared_ptr<fleet> over, std::string platform_key)
-        : api_(std::move(over), {}), platform_key_(std::move(platform_key)) {}
+    caller(std::shared_ptr<fleet> orchestrator, std::string platform_key)
+        : api_(orchestrator->calls(), {}), platform_key_(std::move(platform_key)) {}
 
     void get(const std::string& target) const {
-        http::request asked;
-        asked.method = "GET";
-        asked.target = target;
-        asked.platform_key = platform_key_;
-        // Shared: this thread may be gone on before `set_value` has returned.
+        http::request request;
+        request.method = "GET";
+        request.target = target;
+        request.platform_key = platform_key_;
+        // Shared, because this thread may go on before `set_value` has returned.
         const auto later = std::make_shared<std::promise<http::reply>>();
-        auto answer = api_.handle(asked,
+        auto answer = api_.handle(request,
                                   [later](http::reply made) { later->set_value(std::move(made)); });
         if (!answer) answer = later->get_future().get();
         if (answer->status != 200) throw std::runtime_error(target + ": " + answer->body);
     }
 
 private:
-    http::api<fleet> api_;
+    http::api api_;
     std::string platform_key_;
 };
 
-/// A fleet that answers calls, and how long they took.
+/// A fleet that answers calls, and the times that they took.
 struct called_fleet {
     sizes of;
     caller calls;
@@ -191,33 +190,35 @@ void measure_calls(std::vector<called_fleet>& fleets) {
     for (const std::string target :
          {"/status", "/metrics", "/engines?limit=100", "/audit?user_id="}) {
         for (std::size_t n = 0; n < calls_each; ++n) {
-            for (auto& one : fleets) {
-                const auto user = target.ends_with('=') ? user_of(random() % one.of.engines) : "";
-                one.us.push_back(1'000 * time_of([&] { one.calls.get(target + user); }).count());
+            for (auto& called : fleets) {
+                const auto user = target.ends_with('=') ? user_of(random() % called.of.engines)
+                                                        : "";
+                called.us.push_back(1'000 *
+                                    time_of([&] { called.calls.get(target + user); }).count());
             }
         }
-        for (auto& one : fleets) {
-            tell("call", one.of);
+        for (auto& called : fleets) {
+            print_start("call", called.of);
             std::printf(R"(,"target":"%s","median_us":%.2f})"
                         "\n",
-                        target.c_str(), median(std::exchange(one.us, {})));
+                        target.c_str(), median(std::exchange(called.us, {})));
         }
     }
 }
 
-/// Measures the calls to a fleet, in turn with those to a smaller one if that is asked for.
+/// Measures the calls to a fleet, alternating with those to a second fleet if `of` says so.
 void measure_calls(const found_fleet& found, const left_fleet& left, const sizes& of) {
     std::vector<called_fleet> fleets;
-    fleets.push_back({of, {found.over(), left.platform_key}});
+    fleets.push_back({of, {found.orchestrator(), left.platform_key}});
     if (of.beside == 0) return measure_calls(fleets);
     auto smaller = of;
     smaller.engines = of.beside;
     const left_fleet other(smaller);
     const found_fleet beside(other.folder.open(), other.backend, other.keys, quiet_settings());
     or_throw(beside.calls().recover());
-    fleets.push_back({smaller, {beside.over(), other.platform_key}});
+    fleets.push_back({smaller, {beside.orchestrator(), other.platform_key}});
     measure_calls(fleets);
-    fleets.pop_back(); // before the fleet that it calls
+    fleets.pop_back(); // destroyed before the fleet that it calls
 }
 
 void measure(const sizes& of) {
@@ -226,18 +227,18 @@ void measure(const sizes& of) {
 
     const auto store = left.folder.open();
     const auto owner = or_throw(store->find_product(crypto::sha256(left.platform_key)));
-    ::malloc_trim(0); // so that what was freed before is not taken again unseen
+    ::malloc_trim(0); // so that memory freed before is not reused unseen
     const auto before = memory_now();
     const found_fleet found(store, left.backend, left.keys, quiet_settings());
     const auto took = time_of([&] { or_throw(found.calls().recover()); });
-    tell("found", of);
+    print_start("found", of);
     std::printf(R"(,"all_found_ms":%.1f})"
                 "\n",
                 took.count());
-    tell_memory("found", before, of);
+    print_memory("found", before, of);
     if (of.status == engine_status::running) {
-        admit_each(*found.over(), owner, of);
-        tell_memory("admitted", before, of);
+        admit_each(*found.orchestrator(), owner, of);
+        print_memory("admitted", before, of);
     }
     measure_calls(found, left, of);
 }

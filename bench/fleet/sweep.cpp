@@ -1,5 +1,5 @@
-// How long it takes until each engine of a fleet has been probed once, and what of the processor
-// that costs beside the engines' own answers.
+// The time until each engine of a fleet has been probed once, and the processor time of the probes
+// without the engines' own work.
 //
 //   bench_fleet_sweep [--engines N] [--interval-ms N]
 //
@@ -34,11 +34,11 @@ struct sizes {
 /// Counts which engines have been probed since `begin`.
 class sweep {
 public:
-    void know(const uuid& engine) { seen_.try_emplace(engine, false); }
+    /// Adds an engine. All are added before the first is probed, so the map is constant afterwards.
+    void add(const uuid& engine) { seen_.try_emplace(engine, false); }
 
     void begin() { begun_.store(true); }
 
-    /// Knows all engines before the first is probed, so that only the marks change.
     void probed(const uuid& engine) {
         if (!begun_.load(std::memory_order_relaxed)) return;
         probes_.fetch_add(1, std::memory_order_relaxed);
@@ -61,14 +61,14 @@ private:
     std::promise<void> all_;
 };
 
-/// Of the processor, by all threads of the program.
+/// The processor time of all threads of the program.
 milliseconds processor_time() {
     rusage used{};
     ::getrusage(RUSAGE_SELF, &used);
-    const auto of = [](const timeval& time) {
+    const auto total = [](const timeval& time) {
         return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
     };
-    return of(used.ru_utime) + of(used.ru_stime);
+    return total(used.ru_utime) + total(used.ru_stime);
 }
 
 void measure(const sizes& of) {
@@ -87,11 +87,11 @@ void measure(const sizes& of) {
     plan.batch = 10'000;
     fill(*store, *backend, keys, plan);
     or_throw(store->for_each_engine(
-        [&](const result<engine_ptr>& row) { seen->know(or_throw(row)->id); }));
+        [&](const result<engine_ptr>& row) { seen->add(or_throw(row)->id); }));
 
-    auto with = quiet_settings();
-    with.health_check_interval = of.interval;
-    const found_fleet found(store, backend, keys, with);
+    auto settings = quiet_settings();
+    settings.health_check_interval = of.interval;
+    const found_fleet found(store, backend, keys, settings);
     or_throw(found.calls().recover());
     const auto before = processor_time();
     const auto took = time_of([&] {

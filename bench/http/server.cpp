@@ -1,7 +1,7 @@
-// The reference server's HTTP side over a fleet that is full: its own listener, the api, the
-// orchestrator and the store on disk, set up as reference-server/serving.hpp does it. Only the
-// engines are remembered instead of run: no machine of this size holds 100,000 processes, and an
-// admit of an engine that runs does not touch it.
+// The HTTP side of the reference server with a full fleet: its listener, the api, the orchestrator
+// and the store on disk, set up as in reference-server/serving.hpp. The engines are those of the
+// memory backend: a small machine cannot run 100,000 processes, and an admit of a running engine
+// does not contact it.
 //
 //   bench_http_server --folder DIR [--engines N] [--port P]
 //
@@ -59,28 +59,28 @@ fleet_plan plan_for(std::size_t engines) {
     fleet_plan plan;
     plan.engines = engines;
     plan.batch = 5'000;
-    // Counted on every admit, and never reached.
+    // Every admit is counted, and the limit is never reached.
     plan.limits.rate_limit_rpm = std::numeric_limits<std::uint32_t>::max();
-    // A probe of an engine that is only remembered costs something else than a real one, and would
-    // slow down whoever is measured beside this server.
+    // Probes of the memory backend do not cost what real probes cost, and would compete with the
+    // measured requests.
     plan.settings.health_check_interval = std::chrono::hours{1};
     return plan;
 }
 
-/// A recovery goes on behind the first calls; what is measured comes after it.
-void admit_everyone(const fleet& over, std::size_t engines) {
-    const auto product = or_throw(over.over()->authenticate(over.platform_key()));
-    blocking calls(over.over());
+/// Admits every user, so that the recovery is over and every key is cached before measuring.
+void admit_everyone(const fleet& full, std::size_t engines) {
+    const auto product = or_throw(full.orchestrator()->authenticate(full.platform_key()));
+    blocking calls(full.orchestrator());
     for (std::size_t n = 0; n < engines; ++n)
         if (!or_throw(calls.admit(product, user_of(n))).engine)
             throw std::logic_error(user_of(n) + " is not admitted");
 }
 
-server::listener_options listener_options_for(const arguments& asked, std::size_t max_body_bytes,
-                                              server::logger& log) {
+server::listener_options listener_options_for(const arguments& command_line,
+                                              std::size_t max_body_bytes, server::logger& log) {
     server::listener_options out;
     out.host = "127.0.0.1";
-    out.port = asked.port;
+    out.port = command_line.port;
     out.loops = server::loop_count();
     const auto defaults = std::make_unique<server::server_options>();
     out.limits.max_connections =
@@ -90,21 +90,21 @@ server::listener_options listener_options_for(const arguments& asked, std::size_
     return out;
 }
 
-void serve(const arguments& asked) {
+void serve(const arguments& command_line) {
     server::logger log(log_level::info, server::log_format::text);
     server::main_events events;
-    const fleet over(or_throw(lmdb_store::open({.folder = asked.folder})), plan_for(asked.engines));
-    admit_everyone(over, asked.engines);
-    auto api = std::make_shared<http::api<fleet::orchestrator_type>>(over.over(),
-                                                                     http::api_options{});
-    auto options = listener_options_for(asked, api->max_body_bytes(), log);
+    const fleet full(or_throw(lmdb_store::open({.folder = command_line.folder})),
+                     plan_for(command_line.engines));
+    admit_everyone(full, command_line.engines);
+    auto api = std::make_shared<http::api>(full.orchestrator()->calls(), http::api_options{});
+    auto options = listener_options_for(command_line, api->max_body_bytes(), log);
     server::listener listener(std::move(options), server::handler_for(std::move(api), log));
-    std::printf("ready %u %s\n", unsigned{listener.port()}, over.platform_key().c_str());
+    std::printf("ready %u %s\n", unsigned{listener.port()}, full.platform_key().c_str());
     std::fflush(stdout);
     events.next();
-    // Clients of a benchmark hold their connections for as long as they like: nothing is drained.
+    // No drain: the clients of a benchmark keep their connections open.
     listener.stop();
-    or_throw(blocking(over.over()).close());
+    or_throw(blocking(full.orchestrator()).close());
 }
 
 } // namespace

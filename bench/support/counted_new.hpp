@@ -6,10 +6,11 @@
 #include <cstdlib>
 #include <new>
 
-/// Replaces the global operator new by one that counts. For one source file of a program.
+/// Replaces the global operator new by one that counts. To be included in one source file of a
+/// program.
 namespace roundhouse_bench {
 
-inline thread_local std::uint64_t allocations = 0; ///< Of the calling thread.
+inline thread_local std::uint64_t allocations = 0; ///< By the calling thread.
 
 inline void* counted_new(std::size_t size) {
     ++allocations;

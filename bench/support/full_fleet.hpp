@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
-/// Fleets of a million engines, without booting each: rows and workloads are put there as an
-/// orchestrator that went before would have left them, and the next one finds them.
+/// Fleets of up to a million engines, without booting each: rows and workloads are created as an
+/// earlier orchestrator would have left them, and a new orchestrator finds them.
 namespace roundhouse_bench {
 
 using namespace roundhouse;
@@ -26,8 +26,8 @@ using namespace roundhouse;
 struct fleet_plan {
     std::size_t engines = 1000;
     engine_status status = engine_status::running;
-    /// Rows of one commit. What a batch has staged is searched for each of its rows by the memory
-    /// store.
+    /// Rows per commit. For each row the memory store searches the rows staged before it, so its
+    /// batches should be small.
     std::size_t batch = 100;
     policy limits = {};
     roundhouse::settings settings = {};
@@ -40,7 +40,7 @@ inline crypto::key_ring make_keys() {
     return or_throw(crypto::key_ring::parse(crypto::key_ring::make_key(crypto::system_entropy)));
 }
 
-/// What is left of an engine that was provisioned, with a key of its own.
+/// The record of a provisioned engine with a new key.
 inline engine_record engine_of(const uuid& product, std::size_t n, engine_status status,
                                const crypto::key_ring& keys, instant now) {
     const auto key = crypto::make_engine_key(crypto::system_entropy);
@@ -84,14 +84,15 @@ std::string fill(Store& store, memory_backend& backend, const crypto::key_ring& 
         if (plan.status != engine_status::running) continue;
         asio::co_spawn(
             thread,
-            [](memory_backend& to, const std::vector<engine_ptr>& rows) -> asio::awaitable<void> {
+            [](memory_backend& target,
+               const std::vector<engine_ptr>& rows) -> asio::awaitable<void> {
                 for (const auto& row : rows) {
-                    const workload what{{row->id, row->generation, row->port},
-                                        row->product_id,
-                                        row->user_id,
-                                        row->version,
-                                        row->key_hash};
-                    or_throw(co_await to.create(what));
+                    const workload running{{row->id, row->generation, row->port},
+                                           row->product_id,
+                                           row->user_id,
+                                           row->version,
+                                           row->key_hash};
+                    or_throw(co_await target.create(running));
                 }
             }(backend, done.engines),
             asio::use_future)
@@ -101,30 +102,34 @@ std::string fill(Store& store, memory_backend& backend, const crypto::key_ring& 
     return platform_key;
 }
 
-/// An orchestrator that has found such a fleet again.
+/// An orchestrator that has recovered such a fleet.
 template <class Store> class full_fleet {
 public:
-    using orchestrator_type = orchestrator<memory_backend, Store, roundhouse::system_clock>;
+    using orchestrator_type =
+        roundhouse::orchestrator<memory_backend, Store, roundhouse::system_clock>;
 
     full_fleet(std::shared_ptr<Store> store, const fleet_plan& plan)
         : store_(std::move(store)), backend_(std::make_shared<memory_backend>()) {
         orchestrator_options options(make_keys());
         options.settings = plan.settings;
-        options.settings.recovery_wait = std::chrono::hours{1}; // until every engine is found
+        // recover() returns once every engine is found.
+        options.settings.recovery_wait = std::chrono::hours{1};
         platform_key_ = fill(*store_, *backend_, options.master_keys, plan);
-        over_ = std::make_shared<orchestrator_type>(threads_.get_executor(), backend_, store_,
-                                                    std::make_shared<roundhouse::system_clock>(),
-                                                    std::move(options));
-        or_throw(blocking(over_).recover());
+        orchestrator_ = std::make_shared<orchestrator_type>(
+            threads_.get_executor(), backend_, store_, std::make_shared<roundhouse::system_clock>(),
+            std::move(options));
+        or_throw(blocking(orchestrator_).recover());
     }
     ~full_fleet() {
-        over_.reset();
+        orchestrator_.reset();
         threads_.join();
     }
     full_fleet(const full_fleet&) = delete;
     full_fleet& operator=(const full_fleet&) = delete;
 
-    [[nodiscard]] const std::shared_ptr<orchestrator_type>& over() const noexcept { return over_; }
+    [[nodiscard]] const std::shared_ptr<orchestrator_type>& orchestrator() const noexcept {
+        return orchestrator_;
+    }
     [[nodiscard]] const std::string& platform_key() const noexcept { return platform_key_; }
     [[nodiscard]] const std::shared_ptr<memory_backend>& backend() const noexcept {
         return backend_;
@@ -136,7 +141,7 @@ private:
     std::shared_ptr<Store> store_;
     std::shared_ptr<memory_backend> backend_;
     std::string platform_key_;
-    std::shared_ptr<orchestrator_type> over_;
+    std::shared_ptr<orchestrator_type> orchestrator_;
 };
 
 } // namespace roundhouse_bench

@@ -7,7 +7,7 @@
 
 namespace roundhouse_bench {
 
-/// A folder that goes with its owner.
+/// A temporary folder, removed with its object.
 class temporary_folder {
 public:
     temporary_folder() {
@@ -18,7 +18,7 @@ public:
     temporary_folder(const temporary_folder&) = delete;
     temporary_folder& operator=(const temporary_folder&) = delete;
     ~temporary_folder() {
-        std::error_code ignored; // it lies where what is left is cleaned up
+        std::error_code ignored; // what cannot be removed stays in the system's temporary folder
         std::filesystem::remove_all(path_, ignored);
     }
 
