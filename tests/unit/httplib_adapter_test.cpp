@@ -36,7 +36,7 @@ public:
             out.set_content("mine", "text/plain");
         });
         http::mount(server, api, std::move(prefix));
-        // As many as connections in any test, because each keeps one.
+        // Every connection keeps a thread; no test has more than four.
         server.new_task_queue = [] { return new httplib::ThreadPool(4); };
         server.set_keep_alive_max_count(1'000);
         port = server.bind_to_any_port("127.0.0.1");
@@ -52,10 +52,10 @@ public:
     served_api& operator=(const served_api&) = delete;
 
     [[nodiscard]] httplib::Client client() const {
-        httplib::Client made("127.0.0.1", port);
-        made.set_default_headers({{"X-Platform-Key", std::string(fake_platform_key)},
-                                  {"X-Admin-Key", std::string(test_admin_key)}});
-        return made;
+        httplib::Client client("127.0.0.1", port);
+        client.set_default_headers({{"X-Platform-Key", std::string(fake_platform_key)},
+                                    {"X-Admin-Key", std::string(test_admin_key)}});
+        return client;
     }
 
     asio::thread_pool executor{1};
@@ -66,7 +66,7 @@ public:
     std::thread thread;
 };
 
-/// A connection that sends exactly the bytes it is told to.
+/// A connection that sends bytes unchanged.
 class raw_connection {
 public:
     explicit raw_connection(int port) {
@@ -74,12 +74,12 @@ public:
     }
 
     void send(std::string_view bytes) {
-        // A server that has closed already is seen at `receive`.
+        // If the server has closed the connection, `receive` returns nothing.
         asio::error_code ignored;
         asio::write(socket_, asio::buffer(bytes.data(), bytes.size()), ignored);
     }
 
-    /// The next response with its head; nothing once the server has closed the connection.
+    /// Receives the next response, head included; nothing if the server has closed the connection.
     std::optional<std::string> receive(bool with_body = true) {
         asio::error_code failed;
         const auto head_size = asio::read_until(socket_, asio::dynamic_buffer(received_),
@@ -135,10 +135,11 @@ TEST_CASE("a mounted api answers at once and later") {
     CHECK(health->get_header_value("Content-Type") == "application/json");
     CHECK(health->get_header_value("X-Request-Id").size() == 32);
 
-    const auto made = client.Post("/engines/provision", R"({"user_id":"u1"})", "application/json");
-    REQUIRE(made);
-    CHECK(made->status == 200);
-    CHECK(made->body.find("\"status\":\"running\"") != std::string::npos);
+    const auto provisioned = client.Post("/engines/provision", R"({"user_id":"u1"})",
+                                         "application/json");
+    REQUIRE(provisioned);
+    CHECK(provisioned->status == 200);
+    CHECK(provisioned->body.find("\"status\":\"running\"") != std::string::npos);
     const auto policy = client.Put("/products/demo/policy", R"({"policy":{}})", "application/json");
     REQUIRE(policy);
     CHECK(policy->body == R"({"policy":{}})");
@@ -146,7 +147,7 @@ TEST_CASE("a mounted api answers at once and later") {
           std::vector<std::string>{"provision u1", "set_policy demo"});
 }
 
-TEST_CASE("a mounted api sends the headers that replies ask for") {
+TEST_CASE("a mounted api sends the headers of its replies") {
     served_api served;
     served.fake->admitted_now = result<roundhouse::admission>(
         fail(roundhouse::errc::rate_limited, "Too fast.", 17));
@@ -174,7 +175,7 @@ TEST_CASE("a mounted api keeps encoded slashes and literal plus signs of a user_
     CHECK(served.fake->calls_so_far() == std::vector<std::string>{"find a/b+c d"});
 }
 
-TEST_CASE("a mounted api answers unknown paths and methods in its own words") {
+TEST_CASE("a mounted api answers unknown paths and methods itself") {
     served_api served;
     raw_connection connection(served.port);
     connection.send(head_of("GET", "/nowhere%0A"));
@@ -198,7 +199,7 @@ TEST_CASE("a mounted api answers HEAD with headers only") {
     CHECK(goes_on(connection));
 }
 
-TEST_CASE("an api that is mounted under a prefix serves that prefix and nothing else") {
+TEST_CASE("an api that is mounted under a prefix serves that prefix only") {
     served_api served("/fleet.v1/");
     auto client = served.client();
     CHECK(client.Get("/fleet.v1/health")->status == 200);
@@ -214,7 +215,7 @@ TEST_CASE("an api that is mounted under a prefix serves that prefix and nothing 
     CHECK(client.Get("/own")->body == "mine");
 }
 
-TEST_CASE("handlers that the server had before keep their paths") {
+TEST_CASE("earlier handlers of the server keep their paths") {
     served_api served;
     CHECK(served.client().Get("/own")->body == "mine");
     CHECK(served.client().Get("/health")->status == 200);
@@ -234,7 +235,7 @@ TEST_CASE("a call without a body and without a length is answered at once") {
     CHECK(goes_on(connection));
 }
 
-TEST_CASE("a body is taken whatever its type says and however it is framed") {
+TEST_CASE("a body is read regardless of its type and its framing") {
     served_api served;
     raw_connection connection(served.port);
     connection.send(
@@ -252,7 +253,7 @@ TEST_CASE("a body is taken whatever its type says and however it is framed") {
     CHECK(goes_on(connection));
 }
 
-TEST_CASE("a mounted api refuses a body over the limit and goes on with the connection") {
+TEST_CASE("a mounted api refuses a body over the limit and keeps the connection") {
     served_api served;
     raw_connection connection(served.port);
     const std::string limit(64 * 1024, ' ');
@@ -266,7 +267,7 @@ TEST_CASE("a mounted api refuses a body over the limit and goes on with the conn
     CHECK(goes_on(connection));
 }
 
-TEST_CASE("who sends a body without end is cut off") {
+TEST_CASE("a client that sends an endless body is disconnected") {
     served_api served;
     raw_connection connection(served.port);
     connection.send(head_of("POST", "/engines/u1/admit", "Transfer-Encoding: chunked\r\n"));
@@ -279,7 +280,7 @@ TEST_CASE("who sends a body without end is cut off") {
     CHECK(goes_on(another));
 }
 
-TEST_CASE("a body that may be read in two ways is refused and its connection closed") {
+TEST_CASE("an ambiguous body is refused and its connection closed") {
     for (const std::string_view framing :
          {"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
           "Content-Length: 2\r\nContent-Length: 3\r\n", "Content-Length: -1\r\n",
@@ -311,7 +312,7 @@ TEST_CASE("a multipart body is refused") {
     CHECK(served.fake->calls_so_far().empty());
 }
 
-TEST_CASE("a body where none is read does not pass for the next request") {
+TEST_CASE("a body of a method without one is not taken for the next request") {
     for (const std::string_view method : {"GET", "HEAD", "OPTIONS"}) {
         INFO(method);
         served_api served;
@@ -326,7 +327,7 @@ TEST_CASE("a body where none is read does not pass for the next request") {
     }
 }
 
-TEST_CASE("a range that a client asks for does not cut a reply") {
+TEST_CASE("a client's Range header does not cut a reply") {
     served_api served;
     const auto reply = served.client().Get("/engines/u1/logs", {{"Range", "bytes=0-3"}});
     REQUIRE(reply);
@@ -334,7 +335,7 @@ TEST_CASE("a range that a client asks for does not cut a reply") {
     CHECK(reply->body == "first\nsecond\n");
 }
 
-TEST_CASE("a key that is sent twice is no key") {
+TEST_CASE("a key that is sent twice counts as missing") {
     served_api served;
     raw_connection connection(served.port);
     connection.send(head_of("GET", "/engines", "X-Platform-Key: pk-sept-other\r\n"));
@@ -343,7 +344,7 @@ TEST_CASE("a key that is sent twice is no key") {
     CHECK(has(connection.receive(), "HTTP/1.1 200 "));
 }
 
-TEST_CASE("a path as long as the server takes is answered") {
+TEST_CASE("a path of the greatest length is answered") {
     served_api served;
     raw_connection connection(served.port);
     connection.send(head_of("GET", "/engines/" + std::string(7'000, 'x')));
