@@ -146,11 +146,11 @@ TEST_CASE(
     table.add(engine, start, boot);
     CHECK(table.last_used(engine) == boot);
     CHECK(table.leased_until(engine) == boot + 24h);
-    table.lease(engine, boot + 1h); // a longer one holds
+    table.lease(engine, boot + 1h); // the longer lease holds
     CHECK(table.leased_until(engine) == boot + 24h);
 }
 
-TEST_CASE("a lease that is over is none") {
+TEST_CASE("an expired lease does not count") {
     running_engines table;
     auto engine = some_engine();
     engine.busy_until = start - 1s;
