@@ -126,34 +126,34 @@ TEST_CASE("with few open files clients get a quarter, and the plan says that the
 }
 
 TEST_CASE("a store folder is created with mode 0700, and the folders above it too") {
-    const roundhouse_tests::temporary_folder here;
-    const auto folder = store_folder::open(here.path().string() + "/a/b");
+    const roundhouse_tests::temporary_folder temporary;
+    const auto folder = store_folder::open(temporary.path().string() + "/a/b");
     REQUIRE(folder);
     struct stat found {};
-    REQUIRE(::stat((here.path().string() + "/a/b").c_str(), &found) == 0);
+    REQUIRE(::stat((temporary.path().string() + "/a/b").c_str(), &found) == 0);
     CHECK((found.st_mode & 0777) == 0700);
     CHECK_FALSE(folder->open_to_others());
 }
 
 TEST_CASE("a store folder that others may read is used, and says so") {
-    const roundhouse_tests::temporary_folder here;
-    REQUIRE(::chmod(here.path().c_str(), 0755) == 0);
-    const auto folder = store_folder::open(here.path().string());
+    const roundhouse_tests::temporary_folder temporary;
+    REQUIRE(::chmod(temporary.path().c_str(), 0755) == 0);
+    const auto folder = store_folder::open(temporary.path().string());
     REQUIRE(folder);
     CHECK(folder->open_to_others());
 }
 
 TEST_CASE("a store folder is locked against a second server until the first has ended") {
-    const roundhouse_tests::temporary_folder here;
+    const roundhouse_tests::temporary_folder temporary;
     {
-        const auto first = store_folder::open(here.path().string());
+        const auto first = store_folder::open(temporary.path().string());
         REQUIRE(first);
-        const auto second = store_folder::open(here.path().string());
+        const auto second = store_folder::open(temporary.path().string());
         REQUIRE_FALSE(second);
         CHECK_THAT(second.error().message,
-                   StartsWith("ORCH_STORE_PATH: " + here.path().string() + " is in use"));
+                   StartsWith("ORCH_STORE_PATH: " + temporary.path().string() + " is in use"));
     }
-    CHECK(store_folder::open(here.path().string()));
+    CHECK(store_folder::open(temporary.path().string()));
 }
 
 TEST_CASE("a store path that cannot be a folder is refused with its name") {

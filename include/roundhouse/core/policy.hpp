@@ -19,9 +19,9 @@ namespace core {
     return pattern == version;
 }
 
-/// Decides whether a product's policy allows it to create an engine of `version`, the version that
-/// the caller asked for; nothing stands for the default version, which is always allowed (SPEC §4).
-/// Fails with `policy_denied`. The store checks the quota.
+/// Decides whether the policy of a product allows it to create an engine of `version` (SPEC §4).
+/// Without a version the engine gets the default version, which is always allowed. Fails with
+/// `policy_denied`. The quota is checked by the store.
 [[nodiscard]] inline result<void> may_provision(const product& product,
                                                 std::optional<std::string_view> version,
                                                 std::string_view default_version) {

@@ -54,23 +54,23 @@ private:
         totals figures;
     };
 
-    static void count(const audit_entry& row, totals& into) {
-        if (row.action == audit_action::provision) into.provisions += 1;
-        if (row.action == audit_action::auto_restart_start) into.restarts += 1;
-        if (row.to == engine_status::failed && row.from != engine_status::failed) into.crashes += 1;
+    static void count(const audit_entry& row, totals& sum) {
+        if (row.action == audit_action::provision) sum.provisions += 1;
+        if (row.action == audit_action::auto_restart_start) sum.restarts += 1;
+        if (row.to == engine_status::failed && row.from != engine_status::failed) sum.crashes += 1;
         if (row.from == engine_status::provisioning && row.to == engine_status::running &&
             row.took) {
-            into.boots += 1;
-            into.boot_ms += static_cast<std::uint64_t>(row.took->count());
+            sum.boots += 1;
+            sum.boot_ms += static_cast<std::uint64_t>(row.took->count());
         }
     }
 
-    static void merge(totals& into, const totals& more) noexcept {
-        into.provisions += more.provisions;
-        into.crashes += more.crashes;
-        into.restarts += more.restarts;
-        into.boots += more.boots;
-        into.boot_ms += more.boot_ms;
+    static void merge(totals& sum, const totals& added) noexcept {
+        sum.provisions += added.provisions;
+        sum.crashes += added.crashes;
+        sum.restarts += added.restarts;
+        sum.boots += added.boots;
+        sum.boot_ms += added.boot_ms;
     }
 
     void forget_before(whole_second horizon) {

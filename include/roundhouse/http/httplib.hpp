@@ -100,12 +100,13 @@ inline std::string_view below(std::string_view prefix, std::string_view target) 
 /// Passes a request to the api, and waits for the reply.
 inline reply ask(const api& target, const request& in) {
     auto promise = std::make_shared<std::promise<reply>>();
-    auto answer = promise->get_future();
-    auto now = target.handle(in, [promise](reply later) { promise->set_value(std::move(later)); });
+    auto outcome = promise->get_future();
+    auto immediate = target.handle(
+        in, [promise](reply later) { promise->set_value(std::move(later)); });
     promise.reset();
-    if (now) return std::move(*now);
+    if (immediate) return std::move(*immediate);
     try {
-        return answer.get();
+        return outcome.get();
     } catch (const std::future_error&) {
         // The orchestrator's executor was destroyed with this call in it.
         return error_reply(
@@ -119,21 +120,22 @@ enum class connection : std::uint8_t { kept, closed, closed_without_body };
 
 /// Sends a reply. cpp-httplib closes a connection only if the client asks for it, or if a content
 /// provider fails. To close it, this function uses a provider that fails after its last byte.
-inline void send(reply&& from, httplib::Response& out, connection then) {
-    out.status = from.status;
-    out.set_header(std::string(request_id_header), from.request_id);
-    if (from.retry_after_s > 0) out.set_header("Retry-After", std::to_string(from.retry_after_s));
-    if (!from.allow.empty()) out.set_header("Allow", std::string(from.allow));
-    if (then == connection::kept || from.body.empty()) {
-        out.set_content(from.body, std::string(from.content_type));
+inline void send(reply&& answer, httplib::Response& out, connection after) {
+    out.status = answer.status;
+    out.set_header(std::string(request_id_header), answer.request_id);
+    if (answer.retry_after_s > 0)
+        out.set_header("Retry-After", std::to_string(answer.retry_after_s));
+    if (!answer.allow.empty()) out.set_header("Allow", std::string(answer.allow));
+    if (after == connection::kept || answer.body.empty()) {
+        out.set_content(answer.body, std::string(answer.content_type));
         return;
     }
     out.set_header("Connection", "close");
-    const auto size = from.body.size();
+    const auto size = answer.body.size();
     out.set_content_provider(
-        size, std::string(from.content_type),
-        [body = std::move(from.body), then](std::size_t, std::size_t, httplib::DataSink& sink) {
-            if (then == connection::closed) sink.write(body.data(), body.size());
+        size, std::string(answer.content_type),
+        [body = std::move(answer.body), after](std::size_t, std::size_t, httplib::DataSink& sink) {
+            if (after == connection::closed) sink.write(body.data(), body.size());
             return false;
         });
 }
@@ -177,28 +179,30 @@ private:
         forwarded.admin_key = admin_key;
         forwarded.request_id = request_id;
         forwarded.body_too_large = body.too_large;
-        answer(in, out, ask(*api_, forwarded), close_after);
+        respond(in, out, ask(*api_, forwarded), close_after);
     }
 
     void refuse_body(const httplib::Request& in, httplib::Response& out) const {
         const error unreadable{
             errc::invalid_request,
             "The body cannot be read. Send JSON, with one Content-Length or in chunks."};
-        answer(in, out,
-               error_reply(unreadable, request_id_for(single_header(in, request_id_header))), true);
+        respond(in, out,
+                error_reply(unreadable, request_id_for(single_header(in, request_id_header))),
+                true);
     }
 
-    static void answer(const httplib::Request& in, httplib::Response& out, reply&& from,
-                       bool close_after) {
+    static void respond(const httplib::Request& in, httplib::Response& out, reply&& answer,
+                        bool close_after) {
         // The server reads its request again after the handler, so changes take effect. Without
         // them it would cut the reply to the ranges that the client asks for; and for HEAD it would
         // not use the content provider, and keep the connection.
         auto& own = const_cast<httplib::Request&>(in);
         own.ranges.clear();
-        if (!close_after) return send(std::move(from), out, connection::kept);
+        if (!close_after) return send(std::move(answer), out, connection::kept);
         const bool to_head = in.method == "HEAD";
         if (to_head) own.method = "GET";
-        send(std::move(from), out, to_head ? connection::closed_without_body : connection::closed);
+        send(std::move(answer), out,
+             to_head ? connection::closed_without_body : connection::closed);
     }
 
     std::shared_ptr<api> api_;
