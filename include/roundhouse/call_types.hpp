@@ -54,7 +54,7 @@ inline constexpr std::array<name_row<denial>, 3> denial_names{{
 } // namespace detail
 
 inline constexpr auto all_denials = detail::values_of(detail::denial_names);
-static_assert(detail::lists_every_enumerator<all_denials>());
+static_assert(detail::lists_every_enumerator<all_denials>(), "a row is missing or misplaced");
 
 [[nodiscard]] constexpr std::string_view name_of(denial reason) noexcept {
     return detail::name_in(detail::denial_names, reason);
@@ -80,7 +80,7 @@ inline constexpr std::array<name_row<fleet_health>, 3> fleet_health_names{{
 } // namespace detail
 
 inline constexpr auto all_fleet_healths = detail::values_of(detail::fleet_health_names);
-static_assert(detail::lists_every_enumerator<all_fleet_healths>());
+static_assert(detail::lists_every_enumerator<all_fleet_healths>(), "a row is missing or misplaced");
 
 [[nodiscard]] constexpr std::string_view name_of(fleet_health health) noexcept {
     return detail::name_in(detail::fleet_health_names, health);

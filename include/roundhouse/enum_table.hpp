@@ -21,12 +21,16 @@ template <class Enum> struct name_row {
 
 /// Returns whether `value` is a declared enumerator of its type.
 template <auto value> consteval bool is_enumerator() noexcept {
-    // GCC and Clang print an enumerator by its name, and any other value as a cast: `(errc)99`.
+    // GCC and Clang print an enumerator by its name, and any other value as a cast: `(errc)99`. A
+    // name may hold parentheses too: `(anonymous namespace)::errc::other`.
     constexpr std::string_view printed = __PRETTY_FUNCTION__;
-    constexpr std::string_view before = "value = ";
-    constexpr auto at = printed.find(before);
-    static_assert(at != std::string_view::npos, "the compiler prints template arguments otherwise");
-    return printed[at + before.size()] != '(';
+    static_assert(printed.find("value = ") != std::string_view::npos,
+                  "this compiler prints template arguments in another way");
+    const auto parenthesis = printed.rfind(')');
+    const auto argument = printed.rfind("value = ");
+    if (parenthesis == std::string_view::npos || parenthesis < argument) return true;
+    const char after = printed[parenthesis + 1];
+    return after != '-' && (after < '0' || after > '9');
 }
 
 /// Returns the enumerators that a table has rows for, in its order.

@@ -132,7 +132,8 @@ inline constexpr std::array<name_row<engine_status>, 6> engine_status_names{{
 } // namespace detail
 
 inline constexpr auto all_engine_statuses = detail::values_of(detail::engine_status_names);
-static_assert(detail::lists_every_enumerator<all_engine_statuses>());
+static_assert(detail::lists_every_enumerator<all_engine_statuses>(),
+              "a row is missing or misplaced");
 
 [[nodiscard]] constexpr std::string_view name_of(engine_status status) noexcept {
     return detail::name_in(detail::engine_status_names, status);
@@ -174,7 +175,7 @@ inline constexpr std::array<name_row<intent>, 9> intent_names{{
 } // namespace detail
 
 inline constexpr auto all_intents = detail::values_of(detail::intent_names);
-static_assert(detail::lists_every_enumerator<all_intents>());
+static_assert(detail::lists_every_enumerator<all_intents>(), "a row is missing or misplaced");
 
 [[nodiscard]] constexpr std::string_view name_of(intent decided) noexcept {
     return detail::name_in(detail::intent_names, decided);
@@ -192,7 +193,7 @@ enum class boot_reason : std::uint8_t {
 inline constexpr std::array all_boot_reasons{boot_reason::first, boot_reason::start,
                                              boot_reason::restart, boot_reason::rotate,
                                              boot_reason::recover};
-static_assert(detail::lists_every_enumerator<all_boot_reasons>());
+static_assert(detail::lists_every_enumerator<all_boot_reasons>(), "a row is missing or misplaced");
 
 /// The limits of a product (SPEC §4). A member without a value sets no limit.
 struct policy {
@@ -309,7 +310,7 @@ inline constexpr std::array<name_row<audit_action>, 19> audit_action_names{{
 } // namespace detail
 
 inline constexpr auto all_audit_actions = detail::values_of(detail::audit_action_names);
-static_assert(detail::lists_every_enumerator<all_audit_actions>());
+static_assert(detail::lists_every_enumerator<all_audit_actions>(), "a row is missing or misplaced");
 
 [[nodiscard]] constexpr std::string_view name_of(audit_action action) noexcept {
     return detail::name_in(detail::audit_action_names, action);
