@@ -198,7 +198,11 @@ private:
     rh::change_set draw_batch(const rh::memory_store& model) {
         rh::change_set set;
         const auto changes = one_in(10) ? 0 : one_in(3) ? 2 + below(3) : 1;
-        for (std::uint32_t i = 0; i < changes; ++i) set.changes.push_back(draw_change(model));
+        for (std::uint32_t i = 0; i < changes; ++i) {
+            set.changes.push_back(draw_change(model));
+            const auto* const erase = std::get_if<rh::erase_engine>(&set.changes.back());
+            if (erase != nullptr && one_in(3)) set.changes.push_back(draw_successor(model, *erase));
+        }
         for (auto rows = below(4); rows > 0; --rows) set.audit.push_back(draw_row());
         if (one_in(8)) set.amend = draw_amendment(model);
         return set;
@@ -239,8 +243,20 @@ private:
         return out;
     }
 
-    /// A stored record, as the next commit should carry it. Sometimes with a wrong revision, with the
-    /// revision that an earlier change of the batch makes, or of an engine that does not exist.
+    /// An insert that is possible only if an erase before it in the batch frees the user, the short
+    /// id, the quota or a port.
+    rh::insert_engine draw_successor(const rh::memory_store& model, rh::erase_engine erase) {
+        auto out = draw_insert(model);
+        out.record.product_id = erase.product_id;
+        if (one_in(2)) out.record.user_id = erase.user_id;
+        if (const auto erased = *model.find_engine(erase.product_id, erase.user_id))
+            std::copy_n(erased->id.bytes.begin(), 6, out.record.id.bytes.begin());
+        if (one_in(2)) out.max_engines = model.counts(erase.product_id)->total();
+        return out;
+    }
+
+    /// A stored record, as the next commit should carry it. Sometimes one with a wrong revision, or
+    /// of an engine that does not exist.
     rh::engine_record draw_known(const rh::memory_store& model) {
         rh::engine_record record;
         record.product_id = draw_owner();

@@ -33,9 +33,10 @@ public:
         if (answer.has_value() && wanted)
             return "a commit succeeded that must be refused: " + *wanted;
         if (!answer) {
-            const bool may_lack_a_port = answer.error().code == rh::errc::port_exhaustion;
-            return wanted || may_lack_a_port ? ""
-                                             : "a commit was refused: " + answer.error().message;
+            const bool lacks_port = answer.error().code == rh::errc::port_exhaustion;
+            return wanted || (lacks_port && may_lack_port(set))
+                       ? ""
+                       : "a commit was refused: " + answer.error().message;
         }
         if (answer->audit_ids.size() != set.audit.size()) return "an audit row has no id";
         auto row = answer->engines.begin();
@@ -158,6 +159,41 @@ private:
         stored = put.record;
         ++stored.revision;
         return std::nullopt;
+    }
+
+    /// Whether a change set can find no port left. Which ports its earlier changes hold is not
+    /// known, so that each of them may hold any.
+    [[nodiscard]] bool may_lack_port(const rh::change_set& set) const {
+        auto rows = rows_;
+        std::size_t earlier = 0;
+        for (const auto& change : set.changes) {
+            const rh::engine_record* record = nullptr;
+            const std::optional<rh::port_request>* request = nullptr;
+            if (const auto* const insert = std::get_if<rh::insert_engine>(&change)) {
+                record = &insert->record;
+                request = &insert->port;
+            } else if (const auto* const update = std::get_if<rh::update_engine>(&change)) {
+                record = &update->record;
+                request = &update->port;
+            } else if (const auto* const erase = std::get_if<rh::erase_engine>(&change)) {
+                rows.erase({erase->product_id, erase->user_id});
+            }
+            if (request == nullptr || !*request) continue;
+            if (free_ports(rows, *record, **request) <= earlier) return true;
+            ++earlier;
+        }
+        return false;
+    }
+
+    /// The number of usable ports that an engine could hold, its own included.
+    static std::size_t free_ports(const engine_rows& rows, const rh::engine_record& record,
+                                  const rh::port_request& request) {
+        std::set<std::uint16_t> free;
+        for (auto port = request.min; port <= request.max; ++port)
+            if (request.usable(port)) free.insert(port);
+        for (const auto& [owner, row] : rows)
+            if (row.id != record.id) free.erase(row.port);
+        return free.size();
     }
 
     // Recounts

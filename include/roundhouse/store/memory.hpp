@@ -4,6 +4,7 @@
 #include <roundhouse/core/store_plan.hpp>
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/optional_member.hpp>
 #include <roundhouse/store/memory/audit_rows.hpp>
 #include <roundhouse/store/memory/fleet_rows.hpp>
 #include <roundhouse/types.hpp>
@@ -29,6 +30,8 @@ inline namespace ROUNDHOUSE_ABI {
 /// Thread-safe. Reads share a lock, which a commit takes only while it exchanges pointers.
 class memory_store {
 public:
+    static constexpr auto optional_members = optional_member::prefetch;
+
     /// Keeps at most `max_audit_rows`; the oldest go first.
     explicit memory_store(std::size_t max_audit_rows = default_audit_rows)
         : memory_store(max_audit_rows, core::plan_commit) {}
@@ -156,7 +159,9 @@ private:
     std::uint32_t next_port_ = 0;
     std::uint64_t last_sequence_ = 0;
 
-    mutable std::shared_mutex mutex_; ///< Guards the rows, which are written under both mutexes.
+    /// Guards the rows. They are written under both mutexes, so that a commit, which holds the
+    /// first, reads them without this one.
+    mutable std::shared_mutex mutex_;
     detail::memory::fleet_rows rows_;
     detail::memory::audit_rows audit_;
 };

@@ -225,8 +225,8 @@ struct old_rows {
     std::vector<std::uint64_t> damaged; ///< Ids of damaged rows that are older than a readable one.
 };
 
-/// Finds the oldest rows from before a time, at most `most` readable ones, up to the first row that
-/// is not from before it.
+/// Finds the oldest rows, at most `most` readable ones, up to the first whose timestamp is not
+/// before `before`.
 [[nodiscard]] inline old_rows find_old_rows(const transaction& txn, instant before,
                                             std::size_t most) {
     old_rows found;
@@ -247,8 +247,7 @@ struct old_rows {
     return found;
 }
 
-/// Removes the oldest rows from before a time, at most `most`. Returns the number of readable rows
-/// that were removed.
+/// Removes the rows that `find_old_rows` finds. Returns the number of readable ones.
 inline std::size_t prune(const transaction& txn, instant before, std::size_t most) {
     const auto old = find_old_rows(txn, before, most);
     if (old.readable.empty()) return 0;

@@ -43,7 +43,8 @@ public:
         while (rows_.size() > max_rows_) rows_.pop_front();
     }
 
-    /// Removes the oldest rows, at most `most`, up to the first that is not from before a time.
+    /// Removes the oldest rows, at most `most`, up to the first whose timestamp is not before
+    /// `before`. Returns their number.
     std::size_t prune(instant before, std::size_t most) {
         std::size_t removed = 0;
         for (; removed < most && !rows_.empty() && rows_.front().timestamp < before; ++removed)

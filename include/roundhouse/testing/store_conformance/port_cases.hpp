@@ -171,6 +171,21 @@ template <store Store> void a_batch_frees_and_takes_ports(Store& store) {
                     errc::port_exhaustion);
 }
 
+template <store Store> void a_batch_hands_a_port_over(Store& store) {
+    const auto ada = made(store, insert(engine(1, "ada"), {}, ports(9001, 9001)));
+    auto set = update(ada, ports(9002, 9002));
+    set.changes.emplace_back(insert_engine{engine(2, "bob"), {}, ports(9001, 9001)});
+    const auto both = must(store.commit(set));
+    require(both.engines.at(0)->port == 9002 && both.engines.at(1)->port == 9001,
+            "the second engine holds the port that the first one held");
+    for (const auto& row : both.engines)
+        require_same(must_have(store.find_engine_by_id(row->id)), *row, "the ports are stored");
+    must(store.commit(erase(*both.engines.at(0))));
+    require_refused(store.commit(insert(engine(3, "eve"), {}, ports(9001, 9001))),
+                    errc::port_exhaustion);
+    must(store.commit(insert(engine(3, "eve"), {}, ports(9002, 9002))));
+}
+
 template <store Store> void failed_batches_hold_no_port(Store& store) {
     const auto old = made(store, insert(engine(1, "ada"), {}, ports(9001, 9003)));
     must(store.commit(erase(old)));
@@ -208,6 +223,8 @@ template <store Store> std::vector<store_case<Store>> all() {
          ports_out_of_range_are_replaced<Store>},
         {"a batch frees and takes ports one change after the other",
          a_batch_frees_and_takes_ports<Store>},
+        {"a batch can give the port that an engine gives up to another engine",
+         a_batch_hands_a_port_over<Store>},
         {"a refused batch holds no port and does not advance the search",
          failed_batches_hold_no_port<Store>},
     };
