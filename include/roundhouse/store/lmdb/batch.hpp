@@ -122,8 +122,8 @@ private:
         return !holder || to_uuid(*holder) == condition.product_id;
     }
     // The planner has looked these rows up in this transaction.
-    static bool holds(const core::engine_is_at&) noexcept { return true; }
-    static bool holds(const core::product_is_at&) noexcept { return true; }
+    [[nodiscard]] bool holds(const core::engine_is_at&) const noexcept { return true; }
+    [[nodiscard]] bool holds(const core::product_is_at&) const noexcept { return true; }
 
     // Writes
 
