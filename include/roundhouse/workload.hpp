@@ -66,11 +66,13 @@ struct workload_pause {
     bool paused = false;  ///< The state that it is in now.
 };
 
-/// How an engine answered the offer of a new key.
+/// The result of offering a new key to an engine.
 enum class key_swap : std::uint8_t {
-    done,        ///< It accepts only the new key now.
-    unsupported, ///< It cannot: it must be recreated with the new key's hash.
-    unknown,     ///< No answer: it may have either key, and must be recreated.
+    done,        ///< The engine accepts only the new key now.
+    unsupported, ///< The engine cannot swap its key, and must be recreated with the new one.
+    /// The engine did not answer, or refused the present key: its key is not known, and it must be
+    /// recreated with the new one.
+    unknown,
 };
 
 } // namespace ROUNDHOUSE_ABI

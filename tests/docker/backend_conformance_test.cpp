@@ -14,7 +14,7 @@
 #include <stdexcept>
 #include <string>
 
-// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+// The two macros are defined only if the programs are built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using namespace roundhouse;
@@ -22,22 +22,22 @@ using namespace roundhouse_tests;
 
 namespace {
 
-/// A port that nobody listened on a moment ago.
+/// A port that is free at the time of the call.
 std::uint16_t free_port() {
     asio::io_context context;
     const asio::ip::tcp::acceptor acceptor{context, {asio::ip::address_v4::loopback(), 0}};
     return acceptor.local_endpoint().port();
 }
 
-/// What the daemon has of an installation: containers and volumes.
-std::string left_of(const std::string& installation_id) {
+/// The containers and volumes of an installation on the daemon.
+std::string objects_of(const std::string& installation_id) {
     const auto filter = "label=dev.roundhouse.instance=" + installation_id;
     return docker({"ps", "--all", "--quiet", "--filter", filter}).said +
            docker({"volume", "ls", "--quiet", "--filter", filter}).said;
 }
 
-/// Runs a case on the demo engine in containers. Nothing is left on the daemon.
-void run_in_containers(const testing::backend_case<docker_backend>& one) {
+/// Tests a requirement with the demo engine in containers, and that nothing is left on the daemon.
+void run_in_containers(const testing::backend_case<docker_backend>& requirement) {
     std::string network;
     {
         const docker_place place;
@@ -47,35 +47,40 @@ void run_in_containers(const testing::backend_case<docker_backend>& one) {
         if (const char* const host = std::getenv("DOCKER_HOST")) options.host = host;
         options.network = options.installation_id = network;
         docker_backend tested(io.executor(), options);
-        const auto kill = [](const workload_ref& ref) {
-            const auto killed = docker({"kill", "engine-" + short_id(ref.engine_id)});
-            if (killed.code != 0) throw std::runtime_error{killed.said};
+        const auto run_docker = [](const std::string& verb, const workload_ref& ref) {
+            const auto done = docker({verb, "engine-" + short_id(ref.engine_id)});
+            if (done.code != 0) throw std::runtime_error{done.said};
         };
-        one.run({.tested = tested,
-                 .executor = io.executor(),
-                 .version = "roundhouse-test-engine:1",
-                 .free_port = free_port,
-                 .crash = kill,
-                 .count = [&](const workload_ref& ref, const std::string& key) {
+        requirement.run(
+            {.tested = tested,
+             .executor = io.executor(),
+             .version = "roundhouse-test-engine:1",
+             .free_port = free_port,
+             .crash = [&](const workload_ref& ref) { run_docker("kill", ref); },
+             .count =
+                 [&](const workload_ref& ref, const std::string& key) {
                      return count_of_demo_engine(io, ref.port, key);
-                 }});
-        CHECK(left_of(network).empty());
+                 },
+             .set_paused = [&](const workload_ref& ref,
+                               bool paused) { run_docker(paused ? "pause" : "unpause", ref); }});
+        CHECK(objects_of(network).empty());
     }
     CHECK(docker({"network", "inspect", network}).code != 0);
 }
 
 } // namespace
 
-TEST_CASE("the Docker backend conforms: it keeps what every backend promises") {
+TEST_CASE("the Docker backend meets the requirements of the concept") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
-    const auto one = GENERATE(from_range(testing::backend_conformance<docker_backend>()));
-    DYNAMIC_SECTION(one.name) { run_in_containers(one); }
+    const auto requirement = GENERATE(from_range(testing::backend_conformance<docker_backend>()));
+    DYNAMIC_SECTION(requirement.name) { run_in_containers(requirement); }
 }
 
-TEST_CASE("the Docker backend conforms: it keeps the data and the keys of its engines") {
+TEST_CASE("the Docker backend keeps the data and the keys of its engines") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
-    const auto one = GENERATE(from_range(testing::backend_data_conformance<docker_backend>()));
-    DYNAMIC_SECTION(one.name) { run_in_containers(one); }
+    const auto requirement = GENERATE(
+        from_range(testing::backend_data_conformance<docker_backend>()));
+    DYNAMIC_SECTION(requirement.name) { run_in_containers(requirement); }
 }
 
 #endif

@@ -332,8 +332,9 @@ TEST_CASE_METHOD(docker_answers,
     CHECK(found->front().ref == engine(1).ref);
 }
 
-TEST_CASE_METHOD(docker_answers,
-                 "no list of volumes is an empty one, no list of containers is a failure") {
+TEST_CASE_METHOD(
+    docker_answers,
+    "a missing list of volumes is an empty one, a missing list of containers is a failure") {
     for (const auto* const none : {"{}", "null", R"({"Volumes":null})", R"({"Volumes":{}})"}) {
         daemon.when("GET", "/volumes", daemon_says::replies(200, none));
         const auto found = list();
@@ -342,7 +343,7 @@ TEST_CASE_METHOD(docker_answers,
     }
     for (const auto* const none : {"{}", "null", "7"}) {
         daemon.when("GET", listed, daemon_says::replies(200, none));
-        CHECK_THAT(failure_of(list()), Contains("Docker's list of containers is none"));
+        CHECK_THAT(failure_of(list()), Contains("Docker's list of containers is no array"));
     }
 }
 
@@ -429,11 +430,24 @@ TEST_CASE_METHOD(docker_answers, "output is cut to its end, and none where there
     CHECK(logs(engine().ref).value_or("failed") == "last\n");
 }
 
+TEST_CASE_METHOD(docker_answers, "boot logs are the output of the generation's own container") {
+    put(engine(1, 2), "exited");
+    daemon.when("GET", "/containers/*/logs", daemon_says::replies(200, frame("of the second\n")));
+    const auto boot_logs = [&](std::uint64_t generation) {
+        return io().wait(backend().boot_logs(engine(1, generation).ref, 17)).value();
+    };
+    CHECK(boot_logs(2) == "of the second\n");
+    CHECK(daemon.requests("GET", "/containers/*/logs").back().query == "stdout=1&stderr=1&tail=17");
+    CHECK(boot_logs(3).empty()); // its container could not be made
+    CHECK(boot_logs(1).empty());
+    CHECK(io().wait(backend().boot_logs(engine(2).ref, 17)).value().empty());
+}
+
 TEST_CASE_METHOD(docker_answers, "an engine without an address on the network cannot be probed") {
     options.advertise = rh::docker_advertise::network;
     const auto w = engine();
     const auto probed = [&] { return failure_of(io().wait(backend().probe(w.ref, patience))); };
-    CHECK_THAT(probed(), Contains(name_of(w) + " has no address"));
+    CHECK_THAT(probed(), Contains(name_of(w) + " does not exist"));
     daemon.when("GET", inspected,
                 daemon_says::replies(200, R"({"Id":"1","Config":{"Labels":)" + labels_of(w) +
                                               R"(},"NetworkSettings":{"Networks":null}})"));

@@ -59,6 +59,7 @@ TEST_CASE_METHOD(docker_events,
     const auto ends = reported();
     REQUIRE(ends.size() == 1);
     CHECK(ends[0].ref == engine().ref);
+    CHECK(ends[0].owner == engine().owner);
     CHECK(ends[0].exit_code == 3);
     CHECK_FALSE(ends[0].signal);
     CHECK_FALSE(ends[0].out_of_memory);
@@ -102,6 +103,7 @@ TEST_CASE_METHOD(docker_events, "what a list finds running is reported when it e
     const auto ends = reported();
     REQUIRE(ends.size() == 1);
     CHECK(ends[0].ref == engine(1, 4).ref);
+    CHECK(ends[0].owner == engine(1, 4).owner);
 }
 
 TEST_CASE_METHOD(docker_events, "an end for want of memory is told as such") {

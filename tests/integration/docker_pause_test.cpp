@@ -47,6 +47,7 @@ TEST_CASE_METHOD(docker_pauses, "a container that somebody pauses or resumes is 
     CHECK(reported() == "+");
     somebody_pauses(false);
     CHECK(reported() == "+-");
+    for (const auto& pause : pauses()) CHECK(pause.owner == engine().owner);
 }
 
 TEST_CASE_METHOD(docker_pauses, "what we pause and resume ourselves is not reported") {

@@ -160,6 +160,7 @@ TEST_CASE_METHOD(subprocess_fixture,
         ::kill(pid, SIGKILL);
         REQUIRE(eventually([&] { return exits().size() == 1; }));
         CHECK(exits()[0].ref == w.ref);
+        CHECK(exits()[0].owner == w.owner);
         CHECK_FALSE(exits()[0].exit_code);
         CHECK_FALSE(exits()[0].signal);
     }

@@ -83,12 +83,12 @@ TEST_CASE_METHOD(with_scripted_engine, "only a 2xx with the status ok is healthy
     CHECK(probe(server::answers(299, R"({"status":"ok"})")));
     CHECK(holds(seen(server::answers(503, R"({"status":"ok"})")), ": HTTP 503"));
     CHECK(holds(seen(server::answers(302, R"({"status":"ok"})")), ": HTTP 302"));
-    CHECK(holds(seen(server::answers(200, R"({"status":"sick"})")), ": status \"sick\""));
+    CHECK(holds(seen(server::answers(200, R"({"status":"sick"})")), ": the status is \"sick\""));
     CHECK(holds(seen(server::answers(200, R"({"status":1})")), "JSON without a \"status\" text"));
     CHECK(holds(seen(server::answers(200, R"(["ok"])")), "JSON without a \"status\" text"));
-    CHECK(holds(seen(server::answers(200, "ok")), ": no JSON"));
-    CHECK(holds(seen(server::answers(200, "")), ": no JSON"));
-    CHECK(holds(seen(server::answers(200, R"({"status":"ok")")), ": no JSON"));
+    CHECK(holds(seen(server::answers(200, "ok")), ": the body is no JSON"));
+    CHECK(holds(seen(server::answers(200, "")), ": the body is empty"));
+    CHECK(holds(seen(server::answers(200, R"({"status":"ok")")), ": the body is no JSON"));
     CHECK(holds(seen(server::sends("SSH-2.0-x\r\n")), "127.0.0.1:"));
 }
 
@@ -105,7 +105,7 @@ TEST_CASE_METHOD(with_scripted_engine,
                                         std::string(depth, ']') + '}');
     };
     CHECK(probe(nested(20)));
-    CHECK(holds(seen(nested(1000)), ": no JSON"));
+    CHECK(holds(seen(nested(1000)), ": the body is no JSON"));
     const auto padded = [](std::size_t size) {
         return server::answers(200,
                                R"({"status":"ok","padding":")" + std::string(size, 'x') + "\"}");
@@ -114,7 +114,7 @@ TEST_CASE_METHOD(with_scripted_engine,
     CHECK(holds(seen(padded(70'000)), "body over the limit"));
     const auto loud = seen(
         server::answers(200, R"({"status":"\u001b[31m)" + std::string(10'000, 'x') + "\"}"));
-    CHECK(holds(loud, "status \"?[31mxxx"));
+    CHECK(holds(loud, "the status is \"?[31mxxx"));
     CHECK(loud.size() < 250);
 }
 
@@ -131,14 +131,20 @@ TEST_CASE_METHOD(with_scripted_engine, "the answer to a key tells whether it was
     CHECK(swap(server::sends("HTTP/1.1 204 No Content\r\n\r\n")) == rh::key_swap::done);
     for (const unsigned status : {404U, 405U, 501U})
         CHECK(swap(server::answers(status, "")) == rh::key_swap::unsupported);
-    const auto refused = swap(server::answers(401, "the key was sk-sept-current"));
+    const auto refused = swap(server::answers(400, "the key was sk-sept-current"));
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == rh::errc::backend_error);
-    CHECK(holds(refused.error().message, "HTTP 401"));
+    CHECK(holds(refused.error().message, "HTTP 400"));
     CHECK_FALSE(holds(refused.error().message, "sk-sept"));
 }
 
-TEST_CASE_METHOD(with_scripted_engine, "without an answer to a key nobody knows which one it has") {
+TEST_CASE_METHOD(with_scripted_engine,
+                 "the key of an engine that refuses the present one is unknown") {
+    for (const unsigned status : {401U, 403U})
+        CHECK(swap(server::answers(status, "")) == rh::key_swap::unknown);
+}
+
+TEST_CASE_METHOD(with_scripted_engine, "the key of an engine that does not answer is unknown") {
     options.swap_timeout = rh::duration{100};
     CHECK(swap(server::sends_and_hangs("HTTP/1.1 200 OK\r\n")) == rh::key_swap::unknown);
     CHECK(swap(server::sends("")) == rh::key_swap::unknown);
@@ -199,6 +205,77 @@ TEST_CASE_METHOD(subprocess_fixture, "logs are the last lines of what the engine
     CHECK(lines_of(wait(backend().logs(w.ref, 100'000)).value()).size() == 5001);
     const auto nobody = new_workload();
     CHECK(wait(backend().logs(nobody.ref, 3)) == "");
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "boot logs are what the last launch wrote, also after its end") {
+    const auto program = store.path() / "program";
+    const auto write_program = [&](const std::string& text) {
+        std::filesystem::remove(program);
+        std::ofstream{program} << text;
+        std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+    };
+    write_program("#!/bin/sh\necho generation; echo of $ENGINE_KEY_HASH; touch ready\n"
+                  "exec sleep 1000\n");
+    options.command = {program.string()};
+    const auto w = create_ready();
+    const auto boot_logs = [&](const rh::workload& asked, std::size_t tail = 100) {
+        return wait(backend().boot_logs(asked.ref, tail)).value();
+    };
+    const auto first = "generation\nof " + rh::to_hex(w.key_hash) + '\n';
+    CHECK(boot_logs(w) == first);
+    CHECK(boot_logs(w, 1) == "of " + rh::to_hex(w.key_hash) + '\n');
+
+    std::filesystem::remove(folder(w) / "ready");
+    auto next = next_generation(w);
+    next.key_hash.fill(0xCD);
+    REQUIRE(create(next));
+    REQUIRE(eventually([&] { return has(w, "ready"); }));
+    const auto second = "generation\nof " + rh::to_hex(next.key_hash) + '\n';
+    CHECK(boot_logs(next) == second);
+    CHECK(wait(backend().logs(w.ref, 100)) == first + second);
+    REQUIRE(stop(next));
+    CHECK(boot_logs(next) == second);
+
+    SECTION("a generation that could not be started has written nothing") {
+        CHECK(boot_logs(next_generation(next)).empty());
+        write_program("#!/no/such/interpreter\n");
+        CHECK_FALSE(create(next_generation(next)));
+        CHECK(boot_logs(next_generation(next)).empty());
+        CHECK(wait(backend().logs(next.ref, 100)) == first + second);
+    }
+    SECTION("an engine that was destroyed has written nothing") {
+        REQUIRE(wait(backend().destroy(w.ref)));
+        CHECK(boot_logs(next).empty());
+    }
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "boot logs of an adopted engine are all its output") {
+    run_shell("echo line; touch ready; exec sleep 1000");
+    const auto w = create_ready();
+    std::filesystem::remove(folder(w) / "ready");
+    REQUIRE(create(next_generation(w)));
+    REQUIRE(eventually([&] { return has(w, "ready"); }));
+    CHECK(wait(backend().boot_logs(next_generation(w).ref, 100)) == "line\n");
+    reopen();
+    CHECK(wait(backend().boot_logs(next_generation(w).ref, 100)) == "line\nline\n");
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "boot logs are complete after the log has been rotated") {
+    options.log_limit_bytes = 100'000;
+    options.log_check_interval = rh::duration{5};
+    run_shell("if [ -e text ]; then cat text; else seq 1 10000; fi; touch ready; exec sleep 1000");
+    const auto w = create_ready(); // which wrote some 49,000 bytes
+    std::filesystem::remove(folder(w) / "ready");
+    std::string written = "second\n";
+    while (written.size() < 80'000) written += "a line of the second boot\n";
+    std::ofstream{folder(w) / "text"} << written;
+    const auto next = next_generation(w);
+    REQUIRE(create(next));
+    REQUIRE(eventually([&] { return has(w, "ready") && has(w, "engine.log.1"); }));
+    CHECK(eventually(
+        [&] { return wait(backend().boot_logs(next.ref, 100'000)).value() == written; }));
+    CHECK(wait(backend().logs(next.ref, 100'000)).value().ends_with("10000\n" + written));
 }
 
 TEST_CASE_METHOD(subprocess_fixture,

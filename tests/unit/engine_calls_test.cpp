@@ -8,6 +8,7 @@
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 
+#include <algorithm>
 #include <string>
 
 namespace rh = roundhouse;
@@ -24,7 +25,7 @@ std::string reason_at(const rh::detail::http_peer& peer, rh::duration timeout) {
     const auto answer = io.wait(rh::detail::ask_health(peer, bounds, timeout));
     if (answer) return {};
     CHECK(answer.error().code == rh::errc::backend_error);
-    const auto prefix = to_string(peer) + ": ";
+    const auto prefix = rh::detail::to_string(peer) + ": ";
     CHECK(answer.error().message.starts_with(prefix));
     return answer.error().message.substr(std::min(prefix.size(), answer.error().message.size()));
 }

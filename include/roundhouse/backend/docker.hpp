@@ -11,6 +11,7 @@
 #include <roundhouse/detail/port_usable.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/optional_member.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
@@ -33,20 +34,23 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 /// Runs each engine as a container `engine-<short id>` of a Docker daemon (API 1.41 or newer,
-/// Docker 20.10), with the volume `engine-data-<short id>` at /data. The concept `backend` tells
-/// what the operations do; SPEC §6 and docs/docker.md tell what an engine is given.
+/// Docker 20.10), with the volume `engine-data-<short id>` at /data. The concept `backend` describes
+/// the operations; SPEC §6 and docs/docker.md describe the engine's environment.
 ///
-/// Containers outlive the backend. Ends that nobody asked for, and pauses by somebody else, come by
-/// the daemon's event stream, which is opened again for as long as the backend lives; `trouble`
-/// says why it is not open.
+/// Containers outlive the backend. Exits and pauses that the backend was not asked for are reported
+/// by the daemon's event stream. When that breaks, the backend opens it again; `trouble` has the
+/// cause while it is not open.
 ///
-/// All members may be called from any thread and do not block, but for the constructor, which looks
-/// up the name of a host in `tcp://`. `executor` must outlive the backend, its context must run
-/// until the operations are done. Cancellation of type `terminal` is passed on.
+/// All members may be called from any thread and do not block, except the constructor, which looks
+/// up the name of the host in `tcp://`. `executor` must outlive the backend, and its context must
+/// run until the operations have ended. Operations can be cancelled with type `terminal`.
 class docker_backend {
 public:
-    /// Throws std::invalid_argument for an address that cannot be one, or without a name for the
-    /// installation. That the daemon cannot be reached is no failure here.
+    static constexpr auto optional_members = optional_member::prepare | optional_member::discard |
+                                             optional_member::on_pause | optional_member::boot_logs;
+
+    /// Throws std::invalid_argument for a malformed address, and if `installation_id` is empty. The
+    /// daemon need not be reachable.
     docker_backend(const asio::any_io_executor& executor, docker_options options)
         : executor_(executor),
           engines_(
@@ -57,8 +61,8 @@ public:
     docker_backend(const docker_backend&) = delete;
     docker_backend& operator=(const docker_backend&) = delete;
 
-    /// Leaves the containers as they are. Handlers are not called any more. Operations that are
-    /// under way go on.
+    /// Leaves the containers as they are. No handler runs any more once this has returned.
+    /// Operations that are under way go on.
     ~docker_backend() { engines_->events().close(); }
 
     [[nodiscard]] std::string_view name() const noexcept { return "docker"; }
@@ -76,20 +80,20 @@ public:
 
     [[nodiscard]] bool port_usable(std::uint16_t port) const { return detail::port_usable(port); }
 
-    /// Pulls the workload's image if it is not there.
-    asio::awaitable<result<void>> prepare(const workload& what) {
-        auto work = engines_->prepare(what);
+    /// Pulls the workload's image unless the daemon has it.
+    asio::awaitable<result<void>> prepare(const workload& requested) {
+        auto work = engines_->prepare(requested);
         return run(std::move(work));
     }
-    asio::awaitable<result<void>> create(const workload& what) {
-        auto work = engines_->create(what);
+    asio::awaitable<result<void>> create(const workload& requested) {
+        auto work = engines_->create(requested);
         return run(std::move(work));
     }
     asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) {
         auto work = engines_->stop(ref, grace);
         return run(std::move(work));
     }
-    /// Like `stop`, but removes the container too. The volume stays.
+    /// Stops the container and removes it. The volume stays.
     asio::awaitable<result<void>> discard(const workload_ref& ref, duration grace) {
         auto work = engines_->discard(ref, grace);
         return run(std::move(work));
@@ -116,22 +120,30 @@ public:
         return run(std::move(work));
     }
 
-    /// Every container and volume with this installation's label. The end of what runs is reported
-    /// from now on.
+    /// Lists the containers and volumes that have this installation's label. Exits of the containers
+    /// that run are reported from now on.
     asio::awaitable<result<std::vector<found_workload>>> list() {
         auto work = engines_->list();
         return run(std::move(work));
     }
 
-    /// The last lines of stdout and stderr, at most `log_tail_bytes` of them: not surely UTF-8.
-    /// Empty where there is no container.
+    /// The last lines of stdout and stderr, at most `log_tail_bytes` bytes; they need not be UTF-8.
+    /// Empty if there is no container.
     asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
         auto work = engines_->logs(ref, tail);
         return run(std::move(work));
     }
 
-    /// Replaces the handler, after the end of a call to the earlier one that is under way. It runs
-    /// on `executor` and must not throw.
+    /// The last lines that this generation of the workload wrote, which has a container of its own.
+    /// If that was started again from outside, the output of all its starts counts. Empty if there
+    /// is no container of this generation.
+    asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref, std::size_t tail) {
+        auto work = engines_->boot_logs(ref, tail);
+        return run(std::move(work));
+    }
+
+    /// Replaces the handler, and waits for a call of the earlier one that is under way. The handler
+    /// runs on `executor`, with no lock held. It must not throw. It may destroy the backend.
     void on_exit(std::function<void(const workload_exit&)> handler) {
         engines_->events().on_exit(std::move(handler));
     }
@@ -144,21 +156,22 @@ public:
 private:
     static docker_options checked(docker_options options) {
         if (options.installation_id.empty())
-            throw std::invalid_argument{"docker backend: `instance` is empty: it tells this "
-                                        "installation's containers from those of others"};
+            throw std::invalid_argument{"docker backend: `installation_id` is empty: it "
+                                        "distinguishes this installation's containers from those "
+                                        "of others"};
         return options;
     }
 
-    /// Runs work of `engines_` on a strand of its own.
+    /// Runs an operation of `engines_` on a strand of its own.
     template <class T> asio::awaitable<T> run(asio::awaitable<T> work) {
         auto kept = keeping(engines_, std::move(work));
         return detail::run_on(asio::any_io_executor{asio::make_strand(executor_)}, std::move(kept));
     }
 
-    /// The work may go on when the backend is gone already.
+    /// Keeps `engines_` alive: the operation may outlive the backend.
     template <class T>
     static asio::awaitable<T>
-    keeping([[maybe_unused]] std::shared_ptr<detail::docker::engines> used,
+    keeping([[maybe_unused]] std::shared_ptr<detail::docker::engines> kept,
             asio::awaitable<T> work) {
         co_return co_await std::move(work);
     }

@@ -6,10 +6,12 @@
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/supervisor.hpp>
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/core/generation.hpp>
 #include <roundhouse/detail/engine_calls.hpp>
 #include <roundhouse/detail/port_usable.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/optional_member.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
@@ -37,8 +39,8 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
-/// Makes the options absolute and refuses what could never run. Throws std::invalid_argument or
-/// std::system_error.
+/// Makes the paths in the options absolute. Throws std::invalid_argument for options that cannot
+/// work, and std::system_error.
 [[nodiscard]] inline subprocess_options checked(subprocess_options options) {
     const auto refuse = [](const std::string& why) {
         throw std::invalid_argument{"subprocess backend: " + why};
@@ -67,7 +69,7 @@ namespace detail::subprocess {
     return options;
 }
 
-/// Makes `<store_path>/engines`, and asks the kernel for what the backend cannot do without. Throws
+/// Creates `<store_path>/engines`, and checks that the kernel is new enough. Throws
 /// std::system_error.
 inline void make_ready(const subprocess_options& options) {
     const auto engines = options.store_path / "engines";
@@ -82,16 +84,16 @@ inline void make_ready(const subprocess_options& options) {
     }
 }
 
-/// SPEC §6: what the contract names, and what the options add. The contract's own variables come
-/// first and win.
+/// The environment of an engine: the variables of SPEC §6, and those of the options that have other
+/// names.
 [[nodiscard]] inline std::vector<std::string> engine_environment(const subprocess_options& options,
-                                                                 const workload& w,
+                                                                 const workload& requested,
                                                                  const std::string& folder) {
     std::vector<std::pair<std::string, std::string>> variables{
-        {"ENGINE_ID", to_string(w.ref.engine_id)},
-        {"ENGINE_KEY_HASH", to_hex(w.key_hash)},
+        {"ENGINE_ID", to_string(requested.ref.engine_id)},
+        {"ENGINE_KEY_HASH", to_hex(requested.key_hash)},
         {"ENGINE_HOST", "127.0.0.1"},
-        {"ENGINE_PORT", std::to_string(w.ref.port)},
+        {"ENGINE_PORT", std::to_string(requested.ref.port)},
         {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
         {"HOME", folder}};
     if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
@@ -105,14 +107,14 @@ inline void make_ready(const subprocess_options& options) {
     return environment;
 }
 
-/// Removes a folder that a failed create had made, unless it is told to leave it.
+/// Removes a folder at the end of its scope, unless `leave` is called: for a create that fails.
 class folder_undo {
 public:
     explicit folder_undo(std::string path) : path_{std::move(path)} {}
     folder_undo(const folder_undo&) = delete;
     folder_undo& operator=(const folder_undo&) = delete;
     ~folder_undo() {
-        // What cannot be removed shows up in list(), as remains of an engine without a row.
+        // On failure the folder stays, and is listed as the remains of an engine without a row.
         if (!path_.empty()) static_cast<void>(remove_folder(path_));
     }
     void leave() noexcept { path_.clear(); }
@@ -124,22 +126,23 @@ private:
 } // namespace detail::subprocess
 
 /// Runs each engine as a process of this machine, in a session of its own, with the data folder
-/// `<store_path>/engines/<engine_id>/` (mode 0700). The concept `backend` tells what the operations
-/// do.
+/// `<store_path>/engines/<engine_id>/` (mode 0700). The concept `backend` describes the operations.
 ///
-/// Engines outlive the backend, a crash of its program included: `list` finds and watches them
-/// again, by the identity file that each writes before it becomes the engine. Exit codes are known
-/// for engines that this program started.
+/// Engines outlive the backend, and a crash of its program: `list` finds them and watches them
+/// again, by the identity file that each process writes before it becomes the engine. Exit codes
+/// are known for engines that this program started.
 ///
-/// All members but the constructor may be called from any thread. The work is done on `executor`:
-/// its system calls on processes and small files are short, but the removal of a large folder takes
-/// its time, so that an executor with threads of its own, beside the ones that serve requests, is a
-/// good choice. It must outlive the backend, its context must run until the operations are done.
-/// Cancellation of type `terminal` is passed on.
+/// All members but the constructor may be called from any thread. The operations run on `executor`.
+/// Most of their system calls are short, but removing a large folder takes long: give the backend
+/// an executor with threads of its own, which do not serve requests. The executor must outlive the
+/// backend, and its context must run until the operations have ended. Operations can be cancelled
+/// with type `terminal`.
 class subprocess_backend {
 public:
-    /// Throws std::invalid_argument for options that could never work, and std::system_error if the
-    /// folder for the engines cannot be made or the kernel is older than Linux 5.9.
+    static constexpr auto optional_members = optional_member::boot_logs;
+
+    /// Throws std::invalid_argument for options that cannot work, and std::system_error if the
+    /// folder of the engines cannot be created or the kernel is older than Linux 5.9.
     subprocess_backend(const asio::any_io_executor& executor, subprocess_options options) {
         auto usable = detail::subprocess::checked(std::move(options));
         detail::subprocess::make_ready(usable);
@@ -149,14 +152,14 @@ public:
     subprocess_backend(const subprocess_backend&) = delete;
     subprocess_backend& operator=(const subprocess_backend&) = delete;
 
-    /// Leaves the engines as they are. No operation may be under way. The handler of `on_exit` is
-    /// not called any more.
+    /// Leaves the engines as they are. No operation may be under way. The handler of `on_exit` does
+    /// not run any more once this has returned.
     ~subprocess_backend() { supervisor_->close(); }
 
     [[nodiscard]] std::string_view name() const noexcept { return "subprocess"; }
     [[nodiscard]] bool needs_port() const noexcept { return true; }
 
-    /// Says so if the folder of the engines cannot be used at present.
+    /// Why the folder of the engines cannot be used at present; empty if it can.
     [[nodiscard]] std::optional<std::string> trouble() const {
         const auto& engines = supervisor_->engines();
         if (::access((engines + "/.").c_str(), R_OK | W_OK | X_OK) == 0) return std::nullopt;
@@ -167,11 +170,11 @@ public:
         return "http://127.0.0.1:" + std::to_string(port);
     }
 
-    /// False also where somebody listens on all addresses.
+    /// A listener on all addresses takes the port too. Makes a few system calls, does not block.
     [[nodiscard]] bool port_usable(std::uint16_t port) const { return detail::port_usable(port); }
 
-    asio::awaitable<result<void>> create(const workload& w) {
-        auto work = do_create(w);
+    asio::awaitable<result<void>> create(const workload& requested) {
+        auto work = do_create(requested);
         return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
@@ -191,12 +194,8 @@ public:
     }
 
     asio::awaitable<result<void>> destroy(const workload_ref& ref) {
-        auto stopping = stop(ref, supervisor_->options().short_grace);
-        const auto stopped = co_await std::move(stopping);
-        if (!stopped) co_return stopped;
-        auto work = do_remove(ref);
-        auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(work));
-        co_return co_await std::move(elsewhere);
+        auto work = do_destroy(ref);
+        return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
@@ -210,45 +209,48 @@ public:
         return detail::run_on(supervisor_->own_strand(), std::move(work));
     }
 
-    /// Every folder whose name is an engine id. What runs unwatched is watched from now on.
+    /// Lists every folder whose name is an engine id. Starts to watch engines that run unwatched.
     asio::awaitable<result<std::vector<found_workload>>> list() {
         auto work = do_list();
         return detail::run_on(supervisor_->strand(), std::move(work));
     }
 
-    /// The last lines of stdout and stderr, at most `log_tail_bytes` of them, as the engine wrote
-    /// them: not surely UTF-8.
+    /// The last lines of stdout and stderr, at most `log_tail_bytes` bytes, as the engine wrote
+    /// them: they need not be UTF-8.
     asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
-        auto work = do_logs(ref, tail);
+        auto work = read_output(ref.engine_id, tail, {});
         return detail::run_on(supervisor_->own_strand(), std::move(work));
     }
 
-    /// Replaces the handler, after the end of a call to the earlier one that is under way. It runs
-    /// on `executor`, must not throw, and should return soon: meanwhile nothing else is done about
-    /// processes. It may destroy the backend.
+    /// The last lines that this generation of the workload wrote. Like `logs` for a workload that
+    /// another backend started.
+    asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref, std::size_t tail) {
+        auto work = do_boot_logs(ref, tail);
+        return detail::run_on(supervisor_->strand(), std::move(work));
+    }
+
+    /// Replaces the handler, and waits for a call of the earlier one that is under way. The handler
+    /// runs on `executor`, with no lock held. It must not throw, and should return soon: no other
+    /// operation on processes goes on meanwhile. It may destroy the backend.
     void on_exit(std::function<void(const workload_exit&)> handler) {
         supervisor_->on_exit(std::move(handler));
     }
 
 private:
-    asio::awaitable<result<void>> do_create(const workload& w) {
+    asio::awaitable<result<void>> do_create(const workload& requested) {
         auto settling = supervisor_->settle();
         const auto settled = co_await std::move(settling);
         if (!settled) co_return settled;
-        const auto& engine = w.ref.engine_id;
+        const auto& engine = requested.ref.engine_id;
         const auto found = supervisor_->find(engine);
         if (!found) co_return unexpected{found.error()};
-        if (const auto& running = *found;
-            running && !detail::subprocess::has_ended(running->pidfd())) {
-            if (running->ref.generation == w.ref.generation) {
-                running->asked = false; // of a stop that was given up
+        if (const auto& present = *found) {
+            const auto plan = core::plan_create(requested.ref, present->ref.generation,
+                                                state_of(*present));
+            if (!plan) co_return unexpected{plan.error()};
+            if (*plan == core::create_plan::keep) {
+                present->asked = false; // by a stop that was cancelled
                 co_return result<void>{};
-            }
-            if (running->ref.generation > w.ref.generation) {
-                co_return fail(errc::backend_error,
-                               "engine " + to_string(engine) + " runs in a newer generation (" +
-                                   std::to_string(running->ref.generation) + " over " +
-                                   std::to_string(w.ref.generation) + ")");
             }
         }
         const auto folder = supervisor_->folder_of(engine);
@@ -257,11 +259,11 @@ private:
             const auto ended = co_await std::move(ending);
             if (!ended) co_return ended;
         }
-        co_return start(w, folder);
+        co_return start(requested, folder);
     }
 
-    /// No wait in here: once the process is there it is watched, whatever is cancelled.
-    result<void> start(const workload& w, const std::string& folder) {
+    /// Not a coroutine, so that a cancellation cannot come between the launch and the watch.
+    result<void> start(const workload& requested, const std::string& folder) {
         namespace sub = detail::subprocess;
         const auto& options = supervisor_->options();
         std::string_view path;
@@ -272,24 +274,25 @@ private:
         const bool made = ::mkdir(folder.c_str(), 0700) == 0;
         if (!made && errno != EEXIST) return sub::failed("cannot make " + folder, errno);
         sub::folder_undo undo{made ? folder : std::string{}};
-        const auto& ref = w.ref;
+        const auto& ref = requested.ref;
         const sub::launch_plan plan{
             .program = std::move(*program),
             .arguments = options.command,
-            .environment = sub::engine_environment(options, w, folder),
+            .environment = sub::engine_environment(options, requested, folder),
             .folder = folder,
             .log = folder + '/' + sub::log_name,
             .identity_head = sub::identity_head({.boot_id = supervisor_->boot_id(),
                                                  .generation = ref.generation,
                                                  .port = ref.port,
-                                                 .owner = w.owner}),
+                                                 .owner = requested.owner}),
             .lock = supervisor_->launch_lock()};
+        supervisor_->launches().record(ref, folder);
         auto process = sub::launch(plan);
         if (!process) return unexpected{process.error()};
-        const auto watched = supervisor_->watch(ref, w.owner, process->pid,
+        const auto watched = supervisor_->watch(ref, requested.owner, process->pid,
                                                 std::move(process->pidfd));
         if (!watched) {
-            ::kill(-process->pid, SIGKILL); // our child, not reaped: the number is its own
+            ::kill(-process->pid, SIGKILL); // not reaped, so that the number is its own
             sub::wait_for_child(process->pid);
             return unexpected{watched.error()};
         }
@@ -313,8 +316,18 @@ private:
         co_return co_await std::move(pausing);
     }
 
-    asio::awaitable<result<void>> do_remove(const workload_ref& ref) {
-        co_return detail::subprocess::remove_folder(supervisor_->folder_of(ref.engine_id));
+    asio::awaitable<result<void>> do_destroy(const workload_ref& ref) {
+        auto stopping = do_stop(ref, supervisor_->options().short_grace);
+        const auto stopped = co_await std::move(stopping);
+        if (!stopped) co_return stopped;
+        supervisor_->launches().forget(ref.engine_id);
+        auto removing = remove_folder_of(ref.engine_id);
+        auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(removing));
+        co_return co_await std::move(elsewhere);
+    }
+
+    asio::awaitable<result<void>> remove_folder_of(const uuid& engine) {
+        co_return detail::subprocess::remove_folder(supervisor_->folder_of(engine));
     }
 
     static detail::http_peer engine_at(std::uint16_t port) {
@@ -332,14 +345,22 @@ private:
 
     asio::awaitable<result<health>> do_probe(const workload_ref& ref, duration timeout) {
         const auto peer = engine_at(ref.port);
-        auto call = detail::ask_health(peer, ref.engine_id, supervisor_->options().answers,
-                                       timeout);
+        auto call = detail::ask_health(peer, supervisor_->options().answers, timeout);
         co_return co_await std::move(call);
     }
 
-    asio::awaitable<result<std::string>> do_logs(const workload_ref& ref, std::size_t tail) {
-        co_return detail::subprocess::read_log_tail(supervisor_->folder_of(ref.engine_id), tail,
-                                                    supervisor_->options().log_tail_bytes);
+    asio::awaitable<result<std::string>> do_boot_logs(const workload_ref& ref, std::size_t tail) {
+        const auto start = supervisor_->launches().find(ref);
+        if (!start) co_return std::string{};
+        auto reading = read_output(ref.engine_id, tail, *start);
+        auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(reading));
+        co_return co_await std::move(elsewhere);
+    }
+
+    asio::awaitable<result<std::string>> read_output(uuid engine, std::size_t tail,
+                                                     detail::subprocess::output_start start) {
+        co_return detail::subprocess::read_log_tail(supervisor_->folder_of(engine), tail,
+                                                    supervisor_->options().log_tail_bytes, start);
     }
 
     asio::awaitable<result<std::vector<found_workload>>> do_list() {
@@ -372,7 +393,7 @@ private:
              !problem && entry != end; entry.increment(problem)) {
             const auto name = entry->path().filename().string();
             const auto engine = parse_uuid(name);
-            std::error_code gone; // removed meanwhile: not there
+            std::error_code gone; // a folder that is removed meanwhile is none
             if (!engine || to_string(*engine) != name || !entry->is_directory(gone)) continue;
             auto identity = detail::subprocess::read_identity(entry->path().string());
             if (!identity) co_return unexpected{identity.error()};
@@ -382,7 +403,7 @@ private:
         co_return found;
     }
 
-    /// On the strand.
+    /// Adopts an engine's process if there is one. On the strand.
     result<found_workload>
     look_at(const uuid& engine,
             const std::optional<detail::subprocess::process_identity>& identity) {
@@ -396,10 +417,15 @@ private:
         const auto& watched = *found;
         if (!watched) return seen;
         seen.ref = watched->ref;
-        const auto stat = detail::subprocess::read_process_stat(watched->pid);
-        if (!stat || detail::subprocess::has_ended(watched->pidfd())) return seen;
-        seen.state = stat->stopped() ? workload_state::paused : workload_state::up;
+        seen.state = state_of(*watched);
         return seen;
+    }
+
+    static workload_state state_of(detail::subprocess::process_watch& watched) {
+        const auto stat = detail::subprocess::read_process_stat(watched.pid);
+        // In this order: if the process has not ended now, the pid was its own above.
+        if (!stat || detail::subprocess::has_ended(watched.pidfd())) return workload_state::down;
+        return stat->stopped() ? workload_state::paused : workload_state::up;
     }
 
     std::shared_ptr<detail::subprocess::supervisor> supervisor_;

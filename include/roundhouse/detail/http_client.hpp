@@ -35,9 +35,10 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
-/// One connection for one request. `http_call` is all that most need; a streaming caller sends,
-/// then reads on until `head_complete()`, then takes `response().body` away after each further
-/// `read_more()`. Runs on a strand, like `http_call`; it and the arguments outlive the awaitables.
+/// One connection for one request. Use `http_call` unless the answer is to be read as it arrives:
+/// then send, read until `head_complete()`, and take `response().body` away after each further
+/// `read_more()`. Runs on a strand, like `http_call`. It and the arguments must outlive the
+/// awaitables.
 class http_exchange {
 public:
     http_exchange(const asio::any_io_executor& strand, const http_peer& peer,
@@ -47,7 +48,7 @@ public:
           watch_peer_{limits.watch_peer},
           connection_{std::make_shared<connection>(strand, limits, answers_head)} {}
 
-    /// Connects, sends the request and starts the deadline.
+    /// Starts the deadline, connects and sends the request.
     asio::awaitable<result<void>> send(const http_request& request) {
         start_deadline();
         using endpoint = asio::generic::stream_protocol::endpoint;
@@ -57,8 +58,9 @@ public:
         open_socket(to.protocol(), failed);
         if (failed) co_return failure("cannot make a socket: ", failed);
         co_await socket.async_connect(to, asio::redirect_error(asio::use_awaitable, failed));
-        if (failed) co_return failure("cannot connect: ", failed, errc::backend_away);
-        // Without it a request waits for the acknowledgement of one before it; only worth trying.
+        if (failed) co_return no_connection(failed);
+        // Without it a request waits for the acknowledgement of the one before. A failure only
+        // costs time.
         asio::error_code ignored;
         if (peer_.index() == 0) socket.set_option(asio::ip::tcp::no_delay{true}, ignored);
         if (peer_.index() == 0 && watch_peer_) watch_peer();
@@ -71,7 +73,7 @@ public:
         co_return result<void>{};
     }
 
-    /// Waits for more of the answer; false once it is complete.
+    /// Waits for more of the answer. Returns false once the answer is complete.
     asio::awaitable<result<bool>> read_more() {
         auto& reader = connection_->reader;
         if (reader.complete()) co_return false;
@@ -83,7 +85,7 @@ public:
             co_return failure("cannot read the answer: ", failed);
         const auto problem = reader.feed({connection_->buffer.data(), size});
         if (!problem.empty())
-            co_return fail(errc::backend_error, to_string(peer_) + ": " + std::string{problem});
+            co_return fail(errc::backend_error, to_string(peer_) + ": " + problem);
         co_return !reader.complete();
     }
 
@@ -105,22 +107,22 @@ private:
         bool expired = false;
     };
 
-    /// Closing the socket ends whatever waits for it. The handler may come after the exchange is
-    /// gone.
+    /// At the deadline the socket is closed, which ends the operation that waits on it. The handler
+    /// may run after the exchange has been destroyed.
     void start_deadline() {
         connection_->deadline.expires_after(deadline_);
         connection_->deadline.async_wait(
             [weak = std::weak_ptr{connection_}](const asio::error_code& cancelled) {
-                const auto held = weak.lock();
-                if (cancelled || !held) return;
-                held->expired = true;
-                asio::error_code ignored; // the descriptor is gone either way
-                held->socket.close(ignored);
+                const auto state = weak.lock();
+                if (cancelled || !state) return;
+                state->expired = true;
+                asio::error_code ignored; // the descriptor is closed in either case
+                state->socket.close(ignored);
             });
     }
 
-    /// TCP keepalive (tcp(7)): after 15 s without anything it asks three times, 5 s apart. Asio has
-    /// no names for the times. Only worth trying.
+    /// Turns TCP keepalive on (tcp(7)): after 15 s of silence three probes, 5 s apart. Asio has no
+    /// names for these times. A failure is ignored: the peer's end is noticed later then.
     void watch_peer() {
         constexpr std::array<std::array<int, 3>, 4> options{{{SOL_SOCKET, SO_KEEPALIVE, 1},
                                                              {IPPROTO_TCP, TCP_KEEPIDLE, 15},
@@ -131,7 +133,7 @@ private:
                                            sizeof value));
     }
 
-    /// Asio itself would not make it close-on-exec.
+    /// Opens a socket that is close-on-exec, which Asio's own are not.
     void open_socket(const asio::generic::stream_protocol& protocol, asio::error_code& failed) {
         const int number = ::socket(protocol.family(), protocol.type() | SOCK_CLOEXEC, 0);
         if (number < 0) {
@@ -142,15 +144,21 @@ private:
         if (failed) ::close(number);
     }
 
-    [[nodiscard]] unexpected failure(const char* doing, const asio::error_code& cause,
-                                     errc code = errc::backend_error) const {
-        if (connection_->expired) {
-            return fail(code, to_string(peer_) + ": no answer within " +
-                                  std::to_string(deadline_.count()) + " ms");
-        }
-        if (cause == asio::error::operation_aborted) throw std::system_error{cause};
-        return fail(code, to_string(peer_) + ": " + doing + cause.message());
+    [[nodiscard]] unexpected no_connection(const asio::error_code& cause) const {
+        if (connection_->expired)
+            return fail(errc::backend_away, to_string(peer_) + ": no connection within " + limit());
+        return failure("cannot connect: ", cause, errc::backend_away);
     }
+
+    [[nodiscard]] unexpected failure(const char* step, const asio::error_code& cause,
+                                     errc code = errc::backend_error) const {
+        if (connection_->expired)
+            return fail(code, to_string(peer_) + ": no answer within " + limit());
+        if (cause == asio::error::operation_aborted) throw std::system_error{cause};
+        return fail(code, to_string(peer_) + ": " + step + cause.message());
+    }
+
+    [[nodiscard]] std::string limit() const { return std::to_string(deadline_.count()) + " ms"; }
 
     [[nodiscard]] std::string wire_text(const http_request& request) const {
         auto text = request.method + ' ' + request.target +
@@ -169,10 +177,10 @@ private:
     std::shared_ptr<connection> connection_;
 };
 
-/// Sends one request and waits for the whole answer, whatever its status. Every failure is a
-/// `backend_error`, or `backend_away` if there was no connection, that names the peer and the
-/// cause, and nothing of the request; a peer that hangs costs a socket and no thread. Must run on a
-/// strand, or on an executor that one thread runs: the deadline's handler shares its state. The
+/// Sends one request and waits for the whole answer, whatever its status. A failure is a
+/// `backend_error`, or `backend_away` if there was no connection; its message names the peer and
+/// the cause, and holds nothing of the request. No thread waits for the peer. Must run on a strand,
+/// or on an executor that one thread runs, because the deadline's handler shares its state. The
 /// arguments must outlive the awaitable. Throws only `operation_aborted`, when it is cancelled.
 inline asio::awaitable<result<http_response>>
 http_call(const http_peer& peer, const http_request& request, const http_limits& limits) {

@@ -14,13 +14,13 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
-/// Whether this machine's loopback address has the port free. False also where somebody listens on
-/// all addresses. A few system calls, and no wait.
+/// Whether a port of this machine's loopback address is free. A listener on all addresses takes it
+/// too. Makes a few system calls, and does not block.
 [[nodiscard]] inline bool port_usable(std::uint16_t port) noexcept {
     if (port == 0) return false;
     const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (probe < 0) return false;
-    const int yes = 1; // connections that linger in TIME_WAIT do not matter
+    const int yes = 1; // so that connections in TIME_WAIT do not matter
     ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     sockaddr_in address{};
     address.sin_family = AF_INET;

@@ -22,15 +22,14 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
-/// Runs `work` as a coroutine of `strand`, and comes back to the caller's executor with what it
-/// returned or threw.
+/// Runs `work` as a coroutine on `strand`, and resumes the caller on its own executor with the
+/// result or the exception.
 ///
-/// `co_spawn` alone does that too, but Asio 1.22 passes a cancellation on in the thread of whoever
-/// cancels, where it races with the coroutine that runs on the strand; here it is posted to the
-/// strand.
+/// `co_spawn` alone does that too, but Asio 1.22 emits a cancellation in the thread that cancels,
+/// where it races with the coroutine on the strand. Here it is posted to the strand.
 template <class T>
 asio::awaitable<T> run_on(asio::any_io_executor strand, asio::awaitable<T> work) {
-    auto initiate = [](auto handler, asio::any_io_executor on, asio::awaitable<T> what) {
+    auto initiate = [](auto handler, asio::any_io_executor on, asio::awaitable<T> body) {
         const auto cancel = std::make_shared<asio::cancellation_signal>();
         auto slot = asio::get_associated_cancellation_slot(handler);
         if (slot.is_connected()) {
@@ -41,8 +40,8 @@ asio::awaitable<T> run_on(asio::any_io_executor strand, asio::awaitable<T> work)
         auto home = asio::make_work_guard(handler);
         auto finish = [handler = std::move(handler), home = std::move(home), on,
                        cancel](std::exception_ptr thrown, T value) mutable {
-            // The coroutine that calls this may still look at its cancellation state on its way
-            // out.
+            // The coroutine that has ended may still use its cancellation state while it is
+            // destroyed.
             asio::post(on, [cancel] {});
             const auto executor = home.get_executor();
             asio::post(executor, [handler = std::move(handler), home = std::move(home), thrown,
@@ -50,7 +49,7 @@ asio::awaitable<T> run_on(asio::any_io_executor strand, asio::awaitable<T> work)
                 std::move(handler)(thrown, std::move(value));
             });
         };
-        asio::co_spawn(on, std::move(what),
+        asio::co_spawn(on, std::move(body),
                        asio::bind_cancellation_slot(cancel->slot(), std::move(finish)));
     };
     return asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr, T)>(

@@ -22,7 +22,7 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// How engines are written down on the daemon (SPEC §6): names, labels, and the description of a
+/// The form that engines have on the daemon (SPEC §6): names, labels, and the description of a
 /// container.
 namespace detail::docker {
 
@@ -44,12 +44,12 @@ inline constexpr std::string_view port = "dev.roundhouse.port";
     return "engine-data-" + short_id(engine);
 }
 
-/// The filters of a list or an event stream (API, `filters`): what has this installation's label,
-/// and of events those named.
+/// The filters of a list or an event stream (API, `filters`): this installation's label, and the
+/// names of events.
 [[nodiscard]] inline std::string filters_for(const std::string& installation_id,
                                              std::initializer_list<std::string_view> events = {}) {
-    std::string out;
-    json::json_writer json(out);
+    std::string filters;
+    json::json_writer json(filters);
     json.open('{').name("label").open('[');
     json.value(std::string{label::installation} + '=' + installation_id).close(']');
     if (events.size() > 0) {
@@ -58,39 +58,40 @@ inline constexpr std::string_view port = "dev.roundhouse.port";
         json.close(']');
     }
     json.close('}');
-    return escaped(out);
+    return escaped(filters);
 }
 
-/// Whose and which engine something on the daemon is, by its labels.
+/// The identity of a container or a volume, from its labels.
 struct marks {
     std::string installation_id;
     workload_ref ref;
     engine_owner owner;
 };
 
-/// Reads a `Labels` object; nothing if it was not made by any Roundhouse.
+/// Reads a `Labels` object. Empty if it lacks the labels of an engine.
 [[nodiscard]] inline std::optional<marks> read_marks(const simdjson::dom::element& labels) {
     const auto text = [&](std::string_view name) {
         std::string_view found;
         return labels[name].get(found) == simdjson::SUCCESS ? found : std::string_view{};
     };
     const auto number = [&](std::string_view name) {
-        std::uint64_t out = 0;
+        std::uint64_t value = 0; // stays 0 if there is no number
         const auto digits = text(name);
-        std::from_chars(digits.data(), digits.data() + digits.size(), out);
-        return out;
+        std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        return value;
     };
     const auto engine = parse_uuid(text(label::engine));
     const auto product = parse_uuid(text(label::product));
     if (!engine || !product || text(label::installation).empty()) return std::nullopt;
-    marks out;
-    out.installation_id = text(label::installation);
-    out.ref = {*engine, number(label::generation), static_cast<std::uint16_t>(number(label::port))};
-    out.owner = {*product, std::string{text(label::user)}};
-    return out;
+    marks made;
+    made.installation_id = text(label::installation);
+    made.ref = {*engine, number(label::generation),
+                static_cast<std::uint16_t>(number(label::port))};
+    made.owner = {*product, std::string{text(label::user)}};
+    return made;
 }
 
-/// The same of a member that may not be there.
+/// Reads a `Labels` member that may be missing.
 [[nodiscard]] inline std::optional<marks>
 read_marks(const simdjson::simdjson_result<simdjson::dom::element>& labels) {
     simdjson::dom::element found;
@@ -98,7 +99,7 @@ read_marks(const simdjson::simdjson_result<simdjson::dom::element>& labels) {
     return read_marks(found);
 }
 
-/// Whose something is that this installation made; nothing if it is somebody else's.
+/// Reads the labels of what this installation made. Empty if another made it.
 template <class Labels>
 [[nodiscard]] std::optional<marks> marks_of(const std::string& installation_id,
                                             const Labels& labels) {
@@ -107,50 +108,51 @@ template <class Labels>
     return made;
 }
 
-[[nodiscard]] inline unexpected not_ours(const std::string& what) {
-    return fail(errc::backend_error, "Docker: " + what +
+[[nodiscard]] inline unexpected not_ours(const std::string& object) {
+    return fail(errc::backend_error, "Docker: " + object +
                                          " is there and was not made by this installation: rename "
                                          "or remove it");
 }
 
-/// How Docker calls the states of a container (`State.Status` of an inspection).
+/// The workload's state for a container's `State.Status`.
 [[nodiscard]] inline workload_state state_of(std::string_view status) noexcept {
     if (status == "running" || status == "restarting") return workload_state::up;
     if (status == "paused") return workload_state::paused;
     return workload_state::down;
 }
 
-/// What an inspection of a container tells.
+/// The result of an inspection.
 struct container {
     std::string id;
     std::string status;
     std::optional<marks> made;
-    std::string address; ///< On the engines' network; empty if it has none now.
+    std::string address; ///< On the engines' network; empty if it has none.
     std::int64_t exit_code = 0;
     bool out_of_memory = false;
 };
 
 [[nodiscard]] inline container read_container(const simdjson::dom::element& root,
                                               const std::string& network) {
-    container out;
-    out.id = text_at(root, "/Id");
-    out.status = text_at(root, "/State/Status");
+    container found;
+    found.id = text_at(root, "/Id");
+    found.status = text_at(root, "/State/Status");
     simdjson::dom::element labels;
     if (root.at_pointer("/Config/Labels").get(labels) == simdjson::SUCCESS)
-        out.made = read_marks(labels);
-    out.address = text_at(root, "/NetworkSettings/Networks/" + network + "/IPAddress");
-    if (root.at_pointer("/State/ExitCode").get(out.exit_code) != simdjson::SUCCESS)
-        out.exit_code = 0;
-    out.out_of_memory = flag_at(root, "/State/OOMKilled");
-    return out;
+        found.made = read_marks(labels);
+    found.address = text_at(root, "/NetworkSettings/Networks/" + network + "/IPAddress");
+    if (root.at_pointer("/State/ExitCode").get(found.exit_code) != simdjson::SUCCESS)
+        found.exit_code = 0;
+    found.out_of_memory = flag_at(root, "/State/OOMKilled");
+    return found;
 }
 
-/// What has an engine's name on the daemon; nothing if nothing has. `network` is that of the
-/// engines; it may take the usual time, if none is given. Arguments must outlive it.
+/// Inspects the container that has an engine's name; empty if there is none. `network` is that of
+/// the engines. `time_limit` is by default the daemon's. The arguments must outlive the awaitable.
 inline asio::awaitable<result<std::optional<container>>>
-inspect_container(daemon& of, const uuid& engine, const std::string& network,
-                  std::optional<duration> at_most = std::nullopt) {
-    auto calling = of.call("GET", "/containers/" + container_of(engine) + "/json", {}, at_most);
+inspect_container(daemon& docker, const uuid& engine, const std::string& network,
+                  std::optional<duration> time_limit = std::nullopt) {
+    auto calling = docker.call("GET", "/containers/" + container_of(engine) + "/json", {},
+                               time_limit);
     const auto answer = co_await std::move(calling);
     if (!answer) co_return unexpected{answer.error()};
     if (answer->status == 404) co_return std::optional<container>{};
@@ -160,30 +162,30 @@ inspect_container(daemon& of, const uuid& engine, const std::string& network,
     auto found = read_container((*read)->root, network);
     if (found.id.empty())
         co_return fail(errc::backend_error,
-                       "Docker's inspection of " + container_of(engine) + " is none");
+                       "Docker's inspection of " + container_of(engine) + " has no Id");
     co_return std::optional{std::move(found)};
 }
 
-/// Writes the JSON that containers and volumes are made from.
+/// Writes the JSON from which containers and volumes are created.
 class description {
 public:
-    description(const docker_options& options, const workload& what)
-        : options_(options), what_(what) {}
+    description(const docker_options& options, const workload& requested)
+        : options_(options), workload_(requested) {}
 
     [[nodiscard]] std::string of_volume() const {
-        std::string out;
-        json::json_writer json(out);
-        json.open('{').member("Name", volume_of(what_.ref.engine_id));
+        std::string body;
+        json::json_writer json(body);
+        json.open('{').member("Name", volume_of(workload_.ref.engine_id));
         write_labels(json);
         json.close('}');
-        return out;
+        return body;
     }
 
     [[nodiscard]] std::string of_container() const {
-        std::string out;
-        json::json_writer json(out);
-        json.open('{').member("Image", what_.version);
-        json.member("StopSignal", "SIGTERM"); // whatever the image has
+        std::string body;
+        json::json_writer json(body);
+        json.open('{').member("Image", workload_.version);
+        json.member("StopSignal", "SIGTERM"); // overrides the image's
         if (!options_.user.empty()) json.member("User", options_.user);
         write_environment(json);
         write_labels(json);
@@ -195,18 +197,18 @@ public:
             .close('}');
         write_host(json.name("HostConfig").open('{'));
         json.close('}').close('}');
-        return out;
+        return body;
     }
 
 private:
     static std::string port_name() { return std::to_string(engine_port) + "/tcp"; }
 
     void write_labels(json::json_writer& json) const {
-        const auto& ref = what_.ref;
+        const auto& ref = workload_.ref;
         json.name("Labels").open('{');
         json.foreign_name(label::installation).value(options_.installation_id);
-        json.foreign_name(label::product).value(to_string(what_.owner.product_id));
-        json.foreign_name(label::user).value(what_.owner.user_id);
+        json.foreign_name(label::product).value(to_string(workload_.owner.product_id));
+        json.foreign_name(label::user).value(workload_.owner.user_id);
         json.foreign_name(label::engine).value(to_string(ref.engine_id));
         json.foreign_name(label::generation).value(std::to_string(ref.generation));
         json.foreign_name(label::port).value(std::to_string(ref.port));
@@ -215,8 +217,8 @@ private:
 
     void write_environment(json::json_writer& json) const {
         std::vector<std::pair<std::string, std::string>> variables{
-            {"ENGINE_ID", to_string(what_.ref.engine_id)},
-            {"ENGINE_KEY_HASH", to_hex(what_.key_hash)},
+            {"ENGINE_ID", to_string(workload_.ref.engine_id)},
+            {"ENGINE_KEY_HASH", to_hex(workload_.key_hash)},
             {"ENGINE_HOST", "0.0.0.0"},
             {"ENGINE_PORT", std::to_string(engine_port)},
             {"SQLITE_DB_PATH", "/data/brain.sqlite"}};
@@ -235,9 +237,10 @@ private:
     void write_host(json::json_writer& json) const {
         const auto& hard = options_.hardening;
         json.member("NetworkMode", options_.network);
-        if (what_.ref.port != 0) {
+        if (workload_.ref.port != 0) {
             json.name("PortBindings").open('{').foreign_name(port_name()).open('[').open('{');
-            json.member("HostIp", "127.0.0.1").member("HostPort", std::to_string(what_.ref.port));
+            json.member("HostIp", "127.0.0.1")
+                .member("HostPort", std::to_string(workload_.ref.port));
             json.close('}').close(']').close('}');
         }
         write_mounts(json);
@@ -246,7 +249,7 @@ private:
         if (hard.drop_capabilities) json.name("CapDrop").open('[').value("ALL").close(']');
         if (!hard.capabilities.empty()) {
             json.name("CapAdd").open('[');
-            for (const auto& one : hard.capabilities) json.value(one);
+            for (const auto& capability : hard.capabilities) json.value(capability);
             json.close(']');
         }
         if (hard.no_new_privileges)
@@ -278,8 +281,8 @@ private:
             json.member("ReadOnly", read_only);
         };
         json.name("Mounts").open('[');
-        mount("volume", volume_of(what_.ref.engine_id), "/data", false);
-        // If it is gone by then, the daemon makes another, which must be known as ours too.
+        mount("volume", volume_of(workload_.ref.engine_id), "/data", false);
+        // If the volume has been removed, the daemon creates another, which needs the labels too.
         write_labels(json.name("VolumeOptions").open('{'));
         json.close('}').close('}');
         if (!options_.catalog_path.empty()) {
@@ -290,22 +293,22 @@ private:
     }
 
     const docker_options& options_;
-    const workload& what_;
+    const workload& workload_;
 };
 
-/// Takes the output out of the frames that the daemon sends it in (API, "Attach to a container",
-/// stream format): 8 bytes, of which the last four are the length. What is no frame is left out.
+/// Extracts the output from the daemon's frames (API, "Attach to a container", stream format): each
+/// has a head of 8 bytes, of which the last four are the length. An incomplete head is ignored.
 [[nodiscard]] inline std::string unframed(std::string_view frames) {
-    std::string out;
+    std::string output;
     while (frames.size() >= 8) {
         std::size_t size = 0;
         for (std::size_t i = 4; i < 8; ++i)
             size = size << 8U | static_cast<unsigned char>(frames[i]);
         frames.remove_prefix(8);
-        out.append(frames.substr(0, size));
+        output.append(frames.substr(0, size));
         frames.remove_prefix(std::min(size, frames.size()));
     }
-    return out;
+    return output;
 }
 
 } // namespace detail::docker

@@ -32,13 +32,13 @@ inline namespace ROUNDHOUSE_ABI {
 /// Docker's Engine API (https://docs.docker.com/engine/api/v1.41/).
 namespace detail::docker {
 
-/// A JSON document with what it was read from.
+/// A JSON document and its parser, which owns the parsed data.
 struct document {
     simdjson::dom::parser parser;
     simdjson::dom::element root;
 };
 
-/// Reads JSON; a failure says that what the daemon sent was none.
+/// Parses a JSON body of the daemon.
 [[nodiscard]] inline result<std::unique_ptr<document>> read_json(std::string_view text) {
     auto out = std::make_unique<document>();
     const auto problem = out->parser.parse(simdjson::padded_string{text}).get(out->root);
@@ -48,7 +48,7 @@ struct document {
     return out;
 }
 
-/// A text at a JSON pointer (RFC 6901); empty if there is none.
+/// The text at a JSON pointer (RFC 6901); empty if there is none.
 [[nodiscard]] inline std::string text_at(const simdjson::dom::element& root,
                                          std::string_view pointer) {
     std::string_view found;
@@ -56,14 +56,15 @@ struct document {
     return std::string{found};
 }
 
+/// The boolean at a JSON pointer; false if there is none.
 [[nodiscard]] inline bool flag_at(const simdjson::dom::element& root, std::string_view pointer) {
     bool found = false;
     return root.at_pointer(pointer).get(found) == simdjson::SUCCESS && found;
 }
 
-/// What the daemon says of a status that is no success: its message, or the status with whatever
-/// text came instead, as from a proxy before it.
-[[nodiscard]] inline std::string words_of(const http_response& answer) {
+/// The message in an answer that reports a failure. If there is none, the status and the body, which
+/// may come from a proxy.
+[[nodiscard]] inline std::string message_of(const http_response& answer) {
     auto status = "HTTP " + std::to_string(answer.status);
     if (const auto read = read_json(answer.body)) {
         auto message = text_at((*read)->root, "/message");
@@ -72,7 +73,7 @@ struct document {
     return answer.body.empty() ? status : status + ": " + detail::quoted(answer.body);
 }
 
-/// Text for a query of a URL (RFC 3986, section 2.1).
+/// Percent-encodes text for the query of a URL (RFC 3986, section 2.1).
 [[nodiscard]] inline std::string escaped(std::string_view text) {
     static constexpr char digits[] = "0123456789ABCDEF";
     std::string out;
@@ -86,22 +87,22 @@ struct document {
     return out;
 }
 
-/// Where a daemon listens: a path, or a host and a port.
+/// The address of a daemon: a path, or a host and a port.
 struct daemon_address {
     std::string path;
     std::string host;
     std::string port;
 };
 
-[[nodiscard]] inline error wrong_address(const std::string& text, const std::string& why) {
-    return {errc::invalid_request, "Docker's address \"" + text + "\" " + why};
+[[nodiscard]] inline error wrong_address(const std::string& text, const std::string& fault) {
+    return {errc::invalid_request, "Docker's address \"" + text + "\" " + fault};
 }
 
-/// Reads `unix:///path` or `tcp://host:port`. A failure (`invalid_request`) names what is wrong
-/// with it.
+/// Parses `unix:///path` or `tcp://host:port`. The message of a failure (`invalid_request`) names
+/// the fault.
 [[nodiscard]] inline result<daemon_address> read_address(const std::string& text) {
-    const auto refused = [&](const std::string& why) {
-        return unexpected{wrong_address(text, why)};
+    const auto refused = [&](const std::string& fault) {
+        return unexpected{wrong_address(text, fault)};
     };
     constexpr std::string_view local = "unix://";
     constexpr std::string_view remote = "tcp://";
@@ -118,7 +119,7 @@ struct daemon_address {
     auto host = rest.substr(0, colon);
     if (host.size() > 2 && host.front() == '[' && host.back() == ']') // IPv6, as in a URL
         host = host.substr(1, host.size() - 2);
-    // The resolver would take an empty port, and cut a large one to 16 bits.
+    // The resolver would accept an empty port, and truncate a large one to 16 bits.
     const auto digits = rest.substr(colon + 1);
     std::uint16_t port = 0;
     const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
@@ -127,8 +128,8 @@ struct daemon_address {
     return daemon_address{{}, host, digits};
 }
 
-/// The same, with a host's name looked up, which blocks. Throws std::invalid_argument with what is
-/// wrong.
+/// Parses an address and looks up the name of its host, which blocks. Throws std::invalid_argument
+/// whose message names the fault.
 [[nodiscard]] inline http_peer parse_host(const std::string& text) {
     const auto address = read_address(text);
     if (!address) throw std::invalid_argument{address.error().message};
@@ -143,29 +144,30 @@ struct daemon_address {
     return found.begin()->endpoint();
 }
 
-/// The daemon's API: one connection for each call. Thread-safe; calls run on strands, as
-/// `http_call` asks.
+/// The daemon's API, with one connection for each call. Thread-safe. Calls run on strands, like
+/// `http_call`.
 class daemon {
 public:
     explicit daemon(http_peer peer, duration timeout) : peer_(std::move(peer)), timeout_(timeout) {}
 
     [[nodiscard]] const http_peer& peer() const noexcept { return peer_; }
 
-    /// Sends a request below the version's prefix; any status is an answer. It may take the usual
-    /// time, if none is given.
+    /// Sends a request with the version's prefix, and returns the answer, whatever its status is.
+    /// `time_limit` is by default that of the constructor.
     asio::awaitable<result<http_response>> call(std::string method, std::string target,
                                                 std::string body = {},
-                                                std::optional<duration> at_most = std::nullopt) {
+                                                std::optional<duration> time_limit = std::nullopt) {
         auto negotiating = prefix();
         const auto version = co_await std::move(negotiating);
         if (!version) co_return unexpected{version.error()};
         const auto request = request_to(std::move(method), *version + target, std::move(body));
-        const http_limits limits{.deadline = at_most.value_or(timeout_), .body_bytes = most_body};
+        const http_limits limits{.deadline = time_limit.value_or(timeout_),
+                                 .body_bytes = body_limit};
         auto sending = http_call(peer_, request, limits);
         co_return co_await std::move(sending);
     }
 
-    /// The request of a call whose answer is read as it comes.
+    /// The request of a call whose answer is read as it arrives.
     asio::awaitable<result<http_request>> streaming(std::string method, std::string target) {
         auto negotiating = prefix();
         const auto version = co_await std::move(negotiating);
@@ -173,25 +175,25 @@ public:
         co_return request_to(std::move(method), *version + target, {});
     }
 
-    /// Asks the daemon again which versions it knows, before the next call.
+    /// Asks the daemon for its versions again before the next call.
     void forget_version() {
         const std::lock_guard lock(mutex_);
         version_.clear();
     }
 
-    /// What a status that was not expected means: the daemon's words, after what was tried.
-    [[nodiscard]] static error refusal(std::string_view doing, const http_response& answer) {
-        return {errc::backend_error, "Docker: " + std::string{doing} + ": " + words_of(answer)};
+    /// The error for an answer that refuses a step: names the step and the daemon's message.
+    [[nodiscard]] static error refusal(std::string_view step, const http_response& answer) {
+        return {errc::backend_error, "Docker: " + std::string{step} + ": " + message_of(answer)};
     }
-    [[nodiscard]] static unexpected refused(std::string_view doing, const http_response& answer) {
-        return unexpected{refusal(doing, answer)};
+    [[nodiscard]] static unexpected refused(std::string_view step, const http_response& answer) {
+        return unexpected{refusal(step, answer)};
     }
 
 private:
-    /// The oldest version that has all that is asked for; every daemon since 20.10 knows it, or a
-    /// newer one at least.
+    /// API 1.41 is the oldest version that has all features in use. Docker 20.10 has it; a newer daemon
+    /// may have dropped it, and then its oldest version is used.
     static constexpr int our_minor = 41;
-    static constexpr std::size_t most_body = std::size_t{64} * 1024 * 1024;
+    static constexpr std::size_t body_limit = std::size_t{64} * 1024 * 1024;
 
     static http_request request_to(std::string method, std::string target, std::string body) {
         http_request out;
@@ -236,9 +238,9 @@ private:
     static int minor_of(const std::string& version) {
         const auto dot = version.find('.');
         if (!version.starts_with("1.") || dot == std::string::npos) return 0;
-        int out = 0; // stays so where there is no number
-        std::from_chars(version.data() + dot + 1, version.data() + version.size(), out);
-        return out;
+        int minor = 0; // stays 0 if there is no number
+        std::from_chars(version.data() + dot + 1, version.data() + version.size(), minor);
+        return minor;
     }
 
     const http_peer peer_;

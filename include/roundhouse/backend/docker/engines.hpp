@@ -8,6 +8,7 @@
 #include <roundhouse/backend/docker/pull.hpp>
 #include <roundhouse/backend/docker/volumes.hpp>
 #include <roundhouse/backend/docker/watched.hpp>
+#include <roundhouse/core/generation.hpp>
 #include <roundhouse/detail/engine_calls.hpp>
 #include <roundhouse/detail/http_client.hpp>
 #include <roundhouse/error.hpp>
@@ -36,8 +37,8 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// What is done with containers, volumes and the network, step by step. Coroutines run on strands;
-/// their arguments must outlive them. Thread-safe.
+/// The operations of the backend as calls to the daemon. The coroutines run on strands; their
+/// arguments must outlive them. Thread-safe.
 class engines {
 public:
     engines(const asio::any_io_executor& executor, docker_options options)
@@ -54,24 +55,24 @@ public:
         return options_.advertise == docker_advertise::host;
     }
 
-    asio::awaitable<result<void>> prepare(const workload& what) {
-        auto ensuring = ensure_image(*daemon_, what.version, options_);
+    asio::awaitable<result<void>> prepare(const workload& requested) {
+        auto ensuring = ensure_image(*daemon_, requested.version, options_);
         co_return co_await std::move(ensuring);
     }
 
-    asio::awaitable<result<void>> create(const workload& what) {
+    asio::awaitable<result<void>> create(const workload& requested) {
         auto networking = network_->ensure();
         if (auto done = co_await std::move(networking); !done) co_return done;
-        auto keeping = volumes_.ensure(what);
+        auto keeping = volumes_.ensure(requested);
         const auto made = co_await std::move(keeping);
         if (!made) co_return unexpected{made.error()};
-        auto running = run(what);
+        auto running = run(requested);
         auto done = co_await std::move(running);
-        // From here on something may have been done.
+        // From here on the daemon may have done something, so that it is not `backend_away` any more.
         if (!done) done.error().code = errc::backend_error;
         if (!done && *made) {
-            // Nothing has used it yet. If it stays, `list` shows it.
-            auto undoing = volumes_.remove(what.ref.engine_id);
+            // Nothing has used the volume yet. If the removal fails, `list` shows the volume.
+            auto undoing = volumes_.remove(requested.ref.engine_id);
             static_cast<void>(co_await std::move(undoing));
         }
         co_return done;
@@ -93,7 +94,7 @@ public:
         if (!found) co_return unexpected{found.error()};
         const auto state = *found ? state_of((*found)->status) : workload_state::down;
         if (state == workload_state::down) {
-            events_->look_at_end(ref); // should nobody have heard of it
+            events_->look_at_end(ref); // in case its end has not been reported
             co_return fail(errc::backend_error, container_of(ref.engine_id) + " does not run");
         }
         if (paused == (state == workload_state::paused)) {
@@ -147,7 +148,7 @@ public:
         auto locating = locate(ref);
         const auto peer = co_await std::move(locating);
         if (!peer) co_return unexpected{peer.error()};
-        auto asking = ask_health(*peer, ref.engine_id, options_.answers, timeout);
+        auto asking = ask_health(*peer, options_.answers, timeout);
         co_return co_await std::move(asking);
     }
 
@@ -164,13 +165,13 @@ public:
             co_return daemon::refused("cannot list containers", *containers);
         if (auto read = add_containers(containers->body, found); !read)
             co_return unexpected{read.error()};
-        // What ended since that answer, and before it was watched, nobody has reported.
+        // Workloads that ended after that answer, and before they were expected, are found here.
         auto looking = events_->look_for_ends();
         if (auto looked = co_await std::move(looking); !looked)
             co_return unexpected{looked.error()};
-        std::vector<found_workload> out;
-        for (auto& [engine, one] : found) out.push_back(std::move(one));
-        co_return out;
+        std::vector<found_workload> workloads;
+        for (auto& [engine, workload] : found) workloads.push_back(std::move(workload));
+        co_return workloads;
     }
 
     asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
@@ -178,9 +179,26 @@ public:
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
         if (!*found) co_return std::string{};
-        auto calling = daemon_->call("GET",
-                                     "/containers/" + (*found)->id +
-                                         "/logs?stdout=1&stderr=1&tail=" + std::to_string(tail));
+        auto reading = read_logs((*found)->id, tail);
+        co_return co_await std::move(reading);
+    }
+
+    asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref, std::size_t tail) {
+        auto looking = inspect(ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        // Each generation has a container of its own, which the backend starts once.
+        if (!*found || (*found)->made->ref.generation != ref.generation) co_return std::string{};
+        auto reading = read_logs((*found)->id, tail);
+        co_return co_await std::move(reading);
+    }
+
+private:
+    // Containers
+
+    asio::awaitable<result<std::string>> read_logs(std::string id, std::size_t tail) {
+        auto calling = daemon_->call(
+            "GET", "/containers/" + id + "/logs?stdout=1&stderr=1&tail=" + std::to_string(tail));
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status == 404) co_return std::string{};
@@ -191,15 +209,12 @@ public:
         co_return lines;
     }
 
-private:
-    // Containers
-
-    [[nodiscard]] bool ours(const container& what, const uuid& engine) const {
-        return what.made && what.made->installation_id == options_.installation_id &&
-               what.made->ref.engine_id == engine;
+    [[nodiscard]] bool ours(const container& present, const uuid& engine) const {
+        return present.made && present.made->installation_id == options_.installation_id &&
+               present.made->ref.engine_id == engine;
     }
 
-    /// An engine's container; nothing if there is none but one of somebody else.
+    /// The container of an engine; empty if there is none that this installation made.
     asio::awaitable<result<std::optional<container>>> inspect(const uuid& engine) {
         auto looking = inspect_container(*daemon_, engine, options_.network);
         auto found = co_await std::move(looking);
@@ -207,17 +222,19 @@ private:
         co_return found;
     }
 
-    asio::awaitable<result<void>> end(const uuid& engine, const container& what, duration grace) {
+    /// Stops a container, whose end is not reported.
+    asio::awaitable<result<void>> end(const uuid& engine, const container& present,
+                                      duration grace) {
         const auto expected = watched_->release(engine);
-        if (state_of(what.status) == workload_state::down) co_return result<void>{};
-        if (state_of(what.status) == workload_state::paused) {
-            // It would not hear the signal. If this fails, so does the stop.
-            auto waking = daemon_->call("POST", "/containers/" + what.id + "/unpause");
-            static_cast<void>(co_await std::move(waking));
+        if (state_of(present.status) == workload_state::down) co_return result<void>{};
+        if (state_of(present.status) == workload_state::paused) {
+            // A paused container does not receive the signal. If this fails, so does the stop.
+            auto resuming = daemon_->call("POST", "/containers/" + present.id + "/unpause");
+            static_cast<void>(co_await std::move(resuming));
         }
         const auto seconds = std::chrono::ceil<std::chrono::seconds>(grace);
         auto calling = daemon_->call(
-            "POST", "/containers/" + what.id + "/stop?t=" + std::to_string(seconds.count()), {},
+            "POST", "/containers/" + present.id + "/stop?t=" + std::to_string(seconds.count()), {},
             options_.call_timeout + seconds);
         const auto answer = co_await std::move(calling);
         const bool done = answer &&
@@ -228,14 +245,13 @@ private:
         co_return daemon::refused("cannot stop " + container_of(engine), *answer);
     }
 
-    asio::awaitable<result<void>> remove_container(const uuid& engine, std::string which) {
-        // With the volumes that its image has the daemon make; a named one stays.
-        auto calling = daemon_->call("DELETE", "/containers/" + which + "?force=1&v=1");
+    asio::awaitable<result<void>> remove_container(const uuid& engine, std::string id) {
+        // v=1 removes the anonymous volumes that the image asked for; named ones stay.
+        auto calling = daemon_->call("DELETE", "/containers/" + id + "?force=1&v=1");
         auto answer = co_await std::move(calling);
         if (answer && answer->status == 409) {
-            // Somebody is removing it already.
-            auto waiting = daemon_->call("POST",
-                                         "/containers/" + which + "/wait?condition=removed");
+            // Its removal is in progress.
+            auto waiting = daemon_->call("POST", "/containers/" + id + "/wait?condition=removed");
             answer = co_await std::move(waiting);
             if (answer && answer->status == 200) co_return result<void>{};
         }
@@ -245,22 +261,23 @@ private:
         co_return result<void>{};
     }
 
-    /// Makes and starts the container, in place of whatever an older generation left.
-    asio::awaitable<result<void>> run(const workload& what) {
-        const auto name = container_of(what.ref.engine_id);
+    /// Creates and starts the container, in place of one of an older generation.
+    asio::awaitable<result<void>> run(const workload& requested) {
+        const auto name = container_of(requested.ref.engine_id);
         for (int attempt = 0; attempt < 4; ++attempt) {
             auto calling = daemon_->call("POST", "/containers/create?name=" + name,
-                                         description(options_, what).of_container());
+                                         description(options_, requested).of_container());
             const auto answer = co_await std::move(calling);
             if (!answer) co_return unexpected{answer.error()};
             if (answer->status == 201) {
-                // It has been made, whatever else the answer says: by its name it is found too.
+                // Without an id in the answer the container is started by its name.
                 const auto read = read_json(answer->body);
-                auto starting = start(what, read ? text_at((*read)->root, "/Id") : std::string{});
+                auto starting = start(requested,
+                                      read ? text_at((*read)->root, "/Id") : std::string{});
                 co_return co_await std::move(starting);
             }
             if (answer->status != 409) co_return daemon::refused("cannot make " + name, *answer);
-            auto clearing = make_way(what);
+            auto clearing = clear_name(requested);
             const auto cleared = co_await std::move(clearing);
             if (!cleared) co_return unexpected{cleared.error()};
             if (!*cleared) co_return result<void>{};
@@ -268,62 +285,60 @@ private:
         co_return fail(errc::backend_error, "Docker: the name " + name + " stays in use");
     }
 
-    /// Something has the container's name. True if it has been removed; false if it is what was to
-    /// be made, and runs: the reply to an earlier create was lost.
-    asio::awaitable<result<bool>> make_way(const workload& what) {
-        auto looking = inspect_container(*daemon_, what.ref.engine_id, options_.network);
+    /// Removes the container that has the name of the requested one. Returns false, and leaves it, if
+    /// it is the requested one and runs: then the reply to an earlier create was lost.
+    asio::awaitable<result<bool>> clear_name(const workload& requested) {
+        auto looking = inspect_container(*daemon_, requested.ref.engine_id, options_.network);
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
         if (!*found) co_return true;
-        const auto& there = **found;
-        if (!ours(there, what.ref.engine_id))
-            co_return not_ours("the container " + container_of(what.ref.engine_id));
-        const auto state = state_of(there.status);
-        const auto generation = there.made->ref.generation;
-        if (state != workload_state::down && generation > what.ref.generation)
-            co_return fail(errc::backend_error, container_of(what.ref.engine_id) +
-                                                    " runs in a newer generation (" +
-                                                    std::to_string(generation) + " over " +
-                                                    std::to_string(what.ref.generation) + ")");
-        if (state == workload_state::up && generation == what.ref.generation) {
-            watched_->expect({what.ref, what.owner, there.id});
+        const auto& present = **found;
+        if (!ours(present, requested.ref.engine_id))
+            co_return not_ours("the container " + container_of(requested.ref.engine_id));
+        const auto plan = core::plan_create(requested.ref, present.made->ref.generation,
+                                            state_of(present.status));
+        if (!plan) co_return unexpected{plan.error()};
+        if (*plan == core::create_plan::keep) {
+            watched_->expect({requested.ref, requested.owner, present.id});
             co_return false;
         }
-        auto ending = end(what.ref.engine_id, there, options_.short_grace);
+        auto ending = end(requested.ref.engine_id, present, options_.short_grace);
         if (auto done = co_await std::move(ending); !done) co_return unexpected{done.error()};
-        auto removing = remove_container(what.ref.engine_id, there.id);
+        auto removing = remove_container(requested.ref.engine_id, present.id);
         if (auto done = co_await std::move(removing); !done) co_return unexpected{done.error()};
         co_return true;
     }
 
-    asio::awaitable<result<void>> start(const workload& what, std::string id) {
-        forget_address(what.ref.engine_id);
-        // Before it can end.
-        watched_->expect({what.ref, what.owner, id});
-        if (id.empty()) id = container_of(what.ref.engine_id);
+    asio::awaitable<result<void>> start(const workload& requested, std::string id) {
+        forget_address(requested.ref.engine_id);
+        // Before the container can end.
+        watched_->expect({requested.ref, requested.owner, id});
+        if (id.empty()) id = container_of(requested.ref.engine_id);
         result<void> failure;
         for (int attempt = 0; attempt < 2; ++attempt) {
             auto calling = daemon_->call("POST", "/containers/" + id + "/start");
             const auto answer = co_await std::move(calling);
             if (answer && (answer->status == 204 || answer->status == 304))
                 co_return result<void>{};
-            failure = answer ? result<void>{daemon::refused(
-                                   "cannot start " + container_of(what.ref.engine_id), *answer)}
-                             : result<void>{unexpected{answer.error()}};
+            failure = answer
+                          ? result<void>{daemon::refused(
+                                "cannot start " + container_of(requested.ref.engine_id), *answer)}
+                          : result<void>{unexpected{answer.error()}};
             if (!answer || answer->status != 404 || attempt > 0) break;
-            // Somebody removed the network since it was made.
-            network_->lost();
+            // The network has been removed since it was made.
+            network_->forget();
             auto networking = network_->ensure();
             if (auto done = co_await std::move(networking); !done) break;
         }
-        watched_->release(what.ref.engine_id);
-        auto undoing = remove_container(what.ref.engine_id, id);
+        watched_->release(requested.ref.engine_id);
+        auto undoing = remove_container(requested.ref.engine_id, id);
         static_cast<void>(co_await std::move(undoing));
         co_return failure;
     }
 
-    // Where engines answer
+    // Addresses
 
+    /// Where an engine listens.
     asio::awaitable<result<http_peer>> locate(const workload_ref& ref) {
         if (on_host())
             co_return http_peer{
@@ -332,19 +347,23 @@ private:
         auto looking = inspect(ref.engine_id);
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
-        asio::error_code none;
-        const auto where = asio::ip::make_address(*found ? (*found)->address : "", none);
-        if (none)
-            co_return fail(errc::backend_error, container_of(ref.engine_id) + " has no address");
-        const asio::ip::tcp::endpoint at{where, engine_port};
+        const auto container_name = container_of(ref.engine_id);
+        if (!*found) co_return fail(errc::backend_error, container_name + " does not exist");
+        asio::error_code malformed;
+        const auto ip = asio::ip::make_address((*found)->address, malformed);
+        if (malformed)
+            co_return fail(errc::backend_error, container_name + " has no address on " +
+                                                    options_.network + ": it is " +
+                                                    (*found)->status);
+        const asio::ip::tcp::endpoint endpoint{ip, engine_port};
         const std::lock_guard lock(mutex_);
-        addresses_[ref.engine_id] = {ref.generation, at};
-        co_return http_peer{at};
+        addresses_[ref.engine_id] = {ref.generation, endpoint};
+        co_return http_peer{endpoint};
     }
 
-    struct address {
+    struct engine_address {
         std::uint64_t generation = 0;
-        asio::ip::tcp::endpoint at;
+        asio::ip::tcp::endpoint endpoint;
     };
 
     std::optional<asio::ip::tcp::endpoint> known_address(const workload_ref& ref) {
@@ -352,7 +371,7 @@ private:
         const auto found = addresses_.find(ref.engine_id);
         if (found == addresses_.end() || found->second.generation != ref.generation)
             return std::nullopt;
-        return found->second.at;
+        return found->second.endpoint;
     }
     void forget_address(const uuid& engine) {
         const std::lock_guard lock(mutex_);
@@ -367,15 +386,15 @@ private:
         if (!read) return unexpected{read.error()};
         simdjson::dom::array containers;
         if ((*read)->root.get(containers) != simdjson::SUCCESS)
-            return fail(errc::backend_error, "Docker's list of containers is none");
-        for (const auto one : containers) {
-            const auto made = marks_of(options_.installation_id, one["Labels"]);
-            if (!made) continue; // the daemon has not kept to the filter
-            const auto state = state_of(text_at(one, "/State"));
+            return fail(errc::backend_error, "Docker's list of containers is no array");
+        for (const auto entry : containers) {
+            const auto made = marks_of(options_.installation_id, entry["Labels"]);
+            if (!made) continue; // the daemon has not applied the filter
+            const auto state = state_of(text_at(entry, "/State"));
             found[made->ref.engine_id] = {made->ref, state, true, made->owner};
             if (state != workload_state::down)
-                watched_->expect(
-                    {made->ref, made->owner, text_at(one, "/Id"), state == workload_state::paused});
+                watched_->expect({made->ref, made->owner, text_at(entry, "/Id"),
+                                  state == workload_state::paused});
         }
         return {};
     }
@@ -387,7 +406,7 @@ private:
     const std::shared_ptr<watched_engines> watched_;
     const std::shared_ptr<event_stream> events_;
     std::mutex mutex_;
-    std::map<uuid, address> addresses_;
+    std::map<uuid, engine_address> addresses_;
 };
 
 } // namespace detail::docker

@@ -44,9 +44,9 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// Follows the daemon's events, and reports the workloads that ended, or were paused or resumed,
-/// unasked. Whenever the stream breaks it is opened again, and what happened meanwhile is found by
-/// a list: nothing is missed while the daemon is away. All members may be called from any thread.
+/// Follows the daemon's events, and reports workloads that ended, or were paused or resumed, without
+/// having been asked to. When the stream breaks it is opened again, and a list of the containers
+/// shows what happened meanwhile. All public members may be called from any thread.
 class event_stream : public std::enable_shared_from_this<event_stream> {
 public:
     event_stream(const asio::any_io_executor& executor, std::shared_ptr<docker::daemon> daemon,
@@ -63,7 +63,7 @@ public:
                            cancel_.slot(), [self = shared_from_this()](std::exception_ptr) {}));
     }
 
-    /// Nothing is reported any more once this has returned.
+    /// No handler runs once this has returned.
     void close() {
         on_exit(nullptr);
         on_pause(nullptr);
@@ -73,6 +73,7 @@ public:
         });
     }
 
+    /// Handlers are called on the strand, with no lock held.
     void on_exit(std::function<void(const workload_exit&)> handler) {
         exit_handler_.set(std::move(handler));
     }
@@ -80,15 +81,15 @@ public:
         pause_handler_.set(std::move(handler));
     }
 
-    /// Reports what has ended of all that is expected.
+    /// Reports the expected workloads that have ended.
     asio::awaitable<result<void>> look_for_ends() {
         auto looking = catch_up();
         auto elsewhere = run_on(strand_, std::move(looking));
         co_return co_await std::move(elsewhere);
     }
-    /// The same of a workload that was just found down.
+    /// Reports the end of a workload that was found down, if it is expected.
     void look_at_end(const workload_ref& ref) {
-        asio::post(strand_, [self = shared_from_this(), ref] { self->see_end(ref); });
+        asio::post(strand_, [self = shared_from_this(), ref] { self->handle_end(ref); });
     }
 
     [[nodiscard]] std::optional<std::string> trouble() const {
@@ -98,21 +99,21 @@ public:
 
 private:
     static asio::awaitable<void> run(std::shared_ptr<event_stream> self) {
-        auto pause = self->options_.reconnect_min;
+        auto reconnect_after = self->options_.reconnect_min;
         while (!self->closed_) {
-            auto following = self->follow_or_fail(pause);
+            auto following = self->follow_or_fail(reconnect_after);
             const auto failed = co_await std::move(following);
-            self->lose(failed.message);
-            asio::steady_timer timer{self->strand_, pause};
+            self->set_away(failed.message);
+            asio::steady_timer timer{self->strand_, reconnect_after};
             co_await timer.async_wait(asio::use_awaitable);
-            pause = std::min(pause * 2, self->options_.reconnect_max);
+            reconnect_after = std::min(reconnect_after * 2, self->options_.reconnect_max);
         }
     }
 
-    /// Nothing but the end of the backend ends the stream for good.
-    asio::awaitable<error> follow_or_fail(duration& pause) {
+    /// Like `follow`, but turns exceptions into errors, except the cancellation by `close`.
+    asio::awaitable<error> follow_or_fail(duration& reconnect_after) {
         try {
-            auto following = follow(pause);
+            auto following = follow(reconnect_after);
             co_return co_await std::move(following);
         } catch (const std::system_error& ended) {
             if (ended.code() == asio::error::operation_aborted) throw;
@@ -122,8 +123,9 @@ private:
         }
     }
 
-    /// Returns when the stream has broken, and why.
-    asio::awaitable<error> follow(duration& pause) {
+    /// Opens the stream and handles its events. Returns the cause when it has broken. Resets the wait
+    /// before the next attempt once the stream is open.
+    asio::awaitable<error> follow(duration& reconnect_after) {
         daemon_->forget_version();
         auto asking = daemon_->streaming(
             "GET", "/events?filters=" +
@@ -149,8 +151,8 @@ private:
         auto catching_up = catch_up();
         const auto caught_up = co_await std::move(catching_up);
         if (!caught_up) co_return caught_up.error();
-        regain();
-        pause = options_.reconnect_min;
+        set_back();
+        reconnect_after = options_.reconnect_min;
         while (open) {
             auto taking = take_lines(exchange.response().body);
             co_await std::move(taking);
@@ -162,10 +164,10 @@ private:
         co_return error{errc::backend_error, "the daemon ended its event stream"};
     }
 
-    /// Finds out what happened while nobody listened.
+    /// Reports what happened while the stream was not open.
     asio::awaitable<result<void>> catch_up() {
         const auto expected = watched_->all();
-        const auto number = watched_->number();
+        const auto last_change = watched_->last_change();
         if (expected.empty()) co_return result<void>{};
         auto listing = daemon_->call("GET", "/containers/json?all=1&filters=" +
                                                 filters_for(options_.installation_id));
@@ -174,18 +176,18 @@ private:
         if (answer->status != 200) co_return daemon::refused("cannot list", *answer);
         const auto read = read_json(answer->body);
         if (!read) co_return unexpected{read.error()};
-        struct living {
+        struct found_container {
             std::uint64_t generation = 0;
             bool paused = false;
         };
-        std::unordered_map<uuid, living> alive;
+        std::unordered_map<uuid, found_container> alive;
         simdjson::dom::array containers;
         if ((*read)->root.get(containers) == simdjson::SUCCESS)
-            for (const auto one : containers) {
-                const auto made = read_marks(one["Labels"]);
-                const auto status = text_at(one, "/State");
+            for (const auto entry : containers) {
+                const auto made = read_marks(entry["Labels"]);
+                const auto status = text_at(entry, "/State");
                 const auto state = state_of(status);
-                // One that is about to be started has not ended.
+                // A container that is about to be started has not ended.
                 if (made && (state != workload_state::down || status == "created"))
                     alive[made->ref.engine_id] = {made->ref.generation,
                                                   state == workload_state::paused};
@@ -193,28 +195,28 @@ private:
         for (const auto& ref : expected) {
             const auto found = alive.find(ref.engine_id);
             if (found != alive.end() && found->second.generation == ref.generation) {
-                report_pause(ref, found->second.paused, number);
+                report_pause(ref, found->second.paused, last_change);
                 continue;
             }
-            see_end(ref);
+            handle_end(ref);
         }
         co_return result<void>{};
     }
 
-    /// Takes the whole lines out of what has come: one JSON object each.
+    /// Takes the complete lines out of the text, each a JSON object, and handles them.
     asio::awaitable<void> take_lines(std::string& text) {
         for (auto end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
             const auto line = text.substr(0, end);
             text.erase(0, end + 1);
             const auto read = read_json(line);
-            if (!read) continue; // one that nobody can read is found at the next list
+            if (!read) continue; // the next list shows what it was about
             simdjson::dom::element attributes;
             if ((*read)->root.at_pointer("/Actor/Attributes").get(attributes)) continue;
             const auto made = marks_of(options_.installation_id, attributes);
             if (!made) continue;
             if (text_at((*read)->root, "/Action") == "die") {
-                see_end(made->ref, text_at((*read)->root, "/Actor/ID"),
-                        number(text_at(attributes, "/exitCode")));
+                handle_end(made->ref, text_at((*read)->root, "/Actor/ID"),
+                           number_in(text_at(attributes, "/exitCode")));
             } else {
                 auto looking = check_whether_paused(made->ref);
                 co_await std::move(looking);
@@ -222,30 +224,31 @@ private:
         }
     }
 
-    static std::optional<int> number(std::string_view text) {
-        int out = 0;
-        const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), out);
+    static std::optional<int> number_in(std::string_view text) {
+        int number = 0;
+        const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
         if (text.empty() || problem != std::errc{}) return std::nullopt;
-        return out;
+        return number;
     }
 
-    /// The event may be that of a pause of our own, and older than what we did since: only the
-    /// container itself tells.
+    /// Looks at the container, because the event may be that of a pause by this backend, and older
+    /// than the backend's last change.
     asio::awaitable<void> check_whether_paused(workload_ref ref) {
-        const auto number = watched_->number();
+        const auto last_change = watched_->last_change();
         auto inspecting = inspect(ref);
         const auto found = co_await std::move(inspecting);
         const auto state = found ? state_of(found->status) : workload_state::down;
         if (state != workload_state::down)
-            report_pause(ref, state == workload_state::paused, number);
+            report_pause(ref, state == workload_state::paused, last_change);
     }
 
-    void report_pause(const workload_ref& ref, bool paused, std::uint64_t number) {
-        if (const auto owner = watched_->seen(ref, paused, number))
+    void report_pause(const workload_ref& ref, bool paused, std::uint64_t last_change) {
+        if (const auto owner = watched_->observed(ref, paused, last_change))
             pause_handler_({ref, *owner, paused});
     }
 
-    /// The container of a workload, if it is there in that generation and the daemon tells.
+    /// The container of a workload; empty if there is none of that generation, or the inspection
+    /// fails.
     asio::awaitable<std::optional<container>> inspect(workload_ref ref) {
         auto looking = inspect_container(*daemon_, ref.engine_id, options_.network,
                                          options_.look_timeout);
@@ -255,75 +258,77 @@ private:
         co_return there ? std::move(*found) : std::nullopt;
     }
 
-    /// The end of a workload, and whether all is known that there is to tell.
-    struct seen_end {
-        workload_exit what;
-        bool known = false;
+    /// The end of a workload that is to be reported.
+    struct pending_exit {
+        workload_exit exit;
+        bool inspected = false;
     };
 
-    /// Whether it ran out of memory, only an inspection tells. Those overlap, for many may end at
-    /// once; the reports keep the order.
-    void see_end(const workload_ref& ref, const std::string& container = {},
-                 std::optional<int> exit_code = std::nullopt) {
-        const auto known = watched_->ended(ref, container);
-        if (!known) return;
-        auto one = std::make_shared<seen_end>();
-        one->what.ref = known->ref;
-        one->what.owner = known->owner;
-        one->what.exit_code = exit_code;
-        ends_.push_back(one);
-        auto looking = look_into(shared_from_this(), one);
-        asio::co_spawn(strand_, std::move(looking),
-                       [self = shared_from_this(), one](const std::exception_ptr&) {
-                           one->known = true;
-                           self->report_ends();
+    /// Inspects the container, which alone shows whether it ran out of memory, and then reports the
+    /// end. Inspections overlap, because many workloads may end at once; the reports keep the order
+    /// of the ends.
+    void handle_end(const workload_ref& ref, const std::string& container = {},
+                    std::optional<int> exit_code = std::nullopt) {
+        const auto expected = watched_->ended(ref, container);
+        if (!expected) return;
+        auto pending = std::make_shared<pending_exit>();
+        pending->exit.ref = expected->ref;
+        pending->exit.owner = expected->owner;
+        pending->exit.exit_code = exit_code;
+        exits_.push_back(pending);
+        auto inspecting = complete(shared_from_this(), pending);
+        asio::co_spawn(strand_, std::move(inspecting),
+                       [self = shared_from_this(), pending](const std::exception_ptr&) {
+                           pending->inspected = true;
+                           self->report_exits();
                        });
     }
 
-    static asio::awaitable<void> look_into(std::shared_ptr<event_stream> self,
-                                           std::shared_ptr<seen_end> one) {
-        auto inspecting = self->inspect(one->what.ref);
+    static asio::awaitable<void> complete(std::shared_ptr<event_stream> self,
+                                          std::shared_ptr<pending_exit> pending) {
+        auto inspecting = self->inspect(pending->exit.ref);
         const auto found = co_await std::move(inspecting);
         if (!found) co_return;
-        one->what.out_of_memory = found->out_of_memory;
-        if (!one->what.exit_code) one->what.exit_code = static_cast<int>(found->exit_code);
+        auto& exit = pending->exit;
+        exit.out_of_memory = found->out_of_memory;
+        if (!exit.exit_code) exit.exit_code = static_cast<int>(found->exit_code);
     }
 
-    void report_ends() {
-        while (!ends_.empty() && ends_.front()->known) {
-            const auto ended = std::move(ends_.front());
-            ends_.pop_front();
-            exit_handler_(ended->what);
+    void report_exits() {
+        while (!exits_.empty() && exits_.front()->inspected) {
+            const auto reported = std::move(exits_.front());
+            exits_.pop_front();
+            exit_handler_(reported->exit);
         }
     }
 
-    void lose(const std::string& why) {
-        bool news = false;
+    void set_away(const std::string& cause) {
+        bool was_away = false;
         {
             const std::lock_guard lock(trouble_mutex_);
-            news = !std::exchange(away_, true);
-            trouble_ = why;
+            was_away = std::exchange(away_, true);
+            trouble_ = cause;
         }
-        if (news && !closed_ && options_.log)
-            options_.log(log_level::warning, "Docker is away: " + why);
+        if (!was_away && !closed_ && options_.log)
+            options_.log(log_level::warning, "Docker is away: " + cause);
     }
-    void regain() {
-        bool news = false;
+    void set_back() {
+        bool was_away = false;
         {
             const std::lock_guard lock(trouble_mutex_);
-            news = std::exchange(away_, false);
+            was_away = std::exchange(away_, false);
             trouble_.reset();
         }
-        if (news && options_.log) options_.log(log_level::info, "Docker is back");
+        if (was_away && options_.log) options_.log(log_level::info, "Docker is back");
     }
 
-    const asio::any_io_executor strand_; ///< All but the public members runs here.
+    const asio::any_io_executor strand_; ///< Runs the private members.
     const std::shared_ptr<docker::daemon> daemon_;
     const std::shared_ptr<watched_engines> watched_;
     const docker_options options_;
     asio::cancellation_signal cancel_;
     bool closed_ = false;
-    std::deque<std::shared_ptr<seen_end>> ends_; ///< In the order in which they came.
+    std::deque<std::shared_ptr<pending_exit>> exits_; ///< In the order of the ends.
     replaceable_handler<workload_exit> exit_handler_;
     replaceable_handler<workload_pause> pause_handler_;
     mutable std::mutex trouble_mutex_;

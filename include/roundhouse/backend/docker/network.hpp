@@ -27,11 +27,11 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// The network that engines are on, made if it is not there. Thread-safe.
+/// The network of the engines, which is created if it does not exist. Thread-safe.
 ///
-/// One caller at a time makes it, and those who come meanwhile share the outcome: the daemon lets
-/// two that are made at once have the same name (API, "Create a network", CheckDuplicate), and
-/// starts nothing on a name that two have.
+/// One caller at a time creates it, and the callers that wait meanwhile share the outcome: two
+/// networks that are created at the same time may get the same name (API, "Create a network",
+/// CheckDuplicate), and no container can be started on a name that two networks have.
 class engine_network : public std::enable_shared_from_this<engine_network> {
 public:
     engine_network(const asio::any_io_executor& executor, std::shared_ptr<docker::daemon> daemon,
@@ -42,45 +42,46 @@ public:
           traffic_(options.advertise == docker_advertise::network ||
                    options.hardening.traffic_between_engines),
           strand_(asio::make_strand(executor)),
-          free_(strand_, asio::steady_timer::time_point::max()) {}
+          turn_ended_(strand_, asio::steady_timer::time_point::max()) {}
 
     asio::awaitable<result<void>> ensure() {
-        if (there_.load()) co_return result<void>{};
+        if (exists_.load()) co_return result<void>{};
         auto making = make(shared_from_this());
         auto elsewhere = run_on(strand_, std::move(making));
         co_return co_await std::move(elsewhere);
     }
 
-    /// Somebody has removed it.
-    void lost() noexcept { there_.store(false); }
+    /// Creates the network again at the next `ensure`, because it has been removed.
+    void forget() noexcept { exists_.store(false); }
 
 private:
-    /// Held by who makes it. It may be cancelled, and has no outcome then.
+    /// The right to create the network. A holder that is cancelled leaves no outcome.
     class turn {
     public:
-        explicit turn(engine_network& of) : of_(of) {
-            of_.busy_ = true;
-            of_.outcome_.reset();
+        explicit turn(engine_network& network) : network_(network) {
+            network_.busy_ = true;
+            network_.outcome_.reset();
         }
         turn(const turn&) = delete;
         turn& operator=(const turn&) = delete;
         ~turn() {
-            of_.busy_ = false;
-            of_.free_.cancel();
+            network_.busy_ = false;
+            network_.turn_ended_.cancel();
         }
 
     private:
-        engine_network& of_;
+        engine_network& network_;
     };
 
     static asio::awaitable<result<void>> make(std::shared_ptr<engine_network> self) {
         while (self->busy_) {
-            asio::error_code woken; // by the end of a turn
-            co_await self->free_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+            asio::error_code cancelled; // by the end of a turn
+            co_await self->turn_ended_.async_wait(
+                asio::redirect_error(asio::use_awaitable, cancelled));
             if (!self->busy_ && self->outcome_) co_return *self->outcome_;
         }
-        if (self->there_.load()) co_return result<void>{};
-        const turn mine(*self);
+        if (self->exists_.load()) co_return result<void>{};
+        const turn own_turn(*self);
         auto calling = self->daemon_->call("POST", "/networks/create", self->description());
         const auto answer = co_await std::move(calling);
         if (!answer) self->outcome_ = unexpected{answer.error()};
@@ -91,11 +92,12 @@ private:
             auto looking = self->warn_of_traffic();
             co_await std::move(looking);
         }
-        self->there_.store(self->outcome_->has_value());
+        self->exists_.store(self->outcome_->has_value());
         co_return *self->outcome_;
     }
 
-    /// One that was there already is taken as it is.
+    /// Logs a warning if a network that existed before lets engines talk to each other. It is used
+    /// as it is.
     asio::awaitable<void> warn_of_traffic() {
         auto calling = daemon_->call("GET", "/networks/" + name_);
         const auto answer = co_await std::move(calling);
@@ -126,10 +128,10 @@ private:
     const std::string name_;
     const log_sink log_;
     const bool traffic_; ///< Whether containers on it may talk to each other.
-    std::atomic<bool> there_ = false;
+    std::atomic<bool> exists_ = false;
     const asio::any_io_executor strand_;
-    // Touched on the strand.
-    asio::steady_timer free_; ///< Cancelled at the end of a turn.
+    // Used on the strand only.
+    asio::steady_timer turn_ended_; ///< Cancelled at the end of a turn.
     bool busy_ = false;
     std::optional<result<void>> outcome_; ///< Of the last turn.
 };

@@ -20,38 +20,37 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// The name and the tag of an image, as a pull wants them; the tag is empty where a digest says it.
+/// Splits an image into the name and the tag of a pull. The tag is empty if the image has a digest.
 [[nodiscard]] inline std::pair<std::string, std::string> split_image(const std::string& image) {
     if (image.find('@') != std::string::npos) return {image, ""};
     const auto colon = image.rfind(':');
     const bool tagged = colon != std::string::npos && image.find('/', colon) == std::string::npos;
-    // Without a tag every one of them would be pulled.
+    // Without a tag all tags would be pulled.
     if (!tagged) return {image, "latest"};
     return {image.substr(0, colon), image.substr(colon + 1)};
 }
 
-/// Pulls an image (API, "Create an image"), with its progress in the log. The failure says why it
-/// cannot be had.
-inline asio::awaitable<result<void>> pull_image(daemon& of, std::string image,
+/// Pulls an image (API, "Create an image"), and logs its progress. A failure's message has the cause.
+inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string image,
                                                 const docker_options& options) {
-    const auto say = [&options](log_level level, const std::string& line) {
+    const auto log = [&options](log_level level, const std::string& line) {
         if (options.log) options.log(level, line);
     };
-    const auto cannot = [&image](std::string_view why) {
+    const auto cannot = [&image](std::string_view cause) {
         return fail(errc::backend_error,
                     "Docker: the image " + image +
-                        " is not there and cannot be pulled: " + std::string{why});
+                        " is not there and cannot be pulled: " + std::string{cause});
     };
     const auto [name, tag] = split_image(image);
-    auto asking = of.streaming("POST", "/images/create?fromImage=" + escaped(name) +
-                                           (tag.empty() ? "" : "&tag=" + escaped(tag)));
+    auto asking = docker.streaming("POST", "/images/create?fromImage=" + escaped(name) +
+                                               (tag.empty() ? "" : "&tag=" + escaped(tag)));
     const auto request = co_await std::move(asking);
     if (!request) co_return unexpected{request.error()};
-    say(log_level::info, "pulling " + image);
+    log(log_level::info, "pulling " + image);
     const auto strand = co_await asio::this_coro::executor;
     const http_limits limits{.deadline = options.pull_timeout,
                              .body_bytes = std::size_t{16} * 1024 * 1024};
-    http_exchange exchange{strand, of.peer(), limits, false};
+    http_exchange exchange{strand, docker.peer(), limits, false};
     auto sending = exchange.send(*request);
     const auto sent = co_await std::move(sending);
     if (!sent) co_return unexpected{sent.error()};
@@ -63,39 +62,38 @@ inline asio::awaitable<result<void>> pull_image(daemon& of, std::string image,
         open = *more;
         if (!exchange.head_complete() || exchange.response().status != 200) continue;
         auto& text = exchange.response().body;
-        if (!open && !text.empty()) text += '\n'; // the last line may lack its end
+        if (!open && !text.empty()) text += '\n'; // the last line may be without one
         for (auto end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
             const auto read = read_json(std::string_view{text}.substr(0, end));
             text.erase(0, end + 1);
             if (!read) continue;
             const auto& root = (*read)->root;
-            // The texts beside these two details are deprecated: some daemons send one of them
-            // only.
-            for (const auto* const where : {"/error", "/errorDetail/message"})
-                if (auto wrong = text_at(root, where); !wrong.empty()) failure = wrong;
-            // Lines with a progress come by the thousand.
+            // `error` is deprecated: some daemons send only one of the two.
+            for (const auto* const pointer : {"/error", "/errorDetail/message"})
+                if (auto message = text_at(root, pointer); !message.empty()) failure = message;
+            // There are thousands of lines with a progress: they are not logged.
             const bool counts = root.at_pointer("/progressDetail/current").error() ==
                                 simdjson::SUCCESS;
             if (counts || !text_at(root, "/progress").empty()) continue;
             const auto layer = text_at(root, "/id");
-            say(log_level::info, "pulling " + image + ": " + (layer.empty() ? "" : layer + ": ") +
+            log(log_level::info, "pulling " + image + ": " + (layer.empty() ? "" : layer + ": ") +
                                      text_at(root, "/status"));
         }
     }
-    if (exchange.response().status != 200) co_return cannot(words_of(exchange.response()));
+    if (exchange.response().status != 200) co_return cannot(message_of(exchange.response()));
     if (!failure.empty()) co_return cannot(failure);
     co_return result<void>{};
 }
 
-/// Pulls an image that is not there.
-inline asio::awaitable<result<void>> ensure_image(daemon& of, const std::string& image,
+/// Pulls an image unless the daemon has it.
+inline asio::awaitable<result<void>> ensure_image(daemon& docker, const std::string& image,
                                                   const docker_options& options) {
-    auto looking = of.call("GET", "/images/" + escaped(image) + "/json");
+    auto looking = docker.call("GET", "/images/" + escaped(image) + "/json");
     const auto answer = co_await std::move(looking);
     if (!answer) co_return unexpected{answer.error()};
     if (answer->status == 200) co_return result<void>{};
     if (answer->status != 404) co_return daemon::refused("cannot look for " + image, *answer);
-    auto pulling = pull_image(of, image, options);
+    auto pulling = pull_image(docker, image, options);
     co_return co_await std::move(pulling);
 }
 

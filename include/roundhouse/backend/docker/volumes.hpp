@@ -20,23 +20,24 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// The volumes of engines, each named after its engine. Arguments of coroutines must outlive them.
-/// Thread-safe.
+/// The volumes of engines, each named after its engine. The arguments of the coroutines must outlive
+/// them. Thread-safe.
 class engine_volumes {
 public:
     /// `options` must outlive it.
     engine_volumes(std::shared_ptr<docker::daemon> daemon, const docker_options& options)
         : daemon_(std::move(daemon)), options_(options) {}
 
-    /// True if it was made just now. One of somebody else is a failure.
-    asio::awaitable<result<bool>> ensure(const workload& what) {
-        auto looking = find(what.ref.engine_id);
+    /// Creates the volume if it does not exist; returns whether it did so. Fails if a volume of that
+    /// name was not made by this installation.
+    asio::awaitable<result<bool>> ensure(const workload& requested) {
+        auto looking = find(requested.ref.engine_id);
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
-        if (*found == holder::others)
-            co_return not_ours("the volume " + volume_of(what.ref.engine_id));
-        if (*found == holder::ours) co_return false;
-        auto body = description(options_, what).of_volume();
+        if (*found == ownership::foreign)
+            co_return not_ours("the volume " + volume_of(requested.ref.engine_id));
+        if (*found == ownership::ours) co_return false;
+        auto body = description(options_, requested).of_volume();
         auto calling = daemon_->call("POST", "/volumes/create", std::move(body));
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
@@ -44,12 +45,12 @@ public:
         co_return true;
     }
 
-    /// One of somebody else is left alone.
+    /// Removes the volume if this installation made it.
     asio::awaitable<result<void>> remove(const uuid& engine) {
         auto looking = find(engine);
         const auto found = co_await std::move(looking);
         if (!found) co_return unexpected{found.error()};
-        if (*found != holder::ours) co_return result<void>{};
+        if (*found != ownership::ours) co_return result<void>{};
         auto calling = daemon_->call("DELETE", "/volumes/" + volume_of(engine));
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
@@ -58,7 +59,7 @@ public:
         co_return result<void>{};
     }
 
-    /// Adds the engine of every volume of this installation.
+    /// Adds the engine of each volume of this installation to `found`.
     asio::awaitable<result<void>> list(std::unordered_map<uuid, found_workload>& found) {
         auto listing = daemon_->call("GET",
                                      "/volumes?filters=" + filters_for(options_.installation_id));
@@ -67,11 +68,11 @@ public:
         if (answer->status != 200) co_return daemon::refused("cannot list volumes", *answer);
         const auto read = read_json(answer->body);
         if (!read) co_return unexpected{read.error()};
-        simdjson::dom::array volumes; // null where there are none
+        simdjson::dom::array volumes; // null if there are none
         if ((*read)->root["Volumes"].get(volumes) != simdjson::SUCCESS) co_return result<void>{};
-        for (const auto one : volumes) {
-            const auto made = marks_of(options_.installation_id, one["Labels"]);
-            // Its label tells the generation that made it, not the last one.
+        for (const auto entry : volumes) {
+            const auto made = marks_of(options_.installation_id, entry["Labels"]);
+            // Its labels have the first generation of the engine, not the last.
             if (made)
                 found[made->ref.engine_id] = {.ref = {made->ref.engine_id, 0, 0},
                                               .owner = made->owner};
@@ -80,21 +81,21 @@ public:
     }
 
 private:
-    enum class holder : std::uint8_t { nobody, ours, others };
+    enum class ownership : std::uint8_t { absent, ours, foreign };
 
-    asio::awaitable<result<holder>> find(const uuid& engine) {
+    asio::awaitable<result<ownership>> find(const uuid& engine) {
         auto calling = daemon_->call("GET", "/volumes/" + volume_of(engine));
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
-        if (answer->status == 404) co_return holder::nobody;
+        if (answer->status == 404) co_return ownership::absent;
         if (answer->status != 200) co_return daemon::refused("cannot inspect a volume", *answer);
         const auto read = read_json(answer->body);
         if (!read) co_return unexpected{read.error()};
         if (text_at((*read)->root, "/Name").empty())
             co_return fail(errc::backend_error,
-                           "Docker's inspection of " + volume_of(engine) + " is none");
+                           "Docker's inspection of " + volume_of(engine) + " has no Name");
         const auto made = marks_of(options_.installation_id, (*read)->root["Labels"]);
-        co_return made && made->ref.engine_id == engine ? holder::ours : holder::others;
+        co_return made && made->ref.engine_id == engine ? ownership::ours : ownership::foreign;
     }
 
     const std::shared_ptr<docker::daemon> daemon_;

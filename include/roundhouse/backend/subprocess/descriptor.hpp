@@ -17,16 +17,17 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
-/// The text of an errno value. Safe in every thread, unlike strerror.
+/// The text of an errno value. Thread-safe, unlike strerror.
 [[nodiscard]] inline std::string cause(int number) {
     return std::system_category().message(number);
 }
 
-[[nodiscard]] inline unexpected failed(std::string_view what, int number) {
-    return fail(errc::backend_error, std::string{what} + ": " + cause(number));
+/// A failure whose message is a path or a step, and the text of an errno value.
+[[nodiscard]] inline unexpected failed(std::string_view subject, int number) {
+    return fail(errc::backend_error, std::string{subject} + ": " + cause(number));
 }
 
-/// Owns a file descriptor. Every one in the backend is close-on-exec: the engines inherit none.
+/// Owns a file descriptor. All descriptors of the backend are close-on-exec: engines inherit none.
 class descriptor {
 public:
     descriptor() noexcept = default;
@@ -47,15 +48,15 @@ public:
 
 private:
     void close() noexcept {
-        if (number_ >= 0) ::close(number_); // the number is free again whatever close returns
+        if (number_ >= 0) ::close(number_); // closed also where it reports an error (close(2))
     }
 
     int number_ = -1;
 };
 
-/// Opens a file that an engine could have put something else in the place of: follows no link, does
-/// not wait for the other end of a pipe, and takes nothing but a regular file. On failure errno
-/// tells why.
+/// Opens a file in a folder that an engine can write to, where a link or a pipe may be in its place.
+/// Follows no link, does not block, and refuses what is no regular file. On failure the cause is in
+/// errno.
 [[nodiscard]] inline descriptor open_regular(const std::string& path, int flags,
                                              mode_t mode = 0600) {
     descriptor file{::open(path.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode)};

@@ -14,18 +14,18 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// Removes an engine's data folder.
+/// The removal of an engine's data folder.
 namespace detail::subprocess {
 
 using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 
-/// Opens a folder below another without following a link; gives its owner all rights first if some
-/// are missing.
+/// Opens a folder in another without following a link. Adds the owner's rights first if some are
+/// missing.
 [[nodiscard]] inline open_folder open_subfolder(int parent, const char* name) {
     struct stat status {};
     if (::fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
         (status.st_mode & 0700U) != 0700U) {
-        ::fchmodat(parent, name, 0700, 0); // if it fails, what needs the rights fails and tells
+        ::fchmodat(parent, name, 0700, 0); // on failure the steps that need the rights fail
     }
     const int number = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (number < 0) return {nullptr, ::closedir};
@@ -39,12 +39,12 @@ using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
     return text == "." || text == "..";
 }
 
-/// Removes a tree, however deep, with three descriptors and no recursion: a folder below the top is
-/// emptied by moving the folders in it up to the top, where their turn comes.
+/// Removes a tree of any depth with three descriptors and no recursion: the folders in a folder
+/// below the top are moved up to the top, and removed there.
 class folder_remover {
 public:
-    /// Succeeds when nothing is there. A failure names the path and the cause; what could be
-    /// removed is gone.
+    /// Succeeds if the folder does not exist. A failure names the path and the cause; part of the
+    /// tree may have been removed then.
     [[nodiscard]] result<void> remove(const std::string& path) {
         path_ = path;
         top_ = open_subfolder(AT_FDCWD, path.c_str());
@@ -68,7 +68,7 @@ private:
     [[nodiscard]] result<void> remove_entry(const std::string& name) {
         const int top = ::dirfd(top_.get());
         if (::unlinkat(top, name.c_str(), 0) == 0) return {};
-        // EISDIR on Linux, EPERM as POSIX has it, for a folder.
+        // For a folder: EISDIR on Linux, EPERM by POSIX.
         if (errno != EISDIR && errno != EPERM) return cannot_remove('/' + name);
         if (errno == EPERM && !is_folder(top, name)) {
             errno = EPERM;
@@ -76,7 +76,7 @@ private:
         }
         if (auto emptied = empty_subfolder(name); !emptied) return emptied;
         if (::unlinkat(top, name.c_str(), AT_REMOVEDIR) != 0) return cannot_remove('/' + name);
-        errno = 0; // the caller's readdir tells its failures apart by it
+        errno = 0; // the caller checks it for a failure of readdir
         return {};
     }
 
@@ -84,8 +84,8 @@ private:
         const auto folder = open_subfolder(::dirfd(top_.get()), name.c_str());
         if (!folder) return cannot_remove('/' + name);
         const int number = ::dirfd(folder.get());
-        for (bool found = true;
-             found;) { // entries that a removal made readdir skip are found by the next pass
+        // Again until nothing is found: a removal may make readdir skip entries.
+        for (bool found = true; found;) {
             found = false;
             ::rewinddir(folder.get());
             while (const dirent* entry = ::readdir(folder.get())) {
@@ -99,19 +99,20 @@ private:
         return {};
     }
 
-    /// A folder can be moved only by who may write in it: its entry ".." changes.
+    /// Moves a folder to the top. That takes write permission for the folder itself too, because its
+    /// entry ".." changes.
     [[nodiscard]] bool move_up(int parent, const char* name) {
         const int number = errno;
         if (!is_folder(parent, name)) {
             errno = number;
             return false;
         }
-        { const auto opened = open_subfolder(parent, name); }
+        static_cast<void>(open_subfolder(parent, name)); // for the permissions that it adds
         for (;;) {
             const auto free_name = ".roundhouse-removed-" + std::to_string(moved_++);
             const int top = ::dirfd(top_.get());
             if (::renameat(parent, name, top, free_name.c_str()) == 0) return true;
-            // Taken by what an earlier attempt left there, or by the engine itself.
+            // The name may have been taken by an earlier attempt, or by the engine.
             if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR) return false;
         }
     }

@@ -20,9 +20,9 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The file in an engine's folder that tells which process runs it. The process writes it itself
-/// before it becomes the engine, so that none runs unknown; it stays when the process has ended,
-/// and is believed only together with /proc.
+/// The file in an engine's folder that names the process which runs it. The process writes the file
+/// itself before it becomes the engine, so that no engine runs without one. The file stays when the
+/// process has ended; whether it still runs is found in /proc.
 namespace detail::subprocess {
 
 inline constexpr const char* identity_name = ".roundhouse-identity";
@@ -34,11 +34,11 @@ struct process_identity {
     std::uint16_t port = 0;
     engine_owner owner{};
     pid_t pid = 0;
-    std::uint64_t start_time = 0; ///< As /proc/<pid>/stat tells it.
+    std::uint64_t start_time = 0; ///< As in /proc/<pid>/stat.
 };
 
-/// What is known before the process is there. The process appends its pid, its start time and
-/// "end". The user is in hexadecimal, so that no user_id can break the lines.
+/// The part of the file that is known before the process exists. The process appends its pid, its
+/// start time and "end". The user is in hexadecimal, so that no user_id can break the lines.
 [[nodiscard]] inline std::string identity_head(const process_identity& identity) {
     return "roundhouse-engine 2\nboot " + identity.boot_id + "\ngeneration " +
            std::to_string(identity.generation) + "\nport " + std::to_string(identity.port) +
@@ -46,7 +46,7 @@ struct process_identity {
            to_hex(identity.owner.user_id) + "\npid ";
 }
 
-/// Reads the file's text; nothing if it is cut short or was not written by us.
+/// Parses the file. Empty if it is truncated or has another format.
 [[nodiscard]] inline std::optional<process_identity> parse_identity(std::string_view text) {
     const auto take = [&text](std::string_view label) -> std::optional<std::string_view> {
         const auto end = text.find('\n');
@@ -80,14 +80,14 @@ struct process_identity {
     return identity;
 }
 
-/// The identity in an engine's folder; nothing if it has none or a damaged one. Fails if that
-/// cannot be told.
+/// Reads the identity in an engine's folder. Empty if there is none or a damaged one. Fails if the
+/// file cannot be read.
 [[nodiscard]] inline result<std::optional<process_identity>>
 read_identity(const std::string& folder) {
     const auto path = folder + '/' + identity_name;
     const auto file = open_regular(path, O_RDONLY);
     if (!file) {
-        // A link, a folder or the like in its place is damage.
+        // A link, a folder or the like in its place counts as damage.
         if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENXIO ||
             errno == EINVAL)
             return std::nullopt;
@@ -99,7 +99,7 @@ read_identity(const std::string& folder) {
     return parse_identity({text.data(), static_cast<std::size_t>(size)});
 }
 
-/// Differs from one boot of the machine to the next: a start time counts from the boot.
+/// An id that is new with each boot of the machine. Start times count from the boot.
 [[nodiscard]] inline std::string read_boot_id() {
     const descriptor file{::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)};
     std::array<char, 64> text;

@@ -17,18 +17,18 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// Starts a process that writes its own identity before it becomes the engine.
+/// The launch of a process that writes its own identity file before it becomes the engine.
 namespace detail::subprocess {
 
 struct launch_plan {
-    std::string program; ///< Absolute.
+    std::string program; ///< An absolute path.
     std::vector<std::string> arguments;
-    std::vector<std::string> environment; ///< `NAME=value`; all that the engine gets.
-    std::string folder;                   ///< Absolute, and there.
-    std::string log;                      ///< Path that stdout and stderr are appended to.
+    std::vector<std::string> environment; ///< The whole environment, as `NAME=value`.
+    std::string folder;                   ///< An absolute path; the folder must exist.
+    std::string log;                      ///< The file that stdout and stderr are appended to.
     std::string identity_head;
-    /// A file that the child keeps locked until it has become the engine: who gets it for himself
-    /// alone knows that no start is under way, even one whose orchestrator has died.
+    /// A file that the child keeps locked, shared, until it has become the engine. An exclusive lock
+    /// on it proves that no launch is under way, not even one of a crashed orchestrator.
     std::string lock;
 };
 
@@ -38,7 +38,7 @@ struct launched {
     descriptor pidfd;
 };
 
-/// Where on its way the child was when it reported.
+/// The step that the child reports.
 enum class launch_step : int { session, folder, descriptors, identity, started, program };
 
 struct launch_report {
@@ -47,9 +47,9 @@ struct launch_report {
     std::uint64_t start_time = 0;
 };
 
-/// All that the child needs, made by the parent. The child may share its memory, other threads may
-/// hold any lock in it: so the child allocates nothing, calls only what is async-signal-safe, and
-/// ends with exec or _exit.
+/// All data of the child, prepared by the parent. The child shares the parent's memory, in which
+/// other threads may hold any lock. So it does not allocate, calls async-signal-safe functions only,
+/// and ends with exec or _exit.
 struct child_plan {
     const char* program;
     char* const* arguments;
@@ -66,15 +66,14 @@ struct child_plan {
 
 [[noreturn]] inline void give_up(int report_to, launch_step step) noexcept {
     const launch_report report{.step = step, .error = errno, .start_time = 0};
-    // If the parent is gone, nobody wants to know.
+    // Fails only if the parent has ended, which needs no report.
     [[maybe_unused]] const auto written = ::write(report_to, &report, sizeof report);
     ::_exit(127);
 }
 
-/// Puts the descriptors where exec is to find them, and closes all others.
+/// Gives the descriptors the numbers that the engine expects, and closes all others.
 [[nodiscard]] inline bool arrange_descriptors(const child_plan& plan, int& report) noexcept {
-    constexpr int clear =
-        10; // copies above what is assigned below, so that none is overwritten before its turn
+    constexpr int clear = 10; // copies above the numbers that are assigned below
     const int input = ::fcntl(plan.input, F_DUPFD_CLOEXEC, clear);
     const int output = ::fcntl(plan.output, F_DUPFD_CLOEXEC, clear);
     const int lock = ::fcntl(plan.lock, F_DUPFD_CLOEXEC, clear);
@@ -86,8 +85,8 @@ struct child_plan {
            ::syscall(SYS_close_range, 5U, ~0U, 0U) == 0;
 }
 
-/// Writes the identity file in one step: a draft, then its rename. Returns the start time, or 0 and
-/// errno.
+/// Writes the identity file atomically, by renaming a draft. Returns the start time, or 0 with the
+/// cause in errno.
 [[nodiscard]] inline std::uint64_t write_identity(const child_plan& plan) noexcept {
     const auto stat = read_process_stat("/proc/self/stat");
     if (!stat) {
@@ -104,7 +103,7 @@ struct child_plan {
     append("\nend\n");
     const auto tail_size = static_cast<std::size_t>(at - tail.data());
 
-    ::unlink(plan.identity_draft); // one that was left, or put there, in whatever form
+    ::unlink(plan.identity_draft); // of an earlier attempt, or of the engine
     const descriptor file{
         ::open(plan.identity_draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!file) return 0;
@@ -115,13 +114,13 @@ struct child_plan {
     return ::rename(plan.identity_draft, plan.identity) == 0 ? stat->start_time : 0;
 }
 
-/// Handlers first, then the mask: a pending signal must not run this process's handlers in memory
-/// that may be shared.
+/// Resets the handlers before the mask: a pending signal must not run a handler of the parent in
+/// memory that is shared with it.
 inline void reset_signals() noexcept {
     struct sigaction standard {};
     standard.sa_handler = SIG_DFL;
     for (int signal = 1; signal <= SIGRTMAX; ++signal)
-        ::sigaction(signal, &standard, nullptr); // some cannot be set
+        ::sigaction(signal, &standard, nullptr); // fails for SIGKILL, SIGSTOP and reserved ones
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -142,10 +141,10 @@ inline void reset_signals() noexcept {
     give_up(report, launch_step::program);
 }
 
-/// vfork: a fork would copy the page tables of a server that may hold hundreds of megabytes. The
-/// calling thread stands still until the child has called exec; all signals are blocked, so that no
-/// handler runs in the child. The address and thread sanitizers know vfork (the latter makes it a
-/// fork). A function of its own, for nothing in its frame may change under the parent.
+/// Starts the child by vfork, because a fork would copy the page tables of a large server. The
+/// calling thread waits until the child has called exec. All signals are blocked, so that no handler
+/// runs in the child. The address and thread sanitizers support vfork (the latter makes it a fork).
+/// Not inlined, because the child may change the frame of the function that calls vfork.
 [[gnu::noinline]] inline pid_t start_child(const child_plan& plan) noexcept {
     sigset_t all;
     sigset_t before;
@@ -159,8 +158,8 @@ inline void reset_signals() noexcept {
     return pid;
 }
 
-/// Where a program is, as execvp would look for it, but on the engine's PATH. Fails with the
-/// reason.
+/// The path of a program, found as execvp does, but on the engine's PATH. A failure's message has
+/// the cause.
 [[nodiscard]] inline result<std::string> find_program(const std::string& name,
                                                       std::string_view path) {
     int number = ENOENT;
@@ -190,7 +189,7 @@ inline void reset_signals() noexcept {
     std::vector<char*> pointers;
     pointers.reserve(texts.size() + 1);
     for (const auto& text : texts)
-        pointers.push_back(const_cast<char*>(text.c_str())); // exec does not write there
+        pointers.push_back(const_cast<char*>(text.c_str())); // exec does not change the text
     pointers.push_back(nullptr);
     return pointers;
 }
@@ -207,12 +206,12 @@ inline void reset_signals() noexcept {
     return "cannot run " + plan.program;
 }
 
-/// Reads what the child has to say until it has become the engine, or given up.
+/// Reads the child's reports until it has become the engine or given up; returns the last.
 [[nodiscard]] inline launch_report read_reports(int pipe) {
     launch_report last{.step = launch_step::session, .error = ECHILD, .start_time = 0};
     for (;;) {
         launch_report next;
-        const auto size = ::read(pipe, &next, sizeof next); // less than PIPE_BUF: comes whole
+        const auto size = ::read(pipe, &next, sizeof next); // atomic, being below PIPE_BUF
         if (size == sizeof next) {
             last = next;
         } else if (size >= 0 || errno != EINTR) {
@@ -227,14 +226,13 @@ inline void wait_for_child(pid_t pid) noexcept {
     }
 }
 
-/// Starts the engine. Blocks for as long as exec takes. On failure no process is left.
+/// Starts the engine. Blocks until exec has returned. On failure no process is left.
 [[nodiscard]] inline result<launched> launch(const launch_plan& plan) {
     const descriptor input{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
     if (!input) return failed("/dev/null", errno);
     const descriptor output = open_regular(plan.log, O_WRONLY | O_APPEND | O_CREAT);
     if (!output) return failed(plan.log, errno);
-    ::fcntl(output.get(), F_SETFL,
-            O_APPEND); // without O_NONBLOCK: the engine is to have a plain file
+    ::fcntl(output.get(), F_SETFL, O_APPEND); // the engine must not inherit O_NONBLOCK
     const descriptor lock = open_regular(plan.lock, O_RDWR | O_CREAT);
     if (!lock || ::flock(lock.get(), LOCK_SH) != 0) return failed(plan.lock, errno);
     int ends[2];
@@ -264,8 +262,8 @@ inline void wait_for_child(pid_t pid) noexcept {
         wait_for_child(pid);
         return failed(describe(report, plan), report.error);
     }
-    // It is our child and not reaped, so that the pid is still its own; unless SIGCHLD is ignored
-    // in this program, where one that has ended already is gone.
+    // The child has not been reaped, so that the pid is still its own; unless this program ignores
+    // SIGCHLD, in which case a child that has ended is gone.
     auto pidfd = open_pidfd(pid);
     if (!pidfd) {
         const int number = errno;

@@ -10,21 +10,41 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// An engine's output. The engine appends to `engine.log` itself, for it must be able to outlive
-/// the orchestrator; so the file is kept within its bound by copying it to `engine.log.1` and
-/// cutting it to nothing. What is written between the last look at its end and the cut is lost:
-/// some microseconds' worth, once per log's length.
+/// The output of an engine. The engine appends to `engine.log` itself, because it must be able to
+/// outlive the orchestrator. So the file is kept within its bound by copying its end to
+/// `engine.log.1` and truncating it. Output that arrives between the last read and the truncation
+/// is lost: a few microseconds' worth, once per rotation.
 namespace detail::subprocess {
 
 inline constexpr const char* log_name = "engine.log";
 inline constexpr const char* old_log_name = "engine.log.1";
 
-/// Copies a file from an offset to its end, wherever that is by then, or until `most` bytes.
-/// Returns false and errno.
+/// A rotation of an engine's log.
+struct log_rotation {
+    std::uint64_t size = 0;      ///< The size of the log when the rotation began.
+    std::uint64_t kept_from = 0; ///< The offset of the first byte that was copied.
+    bool kept = true;            ///< False if there was no room for a whole copy.
+};
+
+/// Where the output of one generation begins in the two logs. By default it is all of both.
+struct output_start {
+    std::uint64_t log = 0;
+    std::optional<std::uint64_t> old_log = 0; ///< Empty if the older log is older than all of it.
+
+    /// The same place after a rotation.
+    [[nodiscard]] output_start after(const log_rotation& rotation) const {
+        if (!rotation.kept) return {.log = 0, .old_log = std::nullopt};
+        return {.log = 0, .old_log = log > rotation.kept_from ? log - rotation.kept_from : 0};
+    }
+};
+
+/// Copies a file from an offset to its end, or at most `most` bytes. On failure returns false, with
+/// the cause in errno.
 [[nodiscard]] inline bool copy_rest(int from, std::uint64_t offset, int to, std::uint64_t most) {
     std::array<char, 65536> chunk;
     for (const auto stop = offset + most; offset < stop;) {
@@ -42,48 +62,52 @@ inline constexpr const char* old_log_name = "engine.log.1";
     return true;
 }
 
-/// Begins the log in `folder` again if it has outgrown `limit`. Its last `limit` bytes are kept as
-/// the older log, and what is written during the copy, up to as much again. Returns whether it did;
-/// a log that cannot be read or kept is left as it is for the next time.
-inline bool bound_log(const std::string& folder, std::uint64_t limit) {
+/// Rotates the log in `folder` if it is larger than `limit`. The older log has the last `limit`
+/// bytes then, and up to as many again that were written during the copy. A log that cannot be read
+/// or copied is left alone until the next call.
+inline std::optional<log_rotation> bound_log(const std::string& folder, std::uint64_t limit) {
     const auto path = folder + '/' + log_name;
     struct stat status {};
-    const auto outgrown = [&] { return static_cast<std::uint64_t>(status.st_size) > limit; };
-    if (::lstat(path.c_str(), &status) != 0 || !outgrown()) return false;
+    const auto size = [&] { return static_cast<std::uint64_t>(status.st_size); };
+    if (::lstat(path.c_str(), &status) != 0 || size() <= limit) return std::nullopt;
     const auto log = open_regular(path, O_RDWR);
-    if (!log || ::fstat(log.get(), &status) != 0 || !outgrown()) return false;
+    if (!log || ::fstat(log.get(), &status) != 0 || size() <= limit) return std::nullopt;
     const auto old_path = folder + '/' + old_log_name;
-    ::unlink(old_path.c_str()); // not cut: somebody may be reading it
+    ::unlink(old_path.c_str()); // not truncated: it may be being read
     const auto old_log = open_regular(old_path, O_WRONLY | O_CREAT | O_TRUNC);
-    if (!old_log) return false;
-    const auto from = static_cast<std::uint64_t>(status.st_size) - limit;
-    const bool kept = copy_rest(log.get(), from, old_log.get(), 2 * limit);
-    // Without room for a copy the bound comes before the lines.
-    if (!kept && errno != ENOSPC && errno != EDQUOT) return false;
-    return ::ftruncate(log.get(), 0) == 0;
+    if (!old_log) return std::nullopt;
+    log_rotation rotation{.size = size(), .kept_from = size() - limit};
+    rotation.kept = copy_rest(log.get(), rotation.kept_from, old_log.get(), 2 * limit);
+    // On a full disk the bound is more important than the output.
+    if (!rotation.kept && errno != ENOSPC && errno != EDQUOT) return std::nullopt;
+    if (::ftruncate(log.get(), 0) != 0) return std::nullopt;
+    return rotation;
 }
 
-/// Takes whole lines from the end of a file, the newest first, until it has `lines` of them or
+/// Reads whole lines from the end of files, the newest file first, until it has `lines` lines or
 /// `most` bytes.
 class tail_reader {
 public:
     tail_reader(std::size_t lines, std::size_t most) : lines_{lines}, most_{most} {}
 
-    /// Puts the end of a file before what it has. A file that is not there adds nothing.
-    [[nodiscard]] result<void> add(const std::string& path) {
+    /// Puts the end of a file, from the offset `begin` on, before the text so far. A file that is
+    /// shorter than that has been truncated, and is read whole. A missing file adds nothing.
+    [[nodiscard]] result<void> add(const std::string& path, std::uint64_t begin = 0) {
         if (full_ || lines_ == 0) return {};
         const auto file = open_regular(path, O_RDONLY);
         if (!file && errno == ENOENT) return {};
         struct stat status {};
         if (!file || ::fstat(file.get(), &status) != 0) return failed(path, errno);
         std::array<char, 65536> chunk;
-        for (auto left = static_cast<std::size_t>(status.st_size); left > 0 && !full_;) {
-            const auto size = std::min(left, chunk.size());
+        auto left = static_cast<std::uint64_t>(status.st_size);
+        if (left < begin) begin = 0;
+        while (left > begin && !full_) {
+            const auto size = std::min<std::uint64_t>(left - begin, chunk.size());
             left -= size;
             const auto got = ::pread(file.get(), chunk.data(), size, static_cast<off_t>(left));
             if (got < 0) return failed(path, errno);
-            prepend({chunk.data(),
-                     static_cast<std::size_t>(got)}); // less than asked for if it was cut meanwhile
+            // Fewer bytes than asked for if the file has been truncated meanwhile.
+            prepend({chunk.data(), static_cast<std::size_t>(got)});
         }
         return {};
     }
@@ -106,17 +130,21 @@ private:
 
     std::size_t lines_;
     std::size_t most_;
-    std::size_t complete_ = 0; ///< Line ends seen before the last line: that many lines are whole.
+    std::size_t complete_ = 0; ///< The number of line ends found before the last line.
     std::string text_;
     bool full_ = false;
 };
 
-/// The last lines of an engine's output, bounded in lines and bytes.
+/// The last lines of an engine's output since `start`: at most `lines` lines and `most` bytes.
 [[nodiscard]] inline result<std::string> read_log_tail(const std::string& folder, std::size_t lines,
-                                                       std::size_t most) {
+                                                       std::size_t most,
+                                                       const output_start& start = {}) {
     tail_reader tail{lines, most};
-    for (const char* name : {log_name, old_log_name}) {
-        if (auto added = tail.add(folder + '/' + name); !added) return unexpected{added.error()};
+    if (auto added = tail.add(folder + '/' + log_name, start.log); !added)
+        return unexpected{added.error()};
+    if (start.old_log) {
+        if (auto added = tail.add(folder + '/' + old_log_name, *start.old_log); !added)
+            return unexpected{added.error()};
     }
     return std::move(tail).take();
 }

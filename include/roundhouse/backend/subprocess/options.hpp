@@ -13,40 +13,40 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// What `subprocess_backend` runs, and the bounds it keeps.
+/// The engine command of a `subprocess_backend`, and its bounds.
 struct subprocess_options {
-    /// Engines live in `<store_path>/engines/<engine_id>/`. Made absolute, and made if missing.
+    /// Engines have their folders in `<store_path>/engines/`. Created if missing.
     std::filesystem::path store_path;
-    /// Program and arguments, run without a shell. A program without a slash is looked up, at each
-    /// start, on the PATH in `environment`; one with a slash is relative to the working folder that
-    /// the backend is made in.
+    /// Program and arguments, run without a shell. A program without a slash is searched for, at
+    /// each start, on the PATH in `environment`. A relative path with a slash counts from the
+    /// working folder at the construction of the backend.
     std::vector<std::string> command;
-    /// Given to every engine beside its own variables, which win over these. Nothing else of this
-    /// process's environment reaches an engine: put PATH, LANG, TZ and what is to be passed through
-    /// in here.
+    /// The environment of every engine, beside the engine's own variables, which take precedence.
+    /// An engine inherits nothing from this process: put PATH, LANG, TZ and all that is to be passed
+    /// through in here.
     std::vector<std::pair<std::string, std::string>> environment;
-    /// `CATALOG_DIR` of every engine; empty for none.
+    /// The `CATALOG_DIR` of every engine; empty for none.
     std::string catalog_dir;
 
-    /// An engine's `engine.log` that has outgrown this is kept as `engine.log.1`, cut to this size,
-    /// and begun again.
+    /// When an engine's `engine.log` is larger, its last bytes, as many as this, are moved to
+    /// `engine.log.1`.
     std::uint64_t log_limit_bytes = std::uint64_t{10} * 1024 * 1024;
-    /// How often the sizes are looked at. What an engine writes in between goes beyond the limit.
+    /// How often the sizes are checked. Logs may exceed the limit in between.
     duration log_check_interval = std::chrono::seconds{1};
-    /// `logs` never returns more than this.
+    /// The most that `logs` and `boot_logs` return.
     std::size_t log_tail_bytes = std::size_t{1024} * 1024;
 
-    /// Between SIGTERM and SIGKILL, where the caller cannot name a grace: `destroy`, and `create`
-    /// over an older generation.
+    /// The time between SIGTERM and SIGKILL where the caller gives no grace: in `destroy`, and in
+    /// `create` for the workload that it replaces.
     duration short_grace = std::chrono::seconds{2};
-    /// Processes that are still there this long after SIGKILL (in uninterruptible sleep) are a
-    /// failure that names them.
+    /// How long to wait for processes after SIGKILL. Those in uninterruptible sleep may take longer:
+    /// that is a failure which names a process.
     duration kill_timeout = std::chrono::seconds{10};
-    /// By when `pause` and `resume` must have taken effect.
+    /// How long `pause` and `resume` wait for their effect.
     duration pause_timeout = std::chrono::seconds{5};
-    /// By when an engine must have answered `POST /rotate-key`.
+    /// How long to wait for an engine's answer to `POST /rotate-key`.
     duration swap_timeout = std::chrono::seconds{10};
-    /// A start that an orchestrator before this one had begun when it died must have ended by then.
+    /// How long to wait for the end of a launch that a crashed orchestrator had begun.
     duration launch_timeout = std::chrono::seconds{5};
 
     detail::engine_answer_limits answers;

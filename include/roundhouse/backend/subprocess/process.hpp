@@ -18,12 +18,12 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// Processes as the kernel shows them. A pid alone names nothing for long: it is recycled. It is
-/// safe while a process, or a zombie that we have not reaped, holds it; beyond that a process is
-/// its pid and start time, or a pidfd.
+/// Processes as the kernel shows them. A pid names a process only while that process, or its zombie
+/// that has not been reaped, exists; then it is reused. A process is named for good by its pid and
+/// start time, or by a pidfd.
 namespace detail::subprocess {
 
-/// What is used of `/proc/<pid>/stat` (proc_pid_stat(5)).
+/// Fields of `/proc/<pid>/stat` (proc_pid_stat(5)).
 struct process_stat {
     char state = '?';
     pid_t parent = 0;
@@ -35,11 +35,11 @@ struct process_stat {
     [[nodiscard]] bool stopped() const noexcept { return state == 'T'; }
 };
 
-/// Reads the text of a stat file. Allocates nothing: a child calls it between fork and exec.
+/// Parses a stat file. Does not allocate: a child calls it between fork and exec.
 [[nodiscard]] inline std::optional<process_stat>
 parse_process_stat(std::string_view text) noexcept {
-    // The name, in brackets, may hold brackets and spaces of its own: what counts begins behind the
-    // last one.
+    // The name, in parentheses, may contain parentheses and spaces: the fields begin after the last
+    // one.
     const auto name_end = text.rfind(')');
     if (name_end == std::string_view::npos) return std::nullopt;
     process_stat stat;
@@ -60,11 +60,11 @@ parse_process_stat(std::string_view text) noexcept {
     return stat;
 }
 
-/// The stat of whatever process has the path's pid now. Allocates nothing.
+/// Reads a stat file. Does not allocate.
 [[nodiscard]] inline std::optional<process_stat> read_process_stat(const char* path) noexcept {
     const descriptor file{::open(path, O_RDONLY | O_CLOEXEC)};
     if (!file) return std::nullopt;
-    std::array<char, 1024> text; // the fields up to the start time take less
+    std::array<char, 1024> text; // the fields up to the start time are shorter
     const auto size = ::read(file.get(), text.data(), text.size());
     if (size <= 0) return std::nullopt;
     return parse_process_stat({text.data(), static_cast<std::size_t>(size)});
@@ -76,51 +76,51 @@ parse_process_stat(std::string_view text) noexcept {
     return read_process_stat(path.data());
 }
 
-/// System calls by number: older C libraries have no wrappers for them. The descriptor is
-/// close-on-exec.
+/// Opens a pidfd, which is close-on-exec. By its number: older C libraries have no wrapper for the
+/// system call.
 [[nodiscard]] inline descriptor open_pidfd(pid_t pid) noexcept {
     return descriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
 }
 
-/// True once the process has ended, reaped or not (pidfd_open(2): it becomes readable then).
+/// Whether the process has ended, reaped or not: then its pidfd is readable (pidfd_open(2)).
 [[nodiscard]] inline bool has_ended(int pidfd) noexcept {
     pollfd entry{.fd = pidfd, .events = POLLIN, .revents = 0};
     return ::poll(&entry, 1, 0) > 0;
 }
 
-/// Signals the process itself. A process that has ended meanwhile is no failure: that is what most
-/// signals are for.
+/// Sends a signal to the process alone. Failures are ignored: the process has ended.
 inline void send_signal(int pidfd, int signal) noexcept {
     ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
 }
 
-/// Signals the group that the process leads. False if that cannot be done without the risk of
-/// meeting another group.
+/// Sends a signal to the group that the process leads. Returns false if that cannot be done without
+/// the risk of signalling another group.
 ///
-/// Linux 6.9 names the group by the pidfd, which is safe even when the leader has been reaped.
-/// Older kernels take the number of the group, which is safe only while the leader or its zombie
-/// holds it: `held` tells whether it surely does.
+/// Linux 6.9 finds the group by the pidfd, which is safe even when the leader has been reaped. Older
+/// kernels take the group's number, which may have been reused unless the leader or its zombie still
+/// exists: `held` says that it does.
 [[nodiscard]] inline bool send_signal_to_group(int pidfd, pid_t leader, bool held,
                                                int signal) noexcept {
     constexpr unsigned to_process_group = 1U << 2U; // PIDFD_SIGNAL_PROCESS_GROUP of newer headers
     if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, to_process_group) == 0)
         return true;
-    if (errno == ESRCH) return true; // nobody is left in it
+    if (errno == ESRCH) return true; // the group is empty
     if (!held) return false;
-    ::kill(-leader, signal); // fails only if nobody is left, or nobody may be signalled, which
-                             // shows when they stay
+    // Failures are ignored: the group is empty, or its processes stay, which the caller notices.
+    ::kill(-leader, signal);
     return true;
 }
 
 constexpr auto by_pidfd = static_cast<idtype_t>(3); // P_PIDFD of newer headers
 
-/// How a child of this process ended, left as a zombie. Nothing if it is not our child, or has not
-/// ended.
+/// The exit status of a process: one of the two is set.
 struct exit_report {
     std::optional<int> code;
     std::optional<int> signal;
 };
 
+/// Reads the exit status of a child, and leaves its zombie. Empty if it is no child of this process,
+/// or has not ended.
 [[nodiscard]] inline std::optional<exit_report> look_at_exit(int pidfd) noexcept {
     siginfo_t info{};
     if (::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
@@ -131,19 +131,19 @@ struct exit_report {
     return exit_report{.code = std::nullopt, .signal = info.si_status};
 }
 
-/// True if the process is a child of this one, running or a zombie: its pid cannot be recycled
-/// before we reap it.
+/// Whether the process is a child of this one, running or a zombie: then its pid cannot be reused
+/// before it is reaped here.
 [[nodiscard]] inline bool is_our_child(int pidfd) noexcept {
     siginfo_t info{};
     return ::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-/// Takes the zombie away, if it is one of ours. Where this process is the init of its container,
-/// the orphans of engines become its children too.
+/// Reaps the zombie, if it is a child of this process. Where this process is the init of its
+/// container, the orphans of engines become its children too.
 inline void reap(int pidfd) noexcept {
     siginfo_t info{};
-    ::waitid(by_pidfd, static_cast<id_t>(pidfd), &info,
-             WEXITED | WNOHANG); // fails for what is not our child
+    // Fails for a process that is no child of this one.
+    ::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG);
 }
 
 } // namespace detail::subprocess

@@ -30,13 +30,13 @@ namespace detail::subprocess {
 struct process_entry {
     pid_t pid = 0;
     process_stat stat;
-    std::optional<uuid> engine; ///< Whose `ENGINE_ID` it was started with.
+    std::optional<uuid> engine; ///< The `ENGINE_ID` in its environment.
 };
 
-/// All processes at one moment, or rather within the few milliseconds that it takes to read /proc.
+/// All processes of the machine, as read from /proc within a few milliseconds.
 using process_table = std::vector<process_entry>;
 
-/// The engine that an environment, as /proc/<pid>/environ shows it, was made for.
+/// The value of `ENGINE_ID` in an environment, which has the format of /proc/<pid>/environ.
 [[nodiscard]] inline std::optional<uuid> engine_in(std::string_view environment) {
     constexpr std::string_view name = "ENGINE_ID=";
     for (std::size_t at = 0; (at = environment.find(name, at)) != std::string_view::npos; ++at) {
@@ -47,10 +47,10 @@ using process_table = std::vector<process_entry>;
     return std::nullopt;
 }
 
-/// Reads a file of /proc to its end. Whose file may not be read, or has ended, shows nothing.
+/// Reads a whole file of /proc. The text is empty if the process has ended, or may not be read.
 inline void read_all(int folder, const std::string& path, std::string& into) {
-    constexpr std::size_t most = std::size_t{4} * 1024 *
-                                 1024; // the kernel allows no larger environments
+    // The kernel allows no larger environment.
+    constexpr std::size_t most = std::size_t{4} * 1024 * 1024;
     into.clear();
     const descriptor file{::openat(folder, path.c_str(), O_RDONLY | O_CLOEXEC)};
     if (!file) return;
@@ -85,8 +85,8 @@ inline void read_all(int folder, const std::string& path, std::string& into) {
     return table;
 }
 
-/// Reads the table of processes for whoever asks. A thousand who ask at once get one reading: it
-/// takes some microseconds for every process of the machine.
+/// Reads the process table for its callers, which share a reading where they can: one takes some
+/// microseconds for each process of the machine.
 class process_table_reader {
 public:
     using snapshot = std::shared_ptr<const process_table>;
@@ -94,7 +94,7 @@ public:
     explicit process_table_reader(const asio::any_io_executor& executor)
         : strand_{asio::make_strand(executor)} {}
 
-    /// A table whose reading began after this was called.
+    /// Returns a table whose reading began after this call.
     asio::awaitable<result<snapshot>> read() {
         auto reading = read_since(std::chrono::steady_clock::now());
         return run_on(strand_, std::move(reading));
@@ -112,17 +112,16 @@ private:
     }
 
     asio::any_io_executor strand_;
-    // Touched on the strand only.
+    // Used on the strand only.
     snapshot last_;
     std::chrono::steady_clock::time_point last_begun_at_;
 };
 
-/// The members of an engine's workload that still run: those of its session, and those that left it
-/// but carry the engine's id. `session` is the pid that the workload was started as, or 0; `held`
-/// tells that this pid is surely still its own.
+/// The processes of an engine's workload that still run: those of its session, and those that left
+/// the session but have the engine's id. `session` is the pid of the workload's leader, or 0. `held`
+/// says that this pid cannot have been reused.
 ///
-/// Where it is not, the number of the session may meanwhile be another's: then it counts only if
-/// one of its members carries the engine's id.
+/// If it can, the session counts only if one of its processes has the engine's id.
 [[nodiscard]] inline process_table members_of(const process_table& table, const uuid& engine,
                                               pid_t session, bool held) {
     const pid_t self = ::getpid();
@@ -138,13 +137,13 @@ private:
     return members;
 }
 
-/// A pidfd of a process of the table; empty if that process has ended meanwhile (its pid may be
-/// another's), and a failure if there are no descriptors left.
+/// Opens a pidfd of a process in the table. Empty if that process has ended meanwhile; fails if no
+/// descriptors are left.
 [[nodiscard]] inline result<descriptor> open_member(const process_entry& process) {
     auto pidfd = open_pidfd(process.pid);
     if (!pidfd) {
-        if (errno == ESRCH || errno == EINVAL)
-            return descriptor{}; // EINVAL: the number is a thread's now
+        // EINVAL: the number is that of a thread now.
+        if (errno == ESRCH || errno == EINVAL) return descriptor{};
         return failed("cannot watch process " + std::to_string(process.pid), errno);
     }
     const auto stat = read_process_stat(process.pid);
@@ -153,15 +152,15 @@ private:
     return pidfd;
 }
 
-/// Takes away the zombies of a session other than its leader's, where this process is the init of
-/// its container, so that the orphans of engines become its children. `session` must surely be the
-/// engine's.
+/// Reaps the zombies of a session, other than its leader's, which are children of this process: it
+/// inherits the orphans of engines where it is the init of its container. `session` must not have
+/// been reused.
 inline void reap_orphans(const process_table& table, pid_t session) {
     const pid_t self = ::getpid();
     for (const auto& process : table) {
         if (process.stat.session != session || process.pid == session) continue;
         if (process.stat.parent != self || !process.stat.gone()) continue;
-        // A zombie of ours keeps its pid until it is reaped, which nobody else does.
+        // A child that is a zombie keeps its pid until it is reaped here.
         const auto pidfd = open_pidfd(process.pid);
         if (pidfd) reap(pidfd.get());
     }

@@ -27,8 +27,8 @@ namespace detail::subprocess {
 
 using moment = std::chrono::steady_clock::time_point;
 
-/// The process that leads an engine's session, from its start or its discovery until nothing of the
-/// workload is left. Touched on the supervisor's strand only.
+/// The watch over the process that leads an engine's session, from its launch or its adoption until
+/// all processes of the workload have ended. Used on the supervisor's strand only.
 struct process_watch {
     process_watch(const asio::any_io_executor& strand, const workload_ref& workload,
                   engine_owner workload_owner, pid_t leader, descriptor pidfd)
@@ -36,7 +36,7 @@ struct process_watch {
           owner{std::move(workload_owner)},
           pid{leader},
           stream{strand, pidfd.get()} {
-        static_cast<void>(pidfd.release()); // the stream's now
+        static_cast<void>(pidfd.release()); // `stream` owns it now
     }
 
     [[nodiscard]] int pidfd() { return stream.native_handle(); }
@@ -45,40 +45,39 @@ struct process_watch {
     engine_owner owner;
     pid_t pid;
     asio::posix::stream_descriptor stream; ///< A pidfd: readable once the process has ended.
-    asio::cancellation_signal cancel;      ///< Of the coroutine that watches.
-    bool asked = false;                    ///< Its end was asked for, and is not to be reported.
-    moment deadline{}; ///< Until when the rest of its processes may take to end by themselves.
+    asio::cancellation_signal cancel;      ///< Cancels the coroutine that watches.
+    bool asked = false;                    ///< The exit was asked for, and is not reported.
+    moment deadline{}; ///< Until then the other processes may end by themselves.
     bool leader_ended = false;
-    bool ended = false;   ///< Leader and rest.
-    result<void> outcome; ///< Whether all of the rest could be ended.
-    std::vector<std::weak_ptr<asio::steady_timer>> waiting; ///< Cancelled when it has ended.
+    bool ended = false;   ///< The leader and all other processes have ended.
+    result<void> outcome; ///< Whether all other processes could be ended.
+    std::vector<std::weak_ptr<asio::steady_timer>> waiting; ///< Cancelled once `ended` is true.
 };
 
 using watch_ptr = std::shared_ptr<process_watch>;
 
-/// Waits until the process behind a pidfd, which it takes, has ended; false if `until` came first.
-/// On a strand.
+/// Waits until the process of a pidfd has ended, and takes the pidfd. Returns false at `until`. On
+/// a strand.
 inline asio::awaitable<bool> wait_for_end(descriptor& pidfd, moment until) {
-    struct waiting {
+    struct wait_state {
         asio::posix::stream_descriptor stream;
         asio::steady_timer timer;
         bool expired = false;
     };
     const auto strand = co_await asio::this_coro::executor;
     asio::posix::stream_descriptor stream{strand, pidfd.get()};
-    static_cast<void>(pidfd.release());
-    const auto wait = std::make_shared<waiting>(std::move(stream),
-                                                asio::steady_timer{strand, until});
+    static_cast<void>(pidfd.release()); // `stream` owns it now
+    const auto wait = std::make_shared<wait_state>(std::move(stream),
+                                                   asio::steady_timer{strand, until});
     wait->timer.async_wait([weak = std::weak_ptr{wait}](const asio::error_code& cancelled) {
-        const auto held = weak.lock();
-        if (cancelled || !held) return;
-        held->expired = true;
-        asio::error_code ignored; // then the wait goes on to its end
-        held->stream.cancel(ignored);
+        const auto state = weak.lock();
+        if (cancelled || !state) return;
+        state->expired = true;
+        asio::error_code ignored; // on failure the wait goes on until the process ends
+        state->stream.cancel(ignored);
     });
     asio::error_code cut_short;
-    // (It may be woken for nothing: see supervisor::run.)
-    do
+    do // the reactor may wake it spuriously: see supervisor::run
         co_await wait->stream.async_wait(asio::posix::stream_descriptor::wait_read,
                                          asio::redirect_error(asio::use_awaitable, cut_short));
     while (!cut_short && !wait->expired && !has_ended(wait->stream.native_handle()));
@@ -87,7 +86,7 @@ inline asio::awaitable<bool> wait_for_end(descriptor& pidfd, moment until) {
     co_return has_ended(wait->stream.native_handle());
 }
 
-/// Waits until nothing of the watched workload is left; false if `until` came first. On the
+/// Waits until all processes of the watched workload have ended. Returns false at `until`. On the
 /// supervisor's strand.
 inline asio::awaitable<bool> wait_for_all(watch_ptr watch, moment until) {
     const auto strand = co_await asio::this_coro::executor;

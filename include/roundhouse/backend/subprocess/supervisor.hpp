@@ -1,9 +1,9 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/identity.hpp>
-#include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/backend/subprocess/output_starts.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
@@ -28,7 +28,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -44,17 +43,14 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
-/// Knows which process leads each engine, watches it, and ends it with all that belongs to it.
+/// Watches the process that leads each engine, and ends it with all other processes of the engine.
 ///
-/// Its coroutines and all its data belong to its strand. Each process has one coroutine that
-/// watches it, from its start or its adoption until the leader has ended, the rest of the session
-/// has been ended, and the zombie is reaped; so a stop that is given up half-way leaves nothing
-/// undone. Held by shared_ptr: the watches outlive the backend for the moment that their
-/// cancellation takes.
+/// Its coroutines and its data belong to its strand. One coroutine watches each process, from its
+/// launch or its adoption until the leader has ended, the rest of the session has been ended and
+/// the zombie has been reaped; so a stop that is cancelled half-way leaves no process behind. Held
+/// by shared_ptr, because the watches outlive the backend until their cancellation is complete.
 class supervisor : public std::enable_shared_from_this<supervisor> {
 public:
-    using exit_handler = std::function<void(const workload_exit&)>;
-
     supervisor(const asio::any_io_executor& executor, subprocess_options options)
         : options_{std::move(options)},
           engines_{(options_.store_path / "engines").string()},
@@ -72,16 +68,18 @@ public:
     [[nodiscard]] std::string folder_of(const uuid& engine) const {
         return engines_ + '/' + to_string(engine);
     }
-    /// Kept locked by whatever is between fork and exec.
+    /// A file that every process between fork and exec keeps locked.
     [[nodiscard]] std::string launch_lock() const {
         return options_.store_path.string() + "/launch-lock";
     }
 
-    /// From any thread.
-    void on_exit(exit_handler handler) { exit_handler_.set(std::move(handler)); }
+    /// From any thread. The handler is called on the strand, with no lock held.
+    void on_exit(std::function<void(const workload_exit&)> handler) {
+        exit_handler_.set(std::move(handler));
+    }
 
-    /// Ends the watches and timers, and leaves the engines alone. No handler is called once this
-    /// has returned. From any thread, also from inside an exit handler.
+    /// Ends the watches and the timers, and leaves the engines alone. No handler runs once this has
+    /// returned. From any thread, also from inside an exit handler.
     void close() {
         on_exit({});
         asio::dispatch(strand_, [self = shared_from_this()] {
@@ -93,10 +91,10 @@ public:
         });
     }
 
-    // All below: on the strand only.
+    // The members below are called on the strand only.
 
-    /// Waits until no start is under way that an orchestrator before this one had begun: until then
-    /// an engine's identity may still be about to be written.
+    /// Waits until no launch is under way that an earlier orchestrator began: until then the
+    /// identity of an engine may still be about to be written.
     asio::awaitable<result<void>> settle() {
         if (settled_) co_return result<void>{};
         const auto path = launch_lock();
@@ -116,7 +114,8 @@ public:
         co_return result<void>{};
     }
 
-    /// The watch over an engine's process; adopts one that runs unwatched. Null if none runs.
+    /// The watch over an engine's process, which is adopted if it is not watched yet. Null if none
+    /// runs.
     [[nodiscard]] result<watch_ptr> find(const uuid& engine) {
         if (const auto known = watches_.find(engine); known != watches_.end()) return known->second;
         const auto identity = read_identity(folder_of(engine));
@@ -125,29 +124,31 @@ public:
         return adopt(engine, **identity);
     }
 
-    /// Watches the process of an identity, if there still is one. Null if not.
+    /// Watches the process that an identity names. Null if that process has ended.
     [[nodiscard]] result<watch_ptr> adopt(const uuid& engine, const process_identity& identity) {
         if (const auto known = watches_.find(engine); known != watches_.end()) return known->second;
         if (identity.boot_id != boot_id_) return nullptr;
         auto pidfd = open_pidfd(identity.pid);
         if (!pidfd) {
-            if (errno == ESRCH || errno == EINVAL)
-                return nullptr; // EINVAL: the number is a thread's now
+            // EINVAL: the number is that of a thread now.
+            if (errno == ESRCH || errno == EINVAL) return nullptr;
             return failed("cannot watch process " + std::to_string(identity.pid), errno);
         }
-        // In this order: who has the pid now, and started then, had it when the pidfd was opened.
+        // After the pidfd was opened: if the pid's process still has that start time, the pidfd is
+        // of the same process.
         const auto stat = read_process_stat(identity.pid);
         if (!stat || stat->start_time != identity.start_time) return nullptr;
         const bool ended = has_ended(pidfd.get());
         const workload_ref ref{
             .engine_id = engine, .generation = identity.generation, .port = identity.port};
         auto watched = watch(ref, identity.owner, identity.pid, std::move(pidfd));
-        // A zombie is nobody's news; it is watched so that what is left of its session is ended.
+        // The exit of a zombie is not reported. It is watched so that the rest of its session is
+        // ended.
         if (watched) (*watched)->leader_ended = (*watched)->asked = ended;
         return watched;
     }
 
-    /// Watches a process from now on.
+    /// Starts to watch a process.
     [[nodiscard]] result<watch_ptr> watch(const workload_ref& ref, const engine_owner& owner,
                                           pid_t pid, descriptor pidfd) {
         watch_ptr made;
@@ -158,8 +159,8 @@ public:
         }
         watches_.insert_or_assign(ref.engine_id, made);
         auto watching = run(made);
-        // The coroutine may still look at its cancellation state, which is in the watch, on its way
-        // out.
+        // The coroutine may still use its cancellation state, which is in the watch, while it is
+        // destroyed.
         auto finish = [made, on = strand_](const std::exception_ptr&) {
             asio::post(on, [made] {});
         };
@@ -172,8 +173,8 @@ public:
         return made;
     }
 
-    /// Ends every process of an engine, whatever its generation: SIGTERM, up to `grace`, SIGKILL.
-    /// Succeeds when there is none. The end is not reported.
+    /// Ends every process of an engine, of any generation: SIGTERM, up to `grace`, SIGKILL.
+    /// Succeeds if there is none. The exit is not reported.
     asio::awaitable<result<void>> end(const uuid& engine, duration grace) {
         const auto found = find(engine);
         if (!found) co_return unexpected{found.error()};
@@ -184,7 +185,7 @@ public:
             co_return co_await std::move(ending);
         }
         watched->asked = true;
-        watched->deadline = deadline; // of the last who asked
+        watched->deadline = deadline; // the last caller's
         if (!watched->leader_ended) {
             auto asking = processes_.signal_all(watched, SIGTERM);
             const auto asked = co_await std::move(asking);
@@ -193,8 +194,8 @@ public:
         auto within_grace = wait_for_all(watched, deadline);
         if (co_await std::move(within_grace)) co_return watched->outcome;
         auto killing = processes_.signal_all(watched, SIGKILL);
-        const auto told = co_await std::move(killing);
-        if (!told) co_return told;
+        const auto signalled = co_await std::move(killing);
+        if (!signalled) co_return signalled;
         // The watch itself gives up after the same time.
         const auto limit = std::chrono::steady_clock::now() + options_.kill_timeout +
                            options_.pause_timeout;
@@ -215,36 +216,41 @@ public:
             co_return fail(errc::backend_error, name + ": no process runs it");
         const auto until = std::chrono::steady_clock::now() + options_.pause_timeout;
         asio::steady_timer timer{strand_};
-        constexpr duration most_wait{32};
-        for (duration wait{1};; wait = std::min(wait * 2, most_wait)) {
-            auto telling = processes_.signal_others(watched, paused);
-            const auto left = co_await std::move(telling);
-            if (!left) co_return unexpected{left.error()};
+        constexpr duration longest_wait{32};
+        for (duration wait{1};; wait = std::min(wait * 2, longest_wait)) {
+            auto signalling = processes_.signal_others(watched, paused);
+            const auto others = co_await std::move(signalling);
+            if (!others) co_return unexpected{others.error()};
             if (has_ended(watched->pidfd()))
                 co_return fail(errc::backend_error, name + ": its process has ended");
-            if (*left == 0) co_return result<void>{};
+            if (*others == 0) co_return result<void>{};
             if (std::chrono::steady_clock::now() >= until) break;
             timer.expires_after(wait);
             co_await timer.async_wait(asio::use_awaitable);
-            // Who has called vfork cannot stop before the child has called exec, which it does not
-            // if it has been stopped first: let them get past that.
-            if (!paused || wait < most_wait) continue;
-            auto onward = processes_.signal_all(watched, SIGCONT);
-            const auto said = co_await std::move(onward);
-            if (!said) co_return said;
+            // A process in vfork cannot stop before its child has called exec, which the child
+            // cannot do if it was stopped first. Resuming both lets them get past that.
+            if (!paused || wait < longest_wait) continue;
+            auto resuming = processes_.signal_all(watched, SIGCONT);
+            const auto resumed = co_await std::move(resuming);
+            if (!resumed) co_return resumed;
         }
-        auto back = processes_.signal_all(watched, SIGCONT); // better all awake than half of it
-        const auto said = co_await std::move(back);
-        if (!said) co_return said;
+        // All processes are resumed rather than left paused in part.
+        auto resuming = processes_.signal_all(watched, SIGCONT);
+        const auto resumed = co_await std::move(resuming);
+        if (!resumed) co_return resumed;
         co_return fail(errc::backend_error,
                        name + ": its processes do not " + (paused ? "stop" : "continue"));
     }
 
+    /// Where the output of each engine's last launch begins.
+    [[nodiscard]] output_starts& launches() noexcept { return output_starts_; }
+
 private:
-    /// The coroutine that watches one process. It ends early only when the supervisor is closed.
+    /// Watches one process until nothing of its workload is left, or the supervisor is closed.
     asio::awaitable<void> run(watch_ptr watched) {
         const auto self = shared_from_this();
-        // Asio may wake who waits for what an earlier owner of the descriptor's place was told.
+        // The reactor may wake the wait spuriously, for an event of an earlier owner of this
+        // descriptor's number.
         do {
             asio::error_code closed;
             co_await watched->stream.async_wait(asio::posix::stream_descriptor::wait_read,
@@ -260,13 +266,12 @@ private:
         }
         auto ending = processes_.end_rest(watched);
         watched->outcome = co_await std::move(ending);
-        // The zombie has kept the number of the session ours until here.
+        // Up to here the zombie has kept the number of the session from being reused.
         reap(watched->pidfd());
         forget(watched);
     }
 
-    /// The session that an engine which has no leader had, or 0. The number may be another's by
-    /// now.
+    /// The last session of an engine that has no leader, or 0. Its number may have been reused.
     [[nodiscard]] pid_t last_session_of(const uuid& engine) const {
         const auto identity = read_identity(folder_of(engine));
         return identity && *identity && (*identity)->boot_id == boot_id_ ? (*identity)->pid : 0;
@@ -282,39 +287,45 @@ private:
     }
 
     void report(process_watch& watched) {
-        workload_exit ended{.ref = watched.ref,
-                            .owner = watched.owner,
-                            .exit_code = {},
-                            .signal = {},
-                            .out_of_memory = false};
-        if (const auto how = look_at_exit(watched.pidfd())) {
-            ended.exit_code = how->code;
-            ended.signal = how->signal;
+        workload_exit exit{.ref = watched.ref,
+                           .owner = watched.owner,
+                           .exit_code = {},
+                           .signal = {},
+                           .out_of_memory = false};
+        if (const auto status = look_at_exit(watched.pidfd())) {
+            exit.exit_code = status->code;
+            exit.signal = status->signal;
         }
-        exit_handler_(ended);
+        exit_handler_(exit);
     }
 
-    /// Keeps the logs of the engines within their bound for as long as there are any.
+    /// Keeps the logs within their bound while any engine is watched.
     asio::awaitable<void> keep_logs() {
         const auto self = shared_from_this();
         while (!closed_ && !watches_.empty()) {
             log_timer_.expires_after(options_.log_check_interval);
-            asio::error_code woken; // when the last engine has ended, or the supervisor is closed
-            co_await log_timer_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-            std::vector<std::string> folders;
-            for (const auto& [engine, watched] : watches_) folders.push_back(folder_of(engine));
-            auto bounding = bound_logs(folders);
+            asio::error_code cancelled; // by the last engine's end, or by close()
+            co_await log_timer_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+            std::vector<uuid> engines;
+            for (const auto& [engine, watched] : watches_) engines.push_back(engine);
+            const auto launches = output_starts_.count();
+            auto bounding = bound_logs(engines);
             auto elsewhere = run_on(own_strand(), std::move(bounding));
-            static_cast<void>(co_await std::move(elsewhere));
+            const auto rotated = co_await std::move(elsewhere);
+            for (const auto& [engine, rotation] : rotated)
+                output_starts_.rotated(engine, rotation, launches);
         }
         logs_are_kept_ = false;
     }
 
-    asio::awaitable<std::size_t> bound_logs(const std::vector<std::string>& folders) {
-        std::size_t begun_again = 0;
-        for (const auto& folder : folders)
-            begun_again += bound_log(folder, options_.log_limit_bytes) ? 1U : 0U;
-        co_return begun_again;
+    using rotations = std::vector<std::pair<uuid, log_rotation>>;
+
+    asio::awaitable<rotations> bound_logs(const std::vector<uuid>& engines) {
+        rotations rotated;
+        for (const auto& engine : engines)
+            if (const auto rotation = bound_log(folder_of(engine), options_.log_limit_bytes))
+                rotated.emplace_back(engine, *rotation);
+        co_return rotated;
     }
 
     const subprocess_options options_;
@@ -323,11 +334,11 @@ private:
     const asio::any_io_executor executor_;
     const asio::any_io_executor strand_;
     workload_processes processes_;
-
     replaceable_handler<workload_exit> exit_handler_;
 
-    // On the strand.
+    // Used on the strand only.
     std::unordered_map<uuid, watch_ptr> watches_;
+    output_starts output_starts_;
     asio::steady_timer log_timer_;
     bool logs_are_kept_ = false;
     bool settled_ = false;

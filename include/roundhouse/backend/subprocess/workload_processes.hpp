@@ -23,22 +23,21 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
-/// Finds all processes of an engine, not its leader alone, and signals them: its group in one step,
-/// and one by one those that left it. Its coroutines run on the supervisor's strand; what they are
-/// given must outlive them.
+/// Finds all processes of an engine and signals them: the leader's group in one step, the others one
+/// by one. Its coroutines run on the supervisor's strand; their arguments must outlive them.
 class workload_processes {
 public:
     workload_processes(const asio::any_io_executor& executor, duration kill_timeout)
         : table_{executor}, kill_timeout_{kill_timeout} {}
 
-    /// False if the group cannot be signalled as a whole.
+    /// Returns false if the group cannot be signalled as a whole.
     static bool signal_group(process_watch& watched, int signal) {
         return send_signal_to_group(watched.pidfd(), watched.pid, is_our_child(watched.pidfd()),
                                     signal);
     }
 
-    /// Sends a signal to every process of a workload. One that may be paused is woken, so that it
-    /// acts on it.
+    /// Sends a signal to every process of a workload, and resumes those that are paused, so that
+    /// they receive it.
     asio::awaitable<result<void>> signal_all(const watch_ptr& watched, int signal) {
         const bool whole_group = signal_group(*watched, signal);
         if (whole_group) signal_group(*watched, SIGCONT);
@@ -56,7 +55,7 @@ public:
         co_return result<void>{};
     }
 
-    /// Pauses or resumes those that are not. Returns how many there were.
+    /// Pauses or resumes the processes that are not in that state. Returns their number.
     asio::awaitable<result<std::size_t>> signal_others(const watch_ptr& watched, bool paused) {
         const int signal = paused ? SIGSTOP : SIGCONT;
         signal_group(*watched, signal);
@@ -74,8 +73,8 @@ public:
         co_return others;
     }
 
-    /// Ends what is left of an engine that has no leader any more: SIGTERM, then SIGKILL at the
-    /// deadline. `session` is the one that it had, if that is known.
+    /// Ends the processes of an engine that has no leader any more: SIGTERM, then SIGKILL at the
+    /// deadline. `session` is the leader's, or 0 if that is not known.
     asio::awaitable<result<void>> end_unwatched(const uuid& engine, pid_t session,
                                                 moment deadline) {
         const auto give_up = std::max(deadline, std::chrono::steady_clock::now()) + kill_timeout_;
@@ -94,8 +93,8 @@ public:
         }
     }
 
-    /// Ends what is left of a workload whose leader has ended. It has until the watch's deadline to
-    /// end by itself, for it has been asked to, unless its leader crashed.
+    /// Ends the other processes of a workload whose leader has ended: SIGKILL at the watch's
+    /// deadline, until which those that were asked to end may do so by themselves.
     asio::awaitable<result<void>> end_rest(const watch_ptr& watched) {
         const auto begun_at = std::chrono::steady_clock::now();
         for (;;) {
@@ -104,7 +103,7 @@ public:
             if (!found) co_return unexpected{found.error()};
             if (found->empty()) co_return result<void>{};
             const auto now = std::chrono::steady_clock::now();
-            const auto deadline = watched->deadline; // may have been moved meanwhile
+            const auto deadline = watched->deadline; // may change during the waits
             const auto give_up = std::max(deadline, begun_at) + kill_timeout_;
             if (now >= give_up) co_return stuck(watched->ref.engine_id, found->front());
             auto ending = end_these(*found, now < deadline ? 0 : SIGKILL,
@@ -115,22 +114,22 @@ public:
     }
 
 private:
-    /// Of more processes than that of one engine, the others are waited for when these have ended.
+    /// The most processes of an engine that are waited for at a time.
     static constexpr std::size_t most_waited_for = 64;
 
-    /// The processes of a workload that run, from a fresh table.
+    /// The running processes of a workload, from a new table.
     asio::awaitable<result<process_table>> members(const watch_ptr& watched) {
         auto reading = table_.read();
         const auto table = co_await std::move(reading);
         if (!table) co_return unexpected{table.error()};
-        // If the leader, or its zombie, is there now, it was while the table was read.
+        // If the leader or its zombie exists now, it did while the table was read.
         const bool held = is_our_child(watched->pidfd()) || !has_ended(watched->pidfd());
         if (held && watched->leader_ended) reap_orphans(**table, watched->pid);
         co_return members_of(**table, watched->ref.engine_id, watched->pid, held);
     }
 
-    /// Signals processes, if there is a signal, and waits until they have ended, or `until` has
-    /// come.
+    /// Signals processes, unless `signal` is 0, and waits until they have ended, at most until
+    /// `until`.
     asio::awaitable<result<void>> end_these(const process_table& processes, int signal,
                                             moment until) {
         std::vector<descriptor> waited_for;
@@ -144,7 +143,7 @@ private:
         }
         for (auto& pidfd : waited_for) {
             auto waiting = wait_for_end(pidfd, until);
-            static_cast<void>(co_await std::move(waiting)); // the next look at the table tells
+            static_cast<void>(co_await std::move(waiting)); // the next table shows what is left
         }
         co_return result<void>{};
     }

@@ -26,7 +26,7 @@ using http_headers = std::vector<std::pair<std::string, std::string>>;
 struct http_request {
     std::string method = "GET";
     std::string target = "/";
-    http_headers headers; ///< Beside Host, Connection and Content-Length, which the client writes.
+    http_headers headers; ///< Without Host, Connection and Content-Length: the client adds them.
     std::string body;
 };
 
@@ -35,7 +35,7 @@ struct http_response {
     http_headers headers;
     std::string body;
 
-    /// The first value of a header, whose name is matched in any case; empty if there is none.
+    /// The first value of a header, or an empty text. The case of the name does not matter.
     [[nodiscard]] std::string_view header(std::string_view name) const {
         const auto same = [](char a, char b) {
             const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c; };
@@ -47,12 +47,12 @@ struct http_response {
     }
 };
 
-/// What one request may take. A peer that wants more is given up.
+/// Bounds on one request. A peer that exceeds one is given up.
 struct http_limits {
     duration deadline = std::chrono::seconds{10}; ///< From the connect to the end of the answer.
     std::size_t header_bytes = std::size_t{16} * 1024;
     std::size_t body_bytes = std::size_t{1024} * 1024;
-    /// Find out that a peer beyond this machine has vanished, also while there is nothing to read.
+    /// Whether to find out that a remote peer has vanished while nothing is read from it.
     bool watch_peer = false;
 };
 
@@ -66,7 +66,7 @@ struct http_limits {
     return host + ':' + std::to_string(remote.port());
 }
 
-/// True if no part of the request's head could end its line early and pass for another header.
+/// Whether no part of the request's head can end its line and add another header.
 [[nodiscard]] inline bool well_formed(const http_request& request) {
     const auto clean = [](std::string_view text, char above) {
         return std::ranges::all_of(

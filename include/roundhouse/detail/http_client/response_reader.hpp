@@ -6,6 +6,7 @@
 #include <http_parser.h>
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -14,7 +15,7 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
-/// Puts an answer together from its bytes, as they come. Interim answers (1xx) are passed over.
+/// Parses an answer from its bytes, in pieces of any size. Interim answers (1xx) are skipped.
 class http_response_reader {
 public:
     http_response_reader(const http_limits& limits, bool answers_head)
@@ -22,12 +23,12 @@ public:
         http_parser_init(&parser_, HTTP_RESPONSE);
         parser_.data = this;
     }
-    http_response_reader(const http_response_reader&) = delete; // the parser points back to it
+    http_response_reader(const http_response_reader&) = delete; // the parser has its address
     http_response_reader& operator=(const http_response_reader&) = delete;
 
-    /// Takes the next bytes, or the end of the stream if there are none. Returns what is wrong with
-    /// the answer, or nothing.
-    [[nodiscard]] std::string_view feed(std::string_view bytes) {
+    /// Takes the next bytes; none mean the end of the stream. Returns the fault of the answer, or an
+    /// empty text.
+    [[nodiscard]] std::string feed(std::string_view bytes) {
         static const auto callbacks = make_callbacks();
         if (bytes.empty() && !begun_) return "closed the connection without an answer";
         begun_ = true;
@@ -36,7 +37,8 @@ public:
         if (too_large_ != nullptr) return too_large_;
         if (bytes.empty()) return "cut the connection in the middle of its answer";
         const auto problem = HTTP_PARSER_ERRNO(&parser_);
-        return problem == HPE_OK ? std::string_view{} : http_errno_description(problem);
+        if (problem == HPE_OK) return {};
+        return std::string{"no HTTP answer: "} + http_errno_description(problem);
     }
 
     [[nodiscard]] bool head_complete() const noexcept { return head_complete_; }
@@ -90,7 +92,7 @@ private:
         callbacks.on_message_complete = [](http_parser* p) {
             if (p->status_code < 200) return 0;
             self(p).complete_ = true;
-            http_parser_pause(p, 1); // whatever comes behind the answer is nobody's
+            http_parser_pause(p, 1); // further bytes are ignored
             return 0;
         };
         return callbacks;
