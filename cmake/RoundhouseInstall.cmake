@@ -1,5 +1,5 @@
 # Installs the headers and a CMake package:
-# find_package(roundhouse [COMPONENTS subprocess docker lmdb http]).
+# find_package(roundhouse [COMPONENTS subprocess docker lmdb fleet http compiled]).
 #
 # Each target is exported separately, so that a component with a missing dependency does not make
 # the others unusable.
@@ -44,6 +44,7 @@ install(
           "${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake" "${CMAKE_CURRENT_LIST_DIR}/FindHttpParser.cmake"
           "${CMAKE_CURRENT_LIST_DIR}/FindLMDB.cmake" "${CMAKE_CURRENT_LIST_DIR}/Findhttplib.cmake"
           "${CMAKE_CURRENT_LIST_DIR}/FindRoundhouseExpected.cmake"
+          "${CMAKE_CURRENT_LIST_DIR}/RoundhouseCompiled.cmake" "${CMAKE_CURRENT_LIST_DIR}/roundhouse_src.cpp"
     DESTINATION "${package_dir}"
     COMPONENT sdk
 )

@@ -4,7 +4,9 @@
 #   roundhouse::subprocess   engines as child processes
 #   roundhouse::docker       engines as containers
 #   roundhouse::lmdb         the store on disk
+#   roundhouse::fleet        one call that opens a fleet of child processes, kept on disk
 #   roundhouse::http         the HTTP API and its adapters
+#   roundhouse::compiled     the bodies of the first, compiled once (RoundhouseCompiled.cmake)
 #
 # All but the first are defined only if their headers exist and their dependencies are found.
 #
@@ -18,6 +20,7 @@ file(
     CONFIGURE_DEPENDS
     RELATIVE "${roundhouse_include_dir}"
     "${roundhouse_include_dir}/roundhouse/*.hpp"
+    "${roundhouse_include_dir}/roundhouse/*.ipp"
 )
 
 # roundhouse_target(<name> HEADERS <header>... LINK <target>...)
@@ -84,6 +87,7 @@ roundhouse_component(
 # The HTTP client that both use is part of roundhouse::subprocess.
 roundhouse_component(docker HEADERS "backend/docker" LINK roundhouse_subprocess)
 roundhouse_component(lmdb HEADERS "store/lmdb" LINK LMDB::LMDB)
+roundhouse_component(fleet HEADERS "subprocess_fleet" LINK roundhouse_subprocess roundhouse_lmdb)
 roundhouse_component(
     http
     HEADERS "http/"
@@ -95,3 +99,6 @@ roundhouse_target(
     HEADERS ${roundhouse_headers}
     LINK Asio::Asio Threads::Threads OpenSSL::Crypto $<TARGET_NAME_IF_EXISTS:tl::expected>
 )
+
+include(RoundhouseCompiled)
+roundhouse_add_compiled()

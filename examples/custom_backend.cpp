@@ -119,17 +119,17 @@ int main() {
         std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
         orchestrator_options(or_throw(crypto::key_ring::parse(master_key))));
     {
-        blocking calls(orchestrator);
-        or_throw(calls.recover());
-        const auto registered = or_throw(calls.register_product("demo", "Demo"));
-        const auto product = or_throw(orchestrator->authenticate(registered.platform_key));
-        const auto engine = or_throw(calls.provision(product, "ada"));
+        or_throw(orchestrator->async_recover(wait));
+        const auto registered = or_throw(
+            orchestrator->async_register_product("demo", "Demo", {}, wait));
+        const auto demo = orchestrator->of(
+            or_throw(orchestrator->authenticate(registered.platform_key)));
+        const auto engine = or_throw(demo.provision("ada"));
         std::cout << "ada's engine is " << engine.url << '\n';
         std::cout << "its new key is "
-                  << (or_throw(calls.rotate_key(product, "ada")) != engine.api_key ? "another"
-                                                                                   : "the same")
+                  << (or_throw(demo.rotate_key("ada")) != engine.api_key ? "another" : "the same")
                   << '\n';
-        or_throw(calls.destroy(product, "ada"));
+        or_throw(demo.destroy("ada"));
     }
     orchestrator.reset();
     threads.join();

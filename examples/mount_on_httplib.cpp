@@ -18,13 +18,14 @@ using namespace roundhouse;
 
 int main(int argc, char** argv) {
     asio::thread_pool threads(2);
-    using fleet = orchestrator<memory_backend, memory_store, roundhouse::system_clock>;
+    using memory_fleet =
+        roundhouse::orchestrator<memory_backend, memory_store, roundhouse::system_clock>;
     const auto master_key = crypto::key_ring::make_key(crypto::system_entropy);
-    const auto over = std::make_shared<fleet>(
+    const auto orchestrator = std::make_shared<memory_fleet>(
         threads.get_executor(), std::make_shared<memory_backend>(),
         std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(),
         orchestrator_options(or_throw(crypto::key_ring::parse(master_key))));
-    or_throw(blocking(over).recover());
+    or_throw(orchestrator->async_recover(wait));
 
     http::api_options options;
     options.admin_key = "an admin key of 16 characters or more";
@@ -32,7 +33,7 @@ int main(int argc, char** argv) {
     server.Get("/", [](const httplib::Request&, httplib::Response& answer) {
         answer.set_content("the product's own page\n", "text/plain");
     });
-    http::mount(server, std::make_shared<http::api>(over->calls(), std::move(options)),
+    http::mount(server, std::make_shared<http::api>(orchestrator->calls(), std::move(options)),
                 "/roundhouse");
 
     const int wanted = argc > 1 ? std::atoi(argv[1]) : 0;

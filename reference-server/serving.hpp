@@ -17,7 +17,6 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,17 +36,6 @@ inline constexpr std::chrono::seconds commit_may_take{30};
 inline constexpr std::chrono::seconds flush_may_take{5};
 inline constexpr std::chrono::seconds first_recovery_retry{1};
 inline constexpr std::chrono::seconds last_recovery_retry{5};
-
-/// Begins a call and waits for its outcome; returns nothing if that takes longer than `timeout`.
-/// (asio::use_future would complete on the system executor, which starts threads of its own.)
-template <class T, class Begin>
-std::optional<result<T>> await(std::chrono::steady_clock::duration timeout, Begin begin) {
-    auto promise = std::make_shared<std::promise<result<T>>>();
-    auto outcome = promise->get_future();
-    begin([promise](result<T> value) { promise->set_value(std::move(value)); });
-    if (outcome.wait_for(timeout) != std::future_status::ready) return std::nullopt;
-    return outcome.get();
-}
 
 inline std::size_t loop_count() { return std::max(1U, std::thread::hardware_concurrency()); }
 
@@ -142,17 +130,14 @@ private:
                                        " is there already, with another key that stays as it is");
             return true;
         }
-        const auto outcome = await<registration>(commit_may_take, [&](auto done) {
-            orchestrator_->async_register_product_with_key(product->slug, product->slug, policy{},
-                                                           product->platform_key, std::move(done));
-        });
-        const bool registered = outcome && *outcome;
+        const auto registered = orchestrator_->async_register_product_with_key(
+            product->slug, product->slug, policy{}, product->platform_key,
+            wait_for(commit_may_take));
         if (!registered)
-            context_.log.write(
-                log_level::error,
-                "ORCH_BOOTSTRAP_PRODUCT: " + product->slug + " could not be registered: " +
-                    (outcome ? outcome->error().message : "the store does not answer"));
-        return registered;
+            context_.log.write(log_level::error,
+                               "ORCH_BOOTSTRAP_PRODUCT: " + product->slug +
+                                   " could not be registered: " + registered.error().message);
+        return registered.has_value();
     }
 
     bool listen() {
@@ -214,17 +199,13 @@ private:
                                   context_.options.on_exit == on_exit::stop;
         if (stop_engines) {
             const auto& settings = context_.options.settings;
-            const auto ended = await<void>(
-                settings.stop_grace + settings.backend_timeout,
-                [this](auto done) { orchestrator_->async_stop_all(std::move(done)); });
-            if (!ended || !*ended)
+            const auto ended = orchestrator_->async_stop_all(
+                wait_for(settings.stop_grace + settings.backend_timeout));
+            if (!ended)
                 context_.log.write(log_level::error,
-                                   "not all engines could be stopped" +
-                                       (ended ? ": " + ended->error().message : std::string()));
+                                   "not all engines could be stopped: " + ended.error().message);
         }
-        const auto closed = await<void>(
-            flush_may_take, [this](auto done) { orchestrator_->async_close(std::move(done)); });
-        if (!closed)
+        if (!orchestrator_->async_close(wait_for(flush_may_take)))
             context_.log.write(log_level::warning,
                                "work was still under way: the next start takes it up");
         listener_->stop();

@@ -31,7 +31,9 @@ find_layer() {
             name=${name%.hpp}
             layer=${rest%%/*}:${name%%_*}
             ;;
-        orchestrator* | blocking*) layer=orchestrator ;;
+        orchestrator* | src.hpp) layer=orchestrator ;;
+        fleet.hpp | *_fleet.hpp) layer=front ;;
+        fleet_calls* | product_handle* | wait.hpp) layer=calls ;;
         concepts*) layer=concepts ;;
         *) layer=base ;; # types, error, settings and other headers that all layers use
     esac
@@ -47,12 +49,29 @@ declare -A allowed=(
     [clock]="detail core concepts"
     [backend]="detail core concepts crypto"
     [store]="detail core concepts crypto"
-    [shell]="detail core concepts crypto"
-    [orchestrator]="detail core concepts crypto shell"
-    [http]="detail core concepts crypto orchestrator"
-    [testing]="detail core concepts crypto clock orchestrator backend store"
-    [umbrella]="detail core concepts crypto clock orchestrator backend:memory store:memory"
+    [calls]="detail"
+    [shell]="detail core concepts crypto calls"
+    [orchestrator]="detail core concepts crypto calls shell"
+    [http]="detail core concepts crypto calls"
+    [front]="detail core concepts crypto calls orchestrator clock backend store"
+    [testing]="detail core concepts crypto calls clock orchestrator backend store"
+    [umbrella]="detail core concepts crypto calls clock orchestrator backend:memory store:memory"
 )
+
+# Sets `floor` to the height of a header within shell/: each includes only what is below it.
+find_floor() {
+    case "${1##*/}" in
+        adapters.* | orchestrator_parts.*) floor=2 ;;
+        services.*) floor=3 ;;
+        boot_failure_log.* | denial_log.* | earliest_timer.* | mailbox.* | running_engines.*) floor=4 ;;
+        command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
+        command_scheduler.* | housekeeping.* | prober.*) floor=6 ;;
+        reconciler*) floor=7 ;;
+        recovery.*) floor=8 ;;
+        orchestrator_state.* | orchestrator_calls.*) floor=9 ;;
+        *) floor=1 ;; # parts that know no other
+    esac
+}
 
 found=0
 report() { # file line rule
@@ -88,6 +107,16 @@ while IFS=: read -r file line text; do
     fi
     find_layer "$included"
     to=$layer
+    if [ "$from" = shell ] && [ "$to" = shell ]; then
+        find_floor "$file"
+        from_floor=$floor
+        find_floor "$included"
+        # An .ipp belongs to the header that includes it.
+        if [[ $included != *.ipp && ! ($file = *.ipp && $floor = "$from_floor") ]] &&
+            [ "$floor" -ge "$from_floor" ]; then
+            report "$file" "$line" "inside shell/, includes go to lower floors only (<$included>)"
+        fi
+    fi
     if [ "$to" = base ] || [ "$to" = "$from" ]; then
         continue
     fi
@@ -96,6 +125,6 @@ while IFS=: read -r file line text; do
         *" $to "* | *" ${to%%:*} "*) ;;
         *) report "$file" "$line" "$from may not include $to (<$included>)" ;;
     esac
-done < <(grep -rnE --include='*.hpp' '^[[:space:]]*#[[:space:]]*include' roundhouse | sort)
+done < <(grep -rnE --include='*.[hi]pp' '^[[:space:]]*#[[:space:]]*include' roundhouse | sort)
 
 exit "$found"

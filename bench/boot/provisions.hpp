@@ -3,7 +3,6 @@
 #include "../support/stopwatch.hpp"
 #include "../support/temporary_folder.hpp"
 
-#include <roundhouse/blocking.hpp>
 #include <roundhouse/detail/port_usable.hpp>
 #include <roundhouse/roundhouse.hpp>
 #include <roundhouse/store/lmdb.hpp>
@@ -82,14 +81,13 @@ public:
         over_ = std::make_shared<fleet>(
             threads_.get_executor(), std::move(backend), std::move(store),
             std::make_shared<roundhouse::system_clock>(), std::move(options));
-        blocking calls(over_);
-        or_throw(calls.recover());
-        const auto made = or_throw(calls.register_product("bench", "Bench"));
+        or_throw(over_->async_recover(wait));
+        const auto made = or_throw(over_->async_register_product("bench", "Bench", {}, wait));
         product_ = or_throw(over_->authenticate(made.platform_key));
     }
     ~provisions() {
         // None is left unless something failed, which has been told then.
-        static_cast<void>(blocking(over_).stop_all());
+        static_cast<void>(over_->async_stop_all(wait));
         over_.reset();
         threads_.join();
     }

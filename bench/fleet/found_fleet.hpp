@@ -47,7 +47,6 @@ public:
     [[nodiscard]] const std::shared_ptr<fleet>& orchestrator() const noexcept {
         return orchestrator_;
     }
-    [[nodiscard]] blocking<fleet> calls() const { return blocking<fleet>(orchestrator_); }
 
 private:
     asio::thread_pool threads_{2};

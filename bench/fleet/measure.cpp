@@ -113,7 +113,7 @@ void measure_start(const left_fleet& left, const sizes& of) {
     for (int run = 0; run < of.runs; ++run) {
         const auto began = std::chrono::steady_clock::now();
         const found_fleet found(left.folder.open(), left.backend, left.keys, settings{});
-        or_throw(found.calls().recover());
+        or_throw(found.orchestrator()->async_recover(wait));
         serving_ms.push_back(milliseconds(std::chrono::steady_clock::now() - began).count());
     }
     print_start("start", of);
@@ -215,7 +215,7 @@ void measure_calls(const found_fleet& found, const left_fleet& left, const sizes
     smaller.engines = of.beside;
     const left_fleet other(smaller);
     const found_fleet beside(other.folder.open(), other.backend, other.keys, quiet_settings());
-    or_throw(beside.calls().recover());
+    or_throw(beside.orchestrator()->async_recover(wait));
     fleets.push_back({smaller, {beside.orchestrator(), other.platform_key}});
     measure_calls(fleets);
     fleets.pop_back(); // destroyed before the fleet that it calls
@@ -230,7 +230,7 @@ void measure(const sizes& of) {
     ::malloc_trim(0); // so that memory freed before is not reused unseen
     const auto before = memory_now();
     const found_fleet found(store, left.backend, left.keys, quiet_settings());
-    const auto took = time_of([&] { or_throw(found.calls().recover()); });
+    const auto took = time_of([&] { or_throw(found.orchestrator()->async_recover(wait)); });
     print_start("found", of);
     std::printf(R"(,"all_found_ms":%.1f})"
                 "\n",

@@ -92,7 +92,7 @@ void measure(const sizes& of) {
     auto settings = quiet_settings();
     settings.health_check_interval = of.interval;
     const found_fleet found(store, backend, keys, settings);
-    or_throw(found.calls().recover());
+    or_throw(found.orchestrator()->async_recover(wait));
     const auto before = processor_time();
     const auto took = time_of([&] {
         seen->begin();

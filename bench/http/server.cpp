@@ -70,9 +70,9 @@ fleet_plan plan_for(std::size_t engines) {
 /// Admits every user, so that the recovery is over and every key is cached before measuring.
 void admit_everyone(const fleet& full, std::size_t engines) {
     const auto product = or_throw(full.orchestrator()->authenticate(full.platform_key()));
-    blocking calls(full.orchestrator());
+    const auto calls = full.orchestrator()->of(product);
     for (std::size_t n = 0; n < engines; ++n)
-        if (!or_throw(calls.admit(product, user_of(n))).engine)
+        if (!or_throw(calls.admit(user_of(n))).engine)
             throw std::logic_error(user_of(n) + " is not admitted");
 }
 
@@ -104,7 +104,7 @@ void serve(const arguments& command_line) {
     events.next();
     // No drain: the clients of a benchmark keep their connections open.
     listener.stop();
-    or_throw(blocking(full.orchestrator()).close());
+    or_throw(full.orchestrator()->async_close(wait));
 }
 
 } // namespace

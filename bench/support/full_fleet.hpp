@@ -1,6 +1,5 @@
 #pragma once
 
-#include <roundhouse/blocking.hpp>
 #include <roundhouse/roundhouse.hpp>
 
 #include <asio/awaitable.hpp>
@@ -118,7 +117,7 @@ public:
         orchestrator_ = std::make_shared<orchestrator_type>(
             threads_.get_executor(), backend_, store_, std::make_shared<roundhouse::system_clock>(),
             std::move(options));
-        or_throw(blocking(orchestrator_).recover());
+        or_throw(orchestrator_->async_recover(wait));
     }
     ~full_fleet() {
         orchestrator_.reset();

@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/optional_member.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
@@ -18,8 +19,8 @@
 #include <vector>
 
 /// The three parameters of the orchestrator. Each member has a concept of its own, so that a type
-/// which lacks one is refused with that member's name: `require_backend`, `require_store` and
-/// `require_clock` hold the messages.
+/// which lacks a member is refused with the member's name by `require_backend`, `require_store` or
+/// `require_clock`.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
@@ -117,6 +118,15 @@ concept on_pause = requires(B& b, std::function<void(const workload_pause&)> han
     b.on_pause(std::move(handler));
 };
 
+/// What a type declares in `optional_members`; nothing if it does not.
+template <class T> consteval optional_member declared() {
+    if constexpr (requires { T::optional_members; }) return T::optional_members;
+    else return optional_member::none;
+}
+template <class T> consteval bool declares(optional_member member) {
+    return (static_cast<unsigned>(declared<T>()) & static_cast<unsigned>(member)) != 0;
+}
+
 template <class S>
 concept find_product = requires(const S& s, const sha256_digest& key_hash) {
     { s.find_product(key_hash) } -> std::same_as<result<product_ptr>>;
@@ -174,45 +184,47 @@ concept prune_audit = requires(S& s, instant before, std::size_t most) {
 
 } // namespace detail::member
 
-/// Tells the time and wakes sleepers.
+/// Tells the time and waits. All members may be called from any thread.
 ///
-/// `now` is wall time, for records. `steady_now` never goes back and counts from an epoch of its
-/// own, for measuring. `wait_until` returns at or after that wall time, measured on a steady clock
-/// from the call; it can be cancelled through the awaiting coroutine's cancellation slot, and
-/// throws `asio::error::operation_aborted` then. All may be called from any thread.
+/// - `now` is wall time, for records. It may be set back or forward at any moment.
+/// - `steady_now` never goes back. It counts from an epoch of its own, for measuring.
+/// - `wait_until` returns when as much time has passed on a steady clock as `until` was away by the
+///   wall clock at the call. It can be cancelled through the cancellation slot of the awaiting
+///   coroutine, and throws `asio::error::operation_aborted` then.
 template <class C>
 concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
                 detail::member::wait_until<C>;
 
 /// Starts and ends workloads.
 ///
-/// - Every operation is idempotent per (engine, generation): a repeat finds the work done and
-/// succeeds. `create` replaces
-///   what is left of an older generation, and leaves a newer one alone and fails. `stop`,
-///   `destroy`, `pause` and `resume` act on whatever generation of the engine they find; `stop` and
-///   `destroy` of what is not there succeed, also when it is paused. `stop` keeps the data; only
-///   `destroy` removes it.
-/// - `create` returns once the workload has been started, not when it is healthy; on failure it
-/// leaves no workload.
-///   Data that was there before stays, data that it made itself it removes again. It fails with
-///   `backend_away` only if the backend could not be reached and so surely nothing was done.
-/// - `swap_key` fails only if the engine surely has its old key still; where nobody knows it
-/// returns `key_swap::unknown`.
-/// - `probe` fails if the engine does not answer as SPEC §5 asks of a healthy one within the
-/// timeout.
-/// - `list` shows every workload or remains of one that carries this installation's mark, for
-/// recovery.
-/// - The handler of `on_exit` is called, from any thread but never from inside another call, once
-/// for each workload
-///   that ended without `stop`, `create` of a newer generation or `destroy` asking for it.
-/// - `port_usable` tells whether a stranger holds a host port now. It may make a system call, and
-/// does not block.
-/// - `trouble` says why no workload can be handled at present, or nothing.
-/// - Failures of the backend are `backend_error`. Arguments stay alive until the awaitable is done.
-/// Operations on
-///   different engines may run at once, from any thread; on one engine the orchestrator runs one at
-///   a time, except that `probe` and `logs` may overlap with others. A coroutine may be cancelled
-///   at any of its waits.
+/// Operations on different engines may run at once, from any thread. On one engine the orchestrator
+/// runs one at a time, except that `probe` and the logs may overlap with others. Arguments stay
+/// alive until the awaitable is done. A coroutine may be cancelled at any of its waits. Failures of
+/// the backend are `errc::backend_error`.
+///
+/// Every operation is idempotent for an (engine, generation): a repeat finds the work done and
+/// succeeds.
+///
+/// - `create` returns once the workload has been started, not when it is healthy. It replaces what
+///   is left of an older generation, and leaves a newer one alone and fails. If it fails it leaves
+///   no workload: data that existed before stays, data that it made itself is removed. It fails
+///   with `errc::backend_away` only if the backend could not be reached, so that surely nothing was
+///   done.
+/// - `stop`, `destroy`, `pause` and `resume` act on whatever generation of the engine they find.
+///   `stop` and `destroy` succeed if there is nothing, and also end a paused workload. `stop` keeps
+///   the data; only `destroy` removes it.
+/// - `swap_key` fails only if the engine surely still has its old key. If that is not known it
+///   returns `key_swap::unknown`.
+/// - `probe` fails unless the engine answers as SPEC §5 asks of a healthy one within the timeout.
+///   Its error says what the answer was.
+/// - `list` shows every workload, or remains of one, that carries this installation's mark. It is
+///   used for recovery.
+/// - `on_exit` sets the handler that is called once for each workload that ended without `stop`,
+///   `destroy` or the `create` of a newer generation asking for it: from any thread, but never from
+///   inside another call. After `on_exit(nullptr)` has returned no handler runs.
+/// - `port_usable` says whether a host port is free for an engine: false if a process that is no
+///   engine holds it. It may make a system call, and does not block.
+/// - `trouble` says why no workload can be handled at present; nothing if they can.
 template <class B>
 concept backend = detail::member::name<B> && detail::member::trouble<B> &&
                   detail::member::needs_port<B> && detail::member::port_usable<B> &&
@@ -222,41 +234,41 @@ concept backend = detail::member::name<B> && detail::member::trouble<B> &&
                   detail::member::probe<B> && detail::member::list<B> && detail::member::logs<B> &&
                   detail::member::on_exit<B>;
 
-/// A backend that also notices when somebody else pauses or resumes a workload, and calls the
-/// handler of `on_pause` then, as it calls that of `on_exit`. Never for its own `pause` and
-/// `resume`.
-template <class B> concept reports_pauses = backend<B> && detail::member::on_pause<B>;
+// Optional members of a backend. A backend that has one says so in `optional_members`, so that a
+// misspelt member is refused instead of ignored.
 
-/// A backend that may have to fetch something before it can `create` a workload. That may take long
-/// and be cancelled at any time; what it leaves is of no importance. It fails as `create` does.
+/// `asio::awaitable<result<void>> prepare(const workload&)` fetches what `create` will need, such as
+/// an image. It may take long and be cancelled at any time; what it leaves is of no importance. It
+/// fails as `create` does.
 template <class B> concept prepares = backend<B> && detail::member::prepare<B>;
 
-/// A backend whose `stop` leaves something of a workload beside its data. `discard` leaves the data
-/// only.
+/// `asio::awaitable<result<void>> discard(const workload_ref&, duration grace)` leaves nothing of a
+/// workload but its data, for a backend whose `stop` leaves more.
 template <class B> concept discards = backend<B> && detail::member::discard<B>;
 
-/// A backend whose `logs` may also show what earlier workloads of an engine wrote. `boot_logs` shows
-/// what this one wrote.
+/// `void on_pause(std::function<void(const workload_pause&)>)` sets the handler that is called, as
+/// that of `on_exit` is, when a workload is paused or resumed by somebody else than the backend.
+template <class B> concept reports_pauses = backend<B> && detail::member::on_pause<B>;
+
+/// `asio::awaitable<result<std::string>> boot_logs(const workload_ref&, std::size_t tail)` returns
+/// what this workload wrote, for a backend whose `logs` also show what earlier ones wrote.
 template <class B> concept separates_boot_logs = backend<B> && detail::member::boot_logs<B>;
 
-/// Keeps the fleet.
+/// Keeps the fleet. All members may be called from any thread.
 ///
-/// - Reads never wait for the I/O of a writer, and see the last commit that returned. A pointer
-/// without an object means
-///   that there is none; a failure means that the record cannot be read.
+/// - Reads do not wait for the I/O of a writer, and see the last commit that returned. A pointer
+///   without an object means that there is none; a failure means that the record cannot be read.
 /// - `commit` applies the whole batch durably before it returns success, or changes nothing. It
-/// compares revisions, and
-///   takes quota, uniqueness and port inside the transaction. It may block on I/O: never call it on
-///   an I/O thread. `store_unavailable` means that it may succeed later (no room, an I/O error).
+///   compares revisions, and takes quota, uniqueness and port inside the transaction. It may block
+///   on I/O, so it must not be called on an I/O thread. `errc::store_unavailable` means that it may
+///   succeed later (no room, an I/O error).
 /// - `for_each_engine` visits a consistent state, and `for_each_audit` the rows of all products
-/// since a time, oldest first;
-///   the visitors must not call the store. A record that cannot be read is visited as the error
-///   that names it; listings and audit pages leave it out.
-/// - `note_activity` keeps the later of what a record's `last_activity_at` says and what was seen.
-/// It is no change of the record: it has no revision, and what is gone is passed over. As durable
-/// and as blocking as a commit.
-/// - `trouble` says why no commit can succeed at present, or nothing. All may be called from any
-/// thread.
+///   since a time, oldest first. The visitors must not call the store. A record that cannot be read
+///   is visited as the error that names it; listings and audit pages leave it out.
+/// - `note_activity` keeps the later of a record's `last_activity_at` and what was seen. It is no
+///   change of the record: the revision stays, and engines that are gone are passed over. It is as
+///   durable and as blocking as a commit.
+/// - `trouble` says why no commit can succeed at present; nothing if they can.
 template <class S>
 concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::find_product<S> && detail::member::find_product_named<S> &&
@@ -266,8 +278,8 @@ concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::for_each_audit<S> && detail::member::commit<S> &&
                 detail::member::note_activity<S> && detail::member::prune_audit<S>;
 
-/// A store that can have the processor fetch what `find_engine` will need of an engine, and does
-/// not wait for it.
+/// Optional member of a store: `void prefetch(const uuid& product, std::string_view user) const
+/// noexcept` has the processor fetch what `find_engine` will read, and does not wait for it.
 template <class S> concept prefetches = store<S> && detail::member::prefetch<S>;
 
 /// Refuses a type that is no clock, naming what it lacks.
@@ -311,6 +323,18 @@ template <class B> consteval bool require_backend() {
                            "workload_ref&, std::size_t)`");
     static_assert(on_exit<B>,
                   "backend: lacks `void on_exit(std::function<void(const workload_exit&)>)`");
+    static_assert(declares<B>(optional_member::prepare) == prepare<B>,
+                  "backend: `optional_members` and `asio::awaitable<result<void>> prepare(const "
+                  "workload&)` must both be there, or neither");
+    static_assert(declares<B>(optional_member::discard) == discard<B>,
+                  "backend: `optional_members` and `asio::awaitable<result<void>> discard(const "
+                  "workload_ref&, duration)` must both be there, or neither");
+    static_assert(declares<B>(optional_member::on_pause) == on_pause<B>,
+                  "backend: `optional_members` and `void on_pause(std::function<void(const "
+                  "workload_pause&)>)` must both be there, or neither");
+    static_assert(declares<B>(optional_member::boot_logs) == boot_logs<B>,
+                  "backend: `optional_members` and `asio::awaitable<result<std::string>> "
+                  "boot_logs(const workload_ref&, std::size_t)` must both be there, or neither");
     return true;
 }
 
@@ -344,6 +368,10 @@ template <class S> consteval bool require_store() {
                   "store: lacks `result<void> note_activity(std::span<const engine_activity>)`");
     static_assert(prune_audit<S>,
                   "store: lacks `result<std::size_t> prune_audit(instant, std::size_t)`");
+    static_assert(
+        declares<S>(optional_member::prefetch) == prefetch<S>,
+        "store: `optional_members` and `void prefetch(const uuid&, std::string_view) const "
+        "noexcept` must both be there, or neither");
     return true;
 }
 

@@ -52,6 +52,10 @@ public:
     /// hash is compared.
     [[nodiscard]] virtual result<product_ptr> authenticate(std::string_view platform_key) const = 0;
 
+    /// The product as it is now, by its platform key's hash; for holders of an earlier version, which
+    /// may have an old policy. Fails with `errc::product_not_found` if the key belongs to none.
+    [[nodiscard]] virtual result<product_ptr> current(const product_ptr& product) const = 0;
+
     // Lifecycle
 
     /// Creates the user's engine and boots it; done once it answers healthy.
@@ -95,8 +99,8 @@ public:
     /// The last `tail` lines of the engine's output.
     virtual void logs(product_ptr product, std::string user_id, std::size_t tail,
                       completion<std::string> done) = 0;
-    /// Audit rows of the product, with every denial counted up to now.
-    virtual void audit(product_ptr product, audit_query query, completion<audit_page> done) = 0;
+    /// Audit rows of a product, with every denial counted up to now.
+    virtual void audit(audit_query query, completion<audit_page> done) = 0;
 };
 
 } // namespace ROUNDHOUSE_ABI

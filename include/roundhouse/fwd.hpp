@@ -7,7 +7,9 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 template <class Backend, class Store, class Clock> class orchestrator;
-template <class Orchestrator> class blocking;
+class orchestrator_base;
+class product_handle;
+class fleet_calls;
 
 class memory_backend;
 class memory_store;

@@ -6,6 +6,7 @@
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/fleet_calls.hpp>
 #include <roundhouse/log.hpp>
+#include <roundhouse/product_handle.hpp>
 #include <roundhouse/settings.hpp>
 
 #include <cstddef>
@@ -49,6 +50,11 @@ class orchestrator_base {
 public:
     orchestrator_base(const orchestrator_base&) = delete;
     orchestrator_base& operator=(const orchestrator_base&) = delete;
+
+    /// The calls of one product.
+    [[nodiscard]] product_handle of(product_ptr product) const {
+        return {calls_, std::move(product)};
+    }
 
     /// The same calls with completions, for `http::api` and the like. It may outlive the
     /// orchestrator: its calls fail with `errc::shutting_down` then.
@@ -218,10 +224,11 @@ public:
             },
             std::forward<Token>(token));
     }
-    template <class Token> auto async_audit(product_ptr product, audit_query query, Token&& token) {
+    template <class Token> auto async_audit(audit_query query, Token&& token) {
         return initiate<audit_page>(
-            [calls = calls_, product = std::move(product), query = std::move(query)](
-                completion<audit_page> done) { calls->audit(product, query, std::move(done)); },
+            [calls = calls_, query = std::move(query)](completion<audit_page> done) {
+                calls->audit(query, std::move(done));
+            },
             std::forward<Token>(token));
     }
 

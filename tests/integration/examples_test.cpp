@@ -4,6 +4,7 @@
 #if defined(ROUNDHOUSE_EXAMPLES) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 namespace {
@@ -14,9 +15,9 @@ struct outcome {
     std::string output;
 };
 
-/// Runs an example in a temporary folder.
-outcome run_example(const std::string& name, const std::string& arguments = "") {
-    const roundhouse_tests::temporary_folder folder;
+/// Runs an example in a folder.
+outcome run_example_in(const roundhouse_tests::temporary_folder& folder, const std::string& name,
+                       const std::string& arguments = "") {
     const auto command = "cd '" + folder.path().string() + "' && '" + ROUNDHOUSE_EXAMPLES + "/" +
                          name + "' " + arguments + " 2>&1";
     outcome out;
@@ -28,21 +29,46 @@ outcome run_example(const std::string& name, const std::string& arguments = "") 
     return out;
 }
 
+outcome run_example(const std::string& name, const std::string& arguments = "") {
+    const roundhouse_tests::temporary_folder folder;
+    return run_example_in(folder, name, arguments);
+}
+
+/// Runs the minimal example with a master key.
+outcome run_minimal(const roundhouse_tests::temporary_folder& folder, const std::string& engine) {
+    ::setenv("MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", 1);
+    return run_example_in(folder, "embed_minimal", "'" + engine + "'");
+}
+
 bool holds(const outcome& ran, const std::string& text) {
     return ran.output.find(text) != std::string::npos;
 }
 
 } // namespace
 
-TEST_CASE("the minimal example gives a user a real engine") {
-    const auto ran = run_example("embed_minimal", std::string("'") + ROUNDHOUSE_DEMO_ENGINE + "'");
+TEST_CASE("the minimal example gives a user a real engine, and finds it again when it runs again") {
+    const roundhouse_tests::temporary_folder folder;
+    const auto first = run_minimal(folder, ROUNDHOUSE_DEMO_ENGINE);
+    CAPTURE(first.output);
+    CHECK(first.code == 0);
+    CHECK(holds(first, "ada's engine answers at http://127.0.0.1:"));
+    const auto second = run_minimal(folder, ROUNDHOUSE_DEMO_ENGINE);
+    CAPTURE(second.output);
+    CHECK(second.code == 0);
+    CHECK(second.output == first.output);
+}
+
+TEST_CASE("the minimal example says what to do without a master key") {
+    ::unsetenv("MASTER_KEY");
+    const auto ran = run_example("embed_minimal", ROUNDHOUSE_DEMO_ENGINE);
     CAPTURE(ran.output);
-    CHECK(ran.code == 0);
-    CHECK(holds(ran, "ada's engine answers at http://127.0.0.1:"));
+    CHECK(ran.code != 0);
+    CHECK(holds(ran, "master_key is empty"));
 }
 
 TEST_CASE("the minimal example reports an engine command that cannot be started") {
-    const auto ran = run_example("embed_minimal", "/nonexistent/engine");
+    const roundhouse_tests::temporary_folder folder;
+    const auto ran = run_minimal(folder, "/nonexistent/engine");
     CAPTURE(ran.output);
     CHECK(ran.code != 0);
     CHECK(holds(ran, "/nonexistent/engine"));

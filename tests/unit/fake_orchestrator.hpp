@@ -115,6 +115,11 @@ public:
         return product_;
     }
 
+    [[nodiscard]] result<roundhouse::product_ptr>
+    current(const roundhouse::product_ptr& product) const override {
+        return product;
+    }
+
     [[nodiscard]] std::optional<result<roundhouse::admission>>
     try_admit(const roundhouse::product_ptr&, std::string_view user,
               roundhouse::admit_options options) override {
@@ -155,8 +160,7 @@ public:
               completion<std::string> done) override {
         answer("logs " + user + " " + std::to_string(tail), output, std::move(done));
     }
-    void audit(roundhouse::product_ptr, roundhouse::audit_query query,
-               completion<roundhouse::audit_page> done) override {
+    void audit(roundhouse::audit_query query, completion<roundhouse::audit_page> done) override {
         audit_asked = std::move(query);
         answer("audit", audited, std::move(done));
     }

@@ -21,14 +21,12 @@ template <class Change> struct doubtful_fleet {
             threads.get_executor(), std::make_shared<memory_backend>(),
             std::make_shared<store_type>(std::make_shared<memory_store>(), script()),
             std::make_shared<roundhouse::system_clock>(), options);
-        sync.emplace(orchestrator);
-        REQUIRE(sync->recover());
-        const auto made = sync->register_product("demo", "Demo", {});
+        REQUIRE(orchestrator->async_recover(wait));
+        const auto made = orchestrator->async_register_product("demo", "Demo", {}, wait);
         REQUIRE(made);
         product = orchestrator->authenticate(made->platform_key).value();
     }
     ~doubtful_fleet() {
-        sync.reset();
         orchestrator.reset();
         threads.join();
     }
@@ -45,7 +43,6 @@ template <class Change> struct doubtful_fleet {
     std::atomic<bool> denied = false;
     asio::thread_pool threads{2};
     std::shared_ptr<orchestrator_type> orchestrator;
-    std::optional<blocking<orchestrator_type>> sync;
     product_ptr product;
 };
 
@@ -53,7 +50,7 @@ template <class Change> struct doubtful_fleet {
 
 TEST_CASE("an engine is booted if its insert was made although the store reported a failure") {
     doubtful_fleet<insert_engine> fleet;
-    const auto made = fleet.sync->provision(fleet.product, "ada");
+    const auto made = fleet.orchestrator->of(fleet.product).provision("ada");
     REQUIRE(!made);
     CHECK(made.error().code == errc::store_unavailable);
     CHECK(memory_fleet<>::eventually([&] {
@@ -65,7 +62,7 @@ TEST_CASE("an engine is booted if its insert was made although the store reporte
 TEST_CASE(
     "a destroy is answered if its last commit was made although the store reported a failure") {
     doubtful_fleet<erase_engine> fleet;
-    REQUIRE(fleet.sync->provision(fleet.product, "ada"));
-    CHECK(fleet.sync->destroy(fleet.product, "ada"));
+    REQUIRE(fleet.orchestrator->of(fleet.product).provision("ada"));
+    CHECK(fleet.orchestrator->of(fleet.product).destroy("ada"));
     CHECK(!fleet.orchestrator->find(fleet.product, "ada"));
 }

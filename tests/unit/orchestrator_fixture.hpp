@@ -53,15 +53,11 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
         if (adjust_) adjust_(options);
         orchestrator = std::make_shared<orchestrator_type>(threads.get_executor(), backend, store,
                                                            clock, options);
-        sync.emplace(orchestrator);
-        const auto recovered = sync->recover();
+        const auto recovered = orchestrator->async_recover(wait);
         REQUIRE(recovered);
     }
 
-    void close() {
-        sync.reset();
-        orchestrator.reset();
-    }
+    void close() { orchestrator.reset(); }
 
     static crypto::key_ring keys() {
         static const auto key = crypto::key_ring::make_key(crypto::system_entropy);
@@ -77,7 +73,8 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
 
     /// Registers a product and returns it.
     product_ptr registered(policy limits = {}, const std::string& slug = "demo") {
-        const auto made = sync->register_product(slug, "Demo", std::move(limits));
+        const auto made = orchestrator->async_register_product(slug, "Demo", std::move(limits),
+                                                               wait);
         REQUIRE(made);
         const auto product = orchestrator->authenticate(made->platform_key);
         REQUIRE(product);
@@ -102,7 +99,7 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
         audit_query query;
         query.action = action;
         query.limit = 1000;
-        const auto page = sync->audit(product, query);
+        const auto page = orchestrator->of(product).audit(query);
         REQUIRE(page);
         return page->entries;
     }
@@ -114,7 +111,6 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
     settings settings_used;
     std::function<void(orchestrator_options&)> adjust_;
     std::shared_ptr<orchestrator_type> orchestrator;
-    std::optional<blocking<orchestrator_type>> sync;
 };
 
 } // namespace roundhouse_tests

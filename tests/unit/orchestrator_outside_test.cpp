@@ -34,15 +34,15 @@ private:
 TEST_CASE("an engine paused by others sleeps, and runs once they resume it") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    const auto id = fleet.sync->provision(product, "ada")->record->id;
+    const auto id = fleet.orchestrator->of(product).provision("ada")->record->id;
     REQUIRE(fleet.backend->set_paused(id, true));
     REQUIRE(fleet.becomes(product, "ada", engine_status::sleeping));
-    CHECK(fleet.sync->admit(product, "ada")->reason == denial::engine_sleeping);
+    CHECK(fleet.orchestrator->of(product).admit("ada")->reason == denial::engine_sleeping);
     CHECK(fleet.audit(product, audit_action::sleep).size() == 1);
 
     REQUIRE(fleet.backend->set_paused(id, false));
     REQUIRE(fleet.becomes(product, "ada", engine_status::running));
-    CHECK(fleet.sync->admit(product, "ada")->engine);
+    CHECK(fleet.orchestrator->of(product).admit("ada")->engine);
     CHECK(fleet.audit(product, audit_action::wake).size() == 1);
     CHECK(fleet.orchestrator->metrics(product)->crashes_1h == 0);
 }
@@ -50,10 +50,10 @@ TEST_CASE("an engine paused by others sleeps, and runs once they resume it") {
 TEST_CASE("an engine paused by others wakes for an admit with auto_wake") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    const auto id = fleet.sync->provision(product, "ada")->record->id;
+    const auto id = fleet.orchestrator->of(product).provision("ada")->record->id;
     REQUIRE(fleet.backend->set_paused(id, true));
     REQUIRE(fleet.becomes(product, "ada", engine_status::sleeping));
-    CHECK(fleet.sync->admit(product, "ada", {.auto_wake = true})->engine);
+    CHECK(fleet.orchestrator->of(product).admit("ada", {.auto_wake = true})->engine);
     CHECK(fleet.backend->state_of(id) == workload_state::up);
 }
 
@@ -72,11 +72,11 @@ TEST_CASE("a restart waits while the backend is away, and uses up no attempt") {
     settings.retry_base = 1ms;
     memory_fleet<> fleet(std::move(script), settings);
     const auto product = fleet.registered();
-    const auto id = fleet.sync->provision(product, "ada")->record->id;
+    const auto id = fleet.orchestrator->of(product).provision("ada")->record->id;
     away = true;
     REQUIRE(fleet.backend->crash(id));
     REQUIRE(fleet.becomes(product, "ada", engine_status::failed));
-    CHECK(fleet.sync->admit(product, "ada")->reason == denial::engine_unhealthy);
+    CHECK(fleet.orchestrator->of(product).admit("ada")->reason == denial::engine_unhealthy);
     CHECK(creates == 1);
     CHECK(fleet.audit(product, audit_action::auto_restart_start).empty());
 
@@ -94,23 +94,23 @@ TEST_CASE("an operation that an away backend refuses leaves no trace and can be 
     };
     memory_fleet<> fleet(std::move(script));
     const auto product = fleet.registered();
-    REQUIRE(fleet.sync->provision(product, "bob"));
-    REQUIRE(fleet.sync->stop(product, "bob"));
+    REQUIRE(fleet.orchestrator->of(product).provision("bob"));
+    REQUIRE(fleet.orchestrator->of(product).stop("bob"));
     away = true;
     for (int attempt = 0; attempt < 2; ++attempt) {
-        const auto made = fleet.sync->provision(product, "ada");
+        const auto made = fleet.orchestrator->of(product).provision("ada");
         REQUIRE_FALSE(made);
         CHECK(made.error().code == errc::backend_error);
         CHECK_FALSE(fleet.orchestrator->find(product, "ada"));
-        CHECK_FALSE(fleet.sync->start(product, "bob"));
+        CHECK_FALSE(fleet.orchestrator->of(product).start("bob"));
         const auto bob = fleet.orchestrator->find(product, "bob");
         CHECK(bob->record->status == engine_status::stopped);
         CHECK(bob->record->intent == intent::none);
     }
     CHECK(fleet.orchestrator->metrics(product)->total_provisions == 1);
     away = false;
-    CHECK(fleet.sync->provision(product, "ada"));
-    CHECK(fleet.sync->start(product, "bob"));
+    CHECK(fleet.orchestrator->of(product).provision("ada"));
+    CHECK(fleet.orchestrator->of(product).start("bob"));
 }
 
 TEST_CASE("an engine that cannot swap its key keeps it while the backend is away") {
@@ -122,15 +122,15 @@ TEST_CASE("an engine that cannot swap its key keeps it while the backend is away
     script.swap = [](const workload_ref&) { return key_swap::unsupported; };
     memory_fleet<> fleet(std::move(script));
     const auto product = fleet.registered();
-    const auto made = or_throw(fleet.sync->provision(product, "ada"));
-    const auto refused = fleet.sync->rotate_key(product, "ada");
+    const auto made = or_throw(fleet.orchestrator->of(product).provision("ada"));
+    const auto refused = fleet.orchestrator->of(product).rotate_key("ada");
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == errc::backend_error);
     const auto kept = fleet.orchestrator->find(product, "ada");
     CHECK(kept->record->status == engine_status::running);
     CHECK(kept->record->key_hash == made.record->key_hash);
     away = false;
-    CHECK(fleet.sync->rotate_key(product, "ada"));
+    CHECK(fleet.orchestrator->of(product).rotate_key("ada"));
 }
 
 TEST_CASE("a DELETE does not wait for a boot that is preparing its workload") {
@@ -145,7 +145,7 @@ TEST_CASE("a DELETE does not wait for a boot that is preparing its workload") {
     const auto product = fleet.registered();
     auto made = fleet.orchestrator->async_provision(product, "ada", std::nullopt, asio::use_future);
     REQUIRE(fleet.becomes(product, "ada", engine_status::provisioning));
-    CHECK(fleet.sync->destroy(product, "ada"));
+    CHECK(fleet.orchestrator->of(product).destroy("ada"));
     CHECK_FALSE(made.get());
     CHECK_FALSE(fleet.orchestrator->find(product, "ada"));
     CHECK(creates == 0);
@@ -156,7 +156,7 @@ TEST_CASE("the boot timeout counts from the start of the workload") {
     settings.boot_timeout = 250ms;
     memory_fleet<> fleet({.latency = 300ms}, settings);
     const auto product = fleet.registered();
-    CHECK(fleet.sync->provision(product, "ada"));
+    CHECK(fleet.orchestrator->of(product).provision("ada"));
 }
 
 TEST_CASE("the last output of an engine whose boot failed is logged with its secrets redacted") {
@@ -178,7 +178,7 @@ TEST_CASE("the last output of an engine whose boot failed is logged with its sec
         options.log = [&](log_level, std::string_view line) { lines.add(line); };
     });
     const auto product = fleet.registered();
-    const auto failed = fleet.sync->provision(product, "ada");
+    const auto failed = fleet.orchestrator->of(product).provision("ada");
     REQUIRE_FALSE(failed);
     CHECK(failed.error().message.find("first") == std::string::npos);
     REQUIRE(fleet.eventually([&] { return lines.count("wrote: MODEL_TOKEN=*") == 1; }));

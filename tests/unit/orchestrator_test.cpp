@@ -80,7 +80,7 @@ TEST_CASE("a call before the recovery fails with starting") {
 TEST_CASE("a provisioned engine runs and is found with the key that was handed out") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    const auto made = fleet.sync->provision(product, "ada");
+    const auto made = fleet.orchestrator->of(product).provision("ada");
     REQUIRE(made);
     CHECK(made->record->status == engine_status::running);
     CHECK(made->api_key.starts_with("sk-sept-"));
@@ -166,7 +166,7 @@ TEST_CASE("a rate limit lets exactly its number of admits through and says how l
     policy limits;
     limits.rate_limit_rpm = 30;
     const auto product = fleet.registered(limits);
-    REQUIRE(fleet.sync->provision(product, "ada"));
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
     int through = 0;
     for (int i = 0; i < 100; ++i) {
         const auto answer = fleet.orchestrator->try_admit(product, "ada", {});
@@ -185,11 +185,11 @@ TEST_CASE("a rate limit lets exactly its number of admits through and says how l
 TEST_CASE("an admit of a user without an engine is denied unless auto_provision is set") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    const auto refused = fleet.sync->admit(product, "ada");
+    const auto refused = fleet.orchestrator->of(product).admit("ada");
     REQUIRE(refused);
     CHECK_FALSE(refused->engine);
     CHECK(refused->reason == denial::engine_not_found);
-    const auto admitted = fleet.sync->admit(product, "ada", {.auto_provision = true});
+    const auto admitted = fleet.orchestrator->of(product).admit("ada", {.auto_provision = true});
     REQUIRE(admitted);
     CHECK(admitted->engine);
 }
@@ -197,23 +197,24 @@ TEST_CASE("an admit of a user without an engine is denied unless auto_provision 
 TEST_CASE("a stopped engine is never woken by an admit, and a start boots it again with its key") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    const auto made = fleet.sync->provision(product, "ada");
-    REQUIRE(fleet.sync->stop(product, "ada"));
-    const auto refused = fleet.sync->admit(product, "ada",
-                                           {.auto_provision = true, .auto_wake = true});
+    const auto made = fleet.orchestrator->of(product).provision("ada");
+    REQUIRE(fleet.orchestrator->of(product).stop("ada"));
+    const auto refused = fleet.orchestrator->of(product).admit(
+        "ada", {.auto_provision = true, .auto_wake = true});
     REQUIRE(refused);
     CHECK(refused->reason == denial::engine_sleeping);
-    CHECK(fleet.sync->stop(product, "ada").error().code == errc::engine_not_running);
-    REQUIRE(fleet.sync->start(product, "ada"));
-    CHECK(fleet.sync->start(product, "ada").error().code == errc::engine_already_running);
-    CHECK(fleet.sync->admit(product, "ada")->engine->api_key == made->api_key);
+    CHECK(fleet.orchestrator->of(product).stop("ada").error().code == errc::engine_not_running);
+    REQUIRE(fleet.orchestrator->of(product).start("ada"));
+    CHECK(fleet.orchestrator->of(product).start("ada").error().code ==
+          errc::engine_already_running);
+    CHECK(fleet.orchestrator->of(product).admit("ada")->engine->api_key == made->api_key);
 }
 
 TEST_CASE("a provision whose workload cannot be created leaves no row and can be retried") {
     std::atomic<bool> broken = true;
     memory_fleet<> fleet(failing(backend_operation::create, broken, "no such command."));
     const auto product = fleet.registered();
-    const auto failed = fleet.sync->provision(product, "ada");
+    const auto failed = fleet.orchestrator->of(product).provision("ada");
     REQUIRE_FALSE(failed);
     CHECK(failed.error().code == errc::backend_error);
     CHECK(failed.error().message.find("no such command") != std::string::npos);
@@ -221,7 +222,7 @@ TEST_CASE("a provision whose workload cannot be created leaves no row and can be
     CHECK(fleet.orchestrator->metrics(product)->total_provisions == 0);
     CHECK(fleet.audit(product, audit_action::provision_failed).size() == 1);
     broken = false;
-    CHECK(fleet.sync->provision(product, "ada"));
+    CHECK(fleet.orchestrator->of(product).provision("ada"));
     CHECK(fleet.orchestrator->metrics(product)->total_provisions == 1);
 }
 
@@ -231,7 +232,7 @@ TEST_CASE("a boot that is not healthy in time fails, is reported, and is restart
     settings.boot_timeout = 50ms;
     memory_fleet<> fleet(unhealthy(sick), settings);
     const auto product = fleet.registered();
-    const auto failed = fleet.sync->provision(product, "ada");
+    const auto failed = fleet.orchestrator->of(product).provision("ada");
     REQUIRE_FALSE(failed);
     CHECK(failed.error().code == errc::boot_timeout);
     sick = false;
@@ -247,26 +248,26 @@ TEST_CASE("a DELETE ends a boot in flight and answers the calls that waited for 
                                                          asio::use_future);
     REQUIRE(fleet.eventually([&] { return fleet.backend->alive() == 1; }));
     auto admit = fleet.orchestrator->async_admit(product, "ada", {}, asio::use_future);
-    REQUIRE(fleet.sync->destroy(product, "ada"));
+    REQUIRE(fleet.orchestrator->of(product).destroy("ada"));
     CHECK(provision.get().error().code == errc::engine_not_found);
     const auto refused = admit.get();
     REQUIRE(refused);
     CHECK(refused->reason == denial::engine_not_found);
     CHECK(fleet.backend->alive() == 0);
-    CHECK(fleet.sync->destroy(product, "ada").error().code == errc::engine_not_found);
+    CHECK(fleet.orchestrator->of(product).destroy("ada").error().code == errc::engine_not_found);
 }
 
 TEST_CASE("a DELETE that the backend fails is reported, and the next DELETE retries it") {
     std::atomic<bool> broken = true;
     memory_fleet<> fleet(failing(backend_operation::destroy, broken, "away."));
     const auto product = fleet.registered();
-    const auto made = fleet.sync->provision(product, "ada");
-    CHECK(fleet.sync->destroy(product, "ada").error().code == errc::backend_error);
+    const auto made = fleet.orchestrator->of(product).provision("ada");
+    CHECK(fleet.orchestrator->of(product).destroy("ada").error().code == errc::backend_error);
     CHECK(fleet.orchestrator->find(product, "ada")->record->status == engine_status::destroying);
-    CHECK(fleet.sync->admit(product, "ada", {.auto_provision = true})->reason ==
+    CHECK(fleet.orchestrator->of(product).admit("ada", {.auto_provision = true})->reason ==
           denial::engine_not_found);
     broken = false;
-    CHECK(*fleet.sync->destroy(product, "ada") == made->record->id);
+    CHECK(*fleet.orchestrator->of(product).destroy("ada") == made->record->id);
     CHECK(fleet.orchestrator->metrics(product)->total_destroys == 1);
 }
 
@@ -277,8 +278,8 @@ TEST_CASE("a rotated key replaces the old one, and an engine that cannot swap ke
         script.swap = [way](const workload_ref&) -> result<key_swap> { return way; };
         memory_fleet<> fleet(std::move(script));
         const auto product = fleet.registered();
-        const auto made = fleet.sync->provision(product, "ada");
-        const auto next = fleet.sync->rotate_key(product, "ada");
+        const auto made = fleet.orchestrator->of(product).provision("ada");
+        const auto next = fleet.orchestrator->of(product).rotate_key("ada");
         REQUIRE(next);
         CHECK(*next != made->api_key);
         CHECK(fleet.orchestrator->find(product, "ada")->api_key == *next);
@@ -294,8 +295,8 @@ TEST_CASE("a new key that the engine refuses leaves the old key in place") {
     };
     memory_fleet<> fleet(std::move(script));
     const auto product = fleet.registered();
-    const auto made = fleet.sync->provision(product, "ada");
-    CHECK(fleet.sync->rotate_key(product, "ada").error().code == errc::backend_error);
+    const auto made = fleet.orchestrator->of(product).provision("ada");
+    CHECK(fleet.orchestrator->of(product).rotate_key("ada").error().code == errc::backend_error);
     CHECK(fleet.orchestrator->find(product, "ada")->api_key == made->api_key);
 }
 
@@ -303,7 +304,7 @@ TEST_CASE(
     "an exit that was not requested is a crash, even with code 0, and the engine is restarted") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    const auto made = fleet.sync->provision(product, "ada");
+    const auto made = fleet.orchestrator->of(product).provision("ada");
     REQUIRE(fleet.backend->crash(made->record->id, 0));
     REQUIRE(fleet.eventually(
         [&] { return fleet.audit(product, audit_action::auto_restart_success).size() == 1; }));
@@ -319,15 +320,15 @@ TEST_CASE("after its last restart attempt an engine stays failed until it is sta
     settings.restart_backoff_base = 1ms;
     memory_fleet<> fleet(failing(backend_operation::create, broken, "away."), settings);
     const auto product = fleet.registered();
-    const auto made = fleet.sync->provision(product, "ada");
+    const auto made = fleet.orchestrator->of(product).provision("ada");
     broken = true;
     REQUIRE(fleet.backend->crash(made->record->id));
     REQUIRE(fleet.eventually(
         [&] { return !fleet.audit(product, audit_action::auto_restart_gave_up).empty(); }));
     CHECK(fleet.audit(product, audit_action::auto_restart_start).size() == 2);
-    CHECK(fleet.sync->admit(product, "ada")->reason == denial::engine_unhealthy);
+    CHECK(fleet.orchestrator->of(product).admit("ada")->reason == denial::engine_unhealthy);
     broken = false;
-    CHECK(fleet.sync->start(product, "ada"));
+    CHECK(fleet.orchestrator->of(product).start("ada"));
 }
 
 TEST_CASE("an idle engine falls asleep and wakes only for an admit with auto_wake") {
@@ -335,11 +336,11 @@ TEST_CASE("an idle engine falls asleep and wakes only for an admit with auto_wak
     settings.sleep_after = 30ms;
     memory_fleet<> fleet({}, settings);
     const auto product = fleet.registered();
-    const auto made = fleet.sync->provision(product, "ada");
+    const auto made = fleet.orchestrator->of(product).provision("ada");
     REQUIRE(fleet.becomes(product, "ada", engine_status::sleeping));
     CHECK(fleet.backend->state_of(made->record->id) == workload_state::paused);
-    CHECK(fleet.sync->admit(product, "ada")->reason == denial::engine_sleeping);
-    const auto admitted = fleet.sync->admit(product, "ada", {.auto_wake = true});
+    CHECK(fleet.orchestrator->of(product).admit("ada")->reason == denial::engine_sleeping);
+    const auto admitted = fleet.orchestrator->of(product).admit("ada", {.auto_wake = true});
     REQUIRE(admitted);
     CHECK(admitted->engine);
     CHECK(fleet.audit(product, audit_action::sleep).size() >= 1);
@@ -351,16 +352,17 @@ TEST_CASE("a busy lease keeps an engine awake and returns when it will sleep") {
     settings.sleep_after = 20ms;
     memory_fleet<> fleet({}, settings);
     const auto product = fleet.registered();
-    REQUIRE(fleet.sync->provision(product, "eve"));
-    REQUIRE(fleet.sync->provision(product, "ada"));
-    const auto sleeps = fleet.sync->note_activity(product, "ada", 1h);
+    REQUIRE(fleet.orchestrator->of(product).provision("eve"));
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
+    const auto sleeps = fleet.orchestrator->of(product).note_activity("ada", 1h);
     REQUIRE(sleeps);
     REQUIRE(*sleeps);
     CHECK(**sleeps > fleet.clock->now() + 59min);
     REQUIRE(fleet.becomes(product, "eve", engine_status::sleeping));
     CHECK(fleet.orchestrator->find(product, "ada")->record->status == engine_status::running);
-    CHECK_FALSE(*fleet.sync->note_activity(product, "eve"));
-    CHECK(fleet.sync->note_activity(product, "bob").error().code == errc::engine_not_found);
+    CHECK_FALSE(*fleet.orchestrator->of(product).note_activity("eve"));
+    CHECK(fleet.orchestrator->of(product).note_activity("bob").error().code ==
+          errc::engine_not_found);
 }
 
 TEST_CASE("the time of an engine's last use is written to the store periodically") {
@@ -368,13 +370,13 @@ TEST_CASE("the time of an engine's last use is written to the store periodically
     settings.write_behind_interval = 5ms;
     memory_fleet<> fleet({}, settings);
     const auto product = fleet.registered();
-    REQUIRE(fleet.sync->provision(product, "ada"));
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
     const auto last_use = [&] {
         return or_throw(fleet.store->find_engine(product->id, "ada"))->last_activity_at;
     };
     const auto before = or_throw(fleet.store->find_engine(product->id, "ada"));
     REQUIRE(memory_fleet<>::eventually([&] { return fleet.clock->now() > last_use(); }));
-    REQUIRE(fleet.sync->admit(product, "ada", {}));
+    REQUIRE(fleet.orchestrator->of(product).admit("ada", {}));
     CHECK(memory_fleet<>::eventually([&] { return last_use() > before->last_activity_at; }));
     CHECK(or_throw(fleet.store->find_engine(product->id, "ada"))->revision == before->revision);
 }
@@ -393,7 +395,7 @@ TEST_CASE("an engine fails after exactly health_max_failures failed probes and i
     settings.health_max_failures = 3;
     memory_fleet<> fleet(std::move(script), settings);
     const auto product = fleet.registered();
-    REQUIRE(fleet.sync->provision(product, "ada"));
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
     sick = true;
     REQUIRE(fleet.eventually(
         [&] { return fleet.audit(product, audit_action::auto_restart_success).size() == 1; }));
@@ -403,13 +405,14 @@ TEST_CASE("an engine fails after exactly health_max_failures failed probes and i
 
 TEST_CASE("a new policy applies from the next call on") {
     memory_fleet<> fleet;
-    const auto made = fleet.sync->register_product("demo", "Demo");
+    const auto made = fleet.orchestrator->async_register_product("demo", "Demo", {}, wait);
     policy limits;
     limits.allow_provision = false;
-    REQUIRE(fleet.sync->set_policy("demo", limits));
+    REQUIRE(fleet.orchestrator->async_set_policy("demo", limits, wait));
     const auto product = *fleet.orchestrator->authenticate(made->platform_key);
-    CHECK(fleet.sync->provision(product, "ada").error().code == errc::policy_denied);
-    CHECK(fleet.sync->set_policy("other", limits).error().code == errc::product_not_found);
+    CHECK(fleet.orchestrator->of(product).provision("ada").error().code == errc::policy_denied);
+    CHECK(fleet.orchestrator->async_set_policy("other", limits, wait).error().code ==
+          errc::product_not_found);
     CHECK(fleet.orchestrator->authenticate("pk-sept-unknown").error().code ==
           errc::invalid_platform_key);
 }
@@ -417,7 +420,8 @@ TEST_CASE("a new policy applies from the next call on") {
 TEST_CASE("denials of a minute are one audit row with their count") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    for (int i = 0; i < 50; ++i) CHECK_FALSE(fleet.sync->admit(product, "nobody")->engine);
+    for (int i = 0; i < 50; ++i)
+        CHECK_FALSE(fleet.orchestrator->of(product).admit("nobody")->engine);
     std::int64_t counted = 0;
     const auto rows = fleet.audit(product, audit_action::admit_denied);
     CHECK(rows.size() <= 2); // a minute may have ended in between
@@ -444,12 +448,12 @@ TEST_CASE("a destroyed orchestrator fails its waiting calls and leaves its engin
 TEST_CASE("engines stopped by stop_all are booted by the next recovery, and that is no crash") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    REQUIRE(fleet.sync->provision(product, "ada"));
-    REQUIRE(fleet.sync->provision(product, "bob"));
-    REQUIRE(fleet.sync->stop(product, "bob"));
-    REQUIRE(fleet.sync->stop_all());
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
+    REQUIRE(fleet.orchestrator->of(product).provision("bob"));
+    REQUIRE(fleet.orchestrator->of(product).stop("bob"));
+    REQUIRE(fleet.orchestrator->async_stop_all(wait));
     CHECK(fleet.backend->alive() == 0);
-    CHECK(fleet.sync->admit(product, "ada").error().code == errc::shutting_down);
+    CHECK(fleet.orchestrator->of(product).admit("ada").error().code == errc::shutting_down);
     fleet.reopen();
     CHECK(fleet.becomes(product, "ada", engine_status::running));
     CHECK(fleet.orchestrator->find(product, "bob")->record->status == engine_status::stopped);
@@ -460,7 +464,7 @@ TEST_CASE("engines stopped by stop_all are booted by the next recovery, and that
 TEST_CASE("the recovery ends a workload that has no row") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();
-    REQUIRE(fleet.sync->provision(product, "ada"));
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
     fleet.close();
     fleet.store = std::make_shared<memory_store>();
     fleet.open();

@@ -62,13 +62,12 @@ TEST_CASE("engines that do not answer do not keep the others from being probed")
             threads.get_executor(), backend, std::make_shared<memory_store>(),
             std::make_shared<system_clock>(), options);
     {
-        blocking sync(orchestrator);
-        REQUIRE(sync.recover());
+        REQUIRE(orchestrator->async_recover(wait));
         const auto product = orchestrator->authenticate(
-            sync.register_product("demo", "Demo")->platform_key);
+            orchestrator->async_register_product("demo", "Demo", {}, wait)->platform_key);
         REQUIRE(product);
         for (int i = 0; i < 12; ++i) {
-            const auto made = sync.provision(*product, "user-" + std::to_string(i));
+            const auto made = orchestrator->of(*product).provision("user-" + std::to_string(i));
             REQUIRE(made);
             if (i < 2) backend->well.insert(made->record->id);
         }
@@ -96,7 +95,7 @@ TEST_CASE("an engine that fails its probes fails even where engines sleep almost
     settings.sleep_after = 2ms;
     memory_fleet<> fleet(std::move(script), settings);
     const auto product = fleet.registered();
-    REQUIRE(fleet.sync->provision(product, "ada"));
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
     sick = true;
     CHECK(fleet.eventually(
         [&] { return fleet.audit(product, audit_action::health_failed).size() == 1; }));

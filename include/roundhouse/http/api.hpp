@@ -190,7 +190,7 @@ private:
         auto query = read_audit_query(call.query, product->id);
         if (!query) return call.fail_with(query.error());
         return call.ask<audit_page>(render_audit, [&](completion<audit_page> done) {
-            fleet_->audit(product, std::move(*query), std::move(done));
+            fleet_->audit(std::move(*query), std::move(done));
         });
     }
 

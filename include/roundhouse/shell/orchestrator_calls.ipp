@@ -127,6 +127,14 @@ orchestrator_state::authenticate(std::string_view platform_key) const {
     return found;
 }
 
+ROUNDHOUSE_DECL result<product_ptr> orchestrator_state::current(const product_ptr& product) const {
+    auto found = services.store->find_product(product->key_hash);
+    if (found && !*found)
+        return fail(errc::product_not_found,
+                    "The platform key of product '" + product->slug + "' is not known any more.");
+    return found;
+}
+
 // Lifecycle
 
 /// Why a call is not taken: none is taken at present, or the user cannot be called so.
@@ -321,9 +329,7 @@ orchestrator_state::read_logs(engine_ptr engine, std::size_t tail) {
     co_return lines;
 }
 
-ROUNDHOUSE_DECL void orchestrator_state::audit(product_ptr product, audit_query query,
-                                               completion<audit_page> done) {
-    query.product_id = product->id;
+ROUNDHOUSE_DECL void orchestrator_state::audit(audit_query query, completion<audit_page> done) {
     denials.store([self = shared_from_this(), query = std::move(query), done = std::move(done)] {
         self->services.store->audit(query, done);
     });

@@ -72,6 +72,7 @@ public:
     void set_policy(std::string id_or_slug, policy limits, completion<policy> done) override;
     void find_product(std::string id_or_slug, completion<product_ptr> done) override;
     [[nodiscard]] result<product_ptr> authenticate(std::string_view platform_key) const override;
+    [[nodiscard]] result<product_ptr> current(const product_ptr& product) const override;
     void provision(product_ptr product, std::string user_id, std::optional<std::string> version,
                    completion<engine_view> done) override;
     void destroy(product_ptr product, std::string user_id, completion<uuid> done) override;
@@ -91,7 +92,7 @@ public:
     void metrics(product_ptr product, completion<fleet_metrics> done) override;
     void logs(product_ptr product, std::string user_id, std::size_t tail,
               completion<std::string> done) override;
-    void audit(product_ptr product, audit_query query, completion<audit_page> done) override;
+    void audit(audit_query query, completion<audit_page> done) override;
 
     detail::services services;
     running_engines running;

@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-/// The records, calls and events of which the state machine's table is made.
+/// The records, calls and events that the table of the state machine and the stories are made of.
 namespace lifecycle {
 
 using namespace roundhouse;
@@ -40,19 +40,11 @@ inline core::context at(instant now, const roundhouse::settings& settings) {
     return {now, settings, "demo", 0};
 }
 
-/// What is known beside a record. A lease holds as the record says.
+/// What is known beside a record at noon. A lease holds as the record says.
 inline core::context context_of(const engine_record& record, const roundhouse::settings& settings) {
     auto out = at(noon, settings);
     out.lease_left = std::max(duration{0}, record.busy_until - noon);
     return out;
-}
-
-/// The input as it comes to a record: its deadline is the one that was waited for.
-inline core::event_variant event_for(const engine_record& record, core::event_variant event) {
-    auto* const deadline = std::get_if<core::event::deadline>(&event);
-    if (deadline != nullptr && deadline->deadline == instant{} && record.deadline)
-        deadline->deadline = *record.deadline;
-    return event;
 }
 
 /// An engine of generation 3 that has been in its state for a minute.
@@ -65,13 +57,15 @@ inline engine_record engine_in(engine_status status, intent pending) {
     out.intent = pending;
     out.generation = 3;
     out.revision = 7;
+    out.sealed_key = "k1";
     out.created_at = noon - std::chrono::hours{1};
     out.operation_started_at = noon - std::chrono::minutes{1};
     if (status == engine_status::running) {
         out.last_health_at = noon - std::chrono::minutes{1};
         out.healthy_since = noon - std::chrono::minutes{1};
     }
-    if (pending == intent::rotate) out.next_sealed_key = "sealed";
+    if (status == engine_status::sleeping) out.reason = "idle";
+    if (pending == intent::rotate) out.next_sealed_key = "k2";
     return out;
 }
 
@@ -97,6 +91,7 @@ inline engine_record stopping(engine_status from) {
 
 inline engine_record failed_engine(intent pending, std::optional<duration> restart_in) {
     auto out = engine_in(engine_status::failed, pending);
+    out.reason = "it exited with code 1.";
     if (restart_in) out.restart_at = out.deadline = noon + *restart_in;
     return out;
 }
@@ -117,6 +112,8 @@ inline std::vector<named_record> all_records() {
     leased.busy_until = noon + std::chrono::minutes{5};
     auto destroy_waits = engine_in(destroying, intent::destroy);
     destroy_waits.retries = 1;
+    auto undoing = engine_in(destroying, intent::undo);
+    undoing.reason = "the daemon answered 500.";
     return {
         {"provisioning/boot first", with_deadline(booting(boot_reason::first, provisioning))},
         {"provisioning/boot first repeated",
@@ -153,7 +150,7 @@ inline std::vector<named_record> all_records() {
         {"failed/stop", with_deadline(stopping(engine_status::failed))},
         {"destroying/destroy", engine_in(destroying, intent::destroy)},
         {"destroying/destroy waiting to retry", with_deadline(destroy_waits)},
-        {"destroying/undo", with_deadline(engine_in(destroying, intent::undo))},
+        {"destroying/undo", with_deadline(undoing)},
     };
 }
 
@@ -165,23 +162,23 @@ inline std::vector<named_call> all_calls() {
             {"stop", core::call::stop{false}},
             {"stop force", core::call::stop{true}},
             {"destroy", core::call::destroy{}},
-            {"rotate", core::call::rotate{{}, "sealed"}},
+            {"rotate", core::call::rotate{{}, "k2"}},
             {"sleep", core::call::sleep{}},
             {"lease", core::call::lease{std::chrono::minutes{1}}}};
 }
 
-inline found_workload found_as(workload_state state, std::uint64_t generation) {
-    found_workload out;
-    out.ref.engine_id.bytes[0] = 0xAB;
-    out.ref.generation = generation;
-    out.state = state;
-    return out;
+inline core::event::found found_as(workload_state state, std::uint64_t generation) {
+    found_workload found;
+    found.ref.engine_id.bytes[0] = 0xAB;
+    found.ref.generation = generation;
+    found.state = state;
+    return {found};
 }
 
 inline core::event::exited exit_of(std::uint64_t generation) {
     workload_exit exit;
     exit.ref.generation = generation;
-    exit.exit_code = 0;
+    exit.exit_code = 1;
     return {exit};
 }
 
@@ -192,12 +189,13 @@ inline core::event::paused_by_others pause_of(std::uint64_t generation, bool pau
     return {pause};
 }
 
-inline std::vector<named_event> all_events() {
-    const error cause{errc::backend_error, "no room."};
+/// The outcomes of commands.
+inline std::vector<named_event> outcomes_of_commands() {
+    const error cause{errc::backend_error, "the daemon answered 500."};
     using namespace core::event;
     return {{"boot_healthy", boot_healthy{}},
             {"boot_refused", boot_refused{cause}},
-            {"boot_refused away", boot_refused{{errc::backend_away, "away."}}},
+            {"boot_refused away", boot_refused{{errc::backend_away, "the daemon is away."}}},
             {"stopped", stopped{}},
             {"stop_failed", stop_failed{cause}},
             {"asleep", asleep{}},
@@ -210,24 +208,35 @@ inline std::vector<named_event> all_events() {
             {"key_swap_unknown", key_swap_unknown{}},
             {"key_swap_refused", key_swap_refused{cause}},
             {"destroyed", destroyed{}},
-            {"destroy_failed", destroy_failed{cause}},
-            {"exited", exit_of(3)},
-            {"exited older generation", exit_of(2)},
-            {"paused_by_others", pause_of(3, true)},
-            {"paused_by_others resumed", pause_of(3, false)},
-            {"paused_by_others older generation", pause_of(2, true)},
-            {"probed_healthy", probed_healthy{}},
-            {"probed_unhealthy once", probed_unhealthy{1, "it is hung."}},
-            {"probed_unhealthy too often", probed_unhealthy{3, "it is hung."}},
-            {"deadline", deadline{}},
-            {"deadline of an earlier wait", deadline{noon - std::chrono::hours{1}}},
-            {"found nothing", found{}},
-            {"found up", found{found_as(workload_state::up, 3)}},
-            {"found paused", found{found_as(workload_state::paused, 3)}},
-            {"found older up", found{found_as(workload_state::up, 2)}},
-            {"found newer up", found{found_as(workload_state::up, 9)}},
-            {"restart_without_port", restart_without_port{{errc::port_exhaustion, "no free port"}}},
-            {"parked", parked{}}};
+            {"destroy_failed", destroy_failed{cause}}};
+}
+
+/// All events that can come to a record: about its workload, and about its deadline.
+inline std::vector<named_event> events_for(const engine_record& record) {
+    const auto generation = record.generation;
+    using enum workload_state;
+    using namespace core::event;
+    auto events = outcomes_of_commands();
+    const std::vector<named_event> others{
+        {"exited", exit_of(generation)},
+        {"exited older generation", exit_of(generation - 1)},
+        {"paused_by_others", pause_of(generation, true)},
+        {"paused_by_others resumed", pause_of(generation, false)},
+        {"paused_by_others older generation", pause_of(generation - 1, true)},
+        {"probed_healthy", probed_healthy{}},
+        {"probed_unhealthy once", probed_unhealthy{1, "it is hung."}},
+        {"probed_unhealthy too often", probed_unhealthy{3, "it is hung."}},
+        {"deadline", deadline{record.deadline.value_or(instant{})}},
+        {"deadline of an earlier wait", deadline{noon - std::chrono::hours{1}}},
+        {"found nothing", found{}},
+        {"found up", found_as(up, generation)},
+        {"found paused", found_as(paused, generation)},
+        {"found older up", found_as(up, generation - 1)},
+        {"found newer up", found_as(up, generation + 6)},
+        {"restart_without_port", restart_without_port{{errc::port_exhaustion, "no free port"}}},
+        {"parked", parked{}}};
+    events.insert(events.end(), others.begin(), others.end());
+    return events;
 }
 
 } // namespace lifecycle

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/error.hpp>
+#include <roundhouse/optional_member.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
 #include <roundhouse/testing/simulation/fault_injector.hpp>
 #include <roundhouse/testing/simulation/machine.hpp>
@@ -35,6 +36,8 @@ namespace testing::sim::detail {
 /// which may be long after the process has died (`incarnation`).
 class faulty_backend {
 public:
+    static constexpr auto optional_members = optional_member::prepare | optional_member::on_pause;
+
     faulty_backend(machine& host, fault_injector& faults, virtual_clock& clock, process& owner,
                    trace& events, bool needs_port, backend_observer observer)
         : machine_(host),

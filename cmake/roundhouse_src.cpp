@@ -1,0 +1,2 @@
+// The one file of roundhouse::compiled (RoundhouseCompiled.cmake).
+#include <roundhouse/src.hpp>

@@ -1,0 +1,187 @@
+#pragma once
+
+#include <roundhouse/detail/completion.hpp>
+#include <roundhouse/fleet_calls.hpp>
+#include <roundhouse/wait.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+/// The calls of one product: a value, cheap to copy, that may be used from any thread.
+///
+/// Each call takes an Asio completion token for the signature `void(result<T>)` as its last argument.
+/// Without one it blocks (`wait`). With one it does not block, and the handler is posted to its
+/// executor. Cancelling a call ends the wait with `errc::cancelled`, and the operation goes on; a
+/// boot that was waited for is finished. What else a call does is said in fleet_calls.hpp. Each call
+/// goes by the product's policy as it is at the call.
+class product_handle {
+public:
+    product_handle(std::shared_ptr<fleet_calls> fleet, product_ptr product)
+        : fleet_(std::move(fleet)), product_(std::move(product)) {}
+
+    /// The product as it was when the handle was made.
+    [[nodiscard]] const product_ptr& product() const noexcept { return product_; }
+
+    // Lifecycle
+
+    template <class Token = const wait_t&>
+    auto provision(std::string user_id, std::optional<std::string> version = std::nullopt,
+                   Token&& token = wait) const {
+        return call<engine_view>(
+            [user_id = std::move(user_id), version = std::move(version)](
+                fleet_calls& fleet, product_ptr product, completion<engine_view> done) {
+                fleet.provision(std::move(product), user_id, version, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto destroy(std::string user_id, Token&& token = wait) const {
+        return for_user<uuid>(&fleet_calls::destroy, std::move(user_id),
+                              std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto start(std::string user_id, Token&& token = wait) const {
+        return for_user<std::string>(&fleet_calls::start, std::move(user_id),
+                                     std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto stop(std::string user_id, bool force = false, Token&& token = wait) const {
+        return call<void>(
+            [user_id = std::move(user_id), force](fleet_calls& fleet, product_ptr product,
+                                                  completion<void> done) {
+                fleet.stop(std::move(product), user_id, force, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto rotate_key(std::string user_id, Token&& token = wait) const {
+        return for_user<std::string>(&fleet_calls::rotate_key, std::move(user_id),
+                                     std::forward<Token>(token));
+    }
+
+    // Discovery
+
+    /// Admits a request of a user if that takes no waiting; if it does not answer, `admit` has to
+    /// follow. Never blocks.
+    [[nodiscard]] std::optional<result<admission>> try_admit(std::string_view user_id,
+                                                             admit_options options = {}) const {
+        const auto product = fleet_->current(product_);
+        if (!product) return unexpected(product.error());
+        return fleet_->try_admit(*product, user_id, options);
+    }
+    /// Admits a request of a user, after whatever has to be waited for.
+    template <class Token = const wait_t&>
+    auto admit(std::string user_id, admit_options options = {}, Token&& token = wait) const {
+        return call<admission>(
+            [user_id = std::move(user_id), options](fleet_calls& fleet, product_ptr product,
+                                                    completion<admission> done) {
+                if (auto now = fleet.try_admit(product, user_id, options))
+                    return done(std::move(*now));
+                fleet.admit(std::move(product), user_id, options, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto note_activity(std::string user_id, std::optional<duration> busy_for = std::nullopt,
+                       Token&& token = wait) const {
+        return call<std::optional<instant>>(
+            [user_id = std::move(user_id), busy_for](fleet_calls& fleet, product_ptr product,
+                                                     completion<std::optional<instant>> done) {
+                fleet.note_activity(std::move(product), user_id, busy_for, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto find(std::string user_id, Token&& token = wait) const {
+        return for_user<engine_view>(&fleet_calls::find, std::move(user_id),
+                                     std::forward<Token>(token));
+    }
+
+    // Fleet
+
+    /// `query.product_id` is set to this product.
+    template <class Token = const wait_t&>
+    auto list(engine_query query = {}, Token&& token = wait) const {
+        return call<engine_view_page>(
+            [query = std::move(query)](fleet_calls& fleet, const product_ptr& product,
+                                       completion<engine_view_page> done) mutable {
+                query.product_id = product->id;
+                fleet.list(query, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&> auto status(Token&& token = wait) const {
+        return call<fleet_status>(
+            [](fleet_calls& fleet, product_ptr product, completion<fleet_status> done) {
+                fleet.status(std::move(product), std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&> auto metrics(Token&& token = wait) const {
+        return call<fleet_metrics>(
+            [](fleet_calls& fleet, product_ptr product, completion<fleet_metrics> done) {
+                fleet.metrics(std::move(product), std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto logs(std::string user_id, std::size_t tail = 100, Token&& token = wait) const {
+        return call<std::string>(
+            [user_id = std::move(user_id), tail](fleet_calls& fleet, product_ptr product,
+                                                 completion<std::string> done) {
+                fleet.logs(std::move(product), user_id, tail, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    /// `query.product_id` is set to this product.
+    template <class Token = const wait_t&>
+    auto audit(audit_query query = {}, Token&& token = wait) const {
+        return call<audit_page>(
+            [query = std::move(query)](fleet_calls& fleet, const product_ptr& product,
+                                       completion<audit_page> done) mutable {
+                query.product_id = product->id;
+                fleet.audit(query, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+
+private:
+    template <class T>
+    using begin_call = std::function<void(fleet_calls&, product_ptr, completion<T>)>;
+
+    template <class T, class Token> auto call(begin_call<T> begin, Token&& token) const {
+        return detail::initiate<T>(
+            fleet_->executor(),
+            [fleet = fleet_, product = product_, begin = std::move(begin)](completion<T> done) {
+                auto current = fleet->current(product);
+                if (current) begin(*fleet, std::move(*current), std::move(done));
+                else done(unexpected(std::move(current.error())));
+            },
+            std::forward<Token>(token));
+    }
+
+    template <class T, class Token>
+    auto for_user(void (fleet_calls::*begin)(product_ptr, std::string, completion<T>),
+                  std::string user_id, Token&& token) const {
+        return call<T>(
+            [begin, user_id = std::move(user_id)](fleet_calls& fleet, product_ptr product,
+                                                  completion<T> done) {
+                (fleet.*begin)(std::move(product), user_id, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+
+    std::shared_ptr<fleet_calls> fleet_;
+    product_ptr product_;
+};
+
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
