@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/core/generation.hpp>
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/testing/simulation/fault_injector.hpp>
@@ -70,11 +71,11 @@ public:
     result<void> create(const workload& request) {
         const auto& ref = request.ref;
         auto& engine = engines_[ref.engine_id];
-        if (engine.alive() && engine.ref.generation > ref.generation)
-            return fail(errc::backend_error, "A newer workload of this engine is up.");
-        if (engine.alive() && engine.ref.generation == ref.generation) return {};
+        const auto plan = core::plan_create(ref, engine.ref.generation, engine.state);
+        if (!plan) return unexpected(plan.error());
+        if (*plan == core::create_plan::keep) return {};
         const bool fresh = engine.data == 0;
-        engine.state = workload_state::down; // A workload of an older generation is replaced.
+        engine.state = workload_state::down;
         ++version_;
         if (ref.port != 0 && !port_usable(ref.port)) {
             if (fresh) engines_.erase(ref.engine_id);

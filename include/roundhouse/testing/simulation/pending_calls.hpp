@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
@@ -23,7 +24,8 @@ class pending_calls {
 public:
     using number = std::uint64_t;
 
-    pending_calls(const timeline& time, trace& events) : time_(time), trace_(events) {}
+    pending_calls(const timeline& time, trace& events, const settings& settings)
+        : time_(time), trace_(events), settings_(settings) {}
 
     /// Records that a call is issued. `row` is the present row of its owner.
     number begin(call_request request, const engine_ptr& row, policy limits, bool may_be_starting) {
@@ -32,6 +34,7 @@ public:
         call.may_be_starting = may_be_starting;
         call.limits = std::move(limits);
         call.others = count(request.owner);
+        call.seen.no_port = lacked_port(request.owner);
         observe(call, row);
         trace_.note("call " + std::to_string(last_ + 1) + ": " +
                     std::string(name_of(request.kind)) + (request.force ? " by force" : "") +
@@ -61,6 +64,7 @@ public:
         for_owner(owner, [](pending_call& call) { call.seen.quota_full = true; });
     }
     void saw_no_port(const engine_owner& owner) {
+        no_port_at_[owner] = time_.now();
         for_owner(owner, [](pending_call& call) { call.seen.no_port = true; });
     }
 
@@ -92,6 +96,14 @@ public:
     }
 
 private:
+    /// Whether a commit has found no port for the owner's engine, and may not have been tried again
+    /// since.
+    [[nodiscard]] bool lacked_port(const engine_owner& owner) const {
+        const auto found = no_port_at_.find(owner);
+        return found != no_port_at_.end() &&
+               time_.now() - found->second <= settings_.store_retry_max;
+    }
+
     template <class Note> void for_owner(const engine_owner& owner, Note note) {
         for (auto& [id, call] : calls_)
             if (call.request.owner == owner) note(call);
@@ -108,7 +120,9 @@ private:
 
     const timeline& time_;
     trace& trace_;
+    const settings& settings_;
     std::map<number, pending_call> calls_;
+    std::map<engine_owner, instant> no_port_at_;
     number last_ = 0;
 };
 

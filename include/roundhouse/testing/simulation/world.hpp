@@ -60,7 +60,7 @@ public:
           scenario_(detail::scenario::drawn(random_.branch("scene"))),
           wall_(time_),
           trace_(time_, options.whole_trace),
-          calls_(time_, trace_),
+          calls_(time_, trace_, scenario_.settings),
           crashes_(crash_points(options, scenario_)),
           faults_(make_faults()),
           machine_(time_, faults_, trace_, scenario_.settings.boot_timeout),
