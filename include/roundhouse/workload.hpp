@@ -10,7 +10,7 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// Names one workload: an engine, and which of the workloads made for it.
+/// Names one workload of an engine.
 struct workload_ref {
     uuid engine_id;
     std::uint64_t generation = 0;
@@ -24,24 +24,24 @@ struct workload_ref {
     return {engine.id, engine.generation, engine.port};
 }
 
-/// All that a backend needs to make one workload.
+/// The request for one workload.
 struct workload {
     workload_ref ref;
     engine_owner owner{};
-    std::string version;      ///< Image (Docker), or a name that is only recorded.
-    sha256_digest key_hash{}; ///< Goes to the engine as `ENGINE_KEY_HASH`.
+    std::string version;      ///< The image (Docker), or a name that is only recorded.
+    sha256_digest key_hash{}; ///< Given to the engine as `ENGINE_KEY_HASH`.
 };
 
 enum class workload_state : std::uint8_t { up, paused, down };
 
-/// A workload as the backend finds it. `down` means that its data or remains are there and it does
-/// not run.
+/// A workload in a backend's list. `down` means that it does not run, but data or other remains of
+/// it exist.
 struct found_workload {
     workload_ref ref;
     workload_state state = workload_state::down;
-    /// False where another store's identity is on it: it is left alone.
+    /// False if it belongs to another installation, and must be left alone.
     bool ours = true;
-    /// Empty where the backend cannot tell.
+    /// Empty if the backend does not know it.
     std::optional<engine_owner> owner = std::nullopt;
 };
 
@@ -50,12 +50,12 @@ struct health {
     bool busy = false;
 };
 
-/// The end of a workload that nobody asked the backend for.
+/// The end of a workload that the backend was not asked for.
 struct workload_exit {
     workload_ref ref;
     engine_owner owner{};         ///< The owner that `create` was given.
-    std::optional<int> exit_code; ///< Set if it exited by itself.
-    std::optional<int> signal;    ///< Set if a signal ended it.
+    std::optional<int> exit_code; ///< Set if it exited by itself, and the code is known.
+    std::optional<int> signal;    ///< Set if a signal ended it, and that is known.
     bool out_of_memory = false;
 };
 

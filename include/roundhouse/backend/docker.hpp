@@ -34,8 +34,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 /// Runs each engine as a container `engine-<short id>` of a Docker daemon (API 1.41 or newer,
-/// Docker 20.10), with the volume `engine-data-<short id>` at /data. The concept `backend` describes
-/// the operations; SPEC §6 and docs/docker.md describe the engine's environment.
+/// Docker 20.10), with the volume `engine-data-<short id>` at /data. The concept `backend`
+/// describes the operations; SPEC §6 and docs/docker.md describe the engine's environment.
 ///
 /// Containers outlive the backend. Exits and pauses that the backend was not asked for are reported
 /// by the daemon's event stream. When that breaks, the backend opens it again; `trouble` has the
@@ -120,8 +120,8 @@ public:
         return run(std::move(work));
     }
 
-    /// Lists the containers and volumes that have this installation's label. Exits of the containers
-    /// that run are reported from now on.
+    /// Lists the containers and volumes that have this installation's label. Exits of the
+    /// containers that run are reported from now on.
     asio::awaitable<result<std::vector<found_workload>>> list() {
         auto work = engines_->list();
         return run(std::move(work));

@@ -22,7 +22,7 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// A clock that stands still until it is told to move: for tests and simulations. Thread-safe.
+/// A clock that moves only by `advance`: for tests and simulations. Thread-safe.
 class manual_clock {
 public:
     explicit manual_clock(instant start = instant{std::chrono::seconds{1'700'000'000}})
@@ -35,8 +35,8 @@ public:
 
     [[nodiscard]] duration steady_now() const noexcept { return now() - start_; }
 
-    /// Returns once `advance` has brought the time to `until`. The executor that awaits must be a
-    /// strand or have one thread.
+    /// Returns once `advance` has moved the time to `until`. The awaiting executor must be a
+    /// strand, or run by one thread.
     asio::awaitable<void> wait_until(instant until) {
         const auto executor = co_await asio::this_coro::executor;
         const auto entry = std::make_shared<sleeper>(executor);
@@ -52,8 +52,8 @@ public:
         throw std::system_error(asio::error::operation_aborted);
     }
 
-    /// Moves the time on, and wakes who is due: each on its own executor, in the order of their
-    /// times.
+    /// Moves the time forward and resumes the waits that have become due, each on its own executor,
+    /// in the order of their times.
     void advance(duration by) {
         std::vector<std::shared_ptr<sleeper>> due;
         {
@@ -71,7 +71,7 @@ public:
             });
     }
 
-    /// The next time that somebody waits for.
+    /// The earliest time of all waits; empty if there are none.
     [[nodiscard]] std::optional<instant> next_wake() const {
         const std::lock_guard lock(mutex_);
         if (sleepers_.empty()) return std::nullopt;
@@ -79,7 +79,7 @@ public:
     }
 
 private:
-    /// Touched on the waiting executor only, but for being found in the map.
+    /// Used on the waiting executor only, except for its place in the map.
     struct sleeper {
         explicit sleeper(const asio::any_io_executor& executor) : timer(executor) {
             timer.expires_at(asio::steady_timer::time_point::max());

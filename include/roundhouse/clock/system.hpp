@@ -13,7 +13,7 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The machine's clocks. Stateless and thread-safe.
+/// The clocks of the machine. Stateless and thread-safe.
 class system_clock {
 public:
     [[nodiscard]] instant now() const noexcept {
@@ -25,8 +25,8 @@ public:
             std::chrono::steady_clock::now().time_since_epoch());
     }
 
-    /// Waits on a steady timer for as long as `until` is away now: a step of wall time meanwhile
-    /// does not change that.
+    /// Waits on a steady timer for the time from now to `until`. A step of the wall clock does not
+    /// change a wait that has begun.
     asio::awaitable<void> wait_until(instant until) {
         const auto executor = co_await asio::this_coro::executor;
         asio::steady_timer timer(executor);

@@ -15,7 +15,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace crypto {
 
-/// Whether base64url text ends in `=` up to a multiple of four characters.
+/// Whether base64url text is padded with `=` to a multiple of four characters.
 enum class padding : std::uint8_t { none, required };
 
 namespace detail {
@@ -67,9 +67,9 @@ inline void base64url_append(std::string& text, std::span<const std::uint8_t> by
     return text;
 }
 
-/// The bytes of base64url text, or nothing if it is not exactly what `base64url_encode` writes:
-/// characters of the other alphabet, white space, missing or superfluous padding and stray bits
-/// after the last byte are all refused, so that bytes have one text only.
+/// Decodes base64url text. Empty if the text is not exactly what `base64url_encode` writes:
+/// characters of the other alphabet, white space, wrong padding and excess bits after the last byte
+/// are refused, so that bytes have one text only.
 [[nodiscard]] inline std::optional<std::vector<std::uint8_t>>
 base64url_decode(std::string_view text, padding pad) {
     if (pad == padding::required) {
@@ -93,8 +93,8 @@ base64url_decode(std::string_view text, padding pad) {
             bytes[at++] = static_cast<std::uint8_t>((bits >> held) & 0xFFU);
         }
     }
-    const std::uint32_t stray = bits & ((1U << held) - 1U);
-    if (stray != 0) return std::nullopt;
+    const std::uint32_t excess = bits & ((1U << held) - 1U);
+    if (excess != 0) return std::nullopt;
     return bytes;
 }
 

@@ -25,8 +25,8 @@
 #include <utility>
 #include <vector>
 
-/// Fernet tokens (https://github.com/fernet/spec, version 0x80): how engine keys are kept, so that
-/// any Fernet implementation can read what another wrote.
+/// Fernet tokens (https://github.com/fernet/spec, version 0x80). Engine keys are stored in this
+/// format, so that any Fernet implementation can read what another wrote.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace crypto {
@@ -39,7 +39,7 @@ inline constexpr std::size_t fernet_header = 1 + 8 + fernet_block; ///< version,
 inline constexpr std::size_t fernet_mac = 32;
 inline constexpr std::size_t fernet_key_text = 44;
 
-/// One Fernet key: half of it signs, half of it encrypts. Wiped when it goes.
+/// A Fernet key: one half signs, the other encrypts. Wiped by its destructor.
 struct fernet_key {
     std::array<std::uint8_t, fernet_block> signing{};
     std::array<std::uint8_t, fernet_block> encryption{};
@@ -70,8 +70,8 @@ using mac_context = std::unique_ptr<EVP_MAC_CTX, free_mac_context>;
 using cipher_context = std::unique_ptr<EVP_CIPHER_CTX, free_cipher_context>;
 
 inline mac_context make_hmac_sha256() {
-    static EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC",
-                                                    nullptr); // never freed, like sha256_algorithm
+    // Never freed, like sha256_algorithm.
+    static EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
     mac_context made(EVP_MAC_CTX_new(algorithm));
     char digest[] = "SHA256";
     const std::array parameters{OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
@@ -93,15 +93,15 @@ inline const EVP_CIPHER* aes_128_cbc() {
     return algorithm;
 }
 
-/// A thread's contexts for opening tokens. They stay set up for the key that was used last, because
-/// that is half of the work, and a thread that answers admits opens token after token with one key.
+/// A thread's contexts for opening tokens. They stay set up for the key that was used last: setting
+/// up is half of the work, and a thread that answers admits opens all tokens with the same key.
 class token_opener {
 public:
-    /// The calling thread's, set up for a key.
+    /// The calling thread's opener, set up for a key.
     static token_opener& with(const fernet_key& key) {
-        thread_local token_opener one;
-        if (!one.ready_ || !(one.key_ == key)) one.set_up(key);
-        return one;
+        thread_local token_opener opener;
+        if (!opener.ready_ || !(opener.key_ == key)) opener.set_up(key);
+        return opener;
     }
 
     std::array<std::uint8_t, fernet_mac> sign(std::span<const std::uint8_t> bytes) {
@@ -114,7 +114,7 @@ public:
         return mac;
     }
 
-    /// The plain text of a token's encrypted part, or nothing if its padding is wrong.
+    /// The plain text of a token's encrypted part; empty if its padding is wrong.
     std::optional<std::string> decrypt(std::span<const std::uint8_t> iv,
                                        std::span<const std::uint8_t> sealed) {
         std::string plain(sealed.size(), '\0');
@@ -126,7 +126,7 @@ public:
         if (EVP_DecryptUpdate(cipher_.get(), out, &body, sealed.data(),
                               static_cast<int>(sealed.size())) != 1 ||
             EVP_DecryptFinal_ex(cipher_.get(), out + body, &tail) != 1) {
-            ERR_clear_error(); // not to be taken for the reason of a later failure
+            ERR_clear_error(); // else a later failure would report it
             return std::nullopt;
         }
         plain.resize(static_cast<std::size_t>(body + tail));
@@ -174,16 +174,16 @@ inline void fernet_encrypt(const fernet_key& key, std::string_view plain,
 /// The longest text that can be sealed, in bytes.
 inline constexpr std::size_t max_sealed_text = 1U << 20U;
 
-/// Fernet keys, of which the first seals and all unseal. So a key is changed by putting the new one
-/// in front.
+/// Fernet keys, of which the first seals and all unseal. A key is replaced by adding the new one in
+/// front.
 ///
-/// Copyable; wiped when it goes; cannot be printed. All const members may be called from any
-/// thread. A thread keeps the key that it used last until it uses another or ends.
+/// Copyable; wiped by its destructor; cannot be printed. All const members may be called from any
+/// thread. A thread keeps a copy of the key that it used last until it uses another or ends.
 class key_ring {
 public:
     /// Reads a comma-separated list of Fernet keys, each 44 characters of base64url that hold 32
-    /// bytes. White space around an entry is ignored. A failure (`invalid_request`) tells which
-    /// entry is wrong by its position, and never shows its text.
+    /// bytes. White space around an entry is ignored. A failure (`invalid_request`) names the wrong
+    /// entry by its position, and never contains its text.
     [[nodiscard]] static result<key_ring> parse(std::string_view comma_separated) {
         key_ring ring;
         for (std::size_t position = 1;; ++position) {
@@ -225,9 +225,8 @@ public:
         return base64url_encode(token, padding::required);
     }
 
-    /// The text that a token seals, under whichever of the keys sealed it. A token's age is not
-    /// looked at. A failure
-    /// (`internal_error`) means that the token is damaged or its key is not in the ring.
+    /// The text that a token seals, under any of the keys. The token's age does not matter. A
+    /// failure (`internal_error`) means that the token is damaged or its key is not in the ring.
     [[nodiscard]] result<std::string> unseal(std::string_view token) const {
         const auto bytes = decode_token(token);
         if (!bytes)
@@ -249,7 +248,7 @@ public:
                     "the key that sealed it back into the list");
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
 
     template <class Stream> friend Stream& operator<<(Stream&, const key_ring&) = delete;
@@ -279,19 +278,19 @@ private:
     static std::string malformed(std::size_t position) {
         return "entry " + std::to_string(position) +
                " is not a Fernet key (44 characters of base64url that hold 32 bytes): make one "
-               "with `python3 -c \"from "
-               "cryptography.fernet import Fernet; print(Fernet.generate_key().decode())\"` or "
-               "`head -c 32 "
-               "/dev/urandom | base64 | tr '+/' '-_'`";
+               "with `python3 -c \"from cryptography.fernet import Fernet; "
+               "print(Fernet.generate_key().decode())\"` or `head -c 32 /dev/urandom | base64 | "
+               "tr '+/' '-_'`";
     }
 
-    /// The bytes of what has a token's form.
+    /// Decodes a token. Empty if its text or its size cannot be that of a token.
     static std::optional<std::vector<std::uint8_t>> decode_token(std::string_view token) {
-        // A token of the longest text is shorter than this; nothing longer is worth decoding.
+        // The token of the longest text is shorter than this.
         if (token.size() > 2 * max_sealed_text) return std::nullopt;
         auto bytes = base64url_decode(token, padding::required);
-        constexpr auto least = detail::fernet_header + detail::fernet_block + detail::fernet_mac;
-        if (!bytes || bytes->size() < least) return std::nullopt;
+        constexpr auto least_size = detail::fernet_header + detail::fernet_block +
+                                    detail::fernet_mac;
+        if (!bytes || bytes->size() < least_size) return std::nullopt;
         if ((bytes->size() - detail::fernet_header - detail::fernet_mac) % detail::fernet_block !=
             0)
             return std::nullopt;

@@ -19,13 +19,13 @@
 #include <string_view>
 #include <system_error>
 
-/// Keys, their hashes, and the randomness that they are made of.
+/// Keys, their hashes, and their source of randomness.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace crypto {
 
-/// Fills a span with random bytes, all of them, or throws. Simulations pass a seeded generator,
-/// everyone else `system_entropy`.
+/// Fills a whole span with random bytes, or throws. Pass `system_entropy`, except in simulations,
+/// which need a seeded generator.
 using entropy = std::function<void(std::span<std::uint8_t>)>;
 
 inline constexpr std::string_view platform_key_prefix = "pk-sept-";
@@ -34,21 +34,21 @@ inline constexpr std::size_t engine_key_size = engine_key_prefix.size() + 43;
 
 namespace detail {
 
-/// Throws what OpenSSL says went wrong. Its text names functions and algorithms, never data.
-[[noreturn]] inline void throw_openssl_error(const char* what) {
+/// Throws OpenSSL's last error. Its text has names of functions and algorithms, never data.
+[[noreturn]] inline void throw_openssl_error(const char* failed_step) {
     const auto code = ERR_get_error();
     std::array<char, 256> text{};
     ERR_error_string_n(code, text.data(), text.size());
     throw std::system_error(std::make_error_code(std::errc::io_error),
-                            std::string(what) + ": " + text.data());
+                            std::string(failed_step) + ": " + text.data());
 }
 
 struct free_digest_context {
     void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
 };
 
-/// OpenSSL 3 looks the algorithm up on every one-shot `SHA256` call, which costs five times the
-/// digest itself. So it is looked up once. Never freed: other static objects may hash while the
+/// The algorithm, which is fetched once: OpenSSL 3 does so on every one-shot `SHA256` call, which
+/// costs five times the digest itself. Never freed, because static objects may hash while the
 /// process ends.
 inline const EVP_MD* sha256_algorithm() {
     static const EVP_MD* const algorithm = [] {
@@ -75,20 +75,20 @@ inline std::string make_key(std::string_view prefix, const entropy& random) {
 
 } // namespace detail
 
-/// Cryptographically strong randomness from OpenSSL's generator, which the kernel seeds. Safe from
-/// any thread and after a fork. Throws `std::system_error` if the generator fails.
+/// Fills a span from OpenSSL's cryptographic generator, which the kernel seeds. Thread-safe, and
+/// safe after a fork. Throws `std::system_error` if the generator fails.
 inline void system_entropy(std::span<std::uint8_t> out) {
-    // RAND_bytes counts in int.
-    constexpr std::size_t most = std::numeric_limits<int>::max();
+    // RAND_bytes takes an int.
+    constexpr std::size_t part_limit = std::numeric_limits<int>::max();
     while (!out.empty()) {
-        const auto part = out.first(out.size() < most ? out.size() : most);
+        const auto part = out.first(out.size() < part_limit ? out.size() : part_limit);
         if (RAND_bytes(part.data(), static_cast<int>(part.size())) != 1)
             detail::throw_openssl_error("the system has no randomness to make keys of");
         out = out.subspan(part.size());
     }
 }
 
-/// The SHA-256 of some bytes. Allocates only at a thread's first call.
+/// The SHA-256 digest of bytes. Allocates only in a thread's first call.
 [[nodiscard]] inline sha256_digest sha256(std::string_view bytes) {
     sha256_digest digest{};
     auto* const context = detail::digest_context();
@@ -109,7 +109,7 @@ inline void system_entropy(std::span<std::uint8_t> out) {
     return detail::make_key(engine_key_prefix, random);
 }
 
-/// A new UUID of version 4 (RFC 9562 §5.4): random but for its version and variant bits.
+/// A new UUID of version 4 (RFC 9562 §5.4): random except for its version and variant bits.
 [[nodiscard]] inline uuid make_uuid(const entropy& random) {
     uuid id;
     random(id.bytes);
@@ -118,13 +118,13 @@ inline void system_entropy(std::span<std::uint8_t> out) {
     return id;
 }
 
-/// Whether two texts are equal. The time it takes tells the lengths, and nothing of where they
-/// differ.
+/// Whether two texts are equal. The time that it takes depends on the lengths only, not on where
+/// the texts differ.
 [[nodiscard]] inline bool equal_constant_time(std::string_view a, std::string_view b) noexcept {
     return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-/// Whether two digests are equal, in a time that does not tell where they differ.
+/// Whether two digests are equal, in a time that does not depend on where they differ.
 [[nodiscard]] inline bool equal_constant_time(const sha256_digest& a,
                                               const sha256_digest& b) noexcept {
     return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;

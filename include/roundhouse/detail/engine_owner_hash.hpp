@@ -11,7 +11,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// An `engine_owner` for look-ups, without a copy of the user id.
+/// An `engine_owner` for look-ups, which does not copy the user id.
 struct engine_owner_view {
     const uuid& product_id;
     std::string_view user_id;

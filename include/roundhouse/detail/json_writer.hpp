@@ -15,7 +15,7 @@
 #include <string>
 #include <string_view>
 
-/// Writing JSON, straight into the string that is sent.
+/// Writes JSON into the string that is sent.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace json {
@@ -24,7 +24,7 @@ namespace detail {
 
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD"; ///< U+FFFD
 
-/// Which bytes of a string go into JSON as they are.
+/// The bytes that need no escape in a JSON string.
 inline constexpr auto plain_bytes = [] {
     std::array<bool, 256> plain{};
     for (std::size_t byte = 0x20; byte < 0x7F; ++byte) plain[byte] = byte != '"' && byte != '\\';
@@ -53,7 +53,7 @@ inline void append_escaped_ascii(std::string& out, char c) {
     out += digits[byte & 0xFU];
 }
 
-/// Writes a number as so many decimal digits, and returns where to go on.
+/// Writes a number with `width` decimal digits, and returns the position after them.
 constexpr char* put_digits(char* to, std::uint64_t value, int width) noexcept {
     for (int i = width - 1; i >= 0; --i) {
         to[i] = static_cast<char>('0' + value % 10);
@@ -64,7 +64,7 @@ constexpr char* put_digits(char* to, std::uint64_t value, int width) noexcept {
 
 } // namespace detail
 
-/// Appends text as a JSON string. What is no well-formed UTF-8 in it becomes U+FFFD, byte for byte.
+/// Appends text as a JSON string. Each byte that is not well-formed UTF-8 becomes U+FFFD.
 inline void append_json_string(std::string& out, std::string_view text) {
     out += '"';
     while (!text.empty()) {
@@ -82,7 +82,7 @@ inline void append_json_string(std::string& out, std::string_view text) {
     out += '"';
 }
 
-/// The text with everything that is no well-formed UTF-8 replaced by U+FFFD, byte for byte.
+/// The text with each byte that is not well-formed UTF-8 replaced by U+FFFD.
 [[nodiscard]] inline std::string as_utf8(std::string_view text) {
     std::string out;
     out.reserve(text.size());
@@ -108,8 +108,7 @@ inline void append_uuid(std::string& out, const uuid& id) {
     out.append(text.data(), text.size());
 }
 
-/// Appends a time as `YYYY-MM-DDTHH:MM:SS.mmmZ`. Times beyond the years 0 to 9999 are shown as the
-/// nearest within.
+/// Appends a time as `YYYY-MM-DDTHH:MM:SS.mmmZ`. Times outside the years 0 to 9999 are clamped.
 inline void append_time(std::string& out, instant time) {
     using namespace std::chrono;
     static constexpr instant first = sys_days{year{0} / 1 / 1};
@@ -134,8 +133,8 @@ inline void append_time(std::string& out, instant time) {
     out.append(text.data(), text.size());
 }
 
-/// Writes one JSON document at the end of a string. Commas come by themselves; that braces,
-/// brackets and names come in a legal order is the caller's to see to.
+/// Appends one JSON document to a string. Adds the commas; the caller must write braces, brackets
+/// and names in a valid order.
 ///
 ///     json_writer json(body);
 ///     json.open('{').member("status", "running").member("url", url).close('}');
@@ -151,14 +150,14 @@ public:
         return *this;
     }
 
-    /// Closes it with `}` or `]`.
+    /// Closes an object (`}`) or an array (`]`).
     json_writer& close(char bracket) {
         *out_ += bracket;
         return *this;
     }
 
-    /// Writes a member's name, whose value comes next. It goes out as it is: for names from the
-    /// code, which hold nothing that JSON escapes.
+    /// Writes a member's name; its value must follow. The name is not escaped: for names in the
+    /// code that need no escape.
     json_writer& name(std::string_view plain) {
         separate();
         *out_ += '"';
@@ -167,7 +166,7 @@ public:
         return *this;
     }
 
-    /// Writes a member's name that comes from elsewhere.
+    /// Writes a member's name, with escapes where it needs them.
     json_writer& foreign_name(std::string_view text) {
         separate();
         append_json_string(*out_, text);
@@ -191,7 +190,7 @@ public:
         return number_text(number);
     }
 
-    /// Infinities and what is no number become null: JSON has neither.
+    /// Infinities and NaN become null, because JSON has neither.
     json_writer& value(double number) {
         if (!std::isfinite(number)) return value(nullptr);
         return number_text(number);
@@ -215,19 +214,19 @@ public:
         return *this;
     }
 
-    /// A value, or null where there is none.
-    template <class T> json_writer& value(const std::optional<T>& maybe) {
-        return maybe ? value(*maybe) : value(nullptr);
+    /// Writes the value, or null if it is empty.
+    template <class T> json_writer& value(const std::optional<T>& optional) {
+        return optional ? value(*optional) : value(nullptr);
     }
 
-    /// A name, as `name` takes it, and its value.
-    template <class T> json_writer& member(std::string_view plain, const T& what) {
-        return name(plain).value(what);
+    /// Writes a name, as `name` does, and its value.
+    template <class T> json_writer& member(std::string_view plain, const T& content) {
+        return name(plain).value(content);
     }
 
 private:
-    /// Every value ends in a quote, a digit, a letter or a closing bracket; only what opens or
-    /// names something does not.
+    /// Writes a comma if a value precedes. A value ends in a quote, a digit, a letter or a closing
+    /// bracket; an opening bracket and a name do not.
     void separate() {
         if (out_->empty()) return;
         const char last = out_->back();

@@ -62,8 +62,8 @@ struct document {
     return root.at_pointer(pointer).get(found) == simdjson::SUCCESS && found;
 }
 
-/// The message in an answer that reports a failure. If there is none, the status and the body, which
-/// may come from a proxy.
+/// The message in an answer that reports a failure. If there is none, the status and the body,
+/// which may come from a proxy.
 [[nodiscard]] inline std::string message_of(const http_response& answer) {
     auto status = "HTTP " + std::to_string(answer.status);
     if (const auto read = read_json(answer.body)) {
@@ -190,8 +190,8 @@ public:
     }
 
 private:
-    /// API 1.41 is the oldest version that has all features in use. Docker 20.10 has it; a newer daemon
-    /// may have dropped it, and then its oldest version is used.
+    /// API 1.41 is the oldest version that has all features in use. Docker 20.10 has it; a newer
+    /// daemon may have dropped it, and then its oldest version is used.
     static constexpr int our_minor = 41;
     static constexpr std::size_t body_limit = std::size_t{64} * 1024 * 1024;
 

@@ -68,7 +68,8 @@ public:
         if (!made) co_return unexpected{made.error()};
         auto running = run(requested);
         auto done = co_await std::move(running);
-        // From here on the daemon may have done something, so that it is not `backend_away` any more.
+        // From here on the daemon may have done something, so that it is not `backend_away` any
+        // more.
         if (!done) done.error().code = errc::backend_error;
         if (!done && *made) {
             // Nothing has used the volume yet. If the removal fails, `list` shows the volume.
@@ -285,8 +286,8 @@ private:
         co_return fail(errc::backend_error, "Docker: the name " + name + " stays in use");
     }
 
-    /// Removes the container that has the name of the requested one. Returns false, and leaves it, if
-    /// it is the requested one and runs: then the reply to an earlier create was lost.
+    /// Removes the container that has the name of the requested one. Returns false, and leaves it,
+    /// if it is the requested one and runs: then the reply to an earlier create was lost.
     asio::awaitable<result<bool>> clear_name(const workload& requested) {
         auto looking = inspect_container(*daemon_, requested.ref.engine_id, options_.network);
         const auto found = co_await std::move(looking);

@@ -44,9 +44,9 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// Follows the daemon's events, and reports workloads that ended, or were paused or resumed, without
-/// having been asked to. When the stream breaks it is opened again, and a list of the containers
-/// shows what happened meanwhile. All public members may be called from any thread.
+/// Follows the daemon's events, and reports workloads that ended, or were paused or resumed,
+/// without having been asked to. When the stream breaks it is opened again, and a list of the
+/// containers shows what happened meanwhile. All public members may be called from any thread.
 class event_stream : public std::enable_shared_from_this<event_stream> {
 public:
     event_stream(const asio::any_io_executor& executor, std::shared_ptr<docker::daemon> daemon,
@@ -123,8 +123,8 @@ private:
         }
     }
 
-    /// Opens the stream and handles its events. Returns the cause when it has broken. Resets the wait
-    /// before the next attempt once the stream is open.
+    /// Opens the stream and handles its events. Returns the cause when it has broken. Resets the
+    /// wait before the next attempt once the stream is open.
     asio::awaitable<error> follow(duration& reconnect_after) {
         daemon_->forget_version();
         auto asking = daemon_->streaming(

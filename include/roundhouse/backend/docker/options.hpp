@@ -44,7 +44,8 @@ struct docker_options {
     docker_advertise advertise = docker_advertise::host;
     /// Variables of every engine, beside the engine's own, which take precedence.
     std::vector<std::pair<std::string, std::string>> environment;
-    /// A folder of the daemon's host, mounted read-only at /catalog in every engine; empty for none.
+    /// A folder of the daemon's host, mounted read-only at /catalog in every engine; empty for
+    /// none.
     std::string catalog_path;
 
     std::string runtime;            ///< Such as runsc (gVisor); empty for the daemon's default.

@@ -30,7 +30,8 @@ namespace detail::docker {
     return {image.substr(0, colon), image.substr(colon + 1)};
 }
 
-/// Pulls an image (API, "Create an image"), and logs its progress. A failure's message has the cause.
+/// Pulls an image (API, "Create an image"), and logs its progress. A failure's message has the
+/// cause.
 inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string image,
                                                 const docker_options& options) {
     const auto log = [&options](log_level level, const std::string& line) {

@@ -20,16 +20,16 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// The volumes of engines, each named after its engine. The arguments of the coroutines must outlive
-/// them. Thread-safe.
+/// The volumes of engines, each named after its engine. The arguments of the coroutines must
+/// outlive them. Thread-safe.
 class engine_volumes {
 public:
     /// `options` must outlive it.
     engine_volumes(std::shared_ptr<docker::daemon> daemon, const docker_options& options)
         : daemon_(std::move(daemon)), options_(options) {}
 
-    /// Creates the volume if it does not exist; returns whether it did so. Fails if a volume of that
-    /// name was not made by this installation.
+    /// Creates the volume if it does not exist; returns whether it did so. Fails if a volume of
+    /// that name was not made by this installation.
     asio::awaitable<result<bool>> ensure(const workload& requested) {
         auto looking = find(requested.ref.engine_id);
         const auto found = co_await std::move(looking);

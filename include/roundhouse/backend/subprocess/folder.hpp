@@ -99,8 +99,8 @@ private:
         return {};
     }
 
-    /// Moves a folder to the top. That takes write permission for the folder itself too, because its
-    /// entry ".." changes.
+    /// Moves a folder to the top. That takes write permission for the folder itself too, because
+    /// its entry ".." changes.
     [[nodiscard]] bool move_up(int parent, const char* name) {
         const int number = errno;
         if (!is_folder(parent, name)) {

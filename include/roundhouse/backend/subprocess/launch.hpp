@@ -27,8 +27,8 @@ struct launch_plan {
     std::string folder;                   ///< An absolute path; the folder must exist.
     std::string log;                      ///< The file that stdout and stderr are appended to.
     std::string identity_head;
-    /// A file that the child keeps locked, shared, until it has become the engine. An exclusive lock
-    /// on it proves that no launch is under way, not even one of a crashed orchestrator.
+    /// A file that the child keeps locked, shared, until it has become the engine. An exclusive
+    /// lock on it proves that no launch is under way, not even one of a crashed orchestrator.
     std::string lock;
 };
 
@@ -48,8 +48,8 @@ struct launch_report {
 };
 
 /// All data of the child, prepared by the parent. The child shares the parent's memory, in which
-/// other threads may hold any lock. So it does not allocate, calls async-signal-safe functions only,
-/// and ends with exec or _exit.
+/// other threads may hold any lock. So it does not allocate, calls async-signal-safe functions
+/// only, and ends with exec or _exit.
 struct child_plan {
     const char* program;
     char* const* arguments;
@@ -142,9 +142,9 @@ inline void reset_signals() noexcept {
 }
 
 /// Starts the child by vfork, because a fork would copy the page tables of a large server. The
-/// calling thread waits until the child has called exec. All signals are blocked, so that no handler
-/// runs in the child. The address and thread sanitizers support vfork (the latter makes it a fork).
-/// Not inlined, because the child may change the frame of the function that calls vfork.
+/// calling thread waits until the child has called exec. All signals are blocked, so that no
+/// handler runs in the child. The address and thread sanitizers support vfork (the latter makes it
+/// a fork). Not inlined, because the child may change the frame of the function that calls vfork.
 [[gnu::noinline]] inline pid_t start_child(const child_plan& plan) noexcept {
     sigset_t all;
     sigset_t before;

@@ -22,8 +22,8 @@ struct subprocess_options {
     /// working folder at the construction of the backend.
     std::vector<std::string> command;
     /// The environment of every engine, beside the engine's own variables, which take precedence.
-    /// An engine inherits nothing from this process: put PATH, LANG, TZ and all that is to be passed
-    /// through in here.
+    /// An engine inherits nothing from this process: put PATH, LANG, TZ and all that is to be
+    /// passed through in here.
     std::vector<std::pair<std::string, std::string>> environment;
     /// The `CATALOG_DIR` of every engine; empty for none.
     std::string catalog_dir;
@@ -39,8 +39,8 @@ struct subprocess_options {
     /// The time between SIGTERM and SIGKILL where the caller gives no grace: in `destroy`, and in
     /// `create` for the workload that it replaces.
     duration short_grace = std::chrono::seconds{2};
-    /// How long to wait for processes after SIGKILL. Those in uninterruptible sleep may take longer:
-    /// that is a failure which names a process.
+    /// How long to wait for processes after SIGKILL. Those in uninterruptible sleep may take
+    /// longer: that is a failure which names a process.
     duration kill_timeout = std::chrono::seconds{10};
     /// How long `pause` and `resume` wait for their effect.
     duration pause_timeout = std::chrono::seconds{5};

@@ -96,9 +96,9 @@ inline void send_signal(int pidfd, int signal) noexcept {
 /// Sends a signal to the group that the process leads. Returns false if that cannot be done without
 /// the risk of signalling another group.
 ///
-/// Linux 6.9 finds the group by the pidfd, which is safe even when the leader has been reaped. Older
-/// kernels take the group's number, which may have been reused unless the leader or its zombie still
-/// exists: `held` says that it does.
+/// Linux 6.9 finds the group by the pidfd, which is safe even when the leader has been reaped.
+/// Older kernels take the group's number, which may have been reused unless the leader or its
+/// zombie still exists: `held` says that it does.
 [[nodiscard]] inline bool send_signal_to_group(int pidfd, pid_t leader, bool held,
                                                int signal) noexcept {
     constexpr unsigned to_process_group = 1U << 2U; // PIDFD_SIGNAL_PROCESS_GROUP of newer headers
@@ -119,8 +119,8 @@ struct exit_report {
     std::optional<int> signal;
 };
 
-/// Reads the exit status of a child, and leaves its zombie. Empty if it is no child of this process,
-/// or has not ended.
+/// Reads the exit status of a child, and leaves its zombie. Empty if it is no child of this
+/// process, or has not ended.
 [[nodiscard]] inline std::optional<exit_report> look_at_exit(int pidfd) noexcept {
     siginfo_t info{};
     if (::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | WNOWAIT) != 0)

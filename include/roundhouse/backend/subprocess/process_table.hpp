@@ -118,8 +118,8 @@ private:
 };
 
 /// The processes of an engine's workload that still run: those of its session, and those that left
-/// the session but have the engine's id. `session` is the pid of the workload's leader, or 0. `held`
-/// says that this pid cannot have been reused.
+/// the session but have the engine's id. `session` is the pid of the workload's leader, or 0.
+/// `held` says that this pid cannot have been reused.
 ///
 /// If it can, the session counts only if one of its processes has the engine's id.
 [[nodiscard]] inline process_table members_of(const process_table& table, const uuid& engine,

@@ -23,8 +23,8 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
-/// Finds all processes of an engine and signals them: the leader's group in one step, the others one
-/// by one. Its coroutines run on the supervisor's strand; their arguments must outlive them.
+/// Finds all processes of an engine and signals them: the leader's group in one step, the others
+/// one by one. Its coroutines run on the supervisor's strand; their arguments must outlive them.
 class workload_processes {
 public:
     workload_processes(const asio::any_io_executor& executor, duration kill_timeout)

@@ -26,8 +26,8 @@ public:
     http_response_reader(const http_response_reader&) = delete; // the parser has its address
     http_response_reader& operator=(const http_response_reader&) = delete;
 
-    /// Takes the next bytes; none mean the end of the stream. Returns the fault of the answer, or an
-    /// empty text.
+    /// Takes the next bytes; none mean the end of the stream. Returns the fault of the answer, or
+    /// an empty text.
     [[nodiscard]] std::string feed(std::string_view bytes) {
         static const auto callbacks = make_callbacks();
         if (bytes.empty() && !begun_) return "closed the connection without an answer";
