@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/events.hpp>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>

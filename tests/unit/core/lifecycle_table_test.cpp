@@ -82,6 +82,16 @@ std::string text_of(const std::vector<table_line>& lines, const std::string& pre
     return text;
 }
 
+const std::string legend =
+    "# INPUTS -> the row as it becomes | ask COMMAND | verdict | settlement | audit rows | why\n"
+    "#\n"
+    "# What does not change is left out. Times are offsets from the time of the input. `choose "
+    "port`:\n"
+    "# the commit looks for a usable port. `away:` while the backend is away, if that is "
+    "different.\n"
+    "\n"
+    "every state\n";
+
 struct table_section {
     std::string title;
     std::vector<table_line> lines;
@@ -127,7 +137,7 @@ std::string whole_table() {
         }
         texts[n] = "\n" + section.title + "\n" + text_of(present, "  ") + text_of(away, "  away: ");
     }
-    auto text = "every state\n" + text_of(common, "  ");
+    auto text = legend + text_of(common, "  ");
     for (const auto& section_text : texts) text += section_text;
     return text;
 }
