@@ -85,10 +85,10 @@ std::string text_of(const std::vector<table_line>& lines, const std::string& pre
 const std::string legend =
     "# INPUTS -> the row as it becomes | ask COMMAND | verdict | settlement | audit rows | why\n"
     "#\n"
-    "# What does not change is left out. Times are offsets from the time of the input. `choose "
-    "port`:\n"
-    "# the commit looks for a usable port. `away:` while the backend is away, if that is "
-    "different.\n"
+    "# A row shows its deadline, restart, attempts and retries if they are set, and of its other\n"
+    "# members those that change. Times are offsets from the time of the input. `choose port`: "
+    "the\n"
+    "# commit looks for a usable port. `away:` what is different while the backend is away.\n"
     "\n"
     "every state\n";
 
