@@ -319,7 +319,7 @@ result<invocation> parse_options(std::span<const char* const> arguments,
         return parsed;
     }
     if (line->tasks.size() > 1)
-        return wrong(line->tasks[1], "cannot be parsed for together with " + line->tasks[0] +
+        return wrong(line->tasks[1], "cannot be asked for together with " + line->tasks[0] +
                                          "; start the server once for each");
     warn_of_unknown(variables, parsed.warnings);
     const auto action = line->tasks.empty() ? std::nullopt : store_action_of(line->tasks.front());

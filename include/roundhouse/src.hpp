@@ -1,13 +1,8 @@
 #pragma once
 
 /// The bodies of the library's core, compiled once: with `ROUNDHOUSE_SEPARATE_COMPILATION` defined in
-/// all files, include this header in exactly one of them (config.hpp). Each component beside the core
-/// has a header of its own for that: `backend/subprocess_src.hpp`, `backend/docker_src.hpp`,
-/// `store/lmdb_src.hpp`, `http/src.hpp`. The CMake target `roundhouse::compiled` does all this.
-#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
-#error "Define ROUNDHOUSE_SEPARATE_COMPILATION in all files before roundhouse/src.hpp is of use."
-#endif
-
+/// all files, include this header in exactly one of them (config.hpp). The CMake target
+/// `roundhouse::compiled` does that.
 #include <roundhouse/detail/pending_result.ipp>
 #include <roundhouse/detail/task.ipp>
 #include <roundhouse/orchestrator_base.ipp>

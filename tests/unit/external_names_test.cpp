@@ -114,7 +114,7 @@ void list_enumerations(std::ostream& out) {
 }
 
 void list_errors(std::ostream& out) {
-    for (int n = 1; n <= static_cast<int>(errc::backend_away); ++n) {
+    for (int n = 1; n <= static_cast<int>(errc::cancelled); ++n) {
         const auto code = static_cast<errc>(n);
         const auto reply = http::error_reply(error{code, "message", 3}, "id");
         out << "error " << n << ' ' << code_name(code) << ' ' << reply.status << ' '

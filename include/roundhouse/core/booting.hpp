@@ -58,8 +58,8 @@ inline decision boot_failed(const engine_record& engine, const context& context,
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
     row.took = took;
     out.audit_if_given_up();
-    error timeout{errc::boot_timeout, "Engine of user '" + engine.user_id +
-                                          "' did not boot: " + reason +
+    error timeout{errc::boot_timeout, "Engine of user '" + engine.user_id + "' did not boot: " +
+                                          reason + (reason.ends_with('.') ? "" : ".") +
                                           (out.next().restart_at ? " It is restarted automatically."
                                                                  : " Call start to try again.")};
     return out.settle(std::move(timeout)).take(why);

@@ -181,7 +181,7 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
     if (engine.status == engine_status::destroying) {
         out.judge(verdict::joined);
         // `retries` is set only while it waits for the next try.
-        if (engine.retries > 0) out.ask(command::destroy);
+        if (engine.retries > 0) out.repeat().ask(command::destroy);
         return out.take(engine.retries > 0 ? "a second DELETE tries at once"
                                            : "join the destroy under way");
     }

@@ -203,7 +203,7 @@ struct context {
     std::optional<duration> elapsed{};
     /// How long the record's deadline is off; nothing if nobody waits for it.
     std::optional<duration> deadline_in{};
-    std::string_view last_probe{}; ///< Why the last probe of a boot or wake failed; may be empty.
+    std::string last_probe{}; ///< Why the last probe of a boot or wake failed; may be empty.
 };
 
 } // namespace core

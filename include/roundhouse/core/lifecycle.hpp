@@ -57,8 +57,7 @@ inline decision on_event(const event::stopped&, const engine_record& engine,
     if (engine.intent == intent::end) {
         out.next().intent = intent::none;
         out.next().retries = 0;
-        out.next().deadline = engine.restart_at;
-        out.keep().settle();
+        out.keep().settle().continue_restart_wait();
         if (out.restart_due() && !context.backend_away)
             return out.restart().take("ended, and its restart is due");
         return out.take("ended: nothing of the failed workload is left");
@@ -384,18 +383,18 @@ inline decision on_event(const event::deadline& event, const engine_record& engi
             .settle()
             .take("could not be paused in time");
     case intent::stop:
-        return out.retry_later()
+        return out.retry_now()
             .ask(command::stop)
             .settle(no_answer(engine))
             .take("the stop is tried again");
     case intent::end:
-        return out.retry_later()
+        return out.retry_now()
             .ask(command::end)
             .settle(no_answer(engine))
             .take("ending it is tried again");
     case intent::destroy:
     case intent::undo:
-        return out.retry_later()
+        return out.retry_now()
             .ask(command::destroy)
             .settle(no_answer(engine))
             .take("the destroy is tried again");

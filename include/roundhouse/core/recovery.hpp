@@ -23,10 +23,11 @@ inline decision recovered(transition& out, std::string_view how) {
 }
 
 /// It should run, and does not: its workload went while nobody watched.
-inline decision recover_missing(const engine_record& engine, const context& context) {
+/// `older` if an older workload of it runs, which is ended.
+inline decision recover_missing(bool older, const engine_record& engine, const context& context) {
     transition out(engine, context);
     const std::string reason = "its workload was gone when the orchestrator started.";
-    out.fail(reason, false);
+    out.fail(reason, older);
     auto& row = out.audit_transition(audit_action::health_failed, false);
     row.metadata.emplace_back("reason", reason);
     const auto code = engine.intent == intent::rotate ? errc::backend_error : errc::boot_timeout;
@@ -85,7 +86,7 @@ inline decision recover_newer(std::uint64_t generation, const engine_record& eng
     transition out(engine, context);
     out.next().generation = generation;
     if (engine.intent == intent::stop)
-        return out.keep().ask(command::stop).take("finish the stop, of a newer workload");
+        return out.repeat().ask(command::stop).take("finish the stop, of a newer workload");
     if (engine.status == engine_status::stopped || engine.status == engine_status::failed) {
         auto ahead = out.next();
         return recover_down(true, ahead, context);
@@ -104,12 +105,15 @@ inline decision recover(const std::optional<found_workload>& what, const engine_
     const auto state = what ? what->state : workload_state::down;
     const bool alive = state != workload_state::down;
     if (engine.status == engine_status::destroying)
-        return transition(engine, context).ask(command::destroy).take("finish the destroy");
+        return transition(engine, context)
+            .repeat()
+            .ask(command::destroy)
+            .take("finish the destroy");
     if (what && alive && what->ref.generation > engine.generation)
         return recover_newer(what->ref.generation, engine, context);
     // Also where nothing runs any more: it was asked for.
     if (engine.intent == intent::stop)
-        return transition(engine, context).ask(command::stop).take("finish the stop");
+        return transition(engine, context).repeat().ask(command::stop).take("finish the stop");
     const bool current = alive && what->ref.generation == engine.generation;
     transition out(engine, context);
     switch (engine.status) {
@@ -123,10 +127,11 @@ inline decision recover(const std::optional<found_workload>& what, const engine_
             .ask(command::boot)
             .take("begin the boot again");
     case engine_status::running:
-        return current ? recover_running(state, engine, context) : recover_missing(engine, context);
+        return current ? recover_running(state, engine, context)
+                       : recover_missing(alive, engine, context);
     case engine_status::sleeping:
         return current ? recover_sleeping(state, engine, context)
-                       : recover_missing(engine, context);
+                       : recover_missing(alive, engine, context);
     default: return recover_down(alive, engine, context);
     }
 }

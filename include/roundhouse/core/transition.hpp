@@ -205,6 +205,33 @@ public:
         return *this;
     }
 
+    /// Begins the operation under way again, with its whole time.
+    transition& repeat() {
+        out_.row = row_change::update;
+        out_.next.retries = 0;
+        out_.next.deadline = context_.now + longest_operation(out_.next.intent, context_.settings);
+        return *this;
+    }
+
+    /// Tries the operation under way again now.
+    transition& retry_now() {
+        out_.row = row_change::update;
+        out_.next.retries += 1;
+        out_.next.deadline = context_.now + longest_operation(out_.next.intent, context_.settings);
+        return *this;
+    }
+
+    /// The planned restart is as far off as is left of its wait since the failure, by the steady
+    /// clock.
+    transition& continue_restart_wait() {
+        if (out_.next.restart_at) {
+            const auto whole = *out_.next.restart_at - out_.next.operation_started_at;
+            out_.next.restart_at = context_.now + std::max(duration{0}, whole - elapsed());
+        }
+        out_.next.deadline = out_.next.restart_at;
+        return *this;
+    }
+
     void adopt_next_key() {
         out_.next.key_hash = out_.next.next_key_hash;
         out_.next.sealed_key = std::exchange(out_.next.next_sealed_key, {});

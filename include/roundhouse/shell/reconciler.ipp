@@ -40,8 +40,6 @@ ROUNDHOUSE_DECL void reconciler::enqueue(const engine_owner& owner, mailbox_inpu
 ROUNDHOUSE_DECL void reconciler::enqueue_found(const engine_record& engine,
                                                std::optional<found_workload> found) {
     const engine_owner owner{engine.product_id, engine.user_id};
-    // First what the row asks for: what was found may change that at once.
-    timers_.follow(engine);
     unreconciled_.add(owner);
     enqueue(owner, engine_event{core::event::found{std::move(found)}});
 }
@@ -80,7 +78,11 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_
     if (quiesced_.load()) co_return answer(call, unexpected(going_away()));
     if (call.product) engine->product_slug = call.product->slug;
     // What has happened and could not be stored makes the row untrue: nothing is decided by it.
-    if (!engine->stalled.empty()) co_return wait(*engine, std::move(call), core::verdict::deferred);
+    // But an engine that only lacks a port can be stopped and destroyed.
+    const bool ends = std::holds_alternative<core::call::destroy>(call.call) ||
+                      std::holds_alternative<core::call::stop>(call.call);
+    if (!engine->stalled.empty() && !(ends && engine->refusal.code == errc::port_exhaustion))
+        co_return wait(*engine, std::move(call), core::verdict::deferred);
     for (int attempt = 0; attempt < services_.settings.commit_attempts; ++attempt) {
         auto reading = read(engine);
         const auto found = co_await std::move(reading);
@@ -119,7 +121,7 @@ ROUNDHOUSE_DECL void reconciler::note_use(const waiting_call& call,
                                           const engine_record& engine) const {
     const auto now = services_.steady_now();
     const auto* const lease = std::get_if<core::call::lease>(&call.call);
-    if (lease != nullptr && lease->busy_for > duration{0} && engine.intent == intent::none)
+    if (lease != nullptr && lease->busy_for > duration{0} && engine.intent != intent::sleep)
         running_.lease(engine, now + lease->busy_for);
     const bool wants = lease != nullptr || std::holds_alternative<core::call::admit>(call.call);
     if (wants && engine.intent == intent::sleep) running_.use(engine, now);

@@ -24,7 +24,10 @@ namespace detail {
 ROUNDHOUSE_DECL void reconciler::stall(const shared& engine, core::event_variant event,
                                        const error& cause) {
     // A healthy probe changes nothing that callers see, and the next one reports the same.
-    if (std::holds_alternative<core::event::probed_healthy>(event)) return;
+    if (std::holds_alternative<core::event::probed_healthy>(event)) {
+        if (engine->doubt) engine->doubt->of_event = false; // it is not kept
+        return;
+    }
     if (cause.code != errc::store_unavailable && cause.code != errc::port_exhaustion)
         return services_.log(log_level::error,
                              "engine of user '" + engine->owner.user_id + "': " + cause.message);
@@ -190,8 +193,8 @@ ROUNDHOUSE_DECL engine_ptr reconciler::follow(const shared& engine, const core::
                                               const engine_ptr& before, const engine_ptr& after) {
     if (before && decided.row != core::row_change::none)
         publish(engine, decided, *before, after.get());
-    if (!after) timers_.forget(engine->owner);
-    else if (decided.row != core::row_change::none) timers_.follow(*after);
+    if (after) timers_.follow(*after);
+    else timers_.forget(engine->owner);
     // No operation is under way any more: whatever still runs for one is of no use.
     if (!after || after->intent == intent::none) scheduler_.drop(*engine);
     if (decided.command != core::command::none && !quiesced_.load()) {
