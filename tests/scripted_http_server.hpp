@@ -22,16 +22,16 @@
 
 namespace roundhouse_tests {
 
-/// Listens on a free port of 127.0.0.1, or on a Unix socket, and answers each request as a script
-/// says. A connection stays open until the server's end unless the script closes it.
+/// Listens on a free port of 127.0.0.1, or on a Unix socket, and lets a script answer each request.
+/// A connection stays open until the server is destroyed, unless the script closes it.
 template <class Protocol> class basic_scripted_http_server {
 public:
     using socket = typename Protocol::socket;
-    /// Called with the bytes of the request; may write to the socket, shut it down or close it.
+    /// Is called with the bytes of the request. May write to the socket, shut it down or close it.
     using script = std::function<void(socket&, const std::string& request)>;
 
-    explicit basic_scripted_http_server(const typename Protocol::endpoint& at, script answer)
-        : answer_{std::move(answer)}, acceptor_{context_, at} {
+    explicit basic_scripted_http_server(const typename Protocol::endpoint& endpoint, script answer)
+        : answer_{std::move(answer)}, acceptor_{context_, endpoint} {
         accept();
         thread_ = std::jthread{[this] { context_.run(); }};
     }
@@ -96,16 +96,16 @@ public:
 
     [[nodiscard]] std::uint16_t port() const { return endpoint().port(); }
 
-    /// A script that sends bytes as they are, then closes the connection.
+    /// A script that sends bytes and closes the connection.
     static script sends(std::string text) {
         return [text = std::move(text)](socket& connection, const std::string&) {
-            std::error_code gone; // a client may leave before the end
+            std::error_code gone; // the client may have closed the connection
             asio::write(connection, asio::buffer(text), gone);
             connection.close(gone);
         };
     }
 
-    /// A script that sends bytes, and then nothing more.
+    /// A script that sends bytes and leaves the connection open.
     static script sends_and_hangs(std::string text) {
         return [text = std::move(text)](socket& connection, const std::string&) {
             std::error_code gone;

@@ -45,20 +45,20 @@ namespace rh = roundhouse;
     return text.find(part) != std::string_view::npos;
 }
 
-/// True while a process runs; a zombie does not.
+/// Whether a process runs; a zombie does not.
 [[nodiscard]] inline bool runs(pid_t pid) {
     const auto stat = rh::detail::subprocess::read_process_stat(pid);
     return stat && !stat->gone();
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that is free at the time of the call.
 [[nodiscard]] inline std::uint16_t free_port() {
     asio::io_context context;
     asio::ip::tcp::acceptor acceptor{context, {asio::ip::address_v4::loopback(), 0}};
     return acceptor.local_endpoint().port();
 }
 
-/// Ids that no other test, and no other run on the machine, has.
+/// A random id, which no other test has.
 [[nodiscard]] inline rh::uuid fresh_id() {
     std::ifstream stream{"/proc/sys/kernel/random/uuid"};
     std::string text;
@@ -80,7 +80,7 @@ namespace rh = roundhouse;
     return w;
 }
 
-/// A subprocess backend on a temporary store. What it started ends with the test.
+/// A subprocess backend on a temporary store. Its engines are destroyed at the end of the test.
 class subprocess_fixture {
 public:
     subprocess_fixture() {
@@ -94,16 +94,17 @@ public:
         backend_.reset();
     }
 
-    /// Engines run this script; its working folder is the engine's.
+    /// Lets engines run this script. Its working folder is the engine's.
     void run_shell(const std::string& script) { options.command = {"/bin/sh", "-c", script}; }
 
-    /// The backend; made, with the options of now, by the first call and after `close`.
+    /// The backend. It is made with the present options by the first call, and by the first after
+    /// `close`.
     rh::subprocess_backend& backend() {
         if (!backend_) open();
         return *backend_;
     }
     void close() { backend_.reset(); }
-    /// A new backend on the same store, with the options of now.
+    /// Makes a new backend on the same store, with the present options.
     void reopen() {
         close();
         open();
@@ -118,7 +119,7 @@ public:
         if (const auto made = create(w); !made) throw std::runtime_error{made.error().message};
         return w;
     }
-    /// Creates an engine and waits for its script to make the file `ready`.
+    /// Creates an engine and waits until its script has made the file `ready`.
     rh::workload create_ready() {
         auto w = create_new();
         if (!eventually([&] { return has(w, "ready"); }))
@@ -147,11 +148,11 @@ public:
     [[nodiscard]] bool has(const rh::workload& w, const std::string& file) const {
         return std::filesystem::exists(folder(w) / file);
     }
-    /// The number that a script wrote into a file of its folder.
+    /// The number in a file that a script wrote to its folder.
     [[nodiscard]] pid_t pid_in(const rh::workload& w, const std::string& file) const {
         return static_cast<pid_t>(std::stol(text(w, file)));
     }
-    /// The process that the engine was started as.
+    /// The process that leads the engine.
     [[nodiscard]] pid_t pid_of(const rh::workload& w) const {
         return rh::detail::subprocess::read_identity(folder(w).string()).value().value().pid;
     }
@@ -163,7 +164,7 @@ public:
 
     temporary_folder store;
     rh::subprocess_options options;
-    /// Not before a test wants it: a test may fork first.
+    /// Made at the first use, because a test may fork before.
     std::unique_ptr<io_threads> io;
 
 private:

@@ -1,5 +1,5 @@
-"""What a provision through the orchestrator costs beside the steps that nobody can do without: for
-a process, to start it and ask for its health; for a container, the daemon's calls."""
+"""Measures a provision through the orchestrator beside the steps that it cannot do without: for a
+process, to start it and ask for its health; for a container, the daemon's calls."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def sizes(bench: Bench) -> list[object]:
     return ["--rounds", one_at_a_time, "--at-once", at_once, "--rounds-at-once", bench.runs]
 
 
-def add_row(bench: Bench, what: str, bare: str, line: dict[str, Any]) -> float:
-    """Returns what a provision takes longer."""
+def add_row(bench: Bench, kind: str, bare: str, line: dict[str, Any]) -> float:
+    """Adds a row, and returns how much longer a provision takes."""
     pairs = list(zip(line["bare_ms"], line["provision_ms"], strict=True))
     longer = median(provision - alone for alone, provision in pairs)
     bench.row(
-        f"{what}, {line['at_once']} at once, beside {bare}",
+        f"{kind}, {line['at_once']} at once, beside {bare}",
         bare_ms=median(line["bare_ms"]),
         provision_ms=median(line["provision_ms"]),
         longer_ms=longer,
@@ -38,8 +38,8 @@ def subprocess_side(bench: Bench) -> None:
         raise Skip(f"demo_engine is not built (no {engine})")
     lines = measured_by(bench, bench.program("bench_boot_spawn"), engine, *sizes(bench))
     longer = [add_row(bench, "process", "a bare spawn", line) for line in lines]
-    what = "subprocess provision over a bare spawn and first answer"
-    bench.target(what, longer[0], at_most=5, unit="ms")
+    name = "subprocess provision over a bare spawn and first answer"
+    bench.target(name, longer[0], at_most=5, unit="ms")
 
 
 def docker_is_there(bench: Bench) -> bool:

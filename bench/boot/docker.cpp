@@ -1,5 +1,5 @@
-// What a provision through the orchestrator costs on Docker beside the calls that it cannot do
-// without: create a container, start it, ask for its health every 5 ms until it answers. Both are
+// Measures a provision through the orchestrator on Docker beside the calls that it cannot do
+// without: create a container, start it, ask for its health every 5 ms until it answers. Both use
 // the same container, in turn; one at a time, and many at once.
 //
 //   bench_boot_docker IMAGE [--rounds N] [--at-once N] [--rounds-at-once N]
@@ -32,14 +32,14 @@ using namespace roundhouse_bench;
 namespace dk = roundhouse::detail::docker;
 
 docker_options options_for(const std::string& installation_id) {
-    docker_options out;
-    if (const char* const host = std::getenv("DOCKER_HOST")) out.host = host;
-    out.installation_id = installation_id;
-    out.network = "roundhouse-bench";
-    return out;
+    docker_options options;
+    if (const char* const host = std::getenv("DOCKER_HOST")) options.host = host;
+    options.installation_id = installation_id;
+    options.network = "roundhouse-bench";
+    return options;
 }
 
-/// The calls that nobody can do without.
+/// The calls that are needed in any case.
 class bare {
 public:
     explicit bare(asio::thread_pool& threads)
@@ -47,15 +47,15 @@ public:
           options_(options_for("bare")),
           daemon_(dk::parse_host(options_.host), options_.call_timeout) {}
 
-    /// Starts so many at once; returns once all have answered healthy.
+    /// Starts the engines at once; returns once all have answered healthy.
     void start(const std::vector<workload>& engines) {
         std::vector<std::future<void>> all;
-        for (const auto& one : engines) all.push_back(spawn(boot(one)));
-        for (auto& one : all) one.get();
+        for (const auto& engine : engines) all.push_back(spawn(boot(engine)));
+        for (auto& booted : all) booted.get();
     }
 
     void remove(const std::vector<workload>& engines) {
-        for (const auto& one : engines) spawn(remove(one)).get();
+        for (const auto& engine : engines) spawn(remove(engine)).get();
     }
 
 private:
@@ -83,8 +83,7 @@ private:
             asio::ip::address_v4::loopback(), engine.ref.port};
         const roundhouse::detail::engine_answer_limits limits;
         for (;;) {
-            auto asking = roundhouse::detail::ask_health(peer, engine.ref.engine_id, limits,
-                                                         std::chrono::seconds(10));
+            auto asking = roundhouse::detail::ask_health(peer, limits, std::chrono::seconds(10));
             if (const auto healthy = co_await std::move(asking)) co_return;
             asio::steady_timer pause(threads_, std::chrono::milliseconds(5));
             co_await pause.async_wait(asio::use_awaitable);
@@ -106,7 +105,7 @@ private:
     dk::daemon daemon_;
 };
 
-void measure(const std::string& image, const boot_sizes& of) {
+void measure(const std::string& image, const boot_sizes& sizes) {
     asio::thread_pool threads(4);
     {
         bare alone(threads);
@@ -116,7 +115,7 @@ void measure(const std::string& image, const boot_sizes& of) {
                     executor, options_for(to_string(store.installation_id())));
             },
             image);
-        compare_all(alone, whole, image, of);
+        compare_all(alone, whole, image, sizes);
     }
     threads.join();
 }
@@ -124,13 +123,13 @@ void measure(const std::string& image, const boot_sizes& of) {
 } // namespace
 
 int main(int argc, char** argv) {
-    boot_sizes of;
+    boot_sizes sizes;
     std::string image;
     for (int i = 1; i < argc; ++i)
-        if (!take_word(of, argv, i, argc)) image = argv[i];
+        if (!take_option(sizes, argv, i, argc)) image = argv[i];
     try {
         if (image.empty()) throw std::invalid_argument("IMAGE is missing");
-        measure(image, of);
+        measure(image, sizes);
     } catch (const std::exception& problem) {
         std::fprintf(stderr, "bench_boot_docker: %s\n", problem.what());
         return 1;

@@ -22,44 +22,44 @@
 #include <utility>
 #include <vector>
 
-/// What a provision costs beside the steps that nobody can do without.
+/// Measures a provision beside the steps that it cannot do without.
 namespace roundhouse_bench {
 
 using namespace roundhouse;
 
 struct boot_sizes {
-    int rounds = 11; ///< One engine at a time.
-    int at_once = 50;
-    int rounds_at_once = 5;
+    int rounds = 11;        ///< With one engine at a time.
+    int at_once = 50;       ///< Engines at the same time.
+    int rounds_at_once = 5; ///< With that number of engines.
 };
 
-/// Takes a word of the command line, and the number that follows it; false if it is none of these.
-inline bool take_word(boot_sizes& into, char** argv, int& at, int argc) {
-    const std::string_view word = argv[at];
-    int* const number = word == "--rounds"           ? &into.rounds
-                        : word == "--at-once"        ? &into.at_once
-                        : word == "--rounds-at-once" ? &into.rounds_at_once
+/// Parses an option of the command line and its number. Returns false if it is none of these.
+inline bool take_option(boot_sizes& sizes, char** argv, int& at, int argc) {
+    const std::string_view name = argv[at];
+    int* const number = name == "--rounds"           ? &sizes.rounds
+                        : name == "--at-once"        ? &sizes.at_once
+                        : name == "--rounds-at-once" ? &sizes.rounds_at_once
                                                      : nullptr;
     if (number == nullptr || at + 1 >= argc) return false;
     *number = std::atoi(argv[++at]);
     return true;
 }
 
-/// Engines that no orchestrator knows of, on ports above the orchestrator's own. (Not just any free
-/// ones: a connection to a port that the kernel hands out may meet itself.)
+/// Engines without an orchestrator, on free ports above the orchestrator's own. (Not ephemeral
+/// ports: a connection to one may be assigned the same port, and so connect to itself.)
 inline std::vector<workload> bare_engines(int count, const std::string& version) {
-    std::vector<workload> out;
-    for (std::uint16_t port = 10'001; out.size() < static_cast<std::size_t>(count); ++port) {
+    std::vector<workload> engines;
+    for (std::uint16_t port = 10'001; engines.size() < static_cast<std::size_t>(count); ++port) {
         if (!roundhouse::detail::port_usable(port)) continue;
-        workload one;
-        one.ref = {crypto::make_uuid(crypto::system_entropy), 1, port};
-        one.owner.product_id = crypto::make_uuid(crypto::system_entropy);
-        one.owner.user_id = "bare-" + std::to_string(port);
-        one.version = version;
-        one.key_hash = crypto::sha256(crypto::make_engine_key(crypto::system_entropy));
-        out.push_back(std::move(one));
+        workload engine;
+        engine.ref = {crypto::make_uuid(crypto::system_entropy), 1, port};
+        engine.owner.product_id = crypto::make_uuid(crypto::system_entropy);
+        engine.owner.user_id = "bare-" + std::to_string(port);
+        engine.version = version;
+        engine.key_hash = crypto::sha256(crypto::make_engine_key(crypto::system_entropy));
+        engines.push_back(std::move(engine));
     }
-    return out;
+    return engines;
 }
 
 /// Provisions through the orchestrator, with its store on disk.
@@ -70,40 +70,40 @@ public:
         std::function<std::shared_ptr<Backend>(const asio::any_io_executor&, const lmdb_store&)>;
 
     provisions(const backend_maker& make_backend, const std::string& version) {
-        lmdb_options where;
-        where.folder = folder_.path().string();
-        auto store = or_throw(lmdb_store::open(where));
+        lmdb_options store_options;
+        store_options.folder = folder_.path().string();
+        auto store = or_throw(lmdb_store::open(store_options));
         auto backend = make_backend(threads_.get_executor(), *store);
         const auto key = crypto::key_ring::make_key(crypto::system_entropy);
         orchestrator_options options(or_throw(crypto::key_ring::parse(key)));
         options.settings.default_version = version;
         options.settings.sleep_after = duration{0};
-        over_ = std::make_shared<fleet>(
+        fleet_ = std::make_shared<fleet>(
             threads_.get_executor(), std::move(backend), std::move(store),
             std::make_shared<roundhouse::system_clock>(), std::move(options));
-        or_throw(over_->async_recover(wait));
-        const auto made = or_throw(over_->async_register_product("bench", "Bench", {}, wait));
-        product_ = or_throw(over_->authenticate(made.platform_key));
+        or_throw(fleet_->async_recover(wait));
+        const auto made = or_throw(fleet_->async_register_product("bench", "Bench", {}, wait));
+        product_ = or_throw(fleet_->authenticate(made.platform_key));
     }
     ~provisions() {
-        // None is left unless something failed, which has been told then.
-        static_cast<void>(over_->async_stop_all(wait));
-        over_.reset();
+        // There is an engine left only after a failure, which has been reported.
+        static_cast<void>(fleet_->async_stop_all(wait));
+        fleet_.reset();
         threads_.join();
     }
     provisions(const provisions&) = delete;
     provisions& operator=(const provisions&) = delete;
 
-    /// Starts so many at once; returns once all have answered healthy.
+    /// Starts `count` engines at once; returns once all have answered healthy.
     void start(int count) {
         for_all<engine_view>(count, [this](std::string user, auto done) {
-            over_->async_provision(product_, std::move(user), std::nullopt, std::move(done));
+            fleet_->async_provision(product_, std::move(user), std::nullopt, std::move(done));
         });
     }
 
     void remove(int count) {
         for_all<uuid>(count, [this](std::string user, auto done) {
-            over_->async_destroy(product_, std::move(user), std::move(done));
+            fleet_->async_destroy(product_, std::move(user), std::move(done));
         });
     }
 
@@ -116,12 +116,12 @@ private:
             begin("user-" + std::to_string(n),
                   [done](result<T> outcome) { done->set_value(std::move(outcome)); });
         }
-        for (auto& one : all) or_throw(one.get());
+        for (auto& outcome : all) or_throw(outcome.get());
     }
 
     temporary_folder folder_;
     asio::thread_pool threads_{4};
-    std::shared_ptr<fleet> over_;
+    std::shared_ptr<fleet> fleet_;
     product_ptr product_;
 };
 
@@ -151,16 +151,16 @@ void compare(Bare& bare, Whole& whole, const std::string& version, int count, in
     std::fflush(stdout);
 }
 
-/// One at a time, and many at once; after a first one of each, which finds the caches cold.
+/// Times one engine at a time, and many at once, after a first round that warms the caches.
 template <class Bare, class Whole>
-void compare_all(Bare& bare, Whole& whole, const std::string& version, const boot_sizes& of) {
+void compare_all(Bare& bare, Whole& whole, const std::string& version, const boot_sizes& sizes) {
     whole.start(1);
     whole.remove(1);
     const auto first = bare_engines(1, version);
     bare.start(first);
     bare.remove(first);
-    compare(bare, whole, version, 1, of.rounds);
-    compare(bare, whole, version, of.at_once, of.rounds_at_once);
+    compare(bare, whole, version, 1, sizes.rounds);
+    compare(bare, whole, version, sizes.at_once, sizes.rounds_at_once);
 }
 
 } // namespace roundhouse_bench

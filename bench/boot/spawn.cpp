@@ -1,6 +1,6 @@
-// What a provision through the orchestrator costs for an engine that is a process, beside what it
-// cannot do without: start the process, and ask for its health until it answers. Both are the same
-// engine in the same environment, in turn; one at a time, and many at once.
+// Measures a provision through the orchestrator of an engine that is a process, beside the steps
+// that it cannot do without: start the process, and ask for its health until it answers. Both use
+// the same engine in the same environment, in turn; one at a time, and many at once.
 //
 //   bench_boot_spawn ENGINE [--rounds N] [--at-once N] [--rounds-at-once N]
 //
@@ -41,22 +41,22 @@ namespace {
 using namespace roundhouse_bench;
 
 subprocess_options options_for(const std::string& engine, const std::filesystem::path& folder) {
-    subprocess_options out;
-    out.store_path = folder;
-    out.command = {std::filesystem::absolute(engine).string()};
-    if (const char* const path = std::getenv("PATH")) out.environment.emplace_back("PATH", path);
-    return out;
+    subprocess_options options;
+    options.store_path = folder;
+    options.command = {std::filesystem::absolute(engine).string()};
+    if (const char* const path = std::getenv("PATH"))
+        options.environment.emplace_back("PATH", path);
+    return options;
 }
 
-void expect(int code, const char* what) {
-    if (code != 0) throw std::system_error(code, std::system_category(), what);
+void expect(int code, const char* step) {
+    if (code != 0) throw std::system_error(code, std::system_category(), step);
 }
 
-/// Where a process that is started begins: in its folder, with a log, in a session of its own, as
-/// the backend has it.
-class surroundings {
+/// Starts processes as the backend does: in their folder, with a log, in a session of their own.
+class launcher {
 public:
-    explicit surroundings(const std::string& folder) {
+    explicit launcher(const std::string& folder) {
         const auto log = folder + "/engine.log";
         expect(::posix_spawn_file_actions_init(&actions_), "file actions");
         expect(::posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0), "input");
@@ -68,12 +68,12 @@ public:
         expect(::posix_spawnattr_init(&attributes_), "attributes");
         expect(::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSID), "session");
     }
-    ~surroundings() {
+    ~launcher() {
         ::posix_spawnattr_destroy(&attributes_);
         ::posix_spawn_file_actions_destroy(&actions_);
     }
-    surroundings(const surroundings&) = delete;
-    surroundings& operator=(const surroundings&) = delete;
+    launcher(const launcher&) = delete;
+    launcher& operator=(const launcher&) = delete;
 
     [[nodiscard]] pid_t spawn(const std::vector<std::string>& command,
                               const std::vector<std::string>& environment) const {
@@ -110,7 +110,7 @@ bool answers(std::uint16_t port) {
                            .starts_with("HTTP/1.1 200");
 }
 
-/// The steps that nobody can do without.
+/// The steps that are needed in any case.
 class bare {
 public:
     explicit bare(subprocess_options options) : options_(std::move(options)) {}
@@ -118,23 +118,23 @@ public:
     bare(const bare&) = delete;
     bare& operator=(const bare&) = delete;
 
-    /// Starts so many at once; returns once all have answered healthy.
+    /// Starts the engines at once; returns once all have answered healthy.
     void start(const std::vector<workload>& engines) {
-        for (const auto& one : engines) pids_.push_back(spawn(one));
+        for (const auto& engine : engines) pids_.push_back(spawn(engine));
         auto waiting = engines;
         for (;;) {
-            std::erase_if(waiting, [](const workload& one) { return answers(one.ref.port); });
+            std::erase_if(waiting, [](const workload& engine) { return answers(engine.ref.port); });
             if (waiting.empty()) return;
             if (std::ranges::any_of(pids_, has_ended))
                 throw std::runtime_error("an engine has ended instead of answering");
-            // The interval of a caller who wants to know soon, and leaves the engine the processor.
+            // Short enough to notice the answer soon, and leaves the processor to the engine.
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
     }
 
     void remove(const std::vector<workload>& engines) {
         end(SIGTERM);
-        for (const auto& one : engines) std::filesystem::remove_all(folder_of(one));
+        for (const auto& engine : engines) std::filesystem::remove_all(folder_of(engine));
     }
 
 private:
@@ -145,12 +145,12 @@ private:
     [[nodiscard]] pid_t spawn(const workload& engine) const {
         const auto folder = folder_of(engine);
         std::filesystem::create_directory(folder);
-        return surroundings(folder).spawn(
+        return launcher(folder).spawn(
             options_.command,
             roundhouse::detail::subprocess::engine_environment(options_, engine, folder));
     }
 
-    /// It stays to be waited for.
+    /// Whether a process has ended; it is not reaped.
     static bool has_ended(pid_t pid) {
         siginfo_t end{};
         expect(::waitid(P_PID, static_cast<id_t>(pid), &end, WEXITED | WNOHANG | WNOWAIT) == 0
@@ -170,7 +170,7 @@ private:
     std::vector<pid_t> pids_;
 };
 
-void measure(const std::string& engine, const boot_sizes& of) {
+void measure(const std::string& engine, const boot_sizes& sizes) {
     const temporary_folder bare_folder;
     const temporary_folder whole_folder;
     bare alone(options_for(engine, bare_folder.path()));
@@ -180,19 +180,19 @@ void measure(const std::string& engine, const boot_sizes& of) {
                                                         options_for(engine, whole_folder.path()));
         },
         "demo");
-    compare_all(alone, whole, "demo", of);
+    compare_all(alone, whole, "demo", sizes);
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    boot_sizes of;
+    boot_sizes sizes;
     std::string engine;
     for (int i = 1; i < argc; ++i)
-        if (!take_word(of, argv, i, argc)) engine = argv[i];
+        if (!take_option(sizes, argv, i, argc)) engine = argv[i];
     try {
         if (engine.empty()) throw std::invalid_argument("ENGINE is missing");
-        measure(engine, of);
+        measure(engine, sizes);
     } catch (const std::exception& problem) {
         std::fprintf(stderr, "bench_boot_spawn: %s\n", problem.what());
         return 1;

@@ -32,8 +32,8 @@ std::uint16_t free_port() {
 /// The containers and volumes of an installation on the daemon.
 std::string objects_of(const std::string& installation_id) {
     const auto filter = "label=dev.roundhouse.instance=" + installation_id;
-    return docker({"ps", "--all", "--quiet", "--filter", filter}).said +
-           docker({"volume", "ls", "--quiet", "--filter", filter}).said;
+    return docker({"ps", "--all", "--quiet", "--filter", filter}).output +
+           docker({"volume", "ls", "--quiet", "--filter", filter}).output;
 }
 
 /// Tests a requirement with the demo engine in containers, and that nothing is left on the daemon.
@@ -49,7 +49,7 @@ void run_in_containers(const testing::backend_case<docker_backend>& requirement)
         docker_backend tested(io.executor(), options);
         const auto run_docker = [](const std::string& verb, const workload_ref& ref) {
             const auto done = docker({verb, "engine-" + short_id(ref.engine_id)});
-            if (done.code != 0) throw std::runtime_error{done.said};
+            if (done.code != 0) throw std::runtime_error{done.output};
         };
         requirement.run(
             {.tested = tested,

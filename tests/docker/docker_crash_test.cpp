@@ -10,15 +10,15 @@
 #include <memory>
 #include <string>
 
-// A server that is killed between any two changes that it makes on the daemon. Without the programs
-// there is nothing to test: see tests/CMakeLists.txt.
+// A server that is killed between any two changes that it makes on the daemon. The two macros are
+// defined only if the programs are built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using namespace roundhouse_tests;
 
 namespace {
 
-/// The daemon's socket; empty if it is reached in another way.
+/// The path of the daemon's socket; empty if it is reached in another way.
 std::string daemon_socket() {
     const char* const set = std::getenv("DOCKER_HOST");
     const std::string host = set == nullptr ? "unix:///var/run/docker.sock" : set;
@@ -27,55 +27,56 @@ std::string daemon_socket() {
 }
 
 std::size_t lines_in(const std::string& text) {
-    std::size_t out = text.empty() ? 0 : 1;
-    for (const char c : text) out += c == '\n' ? 1 : 0;
-    return out;
+    std::size_t count = text.empty() ? 0 : 1;
+    for (const char c : text) count += c == '\n' ? 1 : 0;
+    return count;
 }
 
 struct scene {
     const std::string user;
-    /// What is done before anything goes wrong, and then in vain.
+    /// What happens before the call under test.
     std::function<void(running_server&)> prepare;
+    /// The call during which the server is killed.
     std::function<void(httplib::Client&)> act;
-    /// What it comes to be after all, or is as if nobody had asked.
+    /// The engine's status in the end; empty if it must be gone.
     std::string status;
 };
 
-/// Kills the server before its n-th change, and starts another over the same store. Returns false
-/// if it made no so many changes.
-bool survives(const scene& what, std::size_t change) {
+/// Kills the server before the change with this index, and starts another with the same store.
+/// Returns false if the server made fewer changes.
+bool survives(const scene& tested, std::size_t change) {
     INFO("killed before change " << change);
     const docker_place place;
     meddling_proxy proxy(daemon_socket());
     {
         running_server server(place.with({{"DOCKER_HOST", proxy.address()}}));
-        what.prepare(server);
+        tested.prepare(server);
         proxy.strike_instead_of(change, [&] { server.process.signal(SIGKILL); });
-        what.act(server.client);
+        tested.act(server.client);
         if (proxy.has_struck()) server.process.wait();
     }
     running_server next(place.with());
     const auto total = [&] { return member(next.get("/status"), "total"); };
     const auto settled = [&] {
-        return what.status.empty()
+        return tested.status.empty()
                    ? total() == "0"
-                   : member(next.get("/engines/" + what.user), "status") == what.status;
+                   : member(next.get("/engines/" + tested.user), "status") == tested.status;
     };
     CHECK(eventually(settled));
-    CHECK(lines_in(containers_of(what.user)) == std::stoul(total()));
-    CHECK(lines_in(volumes_of(what.user)) == std::stoul(total()));
-    if (!what.status.empty()) {
-        CHECK(executions(next.get("/engines/" + what.user)) >= 1);
-        CHECK(next.client.Delete("/engines/" + what.user)->status == 200);
+    CHECK(lines_in(containers_of(tested.user)) == std::stoul(total()));
+    CHECK(lines_in(volumes_of(tested.user)) == std::stoul(total()));
+    if (!tested.status.empty()) {
+        CHECK(executions(next.get("/engines/" + tested.user)) >= 1);
+        CHECK(next.client.Delete("/engines/" + tested.user)->status == 200);
     }
-    CHECK(containers_of(what.user).empty());
-    CHECK(volumes_of(what.user).empty());
+    CHECK(containers_of(tested.user).empty());
+    CHECK(volumes_of(tested.user).empty());
     return proxy.has_struck();
 }
 
-void survives_always(const scene& what, std::size_t at_least) {
+void survives_always(const scene& tested, std::size_t at_least) {
     std::size_t changes = 0;
-    while (survives(what, changes)) ++changes;
+    while (survives(tested, changes)) ++changes;
     CHECK(changes >= at_least);
 }
 
@@ -87,7 +88,7 @@ void provision(running_server& server, const std::string& user) {
 
 } // namespace
 
-TEST_CASE("a server that is killed while it makes an engine leaves one container for its row") {
+TEST_CASE("a server that is killed while it creates an engine leaves one container for its row") {
     if (!docker_is_ready() || daemon_socket().empty()) ROUNDHOUSE_SKIP(no_docker);
     const auto user = user_named("made");
     survives_always({user, [](running_server&) {},
@@ -111,7 +112,7 @@ TEST_CASE("a server that is killed while it starts an engine leaves one containe
                          client.Post("/engines/" + user + "/start", "{}", "application/json");
                      },
                      "running"},
-                    4); // container, which is there; remove it, container, start
+                    4); // container (refused), its removal, container, start
 }
 
 TEST_CASE("a server that is killed while it destroys an engine leaves nothing of it") {

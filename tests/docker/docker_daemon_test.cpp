@@ -3,8 +3,8 @@
 
 #include <string>
 
-// A daemon that goes away and comes back. Without the programs there is nothing to test: see
-// tests/CMakeLists.txt.
+// A daemon that ends and is started again. The two macros are defined only if the programs are
+// built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using Catch::Matchers::Contains;
@@ -21,7 +21,7 @@ bool is_away(running_server& server) {
 } // namespace
 
 TEST_CASE(
-    "while the daemon is away running engines are admitted, and all is well when it is back") {
+    "while the daemon is away running engines are admitted, and the rest works when it is back") {
     if (!own_daemon::possible()) ROUNDHOUSE_SKIP(no_daemon);
     own_daemon daemon;
     REQUIRE(build_image({{"DOCKER_HOST", daemon.address()}}));
@@ -40,11 +40,11 @@ TEST_CASE(
         CHECK(member(server.post("/engines/ann/admit"), "admitted") == "true");
         CHECK(rows(server, "health_failed") == 0);
     }
-    SECTION("stopped in good order, which ends its containers") {
+    SECTION("stopped, which ends its containers") {
         daemon.stop();
         REQUIRE(eventually([&] { return is_away(server); }));
     }
-    // Nothing was made, so that no row stays: a retry of the call is the same again.
+    // Nothing was made, so that no row stays and the call can be repeated.
     for (int n = 0; n < 2; ++n)
         CHECK_THAT(server.post("/engines/provision", R"({"user_id":"cid"})", 502),
                    Contains("BACKEND_ERROR"));
@@ -54,15 +54,15 @@ TEST_CASE(
 
     daemon.start();
     REQUIRE(eventually([&] { return !is_away(server); }));
-    // What ended with the daemon is started again, and no attempt was used up before.
+    // Engines that ended with the daemon are started again, and have used no attempt.
     CHECK(eventually([&] { return executions(server.get("/engines/ann")) > 1; }));
     CHECK(becomes(server, "ann", "running"));
     CHECK(rows(server, "auto_restart_failed") == 0);
     server.post("/engines/bob/start");
     for (const auto* const user : {"ann", "bob"})
         CHECK(server.client.Delete(std::string("/engines/") + user)->status == 200);
-    CHECK(docker({"ps", "--all", "--quiet"}, {{"DOCKER_HOST", daemon.address()}}).said.empty());
-    CHECK(docker({"volume", "ls", "--quiet"}, {{"DOCKER_HOST", daemon.address()}}).said.empty());
+    CHECK(docker({"ps", "--all", "--quiet"}, {{"DOCKER_HOST", daemon.address()}}).output.empty());
+    CHECK(docker({"volume", "ls", "--quiet"}, {{"DOCKER_HOST", daemon.address()}}).output.empty());
 }
 
 #endif

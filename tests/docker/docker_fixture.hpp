@@ -26,7 +26,7 @@ inline child_process::environment inherited(child_process::environment more = {}
 
 struct docker_outcome {
     int code = -1;
-    std::string said; ///< Without the end of its last line.
+    std::string output; ///< Without the last line end.
 };
 
 /// Runs the docker command.
@@ -34,12 +34,12 @@ inline docker_outcome docker(std::vector<std::string> arguments,
                              child_process::environment more = {}) {
     arguments.insert(arguments.begin(), "docker");
     child_process command("/usr/bin/env", arguments, inherited(std::move(more)));
-    docker_outcome out{command.wait(), command.output()};
-    if (out.said.ends_with('\n')) out.said.pop_back();
-    return out;
+    docker_outcome outcome{command.wait(), command.output()};
+    if (outcome.output.ends_with('\n')) outcome.output.pop_back();
+    return outcome;
 }
 
-/// Makes the demo engine's image.
+/// Builds the demo engine's image.
 inline bool build_image(child_process::environment more = {}) {
     more.insert({"DEMO_ENGINE", ROUNDHOUSE_DEMO_ENGINE});
     child_process build(
@@ -49,13 +49,13 @@ inline bool build_image(child_process::environment more = {}) {
     return build.wait() == 0;
 }
 
-/// Whether there is a daemon, with the demo engine's image on it.
+/// Whether a daemon can be reached. Builds the demo engine's image on it at the first call.
 inline bool docker_is_ready() {
     static const bool ready = docker({"version"}).code == 0 && build_image();
     return ready;
 }
 
-/// A store, and a network that goes with it.
+/// A store and a network, which are removed by the destructor.
 class docker_place {
 public:
     docker_place()
@@ -65,6 +65,7 @@ public:
     docker_place(const docker_place&) = delete;
     docker_place& operator=(const docker_place&) = delete;
 
+    /// The environment of a server here, with further variables.
     [[nodiscard]] child_process::environment with(child_process::environment more = {}) const {
         more.insert({{"ORCH_ENGINE_BACKEND", "docker"},
                      {"ORCH_ENGINE_IMAGE", "roundhouse-test-engine:1"},
@@ -80,12 +81,12 @@ private:
     const std::string network_;
 };
 
-/// What an answer's engine is called on the daemon.
+/// The short id of the engine in an answer.
 inline std::string short_name(const std::string& answer) {
-    std::string out;
+    std::string name;
     for (const char c : member(answer, "engine_id"))
-        if (c != '-' && out.size() < 12) out += c;
-    return out;
+        if (c != '-' && name.size() < 12) name += c;
+    return name;
 }
 inline std::string container_of(const std::string& answer) {
     return "engine-" + short_name(answer);
@@ -94,21 +95,22 @@ inline std::string volume_of(const std::string& answer) {
     return "engine-data-" + short_name(answer);
 }
 
-inline std::string inspected(const std::string& what, const std::string& format) {
-    return docker({"inspect", "--format", format, what}).said;
+inline std::string inspected(const std::string& object, const std::string& format) {
+    return docker({"inspect", "--format", format, object}).output;
 }
 
-/// What is on the daemon of a user's engines, also what does not run.
+/// The containers of a user's engines, in every state.
 inline std::string containers_of(const std::string& user) {
-    return docker({"ps", "--all", "--quiet", "--filter", "label=dev.roundhouse.user=" + user}).said;
+    return docker({"ps", "--all", "--quiet", "--filter", "label=dev.roundhouse.user=" + user})
+        .output;
 }
 inline std::string volumes_of(const std::string& user) {
     return docker({"volume", "ls", "--quiet", "--filter", "label=dev.roundhouse.user=" + user})
-        .said;
+        .output;
 }
 
-/// How often an engine has executed something, this time included: its data tells. -1 if it does
-/// not answer.
+/// Lets an engine execute something. Returns the number of its executions, which it keeps in its
+/// data; -1 if it does not answer.
 inline int executions(const std::string& engine) {
     httplib::Client client(member(engine, "url"));
     client.set_default_headers({{"X-Engine-Key", member(engine, "api_key")}});
@@ -120,13 +122,13 @@ inline bool becomes(running_server& server, const std::string& user, const std::
     return eventually([&] { return member(server.get("/engines/" + user), "status") == status; });
 }
 
-/// How many audit rows of an action there are.
+/// The number of audit rows with an action.
 inline std::size_t rows(running_server& server, const std::string& action) {
     const auto text = server.get("/audit?limit=1000&action=" + action);
-    std::size_t out = 0;
+    std::size_t count = 0;
     for (auto at = text.find("\"id\""); at != std::string::npos; at = text.find("\"id\"", at + 1))
-        ++out;
-    return out;
+        ++count;
+    return count;
 }
 
 } // namespace roundhouse_tests

@@ -5,14 +5,15 @@
 #include <fstream>
 #include <string>
 
-// What of the options reaches a container. Without the programs there is nothing to test: see
+// The options of containers. The two macros are defined only if the programs are built: see
 // tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using Catch::Matchers::Contains;
 using namespace roundhouse_tests;
 
-TEST_CASE("a container is given the catalog, its own variables and those passed through, no more") {
+TEST_CASE(
+    "a container has the catalog, its own variables and those passed through, and no others") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     const scratch_folder catalog;
@@ -59,7 +60,7 @@ TEST_CASE("an engine that is advertised by its network has no port of the host")
     server.client.Delete("/engines/ann");
 }
 
-TEST_CASE("what is taken from containers can be given back") {
+TEST_CASE("each right that is taken from containers can be given back") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with(
@@ -67,8 +68,8 @@ TEST_CASE("what is taken from containers can be given back") {
          {"ORCH_ENGINE_PIDS", "0"},
          {"ORCH_ENGINE_USER", "0:0"}}));
     const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
-    const auto host = [&](const std::string& what) {
-        return inspected(container_of(made), "{{json .HostConfig." + what + "}}");
+    const auto host = [&](const std::string& field) {
+        return inspected(container_of(made), "{{json .HostConfig." + field + "}}");
     };
     CHECK(host("CapDrop") == "null");
     CHECK(host("SecurityOpt") == "null");

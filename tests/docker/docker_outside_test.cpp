@@ -3,14 +3,15 @@
 
 #include <string>
 
-// What others do to the containers. Without the programs there is nothing to test: see
-// tests/CMakeLists.txt.
+// Changes of containers from outside. The two macros are defined only if the programs are built:
+// see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using Catch::Matchers::Contains;
 using namespace roundhouse_tests;
 
-TEST_CASE("a container that somebody pauses sleeps, and one that they unpause runs") {
+TEST_CASE(
+    "an engine sleeps when its container is paused from outside, and runs when it is resumed") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with());
@@ -27,7 +28,8 @@ TEST_CASE("a container that somebody pauses sleeps, and one that they unpause ru
     server.client.Delete("/engines/ann");
 }
 
-TEST_CASE("an engine that is put to sleep and woken again and again is never taken for paused") {
+TEST_CASE(
+    "an engine that sleeps and wakes often is never taken for one that was paused from outside") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with({{"ORCH_SLEEP_AFTER_S", "0.05"}}));
@@ -42,7 +44,7 @@ TEST_CASE("an engine that is put to sleep and woken again and again is never tak
     server.client.Delete("/engines/ann");
 }
 
-TEST_CASE("how a container ended is in the audit row: by a signal, by itself, without memory") {
+TEST_CASE("the audit row shows how a container ended: by a signal, by itself, for lack of memory") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with({{"ORCH_ENGINE_MEMORY_MB", "64"}}));
@@ -50,7 +52,7 @@ TEST_CASE("how a container ended is in the audit row: by a signal, by itself, wi
     const auto ask = [&](const std::string& path, const std::string& body) {
         httplib::Client engine(member(made, "url"));
         engine.set_default_headers({{"X-Engine-Key", member(made, "api_key")}});
-        engine.Post(path, body, "application/json"); // it may end before it answers
+        engine.Post(path, body, "application/json"); // the engine may end before it answers
     };
     const auto newest_failure = [&](std::size_t count) {
         REQUIRE(eventually([&] { return rows(server, "health_failed") == count; }));
@@ -67,7 +69,7 @@ TEST_CASE("how a container ended is in the audit row: by a signal, by itself, wi
     server.client.Delete("/engines/ann");
 }
 
-TEST_CASE("DELETE removes what somebody has left of an engine") {
+TEST_CASE("DELETE removes an engine of which a part was removed from outside") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with({{"ORCH_RESTART_MAX_ATTEMPTS", "0"}}));
@@ -85,7 +87,7 @@ TEST_CASE("DELETE removes what somebody has left of an engine") {
     SECTION("the container") {
         const auto made = server.post("/engines/provision", R"({"user_id":"half-2"})");
         server.post("/engines/half-2/stop");
-        REQUIRE(docker({"volume", "rm", "--force", volume_of(made)}).code != 0); // it is in use
+        REQUIRE(docker({"volume", "rm", "--force", volume_of(made)}).code != 0); // in use
         REQUIRE(docker({"rm", container_of(made)}).code == 0);
         REQUIRE(docker({"volume", "rm", volume_of(made)}).code == 0);
         gone(made);
@@ -97,7 +99,7 @@ TEST_CASE("DELETE removes what somebody has left of an engine") {
     }
 }
 
-TEST_CASE("an engine is recreated on its data after somebody removed its container and network") {
+TEST_CASE("an engine is recreated on its data after its container and network were removed") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with());
@@ -111,7 +113,7 @@ TEST_CASE("an engine is recreated on its data after somebody removed its contain
     server.client.Delete("/engines/ann");
 }
 
-TEST_CASE("what an engine wrote before its boot failed is in the server's log, and in no answer") {
+TEST_CASE("the output of a failed boot is in the server's log, and in no answer") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(

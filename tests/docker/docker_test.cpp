@@ -5,13 +5,13 @@
 
 #include <string>
 
-// Without the programs there is nothing to test: see tests/CMakeLists.txt.
+// The two macros are defined only if the programs are built: see tests/CMakeLists.txt.
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using Catch::Matchers::Contains;
 using namespace roundhouse_tests;
 
-TEST_CASE("an engine lives its whole life in a container, and leaves nothing") {
+TEST_CASE("an engine runs in a container from its provision to its end, and leaves nothing") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with());
@@ -41,15 +41,15 @@ TEST_CASE("an engine lives its whole life in a container, and leaves nothing") {
     CHECK(docker({"volume", "inspect", volume_of(made)}).code != 0);
 }
 
-TEST_CASE("a container may do no more than an engine needs") {
+TEST_CASE("a container has no more rights than an engine needs") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with({{"ORCH_ENGINE_MEMORY_MB", "256"},
                                       {"ORCH_ENGINE_CPUS", "0.5"},
                                       {"ORCH_ENGINE_PIDS", "100"}}));
     const auto made = server.post("/engines/provision", R"({"user_id":"ann"})");
-    const auto host = [&](const std::string& what) {
-        return inspected(container_of(made), "{{json .HostConfig." + what + "}}");
+    const auto host = [&](const std::string& field) {
+        return inspected(container_of(made), "{{json .HostConfig." + field + "}}");
     };
     CHECK(host("CapDrop") == R"(["ALL"])");
     CHECK(host("SecurityOpt") == R"(["no-new-privileges"])");
@@ -69,7 +69,7 @@ TEST_CASE("a container may do no more than an engine needs") {
     server.client.Delete("/engines/ann");
 }
 
-TEST_CASE("an idle container is paused, stays so without its server, and wakes when it is wanted") {
+TEST_CASE("an idle container is paused, also without its server, and is resumed by an admit") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     std::string made;
@@ -88,7 +88,7 @@ TEST_CASE("an idle container is paused, stays so without its server, and wakes w
     server.client.Delete("/engines/ann");
 }
 
-TEST_CASE("what ended without a server is found by the next one, and what runs is left running") {
+TEST_CASE("the next server finds containers that ended, and leaves those that run") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     std::string ann;
@@ -110,7 +110,7 @@ TEST_CASE("what ended without a server is found by the next one, and what runs i
         CHECK(server.client.Delete(std::string("/engines/") + user)->status == 200);
 }
 
-TEST_CASE("two servers on one daemon leave each other's containers alone") {
+TEST_CASE("two servers on one daemon do not touch each other's containers") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place here;
     const docker_place there;
@@ -126,7 +126,7 @@ TEST_CASE("two servers on one daemon leave each other's containers alone") {
     first.client.Delete("/engines/ann");
 }
 
-TEST_CASE("an image that cannot be had is a 502 that says so, and leaves nothing") {
+TEST_CASE("an image that cannot be pulled is a 502 that says so, and leaves nothing") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
     const docker_place place;
     running_server server(place.with({{"ORCH_ENGINE_IMAGE", "localhost:1/no/such:image"}}));

@@ -24,8 +24,7 @@
 
 namespace roundhouse_tests {
 
-/// Stands between a server and its Docker daemon, and strikes when the server is about to change
-/// something there for the n-th time.
+/// A proxy between a server and its Docker daemon, which interrupts one of the server's changes.
 class meddling_proxy {
 public:
     explicit meddling_proxy(std::string daemon)
@@ -35,16 +34,16 @@ public:
     meddling_proxy(const meddling_proxy&) = delete;
     meddling_proxy& operator=(const meddling_proxy&) = delete;
     ~meddling_proxy() {
-        std::error_code ignored; // whatever is left of them goes with this
+        std::error_code ignored; // connections may be closed already
         ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
         const std::lock_guard lock(mutex_);
-        for (auto& one : open_) one.shutdown(socket::shutdown_both, ignored);
+        for (auto& connection : open_) connection.shutdown(socket::shutdown_both, ignored);
     }
 
     [[nodiscard]] std::string address() const { return "unix://" + folder_.path() + "/socket"; }
 
-    /// Of the changes from now on the one with this number, from 0, is not made at all: `strike` is
-    /// called instead, and nobody is answered.
+    /// Calls `strike` in place of the change with this index, counted from 0 and from this call.
+    /// That change and later ones are not forwarded, and get no answer.
     void strike_instead_of(std::size_t change, std::function<void()> strike) {
         const std::lock_guard lock(mutex_);
         changes_ = 0;
@@ -74,7 +73,7 @@ private:
         }
     }
 
-    /// One connection carries one request.
+    /// Forwards the one request of a connection, and its answer.
     void relay(socket& client, socket& daemon) {
         std::error_code failed;
         const auto request = read_request(client);
@@ -90,9 +89,9 @@ private:
         close(daemon);
     }
 
-    static void close(socket& one) {
-        std::error_code ignored; // the other side may have gone first
-        one.shutdown(socket::shutdown_both, ignored);
+    static void close(socket& connection) {
+        std::error_code ignored; // the peer may have closed it
+        connection.shutdown(socket::shutdown_both, ignored);
     }
 
     static std::string read_request(socket& from) {

@@ -16,9 +16,9 @@
 
 namespace roundhouse_tests {
 
-/// A Docker daemon of a test's own, which can be killed and started again. As where a service
-/// manager starts them, containerd is a process beside it, and containers outlive it. It leaves the
-/// machine's bridge and packet filter to other daemons.
+/// A private Docker daemon, which can be killed and started again. containerd is a process of its
+/// own, as with a service manager, so that containers outlive the daemon. The daemon does not
+/// change the machine's bridge and packet filter.
 class own_daemon {
 public:
     own_daemon()
@@ -59,7 +59,7 @@ public:
         }));
     }
 
-    /// As a crash does: containers are not asked to end.
+    /// Ends the daemon by SIGKILL, as a crash does. Its containers go on.
     void kill() { end(SIGKILL); }
     void stop() { end(SIGTERM); }
 
@@ -73,16 +73,16 @@ private:
         process_->wait();
     }
 
-    /// Those below its folder, the innermost first.
+    /// The mounts below the daemon's folder, the innermost first.
     [[nodiscard]] std::vector<std::string> mounts() const {
-        std::vector<std::string> out;
+        std::vector<std::string> found;
         std::ifstream table("/proc/mounts");
-        for (std::string line, what, where; std::getline(table, line);) {
-            std::istringstream(line) >> what >> where;
-            if (where.starts_with(folder_.path() + "/")) out.push_back(where);
+        for (std::string line, device, path; std::getline(table, line);) {
+            std::istringstream(line) >> device >> path;
+            if (path.starts_with(folder_.path() + "/")) found.push_back(path);
         }
-        std::ranges::reverse(out);
-        return out;
+        std::ranges::reverse(found);
+        return found;
     }
 
     const scratch_folder folder_;

@@ -23,7 +23,7 @@ namespace rh = roundhouse;
     return text.find(part) != std::string_view::npos;
 }
 
-/// The message of a failure of the backend; anything else is told in words that no test expects.
+/// The message of a failure of the backend. For any other outcome, a text that no test expects.
 template <class T> std::string failure_of(const rh::result<T>& outcome) {
     if (outcome) return "(no failure)";
     const auto code = outcome.error().code;
@@ -32,7 +32,7 @@ template <class T> std::string failure_of(const rh::result<T>& outcome) {
     return outcome.error().message;
 }
 
-/// A backend whose daemon answers as it is told to.
+/// A backend whose daemon is a `recorded_daemon`.
 class docker_answers {
 public:
     docker_answers() {
@@ -49,18 +49,19 @@ public:
     }
 
     recorded_daemon daemon;
-    rh::docker_options options; ///< Until the first use of the backend.
+    rh::docker_options options; ///< Used by the construction of the backend.
 
+    /// The backend, which is made by the first call.
     rh::docker_backend& backend() {
         if (!backend_) {
             backend_ = std::make_unique<rh::docker_backend>(io_.executor(), options);
-            backend_->on_exit([this](const rh::workload_exit& what) {
+            backend_->on_exit([this](const rh::workload_exit& exit) {
                 const std::lock_guard lock(mutex_);
-                exits_.push_back(what);
+                exits_.push_back(exit);
             });
-            backend_->on_pause([this](const rh::workload_pause& what) {
+            backend_->on_pause([this](const rh::workload_pause& pause) {
                 const std::lock_guard lock(mutex_);
-                pauses_.push_back(what);
+                pauses_.push_back(pause);
             });
         }
         return *backend_;
@@ -75,11 +76,11 @@ public:
     void destroy_backend() { backend_.reset(); }
     io_threads& io() { return io_; }
 
-    // What tests do with it, until it is done.
+    // These return when the operation has ended.
 
-    auto create(const rh::workload& what) {
-        auto prepared = io_.wait(backend().prepare(what));
-        return prepared ? io_.wait(backend().create(what)) : prepared;
+    auto create(const rh::workload& requested) {
+        auto prepared = io_.wait(backend().prepare(requested));
+        return prepared ? io_.wait(backend().create(requested)) : prepared;
     }
     auto stop(const rh::workload_ref& ref) { return io_.wait(backend().stop(ref, no_grace)); }
     auto pause(const rh::workload_ref& ref) { return io_.wait(backend().pause(ref)); }
@@ -100,44 +101,43 @@ public:
     }
     [[nodiscard]] std::vector<std::string> log_lines() const {
         const std::lock_guard lock(mutex_);
-        std::vector<std::string> out;
-        for (const auto& [level, line] : log_) out.push_back(line);
-        return out;
+        std::vector<std::string> lines;
+        for (const auto& [level, line] : log_) lines.push_back(line);
+        return lines;
     }
 
     static rh::workload engine(unsigned number = 1, std::uint64_t generation = 1) {
-        rh::workload out;
+        rh::workload w;
         auto digits = std::to_string(number);
         digits.insert(0, 8 - digits.size(), '0');
-        out.ref.engine_id = *rh::parse_uuid(digits + "-0000-4000-8000-000000000000");
-        out.ref.generation = generation;
-        out.ref.port = static_cast<std::uint16_t>(9000 + number);
-        out.owner.product_id = *rh::parse_uuid("99999999-0000-4000-8000-000000000000");
-        out.owner.user_id = "ann";
-        out.version = "tiny:1";
-        return out;
+        w.ref.engine_id = *rh::parse_uuid(digits + "-0000-4000-8000-000000000000");
+        w.ref.generation = generation;
+        w.ref.port = static_cast<std::uint16_t>(9000 + number);
+        w.owner.product_id = *rh::parse_uuid("99999999-0000-4000-8000-000000000000");
+        w.owner.user_id = "ann";
+        w.version = "tiny:1";
+        return w;
     }
-    static std::string name_of(const rh::workload& what) {
-        return rh::detail::docker::container_of(what.ref.engine_id);
+    static std::string name_of(const rh::workload& w) {
+        return rh::detail::docker::container_of(w.ref.engine_id);
     }
-    static std::string volume_of(const rh::workload& what) {
-        return rh::detail::docker::volume_of(what.ref.engine_id);
+    static std::string volume_of(const rh::workload& w) {
+        return rh::detail::docker::volume_of(w.ref.engine_id);
     }
-    static std::string labels_of(const rh::workload& what,
+    static std::string labels_of(const rh::workload& w,
                                  const std::string& installation_id = "here") {
         return R"({"dev.roundhouse.instance":")" + installation_id +
-               R"(","dev.roundhouse.product":")" + to_string(what.owner.product_id) +
-               R"(","dev.roundhouse.user":")" + what.owner.user_id +
-               R"(","dev.roundhouse.engine":")" + to_string(what.ref.engine_id) +
-               R"(","dev.roundhouse.generation":")" + std::to_string(what.ref.generation) +
-               R"(","dev.roundhouse.port":")" + std::to_string(what.ref.port) + R"("})";
+               R"(","dev.roundhouse.product":")" + to_string(w.owner.product_id) +
+               R"(","dev.roundhouse.user":")" + w.owner.user_id + R"(","dev.roundhouse.engine":")" +
+               to_string(w.ref.engine_id) + R"(","dev.roundhouse.generation":")" +
+               std::to_string(w.ref.generation) + R"(","dev.roundhouse.port":")" +
+               std::to_string(w.ref.port) + R"("})";
     }
-    /// The container of an engine, as if it had been made before.
-    void put(const rh::workload& what, const std::string& status,
+    /// Gives the daemon a container of an engine.
+    void put(const rh::workload& w, const std::string& status,
              const std::string& installation_id = "here") {
-        daemon.put_container(
-            name_of(what),
-            {.id = {}, .labels = labels_of(what, installation_id), .status = status});
+        daemon.put_container(name_of(w),
+                             {.id = {}, .labels = labels_of(w, installation_id), .status = status});
     }
 
 private:

@@ -20,7 +20,7 @@ std::string version(const std::string& newest, const std::string& oldest) {
            R"(","Components":null})";
 }
 
-/// One member of a list of containers.
+/// An entry of a list of containers.
 std::string listed_container(const std::string& labels, const std::string& state) {
     return R"({"Id":"11f396cc1a9d","Names":["/engine-1"],"Image":"tiny:1","Ports":[],"Labels":)" +
            labels + R"(,"State":")" + state + R"(","Status":"Up","Mounts":[]})";
@@ -32,7 +32,7 @@ std::string frame(const std::string& text) {
 
 } // namespace
 
-TEST_CASE_METHOD(docker_answers, "an engine is made, stopped and removed as a daemon answers") {
+TEST_CASE_METHOD(docker_answers, "an engine is created, paused, stopped and removed") {
     const auto w = engine();
     REQUIRE(create(w));
     CHECK(daemon.container_named(name_of(w)).status == "running");
@@ -47,13 +47,14 @@ TEST_CASE_METHOD(docker_answers, "an engine is made, stopped and removed as a da
     CHECK_FALSE(daemon.has_volume(volume_of(w)));
 }
 
-TEST_CASE_METHOD(docker_answers, "a refusal carries the daemon's words, and what was tried") {
+TEST_CASE_METHOD(docker_answers,
+                 "a refusal's message has the failed step and the daemon's message") {
     daemon.when("GET", "/containers/*/json",
                 daemon_says::replies(500, R"({"message":"the disk is gone"})"));
     CHECK(failure_of(stop(engine().ref)) == "Docker: cannot inspect a container: the disk is gone");
 }
 
-TEST_CASE_METHOD(docker_answers, "a refusal in plain text carries the text") {
+TEST_CASE_METHOD(docker_answers, "a refusal in plain text has that text in its message") {
     daemon.when("GET", "/containers/*/json",
                 daemon_says::sends("HTTP/1.1 500 No\r\nContent-Type: text/plain\r\n"
                                    "Content-Length: 18\r\n\r\nbad gateway: \x01late"));
@@ -61,7 +62,7 @@ TEST_CASE_METHOD(docker_answers, "a refusal in plain text carries the text") {
                Contains("cannot inspect a container: HTTP 500: \"bad gateway: ?late\""));
 }
 
-TEST_CASE_METHOD(docker_answers, "a refusal without a word tells its status") {
+TEST_CASE_METHOD(docker_answers, "a refusal without a text has the status in its message") {
     for (const auto* const body : {"", "{}", "null", R"({"message":null})", R"({"message":""})"}) {
         daemon.when("GET", "/containers/*/json", daemon_says::replies(500, body));
         CHECK_THAT(failure_of(stop(engine().ref)),
@@ -69,7 +70,8 @@ TEST_CASE_METHOD(docker_answers, "a refusal without a word tells its status") {
     }
 }
 
-TEST_CASE_METHOD(docker_answers, "an answer that is cut in the middle is a failure that says so") {
+TEST_CASE_METHOD(docker_answers,
+                 "a daemon's truncated answer is a failure, and the message says so") {
     for (const auto* const half :
          {"HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"Id\":",
           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{\"Id\":"}) {
@@ -81,7 +83,7 @@ TEST_CASE_METHOD(docker_answers, "an answer that is cut in the middle is a failu
     CHECK_THAT(failure_of(stop(engine().ref)), Contains("without an answer"));
 }
 
-TEST_CASE_METHOD(docker_answers, "half an answer and then silence meets the timeout of calls") {
+TEST_CASE_METHOD(docker_answers, "a call whose answer stalls fails at the timeout of calls") {
     options.call_timeout = rh::duration{200};
     for (const auto* const half :
          {"", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"}) {
@@ -90,7 +92,7 @@ TEST_CASE_METHOD(docker_answers, "half an answer and then silence meets the time
     }
 }
 
-TEST_CASE_METHOD(docker_answers, "a stop may take its grace beyond the timeout of calls") {
+TEST_CASE_METHOD(docker_answers, "a stop may take the timeout of calls and its grace") {
     const auto w = engine();
     put(w, "running");
     options.call_timeout = rh::duration{200};
@@ -101,7 +103,7 @@ TEST_CASE_METHOD(docker_answers, "a stop may take its grace beyond the timeout o
     CHECK(daemon.requests("POST", "/containers/*/stop").front().query == "t=1");
 }
 
-TEST_CASE_METHOD(docker_answers, "an answer that drips byte by byte is read") {
+TEST_CASE_METHOD(docker_answers, "an answer may arrive byte by byte") {
     daemon.put_volume(volume_of(engine()), labels_of(engine()));
     const auto drip = [&](daemon_says::socket& connection, const daemon_request& request) {
         const auto text = daemon.usual_answer(request);
@@ -114,12 +116,12 @@ TEST_CASE_METHOD(docker_answers, "an answer that drips byte by byte is read") {
     CHECK(found->size() == 1);
 }
 
-TEST_CASE_METHOD(docker_answers, "a body comes in chunks or with its length") {
-    const auto one = '[' + listed_container(labels_of(engine()), "running") + ']';
-    const auto pieces = chunk(one.substr(0, 7)) + chunk(one.substr(7, 200)) +
-                        chunk(one.substr(207));
-    for (const auto& answer :
-         {reply(200, one), chunked_head() + pieces + chunk(""), "HTTP/1.0 200 OK\r\n\r\n" + one}) {
+TEST_CASE_METHOD(docker_answers, "a body may have chunks, a length, or neither") {
+    const auto body = '[' + listed_container(labels_of(engine()), "running") + ']';
+    const auto pieces = chunk(body.substr(0, 7)) + chunk(body.substr(7, 200)) +
+                        chunk(body.substr(207));
+    for (const auto& answer : {reply(200, body), chunked_head() + pieces + chunk(""),
+                               "HTTP/1.0 200 OK\r\n\r\n" + body}) {
         daemon.when("GET", listed, daemon_says::sends(answer));
         const auto found = list();
         REQUIRE(found);
@@ -128,7 +130,7 @@ TEST_CASE_METHOD(docker_answers, "a body comes in chunks or with its length") {
     }
 }
 
-TEST_CASE_METHOD(docker_answers, "what is not HTTP is a failure that names the socket") {
+TEST_CASE_METHOD(docker_answers, "an answer that is no HTTP is a failure that names the socket") {
     for (const auto* const bytes : {"\x15\x03\x01 not a daemon", "{\"Id\":\"1\"}", "200 OK\r\n\r\n",
                                     "HTTP/1.1 abc\r\n\r\n"}) {
         daemon.when("GET", inspected, daemon_says::sends(bytes));
@@ -136,7 +138,8 @@ TEST_CASE_METHOD(docker_answers, "what is not HTTP is a failure that names the s
     }
 }
 
-TEST_CASE_METHOD(docker_answers, "an answer that is no JSON is a failure that says so") {
+TEST_CASE_METHOD(docker_answers,
+                 "an answer that is no JSON is a failure, and the message says so") {
     const auto no_json = Contains("Docker's answer is no JSON");
     for (const auto* const body : {"", "<html></html>", "{\"Id\":", "{\"Id\":\"\xFF\"}"}) {
         daemon.when("GET", inspected, daemon_says::replies(200, body));
@@ -148,7 +151,7 @@ TEST_CASE_METHOD(docker_answers, "an answer that is no JSON is a failure that sa
     }
 }
 
-TEST_CASE_METHOD(docker_answers, "a daemon that does not tell its version is a failure") {
+TEST_CASE_METHOD(docker_answers, "a daemon without a readable version is a failure") {
     daemon.when("GET", "/version", daemon_says::replies(200, "nonsense"));
     CHECK_THAT(failure_of(list()), Contains("Docker's answer is no JSON"));
     daemon.when("GET", "/version", daemon_says::replies(503, R"({"message":"starting"})"));
@@ -157,7 +160,7 @@ TEST_CASE_METHOD(docker_answers, "a daemon that does not tell its version is a f
     CHECK(list());
 }
 
-TEST_CASE_METHOD(docker_answers, "a daemon of before 20.10 is refused") {
+TEST_CASE_METHOD(docker_answers, "a daemon older than 20.10 is refused") {
     for (const auto* const old : {"1.40", "1.9", "1.", "1.x", "1.99999999999", "", "nonsense"}) {
         daemon.when("GET", "/version", daemon_says::replies(200, version(old, "1.12")));
         CHECK_THAT(failure_of(list()), Contains("Docker is too old: it knows API 1.") &&
@@ -168,28 +171,29 @@ TEST_CASE_METHOD(docker_answers, "a daemon of before 20.10 is refused") {
         [&] { return backend().trouble().value_or("").starts_with("Docker is too old"); }));
 }
 
-TEST_CASE_METHOD(docker_answers, "the oldest version is spoken that both know") {
+TEST_CASE_METHOD(docker_answers, "the oldest API version that both sides know is used") {
     struct {
-        std::string newest, oldest, spoken;
+        std::string newest, oldest, used;
     } const daemons[] = {{"1.41", "1.12", "v1.41"},
                          {"1.47", "1.24", "v1.41"},
                          {"1.52", "1.44", "v1.44"},
                          {"1.120", "1.99", "v1.99"},
                          {"1.47", "1.", "v1.41"}};
-    for (const auto& one : daemons) {
+    for (const auto& versions : daemons) {
         destroy_backend();
-        daemon.when("GET", "/version", daemon_says::replies(200, version(one.newest, one.oldest)));
+        daemon.when("GET", "/version",
+                    daemon_says::replies(200, version(versions.newest, versions.oldest)));
         listening();
         REQUIRE(list());
-        CHECK(daemon.requests("GET", "/volumes").back().version == one.spoken);
-        CHECK(daemon.requests("GET", "/events").back().version == one.spoken);
+        CHECK(daemon.requests("GET", "/volumes").back().version == versions.used);
+        CHECK(daemon.requests("GET", "/events").back().version == versions.used);
         CHECK(daemon.requests("GET", "/version").back().version.empty());
         daemon.cut_stream();
     }
 }
 
 TEST_CASE_METHOD(docker_answers,
-                 "where nobody listens every operation fails and trouble says why") {
+                 "without a daemon every operation fails, and trouble has the cause") {
     options.advertise = rh::docker_advertise::network;
     daemon.go_away();
     const auto w = engine();
@@ -214,7 +218,7 @@ TEST_CASE_METHOD(docker_answers,
     CHECK(create(w));
 }
 
-TEST_CASE_METHOD(docker_answers, "a refusal of each operation names what was tried") {
+TEST_CASE_METHOD(docker_answers, "the refusal of each operation names the failed step") {
     const auto w = engine();
     put(w, "running");
     const auto no = daemon_says::replies(500, R"({"message":"no"})");
@@ -241,7 +245,7 @@ TEST_CASE_METHOD(docker_answers, "a refusal of each operation names what was tri
     CHECK(failure_of(list()) == "Docker: cannot list volumes: no");
 }
 
-TEST_CASE_METHOD(docker_answers, "what is done already is done again without harm") {
+TEST_CASE_METHOD(docker_answers, "each operation can be repeated") {
     const auto w = engine();
     CHECK(stop(w.ref));
     CHECK(destroy(w.ref));
@@ -252,7 +256,7 @@ TEST_CASE_METHOD(docker_answers, "what is done already is done again without har
     REQUIRE(pause(w.ref));
     REQUIRE(pause(w.ref));
     CHECK(daemon.count("POST", "/containers/*/pause") == 1);
-    REQUIRE(stop(w.ref)); // also when it is paused
+    REQUIRE(stop(w.ref)); // of a paused container
     CHECK(daemon.container_named(name_of(w)).status == "exited");
     REQUIRE(stop(w.ref));
     CHECK(daemon.count("POST", "/containers/*/stop") == 1);
@@ -261,7 +265,8 @@ TEST_CASE_METHOD(docker_answers, "what is done already is done again without har
     CHECK(destroy(w.ref));
 }
 
-TEST_CASE_METHOD(docker_answers, "somebody else's container is neither stopped nor removed") {
+TEST_CASE_METHOD(docker_answers,
+                 "the container of another installation is neither stopped nor removed") {
     const auto w = engine();
     put(w, "running", "elsewhere");
     daemon.put_volume(volume_of(w), labels_of(w, "elsewhere"));
@@ -273,7 +278,7 @@ TEST_CASE_METHOD(docker_answers, "somebody else's container is neither stopped n
     CHECK(daemon.has_volume(volume_of(w)));
 }
 
-TEST_CASE_METHOD(docker_answers, "what is discarded leaves its volume only") {
+TEST_CASE_METHOD(docker_answers, "a discarded engine leaves its volume only") {
     const auto w = engine();
     REQUIRE(create(w));
     CHECK(io().wait(backend().discard(w.ref, rh::duration{0})));
@@ -282,7 +287,7 @@ TEST_CASE_METHOD(docker_answers, "what is discarded leaves its volume only") {
     CHECK(io().wait(backend().discard(w.ref, rh::duration{0})));
 }
 
-TEST_CASE_METHOD(docker_answers, "a list tells containers and volumes of this installation") {
+TEST_CASE_METHOD(docker_answers, "a list has the containers and volumes of this installation") {
     put(engine(1, 4), "running");
     put(engine(2, 5), "paused");
     put(engine(3, 6), "exited");
@@ -291,7 +296,7 @@ TEST_CASE_METHOD(docker_answers, "a list tells containers and volumes of this in
     const auto found = list();
     REQUIRE(found);
     std::map<rh::uuid, rh::found_workload> by_engine;
-    for (const auto& one : *found) by_engine[one.ref.engine_id] = one;
+    for (const auto& workload : *found) by_engine[workload.ref.engine_id] = workload;
     REQUIRE(by_engine.size() == 4);
     const auto of = [&](unsigned number) { return by_engine.at(engine(number).ref.engine_id); };
     CHECK(of(1).ref == engine(1, 4).ref);
@@ -314,7 +319,7 @@ TEST_CASE_METHOD(docker_answers, "a list asks for this installation's labels onl
 }
 
 TEST_CASE_METHOD(docker_answers,
-                 "what a list says of others, and what makes no sense in it, is passed over") {
+                 "entries of other installations, and malformed ones, are ignored in a list") {
     const auto labels = labels_of(engine(1));
     const auto strange =
         R"(null,7,"x",[],{},{"Labels":null},{"Labels":[]},{"Labels":{}},)"
@@ -347,7 +352,7 @@ TEST_CASE_METHOD(
     }
 }
 
-TEST_CASE_METHOD(docker_answers, "an inspection without what is looked for is a failure") {
+TEST_CASE_METHOD(docker_answers, "an inspection without an id or a name is a failure") {
     for (const auto* const body : {"{}", "null", "[]", R"({"Config":null,"State":7,"Id":null})",
                                    R"({"Config":{"Labels":null}})", R"({"Labels":null})"}) {
         daemon.when("GET", inspected, daemon_says::replies(200, body));
@@ -359,7 +364,7 @@ TEST_CASE_METHOD(docker_answers, "an inspection without what is looked for is a 
 }
 
 TEST_CASE_METHOD(docker_answers,
-                 "a backend may go while its calls wait, and they come to their end") {
+                 "a backend can be destroyed while its calls wait, which then end") {
     const auto w = engine();
     put(w, "running");
     options.call_timeout = rh::duration{200};
@@ -385,12 +390,12 @@ TEST_CASE_METHOD(docker_answers,
     CHECK_THAT(failure_of(io_threads::get(std::move(reading))), silent);
 }
 
-TEST_CASE_METHOD(docker_answers, "a backend may go before its call goes on") {
+TEST_CASE_METHOD(docker_answers, "a call goes on after its backend has been destroyed") {
     const auto w = engine();
     std::promise<void> go_on;
     daemon.once("POST", "/networks/create",
-                [&, told = go_on.get_future().share()](auto& connection, const auto& request) {
-                    told.wait();
+                [&, released = go_on.get_future().share()](auto& connection, const auto& request) {
+                    released.wait();
                     daemon.as_usual(connection, request);
                 });
     auto creating = io().start(backend().create(w));
@@ -401,15 +406,14 @@ TEST_CASE_METHOD(docker_answers, "a backend may go before its call goes on") {
     CHECK(daemon.container_named(name_of(w)).status == "running");
 }
 
-TEST_CASE_METHOD(docker_answers, "a backend and its threads may go while a call waits") {
+TEST_CASE_METHOD(docker_answers, "a backend and its threads can be destroyed while a call waits") {
     const auto w = engine();
     daemon.when("POST", "/networks/create", daemon_says::sends_and_hangs(""));
     auto creating = io().start(backend().create(w));
     REQUIRE(eventually([&] { return daemon.count("POST", "/networks/create") == 1; }));
 }
 
-TEST_CASE_METHOD(docker_answers,
-                 "output comes without its frames, and as many lines as were asked") {
+TEST_CASE_METHOD(docker_answers, "logs have no frames, and as many lines as were asked for") {
     put(engine(), "running");
     daemon.when("GET", "/containers/*/logs",
                 daemon_says::sends(chunked_head() + chunk(frame("first\n") + frame("sec")) +
@@ -421,7 +425,7 @@ TEST_CASE_METHOD(docker_answers,
           "stdout=1&stderr=1&tail=17");
 }
 
-TEST_CASE_METHOD(docker_answers, "output is cut to its end, and none where there is no container") {
+TEST_CASE_METHOD(docker_answers, "logs are cut at their beginning, and empty without a container") {
     options.log_tail_bytes = 5;
     CHECK(logs(engine().ref).value_or("failed").empty());
     put(engine(), "exited");

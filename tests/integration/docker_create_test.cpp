@@ -15,7 +15,7 @@ constexpr auto created = "/containers/create";
 constexpr auto started = "/containers/*/start";
 constexpr auto pulled = "/images/create";
 
-/// A daemon that pulls an image with these lines, and has it then.
+/// A script of a daemon that pulls an image and sends these lines.
 daemon_says::script pulls(recorded_daemon& daemon, const std::string& lines) {
     return [&daemon, lines](daemon_says::socket& connection, const daemon_request& request) {
         static_cast<void>(daemon.usual_answer(request)); // for its effect
@@ -23,17 +23,18 @@ daemon_says::script pulls(recorded_daemon& daemon, const std::string& lines) {
     };
 }
 
-/// A daemon that does as it is asked, and cuts the connection before it has said so.
+/// A script of a daemon that does what was asked, and closes the connection without an answer.
 daemon_says::script loses_its_reply(recorded_daemon& daemon) {
     return [&daemon](daemon_says::socket& connection, const daemon_request& request) {
-        static_cast<void>(daemon.usual_answer(request)); // nobody hears it
+        static_cast<void>(daemon.usual_answer(request)); // for its effect
         connection.close();
     };
 }
 
 } // namespace
 
-TEST_CASE_METHOD(docker_answers, "a create whose reply is lost, repeated, replaces what it made") {
+TEST_CASE_METHOD(docker_answers,
+                 "a create is repeated after its reply was lost, and replaces its container") {
     const auto w = engine();
     daemon.once("POST", created, loses_its_reply(daemon));
     CHECK_THAT(failure_of(create(w)), Contains("closed the connection without an answer"));
@@ -55,16 +56,16 @@ TEST_CASE_METHOD(docker_answers, "a start whose reply is lost leaves no containe
 }
 
 TEST_CASE_METHOD(docker_answers,
-                 "a container that is made after its create was given up is found later") {
+                 "a container that is made after the timeout of its create is found later") {
     const auto w = engine();
     options.call_timeout = rh::duration{200};
-    std::promise<daemon_request> came;
+    std::promise<daemon_request> received;
     daemon.once("POST", created,
-                [&](auto&, const daemon_request& request) { came.set_value(request); });
+                [&](auto&, const daemon_request& request) { received.set_value(request); });
     CHECK_THAT(failure_of(create(w)), Contains("no answer within 200 ms"));
     CHECK_FALSE(daemon.has_volume(volume_of(w)));
 
-    static_cast<void>(daemon.usual_answer(came.get_future().get())); // nobody waits for it any more
+    static_cast<void>(daemon.usual_answer(received.get_future().get())); // after the timeout
     REQUIRE(daemon.has_volume(volume_of(w)));
     REQUIRE(create(w));
     CHECK(daemon.container_named(name_of(w)).status == "running");
@@ -74,7 +75,7 @@ TEST_CASE_METHOD(docker_answers,
 }
 
 TEST_CASE_METHOD(docker_answers,
-                 "a container is started also where its create was answered with nonsense") {
+                 "a container is started also after an answer to its create that makes no sense") {
     const auto w = engine();
     for (const auto* const body : {"nonsense", "{}", R"({"Id":null})", ""}) {
         daemon.once("POST", created, [&](auto& connection, const daemon_request& request) {
@@ -87,17 +88,17 @@ TEST_CASE_METHOD(docker_answers,
     }
 }
 
-TEST_CASE_METHOD(docker_answers,
-                 "a create that finds what it was to make already running is done") {
+TEST_CASE_METHOD(docker_answers, "a create succeeds if the requested container runs already") {
     const auto w = engine();
     put(w, "running");
-    const auto there = daemon.container_named(name_of(w)).id;
+    const auto present = daemon.container_named(name_of(w)).id;
     REQUIRE(create(w));
-    CHECK(daemon.container_named(name_of(w)).id == there);
+    CHECK(daemon.container_named(name_of(w)).id == present);
     CHECK(daemon.count("POST", started) == 0);
 }
 
-TEST_CASE_METHOD(docker_answers, "somebody else's container of the same name is left alone") {
+TEST_CASE_METHOD(docker_answers,
+                 "a container of the same name that another installation made is left alone") {
     const auto w = engine();
     const auto strangers = {labels_of(w, "elsewhere"), labels_of(engine(2)), std::string{"{}"},
                             std::string{"null"}};
@@ -112,7 +113,8 @@ TEST_CASE_METHOD(docker_answers, "somebody else's container of the same name is 
     CHECK(daemon.count("POST", "/containers/*/stop") == 0);
 }
 
-TEST_CASE_METHOD(docker_answers, "somebody else's volume of the same name is left alone") {
+TEST_CASE_METHOD(docker_answers,
+                 "a volume of the same name that another installation made is left alone") {
     const auto w = engine();
     const auto strangers = {labels_of(w, "elsewhere"), labels_of(engine(2)), std::string{"{}"},
                             std::string{"null"}};
@@ -125,7 +127,7 @@ TEST_CASE_METHOD(docker_answers, "somebody else's volume of the same name is lef
     CHECK(daemon.count("POST", created) == 0);
 }
 
-TEST_CASE_METHOD(docker_answers, "what an older generation left is replaced, in whatever state") {
+TEST_CASE_METHOD(docker_answers, "a container of an older generation is replaced in every state") {
     for (const auto* const status : {"created", "running", "paused", "exited", "dead"}) {
         put(engine(1, 6), status);
         const auto old = daemon.container_named(name_of(engine())).id;
@@ -140,12 +142,12 @@ TEST_CASE_METHOD(docker_answers, "what an older generation left is replaced, in 
 
 TEST_CASE_METHOD(docker_answers, "a newer generation is left running") {
     put(engine(1, 8), "running");
-    const auto there = daemon.container_named(name_of(engine())).id;
+    const auto present = daemon.container_named(name_of(engine())).id;
     CHECK_THAT(failure_of(create(engine(1, 7))), Contains("runs in a newer generation (8 over 7)"));
-    CHECK(daemon.container_named(name_of(engine())).id == there);
+    CHECK(daemon.container_named(name_of(engine())).id == present);
 }
 
-TEST_CASE_METHOD(docker_answers, "a start that is refused leaves neither container nor volume") {
+TEST_CASE_METHOD(docker_answers, "a refused start leaves neither container nor volume") {
     const auto w = engine();
     daemon.when(
         "POST", started,
@@ -156,8 +158,7 @@ TEST_CASE_METHOD(docker_answers, "a start that is refused leaves neither contain
     CHECK_FALSE(daemon.has_volume(volume_of(w)));
 }
 
-TEST_CASE_METHOD(docker_answers,
-                 "a start that is refused leaves the volume that was there before") {
+TEST_CASE_METHOD(docker_answers, "a refused start leaves a volume that existed before") {
     const auto w = engine();
     daemon.put_volume(volume_of(w), labels_of(engine(1, 3)));
     daemon.when("POST", started, daemon_says::replies(500, R"({"message":"no"})"));
@@ -166,7 +167,7 @@ TEST_CASE_METHOD(docker_answers,
     CHECK(daemon.has_volume(volume_of(w)));
 }
 
-TEST_CASE_METHOD(docker_answers, "a start that fails is not the end of a workload") {
+TEST_CASE_METHOD(docker_answers, "a failed start is not reported as an exit") {
     daemon.when("POST", started, daemon_says::replies(500, R"({"message":"no"})"));
     listening();
     REQUIRE_FALSE(create(engine(1)));
@@ -178,7 +179,7 @@ TEST_CASE_METHOD(docker_answers, "a start that fails is not the end of a workloa
     CHECK(exits().front().ref == engine(2).ref);
 }
 
-TEST_CASE_METHOD(docker_answers, "a name that stays in use is given up") {
+TEST_CASE_METHOD(docker_answers, "a create fails if the name stays in use") {
     const auto w = engine();
     daemon.when("POST", created, daemon_says::replies(409, R"({"message":"Conflict."})"));
     CHECK_THAT(failure_of(create(w)), Contains("the name " + name_of(w) + " stays in use"));
@@ -186,7 +187,7 @@ TEST_CASE_METHOD(docker_answers, "a name that stays in use is given up") {
     CHECK_FALSE(daemon.has_volume(volume_of(w)));
 }
 
-TEST_CASE_METHOD(docker_answers, "a container that cannot be removed from its name is told") {
+TEST_CASE_METHOD(docker_answers, "a create fails if the older container cannot be removed") {
     put(engine(1, 1), "exited");
     daemon.when("DELETE", "/containers/*",
                 daemon_says::replies(500, R"({"message":"driver failed to remove"})"));
@@ -194,7 +195,7 @@ TEST_CASE_METHOD(docker_answers, "a container that cannot be removed from its na
                Contains("cannot remove") && Contains("driver failed to remove"));
 }
 
-TEST_CASE_METHOD(docker_answers, "a container that somebody is removing already is waited for") {
+TEST_CASE_METHOD(docker_answers, "a create waits for a removal that is in progress") {
     put(engine(1, 1), "exited");
     daemon.once("DELETE", "/containers/*",
                 daemon_says::replies(409, R"({"message":"removal is already in progress"})"));
@@ -203,16 +204,17 @@ TEST_CASE_METHOD(docker_answers, "a container that somebody is removing already 
     CHECK(daemon.container_named(name_of(engine())).status == "running");
 }
 
-TEST_CASE_METHOD(docker_answers, "volumes that an image asks for go with their container") {
+TEST_CASE_METHOD(docker_answers,
+                 "the anonymous volumes of an image are removed with their container") {
     REQUIRE(create(engine(1, 1)));
     REQUIRE(create(engine(1, 2)));
     REQUIRE(destroy(engine().ref));
     const auto removals = daemon.requests("DELETE", "/containers/*");
     REQUIRE(removals.size() == 2);
-    for (const auto& one : removals) CHECK(one.query == "force=1&v=1");
+    for (const auto& removal : removals) CHECK(removal.query == "force=1&v=1");
 }
 
-TEST_CASE_METHOD(docker_answers, "a network that lets engines talk is warned of, once") {
+TEST_CASE_METHOD(docker_answers, "a network that lets engines talk to each other is logged once") {
     REQUIRE(create(engine(1)));
     destroy_backend();
     const auto warned = [&] {
@@ -233,7 +235,7 @@ TEST_CASE_METHOD(docker_answers, "a network that lets engines talk is warned of,
     CHECK(warned() == 1);
 }
 
-TEST_CASE_METHOD(docker_answers, "a network that somebody removed is made again") {
+TEST_CASE_METHOD(docker_answers, "a network that was removed is created again") {
     REQUIRE(create(engine(1)));
     REQUIRE(daemon.count("POST", "/networks/create") == 1);
     daemon.once("POST", started,
@@ -244,7 +246,7 @@ TEST_CASE_METHOD(docker_answers, "a network that somebody removed is made again"
 }
 
 TEST_CASE_METHOD(docker_answers,
-                 "a network that cannot be made is told before anything else is done") {
+                 "a create fails before it has made anything if the network cannot be created") {
     daemon.once("POST", "/networks/create",
                 daemon_says::replies(403, R"({"message":"no more address pools"})"));
     CHECK(failure_of(create(engine())) ==
@@ -254,20 +256,20 @@ TEST_CASE_METHOD(docker_answers,
 }
 
 TEST_CASE_METHOD(docker_answers,
-                 "a volume that cannot be made is told before there is a container") {
+                 "a create fails before it has made a container if the volume cannot be created") {
     daemon.when("POST", "/volumes/create", daemon_says::replies(500, R"({"message":"no space"})"));
     CHECK(failure_of(create(engine())) == "Docker: cannot make a volume: no space");
     CHECK(daemon.count("POST", created) == 0);
 }
 
-TEST_CASE_METHOD(docker_answers, "a container that cannot be made leaves no volume") {
+TEST_CASE_METHOD(docker_answers, "a create that cannot make the container leaves no volume") {
     daemon.when("POST", created, daemon_says::replies(400, R"({"message":"no such runtime"})"));
     CHECK(failure_of(create(engine())) ==
           "Docker: cannot make " + name_of(engine()) + ": no such runtime");
     CHECK_FALSE(daemon.has_volume(volume_of(engine())));
 }
 
-TEST_CASE_METHOD(docker_answers, "a missing image is pulled, with its steps in the log") {
+TEST_CASE_METHOD(docker_answers, "a missing image is pulled, and the steps are logged") {
     daemon.forget_image();
     REQUIRE(create(engine()));
     REQUIRE(daemon.count("POST", pulled) == 1);
@@ -279,7 +281,7 @@ TEST_CASE_METHOD(docker_answers, "a missing image is pulled, with its steps in t
     CHECK(logged("pulling tiny:1: Status: Downloaded newer image for tiny:1") == 1);
 }
 
-TEST_CASE_METHOD(docker_answers, "the progress of a pull does not fill the log") {
+TEST_CASE_METHOD(docker_answers, "the progress of a pull is not logged") {
     daemon.forget_image();
     std::string lines = "{\"status\":\"Pulling fs layer\",\"progressDetail\":{},\"id\":\"a1\"}\r\n";
     for (int i = 0; i < 500; ++i)
@@ -293,14 +295,15 @@ TEST_CASE_METHOD(docker_answers, "the progress of a pull does not fill the log")
           }) == 2);
 }
 
-TEST_CASE_METHOD(docker_answers, "lines of a pull that nobody can read do no harm") {
+TEST_CASE_METHOD(docker_answers, "unreadable lines of a pull are ignored") {
     daemon.forget_image();
     daemon.once("POST", pulled,
                 pulls(daemon, "nonsense\r\n\r\n[]\r\nnull\r\n{\"status\":7,\"error\":null}\r\n"));
     CHECK(create(engine()));
 }
 
-TEST_CASE_METHOD(docker_answers, "a pull that fails on its way says why, and leaves nothing") {
+TEST_CASE_METHOD(docker_answers,
+                 "a pull that fails half-way has the cause in its message, and leaves nothing") {
     daemon.forget_image();
     for (const auto* const end : {"\r\n", "\n", ""}) {
         daemon.once("POST", pulled,
@@ -316,7 +319,8 @@ TEST_CASE_METHOD(docker_answers, "a pull that fails on its way says why, and lea
     CHECK_FALSE(daemon.has_container(name_of(engine())));
 }
 
-TEST_CASE_METHOD(docker_answers, "a pull of a daemon without the deprecated texts is understood") {
+TEST_CASE_METHOD(docker_answers,
+                 "a pull works with a daemon that does not send the deprecated texts") {
     daemon.forget_image();
     std::string lines;
     for (int i = 0; i < 500; ++i)
@@ -328,7 +332,7 @@ TEST_CASE_METHOD(docker_answers, "a pull of a daemon without the deprecated text
     CHECK(log_lines().size() < 10);
 }
 
-TEST_CASE_METHOD(docker_answers, "a pull that is refused says why") {
+TEST_CASE_METHOD(docker_answers, "a refused pull has the cause in its message") {
     daemon.forget_image();
     for (const unsigned status : {404U, 500U}) {
         daemon.once("POST", pulled,
@@ -345,7 +349,7 @@ TEST_CASE_METHOD(docker_answers, "a pull that is refused says why") {
                Contains("cannot be pulled: HTTP 502: \"bad gateway\""));
 }
 
-TEST_CASE_METHOD(docker_answers, "a pull that is cut in the middle is a failure") {
+TEST_CASE_METHOD(docker_answers, "a pull fails if the connection breaks") {
     daemon.forget_image();
     daemon.once("POST", pulled,
                 daemon_says::sends(chunked_head() + chunk("{\"status\":\"Pulling\"}\r\n")));
@@ -353,7 +357,7 @@ TEST_CASE_METHOD(docker_answers, "a pull that is cut in the middle is a failure"
                Contains("tiny:1") && Contains("cut the connection in the middle of its answer"));
 }
 
-TEST_CASE_METHOD(docker_answers, "a pull that stops meets its own timeout") {
+TEST_CASE_METHOD(docker_answers, "a pull that stalls fails at the timeout of pulls") {
     daemon.forget_image();
     options.pull_timeout = rh::duration{200};
     daemon.once("POST", pulled,
@@ -361,7 +365,7 @@ TEST_CASE_METHOD(docker_answers, "a pull that stops meets its own timeout") {
     CHECK_THAT(failure_of(create(engine())), Contains("tiny:1") && Contains("within 200 ms"));
 }
 
-TEST_CASE_METHOD(docker_answers, "an image that is not there after its pull is not pulled again") {
+TEST_CASE_METHOD(docker_answers, "an image that is missing after its pull is not pulled again") {
     daemon.forget_image();
     daemon.when("POST", pulled, daemon_says::sends(chunked_head() + chunk("")));
     CHECK_THAT(failure_of(create(engine())), Contains("No such image: tiny:1"));

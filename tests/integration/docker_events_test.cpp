@@ -17,23 +17,23 @@ constexpr auto listed = "/containers/json";
 
 class docker_events : public docker_answers {
 public:
-    /// Waits until everything that was sent so far has been looked at: the end of one more engine
-    /// comes behind it. Returns what was reported before.
+    /// The exits that were reported up to now. Reports keep the order of the events, so this waits
+    /// for the report of another engine's end.
     std::vector<rh::workload_exit> reported() {
         const auto last = engine(99, ++markers_);
         if (!create(last)) throw std::runtime_error{"cannot create"};
         daemon.end_container(name_of(last), 7);
-        const auto came = [&] {
+        const auto arrived = [&] {
             const auto all = exits();
             return !all.empty() && all.back().ref == last.ref;
         };
-        if (!eventually(came)) throw std::runtime_error{"an end is not reported"};
-        auto out = exits();
-        std::erase_if(out,
-                      [&](const auto& one) { return one.ref.engine_id == last.ref.engine_id; });
-        return out;
+        if (!eventually(arrived)) throw std::runtime_error{"an end is not reported"};
+        auto earlier = exits();
+        std::erase_if(earlier,
+                      [&](const auto& exit) { return exit.ref.engine_id == last.ref.engine_id; });
+        return earlier;
     }
-    /// Waits until the stream has been opened again, and what was missed was looked for.
+    /// Waits until the stream has been opened again and the list has been compared.
     void reopened() {
         if (!eventually([&] { return daemon.stream_is_open() && !backend().trouble(); }))
             throw std::runtime_error{"the stream is not opened again"};
@@ -51,7 +51,7 @@ private:
 } // namespace
 
 TEST_CASE_METHOD(docker_events,
-                 "an end that nobody asked for is reported once, with its exit code") {
+                 "a container's exit that was not asked for is reported once, with its code") {
     listening();
     REQUIRE(create(engine()));
     daemon.end_container(name_of(engine()), 3);
@@ -65,7 +65,7 @@ TEST_CASE_METHOD(docker_events,
     CHECK_FALSE(ends[0].out_of_memory);
 }
 
-TEST_CASE_METHOD(docker_events, "an end that was asked for is not reported") {
+TEST_CASE_METHOD(docker_events, "a container's exit that was asked for is not reported") {
     listening();
     REQUIRE(create(engine(1)));
     REQUIRE(create(engine(2)));
@@ -83,7 +83,8 @@ TEST_CASE_METHOD(docker_events, "an end that was asked for is not reported") {
     CHECK(daemon.container_named(name_of(engine(3))).status == "running");
 }
 
-TEST_CASE_METHOD(docker_events, "what a failed stop leaves running is reported when it ends") {
+TEST_CASE_METHOD(docker_events,
+                 "the exit of a container that a failed stop left running is reported") {
     listening();
     REQUIRE(create(engine()));
     daemon.once("POST", "/containers/*/stop", daemon_says::replies(500, R"({"message":"no"})"));
@@ -92,7 +93,7 @@ TEST_CASE_METHOD(docker_events, "what a failed stop leaves running is reported w
     CHECK(reported().size() == 1);
 }
 
-TEST_CASE_METHOD(docker_events, "what a list finds running is reported when it ends") {
+TEST_CASE_METHOD(docker_events, "the exit of a container that a list found is reported") {
     put(engine(1, 4), "running");
     put(engine(2, 4), "exited");
     put(engine(3, 4), "running", "elsewhere");
@@ -106,7 +107,7 @@ TEST_CASE_METHOD(docker_events, "what a list finds running is reported when it e
     CHECK(ends[0].owner == engine(1, 4).owner);
 }
 
-TEST_CASE_METHOD(docker_events, "an end for want of memory is told as such") {
+TEST_CASE_METHOD(docker_events, "an exit for lack of memory is reported as such") {
     listening();
     REQUIRE(create(engine(1)));
     REQUIRE(create(engine(2)));
@@ -120,7 +121,7 @@ TEST_CASE_METHOD(docker_events, "an end for want of memory is told as such") {
     CHECK_FALSE(ends[1].out_of_memory);
 }
 
-TEST_CASE_METHOD(docker_events, "an end is reported also where its container cannot be inspected") {
+TEST_CASE_METHOD(docker_events, "an exit is reported also if the container cannot be inspected") {
     listening();
     for (const auto& answer :
          {daemon_says::replies(404, R"({"message":"No such container"})"), daemon_says::sends(""),
@@ -137,7 +138,7 @@ TEST_CASE_METHOD(docker_events, "an end is reported also where its container can
     }
 }
 
-TEST_CASE_METHOD(docker_events, "an inspection that hangs holds up no end for long") {
+TEST_CASE_METHOD(docker_events, "an inspection that hangs delays reports only until its timeout") {
     options.look_timeout = rh::duration{100};
     listening();
     for (unsigned number = 1; number <= 3; ++number) REQUIRE(create(engine(number)));
@@ -152,7 +153,7 @@ TEST_CASE_METHOD(docker_events, "an inspection that hangs holds up no end for lo
     }
 }
 
-TEST_CASE_METHOD(docker_events, "what ends between its list and its watch is reported") {
+TEST_CASE_METHOD(docker_events, "an exit between the list and the watch is reported") {
     put(engine(1, 4), "running");
     listening();
     daemon.once("GET", listed, [&](daemon_says::socket& to, const daemon_request& request) {
@@ -166,7 +167,8 @@ TEST_CASE_METHOD(docker_events, "what ends between its list and its watch is rep
     CHECK(ends[0].ref == engine(1, 4).ref);
 }
 
-TEST_CASE_METHOD(docker_events, "an end that nobody heard of is reported when it cannot wake") {
+TEST_CASE_METHOD(docker_events,
+                 "an exit without an event is reported when the container cannot be resumed") {
     REQUIRE(create(engine()));
     daemon.when("GET", "/events", daemon_says::sends_and_hangs("HTTP/1.1 200 OK\r\n"));
     daemon.end_container(name_of(engine()), 1);
@@ -175,7 +177,7 @@ TEST_CASE_METHOD(docker_events, "an end that nobody heard of is reported when it
     CHECK(exits().front().ref == engine().ref);
 }
 
-TEST_CASE_METHOD(docker_events, "what ended while the stream was cut is reported once") {
+TEST_CASE_METHOD(docker_events, "exits while the stream was broken are reported once") {
     listening();
     REQUIRE(create(engine(1)));
     REQUIRE(create(engine(2)));
@@ -184,9 +186,9 @@ TEST_CASE_METHOD(docker_events, "what ended while the stream was cut is reported
     REQUIRE(pause(engine(4).ref));
     const auto late = death_of(engine(1), 3);
     std::promise<void> go_on;
-    const auto told = go_on.get_future().share();
-    daemon.once("GET", "/events", [&, told](auto& connection, const auto& request) {
-        told.wait();
+    const auto released = go_on.get_future().share();
+    daemon.once("GET", "/events", [&, released](auto& connection, const auto& request) {
+        released.wait();
         daemon.as_usual(connection, request);
     });
     daemon.cut_stream();
@@ -208,7 +210,8 @@ TEST_CASE_METHOD(docker_events, "what ended while the stream was cut is reported
     CHECK(second.out_of_memory);
 }
 
-TEST_CASE_METHOD(docker_events, "what was removed while the daemon was away has ended") {
+TEST_CASE_METHOD(docker_events,
+                 "a container that was removed while the daemon was away is reported as ended") {
     listening();
     REQUIRE(create(engine()));
     daemon.go_away();
@@ -222,8 +225,7 @@ TEST_CASE_METHOD(docker_events, "what was removed while the daemon was away has 
     CHECK_FALSE(ends[0].exit_code);
 }
 
-TEST_CASE_METHOD(docker_events,
-                 "a list that fails after the stream was opened is asked for again") {
+TEST_CASE_METHOD(docker_events, "a list that fails after the stream was opened is repeated") {
     listening();
     REQUIRE(create(engine()));
     daemon.once("GET", listed, daemon_says::replies(500, R"({"message":"the disk is gone"})"));
@@ -237,7 +239,7 @@ TEST_CASE_METHOD(docker_events,
     CHECK(reported().size() == 1);
 }
 
-TEST_CASE_METHOD(docker_events, "a stream that ends as it should is opened again too") {
+TEST_CASE_METHOD(docker_events, "a stream that the daemon ends is opened again") {
     listening();
     REQUIRE(create(engine()));
     daemon.once("GET", "/events", daemon_says::sends(chunked_head() + chunk("")));
@@ -249,7 +251,7 @@ TEST_CASE_METHOD(docker_events, "a stream that ends as it should is opened again
     CHECK(reported().size() == 1);
 }
 
-TEST_CASE_METHOD(docker_events, "events come in whatever pieces the connection makes of them") {
+TEST_CASE_METHOD(docker_events, "events may arrive in pieces of any size") {
     listening();
     for (unsigned i = 1; i <= 5; ++i) REQUIRE(create(engine(i)));
     const auto first = death_of(engine(1));
@@ -264,7 +266,7 @@ TEST_CASE_METHOD(docker_events, "events come in whatever pieces the connection m
     for (unsigned i = 0; i < 5; ++i) CHECK(ends[i].ref == engine(i + 1).ref);
 }
 
-TEST_CASE_METHOD(docker_events, "lines that are no event do no harm") {
+TEST_CASE_METHOD(docker_events, "lines that are no event are ignored") {
     listening();
     REQUIRE(create(engine()));
     for (const auto* const line :
@@ -278,16 +280,17 @@ TEST_CASE_METHOD(docker_events, "lines that are no event do no harm") {
     CHECK(reported().size() == 1);
 }
 
-TEST_CASE_METHOD(docker_events, "events of others and of older generations are not reported") {
+TEST_CASE_METHOD(docker_events,
+                 "events of other installations and other generations are not reported") {
     listening();
     const auto w = engine(1, 5);
     REQUIRE(create(w));
     auto dead = daemon.container_named(name_of(w));
     dead.exit_code = 1;
     const auto event_with = [&](const std::string& labels) {
-        auto of = dead;
-        of.labels = labels;
-        return recorded_daemon::event("die", name_of(w), of);
+        auto subject = dead;
+        subject.labels = labels;
+        return recorded_daemon::event("die", name_of(w), subject);
     };
     daemon.send_event(event_with(labels_of(w, "elsewhere")));
     daemon.send_event(event_with(labels_of(engine(1, 4))));
@@ -299,7 +302,9 @@ TEST_CASE_METHOD(docker_events, "events of others and of older generations are n
     CHECK(reported().size() == 1);
 }
 
-TEST_CASE_METHOD(docker_events, "trouble says why the stream cannot be opened, and then nothing") {
+TEST_CASE_METHOD(
+    docker_events,
+    "trouble has the cause while the stream cannot be opened, and is empty afterwards") {
     daemon.when("GET", "/events", daemon_says::replies(500, R"({"message":"too many listeners"})"));
     REQUIRE(eventually([&] {
         return backend().trouble() == "Docker: cannot follow its events: too many listeners";
@@ -315,7 +320,7 @@ TEST_CASE_METHOD(docker_events, "trouble says why the stream cannot be opened, a
 }
 
 TEST_CASE_METHOD(docker_events,
-                 "a backend may go while its stream is open, half opened or waited for") {
+                 "a backend can be destroyed while its stream is open, being opened or away") {
     options.log = nullptr;
     listening();
     destroy_backend();
@@ -337,20 +342,21 @@ TEST_CASE_METHOD(docker_events,
     destroy_backend();
 }
 
-TEST_CASE_METHOD(docker_events,
-                 "an engine that is about to start when the stream is opened again has not ended") {
+TEST_CASE_METHOD(
+    docker_events,
+    "a container that is about to start when the stream is opened again has not ended") {
     listening();
     recorded_daemon::socket* held = nullptr;
     daemon_request request;
-    std::promise<void> came;
+    std::promise<void> received;
     daemon.once("POST", "/containers/*/start", [&](auto& connection, const auto& asked) {
         held = &connection;
         request = asked;
-        came.set_value();
+        received.set_value();
     });
     const auto w = engine(); // outlives the call
     auto creating = io().start(backend().create(w));
-    came.get_future().wait();
+    received.get_future().wait();
     daemon.cut_stream();
     REQUIRE(eventually([&] { return daemon.count("GET", "/containers/json") == 1; }));
     reopened();
@@ -365,7 +371,7 @@ TEST_CASE_METHOD(docker_events,
 
 TEST_CASE_METHOD(
     docker_events,
-    "a late event of the container before is not the end of the one that took its place") {
+    "a late event of a replaced container is not taken for the exit of its successor") {
     listening();
     REQUIRE(create(engine()));
     auto before = daemon.container_named(name_of(engine()));
@@ -379,7 +385,7 @@ TEST_CASE_METHOD(
     CHECK(daemon.container_named(name_of(engine())).status == "running");
 }
 
-TEST_CASE_METHOD(docker_events, "the name of an installation may hold any character") {
+TEST_CASE_METHOD(docker_events, "an installation id may contain any character") {
     options.installation_id = R"(a"b\c)";
     listening();
     REQUIRE(list());

@@ -12,28 +12,29 @@ namespace {
 
 class docker_pauses : public docker_answers {
 public:
-    /// Waits until everything that was sent so far has been looked at: the pause of one more engine
-    /// comes behind it. Returns what was reported before: "+" for each pause, "-" for each
-    /// resumption.
+    /// The pauses ("+") and resumes ("-") of the engine that were reported up to now. Reports keep
+    /// the order of the events, so this waits for the report of another engine's pause.
     std::string reported() {
         const auto last = engine(99, ++markers_);
         if (!create(last)) throw std::runtime_error{"cannot create"};
         daemon.pause_container(name_of(last), true);
-        const auto came = [&] {
+        const auto arrived = [&] {
             const auto all = pauses();
             return !all.empty() && all.back().ref == last.ref;
         };
-        if (!eventually(came)) throw std::runtime_error{"a pause is not reported"};
-        std::string out;
-        for (const auto& one : pauses())
-            if (one.ref == engine().ref) out += one.paused ? '+' : '-';
-        return out;
+        if (!eventually(arrived)) throw std::runtime_error{"a pause is not reported"};
+        std::string changes;
+        for (const auto& pause : pauses())
+            if (pause.ref == engine().ref) changes += pause.paused ? '+' : '-';
+        return changes;
     }
-    void make() {
+    void create_engine() {
         listening();
         REQUIRE(create(engine()));
     }
-    void somebody_pauses(bool pauses = true) { daemon.pause_container(name_of(engine()), pauses); }
+    void pause_from_outside(bool paused = true) {
+        daemon.pause_container(name_of(engine()), paused);
+    }
 
 private:
     std::uint64_t markers_ = 0;
@@ -41,25 +42,25 @@ private:
 
 } // namespace
 
-TEST_CASE_METHOD(docker_pauses, "a container that somebody pauses or resumes is reported") {
-    make();
-    somebody_pauses();
+TEST_CASE_METHOD(docker_pauses, "a pause or a resume from outside is reported") {
+    create_engine();
+    pause_from_outside();
     CHECK(reported() == "+");
-    somebody_pauses(false);
+    pause_from_outside(false);
     CHECK(reported() == "+-");
     for (const auto& pause : pauses()) CHECK(pause.owner == engine().owner);
 }
 
-TEST_CASE_METHOD(docker_pauses, "what we pause and resume ourselves is not reported") {
-    make();
+TEST_CASE_METHOD(docker_pauses, "a pause or a resume by the backend is not reported") {
+    create_engine();
     REQUIRE(pause(engine().ref));
     CHECK(reported().empty());
     REQUIRE(resume(engine().ref));
     CHECK(reported().empty());
 }
 
-TEST_CASE_METHOD(docker_pauses, "the event of our own pause that comes after its end is no news") {
-    make();
+TEST_CASE_METHOD(docker_pauses, "a late event of the backend's own pause is not reported") {
+    create_engine();
     REQUIRE(pause(engine().ref));
     const auto paused = daemon.container_named(name_of(engine()));
     REQUIRE(resume(engine().ref));
@@ -67,33 +68,34 @@ TEST_CASE_METHOD(docker_pauses, "the event of our own pause that comes after its
     CHECK(reported().empty());
 }
 
-TEST_CASE_METHOD(docker_pauses, "what somebody does to a container that we have paused is news") {
-    make();
+TEST_CASE_METHOD(docker_pauses, "a resume from outside after a pause by the backend is reported") {
+    create_engine();
     REQUIRE(pause(engine().ref));
-    somebody_pauses(false);
+    pause_from_outside(false);
     CHECK(reported() == "-");
 }
 
 TEST_CASE_METHOD(docker_pauses,
-                 "what was paused while nobody listened is found when the stream is open again") {
-    make();
+                 "a pause while the stream was broken is reported when it is open again") {
+    create_engine();
     daemon.cut_stream();
-    somebody_pauses();
+    pause_from_outside();
     REQUIRE(eventually([&] { return daemon.stream_is_open() && !backend().trouble(); }));
     CHECK(reported() == "+");
 }
 
-TEST_CASE_METHOD(docker_pauses, "a container that was paused before the start is expected so") {
+TEST_CASE_METHOD(docker_pauses,
+                 "a container that was paused before the start is expected to be paused") {
     put(engine(), "paused");
     listening();
     REQUIRE(list());
     CHECK(reported().empty());
-    somebody_pauses(false);
+    pause_from_outside(false);
     CHECK(reported() == "-");
 }
 
-TEST_CASE_METHOD(docker_pauses, "a container of somebody else, or an older one, is not reported") {
-    make();
+TEST_CASE_METHOD(docker_pauses, "an event of an older generation is not reported") {
+    create_engine();
     const auto older = daemon.container_named(name_of(engine()));
     REQUIRE(create(engine(1, 2)));
     daemon.send_event(recorded_daemon::event("pause", name_of(engine()), older));

@@ -27,16 +27,16 @@
 
 namespace roundhouse_tests {
 
-/// A request to the daemon, taken apart.
+/// A request to the daemon.
 struct daemon_request {
     std::string method;
-    std::string version; ///< Such as v1.41; empty where the path has none.
+    std::string version; ///< Such as v1.41; empty if the path has none.
     std::string path;    ///< Without the version.
-    std::string query;   ///< As it came, escaped.
+    std::string query;   ///< Percent-encoded.
     std::string body;
 };
 
-/// A whole answer with a head as Docker 20.10 sends it.
+/// A whole answer, with the head of Docker 20.10.
 inline std::string reply(unsigned status, const std::string& body) {
     auto head = "HTTP/1.1 " + std::to_string(status) +
                 " Status\r\nApi-Version: 1.41\r\nDocker-Experimental: false\r\nOstype: linux\r\n"
@@ -60,13 +60,13 @@ inline std::string chunk(std::string_view text) {
     return size + "\r\n" + std::string{text} + "\r\n";
 }
 
-/// A fake of Docker's daemon on a Unix socket, with the answers that version 20.10.24 (API 1.41)
-/// was heard to give. It knows by itself which containers and volumes it has; a script says what it
-/// is to answer instead. All members but `go_away` and `listen` may be called from any thread.
+/// A fake of Docker's daemon on a Unix socket, with the recorded answers of version 20.10.24 (API
+/// 1.41). It keeps containers and volumes, and answers from them unless a script replaces the
+/// answer. All members but `go_away` and `listen` may be called from any thread.
 class recorded_daemon {
 public:
     using socket = asio::local::stream_protocol::socket;
-    /// May write to the socket, close it, or leave it open and silent.
+    /// May write to the socket, close it, or leave it open.
     using script = std::function<void(socket&, const daemon_request&)>;
 
     struct container {
@@ -82,18 +82,18 @@ public:
     [[nodiscard]] std::string path() const { return folder_.path() / "docker.sock"; }
     [[nodiscard]] std::string host() const { return "unix://" + path(); }
 
-    /// Nobody listens on the socket any more, and every connection is cut.
+    /// Stops listening on the socket, and closes every connection.
     void go_away() {
         server_.reset();
         std::filesystem::remove(path());
         const std::lock_guard lock(mutex_);
-        stream_ = nullptr; // it went with the server
+        stream_ = nullptr; // closed with the server
     }
     void listen() {
         server_ = std::make_unique<scripted_unix_server>(
             asio::local::stream_protocol::endpoint{path()},
             [this](socket& connection, const std::string& text) {
-                const auto request = taken_apart(text);
+                const auto request = parse(text);
                 script answer;
                 {
                     const std::lock_guard lock(mutex_);
@@ -105,21 +105,21 @@ public:
             });
     }
 
-    /// From now on such requests are answered by a script. A `*` in the path is any one part of it.
+    /// Lets a script answer such requests from now on. A `*` in the path matches one part of it.
     void when(std::string method, std::string path, script answer) {
-        add({std::move(method), std::move(path), std::move(answer), forever});
+        add({std::move(method), std::move(path), std::move(answer), unlimited});
     }
-    /// The next one only; several wait for their turn.
+    /// Lets a script answer the next such request only. Several scripts are used in their order.
     void once(std::string method, std::string path, script answer) {
         add({std::move(method), std::move(path), std::move(answer), 1});
     }
-    /// Forgets all scripts.
+    /// Removes all scripts.
     void be_usual() {
         const std::lock_guard lock(mutex_);
         rules_.clear();
     }
 
-    /// Does what a real daemon would do, and sends its answer.
+    /// Does what a real daemon does, and sends its answer.
     void as_usual(socket& connection, const daemon_request& request) {
         std::string text;
         {
@@ -132,14 +132,14 @@ public:
         }
         send_and_close(connection, text);
     }
-    /// Does what a real daemon would do, and returns its answer.
+    /// Does what a real daemon does, and returns its answer.
     std::string usual_answer(const daemon_request& request) {
         const std::lock_guard lock(mutex_);
         return effect(request);
     }
 
     static void send(socket& connection, std::string_view text) {
-        std::error_code gone; // a client may leave before the end
+        std::error_code gone; // the client may have closed the connection
         asio::write(connection, asio::buffer(text), gone);
     }
     static void send_and_close(socket& connection, std::string_view text) {
@@ -159,27 +159,27 @@ public:
         return sends(reply(status, body));
     }
 
-    /// What came so far with this method to this path, which may have a `*`.
+    /// The requests so far with this method and this path, which may have a `*`.
     [[nodiscard]] std::vector<daemon_request> requests(std::string_view method,
                                                        std::string_view path) const {
         const std::lock_guard lock(mutex_);
-        std::vector<daemon_request> out;
-        for (const auto& one : requests_)
-            if (one.method == method && matches(path, one.path)) out.push_back(one);
-        return out;
+        std::vector<daemon_request> found;
+        for (const auto& request : requests_)
+            if (request.method == method && matches(path, request.path)) found.push_back(request);
+        return found;
     }
     [[nodiscard]] std::size_t count(std::string_view method, std::string_view path) const {
         return requests(method, path).size();
     }
 
-    // What is there, under its name.
+    // Containers and volumes, by their names
 
-    void put_container(const std::string& name, container what) {
+    void put_container(const std::string& name, container added) {
         const std::lock_guard lock(mutex_);
-        if (what.id.empty()) what.id = new_id();
-        containers_[name] = std::move(what);
+        if (added.id.empty()) added.id = new_id();
+        containers_[name] = std::move(added);
     }
-    /// One with an empty id if there is none.
+    /// A container with an empty id if there is none.
     [[nodiscard]] container container_named(const std::string& name) const {
         const std::lock_guard lock(mutex_);
         const auto found = containers_.find(name);
@@ -188,7 +188,7 @@ public:
     [[nodiscard]] bool has_container(const std::string& name) const {
         return !container_named(name).id.empty();
     }
-    /// It is gone without a word.
+    /// Removes a container without an event.
     void remove_container(const std::string& name) {
         const std::lock_guard lock(mutex_);
         containers_.erase(name);
@@ -206,7 +206,7 @@ public:
         image_there_ = false;
     }
 
-    /// A container ends by itself; the event is sent if the stream is open.
+    /// Ends a container as if by itself. The event is sent if the stream is open.
     void end_container(const std::string& name, int exit_code, bool out_of_memory = false) {
         const std::lock_guard lock(mutex_);
         const auto found = containers_.find(name);
@@ -215,7 +215,7 @@ public:
         die(*found, exit_code);
     }
 
-    /// Somebody pauses or resumes a container; the event is sent if the stream is open.
+    /// Pauses or resumes a container. The event is sent if the stream is open.
     void pause_container(const std::string& name, bool paused) {
         const std::lock_guard lock(mutex_);
         const auto found = containers_.find(name);
@@ -223,13 +223,13 @@ public:
             become(paused ? "paused" : "running", paused ? "pause" : "unpause", *found);
     }
 
-    // The stream of events.
+    // The stream of events
 
     [[nodiscard]] bool stream_is_open() const {
         const std::lock_guard lock(mutex_);
         return stream_ != nullptr;
     }
-    /// Sends one chunk with these bytes.
+    /// Sends a chunk with these bytes.
     void send_event(std::string_view text) {
         const std::lock_guard lock(mutex_);
         if (stream_ != nullptr) send(*stream_, chunk(text));
@@ -240,41 +240,42 @@ public:
         if (stream_ != nullptr) stream_->shutdown(socket::shutdown_both, gone);
         stream_ = nullptr;
     }
-    /// An event as a real daemon writes it, with the end of its line.
+    /// An event as a real daemon writes it, with the line end.
     [[nodiscard]] static std::string event(const std::string& action, const std::string& name,
-                                           const container& of) {
-        auto attributes = of.labels;
+                                           const container& subject) {
+        auto attributes = subject.labels;
         attributes.pop_back();
         if (attributes.size() > 1) attributes += ',';
-        if (action == "die") attributes += R"("exitCode":")" + std::to_string(of.exit_code) + "\",";
+        if (action == "die")
+            attributes += R"("exitCode":")" + std::to_string(subject.exit_code) + "\",";
         attributes += R"("image":"tiny:1","name":")" + name + "\"}";
-        return R"({"status":")" + action + R"(","id":")" + of.id +
+        return R"({"status":")" + action + R"(","id":")" + subject.id +
                R"(","from":"tiny:1","Type":"container","Action":")" + action +
-               R"(","Actor":{"ID":")" + of.id + R"(","Attributes":)" + attributes +
+               R"(","Actor":{"ID":")" + subject.id + R"(","Attributes":)" + attributes +
                R"(},"scope":"local","time":1795579290,"timeNano":1795579290272977331})" + "\n";
     }
 
 private:
-    static constexpr int forever = -1;
+    static constexpr int unlimited = -1;
 
     struct rule {
         std::string method;
         std::string path;
         script answer;
-        int left = forever;
+        int left = unlimited;
     };
 
-    void add(rule one) {
+    void add(rule added) {
         const std::lock_guard lock(mutex_);
-        // What is for one request only goes first, in its order; of what lasts, the newest.
-        rules_.insert(std::ranges::find(rules_, forever, &rule::left), std::move(one));
+        // Rules for one request come first, in their order; then the others, the newest first.
+        rules_.insert(std::ranges::find(rules_, unlimited, &rule::left), std::move(added));
     }
 
     script take_script(const daemon_request& request) {
         for (auto at = rules_.begin(); at != rules_.end(); ++at) {
             if (at->method != request.method || !matches(at->path, request.path)) continue;
             auto answer = at->answer;
-            if (at->left != forever) rules_.erase(at);
+            if (at->left != unlimited) rules_.erase(at);
             return answer;
         }
         return {};
@@ -290,27 +291,27 @@ private:
                std::string_view::npos;
     }
 
-    static daemon_request taken_apart(const std::string& text) {
-        daemon_request out;
+    static daemon_request parse(const std::string& text) {
+        daemon_request request;
         const auto first = text.find(' ');
         auto target = text.substr(first + 1, text.find(' ', first + 1) - first - 1);
-        out.method = text.substr(0, first);
+        request.method = text.substr(0, first);
         if (target.starts_with("/v1.")) {
             const auto end = target.find('/', 1);
-            out.version = target.substr(1, end - 1);
+            request.version = target.substr(1, end - 1);
             target.erase(0, end);
         }
         const auto question = target.find('?');
-        out.path = target.substr(0, question);
-        if (question != std::string::npos) out.query = target.substr(question + 1);
-        out.body = text.substr(text.find("\r\n\r\n") + 4);
-        return out;
+        request.path = target.substr(0, question);
+        if (question != std::string::npos) request.query = target.substr(question + 1);
+        request.body = text.substr(text.find("\r\n\r\n") + 4);
+        return request;
     }
 
-    /// The part of a path at this place, counted from 0.
-    static std::string part(const std::string& path, int place) {
+    /// A part of a path, by its index from 0.
+    static std::string part(const std::string& path, int index) {
         std::size_t begin = 1;
-        for (; place > 0; --place) begin = path.find('/', begin) + 1;
+        for (; index > 0; --index) begin = path.find('/', begin) + 1;
         return path.substr(begin, path.find('/', begin) - begin);
     }
 
@@ -324,20 +325,20 @@ private:
     }
 
     std::string new_id() {
-        auto out = std::to_string(++ids_);
-        out.insert(0, 64 - out.size(), 'f');
-        return out;
+        auto id = std::to_string(++ids_);
+        id.insert(0, 64 - id.size(), 'f');
+        return id;
     }
 
     using named = std::pair<const std::string, container>;
 
     named* find(const std::string& name_or_id) {
-        for (auto& one : containers_)
-            if (one.first == name_or_id || one.second.id == name_or_id) return &one;
+        for (auto& entry : containers_)
+            if (entry.first == name_or_id || entry.second.id == name_or_id) return &entry;
         return nullptr;
     }
 
-    // Below: under the lock.
+    // The members below are called with the lock held.
 
     void open_stream(socket& connection, const daemon_request& request) {
         send(connection, chunked_head());
@@ -345,15 +346,16 @@ private:
         stream_query_ = request.query;
     }
 
-    void tell(const std::string& action, const named& of) {
+    void send_event_of(const std::string& action, const named& subject) {
         const bool wanted = stream_query_.find("%22" + action + "%22") != std::string::npos;
-        if (stream_ != nullptr && wanted) send(*stream_, chunk(event(action, of.first, of.second)));
+        if (stream_ != nullptr && wanted)
+            send(*stream_, chunk(event(action, subject.first, subject.second)));
     }
 
-    void die(named& one, int exit_code) {
-        one.second.status = "exited";
-        one.second.exit_code = exit_code;
-        tell("die", one);
+    void die(named& ended, int exit_code) {
+        ended.second.status = "exited";
+        ended.second.exit_code = exit_code;
+        send_event_of("die", ended);
     }
 
     std::string effect(const daemon_request& request) {
@@ -424,7 +426,7 @@ private:
         if (!image_there_) return reply(404, R"({"message":"No such image: tiny:1"})");
         const container made{.id = new_id(), .labels = member_at(request.body, "/Labels")};
         containers_[name] = made;
-        // A volume that is not there comes with its container.
+        // A missing volume is created with its container.
         const auto mounted = member_at(request.body, "/HostConfig/Mounts/0/Source");
         if (mounted != "null")
             volumes_.insert({mounted.substr(1, mounted.size() - 2),
@@ -434,27 +436,28 @@ private:
 
     std::string list_of_containers() const {
         std::string all;
-        for (const auto& [name, one] : containers_)
-            all += (all.empty() ? "" : ",") + (R"({"Id":")" + one.id) + R"(","Names":["/)" + name +
+        for (const auto& [name, entry] : containers_)
+            all += (all.empty() ? "" : ",") + (R"({"Id":")" + entry.id) + R"(","Names":["/)" +
+                   name +
                    R"("],"Image":"tiny:1","Command":"/prog","Created":1795579288,"Ports":[],)"
                    R"("Labels":)" +
-                   one.labels + R"(,"State":")" + one.status +
+                   entry.labels + R"(,"State":")" + entry.status +
                    R"(","Status":"Up 2 seconds","HostConfig":{"NetworkMode":"engine_net"},)"
                    R"("NetworkSettings":{"Networks":{"engine_net":{"IPAMConfig":null}}}})";
         return '[' + all + ']';
     }
 
-    static std::string inspection(const named& one) {
-        const auto& [name, of] = one;
+    static std::string inspection(const named& inspected) {
+        const auto& [name, entry] = inspected;
         const auto flag = [](bool set) { return set ? "true" : "false"; };
-        return R"({"Id":")" + of.id +
+        return R"({"Id":")" + entry.id +
                R"(","Created":"2026-02-25T04:01:28.448789442Z","Path":"/prog","Args":[],"State":)"
                R"({"Status":")" +
-               of.status + R"(","Running":)" +
-               flag(of.status == "running" || of.status == "paused") + R"(,"Paused":)" +
-               flag(of.status == "paused") + R"(,"Restarting":false,"OOMKilled":)" +
-               flag(of.out_of_memory) + R"(,"Dead":false,"Pid":0,"ExitCode":)" +
-               std::to_string(of.exit_code) +
+               entry.status + R"(","Running":)" +
+               flag(entry.status == "running" || entry.status == "paused") + R"(,"Paused":)" +
+               flag(entry.status == "paused") + R"(,"Restarting":false,"OOMKilled":)" +
+               flag(entry.out_of_memory) + R"(,"Dead":false,"Pid":0,"ExitCode":)" +
+               std::to_string(entry.exit_code) +
                R"(,"Error":"","StartedAt":"2026-02-25T04:01:30.080461447Z",)"
                R"("FinishedAt":"0001-01-01T00:00:00Z"},"Image":"sha256:7429a93356bf",)"
                R"("Name":"/)" +
@@ -462,50 +465,50 @@ private:
                R"(","RestartCount":0,"Driver":"overlay2","ExecIDs":null,"HostConfig":{"Binds":null,)"
                R"("NetworkMode":"engine_net","PortBindings":null,"ConsoleSize":[0,0]},"Config":)"
                R"({"Hostname":"11f396cc1a9d","Tty":false,"Env":null,"Image":"tiny:1","Labels":)" +
-               of.labels +
+               entry.labels +
                R"(},"NetworkSettings":{"Bridge":"","Ports":{},"Networks":{"engine_net":)"
                R"({"IPAMConfig":null,"Links":null,"Gateway":"","IPAddress":"172.18.0.2"}}}})";
     }
 
     std::string on_container(const daemon_request& request) {
-        const auto which = part(request.path, 1);
-        auto* const found = find(which);
+        const auto name_or_id = part(request.path, 1);
+        auto* const found = find(name_or_id);
         if (found == nullptr)
-            return reply(404, R"({"message":"No such container: )" + which + R"("})");
-        auto& one = found->second;
+            return reply(404, R"({"message":"No such container: )" + name_or_id + R"("})");
+        auto& entry = found->second;
         if (request.method == "DELETE") {
-            if (one.status == "running" || one.status == "paused") die(*found, 137);
+            if (entry.status == "running" || entry.status == "paused") die(*found, 137);
             containers_.erase(std::string{found->first});
             return reply(204, "");
         }
         const auto verb = part(request.path, 2);
         if (verb == "json") return reply(200, inspection(*found));
-        if (verb == "wait") { // for its removal, which somebody else has begun
+        if (verb == "wait") { // for a removal that is in progress
             containers_.erase(std::string{found->first});
             return reply(200, R"({"StatusCode":0})");
         }
         if (verb == "logs") return chunked_head() + chunk("");
         if (verb == "start") {
-            if (one.status == "running") return reply(304, "");
+            if (entry.status == "running") return reply(304, "");
             return become("running", "start", *found);
         }
         if (verb == "stop") {
-            if (one.status != "running") return reply(304, "");
+            if (entry.status != "running") return reply(304, "");
             die(*found, 143);
             return reply(204, "");
         }
         if (verb == "unpause") {
-            if (one.status == "paused") return become("running", "unpause", *found);
-            return reply(500, R"({"message":"Container )" + one.id + R"( is not paused"})");
+            if (entry.status == "paused") return become("running", "unpause", *found);
+            return reply(500, R"({"message":"Container )" + entry.id + R"( is not paused"})");
         }
-        if (one.status != "running")
-            return reply(409, R"({"message":"Container )" + one.id + R"( is not running"})");
+        if (entry.status != "running")
+            return reply(409, R"({"message":"Container )" + entry.id + R"( is not running"})");
         return become("paused", "pause", *found);
     }
 
-    std::string become(const std::string& status, const std::string& action, named& one) {
-        one.second.status = status;
-        tell(action, one);
+    std::string become(const std::string& status, const std::string& action, named& changed) {
+        changed.second.status = status;
+        send_event_of(action, changed);
         return reply(204, "");
     }
 
@@ -525,11 +528,11 @@ private:
     std::vector<rule> rules_;
     std::vector<daemon_request> requests_;
     std::map<std::string, container> containers_;
-    std::map<std::string, std::string> volumes_; ///< Their labels, as JSON.
+    std::map<std::string, std::string> volumes_; ///< Labels as JSON, by name.
     std::set<std::string> networks_;
     bool image_there_ = true;
     std::uint64_t ids_ = 0;
-    socket* stream_ = nullptr; ///< The last one that was opened; the server keeps it.
+    socket* stream_ = nullptr; ///< The last stream; the server owns it.
     std::string stream_query_;
     std::unique_ptr<scripted_unix_server> server_;
 };

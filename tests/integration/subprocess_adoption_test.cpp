@@ -12,11 +12,11 @@ namespace sub = rh::detail::subprocess;
 
 namespace {
 
-/// Runs a backend in a program of its own, which starts engines until it is killed. Call it before
+/// Runs a backend in another process, which starts engines until it is killed. To be made before
 /// the test has threads.
 class other_program {
 public:
-    /// `engines`: how many it starts one after the other, before it waits; 0 for as many as it can.
+    /// Starts the engines one after the other, and then waits.
     other_program(const rh::subprocess_options& options, std::vector<rh::workload> engines) {
         int ends[2];
         if (::pipe(ends) != 0) throw std::runtime_error{"pipe"};
@@ -30,12 +30,12 @@ public:
         ::close(started_);
     }
 
-    /// Waits until one more engine has been started.
-    bool wait_for_one() const {
+    /// Waits until another engine has been started.
+    bool wait_for_engine() const {
         char byte = 0;
         return ::read(started_, &byte, 1) == 1;
     }
-    /// As by kill -9.
+    /// Kills the process by SIGKILL.
     void die() {
         if (pid_ <= 0) return;
         ::kill(pid_, SIGKILL);
@@ -64,14 +64,14 @@ private:
     int started_ = -1;
 };
 
-/// Writes an identity as the process itself would.
+/// Writes an identity file as the process itself does.
 void write_identity(const std::filesystem::path& folder, const sub::process_identity& identity) {
     std::filesystem::create_directories(folder);
     std::ofstream{folder / sub::identity_name} << sub::identity_head(identity) << identity.pid
                                                << "\nstart " << identity.start_time << "\nend\n";
 }
 
-/// A process that has nothing to do with any engine.
+/// A process that is no engine.
 class stranger {
 public:
     stranger() {
@@ -104,7 +104,7 @@ private:
 
 } // namespace
 
-TEST_CASE_METHOD(subprocess_fixture, "a new backend lists what an earlier one left") {
+TEST_CASE_METHOD(subprocess_fixture, "a new backend lists the engines of an earlier one") {
     const auto up = create_new();
     const auto paused = create_new();
     const auto down = create_new();
@@ -148,8 +148,8 @@ TEST_CASE_METHOD(subprocess_fixture,
     const auto v = new_workload();
     {
         const other_program orchestrator{options, {w, v}};
-        REQUIRE(orchestrator.wait_for_one());
-        REQUIRE(orchestrator.wait_for_one());
+        REQUIRE(orchestrator.wait_for_engine());
+        REQUIRE(orchestrator.wait_for_engine());
     }
     const auto pid = pid_of(w);
     CHECK(runs(pid));
@@ -180,11 +180,11 @@ TEST_CASE_METHOD(subprocess_fixture,
     REQUIRE(wait(backend().destroy(w.ref)));
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "stop finds an engine that nobody has listed") {
+TEST_CASE_METHOD(subprocess_fixture, "a stop finds an engine that was not listed before") {
     const auto w = new_workload();
     {
         const other_program orchestrator{options, {w}};
-        REQUIRE(orchestrator.wait_for_one());
+        REQUIRE(orchestrator.wait_for_engine());
     }
     const auto pid = pid_of(w);
     REQUIRE(stop(w));
@@ -192,13 +192,14 @@ TEST_CASE_METHOD(subprocess_fixture, "stop finds an engine that nobody has liste
     REQUIRE(wait(backend().destroy(w.ref)));
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "what an adopted leader leaves behind is ended") {
+TEST_CASE_METHOD(subprocess_fixture,
+                 "the processes that an adopted leader leaves behind are ended") {
     const auto w = new_workload();
     run_shell(
         "setsid sleep 1003 & echo $! > escaped; sleep 1004 & echo $! > child; touch ready; wait");
     {
         const other_program orchestrator{options, {w}};
-        REQUIRE(orchestrator.wait_for_one());
+        REQUIRE(orchestrator.wait_for_engine());
         REQUIRE(eventually([&] { return has(w, "ready"); }));
     }
     REQUIRE(listed(w));
@@ -208,19 +209,19 @@ TEST_CASE_METHOD(subprocess_fixture, "what an adopted leader leaves behind is en
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "what a leader left behind while nobody watched is ended by stop and by create") {
+                 "the processes of a leader that ended unwatched are ended by stop and by create") {
     const auto w = new_workload();
     run_shell("setsid sleep 1003 & echo $! > escaped; sleep 1004 & echo $! > child; "
               "env -i sleep 1005 & echo $! > bare; touch ready; wait");
     {
         const other_program orchestrator{options, {w}};
-        REQUIRE(orchestrator.wait_for_one());
+        REQUIRE(orchestrator.wait_for_engine());
         REQUIRE(eventually([&] { return has(w, "ready"); }));
     }
     const auto leader = pid_of(w);
     const auto escaped = pid_in(w, "escaped");
     const auto child = pid_in(w, "child");
-    const auto bare = pid_in(w, "bare"); // its session is vouched for by the child
+    const auto bare = pid_in(w, "bare"); // found by its session, which has the child's id
     ::kill(leader, SIGKILL);
     REQUIRE(eventually([&] { return !runs(leader); }));
     CHECK(runs(escaped));
@@ -235,11 +236,11 @@ TEST_CASE_METHOD(subprocess_fixture,
     REQUIRE(wait(backend().destroy(w.ref)));
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a recycled pid is neither adopted nor signalled") {
+TEST_CASE_METHOD(subprocess_fixture, "a reused pid is neither adopted nor signalled") {
     const stranger other;
     auto identity = other.identity();
-    SECTION("the process that has it now started later") { --identity.start_time; }
-    SECTION("the machine has been booted since") {
+    SECTION("the present process started later") { --identity.start_time; }
+    SECTION("the machine has been booted since then") {
         identity.boot_id = "00000000-0000-0000-0000-000000000000";
     }
     const auto w = new_workload();
@@ -257,7 +258,7 @@ TEST_CASE_METHOD(subprocess_fixture, "a recycled pid is neither adopted nor sign
 
 TEST_CASE_METHOD(
     subprocess_fixture,
-    "the process that an identity truly names is adopted, so that the test above tells") {
+    "the process that an identity names is adopted, which shows that the test above is valid") {
     const stranger other;
     const auto w = new_workload();
     write_identity(folder(w), other.identity());
@@ -267,7 +268,7 @@ TEST_CASE_METHOD(
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "no process runs unknown, at whatever moment the orchestrator is killed") {
+                 "every process is found, at whatever moment the orchestrator is killed") {
     std::vector<rh::workload> fleet;
     for (int i = 0; i < 60; ++i) fleet.push_back(new_workload());
     run_shell("exec sleep 1000");
@@ -275,8 +276,8 @@ TEST_CASE_METHOD(subprocess_fixture,
         const std::vector<rh::workload> batch(fleet.begin() + static_cast<long>(from),
                                               fleet.begin() + static_cast<long>(from) + 20);
         other_program orchestrator{options, batch};
-        // Some have been started, and it is in the middle of another.
-        for (std::size_t i = 0; i < 2 + from / 4; ++i) REQUIRE(orchestrator.wait_for_one());
+        // Killed while it starts another engine.
+        for (std::size_t i = 0; i < 2 + from / 4; ++i) REQUIRE(orchestrator.wait_for_engine());
         orchestrator.die();
     }
     const auto all = wait(backend().list());
@@ -297,13 +298,13 @@ TEST_CASE_METHOD(subprocess_fixture,
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "a start that a dead orchestrator had begun is waited for, within a bound") {
+                 "a launch that a killed orchestrator had begun is waited for, up to a bound") {
     const auto w = create_new();
     options.launch_timeout = rh::duration{50};
     close();
     const sub::descriptor lock{::open((store.path() / "launch-lock").c_str(), O_RDWR | O_CLOEXEC)};
     REQUIRE(lock);
-    REQUIRE(::flock(lock.get(), LOCK_SH) == 0); // as a child between fork and exec holds it
+    REQUIRE(::flock(lock.get(), LOCK_SH) == 0); // as a child does between fork and exec
     const auto refused = wait(backend().list());
     REQUIRE_FALSE(refused);
     CHECK(holds(refused.error().message, "a start begun earlier does not end"));

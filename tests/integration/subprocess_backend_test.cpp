@@ -11,7 +11,7 @@ using namespace roundhouse_tests;
 
 namespace {
 
-/// True if no child of this program has ended and not been reaped.
+/// Whether this program has no child that has ended and not been reaped.
 bool no_zombies() {
     siginfo_t info{};
     return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0;
@@ -23,7 +23,7 @@ std::string field(const std::string& status, const std::string& name) {
     return {};
 }
 
-/// Whatever the program does with its own signals and descriptors, engines must not notice.
+/// Changes signals and descriptors of this program, which engines must not inherit.
 class unruly_program {
 public:
     unruly_program() : inheritable_{::open("/dev/zero", O_RDONLY)} {
@@ -48,7 +48,7 @@ private:
 } // namespace
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "an engine gets the environment of its contract and nothing else") {
+                 "an engine has the environment of its contract and nothing else") {
     ::setenv("ROUNDHOUSE_TEST_SECRET", "not for engines", 1);
     options.environment = {
         {"PATH", "/usr/bin:/bin"}, {"PASSED", "a b=c"}, {"HOME", "/elsewhere"}, {"EMPTY", ""}};
@@ -77,9 +77,8 @@ TEST_CASE_METHOD(subprocess_fixture, "an engine without a catalog has no CATALOG
     CHECK_FALSE(holds(text(w, "engine.log"), "CATALOG_DIR"));
 }
 
-TEST_CASE_METHOD(
-    subprocess_fixture,
-    "an engine begins in its folder, in a session of its own, with nothing inherited") {
+TEST_CASE_METHOD(subprocess_fixture,
+                 "an engine starts in its folder, in a session of its own, and inherits nothing") {
     const unruly_program unruly;
     run_shell("ls -l /proc/self/fd > fds; pwd > pwd; umask > umask; cat /proc/$$/stat > stat; "
               "echo to-stderr >&2; echo to-stdout; touch ready; exec sleep 1000");
@@ -105,9 +104,9 @@ TEST_CASE_METHOD(
     CHECK(holds(open[3], "/fd"));
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "an engine begins with no signal blocked or ignored") {
+TEST_CASE_METHOD(subprocess_fixture, "an engine starts with no signal blocked or ignored") {
     const unruly_program unruly;
-    options.command = {"sleep", "1000"}; // not a shell, which blocks signals itself now and then
+    options.command = {"sleep", "1000"}; // a shell may block signals itself
     const auto w = create_new();
     const auto status = text_of("/proc/" + std::to_string(pid_of(w)) + "/status");
     CHECK(field(status, "SigBlk") == "0000000000000000");
@@ -115,7 +114,7 @@ TEST_CASE_METHOD(subprocess_fixture, "an engine begins with no signal blocked or
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "a new engine's folder is for its owner alone, and one that is there is kept") {
+                 "a new engine's folder has mode 0700, and an existing one is kept") {
     const auto w = create_new();
     namespace fs = std::filesystem;
     CHECK(fs::status(folder(w)).permissions() == fs::perms::owner_all);
@@ -127,7 +126,7 @@ TEST_CASE_METHOD(subprocess_fixture,
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "a command that cannot be run is a failure that names it, and leaves nothing") {
+                 "a command that cannot be run is named in the failure, and leaves nothing") {
     const auto script = store.path() / "no-program";
     std::ofstream{script} << "no format that the kernel knows";
     std::string cause;
@@ -161,7 +160,7 @@ TEST_CASE_METHOD(subprocess_fixture,
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "a folder that was there before a failed create stays with what is in it") {
+                 "a folder that existed before a failed create is kept with its files") {
     options.command = {"/no/such/engine"};
     const auto w = new_workload();
     std::filesystem::create_directories(folder(w));
@@ -170,7 +169,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(text(w, "brain.sqlite") == "memories");
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a repeated create finds its work done") {
+TEST_CASE_METHOD(subprocess_fixture, "a repeated create keeps the process") {
     const auto w = create_new();
     const auto pid = pid_of(w);
     REQUIRE(create(w));
@@ -179,7 +178,7 @@ TEST_CASE_METHOD(subprocess_fixture, "a repeated create finds its work done") {
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "a newer generation takes the place of an older one, which is not reported") {
+                 "a newer generation replaces an older one, whose exit is not reported") {
     const auto w = create_new();
     const auto pid = pid_of(w);
     REQUIRE(create(next_generation(w)));
@@ -190,7 +189,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(exits().empty());
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "an older generation does not take the place of a newer one") {
+TEST_CASE_METHOD(subprocess_fixture, "an older generation does not replace a newer one") {
     auto w = next_generation(new_workload());
     REQUIRE(create(w));
     const auto pid = pid_of(w);
@@ -201,7 +200,7 @@ TEST_CASE_METHOD(subprocess_fixture, "an older generation does not take the plac
     CHECK(runs(pid));
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "the log is appended to from one workload to the next") {
+TEST_CASE_METHOD(subprocess_fixture, "each workload appends to the log of the one before") {
     run_shell("echo line $ENGINE_PORT; touch ready; exec sleep 1000");
     const auto w = create_ready();
     REQUIRE(stop(w));
@@ -212,7 +211,8 @@ TEST_CASE_METHOD(subprocess_fixture, "the log is appended to from one workload t
     CHECK(text(w, "engine.log") == line + line);
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "engines are started, listed and destroyed side by side") {
+TEST_CASE_METHOD(subprocess_fixture,
+                 "many engines can be started, listed and destroyed at the same time") {
     std::vector<rh::workload> fleet;
     for (int i = 0; i < 40; ++i) fleet.push_back(new_workload());
     auto& made_by = backend();
@@ -235,8 +235,7 @@ TEST_CASE_METHOD(subprocess_fixture, "engines are started, listed and destroyed 
     CHECK(no_zombies());
 }
 
-TEST_CASE_METHOD(subprocess_fixture,
-                 "options that could never work are refused when the backend is made") {
+TEST_CASE_METHOD(subprocess_fixture, "options that cannot work are refused by the constructor") {
     const auto refusal = [&] {
         try {
             backend();
@@ -260,7 +259,8 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(refusal().empty());
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a relative store and a relative command are made absolute") {
+TEST_CASE_METHOD(subprocess_fixture,
+                 "a relative store path and a relative command become absolute") {
     const auto before = std::filesystem::current_path();
     std::filesystem::current_path(store.path());
     std::ofstream{"engine"}

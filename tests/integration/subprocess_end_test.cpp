@@ -13,8 +13,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
-/// Children of a shell that leave its group, its session or its environment in every way that there
-/// is; each writes its pid into the file that it is told.
+/// Children of a shell that leave its group, its session or its environment in every possible way.
+/// The pid of each is in a file.
 constexpr const char* family = R"(
 set -m
 sleep 1001 & echo $! > other-group
@@ -54,7 +54,7 @@ struct with_family : subprocess_fixture {
 } // namespace
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "an exit that nobody asked for is reported once, with its code") {
+                 "an exit that was not asked for is reported once, with its code") {
     const auto [script, code,
                 signal] = GENERATE(table<const char*, std::optional<int>, std::optional<int>>({
         {"exit 7", 7, {}},
@@ -68,22 +68,20 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(exits()[0].ref == w.ref);
     CHECK(exits()[0].exit_code == code);
     CHECK(exits()[0].signal == signal);
-    // Nothing that follows reports it again.
+    // Later operations do not report it again.
     CHECK(listed(w)->state == rh::workload_state::down);
     CHECK(stop(w));
     CHECK(exits().size() == 1);
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "an exit is seen at once, not by looking now and then") {
+TEST_CASE_METHOD(subprocess_fixture, "an exit is reported by an event, not by polling") {
+    options.log_check_interval = std::chrono::hours{1}; // the only periodic work of the backend
     const auto w = create_new();
-    const auto begin = steady_clock::now();
     ::kill(pid_of(w), SIGKILL);
-    REQUIRE(eventually([&] { return !exits().empty(); }));
-    // Milliseconds; a second leaves room for a sanitizer on a busy machine.
-    CHECK(steady_clock::now() - begin < std::chrono::seconds{1});
+    CHECK(eventually([&] { return !exits().empty(); }));
 }
 
-TEST_CASE_METHOD(with_family, "when the leader dies alone, everything that it started is ended") {
+TEST_CASE_METHOD(with_family, "the exit of the leader ends all processes that it started") {
     const auto w = create_ready();
     const auto all = pids(w);
     ::kill(pid_of(w), SIGKILL);
@@ -92,7 +90,7 @@ TEST_CASE_METHOD(with_family, "when the leader dies alone, everything that it st
     CHECK(exits()[0].signal == SIGKILL);
 }
 
-TEST_CASE_METHOD(with_family, "a leader that leaves its family to itself is a crash with code 0") {
+TEST_CASE_METHOD(with_family, "a leader that exits before its children has crashed with code 0") {
     run_shell(std::string{family}.substr(0, std::string{family}.rfind("wait")));
     const auto w = create_new();
     REQUIRE(eventually([&] { return !exits().empty(); }));
@@ -103,7 +101,8 @@ TEST_CASE_METHOD(with_family, "a leader that leaves its family to itself is a cr
     }
 }
 
-TEST_CASE_METHOD(with_family, "stop ends everything that an engine started, wherever it went") {
+TEST_CASE_METHOD(with_family,
+                 "a stop ends all processes that an engine started, in any group or session") {
     const auto w = create_ready();
     const auto all = pids(w);
     CHECK(std::all_of(all.begin(), all.end(), runs));
@@ -113,7 +112,7 @@ TEST_CASE_METHOD(with_family, "stop ends everything that an engine started, wher
     CHECK(listed(w)->state == rh::workload_state::down);
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "stop lets an engine end by itself and keeps its data") {
+TEST_CASE_METHOD(subprocess_fixture, "a stop lets an engine end by itself, and keeps its data") {
     run_shell("trap 'echo saved > data; exit 0' TERM; touch ready; while :; do sleep 0.05; done");
     const auto w = create_ready();
     REQUIRE(stop(w));
@@ -122,7 +121,7 @@ TEST_CASE_METHOD(subprocess_fixture, "stop lets an engine end by itself and keep
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "what outlives its leader has the rest of the grace to end by itself") {
+                 "processes that outlive their leader may use the rest of the grace") {
     run_shell("(trap '' TERM; touch ready; sleep 0.3; echo saved > data) & trap 'exit 0' TERM; "
               "while :; do wait; done");
     const auto w = create_ready();
@@ -131,7 +130,7 @@ TEST_CASE_METHOD(subprocess_fixture,
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "an engine that ignores SIGTERM is killed when its grace is over") {
+                 "an engine that ignores SIGTERM is killed at the end of its grace") {
     run_shell(
         "trap '' TERM; setsid sh -c 'echo $$ > escaped; touch ready; while :; do sleep 1; done' & "
         "while :; do sleep 1; done");
@@ -146,7 +145,8 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(exits().empty());
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "stop and destroy of what is not there succeed") {
+TEST_CASE_METHOD(subprocess_fixture,
+                 "an engine without a process or a folder can be stopped and destroyed") {
     const auto w = new_workload();
     CHECK(stop(w));
     CHECK(wait(backend().destroy(w.ref)));
@@ -157,7 +157,7 @@ TEST_CASE_METHOD(subprocess_fixture, "stop and destroy of what is not there succ
     CHECK(wait(backend().destroy(w.ref)));
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "stop of any generation ends the one that is there") {
+TEST_CASE_METHOD(subprocess_fixture, "a stop of any generation ends the present one") {
     auto w = create_new();
     const auto pid = pid_of(w);
     w.ref.generation = 77;
@@ -166,7 +166,7 @@ TEST_CASE_METHOD(subprocess_fixture, "stop of any generation ends the one that i
 }
 
 TEST_CASE_METHOD(with_family,
-                 "pause stops every process, resume lets them go on, and both may be repeated") {
+                 "pause stops and resume continues every process, and both can be repeated") {
     const auto w = create_ready();
     const auto all = pids(w);
     for (int i = 0; i < 2; ++i) {
@@ -193,7 +193,8 @@ TEST_CASE_METHOD(subprocess_fixture, "an engine that keeps starting programs is 
     }
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "there is nothing to pause or resume without a process") {
+TEST_CASE_METHOD(subprocess_fixture,
+                 "an engine without a process can be neither paused nor resumed") {
     const auto w = create_new();
     REQUIRE(stop(w));
     const auto paused = wait(backend().pause(w.ref));
@@ -202,7 +203,7 @@ TEST_CASE_METHOD(subprocess_fixture, "there is nothing to pause or resume withou
     CHECK_FALSE(wait(backend().resume(w.ref)));
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a paused engine is stopped as cleanly as any other") {
+TEST_CASE_METHOD(subprocess_fixture, "a paused engine can end by itself when it is stopped") {
     run_shell("trap 'echo saved > data; exit 0' TERM; touch ready; while :; do sleep 0.05; done");
     const auto w = create_ready();
     REQUIRE(wait(backend().pause(w.ref)));
@@ -210,15 +211,14 @@ TEST_CASE_METHOD(subprocess_fixture, "a paused engine is stopped as cleanly as a
     CHECK(text(w, "data") == "saved\n");
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a paused engine that is killed is reported") {
+TEST_CASE_METHOD(subprocess_fixture, "the exit of a paused engine is reported") {
     const auto w = create_new();
     REQUIRE(wait(backend().pause(w.ref)));
     ::kill(pid_of(w), SIGKILL);
     CHECK(eventually([&] { return exits().size() == 1; }));
 }
 
-TEST_CASE_METHOD(with_family,
-                 "destroy ends the engine and removes its folder with all that is in it") {
+TEST_CASE_METHOD(with_family, "a destroy ends the engine and removes its folder with all files") {
     const auto w = create_ready();
     const auto all = pids(w);
     namespace fs = std::filesystem;
@@ -236,7 +236,7 @@ TEST_CASE_METHOD(with_family,
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "a stop that is cancelled keeps nothing open, and the next one finishes it") {
+                 "a cancelled stop keeps no descriptor, and the next stop ends the engine") {
     run_shell("trap '' TERM; touch ready; while :; do sleep 1; done");
     const auto w = create_ready();
     const auto pid = pid_of(w);
@@ -246,7 +246,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     const auto strand = asio::make_strand(io->context());
     auto pending = asio::co_spawn(strand, backend().stop(w.ref, std::chrono::hours{1}),
                                   asio::bind_cancellation_slot(cancel.slot(), asio::use_future));
-    // From its first wait on, whichever that is.
+    // At its first wait.
     asio::post(strand, [&] { cancel.emit(asio::cancellation_type::terminal); });
     CHECK_THROWS_AS(io_threads::get(std::move(pending)), std::system_error);
     CHECK(eventually([&] { return open_descriptors() <= before; }));
@@ -257,7 +257,7 @@ TEST_CASE_METHOD(subprocess_fixture,
 
 TEST_CASE_METHOD(
     subprocess_fixture,
-    "the grace of the last stop counts, also when an earlier one has ended the leader") {
+    "the grace of the last stop is used, also if an earlier one has ended the leader") {
     run_shell("(trap '' TERM; touch ready; while :; do sleep 1; done) & echo $! > child; "
               "trap 'exit 0' TERM; while :; do wait; done");
     const auto w = create_ready();
@@ -276,7 +276,7 @@ TEST_CASE_METHOD(
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "operations that are cancelled at any moment leave no descriptor behind") {
+                 "operations that are cancelled at any moment keep no descriptor") {
     const auto w = create_new();
     const auto before = open_descriptors();
     for (int delay_us = 0; delay_us < 3000; delay_us += 100) {
@@ -306,7 +306,7 @@ TEST_CASE_METHOD(subprocess_fixture,
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "a backend that goes leaves its engines running and reports no more") {
+                 "a destroyed backend leaves its engines running and reports nothing more") {
     const auto w = create_new();
     const auto pid = pid_of(w);
     close();
@@ -318,14 +318,14 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(exits().empty());
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a backend may go from inside the report of an exit") {
+TEST_CASE_METHOD(subprocess_fixture, "a backend can be destroyed by its exit handler") {
     io = std::make_unique<io_threads>(2);
-    auto going = std::make_unique<rh::subprocess_backend>(io->executor(), options);
+    auto destroyed = std::make_unique<rh::subprocess_backend>(io->executor(), options);
     const auto w = new_workload();
-    REQUIRE(io->wait(going->create(w)));
+    REQUIRE(io->wait(destroyed->create(w)));
     std::promise<void> gone;
-    going->on_exit([&](const rh::workload_exit&) {
-        going.reset();
+    destroyed->on_exit([&](const rh::workload_exit&) {
+        destroyed.reset();
         gone.set_value();
     });
     ::kill(pid_of(w), SIGKILL);
@@ -334,7 +334,7 @@ TEST_CASE_METHOD(subprocess_fixture, "a backend may go from inside the report of
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "a program that ignores SIGCHLD learns of an exit, not of its code") {
+                 "in a program that ignores SIGCHLD an exit is reported without a code") {
     const auto before = ::signal(SIGCHLD, SIG_IGN);
     const auto w = create_new();
     ::kill(pid_of(w), SIGKILL);

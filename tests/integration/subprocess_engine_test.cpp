@@ -22,7 +22,7 @@ std::string message_of(const auto& outcome) {
     return outcome ? std::string{} : outcome.error().message;
 }
 
-/// The backend asks servers of the test as if they were engines.
+/// The backend sends its requests to scripted servers in place of engines.
 struct with_scripted_engine : subprocess_fixture {
     rh::result<rh::health> probe(server::script script, rh::duration timeout = long_enough) {
         const server engine{std::move(script)};
@@ -99,7 +99,7 @@ TEST_CASE_METHOD(with_scripted_engine, "a healthy engine may be busy") {
 }
 
 TEST_CASE_METHOD(with_scripted_engine,
-                 "a health answer is bounded in size, in depth and in what is repeated of it") {
+                 "a health answer is bounded in size, in depth and in the length that is quoted") {
     const auto nested = [](std::size_t depth) {
         return server::answers(200, R"({"status":"ok","subsystems":)" + std::string(depth, '[') +
                                         std::string(depth, ']') + '}');
@@ -119,14 +119,14 @@ TEST_CASE_METHOD(with_scripted_engine,
 }
 
 TEST_CASE_METHOD(with_scripted_engine,
-                 "a probe tells apart who is not there and who does not answer") {
-    const rh::workload_ref nobody{.engine_id = fresh_id(), .generation = 1, .port = free_port()};
-    CHECK(holds(message_of(wait(backend().probe(nobody, long_enough))), "Connection refused"));
+                 "a probe distinguishes a refused connection from a missing answer") {
+    const rh::workload_ref absent{.engine_id = fresh_id(), .generation = 1, .port = free_port()};
+    CHECK(holds(message_of(wait(backend().probe(absent, long_enough))), "Connection refused"));
     CHECK(holds(seen(server::sends_and_hangs(""), rh::duration{100}), "no answer within 100 ms"));
     CHECK(holds(seen(server::sends("")), "closed the connection without an answer"));
 }
 
-TEST_CASE_METHOD(with_scripted_engine, "the answer to a key tells whether it was taken") {
+TEST_CASE_METHOD(with_scripted_engine, "the answer to a new key shows whether it was taken") {
     CHECK(swap(server::answers(200, "")) == rh::key_swap::done);
     CHECK(swap(server::sends("HTTP/1.1 204 No Content\r\n\r\n")) == rh::key_swap::done);
     for (const unsigned status : {404U, 405U, 501U})
@@ -150,9 +150,9 @@ TEST_CASE_METHOD(with_scripted_engine, "the key of an engine that does not answe
     CHECK(swap(server::sends("")) == rh::key_swap::unknown);
     CHECK(swap(server::sends("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")) ==
           rh::key_swap::unknown);
-    const rh::workload_ref nobody{.engine_id = fresh_id(), .generation = 1, .port = free_port()};
+    const rh::workload_ref absent{.engine_id = fresh_id(), .generation = 1, .port = free_port()};
     const std::string key = "sk-sept-current";
-    CHECK(wait(backend().swap_key(nobody, key, hash_of("next"))) == rh::key_swap::unknown);
+    CHECK(wait(backend().swap_key(absent, key, hash_of("next"))) == rh::key_swap::unknown);
 }
 
 TEST_CASE_METHOD(with_demo_engine,
@@ -180,7 +180,7 @@ TEST_CASE_METHOD(with_demo_engine, "a real engine that cannot rotate says so and
     CHECK(execute(w, "first") == 200);
 }
 
-TEST_CASE_METHOD(with_demo_engine, "a real engine is seen busy, sick, hung and asleep") {
+TEST_CASE_METHOD(with_demo_engine, "a real engine is probed as busy, unhealthy, hung and paused") {
     const auto w = boot("key");
     set_health(w, "key", R"({"status":"ok","busy":true})");
     CHECK(wait(backend().probe(w.ref, long_enough))->busy);
@@ -203,8 +203,8 @@ TEST_CASE_METHOD(subprocess_fixture, "logs are the last lines of what the engine
     CHECK(wait(backend().logs(w.ref, 3)) == "4999\n5000\noops\n");
     CHECK(wait(backend().logs(w.ref, 0)) == "");
     CHECK(lines_of(wait(backend().logs(w.ref, 100'000)).value()).size() == 5001);
-    const auto nobody = new_workload();
-    CHECK(wait(backend().logs(nobody.ref, 3)) == "");
+    const auto unknown = new_workload();
+    CHECK(wait(backend().logs(unknown.ref, 3)) == "");
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
@@ -292,7 +292,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     };
     CHECK(eventually([&] { return size("engine.log") <= options.log_limit_bytes; }));
     CHECK(size("engine.log.1") > 0);
-    // Up to as much again is written while it is copied.
+    // As much again may be written during the copy.
     CHECK(size("engine.log.1") <= 2 * options.log_limit_bytes + 65'536);
     CHECK(wait(backend().logs(w.ref, 1)) == "line 20000 of an engine that has a lot to say\n");
     // Across the seam of the two files.
@@ -300,7 +300,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(lines.size() == 1500);
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a port is usable unless somebody holds it") {
+TEST_CASE_METHOD(subprocess_fixture, "a port is usable unless it is taken") {
     const auto port = free_port();
     CHECK(backend().port_usable(port));
     CHECK_FALSE(backend().port_usable(0));
@@ -312,7 +312,7 @@ TEST_CASE_METHOD(subprocess_fixture, "a port is usable unless somebody holds it"
     }
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "trouble is a folder for engines that cannot be used") {
+TEST_CASE_METHOD(subprocess_fixture, "trouble names a folder of engines that cannot be used") {
     CHECK_FALSE(backend().trouble());
     CHECK(backend().name() == "subprocess");
     CHECK(backend().needs_port());

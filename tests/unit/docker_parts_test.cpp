@@ -15,7 +15,7 @@ using roundhouse::detail::to_string;
 
 namespace {
 
-/// What is wrong with an address; empty if nothing is.
+/// The message that refuses an address; empty if it is valid.
 std::string refusal_of(const std::string& address) {
     try {
         static_cast<void>(parse_host(address));
@@ -49,7 +49,7 @@ TEST_CASE("an image with a digest has no tag") {
           parts{"localhost:5000/engine:1@sha256:abc", ""});
 }
 
-TEST_CASE("text in a query keeps its plain characters and no others") {
+TEST_CASE("text in a query keeps its unreserved characters and no others") {
     CHECK(escaped("AZaz09-._~") == "AZaz09-._~");
     CHECK(escaped(R"({"a":["b=c"]})") == "%7B%22a%22%3A%5B%22b%3Dc%22%5D%7D");
     CHECK(escaped("a b&c/d%e+f?#") == "a%20b%26c%2Fd%25e%2Bf%3F%23");
@@ -65,7 +65,7 @@ TEST_CASE("a daemon's address is a Unix socket or a host and its port") {
     CHECK(to_string(parse_host("tcp://127.0.0.1:65535")) == "127.0.0.1:65535");
 }
 
-TEST_CASE("an address that cannot be one is refused by its name") {
+TEST_CASE("a malformed address is refused and named") {
     for (const auto* const address : {"",
                                       "/run/docker.sock",
                                       "docker.sock",
@@ -96,21 +96,21 @@ TEST_CASE("an address that cannot be one is refused by its name") {
     CHECK_THAT(refusal_of(longest + 'x'), Contains("at most 100 bytes"));
 }
 
-TEST_CASE("output is taken out of its frames") {
+TEST_CASE("output is extracted from its frames") {
     CHECK(unframed("").empty());
     CHECK(unframed(frame(1, "out\n") + frame(2, "err\n") + frame(1, "")) == "out\nerr\n");
     const std::string long_line(1000, 'x');
     CHECK(unframed(frame(1, long_line) + frame(1, "y")) == long_line + "y");
 }
 
-TEST_CASE("output that is cut in the middle of a frame is taken as far as it goes") {
+TEST_CASE("output is extracted also from an incomplete frame") {
     const auto whole = frame(1, "first\n") + frame(1, "second\n");
     CHECK(unframed(whole.substr(0, whole.size() - 3)) == "first\nseco");
     CHECK(unframed(whole.substr(0, frame(1, "first\n").size() + 5)) == "first\n");
     CHECK(unframed(std::string(8, '\xFF') + "all there is") == "all there is");
 }
 
-TEST_CASE("marks that are missing or of another kind are none") {
+TEST_CASE("labels that are missing or malformed are ignored") {
     for (const auto* const text :
          {"{}", "null", "[]", "7", "\"x\"", R"({"Labels":null})", R"({"Labels":[]})",
           R"({"Labels":{"dev.roundhouse.instance":7}})",

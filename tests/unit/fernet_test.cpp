@@ -25,7 +25,7 @@ constexpr std::string_view hello_token =
 const instant hello_time{std::chrono::seconds{499'162'800}}; // 1985-10-26T01:20:00-07:00
 
 struct invalid_token {
-    std::string_view why;
+    std::string_view fault;
     std::string_view token;
 };
 
@@ -47,7 +47,7 @@ constexpr invalid_token invalid_tokens[] = {
      "WgHSv49TF2AUEZ1TIvcZjK1zQ=="},
 };
 
-// Invalid only to a reader that has a time to live in mind; the text in both is empty.
+// Invalid only to a reader with a time to live; the text in both is empty.
 constexpr std::string_view far_future_token =
     "gAAAAAAdwStRAAECAwQFBgcICQoLDA0OD3HkMATM5lFqGaerZ-fWPAnja1xKYyhd-Y6mSkTOyT"
     "GJmw2Xc2a6kBd-iX9b_qXQcw==";
@@ -84,15 +84,15 @@ TEST_CASE("unsealing reads the token of the published vector") {
 
 TEST_CASE("unsealing refuses the published invalid tokens") {
     const auto ring = ring_of(secret);
-    for (const auto& [why, token] : invalid_tokens) {
-        INFO(why);
+    for (const auto& [fault, token] : invalid_tokens) {
+        INFO(fault);
         const auto plain = ring.unseal(token);
         REQUIRE_FALSE(plain);
         CHECK(plain.error().code == roundhouse::errc::internal_error);
     }
 }
 
-TEST_CASE("unsealing does not look at a token's age") {
+TEST_CASE("a token can be unsealed at any age") {
     CHECK(ring_of(secret).unseal(far_future_token) == "");
     CHECK(ring_of(secret).unseal(expired_token) == "");
 }
@@ -104,7 +104,7 @@ TEST_CASE("a token's time is in whole seconds") {
                                counting_iv) != hello_token);
 }
 
-TEST_CASE("text of every length around a block comes back") {
+TEST_CASE("text of every length around a block is sealed and unsealed") {
     const auto ring = ring_of(crypto::key_ring::make_key(crypto::system_entropy));
     for (std::size_t size = 0; size < 70; ++size) {
         std::string text(size, '\0');
@@ -113,7 +113,7 @@ TEST_CASE("text of every length around a block comes back") {
     }
 }
 
-TEST_CASE("the longest text comes back, and one byte more is refused") {
+TEST_CASE("the longest text is sealed and unsealed, and a longer one is refused") {
     const auto ring = ring_of(secret);
     const std::string longest(crypto::max_sealed_text, 'x');
     CHECK(ring.unseal(ring.seal(longest, hello_time, crypto::system_entropy)) == longest);
@@ -121,7 +121,7 @@ TEST_CASE("the longest text comes back, and one byte more is refused") {
                     std::length_error);
 }
 
-TEST_CASE("every changed byte of a token is noticed") {
+TEST_CASE("a token with any byte changed is refused") {
     const auto ring = ring_of(secret);
     const auto bytes = *crypto::base64url_decode(hello_token, crypto::padding::required);
     REQUIRE(ring.unseal(crypto::base64url_encode(bytes, crypto::padding::required)));
@@ -132,7 +132,7 @@ TEST_CASE("every changed byte of a token is noticed") {
     }
 }
 
-TEST_CASE("every shortened token is refused") {
+TEST_CASE("a token of any shorter length is refused") {
     const auto ring = ring_of(secret);
     for (std::size_t size = 0; size < hello_token.size(); ++size)
         CHECK_FALSE(ring.unseal(hello_token.substr(0, size)));
@@ -153,7 +153,7 @@ TEST_CASE("the first key of a ring seals and every key unseals") {
     CHECK(both.unseal(older) == "hello");
 }
 
-TEST_CASE("a token of a key that is not in the ring is refused with a way out") {
+TEST_CASE("a token of a key that is not in the ring is refused, and the message has a remedy") {
     const auto plain = ring_of(other_secret).unseal(hello_token);
     REQUIRE_FALSE(plain);
     CHECK(plain.error().code == roundhouse::errc::internal_error);
@@ -165,7 +165,7 @@ TEST_CASE("white space around the keys of a list is ignored") {
           2);
 }
 
-TEST_CASE("a malformed key is named by its position and never shown") {
+TEST_CASE("a malformed key is named by its position, and its text is never shown") {
     const auto expect_entry = [](std::string_view list, std::string_view position) {
         INFO(list);
         const auto ring = crypto::key_ring::parse(list);
@@ -192,7 +192,7 @@ TEST_CASE("a malformed key is named by its position and never shown") {
     expect_entry(good.substr(0, 20) + " " + good.substr(21), "1");
 }
 
-TEST_CASE("a new key can be used at once and is never the same twice") {
+TEST_CASE("new keys are valid, and differ") {
     std::set<std::string> keys;
     for (int i = 0; i < 100; ++i) {
         const auto key = crypto::key_ring::make_key(crypto::system_entropy);
@@ -203,7 +203,7 @@ TEST_CASE("a new key can be used at once and is never the same twice") {
     CHECK(keys.size() == 100);
 }
 
-TEST_CASE("a copied ring works after the first one is gone") {
+TEST_CASE("a copied ring works after the original has been destroyed") {
     auto first = std::make_unique<crypto::key_ring>(ring_of(secret));
     const crypto::key_ring copy = *first;
     first.reset();

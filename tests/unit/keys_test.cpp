@@ -12,7 +12,7 @@ namespace crypto = roundhouse::crypto;
 
 namespace {
 
-/// Bytes 0, 1, 2 and so on, so that what is made of them can be written down.
+/// Bytes 0, 1, 2 and so on, so that the results are known.
 crypto::entropy counting_entropy() {
     return [next = std::uint8_t{0}](std::span<std::uint8_t> out) mutable {
         for (auto& byte : out) byte = next++;
@@ -23,25 +23,25 @@ std::vector<std::uint8_t> bytes_of(std::string_view text) { return {text.begin()
 
 } // namespace
 
-TEST_CASE("a platform key is its prefix and 43 characters that hold 32 random bytes") {
+TEST_CASE("a platform key has its prefix and 43 characters that encode 32 random bytes") {
     const auto key = crypto::make_platform_key(counting_entropy());
     CHECK(key == "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
     CHECK(key.size() == 8 + 43);
 }
 
-TEST_CASE("an engine key is its prefix and 43 characters that hold 32 random bytes") {
+TEST_CASE("an engine key has its prefix and 43 characters that encode 32 random bytes") {
     const auto key = crypto::make_engine_key(counting_entropy());
     CHECK(key == "sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
     CHECK(crypto::base64url_decode(key.substr(8), crypto::padding::none)->size() == 32);
 }
 
-TEST_CASE("keys made of the system's randomness differ") {
+TEST_CASE("keys from the system's randomness differ") {
     std::set<std::string> keys;
     for (int i = 0; i < 100; ++i) keys.insert(crypto::make_engine_key(crypto::system_entropy));
     CHECK(keys.size() == 100);
 }
 
-TEST_CASE("a new uuid is of version 4 and reads back from its text") {
+TEST_CASE("a new uuid has version 4, and its text parses to the same uuid") {
     for (int i = 0; i < 100; ++i) {
         const auto id = crypto::make_uuid(crypto::system_entropy);
         const auto text = to_string(id);
@@ -51,7 +51,7 @@ TEST_CASE("a new uuid is of version 4 and reads back from its text") {
     }
 }
 
-TEST_CASE("a uuid keeps the random bits that version and variant leave") {
+TEST_CASE("a uuid keeps all random bits except version and variant") {
     CHECK(to_string(crypto::make_uuid(counting_entropy())) ==
           "00010203-0405-4607-8809-0a0b0c0d0e0f");
     const auto ones = [](std::span<std::uint8_t> out) {
@@ -72,7 +72,7 @@ TEST_CASE("SHA-256 agrees with the examples of FIPS 180-4") {
           "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
-TEST_CASE("SHA-256 may be taken on many threads at once") {
+TEST_CASE("SHA-256 can be computed by many threads at once") {
     const auto expected = crypto::sha256("abc");
     std::vector<std::thread> threads;
     std::vector<int> wrong(8, 0);
@@ -92,14 +92,14 @@ TEST_CASE("entropy that fails makes no key") {
     CHECK_THROWS_AS(crypto::make_uuid(broken), std::system_error);
 }
 
-TEST_CASE("system entropy fills every byte it is asked for, and none is fine") {
+TEST_CASE("system entropy fills every byte of a span, which may be empty") {
     std::vector<std::uint8_t> bytes(64 * 1024, 0);
     crypto::system_entropy(bytes);
     CHECK(std::set<std::uint8_t>(bytes.begin(), bytes.end()).size() == 256);
     crypto::system_entropy({});
 }
 
-TEST_CASE("texts are equal only if all of them is") {
+TEST_CASE("texts are equal only if all their bytes are") {
     CHECK(crypto::equal_constant_time("pk-sept-abc", "pk-sept-abc"));
     CHECK(crypto::equal_constant_time("", ""));
     CHECK(crypto::equal_constant_time({}, ""));
@@ -109,7 +109,7 @@ TEST_CASE("texts are equal only if all of them is") {
     CHECK_FALSE(crypto::equal_constant_time("", "a"));
 }
 
-TEST_CASE("digests are equal only if all of them is") {
+TEST_CASE("digests are equal only if all their bytes are") {
     const auto digest = crypto::sha256("a");
     auto other = digest;
     CHECK(crypto::equal_constant_time(digest, other));

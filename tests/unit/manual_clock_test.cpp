@@ -16,16 +16,16 @@ using namespace std::chrono_literals;
 namespace {
 
 asio::awaitable<void> note_after(manual_clock& clock, duration wait,
-                                 std::vector<std::string>& notes, std::string what) {
+                                 std::vector<std::string>& notes, std::string note) {
     const auto until = clock.now() + wait;
     co_await clock.wait_until(until);
-    notes.push_back(what);
+    notes.push_back(note);
 }
 
 } // namespace
 
-TEST_CASE("a manual clock wakes nobody until it is moved, and then those who are due, in the order "
-          "of their times") {
+TEST_CASE(
+    "a manual clock ends the waits that are due when it is moved, in the order of their times") {
     asio::io_context loop;
     manual_clock clock;
     std::vector<std::string> notes;
@@ -41,16 +41,17 @@ TEST_CASE("a manual clock wakes nobody until it is moved, and then those who are
     CHECK(clock.next_wake() == clock.now() + 4s);
 }
 
-TEST_CASE("a wait on a manual clock can be cancelled, and then is forgotten") {
+TEST_CASE("a cancelled wait on a manual clock is removed") {
     asio::io_context loop;
     manual_clock clock;
     std::vector<std::string> notes;
     asio::cancellation_signal signal;
     bool cancelled = false;
-    asio::co_spawn(loop, note_after(clock, 1s, notes, "never"),
-                   asio::bind_cancellation_slot(signal.slot(), [&](const std::exception_ptr& how) {
-                       cancelled = how != nullptr;
-                   }));
+    asio::co_spawn(
+        loop, note_after(clock, 1s, notes, "never"),
+        asio::bind_cancellation_slot(signal.slot(), [&](const std::exception_ptr& thrown) {
+            cancelled = thrown != nullptr;
+        }));
     loop.poll();
     signal.emit(asio::cancellation_type::terminal);
     loop.poll();

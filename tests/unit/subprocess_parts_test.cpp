@@ -47,7 +47,7 @@ asio::awaitable<rh::result<int>> never() {
 
 } // namespace
 
-TEST_CASE("a process's stat is read behind its name, whatever that holds") {
+TEST_CASE("the stat of a process is parsed after its name, which may contain anything") {
     const std::string rest = " S 10 20 30 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654321 100 200";
     for (const char* name : {"sleep", "a b", "x) R 1 2 3", ")", "(((", ""}) {
         const auto stat = sub::parse_process_stat("77 (" + std::string{name} + ")" + rest);
@@ -89,7 +89,7 @@ TEST_CASE("an identity is read only if it is whole") {
     CHECK_FALSE(sub::parse_identity(std::string(512, '\0')));
 }
 
-TEST_CASE("what an engine puts in place of its identity is damage, not a trap") {
+TEST_CASE("a link, a folder or a pipe in place of an identity counts as damage") {
     const temporary_folder folder;
     const auto file = folder.path() / sub::identity_name;
     CHECK(sub::read_identity(folder.path()) == std::nullopt);
@@ -100,7 +100,7 @@ TEST_CASE("what an engine puts in place of its identity is damage, not a trap") 
     CHECK(sub::read_identity(folder.path()) == std::nullopt);
 }
 
-TEST_CASE("an environment tells its engine only by the variable itself") {
+TEST_CASE("the engine of an environment is the value of the variable with the exact name") {
     using namespace std::string_literals;
     const auto id = fresh_id();
     const auto text = to_string(id);
@@ -113,24 +113,23 @@ TEST_CASE("an environment tells its engine only by the variable itself") {
     CHECK_FALSE(sub::engine_in(""));
 }
 
-TEST_CASE(
-    "the members of an engine are its session, if that is surely its own, and who carries its id") {
+TEST_CASE("the processes of an engine are those of its session, and those with its id") {
     const auto id = fresh_id();
     const sub::process_table table{process(10, 10, id),         process(11, 10, {}),
                                    process(12, 12, id),         process(13, 13, {}),
                                    process(14, 14, fresh_id()), process(15, 10, {}, 'Z'),
                                    process(::getpid(), 10, id)};
     CHECK(pids_of(sub::members_of(table, id, 10, true)) == std::vector<pid_t>{10, 11, 12});
-    // One that carries the id vouches for the session.
+    // A member with the id proves that the session is the engine's.
     CHECK(pids_of(sub::members_of(table, id, 10, false)) == std::vector<pid_t>{10, 11, 12});
-    // Without that, and without the leader, the number may be another's by now.
+    // Without that, and without the leader, the number may have been reused.
     const sub::process_table strangers{process(11, 10, {}), process(12, 12, id)};
     CHECK(pids_of(sub::members_of(strangers, id, 10, false)) == std::vector<pid_t>{12});
     CHECK(pids_of(sub::members_of(strangers, id, 10, true)) == std::vector<pid_t>{11, 12});
     CHECK(pids_of(sub::members_of(strangers, id, 0, false)) == std::vector<pid_t>{12});
 }
 
-TEST_CASE("a tail is whole lines of the newest file first, across both files") {
+TEST_CASE("a tail has whole lines, the newest, of both files") {
     const temporary_folder folder;
     const auto tail = [&](std::size_t lines, std::size_t most = 1000) {
         return sub::read_log_tail(folder.path(), lines, most).value();
@@ -158,7 +157,7 @@ TEST_CASE("a tail is whole lines of the newest file first, across both files") {
     CHECK(tail(1, 100'000) == long_line.substr(long_line.size() - 100'000));
 }
 
-TEST_CASE("a log that has outgrown its bound is begun again, with its end kept") {
+TEST_CASE("a log above its bound is truncated, and its end is kept") {
     const temporary_folder folder;
     const auto log = folder.path() / sub::log_name;
     write(log, "0123456789");
@@ -173,12 +172,12 @@ TEST_CASE("a log that has outgrown its bound is begun again, with its end kept")
     CHECK(rotation->kept);
     CHECK(text_of(log).empty());
     CHECK(text_of(folder.path() / sub::old_log_name) == "56789abcde");
-    // Who holds it open writes on at its new beginning.
+    // An open descriptor appends at the new end.
     REQUIRE(::write(writer.get(), "next", 4) == 4);
     CHECK(text_of(log) == "next");
 }
 
-TEST_CASE("a tail begins no earlier than where it is told to") {
+TEST_CASE("a tail begins no earlier than its start") {
     const temporary_folder folder;
     const auto tail = [&](const sub::output_start& start, std::size_t lines = 100) {
         return sub::read_log_tail(folder.path(), lines, 1'000, start).value();
@@ -236,7 +235,7 @@ TEST_CASE("the start of an output is known for the last generation that was laun
     CHECK(is_all(third));
 }
 
-TEST_CASE("a launch during a rotation is taken as before or after it by the size of its log") {
+TEST_CASE("a launch during a rotation is before or after it by the size of its log") {
     const temporary_folder folder;
     const rh::workload_ref ref{.engine_id = fresh_id(), .generation = 1, .port = 0};
     const sub::log_rotation rotation{.size = 20, .kept_from = 10};
@@ -266,7 +265,7 @@ TEST_CASE("a launch during a rotation is taken as before or after it by the size
     starts.rotated(fresh_id(), rotation, starts.count()); // of an adopted engine
 }
 
-TEST_CASE("a folder is removed however deep it is, and links in it are not followed") {
+TEST_CASE("a folder of any depth is removed, and links in it are not followed") {
     const temporary_folder folder;
     const auto top = folder.path() / "engine";
     const auto other = folder.path() / "other";
@@ -287,13 +286,13 @@ TEST_CASE("a folder is removed however deep it is, and links in it are not follo
     CHECK(sub::remove_folder(top)); // again
 }
 
-TEST_CASE("a folder is removed by its owner also where the owner has taken away his own rights") {
+TEST_CASE("a folder is removed also if its owner has removed the owner's rights") {
     const temporary_folder folder;
     const auto top = folder.path() / "engine";
     fs::create_directories(top / "a/b/c");
     write(top / "a/b/c/file", "x");
     constexpr uid_t nobody = 65534;
-    if (::getuid() == 0) { // for root, rights are nothing
+    if (::getuid() == 0) { // root needs no rights
         for (const auto& each : fs::recursive_directory_iterator{folder.path()})
             REQUIRE(::lchown(each.path().c_str(), nobody, nobody) == 0);
         REQUIRE(::lchown(folder.path().c_str(), nobody, nobody) == 0);
@@ -311,7 +310,7 @@ TEST_CASE("a folder is removed by its owner also where the owner has taken away 
     CHECK_FALSE(fs::exists(top));
 }
 
-TEST_CASE("what cannot be removed is named, with the cause") {
+TEST_CASE("a failure to remove a folder names the path and the cause") {
     const temporary_folder folder;
     const auto top = folder.path() / "engine";
     fs::create_directories(top / "a");
@@ -326,18 +325,19 @@ TEST_CASE("what cannot be removed is named, with the cause") {
     if (child == 0) {
         if (::setresuid(nobody, nobody, nobody) != 0) ::_exit(2);
         const auto removed = sub::remove_folder(top);
-        const auto said = removed ? std::string{"removed"} : removed.error().message;
-        ::_exit(::write(ends[1], said.data(), said.size()) > 0 ? 0 : 1);
+        const auto outcome = removed ? std::string{"removed"} : removed.error().message;
+        ::_exit(::write(ends[1], outcome.data(), outcome.size()) > 0 ? 0 : 1);
     }
     ::close(ends[1]);
-    std::string said(1000, '\0');
-    said.resize(static_cast<std::size_t>(::read(ends[0], said.data(), said.size())));
+    std::string outcome(1000, '\0');
+    outcome.resize(static_cast<std::size_t>(::read(ends[0], outcome.data(), outcome.size())));
     ::close(ends[0]);
     ::waitpid(child, nullptr, 0);
-    CHECK(said == "cannot remove " + top.string() + "/a: Permission denied");
+    CHECK(outcome == "cannot remove " + top.string() + "/a: Permission denied");
 }
 
-TEST_CASE("run_on runs a coroutine on another strand, comes back, and passes cancellation on") {
+TEST_CASE(
+    "run_on runs a coroutine on another strand, returns to its own, and passes on cancellation") {
     io_threads io{3};
     const asio::any_io_executor strand = asio::make_strand(io.context());
     CHECK(io.wait(rh::detail::run_on(strand, answer_on(strand))) == 42);
