@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-/// A listener with a handler that does as it is told: what the tests of the listener share.
+/// A listener with a handler for tests, shared by the tests of the listener.
 namespace roundhouse_tests::listening {
 
 namespace http = roundhouse::http;
@@ -40,7 +40,7 @@ inline std::string post(std::string_view target, std::string_view body) {
            std::string(body);
 }
 
-/// Calls that are kept until the test answers them.
+/// Calls that wait until the test answers them.
 class waiting_calls {
 public:
     void add(later_reply later) {
@@ -62,8 +62,8 @@ private:
     std::vector<later_reply> waiting_;
 };
 
-/// Tells what it was asked, at once; but `/later` waits, `/drop` is forgotten, `/throw` throws,
-/// `/big` is 5 MB.
+/// Answers with the request at once, except `/later`, which waits, `/drop`, which gets no answer,
+/// `/throw`, which throws, and `/big`, whose answer has 5 MB.
 class toy {
 public:
     waiting_calls waiting;
