@@ -233,10 +233,7 @@ TEST_CASE("a peer that accepts no connection is given up at the deadline") {
     std::vector<asio::ip::tcp::socket> waiting; // fill its queue
     for (int i = 0; i < 3; ++i) {
         auto& socket = waiting.emplace_back(io.context());
-        socket.open(asio::ip::tcp::v4());
-        socket.non_blocking(true);
-        std::error_code in_progress;
-        socket.connect(full.local_endpoint(), in_progress);
+        socket.async_connect(full.local_endpoint(), [](const std::error_code&) {});
     }
     const auto answer = call(full.local_endpoint(), {}, hasty);
     CHECK(holds(message_of(answer), "no connection within 150 ms"));

@@ -101,3 +101,16 @@ TEST_CASE("an engine that fails its probes fails even where engines sleep almost
         [&] { return fleet.audit(product, audit_action::health_failed).size() == 1; }));
     CHECK(fleet.audit(product, audit_action::sleep).empty());
 }
+
+TEST_CASE(
+    "an engine falls asleep also where probes are further apart than the steady clock counts") {
+    auto settings = memory_fleet<>::quick();
+    settings.health_check_interval = 24h * 365 * 100;
+    settings.sleep_after = 20ms;
+    memory_fleet<> fleet({}, settings);
+    const auto product = fleet.registered();
+    for (const std::string user : {"ada", "bob", "eve"}) {
+        REQUIRE(fleet.orchestrator->of(product).provision(user));
+        CHECK(fleet.becomes(product, user, engine_status::sleeping));
+    }
+}

@@ -81,6 +81,9 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
 
 ROUNDHOUSE_DECL void command_scheduler::launch(mailbox& engine, command_request request) {
     auto& state = engine.command;
+    if (request.command == core::command::boot && services_.sink)
+        services_.log(log_level::debug, "engine " + to_string(request.record->id) + " of user '" +
+                                            engine.owner.user_id + "': its turn has come to boot");
     state.running = services_.tasks.make_task();
     state.began = services_.steady_now();
     state.probes = request.probes;

@@ -49,7 +49,9 @@ ROUNDHOUSE_DECL duration prober::next_probe(const engine_record& engine, duratio
     const auto interval = std::max(services_.settings.health_check_interval, duration{1});
     const duration place{static_cast<duration::rep>(std::hash<uuid>{}(engine.id) %
                                                     static_cast<std::uint64_t>(interval.count()))};
-    return now - (now - place) % interval + interval;
+    // The steady clock may count from so short ago that the place has not come yet.
+    const auto since = ((now - place) % interval + interval) % interval;
+    return now - since + interval;
 }
 
 /// Sets the time of the engine's next check; an earlier one that was set does not count then.
