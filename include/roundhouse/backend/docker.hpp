@@ -181,7 +181,7 @@ private:
 };
 
 static_assert(reports_pauses<docker_backend> && prepares<docker_backend> &&
-              discards<docker_backend>);
+              discards<docker_backend> && separates_boot_logs<docker_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

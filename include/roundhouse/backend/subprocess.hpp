@@ -431,7 +431,7 @@ private:
     std::shared_ptr<detail::subprocess::supervisor> supervisor_;
 };
 
-static_assert(backend<subprocess_backend>);
+static_assert(separates_boot_logs<subprocess_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -77,7 +77,7 @@ asio::awaitable<result<std::string>> logs(Backend& tested, workload_ref ref, std
     auto work = tested.logs(ref, tail);
     co_return co_await std::move(work);
 }
-template <class Backend>
+template <separates_boot_logs Backend>
 asio::awaitable<result<std::string>> boot_logs(Backend& tested, workload_ref ref,
                                                std::size_t tail) {
     auto work = tested.boot_logs(ref, tail);
@@ -116,7 +116,9 @@ public:
     result<std::string> logs(const trial_engine& engine, std::size_t tail) {
         return finish(start_logs(engine, tail));
     }
-    result<std::string> boot_logs(const trial_engine& engine, std::size_t tail) {
+    result<std::string> boot_logs(const trial_engine& engine, std::size_t tail)
+        requires separates_boot_logs<Backend>
+    {
         return finish(start(backend_operations::boot_logs(tested(), engine.workload.ref, tail)));
     }
     /// For a probe that must fail: it waits only for a short time.

@@ -16,11 +16,6 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::log_cases {
 
-template <class Backend>
-concept has_boot_logs = requires(Backend& tested, const workload_ref& ref, std::size_t tail) {
-    tested.boot_logs(ref, tail);
-};
-
 [[nodiscard]] inline std::size_t lines_of(const std::string& text) {
     const auto ends = std::count(text.begin(), text.end(), '\n');
     return static_cast<std::size_t>(ends) + (text.empty() || text.ends_with('\n') ? 0 : 1);
@@ -40,7 +35,7 @@ template <backend Backend> void logs_are_bounded(backend_trial<Backend>& trial) 
 }
 
 template <backend Backend> void boot_logs_are_bounded(backend_trial<Backend>& trial) {
-    if constexpr (has_boot_logs<Backend>) {
+    if constexpr (separates_boot_logs<Backend>) {
         constexpr std::size_t tail = 2;
         const auto unknown = trial.fresh();
         require(must(trial.boot_logs(unknown, tail)).empty(),
@@ -53,7 +48,7 @@ template <backend Backend> void boot_logs_are_bounded(backend_trial<Backend>& tr
 }
 
 template <backend Backend> void boot_logs_are_of_one_generation(backend_trial<Backend>& trial) {
-    if constexpr (has_boot_logs<Backend>) {
+    if constexpr (separates_boot_logs<Backend>) {
         constexpr std::size_t tail = 1'000;
         const auto older = trial.boot();
         const auto newer = next_generation(older);
