@@ -91,6 +91,7 @@ private:
 
     // Events
     asio::awaitable<void> happen(shared engine, core::event_variant event);
+    asio::awaitable<void> take_in_stalled(shared engine);
     void stall(const shared& engine, core::event_variant event, const error& cause);
     void retry_later(const shared& engine);
     void give_up_waiting(mailbox& engine);

@@ -109,8 +109,15 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_
         if (!after && lost_race(after.error())) continue;
         if (!after) co_return answer(call, unexpected(after.error()));
         note_use(call, **after);
-        if (verdict == core::verdict::answered) co_return answer(call, *after);
-        co_return wait(*engine, std::move(call), verdict);
+        const bool stalls = !engine->stalled.empty(); // but what it lacked it needs no more
+        if (stalls) engine->refused_since.reset();
+        if (verdict == core::verdict::answered) answer(call, *after);
+        else wait(*engine, std::move(call), verdict);
+        if (stalls) {
+            auto taking_in = take_in_stalled(engine);
+            co_await std::move(taking_in);
+        }
+        co_return;
     }
     answer(call, fail(errc::internal_error, "The engine's record kept changing. Try again."));
 }

@@ -76,14 +76,19 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, retry_st
         if (refused_too_long(*engine)) give_up_waiting(*engine);
         co_return retry_later(engine);
     }
+    auto taking_in = take_in_stalled(engine);
+    co_await std::move(taking_in);
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::take_in_stalled(shared engine) {
     auto events = std::exchange(engine->stalled, {});
     while (!events.empty()) {
         auto happening = happen(engine, std::move(events.front()));
         events.pop_front();
         co_await std::move(happening);
     }
-    if (engine->stalled.empty()) co_return taken_in(*engine);
-    if (refused_too_long(*engine)) give_up_waiting(*engine);
+    if (engine->stalled.empty()) taken_in(*engine);
+    else if (refused_too_long(*engine)) give_up_waiting(*engine);
 }
 
 /// Everything that has happened is stored: the row is true again, and calls that waited for that
