@@ -184,7 +184,7 @@ void list_backends(std::ostream& out) {
     identity.owner = {id_of(0xCD), "ada"};
     out << "identity " << to_hex(subprocess::identity_head(identity)) << '\n';
 
-    workload made{{id_of(0xAB), 3, 9001}, id_of(0xCD), "ada", "v1", {}};
+    workload made{{id_of(0xAB), 3, 9001}, {id_of(0xCD), "ada"}, "v1", {}};
     made.key_hash.fill(4);
     docker_options options;
     options.installation_id = "instance";
