@@ -122,16 +122,27 @@ private:
 /// `held` says that this pid cannot have been reused.
 ///
 /// If it can, the session counts only if one of its processes has the engine's id.
+///
+/// `known` are members that were found before. They stay members until they have ended: while a
+/// process exits, and while it calls exec, the kernel shows no environment of it.
 [[nodiscard]] inline process_table members_of(const process_table& table, const uuid& engine,
-                                              pid_t session, bool held) {
+                                              pid_t session, bool held,
+                                              const process_table& known = {}) {
     const pid_t self = ::getpid();
-    const auto known = [&](const process_entry& process) {
+    const auto proves_session = [&](const process_entry& process) {
         return process.engine == engine && process.stat.session == session;
     };
-    const bool ours = session > 0 && (held || std::any_of(table.begin(), table.end(), known));
+    const bool ours = session > 0 &&
+                      (held || std::any_of(table.begin(), table.end(), proves_session));
+    const auto is_known = [&](const process_entry& process) {
+        return std::any_of(known.begin(), known.end(), [&](const process_entry& entry) {
+            return entry.pid == process.pid && entry.stat.start_time == process.stat.start_time;
+        });
+    };
     process_table members;
     for (const auto& process : table) {
-        const bool member = process.engine == engine || (ours && process.stat.session == session);
+        const bool member = process.engine == engine || (ours && process.stat.session == session) ||
+                            is_known(process);
         if (member && process.pid != self && !process.stat.gone()) members.push_back(process);
     }
     return members;

@@ -2,6 +2,7 @@
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/workload.hpp>
 
@@ -47,6 +48,7 @@ struct process_watch {
     asio::posix::stream_descriptor stream; ///< A pidfd: readable once the process has ended.
     asio::cancellation_signal cancel;      ///< Cancels the coroutine that watches.
     bool asked = false;                    ///< The exit was asked for, and is not reported.
+    process_table members;                 ///< As found last.
     moment deadline{}; ///< Until then the other processes may end by themselves.
     bool leader_ended = false;
     bool ended = false;   ///< The leader and all other processes have ended.

@@ -78,11 +78,12 @@ public:
     asio::awaitable<result<void>> end_unwatched(const uuid& engine, pid_t session,
                                                 moment deadline) {
         const auto give_up = std::max(deadline, std::chrono::steady_clock::now()) + kill_timeout_;
+        process_table found;
         for (;;) {
             auto reading = table_.read();
             const auto table = co_await std::move(reading);
             if (!table) co_return unexpected{table.error()};
-            const auto found = members_of(**table, engine, session, false);
+            found = members_of(**table, engine, session, false, found);
             if (found.empty()) co_return result<void>{};
             const auto now = std::chrono::steady_clock::now();
             if (now >= give_up) co_return stuck(engine, found.front());
@@ -125,7 +126,9 @@ private:
         // If the leader or its zombie exists now, it did while the table was read.
         const bool held = is_our_child(watched->pidfd()) || !has_ended(watched->pidfd());
         if (held && watched->leader_ended) reap_orphans(**table, watched->pid);
-        co_return members_of(**table, watched->ref.engine_id, watched->pid, held);
+        watched->members = members_of(**table, watched->ref.engine_id, watched->pid, held,
+                                      watched->members);
+        co_return watched->members;
     }
 
     /// Signals processes, unless `signal` is 0, and waits until they have ended, at most until
