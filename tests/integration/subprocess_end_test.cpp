@@ -286,18 +286,21 @@ TEST_CASE_METHOD(subprocess_fixture,
             strand, backend().pause(w.ref),
             asio::bind_cancellation_slot(cancel.slot(), asio::use_future));
         asio::steady_timer timer{strand, std::chrono::microseconds{delay_us}};
-        timer.async_wait(
-            [&](const std::error_code&) { cancel.emit(asio::cancellation_type::terminal); });
+        std::promise<void> emitted;
+        timer.async_wait([&](const std::error_code&) {
+            cancel.emit(asio::cancellation_type::terminal);
+            emitted.set_value();
+        });
         try {
             static_cast<void>(io_threads::get(std::move(pending)));
         } catch (const std::system_error& problem) {
             CHECK(problem.code() == asio::error::operation_aborted);
         }
+        // The signal and the timer must outlive their use on the strand.
+        asio::post(strand, [&] { timer.cancel(); });
+        emitted.get_future().wait();
         std::promise<void> drained;
-        asio::post(strand, [&] {
-            timer.cancel();
-            asio::post(strand, [&] { drained.set_value(); });
-        });
+        asio::post(strand, [&] { drained.set_value(); });
         drained.get_future().wait();
         REQUIRE(wait(backend().resume(w.ref)));
     }
