@@ -30,7 +30,7 @@ struct fleet_options {
 };
 
 /// A fleet that is open: an orchestrator that has recovered its engines, and the threads that it
-/// works on. Destroying it leaves the engines running; the next one to open the same folder finds
+/// works on. Handles of its products must not outlive it. Destroying it leaves the engines running; the next one to open the same folder finds
 /// them again.
 class fleet {
 public:

@@ -56,8 +56,8 @@ inline decision on_event(const event::stopped&, const engine_record& engine,
     transition out(engine, context);
     if (engine.intent == intent::end) {
         out.next().intent = intent::none;
-        out.next().retries = 0;
         out.keep().settle().continue_restart_wait();
+        out.next().retries = 0;
         if (out.restart_due() && !context.backend_away)
             return out.restart().take("ended, and its restart is due");
         return out.take("ended: nothing of the failed workload is left");

@@ -221,12 +221,17 @@ public:
         return *this;
     }
 
-    /// The planned restart is as far off as is left of its wait since the failure, by the steady
-    /// clock.
+    /// Goes on waiting for the planned restart. What is left of the wait is measured by the steady
+    /// clock if this process has seen the failure and ended it at once; else by the wall clock, but
+    /// it is never longer than the whole wait.
     transition& continue_restart_wait() {
         if (out_.next.restart_at) {
             const auto whole = *out_.next.restart_at - out_.next.operation_started_at;
-            out_.next.restart_at = context_.now + std::max(duration{0}, whole - elapsed());
+            const bool measured = context_.elapsed && out_.next.retries == 0;
+            const auto left = measured ? whole - *context_.elapsed
+                                       : *out_.next.restart_at - context_.now;
+            out_.next.restart_at = context_.now +
+                                   std::clamp(left, duration{0}, std::max(whole, duration{0}));
         }
         out_.next.deadline = out_.next.restart_at;
         return *this;

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -38,7 +39,7 @@ public:
           handler_(std::move(handler)) {}
 
     void listen_for_cancellation() {
-        auto slot = asio::get_associated_cancellation_slot(handler_);
+        auto slot = asio::get_associated_cancellation_slot(*handler_);
         if (!slot.is_connected()) return;
         slot.assign([weak = this->weak_from_this()](asio::cancellation_type) {
             if (const auto self = weak.lock())
@@ -47,11 +48,17 @@ public:
         });
     }
 
+    /// The first call posts the handler, and keeps nothing of it: neither its executor's work nor
+    /// what it holds outlives the wait.
     void complete(result<T> outcome) {
         if (completed_.exchange(true)) return;
-        asio::post(executor_,
-                   [self = this->shared_from_this(), outcome = std::move(outcome)]() mutable {
-                       self->handler_(std::move(outcome));
+        const auto executor = std::move(*executor_);
+        auto handler = std::make_shared<Handler>(std::move(*handler_));
+        executor_.reset();
+        handler_.reset();
+        asio::post(executor,
+                   [handler = std::move(handler), outcome = std::move(outcome)]() mutable {
+                       (*handler)(std::move(outcome));
                    });
     }
 
@@ -62,8 +69,8 @@ private:
                                       std::declval<const asio::any_io_executor&>()),
         asio::execution::outstanding_work.tracked))>;
 
-    executor_type executor_;
-    Handler handler_;
+    std::optional<executor_type> executor_;
+    std::optional<Handler> handler_;
     std::atomic<bool> completed_ = false;
 };
 

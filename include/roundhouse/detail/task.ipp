@@ -45,10 +45,13 @@ ROUNDHOUSE_DECL void task_group::start(const std::shared_ptr<task>& which,
 ROUNDHOUSE_DECL void task_group::run(asio::awaitable<void> body) {
     auto owner = owner_.lock();
     if (!owner) return;
-    asio::co_spawn(executor_, std::move(body),
-                   [owner = std::move(owner)](const std::exception_ptr& failure) {
-                       if (failure) std::rethrow_exception(failure);
-                   });
+    // Posted: `co_spawn` alone would begin at once where this thread is one of the executor's.
+    asio::post(executor_, [this, owner = std::move(owner), body = std::move(body)]() mutable {
+        asio::co_spawn(executor_, std::move(body),
+                       [owner = std::move(owner)](const std::exception_ptr& failure) {
+                           if (failure) std::rethrow_exception(failure);
+                       });
+    });
 }
 
 ROUNDHOUSE_DECL void task_group::post(std::function<void()> work) {

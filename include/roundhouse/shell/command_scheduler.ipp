@@ -68,7 +68,9 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
     state.reason = request.record->boot;
     const bool awaited = request.record->boot != boot_reason::restart &&
                          request.record->boot != boot_reason::recover;
-    const auto urgency = awaited ? boot_queue::urgency::awaited : boot_queue::urgency::background;
+    const bool waited_for = awaited || !engine.waiting.empty();
+    const auto urgency = waited_for ? boot_queue::urgency::awaited
+                                    : boot_queue::urgency::background;
     state.ticket = boots_.enter(urgency, {engine.owner, request.number});
     state.began.reset();
     if (state.ticket != 0) {

@@ -42,6 +42,7 @@ ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
                                                           std::string display_name, policy limits,
                                                           std::string platform_key,
                                                           completion<registration> done) {
+    if (closed.load()) return done(unexpected(going_away()));
     if (const auto fault = core::names::check_slug(slug))
         return done(fail(errc::invalid_request, "slug: " + *fault));
     if (const auto fault = core::names::check_display_name(display_name))
@@ -69,6 +70,7 @@ orchestrator_state::register_record(product record, std::string platform_key,
 
 ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, policy limits,
                                                     completion<policy> done) {
+    if (closed.load()) return done(unexpected(going_away()));
     services.tasks.run(replace_policy(std::move(id_or_slug), std::move(limits), std::move(done)));
 }
 
@@ -330,6 +332,7 @@ orchestrator_state::read_logs(engine_ptr engine, std::size_t tail) {
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::audit(audit_query query, completion<audit_page> done) {
+    if (closed.load()) return done(unexpected(going_away()));
     denials.store([self = shared_from_this(), query = std::move(query), done = std::move(done)] {
         self->services.store->audit(query, done);
     });

@@ -107,6 +107,7 @@ public:
 
     std::atomic<bool> recovered = false;
     std::atomic<bool> draining = false; ///< New calls are refused.
+    std::atomic<bool> closed = false;   ///< The orchestrator is gone.
 
 private:
     /// Makes what a caller gets from the record that answers its call.

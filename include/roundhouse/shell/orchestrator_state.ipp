@@ -29,6 +29,7 @@ orchestrator_state::make(orchestrator_parts parts) {
 
 ROUNDHOUSE_DECL void orchestrator_state::close() {
     draining.store(true);
+    closed.store(true);
     prober.close();
     services.tasks.close();
     services.backend->on_exit(nullptr);
@@ -82,7 +83,9 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     }
     // What the rest of the context tells only matters to an admit that waits, and such a one is
     // decided again in the mailbox.
-    const core::context context{services.now(), services.settings, {}};
+    core::context context{services.now(), services.settings, {}};
+    if ((*found)->restart_at)
+        context.deadline_in = reconciler.deadline_in({product.id, std::string(user_id)});
     const auto decided = core::decide(core::call::admit{options.auto_wake}, **found, context);
     if (decided.verdict == core::verdict::refused) return unexpected(decided.refusal);
     if (decided.denied) return deny(product, *decided.denied);

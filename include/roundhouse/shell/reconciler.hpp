@@ -53,6 +53,11 @@ public:
     /// Engines whose rows are not known to be true: nobody is admitted to one by its row alone.
     [[nodiscard]] unreconciled_engines& unreconciled() noexcept { return unreconciled_; }
 
+    /// How far off the engine's deadline is by the steady clock; nothing if it has none.
+    [[nodiscard]] std::optional<duration> deadline_in(const engine_owner& owner) const {
+        return timers_.left(owner);
+    }
+
     /// Calls back once no engine has work in flight, from the executor or at once.
     void when_quiet(std::function<void()> quiet) { mailboxes_.when_empty(std::move(quiet)); }
 

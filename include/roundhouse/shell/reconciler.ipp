@@ -196,6 +196,9 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
 
 ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, engine_event input) {
     const auto* const passed = std::get_if<core::event::deadline>(&input.event);
+    // The wait was changed while the event was on its way.
+    if (passed != nullptr && timers_.left(engine->owner).value_or(duration{0}) > duration{0})
+        co_return;
     if (passed != nullptr && engine->command.queued) {
         // The boot still waits for its turn, which is no fault of the engine's.
         const auto& boot = *engine->command.queued->record;
@@ -230,7 +233,9 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, workload
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, command_ended ended) {
+    const bool superseded = engine->command.pending.has_value();
     auto outcome = scheduler_.take_end(*engine, std::move(ended));
+    if (superseded) limit_creation(*engine);
     if (!outcome) co_return;
     auto happening = happen(engine, std::move(*outcome));
     co_await std::move(happening);

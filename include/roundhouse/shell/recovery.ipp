@@ -5,6 +5,7 @@
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/recovery.hpp>
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -16,9 +17,9 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// Stands for the owner of a workload while it is ended; its id, if the owner is not known.
+/// Stands for a workload without a row while it is ended: not its owner, who may have an engine.
 [[nodiscard]] inline engine_owner owner_of(const found_workload& orphan) {
-    return orphan.owner.value_or(engine_owner{orphan.ref.engine_id, {}});
+    return {orphan.ref.engine_id, {}};
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::run(std::shared_ptr<task> self) {
@@ -100,11 +101,15 @@ ROUNDHOUSE_DECL asio::awaitable<void>
 recovery::wait_for_reconciliation(std::shared_ptr<task> self) {
     auto& unreconciled = reconciler_.unreconciled();
     if (unreconciled.size() == 0) co_return;
-    unreconciled.when_none([self] { self->cancel(); });
+    const auto all_done = std::make_shared<std::atomic<bool>>(false);
+    unreconciled.when_none([self, all_done] {
+        all_done->store(true);
+        self->cancel();
+    });
     try {
         co_await services_.clock->wait_for(services_.settings.recovery_wait);
     } catch (const std::system_error&) {
-        if (unreconciled.size() != 0) throw; // cancelled because the orchestrator goes away
+        if (!all_done->load()) throw; // cancelled because the orchestrator goes away
     }
     unreconciled.when_none([] {});
 }
