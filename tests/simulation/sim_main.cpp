@@ -39,24 +39,14 @@ bool set(std::string_view name, std::uint64_t value, arguments& out) {
     return true;
 }
 
-/// False if there is no such flag.
-bool set_flag(std::string_view name, roundhouse::testing::sim::run_options& out) {
-    const bool all = name == "--with-new-faults";
-    if (name == "--trace") out.whole_trace = true;
-    else if (!all && name != "--with-midway" && name != "--with-clock" &&
-             name != "--with-latencies")
-        return false;
-    if (all || name == "--with-midway") out.disk_fills_midway = true;
-    if (all || name == "--with-clock") out.clock_is_set = true;
-    if (all || name == "--with-latencies") out.bound_latencies = true;
-    return true;
-}
-
 std::optional<arguments> parse(int count, char** texts) {
     arguments out;
     for (int i = 1; i < count; ++i) {
         const std::string_view name = texts[i];
-        if (set_flag(name, out.options)) continue;
+        if (name == "--trace") {
+            out.options.whole_trace = true;
+            continue;
+        }
         const auto value = i + 1 < count ? parse_number(texts[i + 1]) : std::nullopt;
         if (!value || !set(name, *value, out)) return std::nullopt;
         ++i;

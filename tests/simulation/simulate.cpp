@@ -15,9 +15,6 @@ std::string replay_of(const sim::run_options& options) {
     auto out = "roundhouse-sim --seed " + std::to_string(options.seed) + " --actions " +
                std::to_string(options.actions);
     for (const auto point : options.crash_at) out += " --crash-at " + std::to_string(point);
-    if (options.disk_fills_midway) out += " --with-midway";
-    if (options.clock_is_set) out += " --with-clock";
-    if (options.bound_latencies) out += " --with-latencies";
     return out;
 }
 

@@ -57,6 +57,8 @@ struct timers_fixture {
         run();
     }
 
+    void follow(const engine_record& engine) { timers.follow(engine, services->moment()); }
+
     static engine_record failed(const std::string& user, instant restart_at) {
         engine_record engine;
         engine.user_id = user;
@@ -90,24 +92,24 @@ TEST_CASE_METHOD(
     "each engine has one timer, which follows its last record, and an earlier deadline "
     "is delivered first") {
     const auto start = clock->now();
-    timers.follow(failed("ada", start + 5s));
-    timers.follow(failed("bob", start + 2s));
-    timers.follow(failed("eve", start + 3s));
-    timers.follow(failed("ada", start + 1s));
+    follow(failed("ada", start + 5s));
+    follow(failed("bob", start + 2s));
+    follow(failed("eve", start + 3s));
+    follow(failed("ada", start + 1s));
     timers.forget({uuid{}, "eve"});
     run();
     advance(1s);
     CHECK(inbox.delivered == std::vector<std::string>{"ada"});
     advance(10s);
     CHECK(inbox.delivered == std::vector<std::string>{"ada", "bob"});
-    timers.follow(failed("eve", clock->now() - 1s));
+    follow(failed("eve", clock->now() - 1s));
     run();
     CHECK(inbox.delivered.back() == "eve");
 }
 
 TEST_CASE_METHOD(timers_fixture, "a wall clock that is set neither delays nor hastens a deadline") {
     const auto deadline = clock->now() + 5s;
-    timers.follow(failed("ada", deadline));
+    follow(failed("ada", deadline));
     run();
     clock->set_by = 1h;
     advance(1s);
@@ -117,25 +119,46 @@ TEST_CASE_METHOD(timers_fixture, "a wall clock that is set neither delays nor ha
     CHECK(inbox.deadlines == std::vector<instant>{deadline});
 }
 
+TEST_CASE_METHOD(
+    timers_fixture,
+    "a planned restart keeps its time while its failed workload is ended, whatever the "
+    "wall clock says") {
+    const engine_owner ada{uuid{}, "ada"};
+    auto engine = failed("ada", clock->now() + 5s);
+    engine.intent = intent::end;
+    engine.deadline = clock->now() + 30s;
+    follow(engine);
+    clock->advance(1s);
+    clock->set_by = 1h;
+    engine.retries = 1;
+    engine.deadline = clock->now() + 1s; // the end failed, and is tried again
+    follow(engine);
+    CHECK(timers.restart_in(ada) == services->settings.restart_backoff_base - 1s);
+    engine.intent = intent::none;
+    engine.deadline = engine.restart_at;
+    follow(engine);
+    CHECK(timers.restart_in(ada) == services->settings.restart_backoff_base - 1s);
+}
+
 TEST_CASE_METHOD(timers_fixture,
                  "a deadline that another wall clock has set is at most its whole wait off") {
     auto engine = failed("ada", clock->now() + 1'000h);
-    timers.follow(engine);
-    CHECK(timers.left({uuid{}, "ada"}) == services->settings.restart_backoff_base);
+    follow(engine);
+    CHECK(timers.restart_in({uuid{}, "ada"}) == services->settings.restart_backoff_base);
     engine.restart_attempts = 1;
     engine.user_id = "bob";
-    timers.follow(engine);
-    CHECK(timers.left({uuid{}, "bob"}) == services->settings.restart_backoff_base * 2);
+    follow(engine);
+    CHECK(timers.restart_in({uuid{}, "bob"}) == services->settings.restart_backoff_base * 2);
 }
 
 TEST_CASE_METHOD(timers_fixture, "a wait can be changed, also after the deadline was delivered") {
     const auto deadline = clock->now() + 4s;
-    timers.follow(failed("ada", deadline));
+    follow(failed("ada", deadline));
     timers.change_wait({uuid{}, "ada"}, 1s);
     run();
     advance(1s);
     CHECK(inbox.deadlines == std::vector<instant>{deadline});
-    timers.follow(failed("ada", deadline)); // the same deadline: it is not waited for again
+    follow(failed("ada", deadline)); // the same deadline: it is not waited for again
     advance(10s);
     CHECK(inbox.deadlines.size() == 1);
     timers.change_wait({uuid{}, "ada"}, 2s);

@@ -55,7 +55,7 @@ TEST_CASE("a running engine's key is cached until it is replaced or the engine s
     const auto key = crypto::make_engine_key(crypto::system_entropy);
     const auto engine = with_key(some_engine(), key);
     table.cache_key(engine, key); // ignored: the engine does not run
-    table.add(engine, start, boot);
+    table.add(engine, {start, boot});
     CHECK(key_in(table, engine).empty());
     table.cache_key(engine, key);
     CHECK(key_in(table, engine) == key);
@@ -68,14 +68,14 @@ TEST_CASE("a running engine's key is cached until it is replaced or the engine s
     CHECK(key_in(table, engine).empty());
 
     table.remove(rotated);
-    table.add(rotated, start, boot);
+    table.add(rotated, {start, boot});
     CHECK(key_in(table, rotated).empty());
 }
 
 TEST_CASE("only keys in the format of generated engine keys are cached") {
     running_engines table;
     const auto engine = some_engine();
-    table.add(engine, start, boot);
+    table.add(engine, {start, boot});
     for (const std::string& key : {std::string("secret"), std::string(crypto::engine_key_prefix),
                                    crypto::make_platform_key(crypto::system_entropy),
                                    crypto::make_engine_key(crypto::system_entropy) + "A",
@@ -94,9 +94,9 @@ TEST_CASE("an engine is distinguished from an earlier engine of the same user") 
     const auto before = some_engine();
     auto after = before;
     after.id = crypto::make_uuid(crypto::system_entropy);
-    table.add(before, start, boot);
+    table.add(before, {start, boot});
     CHECK_FALSE(table.visit(after, [](const running_engine&) {}));
-    table.add(after, start, boot);
+    table.add(after, {start, boot});
     table.remove(before);
     CHECK(table.visit(after, [](const running_engine&) {}));
     CHECK_FALSE(table.visit(before, [](const running_engine&) {}));
@@ -105,13 +105,13 @@ TEST_CASE("an engine is distinguished from an earlier engine of the same user") 
 TEST_CASE("an engine that runs again has a new life") {
     running_engines table;
     const auto engine = some_engine();
-    table.add(engine, start, boot);
+    table.add(engine, {start, boot});
     const auto first = life_of(table, engine);
-    table.add(engine, start, boot); // added twice: the same life
+    table.add(engine, {start, boot}); // added twice: the same life
     CHECK(life_of(table, engine) == first);
     table.remove(engine);
     CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
-    table.add(engine, start, boot);
+    table.add(engine, {start, boot});
     CHECK(life_of(table, engine) != first);
     CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
 }
@@ -121,7 +121,7 @@ TEST_CASE("a use stays unstored until the latest one is stored") {
     const auto engine = some_engine();
     table.use(engine, boot); // ignored: the engine does not run
     CHECK_FALSE(table.last_used(engine));
-    table.add(engine, start, boot);
+    table.add(engine, {start, boot});
     CHECK(table.unstored().empty());
     table.use(engine, boot + 5s);
     table.use(engine, boot + 2s); // reported late
@@ -143,7 +143,7 @@ TEST_CASE(
     auto engine = some_engine();
     engine.last_activity_at = start + 3h;
     engine.busy_until = start + 1'000h;
-    table.add(engine, start, boot);
+    table.add(engine, {start, boot});
     CHECK(table.last_used(engine) == boot);
     CHECK(table.leased_until(engine) == boot + 24h);
     table.lease(engine, boot + 1h); // the longer lease holds
@@ -154,8 +154,27 @@ TEST_CASE("an expired lease does not count") {
     running_engines table;
     auto engine = some_engine();
     engine.busy_until = start - 1s;
-    table.add(engine, start, boot);
+    table.add(engine, {start, boot});
     CHECK_FALSE(table.leased_until(engine));
     table.lease(engine, boot + 1h);
     CHECK(table.leased_until(engine) == boot + 1h);
+}
+
+TEST_CASE("an engine that runs again keeps the times of its use and lease, whatever the wall clock "
+          "says") {
+    running_engines table;
+    auto engine = some_engine();
+    table.add(engine, {start, boot});
+    table.lease(engine, boot + 1h);
+    table.use(engine, boot + 1min);
+    table.suspend(engine);
+    CHECK_FALSE(table.leased_until(engine));
+    engine.busy_until = start + 1h;
+    table.add(engine, {start + 5h, boot + 2min}); // the wall clock was set forward
+    CHECK(table.leased_until(engine) == boot + 1h);
+    CHECK(table.last_used(engine) == boot + 1min);
+    table.suspend(engine);
+    table.remove(engine);
+    table.add(engine, {start, boot + 3min});
+    CHECK(table.leased_until(engine) == boot + 3min + 1h); // as the record says
 }

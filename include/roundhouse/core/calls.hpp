@@ -81,8 +81,7 @@ inline decision deny(const engine_record& engine, std::string_view why) {
 /// How far off the restart of a failed engine is; nothing if there will be none.
 inline std::optional<duration> restart_in(const engine_record& engine, const context& context) {
     if (!engine.restart_at) return std::nullopt;
-    if (context.deadline_in && engine.deadline == engine.restart_at) return context.deadline_in;
-    return *engine.restart_at - context.now;
+    return context.restart_in.value_or(*engine.restart_at - context.now);
 }
 
 inline decision on_call(const call::admit& what, const engine_record& engine,
@@ -235,7 +234,10 @@ inline decision on_call(const call::lease& what, const engine_record& engine,
 /// Decides a call for an engine that has a row.
 [[nodiscard]] inline decision decide(const call_variant& what, const engine_record& engine,
                                      const context& context) {
-    return std::visit([&](const auto& one) { return detail::on_call(one, engine, context); }, what);
+    auto out = std::visit([&](const auto& one) { return detail::on_call(one, engine, context); },
+                          what);
+    out.made_at = context.present();
+    return out;
 }
 
 /// Whether an engine is now as a call that joined an operation wanted it. Null if it has no row any

@@ -39,12 +39,17 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
     return settings.failed_grace + settings.backend_timeout;
 }
 
+/// The longest that the planned restart of a failed engine can be off.
+[[nodiscard]] inline duration longest_restart_wait(const engine_record& engine,
+                                                   const settings& settings) {
+    return backoff(engine.restart_attempts + 1, settings.restart_backoff_base,
+                   settings.restart_backoff_max, 0);
+}
+
 /// The longest that a record's deadline can be off from when it was set. A deadline that seems to be
 /// further off was set by another wall clock than the present one.
 [[nodiscard]] inline duration longest_wait(const engine_record& engine, const settings& settings) {
-    if (engine.intent == intent::none)
-        return backoff(engine.restart_attempts + 1, settings.restart_backoff_base,
-                       settings.restart_backoff_max, 0);
+    if (engine.intent == intent::none) return longest_restart_wait(engine, settings);
     if (engine.intent == intent::boot) return longest_boot(engine.boot, settings);
     const auto attempt = longest_operation(engine.intent, settings);
     if (engine.retries == 0) return attempt;

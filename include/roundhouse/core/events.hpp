@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/core/moment.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
@@ -187,6 +188,7 @@ struct decision {
     std::optional<denial> denied; ///< Set if an admit is answered, and not admitted.
     std::optional<settlement> settled;
     std::string_view why; ///< For people who read logs and tests.
+    moment made_at;
 };
 
 /// What a decision may know beside the record and the input. Spans of time are measured on a steady
@@ -201,9 +203,12 @@ struct context {
     /// How long the operation under way has taken, for a boot since its turn came; nothing if that
     /// was not measured.
     std::optional<duration> elapsed{};
-    /// How long the record's deadline is off; nothing if nobody waits for it.
-    std::optional<duration> deadline_in{};
+    /// How far off the planned restart is; nothing if that was not measured.
+    std::optional<duration> restart_in{};
     std::string last_probe{}; ///< Why the last probe of a boot or wake failed; may be empty.
+    duration steady_now{};
+
+    [[nodiscard]] moment present() const noexcept { return {now, steady_now}; }
 };
 
 } // namespace core

@@ -116,16 +116,20 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
 
 // Sleeping and waking
 
-inline decision on_event(const event::asleep&, const engine_record& engine,
-                         const context& context) {
-    if (engine.intent != intent::sleep) return stale();
-    transition out(engine, context);
+inline void fall_asleep(transition& out) {
     const auto took = out.elapsed();
     out.to(engine_status::sleeping, intent::none);
     out.next().reason = "idle";
     auto& row = out.audit_transition(audit_action::sleep, false);
     row.metadata.emplace_back("reason", out.next().reason);
     row.took = took;
+}
+
+inline decision on_event(const event::asleep&, const engine_record& engine,
+                         const context& context) {
+    if (engine.intent != intent::sleep) return stale();
+    transition out(engine, context);
+    fall_asleep(out);
     return out.settle().take("paused");
 }
 
@@ -284,8 +288,15 @@ inline decision on_event(const event::exited& event, const engine_record& engine
 inline decision on_event(const event::paused_by_others& event, const engine_record& engine,
                          const context& context) {
     if (event.pause.ref.generation != engine.generation) return stale("an older workload of it");
-    if (engine.intent != intent::none) return stale("what is under way tells what it becomes");
     const bool paused = event.pause.paused;
+    if (engine.intent == intent::sleep && !paused) {
+        // The pause has been made, and its answer is of no use any more.
+        transition out(engine, context);
+        fall_asleep(out);
+        return out.begin(intent::wake, command::wake)
+            .take("somebody else resumed it as it fell asleep: it is woken");
+    }
+    if (engine.intent != intent::none) return stale("what is under way tells what it becomes");
     const auto before = paused ? engine_status::running : engine_status::sleeping;
     if (engine.status != before) return stale("as expected");
     transition out(engine, context);
@@ -425,8 +436,10 @@ inline decision on_event(const event::parked&, const engine_record& engine,
 /// Decides what an event means for an engine that has a row.
 [[nodiscard]] inline decision decide(const event_variant& what, const engine_record& engine,
                                      const context& context) {
-    return std::visit([&](const auto& one) { return detail::on_event(one, engine, context); },
-                      what);
+    auto out = std::visit([&](const auto& one) { return detail::on_event(one, engine, context); },
+                          what);
+    out.made_at = context.present();
+    return out;
 }
 
 } // namespace core

@@ -221,17 +221,13 @@ public:
         return *this;
     }
 
-    /// Goes on waiting for the planned restart. What is left of the wait is measured by the steady
-    /// clock if this process has seen the failure and ended it at once; else by the wall clock, but
-    /// it is never longer than the whole wait.
+    /// Goes on waiting for the planned restart: for what is left of the wait by the steady clock, or
+    /// if that was not measured by the wall clock, but never for longer than the whole wait.
     transition& continue_restart_wait() {
         if (out_.next.restart_at) {
-            const auto whole = *out_.next.restart_at - out_.next.operation_started_at;
-            const bool measured = context_.elapsed && out_.next.retries == 0;
-            const auto left = measured ? whole - *context_.elapsed
-                                       : *out_.next.restart_at - context_.now;
-            out_.next.restart_at = context_.now +
-                                   std::clamp(left, duration{0}, std::max(whole, duration{0}));
+            const auto left = context_.restart_in.value_or(*out_.next.restart_at - context_.now);
+            const auto longest = longest_restart_wait(out_.next, context_.settings);
+            out_.next.restart_at = context_.now + std::clamp(left, duration{0}, longest);
         }
         out_.next.deadline = out_.next.restart_at;
         return *this;

@@ -85,7 +85,7 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     // decided again in the mailbox.
     core::context context{services.now(), services.settings, {}};
     if ((*found)->restart_at)
-        context.deadline_in = reconciler.deadline_in({product.id, std::string(user_id)});
+        context.restart_in = reconciler.restart_in({product.id, std::string(user_id)});
     const auto decided = core::decide(core::call::admit{options.auto_wake}, **found, context);
     if (decided.verdict == core::verdict::refused) return unexpected(decided.refusal);
     if (decided.denied) return deny(product, *decided.denied);

@@ -31,10 +31,10 @@ public:
           inbox_(inbox),
           schedule_(services, [this](std::uint64_t hash, duration due) { check(hash, due); }) {}
 
-    /// Follows a record that has changed; `after` is null if the engine is gone.
-    void follow(const engine_record& before, const engine_record* after);
-    /// Begins to probe an engine that runs.
-    void watch(const engine_record& engine);
+    /// Follows a record whose change was decided then; `after` is null if the engine is gone.
+    void follow(const engine_record& before, const engine_record* after, const core::moment& then);
+    /// Begins to probe an engine that runs, and whose record was decided or found then.
+    void watch(const engine_record& engine, const core::moment& then);
     void close();
 
     /// In how long a running engine will be put to sleep if nothing happens; nothing if never.

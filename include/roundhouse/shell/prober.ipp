@@ -13,17 +13,19 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-ROUNDHOUSE_DECL void prober::follow(const engine_record& before, const engine_record* after) {
+ROUNDHOUSE_DECL void prober::follow(const engine_record& before, const engine_record* after, const core::moment& then) {
     const bool was = before.status == engine_status::running;
     const bool is = after != nullptr && after->status == engine_status::running;
-    if (is && !was) watch(*after);
-    else if (was && !is) running_.remove(before);
+    if (is && !was) watch(*after, then);
+    else if (after == nullptr) running_.remove(before);
+    else if (was && !is) running_.suspend(before);
+    else if (is && after->busy_until != before.busy_until)
+        running_.lease(*after, then.steady_at(after->busy_until));
 }
 
-ROUNDHOUSE_DECL void prober::watch(const engine_record& engine) {
-    const auto now = services_.steady_now();
-    running_.add(engine, services_.now(), now);
-    check_next(engine, now);
+ROUNDHOUSE_DECL void prober::watch(const engine_record& engine, const core::moment& then) {
+    running_.add(engine, then);
+    check_next(engine, services_.steady_now());
 }
 
 ROUNDHOUSE_DECL void prober::close() {

@@ -53,9 +53,9 @@ public:
     /// Engines whose rows are not known to be true: nobody is admitted to one by its row alone.
     [[nodiscard]] unreconciled_engines& unreconciled() noexcept { return unreconciled_; }
 
-    /// How far off the engine's deadline is by the steady clock; nothing if it has none.
-    [[nodiscard]] std::optional<duration> deadline_in(const engine_owner& owner) const {
-        return timers_.left(owner);
+    /// How far off the engine's planned restart is by the steady clock; nothing if none is waited for.
+    [[nodiscard]] std::optional<duration> restart_in(const engine_owner& owner) const {
+        return timers_.restart_in(owner);
     }
 
     /// Calls back once no engine has work in flight, from the executor or at once.

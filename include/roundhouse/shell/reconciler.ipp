@@ -122,16 +122,13 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_
     answer(call, fail(errc::internal_error, "The engine's record kept changing. Try again."));
 }
 
-/// A lease counts from now. An admit or a lease that meets an engine which is being put to sleep
-/// keeps it awake, if that is still possible.
+/// An admit or a lease that meets an engine which is being put to sleep keeps it awake, if that is
+/// still possible.
 ROUNDHOUSE_DECL void reconciler::note_use(const waiting_call& call,
                                           const engine_record& engine) const {
-    const auto now = services_.steady_now();
-    const auto* const lease = std::get_if<core::call::lease>(&call.call);
-    if (lease != nullptr && lease->busy_for > duration{0} && engine.intent != intent::sleep)
-        running_.lease(engine, now + lease->busy_for);
-    const bool wants = lease != nullptr || std::holds_alternative<core::call::admit>(call.call);
-    if (wants && engine.intent == intent::sleep) running_.use(engine, now);
+    const bool wants = std::holds_alternative<core::call::lease>(call.call) ||
+                       std::holds_alternative<core::call::admit>(call.call);
+    if (wants && engine.intent == intent::sleep) running_.use(engine, services_.steady_now());
 }
 
 ROUNDHOUSE_DECL void reconciler::wait(mailbox& engine, waiting_call call, core::verdict verdict) {
@@ -177,6 +174,7 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
     auto record = new_engine(engine->owner, call);
     const auto id = record.id;
     core::decision made;
+    made.made_at = services_.moment();
     made.row = core::row_change::update;
     made.command = core::command::boot;
     change_set changes;
@@ -197,8 +195,7 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
 ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, engine_event input) {
     const auto* const passed = std::get_if<core::event::deadline>(&input.event);
     // The wait was changed while the event was on its way.
-    if (passed != nullptr && timers_.left(engine->owner).value_or(duration{0}) > duration{0})
-        co_return;
+    if (passed != nullptr && timers_.waits(engine->owner)) co_return;
     if (passed != nullptr && engine->command.queued) {
         // The boot still waits for its turn, which is no fault of the engine's.
         const auto& boot = *engine->command.queued->record;

@@ -167,13 +167,14 @@ ROUNDHOUSE_DECL core::context reconciler::context(const mailbox& engine,
     const auto number = static_cast<double>((std::uint32_t{drawn[0]} << 16U) |
                                             (std::uint32_t{drawn[1]} << 8U) | drawn[2]);
     core::context out{services_.now(), services_.settings, engine.product_slug};
+    out.steady_now = services_.steady_now();
     out.jitter = number / double{1U << 24U};
     out.backend_away = services_.backend->trouble().has_value();
-    const auto now = services_.steady_now();
+    const auto now = out.steady_now;
     if (const auto until = running_.leased_until(record))
         out.lease_left = std::max(*until - now, duration{0});
     if (engine.command.began) out.elapsed = std::max(now - *engine.command.began, duration{0});
-    out.deadline_in = timers_.left(engine.owner);
+    if (record.restart_at) out.restart_in = timers_.restart_in(engine.owner);
     if (engine.command.probes) out.last_probe = engine.command.probes->last_failure();
     return out;
 }
@@ -198,7 +199,7 @@ ROUNDHOUSE_DECL engine_ptr reconciler::follow(const shared& engine, const core::
                                               const engine_ptr& before, const engine_ptr& after) {
     if (before && decided.row != core::row_change::none)
         publish(engine, decided, *before, after.get());
-    if (after) timers_.follow(*after);
+    if (after) timers_.follow(*after, decided.made_at);
     else timers_.forget(engine->owner);
     // No operation is under way any more: whatever still runs for one is of no use.
     if (!after || after->intent == intent::none) scheduler_.drop(*engine);
@@ -239,7 +240,7 @@ ROUNDHOUSE_DECL asio::awaitable<result<committed>> reconciler::commit(change_set
 ROUNDHOUSE_DECL void reconciler::publish(const shared& engine, const core::decision& decided,
                                          const engine_record& before, const engine_record* after) {
     for (const auto& row : decided.audit) metrics_.add(row);
-    prober_.follow(before, after);
+    prober_.follow(before, after, decided.made_at);
     if (!services_.sink) return;
     const bool boot_failed = before.intent == intent::boot && decided.settled &&
                              decided.settled->failure &&

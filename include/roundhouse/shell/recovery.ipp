@@ -93,7 +93,7 @@ ROUNDHOUSE_DECL void recovery::reconcile_row(const engine_record& engine,
         found = claimed->second;
         unclaimed.erase(claimed);
     }
-    if (engine.status == engine_status::running) prober_.watch(engine);
+    if (engine.status == engine_status::running) prober_.watch(engine, services_.moment());
     reconciler_.enqueue_found(engine, std::move(found));
 }
 

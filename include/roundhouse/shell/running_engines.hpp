@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/config.hpp>
+#include <roundhouse/core/moment.hpp>
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/hash_index.hpp>
 #include <roundhouse/shell/cached_key.hpp>
@@ -18,6 +19,7 @@
 #include <shared_mutex>
 #include <span>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -85,9 +87,13 @@ struct unstored_use {
 /// shard begins or ceases to run.
 class running_engines {
 public:
-    /// An engine begins to run. `now` and `steady_now` are the same moment. A use or a lease that
-    /// seems to lie in the future was noted by another wall clock; it counts from now.
-    void add(const engine_record& engine, instant now, duration steady_now);
+    /// An engine begins to run; its record was decided or found then. If the engine ran before, its
+    /// use and lease keep their times; else they are those of the record, and what seems to lie in
+    /// the future was noted by another wall clock and counts from then.
+    void add(const engine_record& engine, const core::moment& then);
+    /// An engine ceases to run. It may run again.
+    void suspend(const engine_record& engine);
+    /// An engine is gone.
     void remove(const engine_record& engine);
 
     /// Calls `look(running_engine&)`, which must not call this table and changes nothing but what
@@ -154,9 +160,15 @@ public:
     void stored(std::span<const unstored_use> uses) const;
 
 private:
+    struct use_times {
+        std::int64_t last_used_ms;
+        std::int64_t leased_until_ms;
+    };
+
     struct alignas(64) shard {
         mutable std::shared_mutex mutex;
         hash_index<std::unique_ptr<running_engine>> engines;
+        std::unordered_map<uuid, use_times> suspended; ///< Engines that have run.
         std::uint32_t lives = 0;
 
         running_engine& add(const running_engine_ref& ref) {

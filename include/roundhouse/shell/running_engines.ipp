@@ -9,18 +9,22 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, instant now,
-                                          duration steady_now) {
+ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, const core::moment& then) {
     const auto ref = running_engine_ref::of(engine);
-    const auto past = [&](instant at) { return steady_now - std::max(duration{0}, now - at); };
+    const auto past = [&](instant at) { return std::min(then.steady_at(at), then.steady); };
     auto& part = of(ref.hash);
     const std::unique_lock lock(part.mutex);
     auto& running = part.add(ref);
     running_engine::write(running.last_used_ms, past(engine.last_activity_at));
     running.use_is_stored.store(true, std::memory_order_relaxed);
-    if (engine.busy_until > now)
+    if (const auto before = part.suspended.extract(engine.id)) {
+        running_engine::raise(running.last_used_ms, duration{before.mapped().last_used_ms});
+        running.leased_until_ms.store(before.mapped().leased_until_ms, std::memory_order_relaxed);
+    } else if (engine.busy_until > then.wall) {
         running_engine::write(running.leased_until_ms,
-                              steady_now + std::min(engine.busy_until - now, core::longest_lease));
+                              std::min(then.steady_at(engine.busy_until),
+                                       then.steady + core::longest_lease));
+    }
     if (engine.last_health_at) {
         running_engine::write(running.last_health_ms, engine.last_health_at->time_since_epoch());
         running_engine::write(running.last_probe_ms, past(*engine.last_health_at));
@@ -28,11 +32,23 @@ ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, instant n
     running.failures_in_a_row.store(0, std::memory_order_relaxed);
 }
 
+ROUNDHOUSE_DECL void running_engines::suspend(const engine_record& engine) {
+    const auto ref = running_engine_ref::of(engine);
+    auto& part = of(ref.hash);
+    const std::unique_lock lock(part.mutex);
+    const auto* const running = part.engines.find(ref.hash, ref);
+    if (running == nullptr) return;
+    part.suspended[engine.id] = {(*running)->last_used_ms.load(std::memory_order_relaxed),
+                                 (*running)->leased_until_ms.load(std::memory_order_relaxed)};
+    part.engines.erase(ref.hash, ref);
+}
+
 ROUNDHOUSE_DECL void running_engines::remove(const engine_record& engine) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
     const std::unique_lock lock(part.mutex);
     part.engines.erase(ref.hash, ref);
+    part.suspended.erase(engine.id);
 }
 
 ROUNDHOUSE_DECL std::optional<duration>

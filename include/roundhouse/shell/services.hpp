@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/moment.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
@@ -28,6 +29,7 @@ struct services : orchestrator_parts {
 
     [[nodiscard]] instant now() const noexcept { return clock->now(); }
     [[nodiscard]] duration steady_now() const noexcept { return clock->steady_now(); }
+    [[nodiscard]] core::moment moment() const noexcept { return {now(), steady_now()}; }
 
     void log(log_level level, std::string_view line) const {
         if (sink) sink(level, line);

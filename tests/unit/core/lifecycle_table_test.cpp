@@ -297,7 +297,7 @@ TEST_CASE("a restart is waited for by the time that is left, whatever the wall c
     const auto failed = lifecycle::failed_engine(intent::none, std::chrono::hours{1});
     auto context = lifecycle::at(lifecycle::noon, settings);
     CHECK(core::decide(core::call::admit{}, failed, context).verdict == core::verdict::answered);
-    context.deadline_in = std::chrono::seconds{3};
+    context.restart_in = std::chrono::seconds{3};
     CHECK(core::decide(core::call::admit{}, failed, context).verdict == core::verdict::joined);
 }
 

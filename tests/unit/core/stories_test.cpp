@@ -169,7 +169,7 @@ private:
         out.backend_away = backend_away_;
         out.lease_left = std::max(duration{0}, row_->busy_until - now_);
         if (command_began_) out.elapsed = now_ - *command_began_;
-        if (row_->deadline) out.deadline_in = *row_->deadline - now_;
+        if (row_->restart_at) out.restart_in = *row_->restart_at - now_;
         out.last_probe = last_probe_;
         return out;
     }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <roundhouse/testing/simulation/faults.hpp>
-#include <roundhouse/testing/simulation/options.hpp>
 #include <roundhouse/testing/simulation/random_generator.hpp>
 
 #include <array>
@@ -17,14 +16,13 @@ public:
     /// Injects nothing.
     explicit fault_injector(random_generator random) : random_(random) {}
 
-    /// Injects a drawn subset of all kinds, without those that the options leave out.
-    [[nodiscard]] static fault_injector drawn(random_generator random, const run_options& options) {
+    /// Injects a drawn subset of all kinds.
+    [[nodiscard]] static fault_injector drawn(random_generator random) {
         fault_injector out(random);
         const double share = out.random_.fraction();
         const double heavy = out.random_.chance(0.3) ? 0.5 : 0.15;
         for (std::size_t i = 0; i < fault_count; ++i)
-            if (included(static_cast<fault>(i), options) && out.random_.chance(share))
-                out.rates_[i] = 0.01 + heavy * out.random_.fraction();
+            if (out.random_.chance(share)) out.rates_[i] = 0.01 + heavy * out.random_.fraction();
         out.active_ = true;
         return out;
     }
@@ -48,12 +46,6 @@ public:
     [[nodiscard]] random_generator& random() noexcept { return random_; }
 
 private:
-    static bool included(fault kind, const run_options& options) {
-        if (kind == fault::store_full_midway) return options.disk_fills_midway;
-        if (kind == fault::clock_set) return options.clock_is_set;
-        return true;
-    }
-
     random_generator random_;
     std::array<double, fault_count> rates_{};
     fault_counts fired_;

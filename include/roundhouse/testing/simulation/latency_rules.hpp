@@ -30,13 +30,8 @@ namespace testing::sim::detail {
 class latency_rules {
 public:
     latency_rules(const timeline& time, violations& found, const pending_calls& calls,
-                  const ledger& rows, const settings& settings, bool enabled)
-        : time_(time),
-          violations_(found),
-          calls_(calls),
-          ledger_(rows),
-          settings_(settings),
-          enabled_(enabled) {}
+                  const ledger& rows, const settings& settings)
+        : time_(time), violations_(found), calls_(calls), ledger_(rows), settings_(settings) {}
 
     void backend_call_began(backend_operation operation, const workload_ref& ref) {
         if (!creates(operation)) return;
@@ -66,7 +61,6 @@ public:
 
     /// To be called after every event.
     void check() {
-        if (!enabled_) return;
         count_time();
         if (time_.now() < next_check_) return;
         next_check_ = time_.now() + std::chrono::seconds{1};
@@ -184,7 +178,6 @@ private:
     const pending_calls& calls_;
     const ledger& ledger_;
     const settings& settings_;
-    const bool enabled_;
     std::map<uuid, held_turn> boots_;
     std::map<engine_owner, refusal_streak> refusals_;
     /// The value of `free_time_` when each call was first seen.

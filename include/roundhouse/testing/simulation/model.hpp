@@ -43,8 +43,8 @@ public:
         const auto known = engines_[owner];
         for (const auto current : possible_states(known, call.issued_at)) {
             const auto wanted = expected(call, current, known);
-            if (!agree(wanted, answer)) continue;
-            apply(engines_[owner], call, wanted);
+            if (!agree(wanted, answer, call)) continue;
+            apply(engines_[owner], call, wanted, answer);
             return;
         }
         violations_.add("the model has another answer: " + std::string(name_of(call.request.kind)) +
@@ -176,19 +176,25 @@ private:
             }));
     }
 
-    static bool agree(const outcome& wanted, const call_answer& answer) {
-        return wanted.failure == answer.failure && wanted.denied == answer.denied &&
-               wanted.sleeps_at == answer.sleeps_at;
+    /// An activity call that had to wait counts from some time between its issue and its answer.
+    [[nodiscard]] bool agree(const outcome& wanted, const call_answer& answer,
+                             const pending_call& call) const {
+        if (wanted.failure != answer.failure || wanted.denied != answer.denied) return false;
+        if (!wanted.sleeps_at || !answer.sleeps_at) return wanted.sleeps_at == answer.sleeps_at;
+        const auto later = *answer.sleeps_at - *wanted.sleeps_at;
+        return later >= duration{0} && later <= time_.now() - call.issued_at;
     }
 
-    void apply(engine& known, const pending_call& call, const outcome& wanted) {
+    void apply(engine& known, const pending_call& call, const outcome& wanted,
+               const call_answer& answer) {
         const bool activity = call.request.kind == call_kind::activity;
-        if (activity && wanted.counts_as_use) known.busy_until = leased_until(call, known);
+        const auto later = wanted.sleeps_at ? *answer.sleeps_at - *wanted.sleeps_at : duration{0};
+        if (activity && wanted.counts_as_use) known.busy_until = leased_until(call, known) + later;
         if (!wanted.next) known = {};
         known.current = wanted.next;
         if (call.request.kind == call_kind::rotate) known.rotated = time_.now();
-        // An admit counts as use when it ends, an activity call when it was issued.
-        if (wanted.counts_as_use) known.used = activity ? call.issued_at : time_.now();
+        // An admit counts as use when it ends.
+        if (wanted.counts_as_use) known.used = activity ? call.issued_at + later : time_.now();
     }
 
     const timeline& time_;

@@ -19,10 +19,6 @@ struct run_options {
     std::set<std::uint64_t> crash_at = {};
     /// Keep the whole trace instead of its last lines.
     bool whole_trace = false;
-
-    bool disk_fills_midway = false; ///< Inject `fault::store_full_midway`.
-    bool clock_is_set = false;      ///< Inject `fault::clock_set`.
-    bool bound_latencies = false;   ///< Check that calls are answered in time.
 };
 
 } // namespace testing::sim

@@ -68,8 +68,7 @@ public:
           ledger_(time_, wall_, trace_, violations_, calls_, scenario_.settings,
                   scenario_.needs_port),
           rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings),
-          latencies_(time_, violations_, calls_, ledger_, scenario_.settings,
-                     options.bound_latencies),
+          latencies_(time_, violations_, calls_, ledger_, scenario_.settings),
           model_(time_, violations_, scenario_),
           answers_(violations_, scenario_.settings, scenario_.faulty),
           driver_(time_, violations_, calls_, ledger_, rules_, machine_, model_, answers_),
@@ -124,7 +123,7 @@ private:
 
     [[nodiscard]] detail::fault_injector make_faults() const {
         const auto random = random_.branch("faults");
-        return scenario_.faulty ? detail::fault_injector::drawn(random, options_)
+        return scenario_.faulty ? detail::fault_injector::drawn(random)
                                 : detail::fault_injector(random);
     }
 
