@@ -44,7 +44,7 @@ install(
           "${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake" "${CMAKE_CURRENT_LIST_DIR}/FindHttpParser.cmake"
           "${CMAKE_CURRENT_LIST_DIR}/FindLMDB.cmake" "${CMAKE_CURRENT_LIST_DIR}/Findhttplib.cmake"
           "${CMAKE_CURRENT_LIST_DIR}/FindRoundhouseExpected.cmake"
-          "${CMAKE_CURRENT_LIST_DIR}/RoundhouseCompiled.cmake" "${CMAKE_CURRENT_LIST_DIR}/roundhouse_src.cpp"
+          "${CMAKE_CURRENT_LIST_DIR}/RoundhouseCompiled.cmake"
     DESTINATION "${package_dir}"
     COMPONENT sdk
 )

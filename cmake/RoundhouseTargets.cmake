@@ -6,7 +6,7 @@
 #   roundhouse::lmdb         the store on disk
 #   roundhouse::fleet        one call that opens a fleet of child processes, kept on disk
 #   roundhouse::http         the HTTP API and its adapters
-#   roundhouse::compiled     the bodies of the first, compiled once (RoundhouseCompiled.cmake)
+#   roundhouse::compiled     the bodies of these, compiled once (RoundhouseCompiled.cmake)
 #
 # All but the first are defined only if their headers exist and their dependencies are found.
 #
@@ -81,16 +81,16 @@ find_package(LMDB QUIET)
 set(ROUNDHOUSE_COMPONENTS)
 roundhouse_component(
     subprocess
-    HEADERS "backend/subprocess|detail/http_client|detail/engine_calls"
+    HEADERS "backend/subprocess|detail/http_client|detail/engine_calls|src_subprocess"
     LINK HttpParser::HttpParser simdjson::simdjson
 )
 # The HTTP client that both use is part of roundhouse::subprocess.
-roundhouse_component(docker HEADERS "backend/docker" LINK roundhouse_subprocess)
-roundhouse_component(lmdb HEADERS "store/lmdb" LINK LMDB::LMDB)
+roundhouse_component(docker HEADERS "backend/docker|src_docker" LINK roundhouse_subprocess)
+roundhouse_component(lmdb HEADERS "store/lmdb|src_lmdb" LINK LMDB::LMDB)
 roundhouse_component(fleet HEADERS "subprocess_fleet" LINK roundhouse_subprocess roundhouse_lmdb)
 roundhouse_component(
     http
-    HEADERS "http/"
+    HEADERS "http/|src_http"
     LINK simdjson::simdjson httplib::httplib
 )
 list(TRANSFORM roundhouse_headers PREPEND "${roundhouse_include_dir}/")

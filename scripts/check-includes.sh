@@ -28,10 +28,11 @@ find_layer() {
             # backend:docker.
             local name=${rest#*/}
             name=${name%%/*}
-            name=${name%.hpp}
+            name=${name%.[hi]pp}
             layer=${rest%%/*}:${name%%_*}
             ;;
-        orchestrator* | src.hpp) layer=orchestrator ;;
+        orchestrator*) layer=orchestrator ;;
+        src*.hpp) layer=sources ;;
         fleet.hpp | *_fleet.hpp) layer=front ;;
         fleet_calls* | product_handle* | wait.hpp) layer=calls ;;
         concepts*) layer=concepts ;;
@@ -52,6 +53,7 @@ declare -A allowed=(
     [calls]="detail"
     [shell]="detail core concepts crypto calls"
     [orchestrator]="detail core concepts crypto calls shell"
+    [sources]="detail orchestrator shell backend store http"
     [http]="detail core concepts crypto calls"
     [front]="detail core concepts crypto calls orchestrator clock backend store"
     [testing]="detail core concepts crypto calls clock orchestrator backend store"

@@ -4,6 +4,8 @@
 #include "temporary_folder.hpp"
 
 #include <roundhouse/backend/subprocess.hpp>
+#include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
 
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>

@@ -3,6 +3,7 @@
 /// The bodies of the library's core, compiled once: with `ROUNDHOUSE_SEPARATE_COMPILATION` defined in
 /// all files, include this header in exactly one of them (config.hpp). The CMake target
 /// `roundhouse::compiled` does that.
+#include <roundhouse/backend/memory.ipp>
 #include <roundhouse/detail/pending_result.ipp>
 #include <roundhouse/detail/task.ipp>
 #include <roundhouse/orchestrator_base.ipp>
@@ -22,3 +23,4 @@
 #include <roundhouse/shell/reconciler_commits.ipp>
 #include <roundhouse/shell/recovery.ipp>
 #include <roundhouse/shell/running_engines.ipp>
+#include <roundhouse/store/memory.ipp>

@@ -4,6 +4,7 @@
 #include "recorded_daemon.hpp"
 
 #include <roundhouse/backend/docker.hpp>
+#include <roundhouse/backend/docker/container.hpp>
 
 #include <cstddef>
 #include <cstdint>

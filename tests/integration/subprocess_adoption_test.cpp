@@ -1,6 +1,10 @@
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
+#include <roundhouse/backend/subprocess/launch.hpp>
+#include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/backend/subprocess/process_table.hpp>
+
 #include <spawn.h>
 #include <sys/file.h>
 #include <sys/wait.h>

@@ -1,6 +1,14 @@
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
+#include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/launch.hpp>
+#include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/backend/subprocess/process_table.hpp>
+#include <roundhouse/backend/subprocess/supervisor.hpp>
+
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
 #include <asio/this_coro.hpp>

@@ -1,15 +1,8 @@
 #pragma once
 
-#include <roundhouse/backend/subprocess/folder.hpp>
-#include <roundhouse/backend/subprocess/launch.hpp>
-#include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
-#include <roundhouse/backend/subprocess/supervisor.hpp>
 #include <roundhouse/concepts.hpp>
-#include <roundhouse/core/generation.hpp>
-#include <roundhouse/detail/engine_calls.hpp>
-#include <roundhouse/detail/port_usable.hpp>
-#include <roundhouse/detail/run_on.hpp>
+#include <roundhouse/config.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/optional_member.hpp>
 #include <roundhouse/types.hpp>
@@ -17,112 +10,25 @@
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
-#include <asio/ip/address_v4.hpp>
-#include <asio/ip/tcp.hpp>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
-#include <utility>
 #include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
-
-/// Makes the paths in the options absolute. Throws std::invalid_argument for options that cannot
-/// work, and std::system_error.
-[[nodiscard]] inline subprocess_options checked(subprocess_options options) {
-    const auto refuse = [](const std::string& why) {
-        throw std::invalid_argument{"subprocess backend: " + why};
-    };
-    const auto has_nul = [](const std::string& text) {
-        return text.find('\0') != std::string::npos;
-    };
-    if (options.store_path.empty()) refuse("the store path is empty");
-    if (options.command.empty() || options.command.front().empty())
-        refuse("the engine command is empty");
-    for (const auto& word : options.command)
-        if (has_nul(word)) refuse("the engine command holds a NUL");
-    for (const auto& [name, value] : options.environment) {
-        if (name.empty() || name.find('=') != std::string::npos || has_nul(name)) {
-            refuse("\"" + name + "\" is no name for an environment variable");
-        }
-        if (has_nul(value)) refuse("the environment variable " + name + " holds a NUL");
-    }
-    if (has_nul(options.catalog_dir)) refuse("the catalog folder holds a NUL");
-    options.store_path = std::filesystem::absolute(options.store_path).lexically_normal();
-    if (!options.catalog_dir.empty())
-        options.catalog_dir = std::filesystem::absolute(options.catalog_dir).string();
-    auto& program = options.command.front();
-    if (program.find('/') != std::string::npos)
-        program = std::filesystem::absolute(program).string();
-    return options;
-}
-
-/// Creates `<store_path>/engines`, and checks that the kernel is new enough. Throws
-/// std::system_error.
-inline void make_ready(const subprocess_options& options) {
-    const auto engines = options.store_path / "engines";
-    const bool had_store = std::filesystem::exists(options.store_path);
-    std::filesystem::create_directories(engines);
-    if (!had_store)
-        std::filesystem::permissions(options.store_path, std::filesystem::perms::owner_all);
-    std::filesystem::permissions(engines, std::filesystem::perms::owner_all);
-    if (!open_pidfd(::getpid()) || ::syscall(SYS_close_range, ~0U, ~0U, 0U) != 0) {
-        throw std::system_error{errno, std::system_category(),
-                                "subprocess backend: needs pidfd_open and close_range (Linux 5.9)"};
-    }
-}
-
-/// The environment of an engine: the variables of SPEC §6, and those of the options that have other
-/// names.
-[[nodiscard]] inline std::vector<std::string> engine_environment(const subprocess_options& options,
-                                                                 const workload& requested,
-                                                                 const std::string& folder) {
-    std::vector<std::pair<std::string, std::string>> variables{
-        {"ENGINE_ID", to_string(requested.ref.engine_id)},
-        {"ENGINE_KEY_HASH", to_hex(requested.key_hash)},
-        {"ENGINE_HOST", "127.0.0.1"},
-        {"ENGINE_PORT", std::to_string(requested.ref.port)},
-        {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
-        {"HOME", folder}};
-    if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
-    variables.insert(variables.end(), options.environment.begin(), options.environment.end());
-    std::vector<std::string> environment;
-    for (auto at = variables.begin(); at != variables.end(); ++at) {
-        const auto same = [at](const auto& earlier) { return earlier.first == at->first; };
-        if (std::none_of(variables.begin(), at, same))
-            environment.push_back(at->first + '=' + at->second);
-    }
-    return environment;
-}
-
-/// Removes a folder at the end of its scope, unless `leave` is called: for a create that fails.
-class folder_undo {
-public:
-    explicit folder_undo(std::string path) : path_{std::move(path)} {}
-    folder_undo(const folder_undo&) = delete;
-    folder_undo& operator=(const folder_undo&) = delete;
-    ~folder_undo() {
-        // On failure the folder stays, and is listed as the remains of an engine without a row.
-        if (!path_.empty()) static_cast<void>(remove_folder(path_));
-    }
-    void leave() noexcept { path_.clear(); }
-
-private:
-    std::string path_;
-};
-
+class supervisor;
+struct engine_folder;
+struct output_start;
+struct process_identity;
+struct process_watch;
 } // namespace detail::subprocess
 
 /// Runs each engine as a process of this machine, in a session of its own, with the data folder
@@ -143,290 +49,91 @@ public:
 
     /// Throws std::invalid_argument for options that cannot work, and std::system_error if the
     /// folder of the engines cannot be created or the kernel is older than Linux 5.9.
-    subprocess_backend(const asio::any_io_executor& executor, subprocess_options options) {
-        auto usable = detail::subprocess::checked(std::move(options));
-        detail::subprocess::make_ready(usable);
-        supervisor_ = std::make_shared<detail::subprocess::supervisor>(executor, std::move(usable));
-    }
+    subprocess_backend(const asio::any_io_executor& executor, subprocess_options options);
 
     subprocess_backend(const subprocess_backend&) = delete;
     subprocess_backend& operator=(const subprocess_backend&) = delete;
 
     /// Leaves the engines as they are. No operation may be under way. The handler of `on_exit` does
     /// not run any more once this has returned.
-    ~subprocess_backend() { supervisor_->close(); }
+    ~subprocess_backend();
 
     [[nodiscard]] std::string_view name() const noexcept { return "subprocess"; }
     [[nodiscard]] bool needs_port() const noexcept { return true; }
 
     /// Why the folder of the engines cannot be used at present; empty if it can.
-    [[nodiscard]] std::optional<std::string> trouble() const {
-        const auto& engines = supervisor_->engines();
-        if (::access((engines + "/.").c_str(), R_OK | W_OK | X_OK) == 0) return std::nullopt;
-        return engines + ": " + detail::subprocess::cause(errno);
-    }
+    [[nodiscard]] std::optional<std::string> trouble() const;
 
-    [[nodiscard]] std::string url(const uuid& /*engine*/, std::uint16_t port) const {
-        return "http://127.0.0.1:" + std::to_string(port);
-    }
+    [[nodiscard]] std::string url(const uuid& /*engine*/, std::uint16_t port) const;
 
     /// A listener on all addresses takes the port too. Makes a few system calls, does not block.
-    [[nodiscard]] bool port_usable(std::uint16_t port) const { return detail::port_usable(port); }
+    [[nodiscard]] bool port_usable(std::uint16_t port) const;
 
-    asio::awaitable<result<void>> create(const workload& requested) {
-        auto work = do_create(requested);
-        return detail::run_on(supervisor_->strand(), std::move(work));
-    }
+    asio::awaitable<result<void>> create(const workload& requested);
 
-    asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) {
-        auto work = do_stop(ref, grace);
-        return detail::run_on(supervisor_->strand(), std::move(work));
-    }
+    asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace);
 
-    asio::awaitable<result<void>> pause(const workload_ref& ref) {
-        auto work = do_pause(ref, true);
-        return detail::run_on(supervisor_->strand(), std::move(work));
-    }
+    asio::awaitable<result<void>> pause(const workload_ref& ref);
 
-    asio::awaitable<result<void>> resume(const workload_ref& ref) {
-        auto work = do_pause(ref, false);
-        return detail::run_on(supervisor_->strand(), std::move(work));
-    }
+    asio::awaitable<result<void>> resume(const workload_ref& ref);
 
-    asio::awaitable<result<void>> destroy(const workload_ref& ref) {
-        auto work = do_destroy(ref);
-        return detail::run_on(supervisor_->strand(), std::move(work));
-    }
+    asio::awaitable<result<void>> destroy(const workload_ref& ref);
 
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
-                                               const sha256_digest& next) {
-        auto work = do_swap_key(ref, key, next);
-        return detail::run_on(supervisor_->own_strand(), std::move(work));
-    }
+                                               const sha256_digest& next);
 
-    asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout) {
-        auto work = do_probe(ref, timeout);
-        return detail::run_on(supervisor_->own_strand(), std::move(work));
-    }
+    asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout);
 
     /// Lists every folder whose name is an engine id. Starts to watch engines that run unwatched.
-    asio::awaitable<result<std::vector<found_workload>>> list() {
-        auto work = do_list();
-        return detail::run_on(supervisor_->strand(), std::move(work));
-    }
+    asio::awaitable<result<std::vector<found_workload>>> list();
 
     /// The last lines of stdout and stderr, at most `log_tail_bytes` bytes, as the engine wrote
     /// them: they need not be UTF-8.
-    asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail) {
-        auto work = read_output(ref.engine_id, tail, {});
-        return detail::run_on(supervisor_->own_strand(), std::move(work));
-    }
+    asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail);
 
     /// The last lines that this generation of the workload wrote. Like `logs` for a workload that
     /// another backend started.
-    asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref, std::size_t tail) {
-        auto work = do_boot_logs(ref, tail);
-        return detail::run_on(supervisor_->strand(), std::move(work));
-    }
+    asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref, std::size_t tail);
 
     /// Replaces the handler, and waits for a call of the earlier one that is under way. The handler
     /// runs on `executor`, with no lock held. It must not throw, and should return soon: no other
     /// operation on processes goes on meanwhile. It may destroy the backend.
-    void on_exit(std::function<void(const workload_exit&)> handler) {
-        supervisor_->on_exit(std::move(handler));
-    }
+    void on_exit(std::function<void(const workload_exit&)> handler);
 
 private:
-    asio::awaitable<result<void>> do_create(const workload& requested) {
-        auto settling = supervisor_->settle();
-        const auto settled = co_await std::move(settling);
-        if (!settled) co_return settled;
-        const auto& engine = requested.ref.engine_id;
-        const auto found = supervisor_->find(engine);
-        if (!found) co_return unexpected{found.error()};
-        if (const auto& present = *found) {
-            const auto plan = core::plan_create(requested.ref, present->ref.generation,
-                                                state_of(*present));
-            if (!plan) co_return unexpected{plan.error()};
-            if (*plan == core::create_plan::keep) {
-                present->asked = false; // by a stop that was cancelled
-                co_return result<void>{};
-            }
-        }
-        const auto folder = supervisor_->folder_of(engine);
-        if (*found || ::access(folder.c_str(), F_OK) == 0) {
-            auto ending = supervisor_->end(engine, supervisor_->options().short_grace);
-            const auto ended = co_await std::move(ending);
-            if (!ended) co_return ended;
-        }
-        co_return start(requested, folder);
-    }
+    asio::awaitable<result<void>> do_create(const workload& requested);
 
     /// Not a coroutine, so that a cancellation cannot come between the launch and the watch.
-    result<void> start(const workload& requested, const std::string& folder) {
-        namespace sub = detail::subprocess;
-        const auto& options = supervisor_->options();
-        std::string_view path;
-        for (const auto& [name, value] : options.environment)
-            if (path.empty() && name == "PATH") path = value;
-        auto program = sub::find_program(options.command.front(), path);
-        if (!program) return unexpected{program.error()};
-        const bool made = ::mkdir(folder.c_str(), 0700) == 0;
-        if (!made && errno != EEXIST) return sub::failed("cannot make " + folder, errno);
-        sub::folder_undo undo{made ? folder : std::string{}};
-        const auto& ref = requested.ref;
-        const sub::launch_plan plan{
-            .program = std::move(*program),
-            .arguments = options.command,
-            .environment = sub::engine_environment(options, requested, folder),
-            .folder = folder,
-            .log = folder + '/' + sub::log_name,
-            .identity_head = sub::identity_head({.boot_id = supervisor_->boot_id(),
-                                                 .generation = ref.generation,
-                                                 .port = ref.port,
-                                                 .owner = requested.owner}),
-            .lock = supervisor_->launch_lock()};
-        supervisor_->launches().record(ref, folder);
-        auto process = sub::launch(plan);
-        if (!process) return unexpected{process.error()};
-        const auto watched = supervisor_->watch(ref, requested.owner, process->pid,
-                                                std::move(process->pidfd));
-        if (!watched) {
-            ::kill(-process->pid, SIGKILL); // not reaped, so that the number is its own
-            sub::wait_for_child(process->pid);
-            return unexpected{watched.error()};
-        }
-        undo.leave();
-        return {};
-    }
+    result<void> start(const workload& requested, const std::string& folder);
 
-    asio::awaitable<result<void>> do_stop(const workload_ref& ref, duration grace) {
-        auto settling = supervisor_->settle();
-        const auto settled = co_await std::move(settling);
-        if (!settled) co_return settled;
-        auto ending = supervisor_->end(ref.engine_id, grace);
-        co_return co_await std::move(ending);
-    }
+    asio::awaitable<result<void>> do_stop(const workload_ref& ref, duration grace);
 
-    asio::awaitable<result<void>> do_pause(const workload_ref& ref, bool paused) {
-        auto settling = supervisor_->settle();
-        const auto settled = co_await std::move(settling);
-        if (!settled) co_return settled;
-        auto pausing = supervisor_->set_paused(ref.engine_id, paused);
-        co_return co_await std::move(pausing);
-    }
+    asio::awaitable<result<void>> do_pause(const workload_ref& ref, bool paused);
 
-    asio::awaitable<result<void>> do_destroy(const workload_ref& ref) {
-        auto stopping = do_stop(ref, supervisor_->options().short_grace);
-        const auto stopped = co_await std::move(stopping);
-        if (!stopped) co_return stopped;
-        supervisor_->launches().forget(ref.engine_id);
-        auto removing = remove_folder_of(ref.engine_id);
-        auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(removing));
-        co_return co_await std::move(elsewhere);
-    }
+    asio::awaitable<result<void>> do_destroy(const workload_ref& ref);
 
-    asio::awaitable<result<void>> remove_folder_of(const uuid& engine) {
-        co_return detail::subprocess::remove_folder(supervisor_->folder_of(engine));
-    }
-
-    static detail::http_peer engine_at(std::uint16_t port) {
-        return asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), port};
-    }
+    asio::awaitable<result<void>> remove_folder_of(const uuid& engine);
 
     asio::awaitable<result<key_swap>> do_swap_key(const workload_ref& ref, const std::string& key,
-                                                  const sha256_digest& next) {
-        const auto peer = engine_at(ref.port);
-        const auto& options = supervisor_->options();
-        auto call = detail::offer_key(peer, ref.engine_id, key, next, options.answers,
-                                      options.swap_timeout);
-        co_return co_await std::move(call);
-    }
+                                                  const sha256_digest& next);
 
-    asio::awaitable<result<health>> do_probe(const workload_ref& ref, duration timeout) {
-        const auto peer = engine_at(ref.port);
-        auto call = detail::ask_health(peer, supervisor_->options().answers, timeout);
-        co_return co_await std::move(call);
-    }
+    asio::awaitable<result<health>> do_probe(const workload_ref& ref, duration timeout);
 
-    asio::awaitable<result<std::string>> do_boot_logs(const workload_ref& ref, std::size_t tail) {
-        const auto start = supervisor_->launches().find(ref);
-        if (!start) co_return std::string{};
-        auto reading = read_output(ref.engine_id, tail, *start);
-        auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(reading));
-        co_return co_await std::move(elsewhere);
-    }
+    asio::awaitable<result<std::string>> do_boot_logs(const workload_ref& ref, std::size_t tail);
 
     asio::awaitable<result<std::string>> read_output(uuid engine, std::size_t tail,
-                                                     detail::subprocess::output_start start) {
-        co_return detail::subprocess::read_log_tail(supervisor_->folder_of(engine), tail,
-                                                    supervisor_->options().log_tail_bytes, start);
-    }
+                                                     detail::subprocess::output_start start);
 
-    asio::awaitable<result<std::vector<found_workload>>> do_list() {
-        auto settling = supervisor_->settle();
-        const auto settled = co_await std::move(settling);
-        if (!settled) co_return unexpected{settled.error()};
-        auto reading = read_engines();
-        auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(reading));
-        const auto found = co_await std::move(elsewhere);
-        if (!found) co_return unexpected{found.error()};
-        std::vector<found_workload> workloads;
-        for (const auto& [engine, identity] : *found) {
-            auto seen = look_at(engine, identity);
-            if (!seen) co_return unexpected{seen.error()};
-            workloads.push_back(*seen);
-        }
-        co_return workloads;
-    }
+    asio::awaitable<result<std::vector<found_workload>>> do_list();
 
-    struct engine_folder {
-        uuid engine;
-        std::optional<detail::subprocess::process_identity> identity;
-    };
-
-    asio::awaitable<result<std::vector<engine_folder>>> read_engines() {
-        const auto& path = supervisor_->engines();
-        std::vector<engine_folder> found;
-        std::error_code problem;
-        for (std::filesystem::directory_iterator entry{path, problem}, end;
-             !problem && entry != end; entry.increment(problem)) {
-            const auto name = entry->path().filename().string();
-            const auto engine = parse_uuid(name);
-            std::error_code gone; // a folder that is removed meanwhile is none
-            if (!engine || to_string(*engine) != name || !entry->is_directory(gone)) continue;
-            auto identity = detail::subprocess::read_identity(entry->path().string());
-            if (!identity) co_return unexpected{identity.error()};
-            found.push_back({.engine = *engine, .identity = std::move(*identity)});
-        }
-        if (problem) co_return detail::subprocess::failed(path, problem.value());
-        co_return found;
-    }
+    asio::awaitable<result<std::vector<detail::subprocess::engine_folder>>> read_engines();
 
     /// Adopts an engine's process if there is one. On the strand.
     result<found_workload>
     look_at(const uuid& engine,
-            const std::optional<detail::subprocess::process_identity>& identity) {
-        found_workload seen{.ref = {.engine_id = engine, .generation = 0, .port = 0}};
-        if (!identity) return seen;
-        seen.ref.generation = identity->generation;
-        seen.ref.port = identity->port;
-        seen.owner = identity->owner;
-        const auto found = supervisor_->adopt(engine, *identity);
-        if (!found) return unexpected{found.error()};
-        const auto& watched = *found;
-        if (!watched) return seen;
-        seen.ref = watched->ref;
-        seen.state = state_of(*watched);
-        return seen;
-    }
+            const std::optional<detail::subprocess::process_identity>& identity);
 
-    static workload_state state_of(detail::subprocess::process_watch& watched) {
-        const auto stat = detail::subprocess::read_process_stat(watched.pid);
-        // In this order: if the process has not ended now, the pid was its own above.
-        if (!stat || detail::subprocess::has_ended(watched.pidfd())) return workload_state::down;
-        return stat->stopped() ? workload_state::paused : workload_state::up;
-    }
+    static workload_state state_of(detail::subprocess::process_watch& watched);
 
     std::shared_ptr<detail::subprocess::supervisor> supervisor_;
 };
@@ -435,3 +142,7 @@ static_assert(separates_boot_logs<subprocess_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse
+
+#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
+#include <roundhouse/backend/subprocess.ipp>
+#endif

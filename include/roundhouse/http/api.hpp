@@ -1,18 +1,12 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
-#include <roundhouse/core/names.hpp>
+#include <roundhouse/config.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/fleet_calls.hpp>
-#include <roundhouse/http/answers.hpp>
-#include <roundhouse/http/bodies.hpp>
-#include <roundhouse/http/identifiers.hpp>
-#include <roundhouse/http/parameters.hpp>
-#include <roundhouse/http/render.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
-#include <roundhouse/http/routes.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -27,6 +21,10 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
+namespace detail {
+struct pending_call;
+}
+
 struct api_options {
     /// The api keeps its SHA-256 only. If it is empty, every admin call is refused.
     std::string admin_key = {};
@@ -40,15 +38,7 @@ struct api_options {
 /// Thread-safe. It may be destroyed while replies are pending; they are delivered nevertheless.
 class api {
 public:
-    api(std::shared_ptr<fleet_calls> fleet, api_options options)
-        : fleet_(std::move(fleet)),
-          admin_key_hash_(crypto::sha256(options.admin_key)),
-          has_admin_key_(!options.admin_key.empty()),
-          max_body_bytes_(options.max_body_bytes),
-          log_(std::make_shared<const std::function<void(std::string_view)>>(
-              std::move(options.log))) {
-        OPENSSL_cleanse(options.admin_key.data(), options.admin_key.size());
-    }
+    api(std::shared_ptr<fleet_calls> fleet, api_options options);
 
     /// The longest body that is accepted. A transport need not read a longer body: it sets
     /// `request::body_too_large` instead.
@@ -58,219 +48,52 @@ public:
     /// Otherwise returns nothing, and `later` is called once, from the fleet's executor and never
     /// from inside `handle`. Does not block. Exceptions of `later` are logged and dropped.
     [[nodiscard]] std::optional<reply> handle(const request& in,
-                                              std::function<void(reply)> later) const noexcept {
-        std::string id;
-        try {
-            id = request_id_for(in.request_id);
-            detail::pending_call call{in, std::move(later), log_, id};
-            return answer(call);
-        } catch (...) {
-            return detail::failed_inside(log_, id);
-        }
-    }
+                                              std::function<void(reply)> later) const noexcept;
 
 private:
     using pending_call = detail::pending_call;
 
     /// Checks first what needs no key, then the key, and the request itself last.
-    std::optional<reply> answer(pending_call& call) const {
-        const auto [path, query] = split(call.in.target);
-        call.route = find_route(call.in.method, path);
-        call.query = query;
-        if (call.route.endpoint == endpoint::not_found) return not_found_reply(call.id);
-        if (call.route.endpoint == endpoint::method_not_allowed)
-            return method_not_allowed_reply(call.route.allow, call.id);
-        if (call.in.body_too_large || call.in.body.size() > max_body_bytes_)
-            return payload_too_large_reply(max_body_bytes_, call.id);
-        if (call.route.endpoint == endpoint::health) return health(call);
-        if (fleet_->starting()) return call.fail_with(still_starting());
-        if (call.route.endpoint == endpoint::register_product ||
-            call.route.endpoint == endpoint::set_policy)
-            return for_admin(call);
-        return for_product(call);
-    }
-
-    static error still_starting() {
-        return {errc::starting,
-                "The server is starting and takes stock of its engines. Try again in a moment.", 1};
-    }
-
-    reply health(const pending_call& call) const {
-        const auto health = fleet_->health();
-        if (health.starting) return call.fail_with(still_starting());
-        return call.settle(result<orchestrator_health>(health), render_health);
-    }
-
-    [[nodiscard]] bool is_admin(std::string_view key) const {
-        return has_admin_key_ && crypto::equal_constant_time(crypto::sha256(key), admin_key_hash_);
-    }
-
-    std::optional<reply> for_admin(pending_call& call) const {
-        if (!is_admin(call.in.admin_key))
-            return call.fail_with({errc::invalid_admin_key,
-                                   "X-Admin-Key is missing or wrong. Send the key that the "
-                                   "server was started with."});
-        return call.route.endpoint == endpoint::register_product ? register_product(call)
-                                                                 : set_policy(call);
-    }
-
-    std::optional<reply> register_product(pending_call& call) const {
-        auto body = read_register_body(call.in.body);
-        if (!body) return call.fail_with(body.error());
-        return call.ask<registration>(render_registration, [&](completion<registration> done) {
-            fleet_->register_product(std::move(body->slug), std::move(body->display_name),
-                                     std::move(body->policy), std::move(done));
-        });
-    }
+    std::optional<reply> answer(pending_call& call) const;
+    static error still_starting();
+    reply health(const pending_call& call) const;
+    [[nodiscard]] bool is_admin(std::string_view key) const;
+    std::optional<reply> for_admin(pending_call& call) const;
+    std::optional<reply> register_product(pending_call& call) const;
 
     /// Returns the product_id, in lower case, or the slug in a path; nothing if it can be neither.
-    static std::optional<std::string> product_named(std::string_view segment) {
-        std::string name;
-        if (!percent_decode(segment, plus_sign::itself, name)) return std::nullopt;
-        if (const auto id = parse_uuid(name)) return to_string(*id);
-        if (core::names::check_slug(name)) return std::nullopt;
-        return name;
-    }
+    static std::optional<std::string> product_named(std::string_view segment);
+    std::optional<reply> set_policy(pending_call& call) const;
+    std::optional<reply> for_product(pending_call& call) const;
 
-    std::optional<reply> set_policy(pending_call& call) const {
-        const auto name = product_named(call.route.argument);
-        if (!name)
-            return call.fail_with(
-                {errc::product_not_found,
-                 "There is no such product. Name it by its product_id or its slug."});
-        auto body = read_policy_body(call.in.body);
-        if (!body) return call.fail_with(body.error());
-        return call.ask<policy>(render_policy, [&](completion<policy> done) {
-            fleet_->set_policy(*name, std::move(*body), std::move(done));
-        });
-    }
-
-    std::optional<reply> for_product(pending_call& call) const {
-        if (call.in.platform_key.empty())
-            return call.fail_with({errc::invalid_platform_key,
-                                   "X-Platform-Key is missing. Send the key that the "
-                                   "product got when it was registered."});
-        const auto found = fleet_->authenticate(call.in.platform_key);
-        if (!found) return call.fail_with(found.error());
-        const product_ptr& product = *found;
-        switch (call.route.endpoint) {
-        case endpoint::provision: return provision(call, product);
-        case endpoint::list: return list(call, product);
-        case endpoint::status:
-            return call.ask<fleet_status>(render_status, [&](completion<fleet_status> done) {
-                fleet_->status(product, std::move(done));
-            });
-        case endpoint::metrics:
-            return call.ask<fleet_metrics>(render_metrics, [&](completion<fleet_metrics> done) {
-                fleet_->metrics(product, std::move(done));
-            });
-        case endpoint::audit: return audit(call, product);
-        default: return for_engine(call, product);
-        }
-    }
-
-    std::optional<reply> provision(pending_call& call, const product_ptr& product) const {
-        auto body = read_provision_body(call.in.body);
-        if (!body) return call.fail_with(body.error());
-        return call.ask<engine_view>(render_provisioned, [&](completion<engine_view> done) {
-            fleet_->provision(product, std::move(body->user_id), std::move(body->engine_version),
-                              std::move(done));
-        });
-    }
-
-    std::optional<reply> list(pending_call& call, const product_ptr& product) const {
-        const auto query = read_engine_query(call.query, product->id);
-        if (!query) return call.fail_with(query.error());
-        return call.ask<engine_view_page>(render_engines, [&](completion<engine_view_page> done) {
-            fleet_->list(*query, std::move(done));
-        });
-    }
-
-    std::optional<reply> audit(pending_call& call, const product_ptr& product) const {
-        auto query = read_audit_query(call.query, product->id);
-        if (!query) return call.fail_with(query.error());
-        return call.ask<audit_page>(render_audit, [&](completion<audit_page> done) {
-            fleet_->audit(std::move(*query), std::move(done));
-        });
-    }
-
-    std::optional<reply> for_engine(pending_call& call, const product_ptr& product) const {
-        std::string storage;
-        const auto user_id = user_id_of(call.route.argument, storage);
-        if (!user_id) return call.fail_with(user_id.error());
-        const std::string_view user = *user_id;
-        switch (call.route.endpoint) {
-        case endpoint::admit: return admit(call, product, user);
-        case endpoint::find:
-            return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
-                fleet_->find(product, std::string(user), std::move(done));
-            });
-        case endpoint::stop: return stop(call, product, user);
-        case endpoint::activity: return activity(call, product, user);
-        case endpoint::logs: return logs(call, product, user);
-        case endpoint::start:
-            return call.ask<std::string>(render_started, [&](completion<std::string> done) {
-                fleet_->start(product, std::string(user), std::move(done));
-            });
-        case endpoint::rotate_key:
-            return call.ask<std::string>(render_rotated, [&](completion<std::string> done) {
-                fleet_->rotate_key(product, std::string(user), std::move(done));
-            });
-        case endpoint::destroy:
-            return call.ask<uuid>(render_destroyed, [&](completion<uuid> done) {
-                fleet_->destroy(product, std::string(user), std::move(done));
-            });
-        default: return not_found_reply(call.id);
-        }
-    }
+    /// `user` is empty if the endpoint is about the product.
+    std::optional<reply> ask(pending_call& call, const product_ptr& product,
+                             std::string_view user) const;
+    std::optional<reply> provision(pending_call& call, const product_ptr& product) const;
+    std::optional<reply> list(pending_call& call, const product_ptr& product) const;
+    std::optional<reply> audit(pending_call& call, const product_ptr& product) const;
 
     /// The hot path: a running engine is admitted without a completion.
     std::optional<reply> admit(pending_call& call, const product_ptr& product,
-                               std::string_view user) const {
-        const auto options = read_admit_body(call.in.body);
-        if (!options) return call.fail_with(options.error());
-        if (const auto outcome = fleet_->try_admit(product, user, *options))
-            return call.settle(*outcome, render_admission);
-        return call.ask<admission>(render_admission, [&](completion<admission> done) {
-            fleet_->admit(product, std::string(user), *options, std::move(done));
-        });
-    }
-
+                               std::string_view user) const;
     std::optional<reply> stop(pending_call& call, const product_ptr& product,
-                              std::string_view user) const {
-        const auto force = read_force(call.query);
-        if (!force) return call.fail_with(force.error());
-        return call.ask<void>(render_stopped, [&](completion<void> done) {
-            fleet_->stop(product, std::string(user), *force, std::move(done));
-        });
-    }
-
+                              std::string_view user) const;
     std::optional<reply> activity(pending_call& call, const product_ptr& product,
-                                  std::string_view user) const {
-        const auto busy_for = read_activity_body(call.in.body);
-        if (!busy_for) return call.fail_with(busy_for.error());
-        using sleeps_at = std::optional<instant>;
-        return call.ask<sleeps_at>(render_activity, [&](completion<sleeps_at> done) {
-            fleet_->note_activity(product, std::string(user), *busy_for, std::move(done));
-        });
-    }
-
+                                  std::string_view user) const;
     std::optional<reply> logs(pending_call& call, const product_ptr& product,
-                              std::string_view user) const {
-        const auto tail = read_tail(call.query);
-        if (!tail) return call.fail_with(tail.error());
-        return call.ask<std::string>(render_logs, [&](completion<std::string> done) {
-            fleet_->logs(product, std::string(user), *tail, std::move(done));
-        });
-    }
+                              std::string_view user) const;
 
     std::shared_ptr<fleet_calls> fleet_;
     sha256_digest admin_key_hash_;
     bool has_admin_key_;
     std::size_t max_body_bytes_;
-    detail::log_sink log_;
+    std::shared_ptr<const std::function<void(std::string_view)>> log_;
 };
 
 } // namespace http
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse
+
+#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
+#include <roundhouse/http/api.ipp>
+#endif

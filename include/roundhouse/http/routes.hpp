@@ -33,6 +33,39 @@ enum class endpoint : std::uint8_t {
     audit,
 };
 
+/// Who may use an endpoint, and what it is about.
+enum class audience : std::uint8_t {
+    nobody,  ///< There is no such endpoint.
+    anyone,  ///< Needs no key.
+    admin,   ///< Needs the admin key.
+    product, ///< Needs a platform key, and is about the product.
+    engine,  ///< Needs a platform key, and is about one of the product's engines.
+};
+
+[[nodiscard]] constexpr audience audience_of(endpoint what) noexcept {
+    switch (what) {
+    case endpoint::not_found:
+    case endpoint::method_not_allowed: break;
+    case endpoint::health: return audience::anyone;
+    case endpoint::register_product:
+    case endpoint::set_policy: return audience::admin;
+    case endpoint::provision:
+    case endpoint::list:
+    case endpoint::status:
+    case endpoint::metrics:
+    case endpoint::audit: return audience::product;
+    case endpoint::find:
+    case endpoint::destroy:
+    case endpoint::start:
+    case endpoint::stop:
+    case endpoint::rotate_key:
+    case endpoint::admit:
+    case endpoint::activity:
+    case endpoint::logs: return audience::engine;
+    }
+    return audience::nobody;
+}
+
 /// The endpoint of a request.
 struct route {
     http::endpoint endpoint = http::endpoint::not_found;

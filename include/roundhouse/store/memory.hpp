@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/config.hpp>
 #include <roundhouse/core/store_plan.hpp>
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/error.hpp>
@@ -33,8 +34,10 @@ public:
     static constexpr auto optional_members = optional_member::prefetch;
 
     /// Keeps at most `max_audit_rows`; the oldest go first.
-    explicit memory_store(std::size_t max_audit_rows = default_audit_rows)
-        : memory_store(max_audit_rows, core::plan_commit) {}
+    explicit memory_store(std::size_t max_audit_rows = default_audit_rows);
+    ~memory_store();
+    memory_store(const memory_store&) = delete;
+    memory_store& operator=(const memory_store&) = delete;
 
     [[nodiscard]] std::string_view name() const noexcept { return "memory"; }
     [[nodiscard]] std::optional<std::string> trouble() const { return std::nullopt; }
@@ -44,11 +47,7 @@ public:
         return rows_.find_product_by_key(key_hash);
     }
 
-    [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const {
-        const std::shared_lock lock(mutex_);
-        if (const auto id = parse_uuid(id_or_slug)) return rows_.find_product(*id);
-        return rows_.find_product_by_slug(std::string(id_or_slug));
-    }
+    [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const;
 
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const {
         const std::shared_lock lock(mutex_);
@@ -60,98 +59,37 @@ public:
         rows_.prefetch(product, user);
     }
 
-    [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& id) const {
-        const std::shared_lock lock(mutex_);
-        return rows_.find_engine_by_id(id);
-    }
+    [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& id) const;
 
-    [[nodiscard]] result<engine_page> list_engines(const engine_query& query) const {
-        const std::shared_lock lock(mutex_);
-        return rows_.list_engines(query);
-    }
+    [[nodiscard]] result<engine_page> list_engines(const engine_query& query) const;
 
     [[nodiscard]] result<void>
-    for_each_engine(const std::function<void(const result<engine_ptr>&)>& visit) const {
-        const std::shared_lock lock(mutex_);
-        rows_.visit_engines(visit);
-        return {};
-    }
+    for_each_engine(const std::function<void(const result<engine_ptr>&)>& visit) const;
 
-    [[nodiscard]] result<fleet_counts> counts(const uuid& product) const {
-        const std::shared_lock lock(mutex_);
-        return rows_.counts(product);
-    }
+    [[nodiscard]] result<fleet_counts> counts(const uuid& product) const;
 
-    [[nodiscard]] result<audit_page> audit(const audit_query& query) const {
-        const std::shared_lock lock(mutex_);
-        return audit_.page(query);
-    }
+    [[nodiscard]] result<audit_page> audit(const audit_query& query) const;
 
     [[nodiscard]] result<void>
     for_each_audit(instant since,
-                   const std::function<void(const result<audit_entry>&)>& visit) const {
-        const std::shared_lock lock(mutex_);
-        audit_.visit(since, visit);
-        return {};
-    }
+                   const std::function<void(const result<audit_entry>&)>& visit) const;
 
     /// Applies the batch whole or not at all. Blocks while another commit runs, not on I/O.
-    result<committed> commit(const change_set& set) {
-        const std::lock_guard writing(commit_mutex_);
-        auto plan = plan_(set, rows_);
-        if (!plan) return unexpected(std::move(plan.error()));
-        auto checked = core::check_conditions(
-            *plan, rows_, [this](const auto& condition) { return rows_.holds(condition); });
-        if (!checked) return unexpected(std::move(checked.error()));
-        auto sequence = last_sequence_;
-        detail::port_search ports(next_port_,
-                                  [this](std::uint16_t port) { return rows_.holds_port(port); });
-        const auto made = core::make_rows(*plan, sequence, ports);
-        if (!made) return unexpected(made.error());
-        last_sequence_ = sequence;
-        next_port_ = ports.next();
-        return apply(std::move(*plan), *made);
-    }
+    result<committed> commit(const change_set& set);
 
-    result<void> note_activity(std::span<const engine_activity> seen) {
-        const std::lock_guard writing(commit_mutex_);
-        const std::unique_lock lock(mutex_);
-        for (const auto& [id, at] : seen) {
-            const auto engine = rows_.find_engine_by_id(id);
-            if (!engine || engine->last_activity_at >= at) continue;
-            auto noted = *engine;
-            noted.last_activity_at = at;
-            rows_.put(std::make_shared<const engine_record>(std::move(noted)));
-        }
-        return {};
-    }
+    result<void> note_activity(std::span<const engine_activity> seen);
 
-    result<std::size_t> prune_audit(instant before, std::size_t most) {
-        const std::lock_guard writing(commit_mutex_);
-        const std::unique_lock lock(mutex_);
-        return audit_.prune(before, most);
-    }
+    result<std::size_t> prune_audit(instant before, std::size_t most);
 
 protected:
     static constexpr std::size_t default_audit_rows = 1'000'000;
 
     /// For tests: plans commits with `plan`, which may have a fault.
-    memory_store(std::size_t max_audit_rows, core::plan_function& plan)
-        : plan_(plan), audit_(max_audit_rows) {}
+    memory_store(std::size_t max_audit_rows, core::plan_function& plan);
 
 private:
     /// Cannot fail.
-    committed apply(core::store_plan plan, std::span<const engine_ptr> made) {
-        const std::unique_lock lock(mutex_);
-        for (const auto& write : plan.products) rows_.apply(write);
-        for (std::size_t i = 0; i < made.size(); ++i)
-            rows_.apply(plan.engines[i], core::replaced_by(plan.engines[i], made), made[i]);
-        auto done = core::answer_of(made);
-        for (auto& row : plan.audit) done.audit_ids.push_back(audit_.append(std::move(row)));
-        if (plan.amend) audit_.apply(std::move(*plan.amend));
-        audit_.trim();
-        return done;
-    }
+    committed apply(core::store_plan plan, std::span<const engine_ptr> made);
 
     core::plan_function& plan_;
 
@@ -168,3 +106,7 @@ private:
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse
+
+#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
+#include <roundhouse/store/memory.ipp>
+#endif

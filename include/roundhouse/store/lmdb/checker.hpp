@@ -4,6 +4,7 @@
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/records.hpp>
+#include <roundhouse/store/lmdb/report.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
 #include <roundhouse/types.hpp>
 
@@ -19,15 +20,6 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-
-/// The result of checking a store.
-struct lmdb_report {
-    std::uint64_t products = 0;
-    std::uint64_t engines = 0;
-    std::uint64_t audit_rows = 0;
-    /// One line per problem, which names database and key; at most a thousand.
-    std::vector<std::string> problems;
-};
 
 namespace detail::lmdb {
 

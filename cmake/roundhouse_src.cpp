@@ -1,2 +1,0 @@
-// The one file of roundhouse::compiled (RoundhouseCompiled.cmake).
-#include <roundhouse/src.hpp>

@@ -1,0 +1,237 @@
+#pragma once
+
+#include <roundhouse/core/names.hpp>
+#include <roundhouse/http/answers.hpp>
+#include <roundhouse/http/api.hpp>
+#include <roundhouse/http/bodies.hpp>
+#include <roundhouse/http/identifiers.hpp>
+#include <roundhouse/http/parameters.hpp>
+#include <roundhouse/http/render.hpp>
+#include <roundhouse/http/routes.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
+
+ROUNDHOUSE_DECL api::api(std::shared_ptr<fleet_calls> fleet, api_options options)
+    : fleet_(std::move(fleet)),
+      admin_key_hash_(crypto::sha256(options.admin_key)),
+      has_admin_key_(!options.admin_key.empty()),
+      max_body_bytes_(options.max_body_bytes),
+      log_(std::make_shared<const std::function<void(std::string_view)>>(std::move(options.log))) {
+    OPENSSL_cleanse(options.admin_key.data(), options.admin_key.size());
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::handle(const request& in,
+                                                 std::function<void(reply)> later) const noexcept {
+    std::string id;
+    try {
+        id = request_id_for(in.request_id);
+        detail::pending_call call{in, std::move(later), log_, id};
+        return answer(call);
+    } catch (...) {
+        return detail::failed_inside(log_, id);
+    }
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::answer(pending_call& call) const {
+    const auto [path, query] = split(call.in.target);
+    call.route = find_route(call.in.method, path);
+    call.query = query;
+    if (call.route.endpoint == endpoint::not_found) return not_found_reply(call.id);
+    if (call.route.endpoint == endpoint::method_not_allowed)
+        return method_not_allowed_reply(call.route.allow, call.id);
+    if (call.in.body_too_large || call.in.body.size() > max_body_bytes_)
+        return payload_too_large_reply(max_body_bytes_, call.id);
+    if (call.route.endpoint == endpoint::health) return health(call);
+    if (fleet_->starting()) return call.fail_with(still_starting());
+    return audience_of(call.route.endpoint) == audience::admin ? for_admin(call)
+                                                               : for_product(call);
+}
+
+ROUNDHOUSE_DECL error api::still_starting() {
+    return {errc::starting,
+            "The server is starting and takes stock of its engines. Try again in a moment.", 1};
+}
+
+ROUNDHOUSE_DECL reply api::health(const pending_call& call) const {
+    const auto health = fleet_->health();
+    if (health.starting) return call.fail_with(still_starting());
+    return call.settle(result<orchestrator_health>(health), render_health);
+}
+
+ROUNDHOUSE_DECL bool api::is_admin(std::string_view key) const {
+    return has_admin_key_ && crypto::equal_constant_time(crypto::sha256(key), admin_key_hash_);
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::for_admin(pending_call& call) const {
+    if (!is_admin(call.in.admin_key))
+        return call.fail_with({errc::invalid_admin_key,
+                               "X-Admin-Key is missing or wrong. Send the key that the "
+                               "server was started with."});
+    return call.route.endpoint == endpoint::register_product ? register_product(call)
+                                                             : set_policy(call);
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::register_product(pending_call& call) const {
+    auto body = read_register_body(call.in.body);
+    if (!body) return call.fail_with(body.error());
+    return call.ask<registration>(render_registration, [&](completion<registration> done) {
+        fleet_->register_product(std::move(body->slug), std::move(body->display_name),
+                                 std::move(body->policy), std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<std::string> api::product_named(std::string_view segment) {
+    std::string name;
+    if (!percent_decode(segment, plus_sign::itself, name)) return std::nullopt;
+    if (const auto id = parse_uuid(name)) return to_string(*id);
+    if (core::names::check_slug(name)) return std::nullopt;
+    return name;
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::set_policy(pending_call& call) const {
+    const auto name = product_named(call.route.argument);
+    if (!name)
+        return call.fail_with({errc::product_not_found,
+                               "There is no such product. Name it by its product_id or its slug."});
+    auto body = read_policy_body(call.in.body);
+    if (!body) return call.fail_with(body.error());
+    return call.ask<policy>(render_policy, [&](completion<policy> done) {
+        fleet_->set_policy(*name, std::move(*body), std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::for_product(pending_call& call) const {
+    if (call.in.platform_key.empty())
+        return call.fail_with({errc::invalid_platform_key,
+                               "X-Platform-Key is missing. Send the key that the "
+                               "product got when it was registered."});
+    const auto found = fleet_->authenticate(call.in.platform_key);
+    if (!found) return call.fail_with(found.error());
+    if (audience_of(call.route.endpoint) != audience::engine) return ask(call, *found, {});
+    std::string storage;
+    const auto user_id = user_id_of(call.route.argument, storage);
+    if (!user_id) return call.fail_with(user_id.error());
+    return ask(call, *found, *user_id);
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_ptr& product,
+                                              std::string_view user) const {
+    switch (call.route.endpoint) {
+    case endpoint::provision: return provision(call, product);
+    case endpoint::list: return list(call, product);
+    case endpoint::status:
+        return call.ask<fleet_status>(render_status, [&](completion<fleet_status> done) {
+            fleet_->status(product, std::move(done));
+        });
+    case endpoint::metrics:
+        return call.ask<fleet_metrics>(render_metrics, [&](completion<fleet_metrics> done) {
+            fleet_->metrics(product, std::move(done));
+        });
+    case endpoint::audit: return audit(call, product);
+    case endpoint::find:
+        return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+            fleet_->find(product, std::string(user), std::move(done));
+        });
+    case endpoint::admit: return admit(call, product, user);
+    case endpoint::activity: return activity(call, product, user);
+    case endpoint::logs: return logs(call, product, user);
+    case endpoint::stop: return stop(call, product, user);
+    case endpoint::start:
+        return call.ask<std::string>(render_started, [&](completion<std::string> done) {
+            fleet_->start(product, std::string(user), std::move(done));
+        });
+    case endpoint::rotate_key:
+        return call.ask<std::string>(render_rotated, [&](completion<std::string> done) {
+            fleet_->rotate_key(product, std::string(user), std::move(done));
+        });
+    case endpoint::destroy:
+        return call.ask<uuid>(render_destroyed, [&](completion<uuid> done) {
+            fleet_->destroy(product, std::string(user), std::move(done));
+        });
+    case endpoint::not_found:
+    case endpoint::method_not_allowed:
+    case endpoint::health:
+    case endpoint::register_product:
+    case endpoint::set_policy: break; // answered before
+    }
+    return not_found_reply(call.id);
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
+                                                    const product_ptr& product) const {
+    auto body = read_provision_body(call.in.body);
+    if (!body) return call.fail_with(body.error());
+    return call.ask<engine_view>(render_provisioned, [&](completion<engine_view> done) {
+        fleet_->provision(product, std::move(body->user_id), std::move(body->engine_version),
+                          std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::list(pending_call& call,
+                                               const product_ptr& product) const {
+    const auto query = read_engine_query(call.query, product->id);
+    if (!query) return call.fail_with(query.error());
+    return call.ask<engine_view_page>(render_engines, [&](completion<engine_view_page> done) {
+        fleet_->list(*query, std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::audit(pending_call& call,
+                                                const product_ptr& product) const {
+    auto query = read_audit_query(call.query, product->id);
+    if (!query) return call.fail_with(query.error());
+    return call.ask<audit_page>(render_audit, [&](completion<audit_page> done) {
+        fleet_->audit(std::move(*query), std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::admit(pending_call& call, const product_ptr& product,
+                                                std::string_view user) const {
+    const auto options = read_admit_body(call.in.body);
+    if (!options) return call.fail_with(options.error());
+    if (const auto outcome = fleet_->try_admit(product, user, *options))
+        return call.settle(*outcome, render_admission);
+    return call.ask<admission>(render_admission, [&](completion<admission> done) {
+        fleet_->admit(product, std::string(user), *options, std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::stop(pending_call& call, const product_ptr& product,
+                                               std::string_view user) const {
+    const auto force = read_force(call.query);
+    if (!force) return call.fail_with(force.error());
+    return call.ask<void>(render_stopped, [&](completion<void> done) {
+        fleet_->stop(product, std::string(user), *force, std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::activity(pending_call& call, const product_ptr& product,
+                                                   std::string_view user) const {
+    const auto busy_for = read_activity_body(call.in.body);
+    if (!busy_for) return call.fail_with(busy_for.error());
+    using sleeps_at = std::optional<instant>;
+    return call.ask<sleeps_at>(render_activity, [&](completion<sleeps_at> done) {
+        fleet_->note_activity(product, std::string(user), *busy_for, std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::logs(pending_call& call, const product_ptr& product,
+                                               std::string_view user) const {
+    const auto tail = read_tail(call.query);
+    if (!tail) return call.fail_with(tail.error());
+    return call.ask<std::string>(render_logs, [&](completion<std::string> done) {
+        fleet_->logs(product, std::string(user), *tail, std::move(done));
+    });
+}
+
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,4 @@
+#pragma once
+
+/// The bodies of the component `docker`, compiled once, as `<roundhouse/src.hpp>` does for the core.
+#include <roundhouse/backend/docker.ipp>
