@@ -35,8 +35,8 @@ concept steady_now = requires(const C& c) {
     { c.steady_now() } noexcept -> std::same_as<duration>;
 };
 template <class C>
-concept wait_until = requires(C& c, instant t) {
-    { c.wait_until(t) } -> std::same_as<asio::awaitable<void>>;
+concept wait_for = requires(C& c, duration d) {
+    { c.wait_for(d) } -> std::same_as<asio::awaitable<void>>;
 };
 
 template <class B>
@@ -188,12 +188,12 @@ concept prune_audit = requires(S& s, instant before, std::size_t most) {
 ///
 /// - `now` is wall time, for records. It may be set back or forward at any moment.
 /// - `steady_now` never goes back. It counts from an epoch of its own, for measuring.
-/// - `wait_until` returns when as much time has passed on a steady clock as `until` was away by the
-///   wall clock at the call. It can be cancelled through the cancellation slot of the awaiting
-///   coroutine, and throws `asio::error::operation_aborted` then.
+/// - `wait_for` returns when as much time has passed on the steady clock; at once if that is none. It
+///   can be cancelled through the cancellation slot of the awaiting coroutine, and throws
+///   `asio::error::operation_aborted` then.
 template <class C>
 concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
-                detail::member::wait_until<C>;
+                detail::member::wait_for<C>;
 
 /// Starts and ends workloads.
 ///
@@ -287,7 +287,7 @@ template <class C> consteval bool require_clock() {
     using namespace detail::member;
     static_assert(now<C>, "clock: lacks `instant now() const noexcept`");
     static_assert(steady_now<C>, "clock: lacks `duration steady_now() const noexcept`");
-    static_assert(wait_until<C>, "clock: lacks `asio::awaitable<void> wait_until(instant)`");
+    static_assert(wait_for<C>, "clock: lacks `asio::awaitable<void> wait_for(duration)`");
     return true;
 }
 

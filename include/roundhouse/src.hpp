@@ -4,6 +4,9 @@
 /// all files, include this header in exactly one of them (config.hpp). The CMake target
 /// `roundhouse::compiled` does that.
 #include <roundhouse/backend/memory.ipp>
+#include <roundhouse/clock/manual.ipp>
+#include <roundhouse/clock/system.ipp>
+#include <roundhouse/detail/blocking_wait.ipp>
 #include <roundhouse/detail/pending_result.ipp>
 #include <roundhouse/detail/task.ipp>
 #include <roundhouse/orchestrator_base.ipp>

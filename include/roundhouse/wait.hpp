@@ -1,11 +1,13 @@
 #pragma once
 
+#include <roundhouse/detail/blocking_wait.hpp>
+#include <roundhouse/detail/completion.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/async_result.hpp>
 
-#include <future>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -35,20 +37,21 @@ template <class T> class asio::async_result<roundhouse::wait_t, void(roundhouse:
 public:
     using return_type = roundhouse::result<T>;
 
+    /// A call of a fleet needs no handler, nor a thread of the executor to run it.
+    static return_type initiate(const roundhouse::detail::initiation<T>& /*initiation*/,
+                                const roundhouse::wait_t& token,
+                                std::function<void(roundhouse::completion<T>)> begin) {
+        const auto awaited = std::make_shared<roundhouse::detail::awaited_outcome<T>>();
+        begin([awaited](return_type outcome) { awaited->set(std::move(outcome)); });
+        return awaited->wait(token.at_most);
+    }
+
     template <class Initiation, class... Arguments>
-    static return_type initiate(Initiation initiation, roundhouse::wait_t token,
+    static return_type initiate(Initiation initiation, const roundhouse::wait_t& token,
                                 Arguments&&... arguments) {
-        // Shared: the waiting thread may be gone before `set_value` has returned.
-        const auto promise = std::make_shared<std::promise<return_type>>();
-        auto outcome = promise->get_future();
-        std::move(initiation)(
-            [promise](return_type value) { promise->set_value(std::move(value)); },
-            std::forward<Arguments>(arguments)...);
-        if (token.at_most && outcome.wait_for(*token.at_most) != std::future_status::ready)
-            return roundhouse::fail(roundhouse::errc::cancelled,
-                                    "There was no outcome within " +
-                                        std::to_string(token.at_most->count()) +
-                                        " ms; the operation goes on.");
-        return outcome.get();
+        const auto awaited = std::make_shared<roundhouse::detail::awaited_outcome<T>>();
+        std::move(initiation)([awaited](return_type outcome) { awaited->set(std::move(outcome)); },
+                              std::forward<Arguments>(arguments)...);
+        return awaited->wait(token.at_most);
     }
 };

@@ -38,9 +38,6 @@ public:
 class adjustable_clock : public manual_clock {
 public:
     [[nodiscard]] instant now() const noexcept { return manual_clock::now() + set_by; }
-    asio::awaitable<void> wait_until(instant until) {
-        return manual_clock::wait_until(until - set_by);
-    }
 
     duration set_by{};
 };

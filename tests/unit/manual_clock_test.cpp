@@ -17,8 +17,7 @@ namespace {
 
 asio::awaitable<void> note_after(manual_clock& clock, duration wait,
                                  std::vector<std::string>& notes, std::string note) {
-    const auto until = clock.now() + wait;
-    co_await clock.wait_until(until);
+    co_await clock.wait_for(wait);
     notes.push_back(note);
 }
 

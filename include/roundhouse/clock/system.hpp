@@ -1,13 +1,10 @@
 #pragma once
 
+#include <roundhouse/config.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/awaitable.hpp>
-#include <asio/steady_timer.hpp>
-#include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 
-#include <algorithm>
 #include <chrono>
 
 namespace roundhouse {
@@ -25,15 +22,12 @@ public:
             std::chrono::steady_clock::now().time_since_epoch());
     }
 
-    /// Waits on a steady timer for the time from now to `until`. A step of the wall clock does not
-    /// change a wait that has begun.
-    asio::awaitable<void> wait_until(instant until) {
-        const auto executor = co_await asio::this_coro::executor;
-        asio::steady_timer timer(executor);
-        timer.expires_after(std::max(duration{0}, until - now()));
-        co_await timer.async_wait(asio::use_awaitable);
-    }
+    asio::awaitable<void> wait_for(duration span);
 };
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse
+
+#if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
+#include <roundhouse/clock/system.ipp>
+#endif

@@ -74,20 +74,27 @@ private:
     std::atomic<bool> completed_ = false;
 };
 
+/// Begins a call with a completion handler of Asio's.
+template <class T> struct initiation {
+    asio::any_io_executor fallback;
+
+    template <class Handler>
+    void operator()(Handler handler, const std::function<void(completion<T>)>& begin) const {
+        const auto waits = std::make_shared<waiting_handler<T, Handler>>(std::move(handler),
+                                                                         fallback);
+        waits->listen_for_cancellation();
+        begin([waits](result<T> outcome) { waits->complete(std::move(outcome)); });
+    }
+};
+
 /// Runs `begin` as an Asio asynchronous operation with the signature `void(result<T>)`. `begin` is
 /// type-erased, so that there is one instantiation for each outcome and token, and not one for each
 /// call.
 template <class T, class Token>
 auto initiate(const asio::any_io_executor& fallback, std::function<void(completion<T>)> begin,
               Token&& token) {
-    return asio::async_initiate<Token, void(result<T>)>(
-        [fallback](auto handler, const std::function<void(completion<T>)>& start) {
-            using waiting = waiting_handler<T, decltype(handler)>;
-            const auto waits = std::make_shared<waiting>(std::move(handler), fallback);
-            waits->listen_for_cancellation();
-            start([waits](result<T> outcome) { waits->complete(std::move(outcome)); });
-        },
-        token, std::move(begin));
+    return asio::async_initiate<Token, void(result<T>)>(initiation<T>{fallback}, token,
+                                                        std::move(begin));
 }
 
 } // namespace detail

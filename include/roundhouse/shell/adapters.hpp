@@ -27,9 +27,7 @@ public:
 
     [[nodiscard]] instant now() const noexcept override { return clock_->now(); }
     [[nodiscard]] duration steady_now() const noexcept override { return clock_->steady_now(); }
-    asio::awaitable<void> wait_for(duration span) override {
-        return clock_->wait_until(clock_->now() + span);
-    }
+    asio::awaitable<void> wait_for(duration span) override { return clock_->wait_for(span); }
 
 private:
     const std::shared_ptr<Clock> clock_;

@@ -26,7 +26,7 @@ struct archetype_clock {
 
     instant now() const noexcept;
     duration steady_now() const noexcept;
-    asio::awaitable<void> wait_until(instant until);
+    asio::awaitable<void> wait_for(duration span);
 };
 
 struct archetype_backend {

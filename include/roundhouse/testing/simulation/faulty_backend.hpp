@@ -109,8 +109,7 @@ public:
         const auto subject = ref;
         const auto latency = faults_.random().between(duration{1}, duration{20});
         const bool hangs = machine_.hangs(subject) || latency > timeout;
-        const auto until = clock_.now() + (hangs ? timeout : latency);
-        co_await clock_.wait_until(until);
+        co_await clock_.wait_for(hangs ? timeout : latency);
         if (hangs) co_return fail(errc::backend_error, "It does not answer in time.");
         if (away()) co_return unexpected(daemon_away());
         auto answer = machine_.answer(subject);
@@ -133,8 +132,7 @@ public:
     }
 
     asio::awaitable<result<std::string>> logs(const workload_ref&, std::size_t) {
-        const auto until = clock_.now() + quick;
-        co_await clock_.wait_until(until);
+        co_await clock_.wait_for(quick);
         co_return std::string("a line\n");
     }
 
@@ -253,8 +251,7 @@ private:
             if (crash == crash_time::after_effect) process_.die();
             co_return unexpected(daemon_away());
         }
-        const auto effect_at = clock_.now() + course.before_effect;
-        co_await clock_.wait_until(effect_at);
+        co_await clock_.wait_for(course.before_effect);
         begun = true;
         auto outcome = course.has_effect ? act() : result<void>{};
         note(operation, ref, course.has_effect ? (outcome ? "done" : "refused") : "lost");
@@ -263,13 +260,10 @@ private:
             co_return unexpected(dead());
         }
         if (course.repeat_after) {
-            const auto repeat_at = clock_.now() + *course.repeat_after;
-            co_await clock_.wait_until(repeat_at);
+            co_await clock_.wait_for(*course.repeat_after);
             (void)act(); // The first outcome is the one that is reported.
         }
-        const auto reply_at = course.reply_after ? clock_.now() + *course.reply_after
-                                                 : machine::never;
-        co_await clock_.wait_until(reply_at);
+        co_await clock_.wait_for(course.reply_after.value_or(duration::max()));
         if (course.fails) co_return unexpected(failed());
         co_return outcome;
     }

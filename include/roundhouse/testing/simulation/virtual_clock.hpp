@@ -40,8 +40,8 @@ public:
     [[nodiscard]] instant now() const noexcept { return wall_.now(); }
     [[nodiscard]] duration steady_now() const noexcept { return time_.since_start(); }
 
-    asio::awaitable<void> wait_until(instant until) {
-        auto begin = [this, until](auto handler) {
+    asio::awaitable<void> wait_for(duration span) {
+        auto begin = [this, span](auto handler) {
             const auto executor = asio::get_associated_executor(handler);
             auto slot = asio::get_associated_cancellation_slot(handler);
             // Shared because a std::function must be copyable.
@@ -49,7 +49,7 @@ public:
             completion done = [shared, executor](std::error_code outcome) {
                 asio::post(executor, [shared, outcome] { (*shared)(outcome); });
             };
-            const auto id = begin_wait(until, std::move(done));
+            const auto id = begin_wait(span, std::move(done));
             if (slot.is_connected() && id != 0)
                 slot.assign([this, id](asio::cancellation_type) { abort(id); });
         };
@@ -72,13 +72,12 @@ private:
     };
 
     /// Returns 0 if the wait is over already.
-    wait_id begin_wait(instant until, completion done) {
-        if (!process_.alive() || until <= now()) {
+    wait_id begin_wait(duration span, completion done) {
+        if (!process_.alive() || span <= duration{0}) {
             done(process_.alive() ? std::error_code{} : asio::error::operation_aborted);
             return 0;
         }
-        // The wait is measured in virtual time: setting the wall clock does not change it.
-        const auto at = until == instant::max() ? until : time_.now() + (until - now());
+        const auto at = span == duration::max() ? instant::max() : time_.now() + span;
         const auto end = time_.at(at, [this, id = next_id_] { complete(id); });
         waits_.emplace(next_id_, wait{end, std::move(done)});
         return next_id_++;
