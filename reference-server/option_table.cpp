@@ -147,12 +147,14 @@ result<void> read_passthrough(server_options& options, const std::string& value)
     constexpr std::array<std::string_view, 6> given{"ENGINE_ID",      "ENGINE_KEY_HASH",
                                                     "ENGINE_HOST",    "ENGINE_PORT",
                                                     "SQLITE_DB_PATH", "CATALOG_DIR"};
-    constexpr std::array<std::string_view, 3> secret{"ORCH_MASTER_KEY", "ORCH_ADMIN_KEY",
-                                                     "ORCH_BOOTSTRAP_PLATFORM_KEY"};
+    const auto is_secret = [](const std::string& name) {
+        return std::ranges::any_of(
+            option_table(), [&](const option_row& row) { return row.secret && row.name == name; });
+    };
     for (const auto& name : *names) {
         if (std::ranges::find(given, name) != given.end())
             return cause(name + " is set for each engine by the server; take it off the list");
-        if (std::ranges::find(secret, name) != secret.end())
+        if (is_secret(name))
             return cause(
                 name + " is a secret of the server that no engine may have; take it off the list");
     }

@@ -17,7 +17,7 @@ struct option_row {
     std::string_view help;
     /// Reads the text into the options. A failure's message is the cause, without the name.
     std::function<result<void>(server_options&, const std::string& text)> read;
-    bool secret = false;
+    bool secret = false; ///< No engine may have it.
 };
 
 /// Returns the flag of a variable: `--port-min` for `ORCH_PORT_MIN`, `--docker-host` for

@@ -285,7 +285,11 @@ std::vector<std::pair<std::string, std::string>> engine_options::passed_through(
 }
 
 std::string_view name_of(store_kind kind) noexcept {
-    return kind == store_kind::memory ? "memory" : "lmdb";
+    switch (kind) {
+    case store_kind::memory: return "memory";
+    case store_kind::lmdb: return "lmdb";
+    }
+    return "unknown";
 }
 
 std::string_view name_of(backend_kind kind) noexcept {

@@ -227,16 +227,21 @@ int serve_over(const server_context& context, MakeBackend make_backend) {
         context.log.write(log_level::error, cause.message);
         return exit_code::bad_options;
     };
-    if (options.store == store_kind::memory) {
+    switch (options.store) {
+    case store_kind::memory: {
         const auto installation_id = installation_id_of(options.store_path);
         if (!installation_id) return refuse(installation_id.error());
         return serving(context, make_backend(*installation_id), std::make_shared<memory_store>())
             .run();
     }
-    auto store = open_disk_store(options.store_path, *options.master_keys);
-    if (!store) return refuse(store.error());
-    auto backend = make_backend(to_string((*store)->installation_id()));
-    return serving(context, std::move(backend), std::move(*store)).run();
+    case store_kind::lmdb: {
+        auto store = open_disk_store(options.store_path, *options.master_keys);
+        if (!store) return refuse(store.error());
+        auto backend = make_backend(to_string((*store)->installation_id()));
+        return serving(context, std::move(backend), std::move(*store)).run();
+    }
+    }
+    return exit_code::bad_options;
 }
 
 } // namespace roundhouse::server

@@ -8,6 +8,8 @@
 #include "provisions.hpp"
 
 #include <roundhouse/backend/docker.hpp>
+#include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/backend/docker/daemon.hpp>
 
 #include <asio/co_spawn.hpp>
 #include <asio/steady_timer.hpp>

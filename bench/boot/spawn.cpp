@@ -8,6 +8,9 @@
 #include "provisions.hpp"
 
 #include <roundhouse/backend/subprocess.hpp>
+#include <roundhouse/backend/subprocess/environment.hpp>
+#include <roundhouse/backend/subprocess/launch.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -271,7 +271,7 @@ private:
         record.version = "v" + std::to_string(below(100));
         record.status = draw_status();
         record.origin = draw_status();
-        record.intent = static_cast<rh::intent>(below(9));
+        record.intent = rh::all_intents[below(rh::all_intents.size())];
         record.boot = static_cast<rh::boot_reason>(below(5));
         ++record.generation;
         draw_bytes(record.key_hash);

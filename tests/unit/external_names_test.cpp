@@ -95,17 +95,18 @@ audit_entry sample_audit_entry() {
     return row;
 }
 
-template <class Enum> void list_names(std::ostream& out, std::string_view what, Enum last) {
-    for (std::size_t n = 0; n <= static_cast<std::size_t>(last); ++n)
-        out << what << ' ' << n << ' ' << name_of(static_cast<Enum>(n)) << '\n';
+template <class Names>
+void list_names(std::ostream& out, std::string_view what, const Names& names) {
+    for (const auto& row : names)
+        out << what << ' ' << static_cast<int>(row.value) << ' ' << row.name << '\n';
 }
 
 void list_enumerations(std::ostream& out) {
-    list_names(out, "status", engine_status::destroying);
-    list_names(out, "intent", intent::undo);
-    list_names(out, "action", audit_action::orphan_removed);
-    list_names(out, "denial", denial::engine_unhealthy);
-    list_names(out, "health", fleet_health::critical);
+    list_names(out, "status", detail::engine_status_names);
+    list_names(out, "intent", detail::intent_names);
+    list_names(out, "action", detail::audit_action_names);
+    list_names(out, "denial", detail::denial_names);
+    list_names(out, "health", detail::fleet_health_names);
     out << "boot_reason first " << static_cast<int>(boot_reason::first) << " start "
         << static_cast<int>(boot_reason::start) << " restart "
         << static_cast<int>(boot_reason::restart) << " rotate "
@@ -114,8 +115,8 @@ void list_enumerations(std::ostream& out) {
 }
 
 void list_errors(std::ostream& out) {
-    for (int n = 1; n <= static_cast<int>(errc::cancelled); ++n) {
-        const auto code = static_cast<errc>(n);
+    for (const auto code : detail::error_codes) {
+        const auto n = static_cast<int>(code);
         const auto reply = http::error_reply(error{code, "message", 3}, "id");
         out << "error " << n << ' ' << code_name(code) << ' ' << reply.status << ' '
             << reply.retry_after_s << ' ' << reply.body << '\n';

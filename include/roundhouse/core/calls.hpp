@@ -50,8 +50,14 @@ inline bool in_short_operation(const engine_record& engine) noexcept {
     case intent::stop:
     case intent::sleep:
     case intent::rotate: return true;
-    default: return false;
+    case intent::none:
+    case intent::boot:
+    case intent::end:
+    case intent::wake:
+    case intent::destroy:
+    case intent::undo: break;
     }
+    return false;
 }
 
 /// Something of it is to be ended, and that has failed: nobody waits for the next try.
@@ -110,8 +116,10 @@ inline decision on_call(const call::admit& what, const engine_record& engine,
             return judged(verdict::joined, "a restart is due soon enough to wait for");
         return deny(engine, "failed, and no restart is near");
     case engine_status::running: return judged(verdict::answered, "admitted");
-    default: return deny(engine, "stopped engines are not woken");
+    case engine_status::stopped:
+    case engine_status::destroying: break;
     }
+    return deny(engine, "stopped engines are not woken");
 }
 
 inline decision on_call(const call::start&, const engine_record& engine, const context& context) {
@@ -240,15 +248,39 @@ inline decision on_call(const call::lease& what, const engine_record& engine,
     return out;
 }
 
+namespace detail {
+
+/// What an engine that has a row is to be like for a call that joined an operation.
+inline bool is_as_wanted(const call::stop&, const engine_record& engine) noexcept {
+    return engine.status == engine_status::stopped;
+}
+inline bool is_as_wanted(const call::sleep&, const engine_record& engine) noexcept {
+    return engine.intent == intent::none;
+}
+inline bool is_as_wanted(const call::destroy&, const engine_record&) noexcept { return false; }
+inline bool is_as_wanted(const call::provision&, const engine_record& engine) noexcept {
+    return admissible(engine);
+}
+inline bool is_as_wanted(const call::admit&, const engine_record& engine) noexcept {
+    return admissible(engine);
+}
+inline bool is_as_wanted(const call::start&, const engine_record& engine) noexcept {
+    return admissible(engine);
+}
+inline bool is_as_wanted(const call::rotate&, const engine_record& engine) noexcept {
+    return admissible(engine);
+}
+inline bool is_as_wanted(const call::lease&, const engine_record& engine) noexcept {
+    return admissible(engine);
+}
+
+} // namespace detail
+
 /// Whether an engine is now as a call that joined an operation wanted it. Null if it has no row any
 /// more.
-[[nodiscard]] inline bool fulfilled(const call_variant& what,
-                                    const engine_record* engine) noexcept {
-    if (std::holds_alternative<call::destroy>(what)) return engine == nullptr;
-    if (engine == nullptr) return false;
-    if (std::holds_alternative<call::stop>(what)) return engine->status == engine_status::stopped;
-    if (std::holds_alternative<call::sleep>(what)) return engine->intent == intent::none;
-    return admissible(*engine);
+[[nodiscard]] inline bool fulfilled(const call_variant& what, const engine_record* engine) {
+    if (engine == nullptr) return std::holds_alternative<call::destroy>(what);
+    return std::visit([&](const auto& one) { return detail::is_as_wanted(one, *engine); }, what);
 }
 
 /// What a settlement means for a waiting call: its failure, success, or nothing if it is to be

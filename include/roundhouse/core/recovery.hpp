@@ -49,10 +49,21 @@ inline decision recover_running(workload_state state, const engine_record& engin
         out.next().reason = "found frozen";
         return recovered(out, "found frozen: it sleeps");
     }
-    if (engine.intent == intent::none) return out.take("still running: adopted");
-    return out.to(engine_status::running, intent::none)
-        .settle()
-        .take("still running: the sleep is called off");
+    switch (engine.intent) {
+    case intent::sleep:
+        return out.to(engine_status::running, intent::none)
+            .settle()
+            .take("still running: the sleep is called off");
+    case intent::none:
+    case intent::boot:
+    case intent::stop:
+    case intent::end:
+    case intent::wake:
+    case intent::rotate:
+    case intent::destroy:
+    case intent::undo: break; // a running engine has none of these but the first
+    }
+    return out.take("still running: adopted");
 }
 
 inline decision recover_sleeping(workload_state state, const engine_record& engine,
@@ -132,8 +143,11 @@ inline decision recover(const std::optional<found_workload>& what, const engine_
     case engine_status::sleeping:
         return current ? recover_sleeping(state, engine, context)
                        : recover_missing(alive, engine, context);
-    default: return recover_down(alive, engine, context);
+    case engine_status::stopped:
+    case engine_status::failed:
+    case engine_status::destroying: break;
     }
+    return recover_down(alive, engine, context);
 }
 
 } // namespace core::detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/json_reader.hpp>
@@ -127,9 +128,9 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
 /// Reads the body of `POST /engines/{user_id}/activity`: the length of the lease, rounded up to
 /// whole milliseconds; nothing if no lease is wanted.
 [[nodiscard]] inline result<std::optional<duration>> read_activity_body(std::string_view body) {
-    constexpr double max_lease_s = 86'400;
+    constexpr std::chrono::duration<double> longest = core::longest_lease;
     field_reader in(body);
-    const auto busy_for_s = in.number("busy_for_s", 0, max_lease_s);
+    const auto busy_for_s = in.number("busy_for_s", 0, longest.count());
     if (in.failure()) return unexpected(*in.failure());
     if (!busy_for_s) return std::optional<duration>();
     return std::optional(duration{static_cast<duration::rep>(std::ceil(*busy_for_s * 1'000))});

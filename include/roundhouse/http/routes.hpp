@@ -1,7 +1,9 @@
 #pragma once
 
+#include <roundhouse/enum_table.hpp>
 #include <roundhouse/version.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -153,6 +155,47 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
     return {};
 }
 
+namespace detail {
+
+/// A method and a path that lead to an endpoint.
+struct endpoint_example {
+    http::endpoint endpoint;
+    std::string_view method;
+    std::string_view path;
+};
+
+inline constexpr std::array endpoint_examples{
+    endpoint_example{endpoint::not_found, "GET", "/nothing"},
+    endpoint_example{endpoint::method_not_allowed, "DELETE", "/health"},
+    endpoint_example{endpoint::health, "GET", "/health"},
+    endpoint_example{endpoint::register_product, "POST", "/products/register"},
+    endpoint_example{endpoint::set_policy, "PUT", "/products/demo/policy"},
+    endpoint_example{endpoint::provision, "POST", "/engines/provision"},
+    endpoint_example{endpoint::find, "GET", "/engines/ada"},
+    endpoint_example{endpoint::list, "GET", "/engines"},
+    endpoint_example{endpoint::destroy, "DELETE", "/engines/ada"},
+    endpoint_example{endpoint::start, "POST", "/engines/ada/start"},
+    endpoint_example{endpoint::stop, "POST", "/engines/ada/stop"},
+    endpoint_example{endpoint::rotate_key, "POST", "/engines/ada/rotate-key"},
+    endpoint_example{endpoint::admit, "POST", "/engines/ada/admit"},
+    endpoint_example{endpoint::activity, "POST", "/engines/ada/activity"},
+    endpoint_example{endpoint::logs, "GET", "/engines/ada/logs"},
+    endpoint_example{endpoint::status, "GET", "/status"},
+    endpoint_example{endpoint::metrics, "GET", "/metrics"},
+    endpoint_example{endpoint::audit, "GET", "/audit"}};
+
+inline constexpr auto endpoints_with_examples = roundhouse::detail::values_of(
+    endpoint_examples, &endpoint_example::endpoint);
+static_assert(roundhouse::detail::lists_every_enumerator<endpoints_with_examples>(),
+              "endpoint_examples: a row is missing or misplaced");
+static_assert(std::ranges::all_of(endpoint_examples,
+                                  [](const endpoint_example& row) {
+                                      return find_route(row.method, row.path).endpoint ==
+                                             row.endpoint;
+                                  }),
+              "endpoint_examples: a path leads elsewhere");
+
+} // namespace detail
 } // namespace http
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -101,10 +101,10 @@ template <store Store> void every_state(Store& store) {
     auto record = engine(1, "ada");
     record = require_kept(store, insert(record), record);
     for (const auto status : all_engine_statuses)
-        for (int value = 0; value <= static_cast<int>(intent::undo); ++value) {
+        for (const auto intent : all_intents) {
             record.status = record.origin = status;
-            record.intent = static_cast<intent>(value);
-            record.boot = static_cast<boot_reason>(value % 5);
+            record.intent = intent;
+            record.boot = static_cast<boot_reason>(static_cast<int>(intent) % 5);
             record = require_kept(store, update(record), record);
         }
 }

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::subprocess {
+
+/// The environment of an engine: the variables of SPEC §6, and those of the options that have other
+/// names.
+[[nodiscard]] inline std::vector<std::string> engine_environment(const subprocess_options& options,
+                                                                 const workload& requested,
+                                                                 const std::string& folder) {
+    std::vector<std::pair<std::string, std::string>> variables{
+        {"ENGINE_ID", to_string(requested.ref.engine_id)},
+        {"ENGINE_KEY_HASH", to_hex(requested.key_hash)},
+        {"ENGINE_HOST", "127.0.0.1"},
+        {"ENGINE_PORT", std::to_string(requested.ref.port)},
+        {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
+        {"HOME", folder}};
+    if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
+    variables.insert(variables.end(), options.environment.begin(), options.environment.end());
+    std::vector<std::string> environment;
+    for (auto at = variables.begin(); at != variables.end(); ++at) {
+        const auto same = [at](const auto& earlier) { return earlier.first == at->first; };
+        if (std::none_of(variables.begin(), at, same))
+            environment.push_back(at->first + '=' + at->second);
+    }
+    return environment;
+}
+
+} // namespace detail::subprocess
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
