@@ -106,6 +106,18 @@ private:
     pid_t pid_ = 0;
 };
 
+/// Those of a fleet's engines of which a process runs.
+std::set<rh::uuid> engines_in_process_table(const std::vector<rh::workload>& fleet) {
+    std::set<rh::uuid> found;
+    const auto table = sub::read_process_table();
+    REQUIRE(table);
+    for (const auto& process : *table)
+        for (const auto& w : fleet)
+            if (process.engine == w.ref.engine_id && !process.stat.gone())
+                found.insert(w.ref.engine_id);
+    return found;
+}
+
 } // namespace
 
 TEST_CASE_METHOD(subprocess_fixture, "a new backend lists the engines of an earlier one") {
@@ -290,14 +302,8 @@ TEST_CASE_METHOD(subprocess_fixture,
     for (const auto& each : *all)
         if (each.state == rh::workload_state::up) up.insert(each.ref.engine_id);
     CHECK(up.size() >= 20);
-    const auto table = sub::read_process_table();
-    REQUIRE(table);
-    std::set<rh::uuid> found;
-    for (const auto& process : *table)
-        for (const auto& w : fleet)
-            if (process.engine == w.ref.engine_id && !process.stat.gone())
-                found.insert(w.ref.engine_id);
-    CHECK(found == up);
+    // While a process calls exec, the kernel shows no environment of it.
+    CHECK(eventually([&] { return engines_in_process_table(fleet) == up; }));
     for (const auto& w : fleet) CHECK(wait(backend().destroy(w.ref)));
 }
 
