@@ -5,6 +5,10 @@
 # It holds the core and the components that are defined, is built by the project that uses it, with
 # that project's compiler and flags, and only if something links it.
 
+# The functions keep these policies, whatever the version that the user's project asks for.
+cmake_policy(PUSH)
+cmake_policy(VERSION 3.25)
+
 # Adds what roundhouse::compiled lacks: may be called again once further components are defined.
 function(roundhouse_add_compiled)
     if(NOT TARGET roundhouse_compiled)
@@ -12,6 +16,8 @@ function(roundhouse_add_compiled)
         add_library(roundhouse::compiled ALIAS roundhouse_compiled)
         target_link_libraries(roundhouse_compiled PUBLIC roundhouse::roundhouse)
         target_compile_definitions(roundhouse_compiled PUBLIC ROUNDHOUSE_SEPARATE_COMPILATION)
+        # It may become a part of a shared library.
+        set_target_properties(roundhouse_compiled PROPERTIES POSITION_INDEPENDENT_CODE ON)
         _roundhouse_compile(src)
     endif()
     # subprocess_fleet.hpp has no bodies to compile.
@@ -31,3 +37,5 @@ function(_roundhouse_compile name)
     file(CONFIGURE OUTPUT "${source}" CONTENT "#include <roundhouse/${name}.hpp>\n")
     target_sources(roundhouse_compiled PRIVATE "${source}")
 endfunction()
+
+cmake_policy(POP)

@@ -284,55 +284,58 @@ template <class S> concept prefetches = store<S> && detail::member::prefetch<S>;
 
 /// Refuses a type that is no clock, naming what it lacks.
 template <class C> consteval bool require_clock() {
-    using namespace detail::member;
-    static_assert(now<C>, "clock: lacks `instant now() const noexcept`");
-    static_assert(steady_now<C>, "clock: lacks `duration steady_now() const noexcept`");
-    static_assert(wait_for<C>, "clock: lacks `asio::awaitable<void> wait_for(duration)`");
+    namespace member = detail::member;
+    static_assert(member::now<C>, "clock: lacks `instant now() const noexcept`");
+    static_assert(member::steady_now<C>, "clock: lacks `duration steady_now() const noexcept`");
+    static_assert(member::wait_for<C>, "clock: lacks `asio::awaitable<void> wait_for(duration)`");
     return true;
 }
 
 /// Refuses a type that is no backend, naming what it lacks.
 template <class B> consteval bool require_backend() {
-    using namespace detail::member;
-    static_assert(name<B>, "backend: lacks `std::string_view name() const noexcept`");
-    static_assert(trouble<B>, "backend: lacks `std::optional<std::string> trouble() const`");
-    static_assert(needs_port<B>, "backend: lacks `bool needs_port() const noexcept`");
-    static_assert(port_usable<B>, "backend: lacks `bool port_usable(std::uint16_t) const`");
-    static_assert(url<B>, "backend: lacks `std::string url(const uuid&, std::uint16_t) const`");
-    static_assert(create<B>,
+    namespace member = detail::member;
+    static_assert(member::name<B>, "backend: lacks `std::string_view name() const noexcept`");
+    static_assert(member::trouble<B>,
+                  "backend: lacks `std::optional<std::string> trouble() const`");
+    static_assert(member::needs_port<B>, "backend: lacks `bool needs_port() const noexcept`");
+    static_assert(member::port_usable<B>, "backend: lacks `bool port_usable(std::uint16_t) const`");
+    static_assert(member::url<B>,
+                  "backend: lacks `std::string url(const uuid&, std::uint16_t) const`");
+    static_assert(member::create<B>,
                   "backend: lacks `asio::awaitable<result<void>> create(const workload&)`");
     static_assert(
-        stop<B>,
+        member::stop<B>,
         "backend: lacks `asio::awaitable<result<void>> stop(const workload_ref&, duration)`");
-    static_assert(pause<B>,
+    static_assert(member::pause<B>,
                   "backend: lacks `asio::awaitable<result<void>> pause(const workload_ref&)`");
-    static_assert(resume<B>,
+    static_assert(member::resume<B>,
                   "backend: lacks `asio::awaitable<result<void>> resume(const workload_ref&)`");
-    static_assert(destroy<B>,
+    static_assert(member::destroy<B>,
                   "backend: lacks `asio::awaitable<result<void>> destroy(const workload_ref&)`");
     static_assert(
-        swap_key<B>,
+        member::swap_key<B>,
         "backend: lacks `asio::awaitable<result<key_swap>> swap_key(const workload_ref&, const "
         "std::string&, const sha256_digest&)`");
     static_assert(
-        probe<B>,
+        member::probe<B>,
         "backend: lacks `asio::awaitable<result<health>> probe(const workload_ref&, duration)`");
-    static_assert(list<B>,
+    static_assert(member::list<B>,
                   "backend: lacks `asio::awaitable<result<std::vector<found_workload>>> list()`");
-    static_assert(logs<B>, "backend: lacks `asio::awaitable<result<std::string>> logs(const "
-                           "workload_ref&, std::size_t)`");
-    static_assert(on_exit<B>,
+    static_assert(member::logs<B>,
+                  "backend: lacks `asio::awaitable<result<std::string>> logs(const "
+                  "workload_ref&, std::size_t)`");
+    static_assert(member::on_exit<B>,
                   "backend: lacks `void on_exit(std::function<void(const workload_exit&)>)`");
-    static_assert(declares<B>(optional_member::prepare) == prepare<B>,
+    static_assert(member::declares<B>(optional_member::prepare) == member::prepare<B>,
                   "backend: `optional_members` and `asio::awaitable<result<void>> prepare(const "
                   "workload&)` must both be there, or neither");
-    static_assert(declares<B>(optional_member::discard) == discard<B>,
+    static_assert(member::declares<B>(optional_member::discard) == member::discard<B>,
                   "backend: `optional_members` and `asio::awaitable<result<void>> discard(const "
                   "workload_ref&, duration)` must both be there, or neither");
-    static_assert(declares<B>(optional_member::on_pause) == on_pause<B>,
+    static_assert(member::declares<B>(optional_member::on_pause) == member::on_pause<B>,
                   "backend: `optional_members` and `void on_pause(std::function<void(const "
                   "workload_pause&)>)` must both be there, or neither");
-    static_assert(declares<B>(optional_member::boot_logs) == boot_logs<B>,
+    static_assert(member::declares<B>(optional_member::boot_logs) == member::boot_logs<B>,
                   "backend: `optional_members` and `asio::awaitable<result<std::string>> "
                   "boot_logs(const workload_ref&, std::size_t)` must both be there, or neither");
     return true;
@@ -340,36 +343,38 @@ template <class B> consteval bool require_backend() {
 
 /// Refuses a type that is no store, naming what it lacks.
 template <class S> consteval bool require_store() {
-    using namespace detail::member;
-    static_assert(name<S>, "store: lacks `std::string_view name() const noexcept`");
-    static_assert(trouble<S>, "store: lacks `std::optional<std::string> trouble() const`");
-    static_assert(find_product<S>,
+    namespace member = detail::member;
+    static_assert(member::name<S>, "store: lacks `std::string_view name() const noexcept`");
+    static_assert(member::trouble<S>, "store: lacks `std::optional<std::string> trouble() const`");
+    static_assert(member::find_product<S>,
                   "store: lacks `result<product_ptr> find_product(const sha256_digest&) const`");
-    static_assert(find_product_named<S>,
+    static_assert(member::find_product_named<S>,
                   "store: lacks `result<product_ptr> find_product_named(std::string_view) const`");
     static_assert(
-        find_engine<S>,
+        member::find_engine<S>,
         "store: lacks `result<engine_ptr> find_engine(const uuid&, std::string_view) const`");
-    static_assert(find_engine_by_id<S>,
+    static_assert(member::find_engine_by_id<S>,
                   "store: lacks `result<engine_ptr> find_engine_by_id(const uuid&) const`");
-    static_assert(list_engines<S>,
+    static_assert(member::list_engines<S>,
                   "store: lacks `result<engine_page> list_engines(const engine_query&) const`");
-    static_assert(for_each_engine<S>,
+    static_assert(member::for_each_engine<S>,
                   "store: lacks `result<void> for_each_engine(const std::function<void(const "
                   "result<engine_ptr>&)>&) const`");
-    static_assert(counts<S>, "store: lacks `result<fleet_counts> counts(const uuid&) const`");
-    static_assert(audit<S>, "store: lacks `result<audit_page> audit(const audit_query&) const`");
+    static_assert(member::counts<S>,
+                  "store: lacks `result<fleet_counts> counts(const uuid&) const`");
+    static_assert(member::audit<S>,
+                  "store: lacks `result<audit_page> audit(const audit_query&) const`");
     static_assert(
-        for_each_audit<S>,
+        member::for_each_audit<S>,
         "store: lacks `result<void> for_each_audit(instant, const std::function<void(const "
         "result<audit_entry>&)>&) const`");
-    static_assert(commit<S>, "store: lacks `result<committed> commit(const change_set&)`");
-    static_assert(note_activity<S>,
+    static_assert(member::commit<S>, "store: lacks `result<committed> commit(const change_set&)`");
+    static_assert(member::note_activity<S>,
                   "store: lacks `result<void> note_activity(std::span<const engine_activity>)`");
-    static_assert(prune_audit<S>,
+    static_assert(member::prune_audit<S>,
                   "store: lacks `result<std::size_t> prune_audit(instant, std::size_t)`");
     static_assert(
-        declares<S>(optional_member::prefetch) == prefetch<S>,
+        member::declares<S>(optional_member::prefetch) == member::prefetch<S>,
         "store: `optional_members` and `void prefetch(const uuid&, std::string_view) const "
         "noexcept` must both be there, or neither");
     return true;

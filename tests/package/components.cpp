@@ -1,6 +1,8 @@
 // Uses each component that was found, as far as that needs nothing of the machine, and prints the
 // version.
+#include <roundhouse/product_handle.hpp>
 #include <roundhouse/roundhouse.hpp>
+#include <roundhouse/wait.hpp>
 #ifdef ROUNDHOUSE_TEST_docker
 #include <roundhouse/backend/docker.hpp>
 #endif

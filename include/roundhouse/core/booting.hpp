@@ -17,6 +17,16 @@ inline decision stale(std::string_view why = "not what is under way") {
     return transition::ignore(why);
 }
 
+/// A running or sleeping engine is not what it should be.
+inline transition lost(const engine_record& engine, const context& context,
+                       const std::string& reason) {
+    transition out(engine, context);
+    out.fail(reason);
+    auto& row = out.audit_transition(audit_action::health_failed, false);
+    row.metadata.emplace_back("reason", reason);
+    return out;
+}
+
 inline bool booting(const engine_record& engine) noexcept { return engine.intent == intent::boot; }
 
 /// Which row tells the end of a boot, by why it began.

@@ -4,6 +4,7 @@
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/transition.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -233,7 +234,7 @@ inline decision on_call(const call::lease& what, const engine_record& engine,
     if (holds || what.busy_for <= duration{0})
         return judged(verdict::answered, "as much of a lease holds already");
     transition out(engine, context);
-    out.next().busy_until = until;
+    out.next().busy_until = context.now + std::max(what.busy_for, context.lease_left);
     return out.keep().judge(verdict::answered).take("held awake by a lease");
 }
 

@@ -4,6 +4,7 @@
 #include <roundhouse/core/calls.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/recovery.hpp>
+#include <roundhouse/core/sleeping.hpp>
 #include <roundhouse/core/transition.hpp>
 
 #include <cstdint>
@@ -24,16 +25,6 @@ namespace core {
 }
 
 namespace detail {
-
-/// A running or sleeping engine is not what it should be.
-inline transition lost(const engine_record& engine, const context& context,
-                       const std::string& reason) {
-    transition out(engine, context);
-    out.fail(reason);
-    auto& row = out.audit_transition(audit_action::health_failed, false);
-    row.metadata.emplace_back("reason", reason);
-    return out;
-}
 
 inline std::string describe(const workload_exit& what) {
     if (what.out_of_memory) return "it ran out of memory.";
@@ -112,69 +103,6 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
         }
     }
     return out.settle(what.cause).take("the backend could not stop it");
-}
-
-// Sleeping and waking
-
-inline void fall_asleep(transition& out) {
-    const auto took = out.elapsed();
-    out.to(engine_status::sleeping, intent::none);
-    out.next().reason = "idle";
-    auto& row = out.audit_transition(audit_action::sleep, false);
-    row.metadata.emplace_back("reason", out.next().reason);
-    row.took = took;
-}
-
-inline decision on_event(const event::asleep&, const engine_record& engine,
-                         const context& context) {
-    if (engine.intent != intent::sleep) return stale();
-    transition out(engine, context);
-    fall_asleep(out);
-    return out.settle().take("paused");
-}
-
-inline decision on_event(const event::sleep_cancelled&, const engine_record& engine,
-                         const context& context) {
-    if (engine.intent != intent::sleep) return stale();
-    transition out(engine, context);
-    out.next().last_activity_at = context.now;
-    return out.to(engine_status::running, intent::none)
-        .settle()
-        .take("in use after all, or could not be paused");
-}
-
-inline decision on_event(const event::awake&, const engine_record& engine, const context& context) {
-    if (engine.intent != intent::wake) return stale();
-    transition out(engine, context);
-    const auto took = out.elapsed();
-    out.run();
-    out.audit_transition(audit_action::wake, true).took = took;
-    return out.settle().take("resumed and healthy");
-}
-
-inline decision on_event(const event::wake_refused& what, const engine_record& engine,
-                         const context& context) {
-    if (engine.intent != intent::wake) return stale();
-    return transition(engine, context)
-        .to(engine_status::sleeping, intent::none)
-        .settle(what.cause)
-        .take("the backend could not resume it: it sleeps on");
-}
-
-inline decision wake_failed(const engine_record& engine, const context& context,
-                            const std::string& reason) {
-    auto out = lost(engine, context, reason);
-    out.audit_if_given_up();
-    return out
-        .settle(error{errc::boot_timeout,
-                      "Engine of user '" + engine.user_id + "' did not wake: " + reason})
-        .take("not healthy after its wake: failed");
-}
-
-inline decision on_event(const event::wake_unhealthy& what, const engine_record& engine,
-                         const context& context) {
-    if (engine.intent != intent::wake) return stale();
-    return wake_failed(engine, context, what.reason);
 }
 
 // Rotating the key
@@ -282,32 +210,6 @@ inline decision on_event(const event::exited& event, const engine_record& engine
     }
     default: return stale("it was not meant to run");
     }
-}
-
-/// A paused workload means that the engine sleeps, whoever paused it (SPEC §2 rule 7).
-inline decision on_event(const event::paused_by_others& event, const engine_record& engine,
-                         const context& context) {
-    if (event.pause.ref.generation != engine.generation) return stale("an older workload of it");
-    const bool paused = event.pause.paused;
-    if (engine.intent == intent::sleep && !paused) {
-        // The pause has been made, and its answer is of no use any more.
-        transition out(engine, context);
-        fall_asleep(out);
-        return out.begin(intent::wake, command::wake)
-            .take("somebody else resumed it as it fell asleep: it is woken");
-    }
-    if (engine.intent != intent::none) return stale("what is under way tells what it becomes");
-    const auto before = paused ? engine_status::running : engine_status::sleeping;
-    if (engine.status != before) return stale("as expected");
-    transition out(engine, context);
-    out.to(paused ? engine_status::sleeping : engine_status::running, intent::none);
-    out.next().reason = paused ? "paused by somebody else" : "";
-    if (!paused) out.next().last_activity_at = context.now;
-    auto& row = out.audit_transition(paused ? audit_action::sleep : audit_action::wake, false);
-    row.metadata.emplace_back("reason",
-                              paused ? "paused by somebody else" : "resumed by somebody else");
-    return out.take(paused ? "somebody else paused it: it sleeps"
-                           : "somebody else resumed it: it runs");
 }
 
 inline decision on_event(const event::probed_healthy&, const engine_record& engine,

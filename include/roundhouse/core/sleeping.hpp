@@ -1,0 +1,118 @@
+#pragma once
+
+#include <roundhouse/core/booting.hpp>
+#include <roundhouse/core/events.hpp>
+#include <roundhouse/core/transition.hpp>
+
+#include <string>
+#include <string_view>
+
+/// What becomes of an engine that is put to sleep or woken, by the orchestrator or by others.
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core::detail {
+
+inline constexpr std::string_view paused_by_others = "paused by somebody else";
+inline constexpr std::string_view resumed_by_others = "resumed by somebody else";
+
+inline void fall_asleep(transition& out, std::string_view reason) {
+    const auto took = out.elapsed();
+    out.to(engine_status::sleeping, intent::none);
+    out.next().reason = reason;
+    auto& row = out.audit_transition(audit_action::sleep, false);
+    row.metadata.emplace_back("reason", out.next().reason);
+    row.took = took;
+}
+
+inline decision on_event(const event::asleep&, const engine_record& engine,
+                         const context& context) {
+    if (engine.intent != intent::sleep) return stale();
+    transition out(engine, context);
+    fall_asleep(out, "idle");
+    return out.settle().take("paused");
+}
+
+inline decision on_event(const event::sleep_cancelled&, const engine_record& engine,
+                         const context& context) {
+    if (engine.intent != intent::sleep) return stale();
+    transition out(engine, context);
+    out.next().last_activity_at = context.now;
+    return out.to(engine_status::running, intent::none)
+        .settle()
+        .take("in use after all, or could not be paused");
+}
+
+inline decision on_event(const event::awake&, const engine_record& engine, const context& context) {
+    if (engine.intent != intent::wake) return stale();
+    transition out(engine, context);
+    const auto took = out.elapsed();
+    out.run();
+    const bool asked_for = engine.reason != resumed_by_others;
+    auto& row = out.audit_transition(audit_action::wake, asked_for);
+    row.took = took;
+    if (!asked_for) row.metadata.emplace_back("reason", std::string(resumed_by_others));
+    return out.settle().take("resumed and healthy");
+}
+
+inline decision on_event(const event::wake_refused& what, const engine_record& engine,
+                         const context& context) {
+    if (engine.intent != intent::wake) return stale();
+    return transition(engine, context)
+        .to(engine_status::sleeping, intent::none)
+        .settle(what.cause)
+        .take("the backend could not resume it: it sleeps on");
+}
+
+inline decision wake_failed(const engine_record& engine, const context& context,
+                            const std::string& reason) {
+    auto out = lost(engine, context, reason);
+    out.audit_if_given_up();
+    return out
+        .settle(error{errc::boot_timeout,
+                      "Engine of user '" + engine.user_id + "' did not wake: " + reason})
+        .take("not healthy after its wake: failed");
+}
+
+inline decision on_event(const event::wake_unhealthy& what, const engine_record& engine,
+                         const context& context) {
+    if (engine.intent != intent::wake) return stale();
+    return wake_failed(engine, context, what.reason);
+}
+
+/// Somebody else has paused or resumed an engine that was being put to sleep.
+inline decision meddled_with_sleep(bool paused, const engine_record& engine,
+                                   const context& context) {
+    transition out(engine, context);
+    if (paused) {
+        fall_asleep(out, paused_by_others);
+        return out.settle().take("somebody else paused it as it fell asleep: it sleeps");
+    }
+    // The pause has been made, and its answer is of no use any more.
+    fall_asleep(out, "idle");
+    out.begin(intent::wake, command::wake).next().reason = resumed_by_others;
+    return out.take("somebody else resumed it as it fell asleep: it is woken");
+}
+
+/// A paused workload means that the engine sleeps, whoever paused it (SPEC §2 rule 7).
+inline decision on_event(const event::paused_by_others& event, const engine_record& engine,
+                         const context& context) {
+    if (event.pause.ref.generation != engine.generation) return stale("an older workload of it");
+    const bool paused = event.pause.paused;
+    if (engine.intent == intent::sleep) return meddled_with_sleep(paused, engine, context);
+    if (engine.intent != intent::none) return stale("what is under way tells what it becomes");
+    const auto before = paused ? engine_status::running : engine_status::sleeping;
+    if (engine.status != before) return stale("as expected");
+    transition out(engine, context);
+    const auto reason = paused ? paused_by_others : resumed_by_others;
+    out.to(paused ? engine_status::sleeping : engine_status::running, intent::none);
+    out.next().reason = paused ? reason : "";
+    if (!paused) out.next().last_activity_at = context.now;
+    auto& row = out.audit_transition(paused ? audit_action::sleep : audit_action::wake, false);
+    row.metadata.emplace_back("reason", std::string(reason));
+    return out.take(paused ? "somebody else paused it: it sleeps"
+                           : "somebody else resumed it: it runs");
+}
+
+} // namespace core::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
