@@ -11,7 +11,7 @@ if ! command -v "$clang_format" >/dev/null; then
 fi
 
 mapfile -d '' files < <(
-    find include reference-server examples tests bench -type f \( -name '*.hpp' -o -name '*.cpp' \) -print0 | sort -z
+    find include reference-server examples tests bench -type f \( -name '*.[hi]pp' -o -name '*.cpp' \) -print0 | sort -z
 )
 case "${1:-}" in
     "") "$clang_format" -i "${files[@]}" ;;

@@ -13,7 +13,7 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
 ROUNDHOUSE_DECL void deadline_timers::follow(const engine_record& engine,
- const core::moment& then) {
+                                             const core::moment& then) {
     const engine_owner owner{engine.product_id, engine.user_id};
     const std::lock_guard lock(mutex_);
     if (!engine.deadline) return erase(owner);

@@ -13,7 +13,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-ROUNDHOUSE_DECL void prober::follow(const engine_record& before, const engine_record* after, const core::moment& then) {
+ROUNDHOUSE_DECL void prober::follow(const engine_record& before, const engine_record* after,
+                                    const core::moment& then) {
     const bool was = before.status == engine_status::running;
     const bool is = after != nullptr && after->status == engine_status::running;
     if (is && !was) watch(*after, then);

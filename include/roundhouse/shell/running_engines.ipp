@@ -21,9 +21,8 @@ ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, const cor
         running_engine::raise(running.last_used_ms, duration{before.mapped().last_used_ms});
         running.leased_until_ms.store(before.mapped().leased_until_ms, std::memory_order_relaxed);
     } else if (engine.busy_until > then.wall) {
-        running_engine::write(running.leased_until_ms,
-                              std::min(then.steady_at(engine.busy_until),
-                                       then.steady + core::longest_lease));
+        running_engine::write(running.leased_until_ms, std::min(then.steady_at(engine.busy_until),
+                                                                then.steady + core::longest_lease));
     }
     if (engine.last_health_at) {
         running_engine::write(running.last_health_ms, engine.last_health_at->time_since_epoch());
