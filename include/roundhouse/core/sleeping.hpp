@@ -12,6 +12,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core::detail {
 
+// Why an engine sleeps or is woken, if no caller is the cause.
+inline constexpr std::string_view idle = "idle";
 inline constexpr std::string_view paused_by_others = "paused by somebody else";
 inline constexpr std::string_view resumed_by_others = "resumed by somebody else";
 
@@ -28,7 +30,7 @@ inline decision on_event(const event::asleep&, const engine_record& engine,
                          const context& context) {
     if (engine.intent != intent::sleep) return stale();
     transition out(engine, context);
-    fall_asleep(out, "idle");
+    fall_asleep(out, idle);
     return out.settle().take("paused");
 }
 
@@ -57,8 +59,10 @@ inline decision on_event(const event::awake&, const engine_record& engine, const
 inline decision on_event(const event::wake_refused& what, const engine_record& engine,
                          const context& context) {
     if (engine.intent != intent::wake) return stale();
-    return transition(engine, context)
-        .to(engine_status::sleeping, intent::none)
+    transition out(engine, context);
+    // The next wake has a cause of its own.
+    if (engine.reason == resumed_by_others) out.next().reason = idle;
+    return out.to(engine_status::sleeping, intent::none)
         .settle(what.cause)
         .take("the backend could not resume it: it sleeps on");
 }
@@ -88,7 +92,7 @@ inline decision meddled_with_sleep(bool paused, const engine_record& engine,
         return out.settle().take("somebody else paused it as it fell asleep: it sleeps");
     }
     // The pause has been made, and its answer is of no use any more.
-    fall_asleep(out, "idle");
+    fall_asleep(out, idle);
     out.begin(intent::wake, command::wake).next().reason = resumed_by_others;
     return out.take("somebody else resumed it as it fell asleep: it is woken");
 }

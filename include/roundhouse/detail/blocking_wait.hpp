@@ -5,7 +5,6 @@
 #include <roundhouse/types.hpp>
 
 #include <condition_variable>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>

@@ -265,6 +265,26 @@ TEST_CASE("a command is issued only for a record with an intent") {
     }
 }
 
+TEST_CASE("a wake that others caused has no caller as its actor, and the next wake has its own") {
+    const auto settings = lifecycle::plain_settings();
+    auto engine = lifecycle::engine_in(engine_status::running, intent::sleep);
+    const auto context = lifecycle::context_of(engine, settings);
+    const workload_pause resumed{{engine.id, engine.generation, engine.port}, {}, false};
+    const auto woken = core::decide(core::event::paused_by_others{resumed}, engine, context).next;
+    CHECK(woken.intent == intent::wake);
+    const auto awake = core::decide(core::event::awake{}, woken, context);
+    REQUIRE(awake.audit.size() == 1);
+    CHECK(awake.audit.front().actor == "system");
+
+    const error refused{errc::backend_error, "no"};
+    const auto asleep = core::decide(core::event::wake_refused{refused}, woken, context).next;
+    CHECK(asleep.reason == "idle");
+    const auto called = core::decide(core::call::admit{true}, asleep, context).next;
+    const auto answered = core::decide(core::event::awake{}, called, context);
+    REQUIRE(answered.audit.size() == 1);
+    CHECK(answered.audit.front().actor == context.product_slug);
+}
+
 TEST_CASE("a boot that is not healthy in time says what its last probe got") {
     const auto settings = lifecycle::plain_settings();
     auto engine = lifecycle::booting(boot_reason::first, engine_status::provisioning);
