@@ -137,6 +137,16 @@ TEST_CASE("a use stays unstored until the latest one is stored") {
     CHECK(table.unstored().empty());
 }
 
+namespace {
+
+void lease(running_engines& table, const engine_record& engine, instant until) {
+    auto leased = engine;
+    leased.busy_until = until;
+    table.follow(engine, leased, {start, boot});
+}
+
+} // namespace
+
 TEST_CASE(
     "what another wall clock noted never lies in the future, and a lease never lasts too long") {
     running_engines table;
@@ -146,7 +156,7 @@ TEST_CASE(
     table.add(engine, {start, boot});
     CHECK(table.last_used(engine) == boot);
     CHECK(table.leased_until(engine) == boot + 24h);
-    table.lease(engine, boot + 1h); // the longer lease holds
+    lease(table, engine, start + 1h); // the longer lease holds
     CHECK(table.leased_until(engine) == boot + 24h);
 }
 
@@ -156,7 +166,7 @@ TEST_CASE("an expired lease does not count") {
     engine.busy_until = start - 1s;
     table.add(engine, {start, boot});
     CHECK_FALSE(table.leased_until(engine));
-    table.lease(engine, boot + 1h);
+    lease(table, engine, start + 1h);
     CHECK(table.leased_until(engine) == boot + 1h);
 }
 
@@ -165,7 +175,7 @@ TEST_CASE("an engine that runs again keeps the times of its use and lease, whate
     running_engines table;
     auto engine = some_engine();
     table.add(engine, {start, boot});
-    table.lease(engine, boot + 1h);
+    lease(table, engine, start + 1h);
     table.use(engine, boot + 1min);
     table.suspend(engine);
     CHECK_FALSE(table.leased_until(engine));
@@ -177,4 +187,39 @@ TEST_CASE("an engine that runs again keeps the times of its use and lease, whate
     table.remove(engine);
     table.add(engine, {start, boot + 3min});
     CHECK(table.leased_until(engine) == boot + 3min + 1h); // as the record says
+}
+
+TEST_CASE("an engine has been healthy for as long as the steady clock says") {
+    running_engines table;
+    auto engine = some_engine();
+    CHECK_FALSE(table.healthy_for(engine, boot));
+    engine.healthy_since = start;
+    engine.last_health_at = start;
+    table.add(engine, {start, boot});
+    CHECK(table.healthy_for(engine, boot + 1min) == 1min);
+    CHECK(table.since_health_row(engine, boot + 1min) == 1min);
+
+    // It sleeps and is woken, and the wall clock was set back.
+    table.suspend(engine);
+    CHECK(table.healthy_for(engine, boot + 2min) == 2min);
+    CHECK_FALSE(table.since_health_row(engine, boot + 2min));
+    auto woken = engine;
+    woken.last_health_at = start - 1h;
+    table.add(woken, {start - 1h, boot + 3min});
+    CHECK(table.healthy_for(woken, boot + 4min) == 4min);
+    CHECK(table.since_health_row(woken, boot + 4min) == 1min);
+
+    // Another healthy answer is stored.
+    auto probed = woken;
+    probed.last_health_at = start + 5h;
+    table.follow(woken, probed, {start + 5h, boot + 5min});
+    CHECK(table.healthy_for(probed, boot + 6min) == 6min);
+    CHECK(table.since_health_row(probed, boot + 6min) == 1min);
+
+    // A new boot.
+    table.suspend(probed);
+    auto booted = probed;
+    booted.healthy_since = start + 6h;
+    table.add(booted, {start + 6h, boot + 7min});
+    CHECK(table.healthy_for(booted, boot + 8min) == 1min);
 }

@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/admission.hpp>
 #include <roundhouse/core/events.hpp>
+#include <roundhouse/core/spans.hpp>
 #include <roundhouse/core/transition.hpp>
 
 #include <algorithm>
@@ -83,12 +84,6 @@ inline decision deny(const engine_record& engine, std::string_view why) {
     auto out = judged(verdict::answered, why);
     out.denied = why_denied(engine);
     return out;
-}
-
-/// How far off the restart of a failed engine is; nothing if there will be none.
-inline std::optional<duration> restart_in(const engine_record& engine, const context& context) {
-    if (!engine.restart_at) return std::nullopt;
-    return context.restart_in.value_or(*engine.restart_at - context.now);
 }
 
 inline decision on_call(const call::admit& what, const engine_record& engine,

@@ -205,6 +205,10 @@ struct context {
     std::optional<duration> elapsed{};
     /// How far off the planned restart is; nothing if that was not measured.
     std::optional<duration> restart_in{};
+    /// For how long the engine has been healthy; nothing if that was not measured.
+    std::optional<duration> healthy_for{};
+    /// How long ago a healthy answer was stored; nothing if that was not measured.
+    std::optional<duration> since_health_row{};
     std::string last_probe{}; ///< Why the last probe of a boot or wake failed; may be empty.
     duration steady_now{};
 

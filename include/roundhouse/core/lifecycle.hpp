@@ -5,9 +5,11 @@
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/recovery.hpp>
 #include <roundhouse/core/sleeping.hpp>
+#include <roundhouse/core/spans.hpp>
 #include <roundhouse/core/transition.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -18,10 +20,11 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
 
-/// Whether a healthy probe is to be audited: not each of them is.
-[[nodiscard]] inline bool health_row_due(const engine_record& engine, instant now,
+/// Whether a healthy probe is to be stored and audited, so long after the last one was: not each of
+/// them is.
+[[nodiscard]] inline bool health_row_due(std::optional<duration> since_last,
                                          const settings& settings) {
-    return !engine.last_health_at || now - *engine.last_health_at >= settings.health_row_interval;
+    return !since_last || *since_last >= settings.health_row_interval;
 }
 
 namespace detail {
@@ -215,10 +218,8 @@ inline decision on_event(const event::exited& event, const engine_record& engine
 inline decision on_event(const event::probed_healthy&, const engine_record& engine,
                          const context& context) {
     if (engine.status != engine_status::running) return stale("only a running engine is probed");
-    const bool attempts_over = engine.restart_attempts > 0 && engine.healthy_since &&
-                               context.now - *engine.healthy_since >=
-                                   context.settings.restart_reset;
-    const bool row_due = health_row_due(engine, context.now, context.settings);
+    const bool attempts_over = engine.restart_attempts > 0 && healthy_for_long(engine, context);
+    const bool row_due = health_row_due(since_health_row(engine, context), context.settings);
     if (!attempts_over && !row_due) return stale("as expected");
     transition out(engine, context);
     out.next().last_health_at = context.now;

@@ -14,6 +14,11 @@ struct moment {
 
     /// The same time of the wall clock by the steady clock.
     [[nodiscard]] duration steady_at(instant at) const noexcept { return steady + (at - wall); }
+    /// The same of a time that has been. One that seems to come was noted by a wall clock that was
+    /// ahead, and counts as this moment.
+    [[nodiscard]] duration past_steady_at(instant at) const noexcept {
+        return at > wall ? steady : steady_at(at);
+    }
 };
 
 } // namespace core

@@ -3,6 +3,7 @@
 #include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/events.hpp>
+#include <roundhouse/core/spans.hpp>
 
 #include <algorithm>
 #include <string>
@@ -221,13 +222,12 @@ public:
         return *this;
     }
 
-    /// Goes on waiting for the planned restart: for what is left of the wait by the steady clock, or
-    /// if that was not measured by the wall clock, but never for longer than the whole wait.
+    /// Goes on waiting for the planned restart: for what is left of the wait, but never for longer
+    /// than the whole of it.
     transition& continue_restart_wait() {
-        if (out_.next.restart_at) {
-            const auto left = context_.restart_in.value_or(*out_.next.restart_at - context_.now);
+        if (const auto left = restart_in(out_.next, context_)) {
             const auto longest = longest_restart_wait(out_.next, context_.settings);
-            out_.next.restart_at = context_.now + std::clamp(left, duration{0}, longest);
+            out_.next.restart_at = context_.now + std::clamp(*left, duration{0}, longest);
         }
         out_.next.deadline = out_.next.restart_at;
         return *this;
@@ -244,9 +244,7 @@ public:
     }
 
     void reset_attempts_after_long_health() noexcept {
-        if (out_.next.healthy_since &&
-            context_.now - *out_.next.healthy_since >= context_.settings.restart_reset)
-            out_.next.restart_attempts = 0;
+        if (healthy_for_long(out_.next, context_)) out_.next.restart_attempts = 0;
     }
 
 private:

@@ -20,8 +20,7 @@ ROUNDHOUSE_DECL void prober::follow(const engine_record& before, const engine_re
     if (is && !was) watch(*after, then);
     else if (after == nullptr) running_.remove(before);
     else if (was && !is) running_.suspend(before);
-    else if (is && after->busy_until != before.busy_until)
-        running_.lease(*after, then.steady_at(after->busy_until));
+    else if (is) running_.follow(before, *after, then);
 }
 
 ROUNDHOUSE_DECL void prober::watch(const engine_record& engine, const core::moment& then) {
@@ -210,14 +209,15 @@ ROUNDHOUSE_DECL void prober::probed(const request& wanted, const result<health>&
 }
 
 ROUNDHOUSE_DECL void prober::probed_healthy(const request& wanted, const health& answer) {
-    const auto now = services_.now();
+    const auto now = services_.moment();
     running_.visit(*wanted.engine, wanted.life, [&](running_engine& running) {
         running.failures_in_a_row.store(0, std::memory_order_relaxed);
-        running_engine::write(running.last_health_ms, now.time_since_epoch());
-        if (answer.busy) running.use(services_.steady_now());
+        running_engine::write(running.last_health_ms, now.wall.time_since_epoch());
+        if (answer.busy) running.use(now.steady);
     });
     if (wanted.engine->restart_attempts > 0 ||
-        core::health_row_due(*wanted.engine, now, services_.settings))
+        core::health_row_due(running_.since_health_row(*wanted.engine, now.steady),
+                             services_.settings))
         inbox_.enqueue({wanted.engine->product_id, wanted.engine->user_id},
                        engine_event{core::event::probed_healthy{}});
 }

@@ -174,6 +174,8 @@ ROUNDHOUSE_DECL core::context reconciler::context(const mailbox& engine,
     if (const auto until = running_.leased_until(record))
         out.lease_left = std::max(*until - now, duration{0});
     if (engine.command.began) out.elapsed = std::max(now - *engine.command.began, duration{0});
+    out.healthy_for = running_.healthy_for(record, now);
+    out.since_health_row = running_.since_health_row(record, now);
     if (record.restart_at) out.restart_in = timers_.restart_in(engine.owner);
     if (engine.command.probes) out.last_probe = engine.command.probes->last_failure();
     return out;

@@ -38,6 +38,8 @@ struct running_engine {
     std::atomic<bool> use_is_stored = true;         ///< The store knows of the last use.
     std::atomic<std::int64_t> last_used_ms = never; ///< The last admit or activity.
     std::atomic<std::int64_t> leased_until_ms = never;
+    std::atomic<std::int64_t> healthy_since_ms = never;
+    std::atomic<std::int64_t> health_row_ms = never;  ///< The record's last healthy answer.
     std::atomic<std::int64_t> last_probe_ms = never;  ///< When the last probe was begun.
     std::atomic<std::int64_t> next_check_ms = never;  ///< When the prober looks at it next.
     std::atomic<std::int64_t> last_health_ms = never; ///< Wall time.
@@ -88,9 +90,11 @@ struct unstored_use {
 class running_engines {
 public:
     /// An engine begins to run; its record was decided or found then. If the engine ran before, its
-    /// use and lease keep their times; else they are those of the record, and what seems to lie in
-    /// the future was noted by another wall clock and counts from then.
+    /// use, lease and health keep their times; else they are those of the record, and what seems to
+    /// lie in the future was noted by another wall clock and counts from then.
     void add(const engine_record& engine, const core::moment& then);
+    /// The record of a running engine has changed; the change was decided then.
+    void follow(const engine_record& before, const engine_record& after, const core::moment& then);
     /// An engine ceases to run. It may run again.
     void suspend(const engine_record& engine);
     /// An engine is gone.
@@ -147,10 +151,17 @@ public:
     /// Until when a running engine is leased, in steady time; nothing if it is not.
     [[nodiscard]] std::optional<duration> leased_until(const engine_record& engine) const;
 
+    /// For how long an engine that runs, or ran and sleeps, has been healthy; nothing if that is not
+    /// known.
+    [[nodiscard]] std::optional<duration> healthy_for(const engine_record& engine,
+                                                      duration steady_now) const;
+
+    /// How long ago a healthy answer of a running engine was stored; nothing if it does not run.
+    [[nodiscard]] std::optional<duration> since_health_row(const engine_record& engine,
+                                                           duration steady_now) const;
+
     /// Notes a use of an engine, if it runs.
     void use(const engine_record& engine, duration steady_now) const;
-    /// Notes a lease of an engine, if it runs. A longer one that holds already stays.
-    void lease(const engine_record& engine, duration until) const;
 
     /// Keeps the key of a running engine.
     void cache_key(const engine_record& engine, std::string_view key) const;
@@ -160,15 +171,17 @@ public:
     void stored(std::span<const unstored_use> uses) const;
 
 private:
-    struct use_times {
+    struct suspended_times {
         std::int64_t last_used_ms;
         std::int64_t leased_until_ms;
+        std::optional<instant> healthy_since; ///< The record's, which a new boot replaces.
+        std::int64_t healthy_since_ms;
     };
 
     struct alignas(64) shard {
         mutable std::shared_mutex mutex;
         hash_index<std::unique_ptr<running_engine>> engines;
-        std::unordered_map<uuid, use_times> suspended; ///< Engines that have run.
+        std::unordered_map<uuid, suspended_times> suspended; ///< Engines that have run.
         std::uint32_t lives = 0;
 
         running_engine& add(const running_engine_ref& ref) {

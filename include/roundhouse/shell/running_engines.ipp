@@ -11,24 +11,41 @@ namespace detail {
 
 ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, const core::moment& then) {
     const auto ref = running_engine_ref::of(engine);
-    const auto past = [&](instant at) { return std::min(then.steady_at(at), then.steady); };
     auto& part = of(ref.hash);
     const std::unique_lock lock(part.mutex);
     auto& running = part.add(ref);
-    running_engine::write(running.last_used_ms, past(engine.last_activity_at));
+    running_engine::write(running.last_used_ms, then.past_steady_at(engine.last_activity_at));
     running.use_is_stored.store(true, std::memory_order_relaxed);
+    if (engine.healthy_since)
+        running_engine::write(running.healthy_since_ms, then.past_steady_at(*engine.healthy_since));
     if (const auto before = part.suspended.extract(engine.id)) {
-        running_engine::raise(running.last_used_ms, duration{before.mapped().last_used_ms});
-        running.leased_until_ms.store(before.mapped().leased_until_ms, std::memory_order_relaxed);
+        const auto& times = before.mapped();
+        running_engine::raise(running.last_used_ms, duration{times.last_used_ms});
+        running.leased_until_ms.store(times.leased_until_ms, std::memory_order_relaxed);
+        if (engine.healthy_since == times.healthy_since)
+            running.healthy_since_ms.store(times.healthy_since_ms, std::memory_order_relaxed);
     } else if (engine.busy_until > then.wall) {
         running_engine::write(running.leased_until_ms, std::min(then.steady_at(engine.busy_until),
                                                                 then.steady + core::longest_lease));
     }
     if (engine.last_health_at) {
         running_engine::write(running.last_health_ms, engine.last_health_at->time_since_epoch());
-        running_engine::write(running.last_probe_ms, past(*engine.last_health_at));
+        const auto at = then.past_steady_at(*engine.last_health_at);
+        running_engine::write(running.health_row_ms, at);
+        running_engine::write(running.last_probe_ms, at);
     }
     running.failures_in_a_row.store(0, std::memory_order_relaxed);
+}
+
+ROUNDHOUSE_DECL void running_engines::follow(const engine_record& before,
+                                             const engine_record& after, const core::moment& then) {
+    visit(after, [&](running_engine& running) {
+        if (after.busy_until != before.busy_until)
+            running_engine::raise(running.leased_until_ms, then.steady_at(after.busy_until));
+        if (after.last_health_at && after.last_health_at != before.last_health_at)
+            running_engine::write(running.health_row_ms,
+                                  then.past_steady_at(*after.last_health_at));
+    });
 }
 
 ROUNDHOUSE_DECL void running_engines::suspend(const engine_record& engine) {
@@ -38,7 +55,9 @@ ROUNDHOUSE_DECL void running_engines::suspend(const engine_record& engine) {
     const auto* const running = part.engines.find(ref.hash, ref);
     if (running == nullptr) return;
     part.suspended[engine.id] = {(*running)->last_used_ms.load(std::memory_order_relaxed),
-                                 (*running)->leased_until_ms.load(std::memory_order_relaxed)};
+                                 (*running)->leased_until_ms.load(std::memory_order_relaxed),
+                                 engine.healthy_since,
+                                 (*running)->healthy_since_ms.load(std::memory_order_relaxed)};
     part.engines.erase(ref.hash, ref);
 }
 
@@ -67,13 +86,33 @@ running_engines::leased_until(const engine_record& engine) const {
     return out;
 }
 
-ROUNDHOUSE_DECL void running_engines::use(const engine_record& engine, duration steady_now) const {
-    visit(engine, [&](running_engine& running) { running.use(steady_now); });
+ROUNDHOUSE_DECL std::optional<duration> running_engines::healthy_for(const engine_record& engine,
+                                                                     duration steady_now) const {
+    if (!engine.healthy_since) return std::nullopt;
+    const auto ref = running_engine_ref::of(engine);
+    auto& part = of(ref.hash);
+    const std::shared_lock lock(part.mutex);
+    std::optional<duration> since;
+    if (const auto* const running = part.engines.find(ref.hash, ref))
+        since = running_engine::read((*running)->healthy_since_ms);
+    else if (const auto known = part.suspended.find(engine.id);
+             known != part.suspended.end() && known->second.healthy_since == engine.healthy_since)
+        since = duration{known->second.healthy_since_ms};
+    if (!since) return std::nullopt;
+    return steady_now - *since;
 }
 
-ROUNDHOUSE_DECL void running_engines::lease(const engine_record& engine, duration until) const {
+ROUNDHOUSE_DECL std::optional<duration>
+running_engines::since_health_row(const engine_record& engine, duration steady_now) const {
+    std::optional<duration> at;
     visit(engine,
-          [&](running_engine& running) { running_engine::raise(running.leased_until_ms, until); });
+          [&](const running_engine& running) { at = running_engine::read(running.health_row_ms); });
+    if (!at) return std::nullopt;
+    return steady_now - *at;
+}
+
+ROUNDHOUSE_DECL void running_engines::use(const engine_record& engine, duration steady_now) const {
+    visit(engine, [&](running_engine& running) { running.use(steady_now); });
 }
 
 ROUNDHOUSE_DECL void running_engines::cache_key(const engine_record& engine,
