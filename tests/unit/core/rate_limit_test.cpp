@@ -18,11 +18,11 @@ TEST_CASE("as many calls as the limit are admitted at once, and no more") {
 TEST_CASE("a refused call is admitted after the wait that it was given, and not before") {
     core::rate_limiter limiter;
     for (int i = 0; i < 3; ++i) REQUIRE_FALSE(limiter.take(3, 5'400ms));
-    const auto wait = limiter.take(3, 7'000ms);
-    REQUIRE(wait);
-    CHECK(*wait == 58'400ms);
-    CHECK(limiter.take(3, 7'000ms + *wait - 1ms));
-    CHECK_FALSE(limiter.take(3, 7'000ms + *wait));
+    const auto delay = limiter.take(3, 7'000ms);
+    REQUIRE(delay);
+    CHECK(*delay == 58'400ms);
+    CHECK(limiter.take(3, 7'000ms + *delay - 1ms));
+    CHECK_FALSE(limiter.take(3, 7'000ms + *delay));
 }
 
 TEST_CASE("a limit of zero admits no call") {
@@ -33,9 +33,9 @@ TEST_CASE("a limit of zero admits no call") {
 TEST_CASE("a lowered limit counts the calls that were admitted before") {
     core::rate_limiter limiter;
     for (int i = 0; i < 10; ++i) REQUIRE_FALSE(limiter.take(10, 1s * i));
-    const auto wait = limiter.take(2, 10s);
-    REQUIRE(wait);
-    CHECK_FALSE(limiter.take(2, 10s + *wait));
+    const auto delay = limiter.take(2, 10s);
+    REQUIRE(delay);
+    CHECK_FALSE(limiter.take(2, 10s + *delay));
 }
 
 TEST_CASE("no more calls than the limit are admitted in any 60 seconds, whatever the pattern") {
