@@ -33,8 +33,15 @@ open_file_plan plan_open_files(std::size_t limit, const server_options& options)
     const std::size_t reserve = engines + settings.health_concurrency +
                                 settings.boot_concurrency * files_of_a_boot + files_for_the_rest;
     const std::size_t left = limit > reserve ? limit - reserve : 0;
-    return {.connections = std::clamp(left, std::max<std::size_t>(limit / 4, 1), max_connections),
-            .scarce = left < comfortable_connections};
+    const std::size_t possible = std::max<std::size_t>({left, limit / 4, 1});
+    const std::size_t wanted = options.connections > 0 ? options.connections : max_connections;
+    open_file_plan out;
+    out.connections = std::min(possible, wanted);
+    out.connections_per_address = options.connections_per_address > 0
+                                      ? options.connections_per_address
+                                      : std::max<std::size_t>(out.connections / 4, 1);
+    out.scarce = left < (options.connections > 0 ? options.connections : comfortable_connections);
+    return out;
 }
 
 } // namespace roundhouse::server

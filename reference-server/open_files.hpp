@@ -11,8 +11,10 @@ struct server_options;
 
 /// The division of the open files, so that neither clients nor engines can use up all of them.
 struct open_file_plan {
-    std::size_t connections = 0; ///< The number of connections that clients may have open.
-    bool scarce = false;         ///< Not enough for a full fleet and a thousand clients.
+    std::size_t connections = 0;             ///< Connections that clients may have open.
+    std::size_t connections_per_address = 0; ///< Those of one client address.
+    /// Not enough for a full fleet and a thousand clients, or for as many as were asked for.
+    bool scarce = false;
 };
 
 /// Divides `limit` open files.

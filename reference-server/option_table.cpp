@@ -3,6 +3,7 @@
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/http/credentials.hpp>
 
 #include <algorithm>
 #include <array>
@@ -111,20 +112,28 @@ result<void> read_master_keys(server_options& options, const std::string& value)
 }
 
 result<void> read_admin_key(server_options& options, const std::string& value) {
-    constexpr auto advice = "Make one with `head -c 24 /dev/urandom | base64`";
+    const std::string advice = "Make one with `head -c 24 /dev/urandom | base64`";
     if (value.empty())
-        return cause(std::string("is required: the key that administrators send as X-Admin-Key. ") +
-                     advice);
-    if (value.size() < 16)
-        return cause(std::string("has fewer than 16 characters, which could be guessed. ") +
+        return cause("is required: the key that administrators send as X-Admin-Key. " + advice);
+    if (value.size() < shortest_admin_key_taken)
+        return cause("has fewer than " + std::to_string(shortest_admin_key) +
+                     " characters, which could be guessed. " + advice);
+    if (http::looks_like_platform_key(value))
+        return cause("has the form of a platform key, so that calls could not tell them apart. " +
                      advice);
     // A header cannot carry other characters, and spaces at its ends are cut off on the way.
     const auto visible = [](char c) { return c > 0x20 && c < 0x7F; };
     if (!std::ranges::all_of(value, visible))
-        return cause(
-            std::string("may hold only visible ASCII characters, since a header carries it. ") +
-            advice);
+        return cause("may hold only visible ASCII characters, since a header carries it. " +
+                     advice);
     options.admin_key = value;
+    return {};
+}
+
+result<void> read_trusted_proxies(server_options& options, const std::string& value) {
+    auto addresses = address_set::parse(value);
+    if (!addresses) return unexpected(std::move(addresses.error()));
+    options.trusted_proxies = std::move(*addresses);
     return {};
 }
 
@@ -256,8 +265,20 @@ std::vector<option_row> serving_rows() {
          "Fernet key that seals the engine keys (required); or several, separated by commas: the "
          "first seals, and all unseal.",
          read_master_keys, true},
-        {"ORCH_ADMIN_KEY", "KEY", "", "Key for admin calls (required): 16 characters or more.",
+        {"ORCH_ADMIN_KEY", "KEY", "", "Key for admin calls (required): 32 characters or more.",
          read_admin_key, true},
+        {"ORCH_CONNECTIONS", "COUNT", "0",
+         "Connections of clients at the same time; 0 stands for as many as the limit on open files "
+         "allows, up to 50,000.",
+         whole(server(&server_options::connections), 0, max_count)},
+        {"ORCH_CONNECTIONS_PER_ADDRESS", "COUNT", "0",
+         "Connections of one client address (of IPv6, one /64 network); 0 stands for a quarter of "
+         "all.",
+         whole(server(&server_options::connections_per_address), 0, max_count)},
+        {"ORCH_TRUSTED_PROXIES", "ADDRESSES", "",
+         "Addresses and networks of proxies, separated by commas, to which that limit does not "
+         "apply.",
+         read_trusted_proxies},
         {"ORCH_STORE", "KIND", "lmdb",
          "Where records are stored: lmdb (on disk), or memory, which loses them when the server "
          "exits.",

@@ -2,6 +2,7 @@
 
 #include "options.hpp"
 
+#include <cstddef>
 #include <functional>
 #include <span>
 #include <string>
@@ -19,6 +20,11 @@ struct option_row {
     std::function<result<void>(server_options&, const std::string& text)> read;
     bool secret = false; ///< No engine may have it.
 };
+
+/// Characters of an admin key. One that has fewer than the first, and not fewer than the second, is
+/// taken with a warning.
+inline constexpr std::size_t shortest_admin_key = 32;
+inline constexpr std::size_t shortest_admin_key_taken = 16;
 
 /// Returns the flag of a variable: `--port-min` for `ORCH_PORT_MIN`, `--docker-host` for
 /// `DOCKER_HOST`.

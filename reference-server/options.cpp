@@ -262,11 +262,20 @@ result<void> read_store_task(const command_line& line, const environment& variab
     return {};
 }
 
+void warn_of_short_admin_key(invocation& parsed) {
+    if (parsed.options.admin_key.size() < shortest_admin_key)
+        parsed.warnings.push_back(
+            "ORCH_ADMIN_KEY: has fewer than " + std::to_string(shortest_admin_key) +
+            " characters, which could be guessed. The next version will not "
+            "start with it. Make one with `head -c 24 /dev/urandom | base64`");
+}
+
 result<void> read_serving(const command_line& line, const environment& variables,
                           invocation& parsed) {
     if (auto read = read_values(line, variables, parsed.options); !read) return read;
     take_environment(parsed.options.engine, variables);
     warn_of_unused(line, variables, parsed);
+    warn_of_short_admin_key(parsed);
     if (!line.tasks.empty()) { // only --check is left
         parsed.action = server_action::print;
         parsed.text = summary(parsed.options);

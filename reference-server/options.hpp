@@ -1,6 +1,7 @@
 #pragma once
 
 #include "option_values.hpp"
+#include "transport/client_address.hpp"
 
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/error.hpp>
@@ -8,6 +9,7 @@
 #include <roundhouse/settings.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -71,6 +73,9 @@ struct engine_options {
 
 struct server_options {
     listen_address listen;
+    std::size_t connections = 0;             ///< 0: as many as the open files allow.
+    std::size_t connections_per_address = 0; ///< 0: a quarter of all.
+    address_set trusted_proxies;
     std::optional<crypto::key_ring> master_keys; ///< Set where they are needed.
     std::string admin_key;
 

@@ -2,10 +2,10 @@
 
 #include "disk_store.hpp"
 #include "exit_codes.hpp"
-#include "listener.hpp"
 #include "open_files.hpp"
 #include "serve.hpp"
 #include "store_folder.hpp"
+#include "transport/listener.hpp"
 
 #include <roundhouse/clock/system.hpp>
 #include <roundhouse/http/api.hpp>
@@ -39,33 +39,56 @@ inline constexpr std::chrono::seconds last_recovery_retry{5};
 
 inline std::size_t loop_count() { return std::max(1U, std::thread::hardware_concurrency()); }
 
-/// Returns a handler that passes requests to the api, and logs them at the level `debug`.
-inline request_handler handler_for(std::shared_ptr<http::api> api, logger& log) {
-    if (!log.shows(log_level::debug))
-        return [api = std::move(api)](const http::request& request,
-                                      std::function<void(http::reply)> later) {
-            return api->handle(request, std::move(later));
+/// Writes a line for each request and its reply.
+class logged_request final : public http::reply_channel {
+public:
+    logged_request(logger& log, const http::request& request, http::reply_channel& channel)
+        : line_(std::make_shared<line>(
+              line{log, std::chrono::steady_clock::now(),
+                   std::string(request.method) + " " + std::string(request.target)})),
+          channel_(channel) {}
+
+    std::function<void(http::reply)> open() override {
+        return [line = line_, later = channel_.open()](http::reply reply) {
+            line->write(reply);
+            later(std::move(reply));
         };
-    return [api = std::move(api), &log](const http::request& request,
-                                        std::function<void(http::reply)> later) {
-        const auto log_reply = [&log, began = std::chrono::steady_clock::now(),
-                                method = std::string(request.method),
-                                target = std::string(request.target)](const http::reply& reply) {
+    }
+    void write(const http::reply& reply) const { line_->write(reply); }
+
+private:
+    struct line {
+        logger& log;
+        std::chrono::steady_clock::time_point began;
+        std::string request;
+
+        void write(const http::reply& reply) const {
             const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
                 std::chrono::steady_clock::now() - began);
-            log.write(log_level::debug, method + " " + target,
+            log.write(log_level::debug, request,
                       {{"request_id", reply.request_id},
                        {"status", std::to_string(reply.status)},
                        {"took_us", std::to_string(took.count())}});
-        };
-        auto immediate = api->handle(request,
-                                     [log_reply, later = std::move(later)](http::reply reply) {
-                                         log_reply(reply);
-                                         later(std::move(reply));
-                                     });
-        if (immediate) log_reply(*immediate);
-        return immediate;
+        }
     };
+
+    std::shared_ptr<line> line_;
+    http::reply_channel& channel_;
+};
+
+/// Returns a handler that passes requests to the api, and logs them at the level `debug`.
+inline request_handler handler_for(std::shared_ptr<http::api> api, logger& log) {
+    if (!log.shows(log_level::debug))
+        return [api = std::move(api)](const http::request& request, http::reply_channel& channel) {
+            return api->handle(request, channel);
+        };
+    return
+        [api = std::move(api), &log](const http::request& request, http::reply_channel& channel) {
+            logged_request logged(log, request, channel);
+            auto reply = api->handle(request, logged);
+            if (reply) logged.write(*reply);
+            return reply;
+        };
 }
 
 /// The reference server over one backend and one store.
@@ -157,7 +180,9 @@ private:
         listening.host = options.listen.host;
         listening.port = options.listen.port;
         listening.loops = loop_count();
+        listening.trusted = options.trusted_proxies;
         listening.limits.max_connections = files.connections;
+        listening.limits.max_connections_per_address = files.connections_per_address;
         listening.limits.max_body_bytes = api->max_body_bytes();
         listening.warn = [&log](std::string_view line) { log.write(log_level::warning, line); };
         try {

@@ -11,7 +11,7 @@ set -euo pipefail
 packages=(
     g++ git cmake ninja-build ccache curl ca-certificates
     catch2 libasio-dev libcli11-dev libcpp-httplib-dev libexpected-dev libfmt-dev libhttp-parser-dev liblmdb-dev
-    librestinio-dev libsimdjson-dev libspdlog-dev libssl-dev
+    libsimdjson-dev libspdlog-dev libssl-dev
 )
 docker_packages=(docker.io iptables)
 bench_packages=(
@@ -71,7 +71,7 @@ look_for_all() {
     if command -v "$compiler" >/dev/null; then
         for entry in asio.hpp:libasio-dev CLI/CLI.hpp:libcli11-dev httplib.h:libcpp-httplib-dev fmt/core.h:libfmt-dev \
             tl/expected.hpp:libexpected-dev http_parser.h:libhttp-parser-dev lmdb.h:liblmdb-dev \
-            restinio/all.hpp:librestinio-dev simdjson.h:libsimdjson-dev spdlog/spdlog.h:libspdlog-dev \
+            simdjson.h:libsimdjson-dev spdlog/spdlog.h:libspdlog-dev \
             openssl/evp.h:libssl-dev; do
             echo "__has_include(<${entry%%:*}>)" | has_include "$compiler" || missing+=("${entry#*:}")
         done

@@ -7,12 +7,12 @@
 //
 // Users are user-0 to user-<N-1>. Prints "ready PORT PLATFORM_KEY" and serves until SIGTERM.
 #include "../support/full_fleet.hpp"
-#include "listener.hpp"
 #include "logging.hpp"
 #include "main_events.hpp"
 #include "open_files.hpp"
 #include "options.hpp"
 #include "serving.hpp"
+#include "transport/listener.hpp"
 
 #include <roundhouse/http/api.hpp>
 #include <roundhouse/store/lmdb.hpp>

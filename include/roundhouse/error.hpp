@@ -35,6 +35,7 @@ enum class errc {
     product_slug_exists,
     quota_exceeded,
     rate_limited,
+    too_many_failures,
     internal_error,
     backend_error,
     port_exhaustion,
@@ -68,7 +69,7 @@ struct error_row {
 
 /// One row for each `errc`, in their order (SPEC §3 "Errors"). docs/http-api.md repeats the names,
 /// statuses and retries; a test compares the two.
-inline constexpr std::array<error_row, 24> error_table{{
+inline constexpr std::array<error_row, 25> error_table{{
     {errc::invalid_request, "INVALID_REQUEST", 400, retry_rule::no,
      "Correct the request as the message says."},
     {errc::invalid_platform_key, "INVALID_PLATFORM_KEY", 401, retry_rule::no,
@@ -92,6 +93,8 @@ inline constexpr std::array<error_row, 24> error_table{{
      "Destroy engines, or ask the operator to raise the product's max_engines."},
     {errc::rate_limited, "RATE_LIMITED", 429, retry_rule::after_wait,
      "Wait, then repeat the call."},
+    {errc::too_many_failures, "TOO_MANY_FAILURES", 429, retry_rule::no,
+     "Send the right key, which is served at once."},
     {errc::internal_error, "INTERNAL_ERROR", 500, retry_rule::no,
      "Ask the operator to look up the cause in the log."},
     {errc::backend_error, "BACKEND_ERROR", 502, retry_rule::once,

@@ -2,3 +2,4 @@
 
 /// The bodies of the component `http`, compiled once, as `<roundhouse/src.hpp>` does for the core.
 #include <roundhouse/http/api.ipp>
+#include <roundhouse/http/key_failures.ipp>

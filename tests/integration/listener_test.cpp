@@ -117,6 +117,7 @@ TEST_CASE("only the first answer to a request is sent") {
 
 TEST_CASE("a request whose reply the handler drops is a 500") {
     const serving here;
+    CHECK_THAT(here.ask(get("/never")), StartsWith("HTTP/1.1 500 ") && Contains("INTERNAL_ERROR"));
     CHECK_THAT(here.ask(get("/drop")), StartsWith("HTTP/1.1 500 ") && Contains("INTERNAL_ERROR"));
 }
 
@@ -190,6 +191,77 @@ TEST_CASE("a client that expects 100-continue but does not wait for it is served
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     connection.send("body");
     CHECK_THAT(connection.response(), EndsWith("POST / [body] //"));
+}
+
+TEST_CASE("a client that waits for 100-continue is asked for the body") {
+    const serving here;
+    auto connection = here.connect();
+    connection.send(
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    CHECK(connection.response() == "HTTP/1.1 100 Continue\r\n\r\n");
+    connection.send("body");
+    CHECK_THAT(connection.response(), StartsWith("HTTP/1.1 200 ") && EndsWith("POST / [body] //"));
+    connection.send(post("/next", "more"));
+    CHECK_THAT(connection.response(), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_CASE("a body that will be refused is not asked for") {
+    const serving here;
+    auto connection = here.connect();
+    connection.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n"
+                    "Expect: 100-continue\r\n\r\n");
+    CHECK_THAT(connection.rest(), StartsWith("HTTP/1.1 200 ") &&
+                                      Contains("\r\nConnection: close\r\n") &&
+                                      EndsWith("[] // too large"));
+}
+
+TEST_CASE("a client that sends nothing more still receives its answer") {
+    serving here;
+    auto at_once = here.connect();
+    at_once.send(post("/a", "b"));
+    at_once.finish_sending();
+    CHECK_THAT(at_once.rest(), EndsWith("POST /a [b] //"));
+
+    auto later = here.connect();
+    later.send(get("/later") + get("/second"));
+    later.finish_sending();
+    here.handler.waiting.next()(text("first"));
+    CHECK_THAT(later.rest(), Contains("\r\n\r\nfirst") && EndsWith("GET /second [] //"));
+}
+
+TEST_CASE("what is not HTTP gets a bare 400, which arrives however much the client has sent") {
+    const serving here;
+    for (const std::size_t size : {10U, 1'000'000U}) {
+        auto connection = here.connect();
+        connection.send("GET /health HXXXX1.1\r\n" + std::string(size, 'x'));
+        CHECK(connection.rest() ==
+              "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    }
+}
+
+TEST_CASE("requests before one that is not HTTP are answered") {
+    const serving here;
+    auto connection = here.connect();
+    connection.send(get("/first") + "nonsense\r\n");
+    CHECK_THAT(connection.response(), EndsWith("GET /first [] //"));
+    CHECK_THAT(connection.rest(), StartsWith("HTTP/1.1 400 Bad Request\r\n"));
+}
+
+TEST_CASE("a reply may be delayed, and the requests behind it wait") {
+    const serving here;
+    auto connection = here.connect();
+    connection.send(get("/delayed") + get("/second"));
+    CHECK_THAT(connection.response(), EndsWith("\r\n\r\ndelayed"));
+    CHECK_THAT(connection.response(), EndsWith("GET /second [] //"));
+}
+
+TEST_CASE("HTTP/1.0 may keep its connection") {
+    const serving here;
+    auto connection = here.connect();
+    for (int i = 0; i < 2; ++i) {
+        connection.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        CHECK_THAT(connection.response(), Contains("\r\nConnection: keep-alive\r\n"));
+    }
 }
 
 TEST_CASE("a large answer arrives whole") {

@@ -17,11 +17,11 @@
 
 namespace roundhouse_tests {
 
-/// A TCP connection to 127.0.0.1 that sends exactly the given bytes. Reads throw once nothing has
+/// A TCP connection to 127.0.0.1, by default from it, that sends exactly the given bytes. Reads throw once nothing has
 /// arrived for `read_timeout`, so that a test fails instead of hanging.
 class raw_connection {
 public:
-    explicit raw_connection(std::uint16_t port,
+    explicit raw_connection(std::uint16_t port, const char* from = nullptr,
                             std::chrono::seconds read_timeout = std::chrono::seconds(20))
         : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
         if (socket_ < 0) throw std::system_error(errno, std::system_category(), "socket");
@@ -31,7 +31,12 @@ public:
         address.sin_family = AF_INET;
         address.sin_port = htons(port);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        sockaddr_in own{};
+        own.sin_family = AF_INET;
+        if (from != nullptr) ::inet_pton(AF_INET, from, &own.sin_addr);
+        if ((from != nullptr &&
+             ::bind(socket_, reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) ||
+            ::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
             const auto code = errno;
             ::close(socket_);
             throw std::system_error(code, std::system_category(), "connect");

@@ -22,7 +22,7 @@
 namespace roundhouse_tests {
 
 inline const std::string master_key = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
-inline const std::string admin_key = "an-admin-key-of-24-chars";
+inline const std::string admin_key = "an-admin-key-of-thirty-two-chars";
 inline const std::string platform_key = "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// A range of ports that test programs on one machine rarely share; the server skips ports in use.

@@ -1,8 +1,10 @@
 #pragma once
 
-#include "../../reference-server/listener.hpp"
+#include "../../reference-server/transport/listener.hpp"
 #include "raw_connection.hpp"
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -17,6 +19,7 @@
 namespace roundhouse_tests::listening {
 
 namespace http = roundhouse::http;
+using roundhouse::server::address_set;
 using roundhouse::server::listener;
 using roundhouse::server::listener_limits;
 using roundhouse::server::request_handler;
@@ -62,19 +65,31 @@ private:
     std::vector<later_reply> waiting_;
 };
 
-/// Answers with the request at once, except `/later`, which waits, `/drop`, which gets no answer,
-/// `/throw`, which throws, and `/big`, whose answer has 5 MB.
+/// Answers with the request at once, except `/later`, which waits, `/drop` and `/never`, which get no
+/// answer, `/delayed`, `/throw`, which throws, and `/big`, whose answer has 5 MB.
 class toy {
 public:
     waiting_calls waiting;
+    std::atomic<int> calls{0};
 
-    std::optional<http::reply> answer(const http::request& request, later_reply later) {
-        if (request.target == "/later") return waiting.add(std::move(later)), std::nullopt;
-        if (request.target == "/drop") return std::nullopt;
+    std::optional<http::reply> answer(const http::request& request, http::reply_channel& channel) {
+        ++calls;
+        if (request.target == "/later") return waiting.add(channel.open()), std::nullopt;
+        if (request.target == "/drop") return (void)channel.open(), std::nullopt;
+        if (request.target == "/client") return text(std::string(request.client));
+        if (request.target == "/never") return std::nullopt;
         if (request.target == "/throw") throw std::runtime_error("as asked");
         if (request.target == "/throw-odd") throw 1;
         if (request.target == "/big") return text(std::string(5'000'000, 'x'));
-        if (request.target == "/twice") later(text("first")), later(text("second"));
+        if (request.target == "/delayed") {
+            auto reply = text("delayed");
+            reply.delay = std::chrono::milliseconds(20);
+            return reply;
+        }
+        if (request.target == "/twice") {
+            const auto later = channel.open();
+            later(text("first")), later(text("second"));
+        }
         return text(std::string(request.method) + " " + std::string(request.target) + " [" +
                     std::string(request.body) + "] " + std::string(request.platform_key) + "/" +
                     std::string(request.admin_key) + "/" + std::string(request.request_id) +
@@ -82,8 +97,8 @@ public:
     }
 
     [[nodiscard]] request_handler handler() {
-        return [this](const http::request& request, later_reply later) {
-            return answer(request, std::move(later));
+        return [this](const http::request& request, http::reply_channel& channel) {
+            return answer(request, channel);
         };
     }
 };
@@ -92,8 +107,14 @@ struct serving {
     toy handler;
     listener server;
 
-    explicit serving(listener_limits limits = {}, std::size_t loops = 2)
-        : server({.host = "127.0.0.1", .port = 0, .loops = loops, .limits = limits, .warn = {}},
+    explicit serving(listener_limits limits = {}, std::size_t loops = 2,
+                     std::string_view trusted = {})
+        : server({.host = "127.0.0.1",
+                  .port = 0,
+                  .loops = loops,
+                  .limits = limits,
+                  .trusted = address_set::parse(trusted).value(),
+                  .warn = {}},
                  handler.handler()) {}
 
     [[nodiscard]] raw_connection connect() const { return raw_connection(server.port()); }

@@ -151,7 +151,8 @@ void list_bodies(std::ostream& out) {
     show("metrics", http::render_metrics({1, 2, 3, 4.5, 6, 7}));
     show("audit", http::render_audit({{sample_audit_entry()}, 11}));
     show("logs", http::render_logs("a line\n"));
-    show("health", http::render_health({false, duration{1'000}, "memory", "lmdb", "away", "full"}));
+    show("health",
+         http::render_health({false, duration{1'000}, "memory", "lmdb", "away", "full"}, true));
     out << "header " << http::platform_key_header << ' ' << http::admin_key_header << ' '
         << http::request_id_header << '\n';
 }

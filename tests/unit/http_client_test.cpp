@@ -204,6 +204,39 @@ TEST_CASE("headers may have the size of the limit and no more") {
     CHECK(holds(message_of(get(with_header(5'000'000), small)), "sent headers over the limit"));
 }
 
+TEST_CASE("an answer without end is given up, whatever it consists of") {
+    const http_limits small{.deadline = roundhouse_tests::patience,
+                            .header_count = 5,
+                            .interim_answers = 2,
+                            .total_bytes = 10'000};
+    const auto repeated = [](std::string_view part, int times) {
+        std::string out;
+        for (int i = 0; i < times; ++i) out += part;
+        return out;
+    };
+    const std::string early = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    const std::string end = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    CHECK(get(server::sends(repeated(early, 2) + end), small));
+    CHECK(holds(message_of(get(server::sends(repeated(early, 3) + end), small)),
+                "sent more interim answers than the limit"));
+
+    const auto with_fields = [&](int count) {
+        return server::sends("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" +
+                             repeated("A: b\r\n", count - 1) + "\r\n");
+    };
+    CHECK(get(with_fields(5), small));
+    CHECK(holds(message_of(get(with_fields(6), small)), "sent more headers than the limit"));
+
+    const std::string chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    CHECK(get(server::sends(chunked + "2;a=" + std::string(100, 'b') + "\r\nok\r\n0\r\n\r\n"),
+              small));
+    CHECK(holds(message_of(get(server::sends(chunked + "2;" + std::string(2'000'000, 'b')), small)),
+                "sent an answer over the limit"));
+    CHECK(
+        holds(message_of(get(server::sends(chunked + repeated("1;a=b\r\nx\r\n", 100'000)), small)),
+              "sent an answer over the limit"));
+}
+
 TEST_CASE("a refused connection is reported without waiting for the deadline") {
     io_threads io{1};
     asio::ip::tcp::socket closed{io.context()}; // holds the port, and does not listen

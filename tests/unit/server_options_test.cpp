@@ -17,7 +17,7 @@ using roundhouse::result;
 namespace {
 
 constexpr auto master_key = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
-constexpr auto admin_key = "an-admin-key-of-24-chars";
+constexpr auto admin_key = "an-admin-key-of-thirty-two-chars";
 constexpr auto platform_key = "pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// The options that a server needs to start, and `more`.
@@ -196,6 +196,35 @@ TEST_CASE("an admin key needs 16 characters, and is never shown") {
     CHECK_THAT(message, StartsWith("ORCH_ADMIN_KEY: ") && !Contains("fifteen"));
     CHECK(options_of(good({{"ORCH_ADMIN_KEY", "sixteen-characte"}})).admin_key ==
           "sixteen-characte");
+}
+
+TEST_CASE("an admin key of fewer than 32 characters is taken with a warning") {
+    const auto warnings_of = [](std::size_t size) {
+        return parse(good({{"ORCH_ADMIN_KEY", std::string(size, 'k')}}))->warnings;
+    };
+    CHECK(warnings_of(32).empty());
+    const auto warnings = warnings_of(31);
+    REQUIRE(warnings.size() == 1);
+    CHECK_THAT(warnings.front(), StartsWith("ORCH_ADMIN_KEY: has fewer than 32") &&
+                                     Contains("/dev/urandom") && !Contains("kkk"));
+}
+
+TEST_CASE("an admin key that looks like a platform key is refused") {
+    CHECK_THAT(failure_of(good({{"ORCH_ADMIN_KEY", platform_key}})),
+               StartsWith("ORCH_ADMIN_KEY: has the form of a platform key"));
+}
+
+TEST_CASE("trusted proxies are addresses and networks") {
+    const auto options = options_of(
+        good({{"ORCH_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,2001:db8::/32"},
+              {"ORCH_CONNECTIONS", "100"},
+              {"ORCH_CONNECTIONS_PER_ADDRESS", "7"}}));
+    CHECK(options.trusted_proxies.contains(asio::ip::make_address("10.1.2.3")));
+    CHECK(options.connections == 100);
+    CHECK(options.connections_per_address == 7);
+    for (const auto* const wrong : {"10.0.0.0/33", "proxy", "10.0.0", "::/129", "10.0.0.0/", "1/8"})
+        CHECK_THAT(failure_of(good({{"ORCH_TRUSTED_PROXIES", wrong}})),
+                   StartsWith("ORCH_TRUSTED_PROXIES: '" + std::string(wrong) + "'"));
 }
 
 TEST_CASE("an admin key that no header could carry is refused") {

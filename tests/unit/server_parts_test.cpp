@@ -2,8 +2,8 @@
 #include "../../reference-server/main_events.hpp"
 #include "../../reference-server/open_files.hpp"
 #include "../../reference-server/options.hpp"
-#include "../../reference-server/reply_bytes.hpp"
 #include "../../reference-server/store_folder.hpp"
+#include "../../reference-server/transport/reply_writer.hpp"
 #include "../../reference-server/worker_pool.hpp"
 #include "catch.hpp"
 #include "temporary_folder.hpp"
@@ -35,6 +35,12 @@ const instant noon{std::chrono::milliseconds{1'769'904'000'007}}; // 2026-02-01T
 
 std::string line(log_format format, std::string_view message, std::vector<log_field> fields = {}) {
     return format_log_line(format, noon, log_level::info, message, fields);
+}
+
+std::string bytes_of(const http::reply& reply, bool keep_alive) {
+    std::string out;
+    append_reply(out, reply, {.date = "now", .keep_alive = keep_alive});
+    return out;
 }
 
 } // namespace
@@ -83,9 +89,9 @@ TEST_CASE("a reply's head has its status, length and request id") {
     reply.status = 404;
     reply.body = "12345";
     reply.request_id = "id-1";
-    const auto head = reply_head(reply, "now", true);
+    const auto head = bytes_of(reply, true);
     CHECK_THAT(head, StartsWith("HTTP/1.1 404 Not Found\r\nConnection: keep-alive\r\n") &&
-                         EndsWith("\r\n\r\n") && Contains("\r\nContent-Length: 5\r\n") &&
+                         EndsWith("\r\n\r\n12345") && Contains("\r\nContent-Length: 5\r\n") &&
                          Contains("\r\nX-Request-Id: id-1\r\n") && Contains("\r\nDate: now\r\n"));
     CHECK_THAT(head, !Contains("Retry-After") && !Contains("Allow"));
 }
@@ -95,9 +101,9 @@ TEST_CASE("a reply's head has Retry-After, Allow and Connection: close where the
     reply.status = 503;
     reply.retry_after_s = 7;
     reply.allow = "GET, HEAD";
-    CHECK_THAT(reply_head(reply, "now", false), Contains("\r\nRetry-After: 7\r\n") &&
-                                                    Contains("\r\nAllow: GET, HEAD\r\n") &&
-                                                    Contains("\r\nConnection: close\r\n"));
+    CHECK_THAT(bytes_of(reply, false), Contains("\r\nRetry-After: 7\r\n") &&
+                                           Contains("\r\nAllow: GET, HEAD\r\n") &&
+                                           Contains("\r\nConnection: close\r\n"));
 }
 
 TEST_CASE("dates are written in the format of HTTP") {
@@ -116,7 +122,16 @@ TEST_CASE("open files are reserved for engines and probes") {
     const auto plan = plan_open_files(20'000, options);
     CHECK(plan.connections == 20'000 - 999 - 256 - 16 * 8 - 128);
     CHECK_FALSE(plan.scarce);
+    CHECK(plan.connections_per_address == plan.connections / 4);
     CHECK(plan_open_files(10'000'000, options).connections == 50'000);
+    options.connections = 10;
+    options.connections_per_address = 3;
+    CHECK(plan_open_files(20'000, options).connections == 10);
+    CHECK(plan_open_files(20'000, options).connections_per_address == 3);
+    CHECK_FALSE(plan_open_files(20'000, options).scarce);
+    options.connections = 40'000;
+    CHECK(plan_open_files(20'000, options).connections == plan.connections);
+    CHECK(plan_open_files(20'000, options).scarce);
 }
 
 TEST_CASE("with few open files clients get a quarter, and the plan says that they are scarce") {

@@ -24,10 +24,14 @@ namespace detail {
 struct engine_answer_limits {
     std::size_t header_bytes = std::size_t{16} * 1024;
     std::size_t body_bytes = std::size_t{64} * 1024;
+    std::size_t total_bytes = std::size_t{128} * 1024;
     std::size_t json_depth = 32;
 
     [[nodiscard]] http_limits within(duration deadline) const {
-        return {.deadline = deadline, .header_bytes = header_bytes, .body_bytes = body_bytes};
+        return {.deadline = deadline,
+                .header_bytes = header_bytes,
+                .body_bytes = body_bytes,
+                .total_bytes = total_bytes};
     }
 };
 

@@ -2,6 +2,8 @@
 
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/http/credentials.hpp>
+#include <roundhouse/http/host_paths.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/http/routes.hpp>
@@ -34,10 +36,16 @@ inline void log_reason(const log_sink& log, const std::string& request_id,
     }
 }
 
-/// Makes the reply to a failure, and logs the cause of an internal error.
+/// Makes the reply to a failure. Logs what the reply does not show: the cause of an internal error,
+/// and the paths of the host in the causes of others.
 inline reply failed(const log_sink& log, const std::string& request_id, const error& failure) {
-    if (http_status(failure.code) == 500) log_reason(log, request_id, failure.message);
-    return error_reply(failure, request_id);
+    const auto status = http_status(failure.code);
+    if (status == 500) log_reason(log, request_id, failure.message);
+    if (status <= 500) return error_reply(failure, request_id);
+    error shown = failure;
+    shown.message = without_host_paths(failure.message);
+    if (shown.message != failure.message) log_reason(log, request_id, failure.message);
+    return error_reply(shown, request_id);
 }
 
 /// Makes the reply to the exception that is being handled. If there is no memory for a message, the
@@ -74,13 +82,11 @@ reply settled(const log_sink& log, const std::string& request_id, const Outcome&
 /// A reply that is either returned at once or delivered later.
 class waiting_reply {
 public:
-    explicit waiting_reply(std::function<void(reply)> later) : later_(std::move(later)) {}
-
-    /// Delivers the reply: to `later` if `reply_now` has been called, otherwise to `reply_now`.
+    /// Delivers the reply: to the channel if `reply_now` has opened it, otherwise to `reply_now`.
     void complete(reply out) {
         {
             const std::lock_guard lock(mutex_);
-            if (!returned_) {
+            if (!later_) {
                 now_.emplace(std::move(out));
                 return;
             }
@@ -88,27 +94,27 @@ public:
         later_(std::move(out));
     }
 
-    /// Returns the reply if it is known. Otherwise `complete` passes it to `later`.
-    [[nodiscard]] std::optional<reply> reply_now() {
+    /// Returns the reply if it is known. Otherwise opens the channel, to which `complete` passes it.
+    [[nodiscard]] std::optional<reply> reply_now(reply_channel& channel) {
         const std::lock_guard lock(mutex_);
-        returned_ = true;
+        if (!now_) later_ = channel.open();
         return std::move(now_);
     }
 
 private:
-    const std::function<void(reply)> later_;
     std::mutex mutex_;
     std::optional<reply> now_;
-    bool returned_ = false;
+    std::function<void(reply)> later_; ///< Does not change once it is set.
 };
 
 /// A request that is being handled.
 struct pending_call {
     const request& in;
-    std::function<void(reply)> later;
+    reply_channel& channel;
     log_sink log;
     std::string id;
     http::route route{};
+    credentials keys{};
     std::string_view query{};
 
     [[nodiscard]] reply fail_with(const error& failure) const { return failed(log, id, failure); }
@@ -122,7 +128,7 @@ struct pending_call {
     /// known when `begin` returns; otherwise the reply is delivered later.
     template <class T, class Render, class Begin>
     [[nodiscard]] std::optional<reply> ask(Render render, const Begin& begin) {
-        const auto waiting = std::make_shared<waiting_reply>(std::move(later));
+        const auto waiting = std::make_shared<waiting_reply>();
         begin(
             completion<T>([log = log, id = id, render, waiting](const result<T>& outcome) noexcept {
                 reply out;
@@ -137,7 +143,7 @@ struct pending_call {
                     log_reason(log, id, "the transport threw at its reply");
                 }
             }));
-        return waiting->reply_now();
+        return waiting->reply_now(channel);
     }
 };
 

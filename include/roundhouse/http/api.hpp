@@ -5,10 +5,12 @@
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/fleet_calls.hpp>
+#include <roundhouse/http/key_failures.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/types.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -50,14 +52,24 @@ public:
     [[nodiscard]] std::optional<reply> handle(const request& in,
                                               std::function<void(reply)> later) const noexcept;
 
+    /// The same for transports that prepare for a later reply only if there is one: the channel is
+    /// opened before this returns nothing.
+    [[nodiscard]] std::optional<reply> handle(const request& in,
+                                              reply_channel& channel) const noexcept;
+
 private:
     using pending_call = detail::pending_call;
 
     /// Checks first what needs no key, then the key, and the request itself last.
     std::optional<reply> answer(pending_call& call) const;
     static error still_starting();
-    reply health(const pending_call& call) const;
+    static error wrong_admin_key();
+    reply health(pending_call& call) const;
     [[nodiscard]] bool is_admin(std::string_view key) const;
+    /// Refuses a key, counts it if there is one, and delays the reply.
+    reply refuse_key(pending_call& call, std::string_view key, error cause) const;
+    /// Whether a bearer token beside a key header is a key too.
+    [[nodiscard]] bool is_second_key(const pending_call& call) const;
     std::optional<reply> for_admin(pending_call& call) const;
     std::optional<reply> register_product(pending_call& call) const;
 
@@ -88,6 +100,10 @@ private:
     bool has_admin_key_;
     std::size_t max_body_bytes_;
     std::shared_ptr<const std::function<void(std::string_view)>> log_;
+    std::unique_ptr<key_failures> wrong_keys_;
+    /// Tokens beside a key header that were compared with the admin key: after too many of a client
+    /// they are not, or the admin key could be guessed by them.
+    std::unique_ptr<key_failures> compared_tokens_;
 };
 
 } // namespace http

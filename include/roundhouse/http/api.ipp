@@ -4,6 +4,7 @@
 #include <roundhouse/http/answers.hpp>
 #include <roundhouse/http/api.hpp>
 #include <roundhouse/http/bodies.hpp>
+#include <roundhouse/http/credentials.hpp>
 #include <roundhouse/http/identifiers.hpp>
 #include <roundhouse/http/parameters.hpp>
 #include <roundhouse/http/render.hpp>
@@ -24,16 +25,28 @@ ROUNDHOUSE_DECL api::api(std::shared_ptr<fleet_calls> fleet, api_options options
       admin_key_hash_(crypto::sha256(options.admin_key)),
       has_admin_key_(!options.admin_key.empty()),
       max_body_bytes_(options.max_body_bytes),
-      log_(std::make_shared<const std::function<void(std::string_view)>>(std::move(options.log))) {
+      log_(std::make_shared<const std::function<void(std::string_view)>>(std::move(options.log))),
+      wrong_keys_(std::make_unique<key_failures>()),
+      compared_tokens_(std::make_unique<key_failures>()) {
     OPENSSL_cleanse(options.admin_key.data(), options.admin_key.size());
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::handle(const request& in,
                                                  std::function<void(reply)> later) const noexcept {
+    struct to_function final : reply_channel {
+        std::function<void(reply)> later;
+        std::function<void(reply)> open() override { return std::move(later); }
+    } channel;
+    channel.later = std::move(later);
+    return handle(in, channel);
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::handle(const request& in,
+                                                 reply_channel& channel) const noexcept {
     std::string id;
     try {
         id = request_id_for(in.request_id);
-        detail::pending_call call{in, std::move(later), log_, id};
+        detail::pending_call call{in, channel, log_, id};
         return answer(call);
     } catch (...) {
         return detail::failed_inside(log_, id);
@@ -49,6 +62,11 @@ ROUNDHOUSE_DECL std::optional<reply> api::answer(pending_call& call) const {
         return method_not_allowed_reply(call.route.allow, call.id);
     if (call.in.body_too_large || call.in.body.size() > max_body_bytes_)
         return payload_too_large_reply(max_body_bytes_, call.id);
+    call.keys = credentials_of(call.in);
+    if (!call.keys.beside.empty() && is_second_key(call))
+        return call.fail_with({errc::invalid_request,
+                               "Authorization holds a key beside the one in X-Platform-Key or "
+                               "X-Admin-Key. Send one key."});
     if (call.route.endpoint == endpoint::health) return health(call);
     if (fleet_->starting()) return call.fail_with(still_starting());
     return audience_of(call.route.endpoint) == audience::admin ? for_admin(call)
@@ -60,21 +78,52 @@ ROUNDHOUSE_DECL error api::still_starting() {
             "The server is starting and takes stock of its engines. Try again in a moment.", 1};
 }
 
-ROUNDHOUSE_DECL reply api::health(const pending_call& call) const {
+ROUNDHOUSE_DECL reply api::health(pending_call& call) const {
+    const bool with_causes = !call.keys.admin_key.empty();
+    if (with_causes && !is_admin(call.keys.admin_key))
+        return refuse_key(call, call.keys.admin_key, wrong_admin_key());
     const auto health = fleet_->health();
     if (health.starting) return call.fail_with(still_starting());
-    return call.settle(result<orchestrator_health>(health), render_health);
+    return call.settle(result<orchestrator_health>(health), [&](const orchestrator_health& seen) {
+        return render_health(seen, with_causes);
+    });
 }
 
 ROUNDHOUSE_DECL bool api::is_admin(std::string_view key) const {
     return has_admin_key_ && crypto::equal_constant_time(crypto::sha256(key), admin_key_hash_);
 }
 
+ROUNDHOUSE_DECL error api::wrong_admin_key() {
+    return {errc::invalid_admin_key,
+            "X-Admin-Key is missing or wrong. Send the key that the server was started with."};
+}
+
+ROUNDHOUSE_DECL reply api::refuse_key(pending_call& call, std::string_view key, error cause) const {
+    key_failures::verdict verdict;
+    // A missing key is no guess.
+    if (!key.empty()) verdict = wrong_keys_->note(call.in.client, key_failures::clock::now());
+    if (verdict.report && *log_) (*log_)(*verdict.report);
+    if (verdict.too_many)
+        cause = {errc::too_many_failures,
+                 "Too many wrong keys came from here: they are refused without a look until a "
+                 "minute has passed without one. Send the right key, which is served at once."};
+    auto out = call.fail_with(cause);
+    out.delay = verdict.delay;
+    return out;
+}
+
+ROUNDHOUSE_DECL bool api::is_second_key(const pending_call& call) const {
+    if (looks_like_platform_key(call.keys.beside)) return true;
+    const auto now = key_failures::clock::now();
+    if (compared_tokens_->too_many(call.in.client, now)) return false;
+    if (is_admin(call.keys.beside)) return true;
+    (void)compared_tokens_->note(call.in.client, now);
+    return false;
+}
+
 ROUNDHOUSE_DECL std::optional<reply> api::for_admin(pending_call& call) const {
-    if (!is_admin(call.in.admin_key))
-        return call.fail_with({errc::invalid_admin_key,
-                               "X-Admin-Key is missing or wrong. Send the key that the "
-                               "server was started with."});
+    if (!is_admin(call.keys.admin_key))
+        return refuse_key(call, call.keys.admin_key, wrong_admin_key());
     return call.route.endpoint == endpoint::register_product ? register_product(call)
                                                              : set_policy(call);
 }
@@ -109,11 +158,14 @@ ROUNDHOUSE_DECL std::optional<reply> api::set_policy(pending_call& call) const {
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::for_product(pending_call& call) const {
-    if (call.in.platform_key.empty())
+    const auto key = call.keys.platform_key;
+    if (key.empty())
         return call.fail_with({errc::invalid_platform_key,
                                "X-Platform-Key is missing. Send the key that the "
                                "product got when it was registered."});
-    const auto found = fleet_->authenticate(call.in.platform_key);
+    const auto found = fleet_->authenticate(key);
+    if (!found && found.error().code == errc::invalid_platform_key)
+        return refuse_key(call, key, found.error());
     if (!found) return call.fail_with(found.error());
     if (audience_of(call.route.endpoint) != audience::engine) return ask(call, *found, {});
     std::string storage;

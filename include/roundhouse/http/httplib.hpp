@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 /// Serves the api on an existing `httplib::Server` (cpp-httplib 0.11 or later).
@@ -126,6 +127,9 @@ inline void send(reply&& answer, httplib::Response& out, connection after) {
     if (answer.retry_after_s > 0)
         out.set_header("Retry-After", std::to_string(answer.retry_after_s));
     if (!answer.allow.empty()) out.set_header("Allow", std::string(answer.allow));
+    if (!answer.challenge.empty())
+        out.set_header("WWW-Authenticate", std::string(answer.challenge));
+    if (answer.delay.count() > 0) std::this_thread::sleep_for(answer.delay);
     if (after == connection::kept || answer.body.empty()) {
         out.set_content(answer.body, std::string(answer.content_type));
         return;
@@ -170,6 +174,7 @@ private:
                bool close_after) const {
         const auto platform_key = single_header(in, platform_key_header);
         const auto admin_key = single_header(in, admin_key_header);
+        const auto authorization = single_header(in, authorization_header);
         const auto request_id = single_header(in, request_id_header);
         request forwarded;
         forwarded.method = in.method;
@@ -177,6 +182,8 @@ private:
         forwarded.body = body.text;
         forwarded.platform_key = platform_key;
         forwarded.admin_key = admin_key;
+        forwarded.authorization = authorization;
+        forwarded.client = in.remote_addr;
         forwarded.request_id = request_id;
         forwarded.body_too_large = body.too_large;
         respond(in, out, ask(*api_, forwarded), close_after);

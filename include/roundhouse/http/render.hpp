@@ -2,6 +2,7 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
+#include <roundhouse/http/host_paths.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/types.hpp>
@@ -55,7 +56,9 @@ inline void write_metadata(json_writer& json, const audit_entry& entry) {
     json.open('{');
     for (const auto& [name, fact] : entry.metadata) {
         json.foreign_name(name);
-        std::visit([&](const auto& value) { json.value(value); }, fact);
+        const auto* const text = std::get_if<std::string>(&fact);
+        if (text != nullptr && name == "reason") json.value(without_host_paths(*text));
+        else std::visit([&](const auto& value) { json.value(value); }, fact);
     }
     if (entry.from) json.member("from", name_of(*entry.from));
     if (entry.to) json.member("to", name_of(*entry.to));
@@ -210,7 +213,9 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
 }
 
 /// Renders the health of an orchestrator that is not starting.
-[[nodiscard]] inline reply render_health(const orchestrator_health& health) {
+/// Names what is in trouble; only with `with_causes` also why, because causes hold paths and
+/// addresses of the host.
+[[nodiscard]] inline reply render_health(const orchestrator_health& health, bool with_causes) {
     const bool is_well = !health.backend_trouble && !health.store_trouble;
     return detail::object_reply([&](json_writer& json) {
         json.member("status", is_well ? "ok" : "degraded")
@@ -221,8 +226,13 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
             .member("store", health.store);
         if (is_well) return;
         json.name("degraded").open('[');
-        if (health.backend_trouble) json.value("backend: " + *health.backend_trouble);
-        if (health.store_trouble) json.value("store: " + *health.store_trouble);
+        const auto tell = [&](std::string_view part, const std::optional<std::string>& trouble) {
+            if (!trouble) return;
+            json.value(std::string(part) +
+                       (with_causes ? ": " + *trouble : std::string(" is in trouble")));
+        };
+        tell("backend", health.backend_trouble);
+        tell("store", health.store_trouble);
         json.close(']');
     });
 }

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +18,7 @@ inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
 inline constexpr std::string_view json_type = "application/json";
+inline constexpr std::string_view bearer_challenge = "Bearer realm=\"roundhouse\"";
 inline constexpr std::string_view text_type = "text/plain; charset=utf-8";
 
 /// A reply that a transport sends. The reply to HEAD has the same headers, `Content-Length`
@@ -24,9 +27,23 @@ struct reply {
     int status = 200;
     std::string body;
     std::string_view content_type = json_type;
-    std::string request_id; ///< value of `X-Request-Id`
-    int retry_after_s = 0;  ///< value of `Retry-After`; 0 for no such header
-    std::string_view allow; ///< value of `Allow`; empty for no such header
+    std::string request_id;       ///< value of `X-Request-Id`
+    int retry_after_s = 0;        ///< value of `Retry-After`; 0 for no such header
+    std::string_view allow;       ///< value of `Allow`; empty for no such header
+    std::string_view challenge{}; ///< value of `WWW-Authenticate`; empty for no such header
+    /// How long the transport waits before it sends the reply, and reads the client's next request.
+    std::chrono::milliseconds delay{0};
+};
+
+/// The way of a reply that is not known at once.
+class reply_channel {
+public:
+    /// Returns the function that receives the reply. It is called once, from any thread. Called at
+    /// most once, by the thread that handles the request, before that returns.
+    [[nodiscard]] virtual std::function<void(reply)> open() = 0;
+
+protected:
+    ~reply_channel() = default;
 };
 
 /// Returns the HTTP status of a kind of failure.
@@ -68,6 +85,7 @@ struct reply {
         return error_reply(status, code_name(errc::internal_error), message, std::move(request_id));
     }
     auto out = error_reply(status, code_name(failure.code), failure.message, std::move(request_id));
+    if (status == 401) out.challenge = bearer_challenge; // RFC 9110 §11.6.1
     if (tells_retry_after(failure.code)) out.retry_after_s = std::max(failure.retry_after_s, 1);
     return out;
 }

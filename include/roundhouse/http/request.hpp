@@ -13,6 +13,7 @@ namespace http {
 
 inline constexpr std::string_view platform_key_header = "X-Platform-Key";
 inline constexpr std::string_view admin_key_header = "X-Admin-Key";
+inline constexpr std::string_view authorization_header = "Authorization";
 inline constexpr std::string_view request_id_header = "X-Request-Id";
 
 /// An HTTP request as it was received. The texts must live until `api::handle` returns.
@@ -27,6 +28,10 @@ struct request {
     /// Set by a transport that stopped reading a body because it is longer than
     /// `api::max_body_bytes`.
     bool body_too_large = false;
+    std::string_view authorization{}; ///< value of `Authorization`; empty if there is none
+    /// What counts as one client, such as its address: wrong keys are counted by it. Empty if the
+    /// transport does not tell.
+    std::string_view client{};
 };
 
 /// The meaning of `+` in percent-encoded text: itself in a path (RFC 3986), a space in a query (the

@@ -115,8 +115,6 @@ ROUNDHOUSE_DECL result<void> lmdb_store::note_activity(std::span<const engine_ac
 }
 
 ROUNDHOUSE_DECL result<std::size_t> lmdb_store::prune_audit(instant before, std::size_t most) {
-    auto cleared = guarded([&] { environment_.clear_stale_readers(); });
-    if (!cleared) return unexpected(std::move(cleared.error()));
     const auto due = read([&](const transaction& txn) {
         return !detail::lmdb::find_old_rows(txn, before, 1).readable.empty();
     });

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,7 +52,11 @@ struct http_response {
 struct http_limits {
     duration deadline = std::chrono::seconds{10}; ///< From the connect to the end of the answer.
     std::size_t header_bytes = std::size_t{16} * 1024;
+    std::size_t header_count = 100;
+    std::size_t interim_answers = 8; ///< Those with a status below 200.
     std::size_t body_bytes = std::size_t{1024} * 1024;
+    /// All that is received: interim answers, and chunks' sizes, extensions and trailers too.
+    std::size_t total_bytes = std::numeric_limits<std::size_t>::max();
     /// Whether to find out that a remote peer has vanished while nothing is read from it.
     bool watch_peer = false;
 };

@@ -32,6 +32,8 @@ public:
         static const auto callbacks = make_callbacks();
         if (bytes.empty() && !begun_) return "closed the connection without an answer";
         begun_ = true;
+        total_bytes_ += bytes.size();
+        if (total_bytes_ > limits_.total_bytes) return "sent an answer over the limit";
         http_parser_execute(&parser_, &callbacks, bytes.data(), bytes.size());
         if (complete_) return {};
         if (too_large_ != nullptr) return too_large_;
@@ -56,6 +58,7 @@ private:
         callbacks.on_message_begin = [](http_parser* p) {
             self(p).response_ = {};
             self(p).header_bytes_ = 0;
+            self(p).in_field_ = false;
             return 0;
         };
         callbacks.on_status = [](http_parser* p, const char*, std::size_t size) {
@@ -63,7 +66,11 @@ private:
         };
         callbacks.on_header_field = [](http_parser* p, const char* at, std::size_t size) {
             auto& reader = self(p);
-            if (!std::exchange(reader.in_field_, true)) reader.response_.headers.emplace_back();
+            if (!std::exchange(reader.in_field_, true)) {
+                if (reader.response_.headers.size() >= reader.limits_.header_count)
+                    return reader.refuse("sent more headers than the limit");
+                reader.response_.headers.emplace_back();
+            }
             reader.response_.headers.back().first.append(at, size);
             return reader.count_header(size);
         };
@@ -83,14 +90,16 @@ private:
         callbacks.on_body = [](http_parser* p, const char* at, std::size_t size) {
             auto& reader = self(p);
             if (reader.response_.body.size() + size > reader.limits_.body_bytes) {
-                reader.too_large_ = "sent a body over the limit";
-                return 1;
+                return reader.refuse("sent a body over the limit");
             }
             reader.response_.body.append(at, size);
             return 0;
         };
         callbacks.on_message_complete = [](http_parser* p) {
-            if (p->status_code < 200) return 0;
+            if (p->status_code < 200)
+                return ++self(p).interim_answers_ > self(p).limits_.interim_answers
+                           ? self(p).refuse("sent more interim answers than the limit")
+                           : 0;
             self(p).complete_ = true;
             http_parser_pause(p, 1); // further bytes are ignored
             return 0;
@@ -101,7 +110,10 @@ private:
     int count_header(std::size_t size) {
         header_bytes_ += size;
         if (header_bytes_ <= limits_.header_bytes) return 0;
-        too_large_ = "sent headers over the limit";
+        return refuse("sent headers over the limit");
+    }
+    int refuse(const char* reason) noexcept {
+        too_large_ = reason;
         return 1;
     }
 
@@ -109,6 +121,8 @@ private:
     http_parser parser_{};
     http_response response_;
     std::size_t header_bytes_ = 0;
+    std::size_t interim_answers_ = 0;
+    std::size_t total_bytes_ = 0;
     const char* too_large_ = nullptr;
     bool answers_head_;
     bool begun_ = false;

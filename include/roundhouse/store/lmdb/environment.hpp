@@ -84,11 +84,6 @@ public:
         });
     }
 
-    /// Releases the slots of readers whose process died, and with them the pages that they saw.
-    void clear_stale_readers() const {
-        read([&](const transaction&) { mdb_reader_check(env_, nullptr); });
-    }
-
 private:
     /// A read transaction, which ends with the object.
     class reading {
@@ -140,10 +135,19 @@ private:
     }
 
     template <class Body> outcome<Body> write_once(const Body& body) {
+        release_dead_readers();
         writing write(env_);
         auto answer = body(transaction(write.txn(), handles_));
         write.commit();
         return answer;
+    }
+
+    /// Releases the slots of readers whose process died, and with them the pages that they saw; not
+    /// before each write, but often enough that few pages are kept by them.
+    void release_dead_readers() {
+        if (env_ == nullptr || ++writes_since_check_ < writes_between_checks) return;
+        writes_since_check_ = 0;
+        mdb_reader_check(env_, nullptr);
     }
 
     /// Returns true if an operation that failed with the code can be repeated now. The caller must
@@ -255,12 +259,15 @@ private:
     }
 
     static constexpr unsigned max_readers = 1024; ///< Of all processes that have it open.
+    static constexpr unsigned writes_between_checks = 64;
 
     const lmdb_options options_;
     // Changed only with `writers_` held and no read under way.
     MDB_env* env_ = nullptr; ///< Null if opening it again failed.
     database_handles handles_{};
     std::size_t map_size_ = 0;
+
+    unsigned writes_since_check_ = 0;
 
     mutable std::mutex writers_; ///< Held across I/O: only writers wait for it.
     mutable long_reads long_reads_;

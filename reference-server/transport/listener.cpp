@@ -6,8 +6,11 @@
 #include <asio/ip/address.hpp>
 #include <asio/ip/tcp.hpp>
 #include <pthread.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <system_error>
 #include <utility>
 
 namespace roundhouse::server {
@@ -25,44 +28,31 @@ void refuse_to_share(const asio::ip::tcp::endpoint& address) {
     probe.listen();
 }
 
+/// Opens a listening socket that shares its address with the sockets of other loops.
+asio::ip::tcp::acceptor listen(asio::io_context& context, const asio::ip::tcp::endpoint& address) {
+    asio::ip::tcp::acceptor acceptor(context, address.protocol());
+    acceptor.set_option(asio::socket_base::reuse_address(true));
+    const int yes = 1;
+    if (::setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) != 0)
+        throw std::system_error(errno, std::system_category(), "SO_REUSEPORT");
+    acceptor.bind(address);
+    acceptor.listen();
+    acceptor.native_non_blocking(true);
+    return acceptor;
+}
+
 } // namespace
 
-bool shared_loop_state::try_add_connection() noexcept {
-    auto count = connections.load(std::memory_order_relaxed);
-    do {
-        if (count >= limits.max_connections) return false;
-    } while (!connections.compare_exchange_weak(count, count + 1, std::memory_order_relaxed));
-    return true;
-}
-
-void shared_loop_state::remove_connection() noexcept {
-    // Sequentially consistent, as `draining_loops` is: either this thread sees that a loop drains,
-    // or the waiting thread sees 0 connections.
-    if (connections.fetch_sub(1) == 1 && draining_loops.load() > 0) notify();
-}
-
-void shared_loop_state::notify() noexcept {
-    const std::lock_guard lock(mutex_);
-    changed_.notify_all();
-}
-
-bool shared_loop_state::wait_until_drained(std::size_t loops, std::chrono::milliseconds timeout) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(
-        lock, timeout, [&] { return draining_loops.load() == loops && connections.load() == 0; });
-}
-
 listener::listener(listener_options options, request_handler handler)
-    : shared_(std::make_shared<shared_loop_state>()) {
-    shared_->limits = options.limits;
-    shared_->handler = std::move(handler);
-    shared_->warn = options.warn ? std::move(options.warn) : [](std::string_view) {};
+    : shared_(std::make_shared<shared_loop_state>(options, std::move(handler))) {
     asio::ip::tcp::endpoint address(asio::ip::make_address(options.host), options.port);
     if (options.port != 0) refuse_to_share(address);
+    asio::io_context context;
     // If the system chooses the port, it does so for the first loop, and chooses a free one.
     for (std::size_t i = 0; i < std::max<std::size_t>(options.loops, 1); ++i) {
-        loops_.push_back(std::make_shared<http_loop>(shared_, address));
-        address = loops_.front()->address();
+        auto acceptor = listen(context, address);
+        address = acceptor.local_endpoint();
+        loops_.push_back(std::make_shared<http_loop>(shared_, std::vector{acceptor.release()}));
     }
     port_ = address.port();
     try {
@@ -79,9 +69,7 @@ listener::listener(listener_options options, request_handler handler)
 
 listener::~listener() { stop(); }
 
-std::size_t listener::connections() const noexcept {
-    return shared_->connections.load(std::memory_order_relaxed);
-}
+std::size_t listener::connections() const { return shared_->places.taken(); }
 
 bool listener::drain(std::chrono::milliseconds timeout) {
     for (const auto& loop : loops_) loop->drain();

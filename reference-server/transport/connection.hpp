@@ -1,0 +1,87 @@
+#pragma once
+
+#include "client_address.hpp"
+#include "connection_lists.hpp"
+#include "event_loop.hpp"
+#include "request_reader.hpp"
+
+#include <roundhouse/http/reply.hpp>
+#include <roundhouse/http/request.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace roundhouse::server {
+
+class http_loop;
+
+/// One connection of a client. It handles one request at a time: while a reply is outstanding, the
+/// requests behind it are not read, so that the client is slowed down by its own socket. Belongs to
+/// the thread of its loop.
+class connection final : public std::enable_shared_from_this<connection>, private event_handler {
+public:
+    /// Takes a socket that does not block. `client` is empty if it has no share of the connections.
+    connection(http_loop& loop, int socket, client_address address,
+               std::optional<client_address> client);
+    ~connection();
+    connection(const connection&) = delete;
+    connection& operator=(const connection&) = delete;
+
+    /// Begins to serve. Throws `std::system_error`.
+    void start();
+    /// Sends the reply to the request that is being handled.
+    void answer(http::reply reply);
+    /// Closes it now if nothing is under way, else after the reply.
+    void drain();
+    /// Closes it at once, and gives back its place.
+    void close() noexcept;
+
+    [[nodiscard]] const std::optional<client_address>& client() const noexcept { return client_; }
+
+    list_place place; ///< Belongs to `connection_lists`.
+
+private:
+    void on_events(std::uint32_t events) override;
+    void receive();
+    void go_on_later();
+    [[nodiscard]] bool may_take_request() const noexcept;
+    void consume(std::string_view input);
+    void handle();
+    [[nodiscard]] std::optional<std::string> forwarded_client() const;
+    std::optional<http::reply> ask_handler(const http::request& request);
+    void refuse();
+    void append(const http::reply& reply);
+    void send_delayed(http::reply reply);
+    [[nodiscard]] bool flush();
+    /// Sends what can be sent, handles what has been read already, and waits for what comes next.
+    void go_on();
+    void end();
+    void wait_as(waiting_for what) noexcept;
+
+    http_loop& loop_;
+    int socket_;
+    const std::optional<client_address> client_;
+    const bool trusted_; ///< The client is a proxy.
+    const std::string address_text_;
+    request_reader reader_;
+    std::string unread_; ///< Bytes that were received behind a request that is being handled.
+    std::string out_;
+    std::size_t sent_ = 0; ///< Of `out_`.
+
+    bool readable_ = false;    ///< There may be something to receive.
+    bool end_arrived_ = false; ///< The client has ended the connection, or its sending side.
+    bool handling_ = false;
+    bool head_only_ = false;    ///< The request that is being handled is HEAD.
+    bool last_request_ = false; ///< The connection ends after the reply.
+    bool asked_for_body_ = false;
+    bool progressed_ = false;   ///< A request was read to its end since the lists were told.
+    bool client_ended_ = false; ///< The client sends nothing more; it may still receive.
+    bool lingering_ = false;
+    bool closed_ = false;
+};
+
+} // namespace roundhouse::server

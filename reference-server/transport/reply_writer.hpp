@@ -1,0 +1,35 @@
+#pragma once
+
+#include <roundhouse/http/reply.hpp>
+
+#include <cstdint>
+#include <ctime>
+#include <string>
+#include <string_view>
+
+namespace roundhouse::server {
+
+/// Returns the reason phrase of a status, or an empty text for an unknown status.
+[[nodiscard]] std::string_view reason_of(int status) noexcept;
+
+/// Formats a time as HTTP does: `Sun, 06 Nov 1994 08:49:37 GMT`.
+[[nodiscard]] std::string http_date(std::time_t time);
+
+/// How a reply is sent.
+struct reply_form {
+    std::string_view date; ///< As `http_date` makes it.
+    bool keep_alive = true;
+    bool head_only = false; ///< The request was HEAD: the body is left out, and not its length.
+};
+
+/// Appends the bytes of a reply.
+void append_reply(std::string& out, const http::reply& reply, const reply_form& form);
+
+/// The reply to what is not HTTP: a status without an explanation.
+inline constexpr std::string_view bare_bad_request =
+    "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// Asks a client for the body that it holds back (RFC 9110 §10.1.1).
+inline constexpr std::string_view interim_continue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+} // namespace roundhouse::server
