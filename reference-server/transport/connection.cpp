@@ -97,9 +97,10 @@ void connection::start() { loop_.events().add_connection(socket_, *this); }
 
 void connection::on_events(std::uint32_t events) {
     const auto self = shared_from_this(); // it may be closed meanwhile
-    constexpr std::uint32_t end = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-    if ((events & end) != 0) end_arrived_ = true;
-    if ((events & (EPOLLIN | end)) != 0) readable_ = true;
+    // Reset, or ended by both sides: nothing can be sent any more.
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0) return close();
+    if ((events & EPOLLRDHUP) != 0) end_arrived_ = true;
+    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) readable_ = true;
     go_on();
 }
 
