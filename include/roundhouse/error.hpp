@@ -35,7 +35,6 @@ enum class errc {
     product_slug_exists,
     quota_exceeded,
     rate_limited,
-    too_many_failures,
     internal_error,
     backend_error,
     port_exhaustion,
@@ -48,6 +47,7 @@ enum class errc {
     short_id_taken,    ///< Another engine's id has the same `short_id`.
     backend_away,      ///< The backend could not be reached.
     cancelled,         ///< The caller stopped waiting; the operation goes on.
+    too_many_failures, ///< Too many wrong keys came from the caller's address.
 };
 
 /// Whether the same call can succeed if it is repeated.
@@ -93,8 +93,6 @@ inline constexpr std::array<error_row, 25> error_table{{
      "Destroy engines, or ask the operator to raise the product's max_engines."},
     {errc::rate_limited, "RATE_LIMITED", 429, retry_rule::after_wait,
      "Wait, then repeat the call."},
-    {errc::too_many_failures, "TOO_MANY_FAILURES", 429, retry_rule::no,
-     "Send the right key, which is served at once."},
     {errc::internal_error, "INTERNAL_ERROR", 500, retry_rule::no,
      "Ask the operator to look up the cause in the log."},
     {errc::backend_error, "BACKEND_ERROR", 502, retry_rule::once,
@@ -116,6 +114,8 @@ inline constexpr std::array<error_row, 25> error_table{{
      "Repeat the call once; if it fails again, ask the operator to check the backend."},
     {errc::cancelled, "INTERNAL_ERROR", 500, retry_rule::no,
      "Look up the outcome of the operation, which goes on."},
+    {errc::too_many_failures, "TOO_MANY_FAILURES", 429, retry_rule::no,
+     "Send the right key, which is served at once."},
 }};
 
 namespace detail {
