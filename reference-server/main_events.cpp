@@ -8,7 +8,8 @@
 namespace roundhouse::server {
 
 main_events::main_events() {
-    wait_for_signal(true);
+    wait_for_stop(true);
+    wait_for_reload();
     thread_ = std::thread([this] { context_.run(); });
 }
 
@@ -17,12 +18,20 @@ main_events::~main_events() {
     thread_.join();
 }
 
-void main_events::wait_for_signal(bool first) {
-    signals_.async_wait([this, first](const std::error_code& aborted, int signal) {
+void main_events::wait_for_stop(bool first) {
+    stops_.async_wait([this, first](const std::error_code& aborted, int signal) {
         if (aborted) return;
         if (!first) std::_Exit(128 + signal);
         enqueue(stop_asked{signal});
-        wait_for_signal(false);
+        wait_for_stop(false);
+    });
+}
+
+void main_events::wait_for_reload() {
+    reloads_.async_wait([this](const std::error_code& aborted, int) {
+        if (aborted) return;
+        enqueue(reload_asked{});
+        wait_for_reload();
     });
 }
 

@@ -20,15 +20,18 @@ struct stop_asked {
     int signal = 0;
 };
 
+/// SIGHUP was received.
+struct reload_asked {};
+
 /// A recovery has ended.
 struct recovery_ended {
     result<void> outcome;
 };
 
-using main_event = std::variant<stop_asked, recovery_ended>;
+using main_event = std::variant<stop_asked, reload_asked, recovery_ended>;
 
 /// The queue of events that the main thread waits for. From its construction on, the first SIGTERM
-/// or SIGINT is an event. A second signal ends the process at once with the exit code 128 plus the
+/// or SIGINT is an event, and so is every SIGHUP. A second SIGTERM or SIGINT ends the process at once with the exit code 128 plus the
 /// number of the signal.
 class main_events {
 public:
@@ -45,14 +48,16 @@ public:
     next(std::optional<std::chrono::steady_clock::time_point> until = std::nullopt);
 
 private:
-    void wait_for_signal(bool first);
+    void wait_for_stop(bool first);
+    void wait_for_reload();
 
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<main_event> events_;
 
     asio::io_context context_{1};
-    asio::signal_set signals_{context_, SIGTERM, SIGINT};
+    asio::signal_set stops_{context_, SIGTERM, SIGINT};
+    asio::signal_set reloads_{context_, SIGHUP};
     std::thread thread_;
 };
 

@@ -93,9 +93,12 @@ reader one_of(Member member, std::initializer_list<choice<Value>> choices) {
 }
 
 result<void> read_listen(server_options& options, const std::string& value) {
-    auto address = parse_listen_address(value);
-    if (!address) return unexpected(std::move(address.error()));
-    options.listen = std::move(*address);
+    options.listen.clear();
+    for (const auto& part : split_list(value)) {
+        auto address = parse_listen_address(part);
+        if (!address) return unexpected(std::move(address.error()));
+        options.listen.push_back(std::move(*address));
+    }
     return {};
 }
 
@@ -253,14 +256,30 @@ auto setting(auto settings::*member) {
 auto engine(auto engine_options::*member) {
     return [member](server_options& options) -> auto& { return options.engine.*member; };
 }
+auto tls(auto tls_files::*member) {
+    return [member](server_options& options) -> auto& { return options.tls.*member; };
+}
 auto server(auto server_options::*member) {
     return [member](server_options& options) -> auto& { return options.*member; };
 }
 
 std::vector<option_row> serving_rows() {
     return {
-        {"ORCH_LISTEN", "HOST:PORT", "127.0.0.1:8000",
-         "Address of the API; port 0 takes a free one.", read_listen},
+        {"ORCH_LISTEN", "ADDRESSES", "127.0.0.1:8000",
+         "Addresses of the API, separated by commas: HOST:PORT, with http:// or https:// before "
+         "it, "
+         "or unix:/PATH. Port 0 takes a free one.",
+         read_listen},
+        {"ORCH_TLS_CERT", "FILE", "",
+         "PEM file with the server's certificate and those that lead to its root: addresses "
+         "without "
+         "a scheme are then https. Read again on SIGHUP, as are the next two.",
+         path(tls(&tls_files::certificate))},
+        {"ORCH_TLS_KEY", "FILE", "", "PEM file with the certificate's private key.",
+         path(tls(&tls_files::key))},
+        {"ORCH_TLS_CLIENT_CA", "FILE", "",
+         "PEM file with the authorities of which each client must have a certificate.",
+         path(tls(&tls_files::client_ca))},
         {"ORCH_MASTER_KEY", "KEYS", "",
          "Fernet key that seals the engine keys (required); or several, separated by commas: the "
          "first seals, and all unseal.",

@@ -12,6 +12,10 @@ namespace roundhouse::server {
 
 namespace {
 
+constexpr std::string_view http_scheme = "http://";
+constexpr std::string_view https_scheme = "https://";
+constexpr std::string_view unix_scheme = "unix:";
+
 /// A number without a fraction of zeros.
 std::string plain(double number) {
     char digits[64];
@@ -107,8 +111,20 @@ private:
 } // namespace
 
 std::string listen_address::text() const {
+    if (descriptor >= 0) return "socket " + std::to_string(descriptor);
+    if (!unix_path.empty()) return std::string(unix_scheme) + unix_path;
+    std::string out;
+    if (encrypted == encryption::none) out = http_scheme;
+    if (encrypted == encryption::tls) out = https_scheme;
     const bool v6 = host.find(':') != std::string::npos;
-    return (v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
+    return out + (v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
+}
+
+bool listen_address::is_local() const {
+    if (descriptor >= 0 || !unix_path.empty()) return true;
+    std::error_code failed;
+    const auto address = asio::ip::make_address(host, failed);
+    return !failed && address.is_loopback();
 }
 
 result<std::uint64_t> parse_whole(std::string_view text, std::uint64_t min, std::uint64_t max) {
@@ -144,6 +160,25 @@ result<duration> parse_seconds(std::string_view text, double min, double max) {
 }
 
 result<listen_address> parse_listen_address(std::string_view text) {
+    if (text.starts_with(unix_scheme)) {
+        const auto path = text.substr(unix_scheme.size());
+        if (!path.starts_with('/'))
+            return cause(quoted(text) +
+                         " has no absolute path (write it as unix:/run/roundhouse.sock)");
+        listen_address out;
+        out.unix_path = path;
+        return out;
+    }
+    for (const auto& [scheme, encrypted] :
+         {std::pair{http_scheme, encryption::none}, std::pair{https_scheme, encryption::tls}}) {
+        if (!text.starts_with(scheme)) continue;
+        auto address = parse_listen_address(text.substr(scheme.size()));
+        if (address &&
+            (address->encrypted != encryption::by_certificate || !address->unix_path.empty()))
+            return cause(quoted(text) + " has two schemes");
+        if (address) address->encrypted = encrypted;
+        return address;
+    }
     const auto colon = text.rfind(':');
     constexpr auto form = " (write it as 127.0.0.1:8000 or [::1]:8000)";
     if (colon == std::string_view::npos || colon == 0)
@@ -158,7 +193,10 @@ result<listen_address> parse_listen_address(std::string_view text) {
     const auto address = asio::ip::make_address(std::string(host), failed);
     if (failed || address.is_v6() != bracketed)
         return cause(quoted(text) + " does not begin with a numeric address" + form);
-    return listen_address{address.to_string(), static_cast<std::uint16_t>(*port)};
+    listen_address out;
+    out.host = address.to_string();
+    out.port = static_cast<std::uint16_t>(*port);
+    return out;
 }
 
 result<std::vector<std::string>> split_words(std::string_view text) {

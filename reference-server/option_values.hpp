@@ -12,14 +12,23 @@
 /// name: the caller puts the name in front.
 namespace roundhouse::server {
 
-/// The address of the API: a numeric IPv4 or IPv6 address, and a port. The system chooses the port
-/// if it is 0.
+/// Whether connections are in the clear. Without a word about it they are encrypted if the server
+/// has a certificate.
+enum class encryption : std::uint8_t { by_certificate, none, tls };
+
+/// An address of the API: a numeric IPv4 or IPv6 address and a port, which the system chooses if it
+/// is 0; or the path of a Unix socket; or a socket that a service manager has opened.
 struct listen_address {
     std::string host;
     std::uint16_t port = 0;
+    std::string unix_path = {};
+    int descriptor = -1;
+    encryption encrypted = encryption::by_certificate;
 
-    /// The address as in a URL: `127.0.0.1:8000`, `[::1]:8000`.
+    /// The address as it was written: `127.0.0.1:8000`, `https://[::1]:8443`, `unix:/run/x.sock`.
     [[nodiscard]] std::string text() const;
+    /// Whether only this machine can reach it, as far as the address tells.
+    [[nodiscard]] bool is_local() const;
 };
 
 /// Reads a whole number in decimal digits from `min` to `max`.
@@ -33,8 +42,8 @@ struct listen_address {
 /// least a millisecond, because 0 may mean off.
 [[nodiscard]] result<duration> parse_seconds(std::string_view text, double min, double max);
 
-/// Reads `host:port`, with IPv6 addresses in brackets. `localhost` stands for 127.0.0.1; other
-/// names are refused.
+/// Reads `host:port`, with IPv6 addresses in brackets and `http://` or `https://` before it, or
+/// `unix:/path`. `localhost` stands for 127.0.0.1; other names are refused.
 [[nodiscard]] result<listen_address> parse_listen_address(std::string_view text);
 
 /// Splits a command line into words as a POSIX shell does (XCU 2.2: backslash, single and double

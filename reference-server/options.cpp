@@ -196,6 +196,23 @@ result<void> check_engine(server_options& options, const environment& variables)
     return {};
 }
 
+result<void> check_tls(const server_options& options) {
+    const auto& files = options.tls;
+    const bool has_certificate = !files.certificate.empty();
+    if (has_certificate != !files.key.empty())
+        return wrong(has_certificate ? "ORCH_TLS_KEY" : "ORCH_TLS_CERT",
+                     "is required together with the other one of ORCH_TLS_CERT and ORCH_TLS_KEY");
+    if (!has_certificate && !files.client_ca.empty())
+        return wrong("ORCH_TLS_CLIENT_CA", "has no effect without ORCH_TLS_CERT");
+    for (const auto& address : options.listen)
+        if (!has_certificate && address.encrypted == encryption::tls)
+            return wrong("ORCH_LISTEN", address.text() + " needs ORCH_TLS_CERT and ORCH_TLS_KEY");
+    if (!has_certificate) return {};
+    const auto loaded = tls_settings::load(files);
+    if (!loaded) return unexpected(loaded.error());
+    return {};
+}
+
 /// Checks options that depend on each other.
 result<void> check_together(server_options& options, const environment& variables) {
     const auto& settings = options.settings;
@@ -205,12 +222,16 @@ result<void> check_together(server_options& options, const environment& variable
         return wrong("ORCH_PORT_MAX", std::to_string(settings.port_max) +
                                           " is below ORCH_PORT_MIN (" +
                                           std::to_string(settings.port_min) + ")");
+    if (auto checked = check_tls(options); !checked) return checked;
     return check_engine(options, variables);
 }
 
 std::string summary(const server_options& options) {
     const auto& settings = options.settings;
-    return "options are good: listen " + options.listen.text() + ", backend " +
+    std::string addresses;
+    for (const auto& address : options.listen)
+        addresses.append(addresses.empty() ? "" : " and ").append(address.text());
+    return "options are good: listen " + addresses + ", backend " +
            std::string(name_of(options.backend)) + ", store " +
            std::string(name_of(options.store)) + " in " + options.store_path + ", engine ports " +
            std::to_string(settings.port_min) + " to " + std::to_string(settings.port_max) +
@@ -262,6 +283,33 @@ result<void> read_store_task(const command_line& line, const environment& variab
     return {};
 }
 
+/// Sockets that a service manager has opened are used in place of ORCH_LISTEN (sd_listen_fds(3)).
+/// One that is named `http` or `https` is what its name says.
+result<void> take_passed_sockets(server_options& options, const environment& variables) {
+    constexpr int first = 3;
+    const auto find = [&](std::string_view name) {
+        const auto found = variables.find(name);
+        return found == variables.end() ? std::string() : found->second;
+    };
+    if (find("LISTEN_PID") != std::to_string(::getpid())) return {};
+    const auto count = parse_whole(find("LISTEN_FDS"), 0, 1'000);
+    if (!count) return wrong("LISTEN_FDS", count.error().message);
+    if (*count == 0) return {};
+    std::string names = find("LISTEN_FDNAMES");
+    std::ranges::replace(names, ':', ',');
+    const auto name_of_socket = split_list(names);
+    options.listen.clear();
+    for (std::size_t i = 0; i < *count; ++i) {
+        listen_address address;
+        address.descriptor = first + static_cast<int>(i);
+        const auto name = i < name_of_socket.size() ? name_of_socket[i] : std::string();
+        if (name == "http") address.encrypted = encryption::none;
+        if (name == "https") address.encrypted = encryption::tls;
+        options.listen.push_back(std::move(address));
+    }
+    return check_tls(options);
+}
+
 void warn_of_short_admin_key(invocation& parsed) {
     if (parsed.options.admin_key.size() < shortest_admin_key)
         parsed.warnings.push_back(
@@ -273,6 +321,7 @@ void warn_of_short_admin_key(invocation& parsed) {
 result<void> read_serving(const command_line& line, const environment& variables,
                           invocation& parsed) {
     if (auto read = read_values(line, variables, parsed.options); !read) return read;
+    if (auto passed = take_passed_sockets(parsed.options, variables); !passed) return passed;
     take_environment(parsed.options.engine, variables);
     warn_of_unused(line, variables, parsed);
     warn_of_short_admin_key(parsed);
@@ -308,6 +357,12 @@ std::string_view name_of(backend_kind kind) noexcept {
     case backend_kind::docker: return "docker";
     }
     return "unknown";
+}
+
+bool is_encrypted(const listen_address& address, const server_options& options) noexcept {
+    if (!address.unix_path.empty()) return false;
+    return address.encrypted == encryption::tls ||
+           (address.encrypted == encryption::by_certificate && !options.tls.certificate.empty());
 }
 
 environment process_environment() {

@@ -2,6 +2,7 @@
 
 #include "option_values.hpp"
 #include "transport/client_address.hpp"
+#include "transport/tls_settings.hpp"
 
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/error.hpp>
@@ -72,7 +73,8 @@ struct engine_options {
 };
 
 struct server_options {
-    listen_address listen;
+    std::vector<listen_address> listen;
+    tls_files tls;                           ///< Without a certificate there is no TLS.
     std::size_t connections = 0;             ///< 0: as many as the open files allow.
     std::size_t connections_per_address = 0; ///< 0: a quarter of all.
     address_set trusted_proxies;
@@ -90,6 +92,10 @@ struct server_options {
     server::log_format log_format = log_format::text;
     std::optional<bootstrap_product> bootstrap;
 };
+
+/// Whether the connections of an address are encrypted. Those of Unix sockets are not.
+[[nodiscard]] bool is_encrypted(const listen_address& address,
+                                const server_options& options) noexcept;
 
 enum class server_action : std::uint8_t {
     serve,

@@ -40,10 +40,12 @@ int run_server(const server_options& options, logger& log) {
     if (folder->open_to_others())
         log.write(log_level::warning, "ORCH_STORE_PATH: others may look into " +
                                           options.store_path + ": chmod 700 keeps them out");
-    if (options.listen.host != "127.0.0.1" && options.listen.host != "::1")
-        log.write(
-            log_level::warning,
-            "ORCH_LISTEN: keys travel in plain text beyond this machine; put a TLS proxy in front");
+    for (const auto& address : options.listen)
+        if (!address.is_local() && !is_encrypted(address, options))
+            log.write(log_level::warning,
+                      "ORCH_LISTEN: " + address.text() +
+                          ": keys travel in plain text beyond this machine; set ORCH_TLS_CERT, or "
+                          "put a TLS proxy in front");
     worker_pool workers(std::max<std::size_t>(min_workers, std::thread::hardware_concurrency()),
                         [&log](std::string_view problem) {
                             log.write(log_level::error, "a task failed: " + std::string(problem));

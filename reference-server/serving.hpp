@@ -117,6 +117,8 @@ public:
                 context_.log.write(log_level::info, "stopping",
                                    {{"signal", std::to_string(stop->signal)}});
                 break;
+            } else if (std::holds_alternative<reload_asked>(*event)) {
+                reload();
             } else if (const auto& outcome = std::get<recovery_ended>(*event).outcome; outcome) {
                 context_.log.write(log_level::info, "ready");
             } else {
@@ -176,20 +178,13 @@ private:
             http::api_options{.admin_key = options.admin_key, .log = [&log](std::string_view line) {
                                   log.write(log_level::error, line);
                               }});
-        listener_options listening;
-        listening.host = options.listen.host;
-        listening.port = options.listen.port;
-        listening.loops = loop_count();
-        listening.trusted = options.trusted_proxies;
-        listening.limits.max_connections = files.connections;
-        listening.limits.max_connections_per_address = files.connections_per_address;
-        listening.limits.max_body_bytes = api->max_body_bytes();
-        listening.warn = [&log](std::string_view line) { log.write(log_level::warning, line); };
+        auto listening = listener_options_for(files, api->max_body_bytes());
+        if (!listening) return false;
         try {
-            listener_.emplace(std::move(listening), handler_for(std::move(api), log));
+            listener_.emplace(std::move(*listening), handler_for(std::move(api), log));
         } catch (const std::system_error& problem) {
-            log.write(log_level::error, "ORCH_LISTEN: cannot listen on " + options.listen.text() +
-                                            ": " + problem.code().message() +
+            log.write(log_level::error, std::string("ORCH_LISTEN: cannot listen on ") +
+                                            problem.what() +
                                             "; stop what listens there or choose another address");
             return false;
         }
@@ -197,15 +192,56 @@ private:
         return true;
     }
 
+    std::optional<listener_options> listener_options_for(const open_file_plan& files,
+                                                         std::size_t max_body_bytes) {
+        const auto& options = context_.options;
+        if (!options.tls.certificate.empty()) {
+            auto loaded = tls_settings::load(options.tls);
+            if (!loaded) {
+                context_.log.write(log_level::error, loaded.error().message);
+                return std::nullopt;
+            }
+            tls_ = std::move(*loaded);
+        }
+        listener_options out;
+        for (const auto& address : options.listen)
+            out.places.push_back({.host = address.host,
+                                  .port = address.port,
+                                  .unix_path = address.unix_path,
+                                  .descriptor = address.descriptor,
+                                  .tls = is_encrypted(address, options) ? tls_ : nullptr});
+        out.loops = loop_count();
+        out.trusted = options.trusted_proxies;
+        out.limits.max_connections = files.connections;
+        out.limits.max_connections_per_address = files.connections_per_address;
+        out.limits.max_body_bytes = max_body_bytes;
+        out.warn = [&log = context_.log](std::string_view line) {
+            log.write(log_level::warning, line);
+        };
+        return out;
+    }
+
     void log_listening() {
         const auto health = orchestrator_->health();
-        auto address = context_.options.listen;
-        address.port = listener_->port();
-        context_.log.write(log_level::info, "listening",
-                           {{"address", address.text()},
-                            {"version", version_string},
-                            {"backend", health.backend},
-                            {"store", health.store}});
+        for (std::size_t i = 0; i < context_.options.listen.size(); ++i) {
+            auto address = context_.options.listen[i];
+            address.port = listener_->ports()[i];
+            context_.log.write(log_level::info, "listening",
+                               {{"address", address.text()},
+                                {"version", version_string},
+                                {"backend", health.backend},
+                                {"store", health.store}});
+        }
+    }
+
+    /// Reads again what can be changed while the server serves.
+    void reload() {
+        if (!tls_) return context_.log.write(log_level::info, "there is nothing to read again");
+        const auto loaded = tls_->reload();
+        if (loaded) context_.log.write(log_level::info, "the certificate was read again");
+        else
+            context_.log.write(log_level::error,
+                               loaded.error().message + "; the one before stays in use");
     }
 
     void recover() {
@@ -240,6 +276,7 @@ private:
 
     server_context context_;
     std::shared_ptr<orchestrator_type> orchestrator_;
+    std::shared_ptr<tls_settings> tls_; ///< Null without a certificate.
     std::optional<listener> listener_;
 };
 

@@ -79,12 +79,13 @@ void admit_everyone(const fleet& full, std::size_t engines) {
 server::listener_options listener_options_for(const arguments& command_line,
                                               std::size_t max_body_bytes, server::logger& log) {
     server::listener_options out;
-    out.host = "127.0.0.1";
-    out.port = command_line.port;
+    out.places = {{.host = "127.0.0.1", .port = command_line.port}};
     out.loops = server::loop_count();
     const auto defaults = std::make_unique<server::server_options>();
     out.limits.max_connections =
         server::plan_open_files(server::raise_open_file_limit(), *defaults).connections;
+    // Every client of a benchmark is on this machine.
+    out.limits.max_connections_per_address = out.limits.max_connections;
     out.limits.max_body_bytes = max_body_bytes;
     out.warn = [&log](std::string_view line) { log.write(log_level::warning, line); };
     return out;

@@ -6,12 +6,9 @@
 
 #include <asio/ip/address.hpp>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <exception>
 #include <utility>
 
@@ -80,27 +77,24 @@ private:
 
 } // namespace
 
-connection::connection(http_loop& loop, int socket, client_address address,
+connection::connection(http_loop& loop, byte_stream stream, client_address address,
                        std::optional<client_address> client)
     : loop_(loop),
-      socket_(socket),
+      stream_(std::move(stream)),
       client_(client),
       trusted_(!client && !address.is_unix_socket()),
       address_text_(to_string(address)),
       reader_(loop.limits()) {}
 
-connection::~connection() {
-    if (socket_ >= 0) ::close(socket_);
-}
-
-void connection::start() { loop_.events().add_connection(socket_, *this); }
+void connection::start() { loop_.events().add_connection(stream_.socket(), *this); }
 
 void connection::on_events(std::uint32_t events) {
     const auto self = shared_from_this(); // it may be closed meanwhile
     // Reset, or ended by both sides: nothing can be sent any more.
     if ((events & (EPOLLHUP | EPOLLERR)) != 0) return close();
     if ((events & EPOLLRDHUP) != 0) end_arrived_ = true;
-    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) readable_ = true;
+    // TLS may have to send before it can receive.
+    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0 || stream_.handshaking()) readable_ = true;
     go_on();
 }
 
@@ -108,15 +102,12 @@ void connection::on_events(std::uint32_t events) {
 void connection::receive() {
     auto& buffer = loop_.read_buffer();
     for (int i = 0; i < reads_in_a_row && (lingering_ || may_take_request()); ++i) {
-        const auto count = ::recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0 && errno != EAGAIN) return close();
-        const auto size = static_cast<std::size_t>(std::max<ssize_t>(count, 0));
-        // A short read has emptied the socket. What comes later is another event, but the end may
-        // have come with these bytes.
-        if (size == 0 || (size < buffer.size() && !end_arrived_)) readable_ = false;
-        if (count == 0) client_ended_ = true;
-        if (size > 0 && !lingering_) consume({buffer.data(), size});
+        const auto got = stream_.receive(buffer.data(), buffer.size());
+        if (got.what == byte_stream::outcome::failed) return close();
+        if (got.what == byte_stream::outcome::ended) client_ended_ = true;
+        // What comes later is another event, but the end may have come with these bytes.
+        if (got.emptied && (got.bytes == 0 || !end_arrived_)) readable_ = false;
+        if (got.bytes > 0 && !lingering_) consume({buffer.data(), got.bytes});
         if (!readable_) return;
     }
 }
@@ -237,16 +228,13 @@ void connection::answer(http::reply reply) {
 /// Sends what there is to send. Returns false if the connection was closed.
 bool connection::flush() {
     while (sent_ < out_.size()) {
-        const auto count = ::send(socket_, out_.data() + sent_, out_.size() - sent_,
-                                  MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (count >= 0) {
-            sent_ += static_cast<std::size_t>(count);
-        } else if (errno == EAGAIN) {
-            return true;
-        } else if (errno != EINTR) {
+        const auto gone = stream_.send(std::string_view(out_).substr(sent_));
+        if (gone.what == byte_stream::outcome::failed || gone.what == byte_stream::outcome::ended) {
             close();
             return false;
         }
+        if (gone.what == byte_stream::outcome::later && gone.emptied) return true;
+        sent_ += gone.bytes;
     }
     out_.clear();
     sent_ = 0;
@@ -272,6 +260,7 @@ void connection::go_on() {
     if (handling_) return wait_as(waiting_for::handler);
     if (last_request_) return end();
     if (client_ended_) return close(); // what was read of a request does not count
+    if (stream_.handshaking()) return wait_as(waiting_for::handshake);
     if (reader_.in_body()) return wait_as(waiting_for::body);
     wait_as(reader_.in_head() ? waiting_for::head : waiting_for::request);
 }
@@ -282,7 +271,7 @@ void connection::end() {
     if (client_ended_) return close();
     if (std::exchange(lingering_, true)) return;
     unread_ = {};
-    ::shutdown(socket_, SHUT_WR);
+    stream_.end_sending();
     wait_as(waiting_for::end);
     if (readable_) go_on();
 }
@@ -302,8 +291,8 @@ void connection::wait_as(waiting_for what) noexcept {
 void connection::close() noexcept {
     if (std::exchange(closed_, true)) return;
     const auto self = shared_from_this(); // the loop may have the last other reference
-    loop_.events().remove(socket_, *this);
-    ::close(std::exchange(socket_, -1));
+    loop_.events().remove(stream_.socket(), *this);
+    stream_.close();
     loop_.forget(*this);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "byte_stream.hpp"
 #include "client_address.hpp"
 #include "connection_lists.hpp"
 #include "event_loop.hpp"
@@ -24,10 +25,9 @@ class http_loop;
 /// the thread of its loop.
 class connection final : public std::enable_shared_from_this<connection>, private event_handler {
 public:
-    /// Takes a socket that does not block. `client` is empty if it has no share of the connections.
-    connection(http_loop& loop, int socket, client_address address,
+    /// `client` is empty if it has no share of the connections.
+    connection(http_loop& loop, byte_stream stream, client_address address,
                std::optional<client_address> client);
-    ~connection();
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
 
@@ -63,7 +63,7 @@ private:
     void wait_as(waiting_for what) noexcept;
 
     http_loop& loop_;
-    int socket_;
+    byte_stream stream_;
     const std::optional<client_address> client_;
     const bool trusted_; ///< The client is a proxy.
     const std::string address_text_;

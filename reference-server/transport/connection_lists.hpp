@@ -15,7 +15,7 @@ namespace roundhouse::server {
 class connection;
 
 /// What a connection waits for. Each has a time limit.
-enum class waiting_for : std::uint8_t { request, head, body, handler, reader, end };
+enum class waiting_for : std::uint8_t { request, head, body, handler, reader, end, handshake };
 
 using connection_list = std::list<std::shared_ptr<connection>>;
 
@@ -41,7 +41,8 @@ public:
 
     /// A connection whose time is up; null if there is none.
     [[nodiscard]] connection* expired(clock::time_point now) const noexcept;
-    /// The connection of a client that has waited longest for a request or its head; null if there
+    /// The connection of a client that has waited longest for a request, its head, or the beginning of
+    /// TLS; null if there
     /// is none.
     [[nodiscard]] connection* idlest_of(const client_address& client) const noexcept;
     /// Any connection; null if there is none.
@@ -54,7 +55,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t kinds = 6;
+    static constexpr std::size_t kinds = 7;
 
     connection_list& of(waiting_for what) noexcept {
         return lists_[static_cast<std::size_t>(what)];

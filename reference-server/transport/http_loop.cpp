@@ -72,10 +72,11 @@ bool shared_loop_state::wait_until_drained(std::size_t loops, std::chrono::milli
                              [&] { return draining_loops.load() == loops && places.taken() == 0; });
 }
 
-http_loop::http_loop(std::shared_ptr<shared_loop_state> shared, std::vector<int> listening)
+http_loop::http_loop(std::shared_ptr<shared_loop_state> shared,
+                     const std::vector<listening>& sockets)
     : shared_(std::move(shared)), connections_(shared_->limits) {
-    for (const int descriptor : listening)
-        listening_.push_back(std::make_shared<listening_socket>(*this, descriptor));
+    for (const auto& socket : sockets)
+        listening_.push_back(std::make_shared<listening_socket>(*this, socket));
 }
 
 void http_loop::run() {
@@ -102,14 +103,14 @@ void http_loop::drain() {
     });
 }
 
-http_loop::listening_socket::listening_socket(http_loop& loop, int descriptor)
-    : loop_(loop), descriptor_(descriptor) {
-    loop_.events().add_listening(descriptor_, *this);
+http_loop::listening_socket::listening_socket(http_loop& loop, listening socket)
+    : loop_(loop), socket_(std::move(socket)) {
+    loop_.events().add_listening(socket_.descriptor, *this);
 }
 
 http_loop::listening_socket::~listening_socket() {
-    loop_.events().remove(descriptor_, *this);
-    ::close(descriptor_);
+    loop_.events().remove(socket_.descriptor, *this);
+    ::close(socket_.descriptor);
 }
 
 /// Accepts clients that are waiting. One round of a busy loop serves all of its connections: if each
@@ -119,10 +120,10 @@ void http_loop::listening_socket::on_events(std::uint32_t /*events*/) {
     for (int i = 0; i < most_per_round; ++i) {
         sockaddr_storage peer{};
         socklen_t size = sizeof peer;
-        const int accepted = ::accept4(descriptor_, reinterpret_cast<sockaddr*>(&peer), &size,
-                                       SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int accepted = ::accept4(socket_.descriptor, reinterpret_cast<sockaddr*>(&peer),
+                                       &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0) {
-            loop_.admit(accepted, peer);
+            loop_.admit(accepted, peer, socket_.tls.get());
             continue;
         }
         const int code = errno;
@@ -134,17 +135,17 @@ void http_loop::listening_socket::on_events(std::uint32_t /*events*/) {
 }
 
 void http_loop::listening_socket::pause() {
-    loop_.events().remove(descriptor_, *this);
+    loop_.events().remove(socket_.descriptor, *this);
     const auto& listening = loop_.listening_;
     const auto self = std::ranges::find(listening, this, &std::shared_ptr<listening_socket>::get);
     loop_.events().call_at(
         event_loop::clock::now() + loop_.limits().accept_retry, [weak = std::weak_ptr(*self)] {
             if (const auto socket = weak.lock())
-                socket->loop_.events().add_listening(socket->descriptor_, *socket);
+                socket->loop_.events().add_listening(socket->socket_.descriptor, *socket);
         });
 }
 
-void http_loop::admit(int descriptor, const sockaddr_storage& peer) {
+void http_loop::admit(int descriptor, const sockaddr_storage& peer, const tls_settings* tls) {
     const bool is_local = peer.ss_family == AF_UNIX;
     const auto address = address_of(peer);
     const auto client = is_local ? client_address{} : client_address::of(address);
@@ -168,10 +169,11 @@ void http_loop::admit(int descriptor, const sockaddr_storage& peer) {
     set_options(descriptor, peer.ss_family);
     std::shared_ptr<connection> added;
     try {
-        added = std::make_shared<connection>(*this, descriptor, client, share);
+        const auto context = tls != nullptr ? tls->context() : nullptr;
+        byte_stream stream(descriptor, context.get());
+        added = std::make_shared<connection>(*this, std::move(stream), client, share);
         connections_.add(added, std::chrono::steady_clock::now());
     } catch (const std::exception& problem) {
-        if (!added) ::close(descriptor);
         shared_->places.give_back(share);
         return warn(std::string("a connection could not be set up: ") + problem.what());
     }

@@ -6,6 +6,7 @@
 #include "event_loop.hpp"
 #include "limits.hpp"
 #include "listener.hpp"
+#include "tls_settings.hpp"
 
 #include <sys/socket.h>
 
@@ -50,8 +51,14 @@ private:
 /// An event loop that accepts connections and serves them, all on the thread that calls `run`.
 class http_loop : public std::enable_shared_from_this<http_loop> {
 public:
-    /// Takes sockets that listen, and do not block.
-    http_loop(std::shared_ptr<shared_loop_state> shared, std::vector<int> listening);
+    /// A socket that listens, and does not block.
+    struct listening {
+        int descriptor = -1;
+        std::shared_ptr<const tls_settings> tls; ///< Null for connections in the clear.
+    };
+
+    /// Takes the sockets.
+    http_loop(std::shared_ptr<shared_loop_state> shared, const std::vector<listening>& sockets);
     http_loop(const http_loop&) = delete;
     http_loop& operator=(const http_loop&) = delete;
 
@@ -85,7 +92,7 @@ private:
     /// A socket that listens. Closed with this object.
     class listening_socket final : public event_handler {
     public:
-        listening_socket(http_loop& loop, int descriptor);
+        listening_socket(http_loop& loop, listening socket);
         ~listening_socket();
         listening_socket(const listening_socket&) = delete;
         listening_socket& operator=(const listening_socket&) = delete;
@@ -96,10 +103,10 @@ private:
         void pause();
 
         http_loop& loop_;
-        const int descriptor_;
+        const listening socket_;
     };
 
-    void admit(int descriptor, const sockaddr_storage& peer);
+    void admit(int descriptor, const sockaddr_storage& peer, const tls_settings* tls);
     connection_places::answer take_place(const std::optional<client_address>& client);
     void check_timeouts();
 

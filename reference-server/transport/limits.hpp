@@ -29,6 +29,8 @@ struct listener_limits {
     /// Replies that a client has not received yet. Beyond this its further requests wait.
     std::size_t max_unsent_bytes = std::size_t{256} * 1024;
 
+    /// From the connect until TLS is set up.
+    std::chrono::milliseconds handshake_timeout = std::chrono::seconds{10};
     /// From the end of a request to the beginning of the next, and from the connect to the first.
     std::chrono::milliseconds idle_timeout = std::chrono::seconds{75};
     /// From the first byte of a head to its end.

@@ -51,9 +51,12 @@ TEST_CASE("a request on a connection that is kept open costs the listener no all
     between_calls calls;
     listener_limits limits;
     limits.timeout_check_interval = std::chrono::hours(1); // each check sets a timer
-    const listener server(
-        {.host = "127.0.0.1", .port = 0, .loops = 1, .limits = limits, .trusted = {}, .warn = {}},
-        calls.handler());
+    const listener server({.places = {{.host = "127.0.0.1", .port = 0}},
+                           .loops = 1,
+                           .limits = limits,
+                           .trusted = {},
+                           .warn = {}},
+                          calls.handler());
     roundhouse_tests::raw_connection connection(server.port());
     const auto request = post("/engines/u1/admit", "{}");
     for (int i = 0; i < 50; ++i) { // one by one, and then three at once

@@ -183,8 +183,7 @@ TEST_CASE("a listener that runs out of file descriptors accepts again when some 
     limits.accept_retry = std::chrono::milliseconds(5);
     std::atomic<int> warnings{0};
     toy handler;
-    const listener server({.host = "127.0.0.1",
-                           .port = 0,
+    const listener server({.places = {{.host = "127.0.0.1", .port = 0}},
                            .loops = 1,
                            .limits = limits,
                            .trusted = {},
@@ -216,8 +215,7 @@ TEST_CASE("an address in use is refused even if its owner would share it") {
     const serving first;
     toy handler;
     const auto again = [&] {
-        listener({.host = "127.0.0.1",
-                  .port = first.server.port(),
+        listener({.places = {{.host = "127.0.0.1", .port = first.server.port()}},
                   .loops = 2,
                   .limits = {},
                   .trusted = {},
@@ -232,8 +230,7 @@ TEST_CASE("an address can be reused as soon as its listener is destroyed") {
     toy handler;
     std::uint16_t port = 0;
     for (int i = 0; i < 3; ++i) {
-        listener server({.host = "127.0.0.1",
-                         .port = port,
+        listener server({.places = {{.host = "127.0.0.1", .port = port}},
                          .loops = 2,
                          .limits = {},
                          .trusted = {},

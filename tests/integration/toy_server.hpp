@@ -109,8 +109,7 @@ struct serving {
 
     explicit serving(listener_limits limits = {}, std::size_t loops = 2,
                      std::string_view trusted = {})
-        : server({.host = "127.0.0.1",
-                  .port = 0,
+        : server({.places = {{.host = "127.0.0.1", .port = 0}},
                   .loops = loops,
                   .limits = limits,
                   .trusted = address_set::parse(trusted).value(),

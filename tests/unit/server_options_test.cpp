@@ -59,7 +59,7 @@ using words = std::vector<std::string>;
 TEST_CASE("a server with nothing but its keys has the documented defaults") {
     const auto options = options_of(
         {{"ORCH_MASTER_KEY", master_key}, {"ORCH_ADMIN_KEY", admin_key}});
-    CHECK(options.listen.text() == "127.0.0.1:8000");
+    CHECK(options.listen.front().text() == "127.0.0.1:8000");
     CHECK(options.store == store_kind::lmdb);
     CHECK(options.backend == backend_kind::docker);
     CHECK(options.on_exit == on_exit::stop);
