@@ -93,6 +93,7 @@ reader one_of(Member member, std::initializer_list<choice<Value>> choices) {
 }
 
 result<void> read_listen(server_options& options, const std::string& value) {
+    if (value.empty()) return cause("must name an address, such as 127.0.0.1:8000");
     options.listen.clear();
     for (const auto& part : split_list(value)) {
         auto address = parse_listen_address(part);

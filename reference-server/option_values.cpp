@@ -121,7 +121,8 @@ std::string listen_address::text() const {
 }
 
 bool listen_address::is_local() const {
-    if (descriptor >= 0 || !unix_path.empty()) return true;
+    if (descriptor >= 0) return false; // nothing is known of it here
+    if (!unix_path.empty()) return true;
     std::error_code failed;
     const auto address = asio::ip::make_address(host, failed);
     return !failed && address.is_loopback();

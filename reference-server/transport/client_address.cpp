@@ -40,7 +40,7 @@ std::optional<std::size_t> read_bits(std::string_view text, std::size_t most) no
 } // namespace
 
 client_address client_address::of(const asio::ip::address& address) {
-    client_address out{bytes_of(address)};
+    client_address out{true, bytes_of(address)};
     if (!is_v4(out.bytes))
         std::fill(out.bytes.begin() + bits_of_one_client / 8, out.bytes.end(), std::uint8_t{0});
     return out;

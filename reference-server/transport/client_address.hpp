@@ -17,11 +17,12 @@ namespace roundhouse::server {
 /// What counts as one client: an IPv4 address, the /64 network of an IPv6 address, or all clients
 /// of the Unix sockets.
 struct client_address {
-    std::array<std::uint8_t, 16> bytes{}; ///< IPv4 as in `::ffff:192.0.2.7`; 0 for a Unix socket.
+    bool has_address = false;             ///< False for a Unix socket.
+    std::array<std::uint8_t, 16> bytes{}; ///< IPv4 as in `::ffff:192.0.2.7`.
 
     static client_address of(const asio::ip::address& address);
 
-    [[nodiscard]] bool is_unix_socket() const noexcept { return bytes == decltype(bytes){}; }
+    [[nodiscard]] bool is_unix_socket() const noexcept { return !has_address; }
     friend auto operator<=>(const client_address&, const client_address&) = default;
 };
 

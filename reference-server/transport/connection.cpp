@@ -95,7 +95,7 @@ void connection::on_events(std::uint32_t events) {
     if ((events & EPOLLRDHUP) != 0) end_arrived_ = true;
     // TLS may have to send before it can receive.
     if ((events & (EPOLLIN | EPOLLRDHUP)) != 0 || stream_.handshaking()) readable_ = true;
-    go_on();
+    go_on_or_close();
 }
 
 /// Receives what there is, and handles it.
@@ -114,14 +114,26 @@ void connection::receive() {
 
 /// Goes on after the other connections have had their turn.
 void connection::go_on_later() {
+    if (std::exchange(goes_on_later_, true)) return;
     loop_.events().post([self = shared_from_this()] {
-        if (!self->closed_) self->go_on();
+        self->goes_on_later_ = false;
+        if (!self->closed_) self->go_on_or_close();
     });
+}
+
+/// After an exception, such as for lack of memory, replies could be lost or answer other requests.
+void connection::go_on_or_close() {
+    try {
+        go_on();
+    } catch (...) {
+        close();
+        throw; // the loop goes on
+    }
 }
 
 bool connection::may_take_request() const noexcept {
     return !handling_ && !last_request_ && !closed_ &&
-           out_.size() - sent_ <= loop_.limits().max_unsent_bytes;
+           out_.size() <= loop_.limits().max_unsent_bytes;
 }
 
 void connection::consume(std::string_view input) {
@@ -221,8 +233,13 @@ void connection::answer(http::reply reply) {
     if (closed_ || !handling_) return;
     handling_ = false;
     if (loop_.draining()) last_request_ = true;
-    append(reply);
-    go_on();
+    try {
+        append(reply);
+    } catch (...) {
+        close();
+        throw;
+    }
+    go_on_or_close();
 }
 
 /// Sends what there is to send. Returns false if the connection was closed.

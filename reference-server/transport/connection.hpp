@@ -48,6 +48,7 @@ private:
     void on_events(std::uint32_t events) override;
     void receive();
     void go_on_later();
+    void go_on_or_close();
     [[nodiscard]] bool may_take_request() const noexcept;
     void consume(std::string_view input);
     void handle();
@@ -74,6 +75,7 @@ private:
 
     bool readable_ = false;    ///< There may be something to receive.
     bool end_arrived_ = false; ///< The client has ended the connection, or its sending side.
+    bool goes_on_later_ = false;
     bool handling_ = false;
     bool head_only_ = false;    ///< The request that is being handled is HEAD.
     bool last_request_ = false; ///< The connection ends after the reply.

@@ -39,7 +39,8 @@ connection* connection_lists::expired(clock::time_point now) const noexcept {
 }
 
 connection* connection_lists::idlest_of(const client_address& client) const noexcept {
-    for (const auto what : {waiting_for::request, waiting_for::head, waiting_for::handshake})
+    for (const auto what : {waiting_for::request, waiting_for::head, waiting_for::handshake,
+                            waiting_for::body, waiting_for::reader})
         for (const auto& one : lists_[static_cast<std::size_t>(what)])
             if (one->client() == client) return one.get();
     return nullptr;

@@ -27,7 +27,7 @@ struct list_place {
 };
 
 /// The connections of a loop, by what they wait for, those that have waited longest first. Owns
-/// them. All that is done to a connection takes the same time, however many there are.
+/// them.
 class connection_lists {
 public:
     using clock = std::chrono::steady_clock;
@@ -41,9 +41,8 @@ public:
 
     /// A connection whose time is up; null if there is none.
     [[nodiscard]] connection* expired(clock::time_point now) const noexcept;
-    /// The connection of a client that has waited longest for a request, its head, or the beginning of
-    /// TLS; null if there
-    /// is none.
+    /// The connection of a client that has waited longest for a request, else for its head, the
+    /// beginning of TLS, its body or to be read; null if there is none.
     [[nodiscard]] connection* idlest_of(const client_address& client) const noexcept;
     /// Any connection; null if there is none.
     [[nodiscard]] connection* any() const noexcept;

@@ -26,10 +26,12 @@ std::size_t connection_places::give_back(const std::optional<client_address>& cl
     return --taken_;
 }
 
-std::optional<client_address> connection_places::fullest() const {
+std::vector<client_address> connection_places::fullest(std::size_t most) const {
+    std::vector<client_address> out;
     const std::lock_guard lock(mutex_);
-    if (by_count_.empty()) return std::nullopt;
-    return by_count_.rbegin()->second;
+    for (auto next = by_count_.rbegin(); next != by_count_.rend() && out.size() < most; ++next)
+        out.push_back(next->second);
+    return out;
 }
 
 std::size_t connection_places::taken() const {

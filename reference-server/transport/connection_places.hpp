@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 namespace roundhouse::server {
 
@@ -29,8 +30,9 @@ public:
     /// Gives a place back. Returns how many are taken now.
     std::size_t give_back(const std::optional<client_address>& client) noexcept;
 
-    /// The client that has most places; nothing if no client that has a share has any.
-    [[nodiscard]] std::optional<client_address> fullest() const;
+    /// The clients that have most places, at most `most` of them, the one with most first. Clients
+    /// without a share are left out.
+    [[nodiscard]] std::vector<client_address> fullest(std::size_t most) const;
     [[nodiscard]] std::size_t taken() const;
 
 private:

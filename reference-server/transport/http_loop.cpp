@@ -151,20 +151,19 @@ void http_loop::admit(int descriptor, const sockaddr_storage& peer, const tls_se
     const auto client = is_local ? client_address{} : client_address::of(address);
     const bool has_share = !is_local && !shared_->trusted.contains(address);
     const auto share = has_share ? std::optional(client) : std::nullopt;
+    auto answer = connection_places::answer::all_taken;
     try {
-        const auto answer = take_place(share);
-        if (answer != connection_places::answer::taken) {
-            ::close(descriptor);
-            warn(answer == connection_places::answer::all_taken
-                     ? "connections are refused: there are as many as there may be"
-                     : "connections of " + to_string(client) +
-                           " are refused: it has as many as one client may have");
-            return;
-        }
+        answer = take_place(share);
     } catch (const std::exception& problem) {
         ::close(descriptor);
-        warn(std::string("a connection could not be set up: ") + problem.what());
-        return;
+        return warn(std::string("a connection could not be set up: ") + problem.what());
+    }
+    if (answer != connection_places::answer::taken) {
+        ::close(descriptor);
+        return warn(answer == connection_places::answer::all_taken
+                        ? "connections are refused: there are as many as there may be"
+                        : "connections of " + to_string(client) +
+                              " are refused: it has as many as one client may have");
     }
     set_options(descriptor, peer.ss_family);
     std::shared_ptr<connection> added;
@@ -189,11 +188,14 @@ void http_loop::admit(int descriptor, const sockaddr_storage& peer, const tls_se
 connection_places::answer http_loop::take_place(const std::optional<client_address>& client) {
     const auto answer = shared_->places.take(client);
     if (answer != connection_places::answer::all_taken) return answer;
-    const auto fullest = shared_->places.fullest();
-    auto* const idlest = fullest ? connections_.idlest_of(*fullest) : nullptr;
-    if (idlest == nullptr) return answer;
-    idlest->close();
-    return shared_->places.take(client);
+    // The fullest may have none on this loop that can be closed.
+    constexpr std::size_t most_looked_at = 8;
+    for (const auto& fullest : shared_->places.fullest(most_looked_at))
+        if (auto* const idlest = connections_.idlest_of(fullest)) {
+            idlest->close();
+            return shared_->places.take(client);
+        }
+    return answer;
 }
 
 /// Closes the connections whose time is up, now and from time to time, for as long as there are
@@ -234,7 +236,7 @@ void http_loop::return_buffer(std::string& from) noexcept {
 
 std::string_view http_loop::date() {
     const auto now = std::time(nullptr);
-    if (now != date_of_) date_ = http_date(date_of_ = now);
+    if (now != date_of_) write_http_date(date_of_ = now, date_);
     return date_;
 }
 

@@ -26,8 +26,9 @@ struct listener_limits {
     /// The extensions of all chunks of a body together, and its trailers.
     std::size_t max_chunk_extension_bytes = std::size_t{4} * 1024;
     std::size_t max_trailer_bytes = std::size_t{8} * 1024;
-    /// Replies that a client has not received yet. Beyond this its further requests wait.
-    std::size_t max_unsent_bytes = std::size_t{256} * 1024;
+    /// Replies that a client has not received yet. Beyond this its further requests wait until all
+    /// of them are sent.
+    std::size_t max_unsent_bytes = std::size_t{32} * 1024;
 
     /// From the connect until TLS is set up.
     std::chrono::milliseconds handshake_timeout = std::chrono::seconds{10};

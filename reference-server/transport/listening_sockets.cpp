@@ -97,9 +97,11 @@ void remove_leftover(const sockaddr_un& at, const place_failure& failure) {
     struct stat found {};
     if (::lstat(at.sun_path, &found) != 0 || !S_ISSOCK(found.st_mode)) return;
     descriptors probe;
-    const int socket = failure.check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const int socket = failure.check(
+        ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     probe.add(socket);
-    if (::connect(socket, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0)
+    if (::connect(socket, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 ||
+        errno == EAGAIN)
         failure.fail(EADDRINUSE);
     if (errno == ECONNREFUSED) (void)::unlink(at.sun_path);
 }

@@ -41,13 +41,13 @@ std::string_view reason_of(int status) noexcept {
     }
 }
 
-std::string http_date(std::time_t time) {
+void write_http_date(std::time_t time, std::string& out) {
     std::tm parts{};
     ::gmtime_r(&time, &parts);
     char text[64];
     // The server does not set a locale, so the names are English.
     const auto length = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-    return {text, length};
+    out.assign(text, length);
 }
 
 void append_reply(std::string& out, const http::reply& reply, const reply_form& form) {

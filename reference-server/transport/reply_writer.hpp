@@ -12,12 +12,12 @@ namespace roundhouse::server {
 /// Returns the reason phrase of a status, or an empty text for an unknown status.
 [[nodiscard]] std::string_view reason_of(int status) noexcept;
 
-/// Formats a time as HTTP does: `Sun, 06 Nov 1994 08:49:37 GMT`.
-[[nodiscard]] std::string http_date(std::time_t time);
+/// Puts a time into `out` as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+void write_http_date(std::time_t time, std::string& out);
 
 /// How a reply is sent.
 struct reply_form {
-    std::string_view date; ///< As `http_date` makes it.
+    std::string_view date; ///< As `write_http_date` makes it.
     bool keep_alive = true;
     bool head_only = false; ///< The request was HEAD: the body is left out, and not its length.
 };

@@ -41,9 +41,10 @@ int choose_protocol(SSL* /*connection*/, const unsigned char** chosen, unsigned 
 
 result<void> ask_for_client_certificates(SSL_CTX& context, const std::string& file) {
     auto* const names = ::SSL_load_client_CA_file(file.c_str());
-    if (names == nullptr || ::SSL_CTX_load_verify_file(&context, file.c_str()) != 1)
-        return cannot_use("ORCH_TLS_CLIENT_CA", file);
+    if (names == nullptr) return cannot_use("ORCH_TLS_CLIENT_CA", file);
     ::SSL_CTX_set_client_CA_list(&context, names); // which owns them now
+    if (::SSL_CTX_load_verify_file(&context, file.c_str()) != 1)
+        return cannot_use("ORCH_TLS_CLIENT_CA", file);
     ::SSL_CTX_set_verify(&context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     return {};
 }

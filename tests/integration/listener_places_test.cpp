@@ -45,11 +45,10 @@ TEST_CASE("a listener serves several addresses and a Unix socket at once") {
     const auto path = (folder.path() / "api.sock").string();
     toy handler;
     {
-        const listener server({.places = {{.host = "127.0.0.1"},
-                                          {.host = "127.0.0.2"},
-                                          {.unix_path = path}},
-                               .loops = 2},
-                              handler.handler());
+        const listener server(
+            {.places = {{.host = "127.0.0.1"}, {.host = "127.0.0.2"}, {.unix_path = path}},
+             .loops = 2},
+            handler.handler());
         REQUIRE(server.ports().size() == 3);
         raw_connection first(server.ports()[0]);
         first.send(only);

@@ -190,7 +190,9 @@ TEST_CASE("a client that expects 100-continue but does not wait for it is served
     connection.send(
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     connection.send("body");
-    CHECK_THAT(connection.response(), EndsWith("POST / [body] //"));
+    auto answer = connection.response();
+    if (answer.starts_with("HTTP/1.1 100 ")) answer = connection.response(); // it was read before
+    CHECK_THAT(answer, EndsWith("POST / [body] //"));
 }
 
 TEST_CASE("a client that waits for 100-continue is asked for the body") {

@@ -33,11 +33,10 @@ public:
         write(signed_key("first", &authority));
         authority.write_certificate(file("clients.pem"));
         settings = tls_settings::load(files_).value();
-        server.emplace(roundhouse::server::listener_options{
-                           .places = {{.host = "127.0.0.1", .tls = settings}},
-                           .loops = 2,
-                           .limits = limits},
-                       handler.handler());
+        server.emplace(
+            roundhouse::server::listener_options{
+                .places = {{.host = "127.0.0.1", .tls = settings}}, .loops = 2, .limits = limits},
+            handler.handler());
     }
 
     void write(const signed_key& key) const {

@@ -104,9 +104,10 @@ ROUNDHOUSE_DECL reply api::refuse_key(pending_call& call, std::string_view key, 
     if (!key.empty()) verdict = wrong_keys_->note(call.in.client, key_failures::clock::now());
     if (verdict.report && *log_) (*log_)(*verdict.report);
     if (verdict.too_many)
-        cause = {errc::too_many_failures,
-                 "Too many wrong keys came from here: they are refused without a look until a "
-                 "minute has passed without one. Send the right key, which is served at once."};
+        cause = {
+            errc::too_many_failures,
+            "Too many wrong keys came from here. Until a minute has passed without one, each is "
+            "answered with this. Send the right key, which is served at once."};
     auto out = call.fail_with(cause);
     out.delay = verdict.delay;
     return out;

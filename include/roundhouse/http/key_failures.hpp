@@ -16,8 +16,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
-/// Counts wrong keys by client, so that keys are not guessed at the speed of the wire. A right key
-/// is never looked up here. Thread-safe; bounded.
+/// Counts wrong keys by client, so that guessing is seen and answered late. A right key is never
+/// looked up here: what protects a key is its length. Thread-safe; bounded.
 class key_failures {
 public:
     using clock = std::chrono::steady_clock;

@@ -67,8 +67,17 @@ struct split_target {
 /// Splits a target. Scheme and authority of the absolute form (`http://host/path`), which servers
 /// must accept (RFC 9112 §3.2.2), are dropped.
 [[nodiscard]] constexpr split_target split(std::string_view target) noexcept {
+    const auto begins_with = [&](std::string_view scheme) { // whose case does not matter
+        for (std::size_t i = 0; i < scheme.size(); ++i) {
+            if (i == target.size()) return false;
+            const char c = target[i];
+            if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c) != scheme[i])
+                return false;
+        }
+        return true;
+    };
     for (const std::string_view scheme : {"http://", "https://"}) {
-        if (!target.starts_with(scheme)) continue;
+        if (!begins_with(scheme)) continue;
         target.remove_prefix(scheme.size());
         const auto path = target.find_first_of("/?");
         target = path == std::string_view::npos ? std::string_view("/") : target.substr(path);

@@ -3,6 +3,7 @@
 #include "catch.hpp"
 
 #include <string>
+#include <vector>
 
 using namespace roundhouse::server;
 
@@ -27,6 +28,8 @@ TEST_CASE("an IPv4 address is one client, and so is an IPv6 network") {
     CHECK(to_string(client("192.0.2.7")) == "192.0.2.7");
     CHECK(to_string(client("2001:db8:0:1::1")) == "2001:db8:0:1::/64");
     CHECK(to_string(client_address{}) == "unix");
+    CHECK(to_string(client("::1")) == "::/64");
+    CHECK_FALSE(client("::1").is_unix_socket());
 }
 
 TEST_CASE("a set of addresses contains those of its networks") {
@@ -47,21 +50,21 @@ TEST_CASE("places are counted in all and by client") {
     connection_places places(4, 2);
     const auto a = client("192.0.2.1");
     const auto b = client("192.0.2.2");
-    CHECK_FALSE(places.fullest());
+    CHECK(places.fullest(2).empty());
     CHECK(places.take(b) == answer::taken);
     CHECK(places.take(a) == answer::taken);
     CHECK(places.take(a) == answer::taken);
     CHECK(places.take(a) == answer::all_of_client_taken);
-    CHECK(places.fullest() == a);
+    CHECK(places.fullest(2) == std::vector{a, b});
     CHECK(places.take(std::nullopt) == answer::taken);
     CHECK(places.take(std::nullopt) == answer::all_taken);
     CHECK(places.take(b) == answer::all_taken);
     CHECK(places.taken() == 4);
     CHECK(places.give_back(a) == 3);
     CHECK(places.take(b) == answer::taken);
-    CHECK(places.fullest() == b);
+    CHECK(places.fullest(1) == std::vector{b});
     for (const auto& client : {std::optional(a), std::optional(b), std::optional(b)})
         (void)places.give_back(client);
     CHECK(places.give_back(std::nullopt) == 0);
-    CHECK_FALSE(places.fullest());
+    CHECK(places.fullest(2).empty());
 }

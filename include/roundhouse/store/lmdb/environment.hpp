@@ -154,7 +154,10 @@ private:
     /// hold `writers_`.
     bool repair(int code) {
         switch (code) {
-        case MDB_MAP_FULL: grow(); return true;
+        case MDB_MAP_FULL:
+            mdb_reader_check(env_, nullptr);
+            grow();
+            return true;
         case MDB_MAP_RESIZED: resize(0); return true; // another process has grown it
         case MDB_PANIC: reopen(); return true;
         default: return false;
