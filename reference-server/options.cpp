@@ -200,8 +200,9 @@ result<void> check_tls(const server_options& options) {
     const auto& files = options.tls;
     const bool has_certificate = !files.certificate.empty();
     if (has_certificate != !files.key.empty())
-        return wrong(has_certificate ? "ORCH_TLS_KEY" : "ORCH_TLS_CERT",
-                     "is required together with the other one of ORCH_TLS_CERT and ORCH_TLS_KEY");
+        return has_certificate
+                   ? wrong("ORCH_TLS_CERT", "needs ORCH_TLS_KEY, the certificate's key")
+                   : wrong("ORCH_TLS_KEY", "needs ORCH_TLS_CERT, the key's certificate");
     if (!has_certificate && !files.client_ca.empty())
         return wrong("ORCH_TLS_CLIENT_CA", "has no effect without ORCH_TLS_CERT");
     for (const auto& address : options.listen)
