@@ -22,6 +22,14 @@ inline void* counted_new(std::size_t size) {
 
 void* operator new(std::size_t size) { return roundhouse_bench::counted_new(size); }
 void* operator new[](std::size_t size) { return roundhouse_bench::counted_new(size); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    ++roundhouse_bench::allocations;
+    return std::malloc(size);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    ++roundhouse_bench::allocations;
+    return std::malloc(size);
+}
 void operator delete(void* made) noexcept { std::free(made); }
 void operator delete[](void* made) noexcept { std::free(made); }
 void operator delete(void* made, std::size_t) noexcept { std::free(made); }
