@@ -116,7 +116,7 @@ result<void> read_master_keys(server_options& options, const std::string& value)
 }
 
 result<void> read_admin_key(server_options& options, const std::string& value) {
-    const std::string advice = "Make one with `head -c 24 /dev/urandom | base64`";
+    const std::string advice(admin_key_advice);
     if (value.empty())
         return cause("is required: the key that administrators send as X-Admin-Key. " + advice);
     if (value.size() < shortest_admin_key_taken)

@@ -25,6 +25,8 @@ struct option_row {
 /// taken with a warning.
 inline constexpr std::size_t shortest_admin_key = 32;
 inline constexpr std::size_t shortest_admin_key_taken = 16;
+inline constexpr std::string_view admin_key_advice =
+    "Make one with `head -c 24 /dev/urandom | base64`";
 
 /// Returns the flag of a variable: `--port-min` for `ORCH_PORT_MIN`, `--docker-host` for
 /// `DOCKER_HOST`.

@@ -1,5 +1,7 @@
 #include "option_values.hpp"
 
+#include "transport/client_address.hpp"
+
 #include <asio/ip/address.hpp>
 
 #include <charconv>
@@ -116,8 +118,7 @@ std::string listen_address::text() const {
     std::string out;
     if (encrypted == encryption::none) out = http_scheme;
     if (encrypted == encryption::tls) out = https_scheme;
-    const bool v6 = host.find(':') != std::string::npos;
-    return out + (v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
+    return out + host_and_port(host, port);
 }
 
 bool listen_address::is_local() const {

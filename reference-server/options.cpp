@@ -196,7 +196,14 @@ result<void> check_engine(server_options& options, const environment& variables)
     return {};
 }
 
-result<void> check_tls(const server_options& options) {
+result<void> check_addresses(const server_options& options) {
+    for (const auto& address : options.listen)
+        if (options.tls.certificate.empty() && address.encrypted == encryption::tls)
+            return wrong("ORCH_LISTEN", address.text() + " needs ORCH_TLS_CERT and ORCH_TLS_KEY");
+    return {};
+}
+
+result<void> check_tls(server_options& options) {
     const auto& files = options.tls;
     const bool has_certificate = !files.certificate.empty();
     if (has_certificate != !files.key.empty())
@@ -205,12 +212,11 @@ result<void> check_tls(const server_options& options) {
                    : wrong("ORCH_TLS_KEY", "needs ORCH_TLS_CERT, the key's certificate");
     if (!has_certificate && !files.client_ca.empty())
         return wrong("ORCH_TLS_CLIENT_CA", "has no effect without ORCH_TLS_CERT");
-    for (const auto& address : options.listen)
-        if (!has_certificate && address.encrypted == encryption::tls)
-            return wrong("ORCH_LISTEN", address.text() + " needs ORCH_TLS_CERT and ORCH_TLS_KEY");
+    if (auto checked = check_addresses(options); !checked) return checked;
     if (!has_certificate) return {};
-    const auto loaded = tls_settings::load(files);
-    if (!loaded) return unexpected(loaded.error());
+    auto loaded = tls_settings::load(files);
+    if (!loaded) return unexpected(std::move(loaded.error()));
+    options.loaded_tls = std::move(*loaded);
     return {};
 }
 
@@ -308,15 +314,15 @@ result<void> take_passed_sockets(server_options& options, const environment& var
         if (name == "https") address.encrypted = encryption::tls;
         options.listen.push_back(std::move(address));
     }
-    return check_tls(options);
+    return check_addresses(options);
 }
 
 void warn_of_short_admin_key(invocation& parsed) {
-    if (parsed.options.admin_key.size() < shortest_admin_key)
-        parsed.warnings.push_back(
-            "ORCH_ADMIN_KEY: has fewer than " + std::to_string(shortest_admin_key) +
-            " characters, which could be guessed. The next version will not "
-            "start with it. Make one with `head -c 24 /dev/urandom | base64`");
+    if (parsed.options.admin_key.size() >= shortest_admin_key) return;
+    parsed.warnings.push_back(
+        "ORCH_ADMIN_KEY: has fewer than " + std::to_string(shortest_admin_key) +
+        " characters, which could be guessed. The next version will not start with it. " +
+        std::string(admin_key_advice));
 }
 
 result<void> read_serving(const command_line& line, const environment& variables,

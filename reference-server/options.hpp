@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -74,9 +75,10 @@ struct engine_options {
 
 struct server_options {
     std::vector<listen_address> listen;
-    tls_files tls;                           ///< Without a certificate there is no TLS.
-    std::size_t connections = 0;             ///< 0: as many as the open files allow.
-    std::size_t connections_per_address = 0; ///< 0: a quarter of all.
+    tls_files tls;                            ///< Without a certificate there is no TLS.
+    std::shared_ptr<tls_settings> loaded_tls; ///< From these files; null without a certificate.
+    std::size_t connections = 0;              ///< 0: as many as the open files allow.
+    std::size_t connections_per_address = 0;  ///< 0: a quarter of all.
     address_set trusted_proxies;
     std::optional<crypto::key_ring> master_keys; ///< Set where they are needed.
     std::string admin_key;

@@ -179,9 +179,8 @@ private:
                                   log.write(log_level::error, line);
                               }});
         auto listening = listener_options_for(files, api->max_body_bytes());
-        if (!listening) return false;
         try {
-            listener_.emplace(std::move(*listening), handler_for(std::move(api), log));
+            listener_.emplace(std::move(listening), handler_for(std::move(api), log));
         } catch (const std::system_error& problem) {
             log.write(log_level::error, std::string("ORCH_LISTEN: cannot listen on ") +
                                             problem.what() +
@@ -192,24 +191,16 @@ private:
         return true;
     }
 
-    std::optional<listener_options> listener_options_for(const open_file_plan& files,
-                                                         std::size_t max_body_bytes) {
+    listener_options listener_options_for(const open_file_plan& files, std::size_t max_body_bytes) {
         const auto& options = context_.options;
-        if (!options.tls.certificate.empty()) {
-            auto loaded = tls_settings::load(options.tls);
-            if (!loaded) {
-                context_.log.write(log_level::error, loaded.error().message);
-                return std::nullopt;
-            }
-            tls_ = std::move(*loaded);
-        }
         listener_options out;
         for (const auto& address : options.listen)
-            out.places.push_back({.host = address.host,
-                                  .port = address.port,
-                                  .unix_path = address.unix_path,
-                                  .descriptor = address.descriptor,
-                                  .tls = is_encrypted(address, options) ? tls_ : nullptr});
+            out.places.push_back(
+                {.host = address.host,
+                 .port = address.port,
+                 .unix_path = address.unix_path,
+                 .descriptor = address.descriptor,
+                 .tls = is_encrypted(address, options) ? options.loaded_tls : nullptr});
         out.loops = loop_count();
         out.trusted = options.trusted_proxies;
         out.limits.max_connections = files.connections;
@@ -236,8 +227,9 @@ private:
 
     /// Reads again what can be changed while the server serves.
     void reload() {
-        if (!tls_) return context_.log.write(log_level::info, "there is nothing to read again");
-        const auto loaded = tls_->reload();
+        const auto& tls = context_.options.loaded_tls;
+        if (!tls) return context_.log.write(log_level::info, "there is nothing to read again");
+        const auto loaded = tls->reload();
         if (loaded) context_.log.write(log_level::info, "the certificate was read again");
         else
             context_.log.write(log_level::error,
@@ -276,7 +268,6 @@ private:
 
     server_context context_;
     std::shared_ptr<orchestrator_type> orchestrator_;
-    std::shared_ptr<tls_settings> tls_; ///< Null without a certificate.
     std::optional<listener> listener_;
 };
 

@@ -21,7 +21,7 @@ public:
         failed, ///< The connection is of no use any more.
     };
     struct progress {
-        outcome what = outcome::failed;
+        outcome reached = outcome::failed;
         std::size_t bytes = 0;
         bool emptied = false; ///< There was nothing more to receive.
     };

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <algorithm>
+#include <roundhouse/detail/ascii.hpp>
+
 #include <array>
 #include <cstdint>
 #include <string_view>
@@ -62,11 +63,6 @@ inline constexpr auto byte_classes = make_byte_classes();
     return text;
 }
 
-/// Whether two texts are the same but for the case of ASCII letters. `lower` is in lower case.
-[[nodiscard]] constexpr bool same_but_case(std::string_view text, std::string_view lower) noexcept {
-    return std::ranges::equal(text, lower, [](char a, char b) {
-        return (a >= 'A' && a <= 'Z' ? static_cast<char>(a + ('a' - 'A')) : a) == b;
-    });
-}
+using roundhouse::detail::same_but_case;
 
 } // namespace roundhouse::server

@@ -53,6 +53,11 @@ std::string to_string(const client_address& address) {
     return v6.to_string() + "/64";
 }
 
+std::string host_and_port(const std::string& host, std::uint16_t port) {
+    const bool v6 = host.find(':') != std::string::npos;
+    return (v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
+}
+
 result<address_set> address_set::parse(std::string_view list) {
     address_set out;
     while (!list.empty()) {

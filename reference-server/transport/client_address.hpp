@@ -29,6 +29,9 @@ struct client_address {
 /// `192.0.2.7`, `2001:db8:0:1::/64`, or `unix`.
 [[nodiscard]] std::string to_string(const client_address& address);
 
+/// `127.0.0.1:8000`, or `[::1]:8000`.
+[[nodiscard]] std::string host_and_port(const std::string& host, std::uint16_t port);
+
 /// A set of addresses: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`.
 class address_set {
 public:

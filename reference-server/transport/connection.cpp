@@ -86,6 +86,17 @@ connection::connection(http_loop& loop, byte_stream stream, client_address addre
       address_text_(to_string(address)),
       reader_(loop.limits()) {}
 
+/// Runs a step. After an exception, such as for lack of memory, replies could be lost or answer
+/// other requests, so the connection is closed.
+template <class Step> void connection::or_close(const Step& step) {
+    try {
+        step();
+    } catch (...) {
+        close();
+        throw; // the loop goes on
+    }
+}
+
 void connection::start() { loop_.events().add_connection(stream_.socket(), *this); }
 
 void connection::on_events(std::uint32_t events) {
@@ -95,7 +106,7 @@ void connection::on_events(std::uint32_t events) {
     if ((events & EPOLLRDHUP) != 0) end_arrived_ = true;
     // TLS may have to send before it can receive.
     if ((events & (EPOLLIN | EPOLLRDHUP)) != 0 || stream_.handshaking()) readable_ = true;
-    go_on_or_close();
+    or_close([this] { go_on(); });
 }
 
 /// Receives what there is, and handles it.
@@ -103,8 +114,8 @@ void connection::receive() {
     auto& buffer = loop_.read_buffer();
     for (int i = 0; i < reads_in_a_row && (lingering_ || may_take_request()); ++i) {
         const auto got = stream_.receive(buffer.data(), buffer.size());
-        if (got.what == byte_stream::outcome::failed) return close();
-        if (got.what == byte_stream::outcome::ended) client_ended_ = true;
+        if (got.reached == byte_stream::outcome::failed) return close();
+        if (got.reached == byte_stream::outcome::ended) client_ended_ = true;
         // What comes later is another event, but the end may have come with these bytes.
         if (got.emptied && (got.bytes == 0 || !end_arrived_)) readable_ = false;
         if (got.bytes > 0 && !lingering_) consume({buffer.data(), got.bytes});
@@ -117,18 +128,8 @@ void connection::go_on_later() {
     if (std::exchange(goes_on_later_, true)) return;
     loop_.events().post([self = shared_from_this()] {
         self->goes_on_later_ = false;
-        if (!self->closed_) self->go_on_or_close();
+        if (!self->closed_) self->or_close([&] { self->go_on(); });
     });
-}
-
-/// After an exception, such as for lack of memory, replies could be lost or answer other requests.
-void connection::go_on_or_close() {
-    try {
-        go_on();
-    } catch (...) {
-        close();
-        throw; // the loop goes on
-    }
 }
 
 bool connection::may_take_request() const noexcept {
@@ -233,24 +234,22 @@ void connection::answer(http::reply reply) {
     if (closed_ || !handling_) return;
     handling_ = false;
     if (loop_.draining()) last_request_ = true;
-    try {
+    or_close([&] {
         append(reply);
-    } catch (...) {
-        close();
-        throw;
-    }
-    go_on_or_close();
+        go_on();
+    });
 }
 
 /// Sends what there is to send. Returns false if the connection was closed.
 bool connection::flush() {
     while (sent_ < out_.size()) {
         const auto gone = stream_.send(std::string_view(out_).substr(sent_));
-        if (gone.what == byte_stream::outcome::failed || gone.what == byte_stream::outcome::ended) {
+        if (gone.reached == byte_stream::outcome::failed ||
+            gone.reached == byte_stream::outcome::ended) {
             close();
             return false;
         }
-        if (gone.what == byte_stream::outcome::later && gone.emptied) return true;
+        if (gone.reached == byte_stream::outcome::later && gone.emptied) return true;
         sent_ += gone.bytes;
     }
     out_.clear();

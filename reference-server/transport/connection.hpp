@@ -48,7 +48,7 @@ private:
     void on_events(std::uint32_t events) override;
     void receive();
     void go_on_later();
-    void go_on_or_close();
+    template <class Step> void or_close(const Step& step);
     [[nodiscard]] bool may_take_request() const noexcept;
     void consume(std::string_view input);
     void handle();

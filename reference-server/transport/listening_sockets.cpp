@@ -134,8 +134,7 @@ descriptors::~descriptors() {
 std::string to_string(const listening_place& place) {
     if (place.descriptor >= 0) return "the socket " + std::to_string(place.descriptor);
     if (!place.unix_path.empty()) return "unix:" + place.unix_path;
-    const bool v6 = place.host.find(':') != std::string::npos;
-    return (v6 ? '[' + place.host + ']' : place.host) + ':' + std::to_string(place.port);
+    return host_and_port(place.host, place.port);
 }
 
 listening_sockets listen_at(const listening_place& place, std::size_t loops) {

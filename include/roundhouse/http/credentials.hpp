@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/detail/ascii.hpp>
 #include <roundhouse/http/request.hpp>
 
 #include <string_view>
@@ -22,11 +23,8 @@ struct credentials {
 /// the scheme does not matter.
 [[nodiscard]] constexpr std::string_view bearer_token(std::string_view authorization) noexcept {
     constexpr std::string_view scheme = "bearer ";
-    if (authorization.size() <= scheme.size()) return {};
-    for (std::size_t i = 0; i < scheme.size(); ++i) {
-        const char c = authorization[i];
-        if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c) != scheme[i]) return {};
-    }
+    if (!roundhouse::detail::same_but_case(authorization.substr(0, scheme.size()), scheme))
+        return {};
     authorization.remove_prefix(scheme.size());
     while (authorization.starts_with(' ')) authorization.remove_prefix(1);
     return authorization;

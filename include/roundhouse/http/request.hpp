@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/ascii.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstdint>
@@ -67,17 +68,8 @@ struct split_target {
 /// Splits a target. Scheme and authority of the absolute form (`http://host/path`), which servers
 /// must accept (RFC 9112 §3.2.2), are dropped.
 [[nodiscard]] constexpr split_target split(std::string_view target) noexcept {
-    const auto begins_with = [&](std::string_view scheme) { // whose case does not matter
-        for (std::size_t i = 0; i < scheme.size(); ++i) {
-            if (i == target.size()) return false;
-            const char c = target[i];
-            if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c) != scheme[i])
-                return false;
-        }
-        return true;
-    };
     for (const std::string_view scheme : {"http://", "https://"}) {
-        if (!begins_with(scheme)) continue;
+        if (!roundhouse::detail::same_but_case(target.substr(0, scheme.size()), scheme)) continue;
         target.remove_prefix(scheme.size());
         const auto path = target.find_first_of("/?");
         target = path == std::string_view::npos ? std::string_view("/") : target.substr(path);

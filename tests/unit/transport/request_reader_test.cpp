@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 using namespace roundhouse::server;
@@ -39,6 +40,23 @@ std::string found_in(std::string_view bytes, std::size_t piece = std::string_vie
     if (reader.in_head() || reader.in_body()) out += "more";
     return out;
 }
+
+/// A reader with a request that is whole.
+class whole_request {
+public:
+    explicit whole_request(std::string bytes, const listener_limits& limits = {})
+        : limits_(limits), bytes_(std::move(bytes)) {
+        std::string_view input = bytes_;
+        REQUIRE(reader.read(input) == progress::whole);
+    }
+
+private:
+    const listener_limits limits_; // In this order: the reader refers to both.
+    const std::string bytes_;
+
+public:
+    request_reader reader{limits_};
+};
 
 std::string refused(request_fault fault) {
     return "refused " + std::to_string(static_cast<int>(fault));
@@ -231,18 +249,11 @@ TEST_CASE("a body that is far too long is not read") {
     listener_limits limits;
     limits.max_body_bytes = 10;
     limits.max_dropped_bytes = 100;
-    request_reader reader(limits);
-    const auto head = with_fields("Content-Length: 101\r\n");
-    std::string_view input = head;
-    REQUIRE(reader.read(input) == progress::whole);
-    CHECK(reader.body_too_large());
-    CHECK(reader.body_abandoned());
-
-    request_reader endless(limits);
-    const auto chunks = chunked("ffffff\r\n" + std::string(200, 'a'));
-    input = chunks;
-    REQUIRE(endless.read(input) == progress::whole);
-    CHECK(endless.body_abandoned());
+    const whole_request announced(with_fields("Content-Length: 101\r\n"), limits);
+    CHECK(announced.reader.body_too_large());
+    CHECK(announced.reader.body_abandoned());
+    const whole_request endless(chunked("ffffff\r\n" + std::string(200, 'a')), limits);
+    CHECK(endless.reader.body_abandoned());
 }
 
 TEST_CASE("a client that expects 100-continue is known before it sends its body") {
@@ -259,21 +270,16 @@ TEST_CASE("a client that expects 100-continue is known before it sends its body"
     REQUIRE(reader.read(input) == progress::whole);
     CHECK(reader.body() == "body");
 
-    request_reader refusing(limits);
-    const auto large = with_fields("Content-Length: 99999999\r\nExpect: 100-continue\r\n");
-    input = large;
-    REQUIRE(refusing.read(input) == progress::whole);
-    CHECK(refusing.body_too_large());
+    const whole_request refused_at_once(
+        with_fields("Content-Length: 99999999\r\nExpect: 100-continue\r\n"));
+    CHECK(refused_at_once.reader.body_too_large());
 }
 
 TEST_CASE("the fields that the server uses are found, without the blanks around them") {
-    const listener_limits limits;
-    request_reader reader(limits);
-    const auto bytes = with_fields(
-        "x-platform-KEY: \t pk \t\r\nX-Admin-Key:ak\r\nX-Request-Id: r\r\n"
-        "Authorization: Bearer \xC3\xA9\r\nConnection: Upgrade, close\r\n");
-    std::string_view input = bytes;
-    REQUIRE(reader.read(input) == progress::whole);
+    const whole_request whole(
+        with_fields("x-platform-KEY: \t pk \t\r\nX-Admin-Key:ak\r\nX-Request-Id: r\r\n"
+                    "Authorization: Bearer \xC3\xA9\r\nConnection: Upgrade, close\r\n"));
+    const auto& reader = whole.reader;
     const auto& head = reader.head();
     CHECK(reader.text(head.platform_key) == "pk");
     CHECK(reader.text(head.admin_key) == "ak");
@@ -283,23 +289,17 @@ TEST_CASE("the fields that the server uses are found, without the blanks around 
 }
 
 TEST_CASE("a key that is sent more than once counts as missing") {
-    const listener_limits limits;
-    request_reader reader(limits);
-    const auto bytes = with_fields("X-Platform-Key: a\r\nX-Platform-Key: a\r\nX-Platform-Key: a\r\n"
-                                   "X-Admin-Key: b\r\nx-admin-key: c\r\n");
-    std::string_view input = bytes;
-    REQUIRE(reader.read(input) == progress::whole);
+    const whole_request whole(
+        with_fields("X-Platform-Key: a\r\nX-Platform-Key: a\r\nX-Platform-Key: a\r\n"
+                    "X-Admin-Key: b\r\nx-admin-key: c\r\n"));
+    const auto& reader = whole.reader;
     CHECK(reader.text(reader.head().platform_key).empty());
     CHECK(reader.text(reader.head().admin_key).empty());
 }
 
 TEST_CASE("HTTP/1.0 ends the connection unless the client keeps it alive") {
-    const listener_limits limits;
-    const auto keeps_alive = [&](const std::string& bytes) {
-        request_reader reader(limits);
-        std::string_view input = bytes;
-        REQUIRE(reader.read(input) == progress::whole);
-        return reader.head().keep_alive;
+    const auto keeps_alive = [](const std::string& bytes) {
+        return whole_request(bytes).reader.head().keep_alive;
     };
     CHECK_FALSE(keeps_alive("GET / HTTP/1.0\r\n\r\n"));
     CHECK(keeps_alive("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/ascii.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/ip/tcp.hpp>
@@ -38,12 +39,8 @@ struct http_response {
 
     /// The first value of a header, or an empty text. The case of the name does not matter.
     [[nodiscard]] std::string_view header(std::string_view name) const {
-        const auto same = [](char a, char b) {
-            const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c; };
-            return lower(a) == lower(b);
-        };
         for (const auto& [key, value] : headers)
-            if (std::ranges::equal(key, name, same)) return value;
+            if (same_but_case(key, name)) return value;
         return {};
     }
 };
