@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
 #include <roundhouse/optional_member.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -112,6 +113,10 @@ concept discard = requires(B& b, const workload_ref& w, duration grace) {
 template <class B>
 concept boot_logs = requires(B& b, const workload_ref& w, std::size_t tail) {
     { b.boot_logs(w, tail) } -> std::same_as<asio::awaitable<result<std::string>>>;
+};
+template <class B>
+concept open_logs = requires(B& b, const workload_ref& w, const log_query& query) {
+    { b.open_logs(w, query) } -> std::same_as<asio::awaitable<result<log_source_ptr>>>;
 };
 template <class B>
 concept on_pause = requires(B& b, std::function<void(const workload_pause&)> handler) {
@@ -254,6 +259,11 @@ template <class B> concept reports_pauses = backend<B> && detail::member::on_pau
 /// what this workload wrote, for a backend whose `logs` also show what earlier ones wrote.
 template <class B> concept separates_boot_logs = backend<B> && detail::member::boot_logs<B>;
 
+/// `asio::awaitable<result<log_source_ptr>> open_logs(const workload_ref&, const log_query&)` opens
+/// the workload's output, to be read in pieces and followed. Of a workload that does not exist there
+/// is nothing to read. Without this member, output can be read by `logs` only.
+template <class B> concept opens_logs = backend<B> && detail::member::open_logs<B>;
+
 /// Keeps the fleet. All members may be called from any thread.
 ///
 /// - Reads do not wait for the I/O of a writer, and see the last commit that returned. A pointer
@@ -338,6 +348,10 @@ template <class B> consteval bool require_backend() {
     static_assert(member::declares<B>(optional_member::boot_logs) == member::boot_logs<B>,
                   "backend: `optional_members` and `asio::awaitable<result<std::string>> "
                   "boot_logs(const workload_ref&, std::size_t)` must both be there, or neither");
+    static_assert(
+        member::declares<B>(optional_member::open_logs) == member::open_logs<B>,
+        "backend: `optional_members` and `asio::awaitable<result<log_source_ptr>> open_logs(const "
+        "workload_ref&, const log_query&)` must both be there, or neither");
     return true;
 }
 

@@ -4,6 +4,8 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
+#include <roundhouse/text_stream.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/any_io_executor.hpp>
@@ -99,6 +101,9 @@ public:
     /// The last `tail` lines of the engine's output.
     virtual void logs(product_ptr product, std::string user_id, std::size_t tail,
                       completion<std::string> done) = 0;
+    /// Opens the engine's output, to be read in pieces and, with `query.follow`, as it is written.
+    virtual void stream_logs(product_ptr product, std::string user_id, log_query query,
+                             completion<text_stream_ptr> done) = 0;
     /// Audit rows of a product, with every denial counted up to now.
     virtual void audit(audit_query query, completion<audit_page> done) = 0;
 };

@@ -16,6 +16,7 @@ enum class optional_member : std::uint8_t {
     on_pause = 4,
     boot_logs = 8,
     prefetch = 16,
+    open_logs = 32,
 };
 
 [[nodiscard]] constexpr optional_member operator|(optional_member a, optional_member b) noexcept {

@@ -224,6 +224,16 @@ public:
             },
             std::forward<Token>(token));
     }
+    template <class Token>
+    auto async_stream_logs(product_ptr product, std::string user_id, log_query query,
+                           Token&& token) {
+        return initiate<text_stream_ptr>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             query](completion<text_stream_ptr> done) {
+                calls->stream_logs(product, user_id, query, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     template <class Token> auto async_audit(audit_query query, Token&& token) {
         return initiate<audit_page>(
             [calls = calls_, query = std::move(query)](completion<audit_page> done) {

@@ -141,6 +141,16 @@ public:
             },
             std::forward<Token>(token));
     }
+    /// Opens the engine's output; `text_stream::next` reads it piece by piece.
+    template <class Token = const wait_t&>
+    auto stream_logs(std::string user_id, log_query query = {}, Token&& token = wait) const {
+        return call<text_stream_ptr>(
+            [user_id = std::move(user_id), query](fleet_calls& fleet, product_ptr product,
+                                                  completion<text_stream_ptr> done) {
+                fleet.stream_logs(std::move(product), user_id, query, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     /// `query.product_id` is set to this product.
     template <class Token = const wait_t&>
     auto audit(audit_query query = {}, Token&& token = wait) const {

@@ -106,7 +106,11 @@ void connection::on_events(std::uint32_t events) {
     if ((events & EPOLLRDHUP) != 0) end_arrived_ = true;
     // TLS may have to send before it can receive.
     if ((events & (EPOLLIN | EPOLLRDHUP)) != 0 || stream_.handshaking()) readable_ = true;
-    or_close([this] { go_on(); });
+    or_close([this] {
+        // A client that has closed the connection looks like one that only sends nothing more.
+        if (end_arrived_ && streamed_) end_stream();
+        go_on();
+    });
 }
 
 /// Receives what there is, and handles it.
@@ -168,6 +172,7 @@ void connection::handle() {
     const auto forwarded = forwarded_client();
     request.client = forwarded ? std::string_view(*forwarded) : address_text_;
     head_only_ = request.method == "HEAD";
+    takes_chunks_ = !head.http_1_0;
     auto reply = ask_handler(request);
     reader_.begin_next();
     if (!reply) handling_ = true;
@@ -218,9 +223,63 @@ void connection::refuse() {
 }
 
 void connection::append(const http::reply& reply) {
+    if (reply.stream) return begin_stream(reply);
     loop_.lend_buffer(out_);
     append_reply(out_, reply,
                  {.date = loop_.date(), .keep_alive = !last_request_, .head_only = head_only_});
+}
+
+/// Sends the head of a reply whose body comes in pieces. No further request is taken until its end.
+void connection::begin_stream(const http::reply& reply) {
+    const auto framing = takes_chunks_ ? reply_framing::chunked : reply_framing::until_close;
+    if (framing == reply_framing::until_close) last_request_ = true;
+    append_reply(out_, reply,
+                 {.date = loop_.date(),
+                  .keep_alive = !last_request_,
+                  .head_only = head_only_,
+                  .framing = framing});
+    if (head_only_) return;
+    handling_ = true;
+    streamed_ = std::make_unique<streamed_reply>(streamed_reply{reply.stream, framing});
+    if (end_arrived_ || loop_.draining()) end_stream();
+}
+
+/// Asks for the next piece once the client has taken the one before.
+void connection::ask_for_piece() {
+    if (!streamed_ || std::exchange(streamed_->asked, true)) return;
+    streamed_->pieces->next(
+        [loop = loop_.weak_from_this(), to = weak_from_this()](result<std::string> piece) {
+            const auto alive = loop.lock();
+            if (!alive) return;
+            alive->events().post([to, piece = std::move(piece)]() mutable {
+                if (const auto one = to.lock()) one->take_piece(std::move(piece));
+            });
+        });
+}
+
+void connection::take_piece(result<std::string> piece) {
+    if (closed_ || !streamed_) return;
+    streamed_->asked = false;
+    progressed_ = true;
+    if (!piece) {
+        loop_.warn("a reply was cut off: " + piece.error().message);
+        return close();
+    }
+    or_close([&] {
+        loop_.lend_buffer(out_);
+        if (piece->empty()) end_stream();
+        else if (streamed_->framing == reply_framing::chunked) append_chunk(out_, *piece);
+        else out_.append(*piece);
+        go_on();
+    });
+}
+
+/// Sends the end of the body, whether or not there is more.
+void connection::end_stream() {
+    if (streamed_->framing == reply_framing::chunked) append_last_chunk(out_);
+    streamed_.reset();
+    handling_ = false;
+    if (loop_.draining()) last_request_ = true;
 }
 
 void connection::send_delayed(http::reply reply) {
@@ -273,6 +332,7 @@ void connection::go_on() {
     }
     const bool unsent = sent_ < out_.size();
     if (unsent) return wait_as(waiting_for::reader);
+    ask_for_piece();
     if (handling_) return wait_as(waiting_for::handler);
     if (last_request_) return end();
     if (client_ended_) return close(); // what was read of a request does not count
@@ -294,6 +354,13 @@ void connection::end() {
 
 void connection::drain() {
     if (lingering_) return;
+    if (streamed_) {
+        last_request_ = true;
+        return or_close([this] {
+            end_stream();
+            go_on();
+        });
+    }
     if (!handling_ && sent_ == out_.size()) return close();
     last_request_ = true;
 }
@@ -307,6 +374,7 @@ void connection::wait_as(waiting_for what) noexcept {
 void connection::close() noexcept {
     if (std::exchange(closed_, true)) return;
     const auto self = shared_from_this(); // the loop may have the last other reference
+    streamed_.reset();
     loop_.events().remove(stream_.socket(), *this);
     stream_.close();
     loop_.forget(*this);

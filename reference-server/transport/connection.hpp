@@ -4,10 +4,12 @@
 #include "client_address.hpp"
 #include "connection_lists.hpp"
 #include "event_loop.hpp"
+#include "reply_writer.hpp"
 #include "request_reader.hpp"
 
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
+#include <roundhouse/text_stream.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +21,13 @@
 namespace roundhouse::server {
 
 class http_loop;
+
+/// A reply whose body comes in pieces.
+struct streamed_reply {
+    text_stream_ptr pieces;
+    reply_framing framing = reply_framing::chunked;
+    bool asked = false; ///< A piece is being waited for.
+};
 
 /// One connection of a client. It handles one request at a time: while a reply is outstanding, the
 /// requests behind it are not read, so that the client is slowed down by its own socket. Belongs to
@@ -37,6 +46,8 @@ public:
     void answer(http::reply reply);
     /// Closes it now if nothing is under way, else after the reply.
     void drain();
+    /// Sends the next piece of the reply's body.
+    void take_piece(result<std::string> piece);
     /// Closes it at once, and gives back its place.
     void close() noexcept;
 
@@ -56,6 +67,9 @@ private:
     std::optional<http::reply> ask_handler(const http::request& request);
     void refuse();
     void append(const http::reply& reply);
+    void begin_stream(const http::reply& reply);
+    void ask_for_piece();
+    void end_stream();
     void send_delayed(http::reply reply);
     [[nodiscard]] bool flush();
     /// Sends what can be sent, handles what has been read already, and waits for what comes next.
@@ -71,13 +85,15 @@ private:
     request_reader reader_;
     std::string unread_; ///< Bytes that were received behind a request that is being handled.
     std::string out_;
-    std::size_t sent_ = 0; ///< Of `out_`.
+    std::size_t sent_ = 0;                     ///< Of `out_`.
+    std::unique_ptr<streamed_reply> streamed_; ///< Null between and for whole replies.
 
     bool readable_ = false;    ///< There may be something to receive.
     bool end_arrived_ = false; ///< The client has ended the connection, or its sending side.
     bool goes_on_later_ = false;
     bool handling_ = false;
     bool head_only_ = false;    ///< The request that is being handled is HEAD.
+    bool takes_chunks_ = true;  ///< It is not HTTP/1.0.
     bool last_request_ = false; ///< The connection ends after the reply.
     bool asked_for_body_ = false;
     bool progressed_ = false;   ///< A request was read to its end since the lists were told.

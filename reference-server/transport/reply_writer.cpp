@@ -57,9 +57,13 @@ void append_reply(std::string& out, const http::reply& reply, const reply_form& 
     append_number(out, reply.status);
     out.append(" ").append(reason_of(reply.status)).append("\r\n");
     append_header(out, "Connection", form.keep_alive ? "keep-alive" : "close");
-    out.append("Content-Length: ");
-    append_number(out, reply.body.size());
-    out.append("\r\n");
+    if (form.framing == reply_framing::length) {
+        out.append("Content-Length: ");
+        append_number(out, reply.body.size());
+        out.append("\r\n");
+    } else if (form.framing == reply_framing::chunked) {
+        append_header(out, "Transfer-Encoding", "chunked");
+    }
     append_header(out, "Content-Type", reply.content_type);
     append_header(out, "Date", form.date);
     // Replies may hold engine keys.
@@ -75,5 +79,15 @@ void append_reply(std::string& out, const http::reply& reply, const reply_form& 
     out.append("\r\n");
     if (!form.head_only) out.append(reply.body);
 }
+
+void append_chunk(std::string& out, std::string_view piece) {
+    std::array<char, 16> digits; // NOLINT: to_chars writes what is read
+    const auto end =
+        std::to_chars(digits.data(), digits.data() + digits.size(), piece.size(), 16).ptr;
+    out.reserve(out.size() + digits.size() + piece.size());
+    out.append(digits.data(), end).append("\r\n").append(piece).append("\r\n");
+}
+
+void append_last_chunk(std::string& out) { out.append("0\r\n\r\n"); }
 
 } // namespace roundhouse::server

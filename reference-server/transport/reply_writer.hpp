@@ -15,15 +15,28 @@ namespace roundhouse::server {
 /// Puts a time into `out` as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
 void write_http_date(std::time_t time, std::string& out);
 
+/// How the end of a reply's body is found (RFC 9112 §6.3).
+enum class reply_framing : std::uint8_t {
+    length,
+    chunked,
+    until_close, ///< For HTTP/1.0, which has no chunks.
+};
+
 /// How a reply is sent.
 struct reply_form {
     std::string_view date; ///< As `write_http_date` makes it.
     bool keep_alive = true;
     bool head_only = false; ///< The request was HEAD: the body is left out, and not its length.
+    reply_framing framing = reply_framing::length;
 };
 
 /// Appends the bytes of a reply.
 void append_reply(std::string& out, const http::reply& reply, const reply_form& form);
+
+/// Appends a piece of a chunked body (RFC 9112 §7.1), which must not be empty.
+void append_chunk(std::string& out, std::string_view piece);
+/// Appends the end of a chunked body.
+void append_last_chunk(std::string& out);
 
 /// The reply to what is not HTTP: a status without an explanation.
 inline constexpr std::string_view bare_bad_request =

@@ -65,6 +65,7 @@ public:
     result<std::string> rotated = std::string("sk-sept-new");
     result<std::optional<roundhouse::instant>> sleeps_at{std::nullopt};
     result<std::string> output = std::string("first\nsecond\n");
+    result<roundhouse::text_stream_ptr> streamed = roundhouse::text_stream_ptr();
     result<roundhouse::audit_page> audited = roundhouse::audit_page{};
     result<roundhouse::engine_view_page> listed = roundhouse::engine_view_page{};
     result<roundhouse::fleet_status> fleet = roundhouse::fleet_status{};
@@ -78,6 +79,7 @@ public:
     std::optional<roundhouse::policy> policy_given;
     std::optional<roundhouse::engine_query> engines_asked;
     std::optional<roundhouse::audit_query> audit_asked;
+    std::optional<roundhouse::log_query> logs_asked;
     std::optional<std::optional<roundhouse::duration>> busy_given;
 
     /// Where answers go. A test with threads sets this to its own executor.
@@ -159,6 +161,11 @@ public:
     void logs(roundhouse::product_ptr, std::string user, std::size_t tail,
               completion<std::string> done) override {
         answer("logs " + user + " " + std::to_string(tail), output, std::move(done));
+    }
+    void stream_logs(roundhouse::product_ptr, std::string user, roundhouse::log_query query,
+                     completion<roundhouse::text_stream_ptr> done) override {
+        logs_asked = query;
+        answer("stream_logs " + user, streamed, std::move(done));
     }
     void audit(roundhouse::audit_query query, completion<roundhouse::audit_page> done) override {
         audit_asked = std::move(query);

@@ -195,7 +195,7 @@ TEST_CASE("a log above its bound is truncated, and its end is kept") {
 
 TEST_CASE("a tail begins no earlier than its start") {
     const temporary_folder folder;
-    const auto tail = [&](const sub::output_start& start, std::size_t lines = 100) {
+    const auto tail = [&](const sub::log_position& start, std::size_t lines = 100) {
         return sub::read_log_tail(folder.path(), lines, 1'000, start).value();
     };
     write(folder.path() / sub::old_log_name, "a\nb\n");
@@ -212,7 +212,7 @@ TEST_CASE("a tail begins no earlier than its start") {
 }
 
 TEST_CASE("the start of an output moves with the rotations of its log") {
-    const sub::output_start start{.log = 60, .old_log = std::nullopt};
+    const sub::log_position start{.log = 60, .old_log = std::nullopt};
     const auto once = start.after({.size = 110, .kept_from = 10});
     CHECK(once.log == 0);
     CHECK(once.old_log == 50U);

@@ -4,6 +4,7 @@
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/config.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
 #include <roundhouse/optional_member.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -41,7 +42,9 @@ class engines;
 class docker_backend {
 public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::discard |
-                                             optional_member::on_pause | optional_member::boot_logs;
+                                             optional_member::on_pause |
+                                             optional_member::boot_logs |
+                                             optional_member::open_logs;
 
     /// Throws std::invalid_argument for a malformed address, and if `installation_id` is empty. The
     /// daemon need not be reachable.
@@ -89,6 +92,11 @@ public:
     /// is no container of this generation.
     asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref, std::size_t tail);
 
+    /// Opens the output of the engine's container, which is followed until it ends. `since` is exact.
+    /// Nothing is there to be read if there is no container.
+    asio::awaitable<result<log_source_ptr>> open_logs(const workload_ref& ref,
+                                                      const log_query& query);
+
     /// Replaces the handler, and waits for a call of the earlier one that is under way. The handler
     /// runs on `executor`, with no lock held. It must not throw. It may destroy the backend.
     void on_exit(std::function<void(const workload_exit&)> handler);
@@ -107,7 +115,8 @@ private:
 };
 
 static_assert(reports_pauses<docker_backend> && prepares<docker_backend> &&
-              discards<docker_backend> && separates_boot_logs<docker_backend>);
+              discards<docker_backend> && separates_boot_logs<docker_backend> &&
+              opens_logs<docker_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -128,6 +128,12 @@ docker_backend::boot_logs(const workload_ref& ref, std::size_t tail) {
     return run(std::move(work));
 }
 
+ROUNDHOUSE_DECL asio::awaitable<result<log_source_ptr>>
+docker_backend::open_logs(const workload_ref& ref, const log_query& query) {
+    auto work = engines_->open_logs(ref, query);
+    return run(std::move(work));
+}
+
 ROUNDHOUSE_DECL void docker_backend::on_exit(std::function<void(const workload_exit&)> handler) {
     engines_->events().on_exit(std::move(handler));
 }

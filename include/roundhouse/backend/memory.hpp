@@ -1,8 +1,10 @@
 #pragma once
 
+#include <roundhouse/backend/memory_output.hpp>
 #include <roundhouse/config.hpp>
 #include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
 #include <roundhouse/optional_member.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -14,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -35,7 +38,7 @@ enum class backend_operation : std::uint8_t {
     swap_key,
     probe,
     list,
-    logs ///< `boot_logs` too.
+    logs ///< `boot_logs` and `open_logs` too.
 };
 
 /// The behaviour of a `memory_backend`. The functions are called from any thread, with no lock
@@ -55,7 +58,8 @@ struct memory_backend_script {
     std::function<bool(std::uint16_t)> port_usable = {}; ///< If empty, every port is usable.
     /// The result of `trouble`. It has no effect on the operations.
     std::function<std::optional<std::string>()> trouble = {};
-    std::function<std::string(const workload_ref&)> output = {}; ///< The result of `logs`.
+    /// The result of `logs`; what was written to the workload's output if empty.
+    std::function<std::string(const workload_ref&)> output = {};
     /// The result of `boot_logs`; that of `logs` if empty.
     std::function<std::string(const workload_ref&)> boot_output = {};
 };
@@ -65,7 +69,8 @@ struct memory_backend_script {
 class memory_backend {
 public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::on_pause |
-                                             optional_member::boot_logs;
+                                             optional_member::boot_logs |
+                                             optional_member::open_logs;
 
     explicit memory_backend(memory_backend_script script = {}) : script_(std::move(script)) {}
 
@@ -100,9 +105,16 @@ public:
 
     asio::awaitable<result<std::vector<found_workload>>> list();
 
-    asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t /*tail*/);
+    asio::awaitable<result<std::string>> logs(const workload_ref& ref, std::size_t tail);
 
     asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref, std::size_t tail);
+
+    /// Opens what was written to the workload's output; `since` is exact.
+    asio::awaitable<result<log_source_ptr>> open_logs(const workload_ref& ref,
+                                                      const log_query& query);
+
+    /// Writes to the output of an engine, as its workload would. The last MiB is kept.
+    void write_output(const uuid& engine, std::string_view text);
 
     /// Replaces the handler, and waits for calls of the earlier one that are under way.
     void on_exit(std::function<void(const workload_exit&)> handler);
@@ -132,6 +144,17 @@ private:
         sha256_digest key_hash{};
         workload_state state = workload_state::down;
         std::chrono::steady_clock::time_point healthy_at;
+        /// Of all workloads of the engine; null if nobody wrote or asked for it.
+        std::shared_ptr<detail::memory_output> output = {};
+
+        void put_down() {
+            state = workload_state::down;
+            if (output) output->end_of_workload();
+        }
+        detail::memory_output& own_output() {
+            if (!output) output = std::make_shared<detail::memory_output>();
+            return *output;
+        }
     };
 
     std::optional<error> scripted_failure(backend_operation operation,

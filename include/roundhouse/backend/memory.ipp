@@ -31,6 +31,7 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> memory_backend::create(const workl
     if (!begun) co_return begun;
     const std::lock_guard lock(mutex_);
     auto& present = workloads_[requested.ref.engine_id];
+    const auto output = present.output;
     const auto plan = core::plan_create(requested.ref, present.ref.generation, present.state);
     if (!plan) co_return unexpected(plan.error());
     if (*plan == core::create_plan::keep) co_return begun;
@@ -38,7 +39,8 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> memory_backend::create(const workl
                .owner = requested.owner,
                .key_hash = requested.key_hash,
                .state = workload_state::up,
-               .healthy_at = std::chrono::steady_clock::now() + script_.boot_delay};
+               .healthy_at = std::chrono::steady_clock::now() + script_.boot_delay,
+               .output = output};
     ++created_;
     co_return begun;
 }
@@ -60,7 +62,10 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> memory_backend::destroy(const work
     auto begun = co_await begin(backend_operation::destroy, ref);
     if (!begun) co_return begun;
     const std::lock_guard lock(mutex_);
-    workloads_.erase(ref.engine_id);
+    const auto found = workloads_.find(ref.engine_id);
+    if (found == workloads_.end()) co_return begun;
+    found->second.put_down();
+    workloads_.erase(found);
     co_return begun;
 }
 
@@ -108,10 +113,14 @@ ROUNDHOUSE_DECL asio::awaitable<result<std::vector<found_workload>>> memory_back
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<std::string>> memory_backend::logs(const workload_ref& ref,
-                                                                          std::size_t /*tail*/) {
+                                                                          std::size_t tail) {
     auto begun = co_await begin(backend_operation::logs, ref);
     if (!begun) co_return unexpected(std::move(begun.error()));
-    co_return script_.output ? script_.output(ref) : std::string();
+    if (script_.output) co_return script_.output(ref);
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(ref.engine_id);
+    const bool wrote = found != workloads_.end() && found->second.output;
+    co_return wrote ? found->second.output->last_lines(tail) : std::string();
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<std::string>>
@@ -120,6 +129,24 @@ memory_backend::boot_logs(const workload_ref& ref, std::size_t tail) {
     auto begun = co_await begin(backend_operation::logs, ref);
     if (!begun) co_return unexpected(std::move(begun.error()));
     co_return script_.boot_output(ref);
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<log_source_ptr>>
+memory_backend::open_logs(const workload_ref& ref, const log_query& query) {
+    auto begun = co_await begin(backend_operation::logs, ref);
+    if (!begun) co_return unexpected(std::move(begun.error()));
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(ref.engine_id);
+    if (found == workloads_.end())
+        co_return std::make_shared<detail::memory_output>()->open(query, false);
+    auto& present = found->second;
+    co_return present.own_output().open(query, present.state != workload_state::down);
+}
+
+ROUNDHOUSE_DECL void memory_backend::write_output(const uuid& engine, std::string_view text) {
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(engine);
+    if (found != workloads_.end()) found->second.own_output().write(text);
 }
 
 ROUNDHOUSE_DECL void memory_backend::on_exit(std::function<void(const workload_exit&)> handler) {
@@ -152,7 +179,7 @@ ROUNDHOUSE_DECL bool memory_backend::crash(const uuid& engine, int exit_code) {
         const auto found = workloads_.find(engine);
         if (found == workloads_.end() || found->second.state == workload_state::down) return false;
         auto& present = found->second;
-        present.state = workload_state::down;
+        present.put_down();
         report.ref = present.ref;
         report.owner = present.owner;
         report.exit_code = exit_code;
@@ -209,7 +236,8 @@ memory_backend::set(backend_operation operation, const workload_ref& ref, worklo
     const std::lock_guard lock(mutex_);
     const auto found = workloads_.find(ref.engine_id);
     const bool alive = found != workloads_.end() && found->second.state != workload_state::down;
-    if (alive) found->second.state = state;
+    if (alive && state == workload_state::down) found->second.put_down();
+    else if (alive) found->second.state = state;
     if (!alive && state != workload_state::down)
         co_return roundhouse::fail(errc::backend_error, "the workload is not up");
     co_return begun;

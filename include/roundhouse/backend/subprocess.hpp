@@ -4,6 +4,7 @@
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/config.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
 #include <roundhouse/optional_member.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -26,7 +27,7 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail::subprocess {
 class supervisor;
 struct engine_folder;
-struct output_start;
+struct log_position;
 struct process_identity;
 struct process_watch;
 } // namespace detail::subprocess
@@ -45,7 +46,8 @@ struct process_watch;
 /// with type `terminal`.
 class subprocess_backend {
 public:
-    static constexpr auto optional_members = optional_member::boot_logs;
+    static constexpr auto optional_members = optional_member::boot_logs |
+                                             optional_member::open_logs;
 
     /// Throws std::invalid_argument for options that cannot work, and std::system_error if the
     /// folder of the engines cannot be created or the kernel is older than Linux 5.9.
@@ -95,6 +97,12 @@ public:
     /// another backend started.
     asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref, std::size_t tail);
 
+    /// Opens the output of all of the engine's workloads so far. It is followed to the end of the
+    /// one that runs. `since` is exact to about a second for what was written in the last quarter of
+    /// an hour, and while this backend watched the engine; else there may be more than was asked for.
+    asio::awaitable<result<log_source_ptr>> open_logs(const workload_ref& ref,
+                                                      const log_query& query);
+
     /// Replaces the handler, and waits for a call of the earlier one that is under way. The handler
     /// runs on `executor`, with no lock held. It must not throw, and should return soon: no other
     /// operation on processes goes on meanwhile. It may destroy the backend.
@@ -121,8 +129,10 @@ private:
 
     asio::awaitable<result<std::string>> do_boot_logs(const workload_ref& ref, std::size_t tail);
 
+    asio::awaitable<result<log_source_ptr>> do_open_logs(workload_ref ref, log_query query);
+
     asio::awaitable<result<std::string>> read_output(uuid engine, std::size_t tail,
-                                                     detail::subprocess::output_start start);
+                                                     detail::subprocess::log_position start);
 
     asio::awaitable<result<std::vector<found_workload>>> do_list();
 
@@ -138,7 +148,7 @@ private:
     std::shared_ptr<detail::subprocess::supervisor> supervisor_;
 };
 
-static_assert(separates_boot_logs<subprocess_backend>);
+static_assert(separates_boot_logs<subprocess_backend> && opens_logs<subprocess_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -191,6 +191,12 @@ subprocess_backend::boot_logs(const workload_ref& ref, std::size_t tail) {
     return detail::run_on(supervisor_->strand(), std::move(work));
 }
 
+ROUNDHOUSE_DECL asio::awaitable<result<log_source_ptr>>
+subprocess_backend::open_logs(const workload_ref& ref, const log_query& query) {
+    auto work = do_open_logs(ref, query);
+    return detail::run_on(supervisor_->strand(), std::move(work));
+}
+
 ROUNDHOUSE_DECL void
 subprocess_backend::on_exit(std::function<void(const workload_exit&)> handler) {
     supervisor_->on_exit(std::move(handler));
@@ -284,6 +290,7 @@ subprocess_backend::do_destroy(const workload_ref& ref) {
     const auto stopped = co_await std::move(stopping);
     if (!stopped) co_return stopped;
     supervisor_->launches().forget(ref.engine_id);
+    supervisor_->logs().forget(ref.engine_id);
     auto removing = remove_folder_of(ref.engine_id);
     auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(removing));
     co_return co_await std::move(elsewhere);
@@ -320,9 +327,23 @@ subprocess_backend::do_boot_logs(const workload_ref& ref, std::size_t tail) {
     co_return co_await std::move(elsewhere);
 }
 
+ROUNDHOUSE_DECL asio::awaitable<result<log_source_ptr>>
+subprocess_backend::do_open_logs(workload_ref ref, log_query query) {
+    detail::subprocess::watch_ptr followed;
+    if (query.follow) {
+        const auto found = supervisor_->find(ref.engine_id);
+        if (!found) co_return unexpected{found.error()};
+        followed = *found;
+    }
+    auto& logs = supervisor_->logs();
+    auto opening = logs.open(ref.engine_id, query, std::move(followed));
+    auto elsewhere = detail::run_on(logs.strand(), std::move(opening));
+    co_return co_await std::move(elsewhere);
+}
+
 ROUNDHOUSE_DECL asio::awaitable<result<std::string>>
 subprocess_backend::read_output(uuid engine, std::size_t tail,
-                                detail::subprocess::output_start start) {
+                                detail::subprocess::log_position start) {
     co_return detail::subprocess::read_log_tail(supervisor_->folder_of(engine), tail,
                                                 supervisor_->options().log_tail_bytes, start);
 }

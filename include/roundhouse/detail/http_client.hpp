@@ -89,6 +89,12 @@ public:
         co_return !reader.complete();
     }
 
+    /// Gives the rest of the answer a time of its own, from now on.
+    void restart_deadline(duration deadline) {
+        deadline_ = deadline;
+        start_deadline();
+    }
+
     [[nodiscard]] bool head_complete() const noexcept {
         return connection_->reader.head_complete();
     }

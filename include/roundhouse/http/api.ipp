@@ -278,10 +278,14 @@ ROUNDHOUSE_DECL std::optional<reply> api::activity(pending_call& call, const pro
 
 ROUNDHOUSE_DECL std::optional<reply> api::logs(pending_call& call, const product_ptr& product,
                                                std::string_view user) const {
-    const auto tail = read_tail(call.query);
-    if (!tail) return call.fail_with(tail.error());
+    const auto query = read_log_query(call.query);
+    if (!query) return call.fail_with(query.error());
+    if (query->follow || query->since)
+        return call.ask<text_stream_ptr>(render_log_stream, [&](completion<text_stream_ptr> done) {
+            fleet_->stream_logs(product, std::string(user), *query, std::move(done));
+        });
     return call.ask<std::string>(render_logs, [&](completion<std::string> done) {
-        fleet_->logs(product, std::string(user), *tail, std::move(done));
+        fleet_->logs(product, std::string(user), *query->tail, std::move(done));
     });
 }
 

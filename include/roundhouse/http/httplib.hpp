@@ -3,10 +3,12 @@
 #include <roundhouse/http/api.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
+#include <roundhouse/text_stream.hpp>
 
 #include <httplib.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -119,9 +121,42 @@ inline reply ask(const api& target, const request& in) {
 /// Whether a connection is kept after a reply.
 enum class connection : std::uint8_t { kept, closed, closed_without_body };
 
+/// Waits for the next piece of a body. Empty if it is cut off, or the client goes meanwhile.
+inline std::optional<std::string> wait_for_piece(text_stream& pieces, const httplib::DataSink& to) {
+    constexpr std::chrono::milliseconds look_at_client_every{500};
+    auto promise = std::make_shared<std::promise<result<std::string>>>();
+    auto outcome = promise->get_future();
+    pieces.next([promise](result<std::string> piece) { promise->set_value(std::move(piece)); });
+    promise.reset();
+    while (outcome.wait_for(look_at_client_every) != std::future_status::ready)
+        if (!to.is_writable()) return std::nullopt;
+    try {
+        auto piece = outcome.get();
+        return piece ? std::optional(std::move(*piece)) : std::nullopt;
+    } catch (const std::future_error&) { // the orchestrator's executor is gone
+        return std::nullopt;
+    }
+}
+
+/// Sends a body that comes in pieces: in chunks, or to the end of the connection.
+inline void send_stream(const reply& answer, httplib::Response& out, bool in_chunks,
+                        connection after) {
+    const auto provider = [pieces = answer.stream, in_chunks, after](std::size_t,
+                                                                     httplib::DataSink& sink) {
+        const auto piece = wait_for_piece(*pieces, sink);
+        if (!piece) return false;
+        if (!piece->empty()) return sink.write(piece->data(), piece->size());
+        if (in_chunks) sink.done();
+        return in_chunks && after == connection::kept;
+    };
+    const std::string type(answer.content_type);
+    if (in_chunks) out.set_chunked_content_provider(type, provider);
+    else out.set_content_provider(type, provider);
+}
+
 /// Sends a reply. cpp-httplib closes a connection only if the client asks for it, or if a content
 /// provider fails. To close it, this function uses a provider that fails after its last byte.
-inline void send(reply&& answer, httplib::Response& out, connection after) {
+inline void send(reply&& answer, httplib::Response& out, bool takes_chunks, connection after) {
     out.status = answer.status;
     out.set_header(std::string(request_id_header), answer.request_id);
     if (answer.retry_after_s > 0)
@@ -130,6 +165,7 @@ inline void send(reply&& answer, httplib::Response& out, connection after) {
     if (!answer.challenge.empty())
         out.set_header("WWW-Authenticate", std::string(answer.challenge));
     if (answer.delay.count() > 0) std::this_thread::sleep_for(answer.delay);
+    if (answer.stream) return send_stream(answer, out, takes_chunks, after);
     if (after == connection::kept || answer.body.empty()) {
         out.set_content(answer.body, std::string(answer.content_type));
         return;
@@ -205,10 +241,11 @@ private:
         // not use the content provider, and keep the connection.
         auto& own = const_cast<httplib::Request&>(in);
         own.ranges.clear();
-        if (!close_after) return send(std::move(answer), out, connection::kept);
+        const bool takes_chunks = in.version != "HTTP/1.0";
+        if (!close_after) return send(std::move(answer), out, takes_chunks, connection::kept);
         const bool to_head = in.method == "HEAD";
         if (to_head) own.method = "GET";
-        send(std::move(answer), out,
+        send(std::move(answer), out, takes_chunks,
              to_head ? connection::closed_without_body : connection::closed);
     }
 
@@ -232,7 +269,8 @@ inline std::string pattern_below(std::string_view prefix) {
 /// Serves the api under `prefix`, such as `/fleet`. Without a prefix the api gets every path for
 /// which the server has no earlier handler. Call it before the server listens.
 ///
-/// A call that takes long, such as a provision, occupies a thread of the server until the reply. An
+/// A call that takes long, such as a provision, occupies a thread of the server until the reply, and
+/// so does an output that is followed, until its end or that of the client. An
 /// error handler of the server gets the api's failures too, and should not change those that have a
 /// body. cpp-httplib 0.11 percent-decodes the values of headers, so that an admin key with `%41` in
 /// it is not recognised.

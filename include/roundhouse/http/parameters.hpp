@@ -4,6 +4,7 @@
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/request.hpp>
+#include <roundhouse/log_source.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
@@ -228,12 +229,18 @@ inline constexpr std::string_view time_shape =
     return out;
 }
 
-/// Reads the parameters of `GET /engines/{user_id}/logs`: the number of lines.
-[[nodiscard]] inline result<std::size_t> read_tail(std::string_view query) {
+/// Reads the parameters of `GET /engines/{user_id}/logs`.
+[[nodiscard]] inline result<log_query> read_log_query(std::string_view query) {
     query_reader in(query);
-    const auto tail = in.whole("tail", 100, 1, detail::max_log_lines);
+    log_query out;
+    out.follow = in.boolean("follow", false);
+    out.since = in.filter("since", parse_time, detail::time_shape);
+    constexpr auto all = detail::no_bound;
+    const auto tail = in.whole("tail", out.since ? all : 100, out.follow ? 0 : 1,
+                               detail::max_log_lines);
     if (in.failure()) return unexpected(*in.failure());
-    return static_cast<std::size_t>(tail);
+    out.tail = tail == all ? std::nullopt : std::optional(static_cast<std::size_t>(tail));
+    return out;
 }
 
 /// Reads the parameters of `POST /engines/{user_id}/stop`: whether to stop in any state.

@@ -5,10 +5,13 @@
 #include <roundhouse/http/host_paths.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/http/reply.hpp>
+#include <roundhouse/http/utf8_stream.hpp>
+#include <roundhouse/text_stream.hpp>
 #include <roundhouse/types.hpp>
 
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -212,9 +215,15 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     return out;
 }
 
-/// Renders the health of an orchestrator that is not starting.
-/// Names what is in trouble; only with `with_causes` also why, because causes hold paths and
-/// addresses of the host.
+[[nodiscard]] inline reply render_log_stream(const text_stream_ptr& lines) {
+    reply out;
+    out.content_type = text_type;
+    out.stream = std::make_shared<utf8_stream>(lines);
+    return out;
+}
+
+/// Renders the health of an orchestrator that is not starting. Names what is in trouble; only with
+/// `with_causes` also why, because causes hold paths and addresses of the host.
 [[nodiscard]] inline reply render_health(const orchestrator_health& health, bool with_causes) {
     const bool is_well = !health.backend_trouble && !health.store_trouble;
     return detail::object_reply([&](json_writer& json) {

@@ -3,6 +3,7 @@
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/json.hpp>
+#include <roundhouse/text_stream.hpp>
 
 #include <algorithm>
 #include <array>
@@ -33,6 +34,10 @@ struct reply {
     std::string_view challenge{}; ///< value of `WWW-Authenticate`; empty for no such header
     /// How long the transport waits before it sends the reply, and reads the client's next request.
     std::chrono::milliseconds delay{0};
+    /// The body, in pieces, in place of `body`: its length is not known. The transport asks for a
+    /// piece when the client has taken the one before, and drops the stream when the client goes.
+    /// At a failure it cuts the reply off, so that the client does not take it for whole.
+    text_stream_ptr stream{};
 };
 
 /// The way of a reply that is not known at once.

@@ -90,6 +90,11 @@ public:
         if constexpr (separates_boot_logs<Backend>) return backend_->boot_logs(ref, tail);
         else return backend_->logs(ref, tail);
     }
+    asio::awaitable<result<log_source_ptr>> open_logs(const workload_ref& ref,
+                                                      const log_query& query) override {
+        if constexpr (opens_logs<Backend>) return backend_->open_logs(ref, query);
+        else return logs_cannot_be_opened();
+    }
 
     void on_exit(std::function<void(const workload_exit&)> handler) override {
         backend_->on_exit(std::move(handler));
@@ -100,6 +105,11 @@ public:
 
 private:
     static asio::awaitable<result<void>> nothing_to_prepare() { co_return result<void>{}; }
+    static asio::awaitable<result<log_source_ptr>> logs_cannot_be_opened() {
+        co_return fail(errc::invalid_request,
+                       "This server's backend can neither follow an engine's output nor read it "
+                       "from a time on. Ask for its last lines, without `follow` and `since`.");
+    }
 
     const std::shared_ptr<Backend> backend_;
 };

@@ -331,6 +331,33 @@ orchestrator_state::read_logs(engine_ptr engine, std::size_t tail) {
     co_return lines;
 }
 
+ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::string user_id,
+                                                     log_query query,
+                                                     completion<text_stream_ptr> done) {
+    if (closed.load()) return done(unexpected(going_away()));
+    const engine_owner owner{product->id, user_id};
+    services.store->read_engine(owner, [self = shared_from_this(), user_id, query,
+                                        done = std::move(done)](const result<engine_ptr>& found) {
+        if (!found) return done(unexpected(found.error()));
+        if (!*found) return done(unexpected(no_engine(user_id)));
+        auto opened = [self, done](const std::exception_ptr& failure,
+                                   const result<log_source_ptr>& source) {
+            if (failure) return done(unexpected(going_away()));
+            if (!source) return done(unexpected(source.error()));
+            const std::shared_ptr<task_group> tasks(self, &self->services.tasks);
+            done(text_stream_ptr(std::make_shared<log_reader>(tasks, *source)));
+        };
+        self->services.tasks.spawn(self->open_logs(*found, query), std::move(opened));
+    });
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<log_source_ptr>>
+orchestrator_state::open_logs(engine_ptr engine, log_query query) {
+    const auto ref = ref_of(*engine);
+    auto source = co_await services.backend->open_logs(ref, query);
+    co_return source;
+}
+
 ROUNDHOUSE_DECL void orchestrator_state::audit(audit_query query, completion<audit_page> done) {
     if (closed.load()) return done(unexpected(going_away()));
     denials.store([self = shared_from_this(), query = std::move(query), done = std::move(done)] {

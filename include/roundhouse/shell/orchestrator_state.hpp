@@ -8,6 +8,7 @@
 #include <roundhouse/fleet_calls.hpp>
 #include <roundhouse/shell/denial_log.hpp>
 #include <roundhouse/shell/housekeeping.hpp>
+#include <roundhouse/shell/log_reader.hpp>
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/metrics_book.hpp>
 #include <roundhouse/shell/prober.hpp>
@@ -92,6 +93,8 @@ public:
     void metrics(product_ptr product, completion<fleet_metrics> done) override;
     void logs(product_ptr product, std::string user_id, std::size_t tail,
               completion<std::string> done) override;
+    void stream_logs(product_ptr product, std::string user_id, log_query query,
+                     completion<text_stream_ptr> done) override;
     void audit(audit_query query, completion<audit_page> done) override;
 
     detail::services services;
@@ -126,6 +129,7 @@ private:
                                          completion<policy> done);
     asio::awaitable<result<void>> commit_product(product record, audit_action action);
     asio::awaitable<result<std::string>> read_logs(engine_ptr engine, std::size_t tail);
+    asio::awaitable<result<log_source_ptr>> open_logs(engine_ptr engine, log_query query);
     void stop_workloads(const std::vector<engine_ptr>& engines, completion<void> done);
     asio::awaitable<result<void>> stop_workload(engine_ptr engine);
 

@@ -4,6 +4,7 @@
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
@@ -64,6 +65,8 @@ public:
                                                       std::size_t tail) = 0;
     virtual asio::awaitable<result<std::string>> boot_logs(const workload_ref& ref,
                                                            std::size_t tail) = 0;
+    virtual asio::awaitable<result<log_source_ptr>> open_logs(const workload_ref& ref,
+                                                              const log_query& query) = 0;
 
     virtual void on_exit(std::function<void(const workload_exit&)> handler) = 0;
     virtual void on_pause(std::function<void(const workload_pause&)> handler) = 0;

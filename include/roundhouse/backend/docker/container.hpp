@@ -296,21 +296,6 @@ private:
     const workload& workload_;
 };
 
-/// Extracts the output from the daemon's frames (API, "Attach to a container", stream format): each
-/// has a head of 8 bytes, of which the last four are the length. An incomplete head is ignored.
-[[nodiscard]] inline std::string unframed(std::string_view frames) {
-    std::string output;
-    while (frames.size() >= 8) {
-        std::size_t size = 0;
-        for (std::size_t i = 4; i < 8; ++i)
-            size = size << 8U | static_cast<unsigned char>(frames[i]);
-        frames.remove_prefix(8);
-        output.append(frames.substr(0, size));
-        frames.remove_prefix(std::min(size, frames.size()));
-    }
-    return output;
-}
-
 } // namespace detail::docker
 
 } // namespace ROUNDHOUSE_ABI

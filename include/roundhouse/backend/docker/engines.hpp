@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/event_stream.hpp>
 #include <roundhouse/backend/docker/network.hpp>
@@ -194,12 +195,21 @@ public:
         co_return co_await std::move(reading);
     }
 
+    asio::awaitable<result<log_source_ptr>> open_logs(const workload_ref& ref, log_query query) {
+        auto looking = inspect(ref.engine_id);
+        const auto found = co_await std::move(looking);
+        if (!found) co_return unexpected{found.error()};
+        if (!*found) co_return container_log::empty();
+        auto opening = container_log::open(daemon_, (*found)->id, query, options_.call_timeout);
+        co_return co_await std::move(opening);
+    }
+
 private:
     // Containers
 
     asio::awaitable<result<std::string>> read_logs(std::string id, std::size_t tail) {
-        auto calling = daemon_->call(
-            "GET", "/containers/" + id + "/logs?stdout=1&stderr=1&tail=" + std::to_string(tail));
+        auto calling = daemon_->call("GET",
+                                     "/containers/" + id + "/logs" + to_query({.tail = tail}));
         const auto answer = co_await std::move(calling);
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status == 404) co_return std::string{};

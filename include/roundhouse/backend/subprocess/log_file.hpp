@@ -28,24 +28,26 @@ inline constexpr const char* old_log_name = "engine.log.1";
 struct log_rotation {
     std::uint64_t size = 0;      ///< The size of the log when the rotation began.
     std::uint64_t kept_from = 0; ///< The offset of the first byte that was copied.
+    std::uint64_t kept_to = 0;   ///< The offset after the last one.
     bool kept = true;            ///< False if there was no room for a whole copy.
 };
 
-/// Where the output of one generation begins in the two logs. By default it is all of both.
-struct output_start {
+/// A place in an engine's output, which goes on from the older log to the newer. By default it is
+/// the beginning.
+struct log_position {
     std::uint64_t log = 0;
-    std::optional<std::uint64_t> old_log = 0; ///< Empty if the older log is older than all of it.
+    std::optional<std::uint64_t> old_log = 0; ///< Empty if the place is behind the older log.
 
     /// The same place after a rotation.
-    [[nodiscard]] output_start after(const log_rotation& rotation) const {
+    [[nodiscard]] log_position after(const log_rotation& rotation) const {
         if (!rotation.kept) return {.log = 0, .old_log = std::nullopt};
         return {.log = 0, .old_log = log > rotation.kept_from ? log - rotation.kept_from : 0};
     }
 };
 
-/// Copies a file from an offset to its end, or at most `most` bytes. On failure returns false, with
-/// the cause in errno.
-[[nodiscard]] inline bool copy_rest(int from, std::uint64_t offset, int to, std::uint64_t most) {
+/// Copies a file from an offset to its end, or at most `most` bytes, and moves the offset along. On
+/// failure returns false, with the cause in errno.
+[[nodiscard]] inline bool copy_rest(int from, std::uint64_t& offset, int to, std::uint64_t most) {
     std::array<char, 65536> chunk;
     for (const auto stop = offset + most; offset < stop;) {
         const auto size = ::pread(from, chunk.data(), chunk.size(), static_cast<off_t>(offset));
@@ -76,8 +78,8 @@ inline std::optional<log_rotation> bound_log(const std::string& folder, std::uin
     ::unlink(old_path.c_str()); // not truncated: it may be being read
     const auto old_log = open_regular(old_path, O_WRONLY | O_CREAT | O_TRUNC);
     if (!old_log) return std::nullopt;
-    log_rotation rotation{.size = size(), .kept_from = size() - limit};
-    rotation.kept = copy_rest(log.get(), rotation.kept_from, old_log.get(), 2 * limit);
+    log_rotation rotation{.size = size(), .kept_from = size() - limit, .kept_to = size() - limit};
+    rotation.kept = copy_rest(log.get(), rotation.kept_to, old_log.get(), 2 * limit);
     // On a full disk the bound is more important than the output.
     if (!rotation.kept && errno != ENOSPC && errno != EDQUOT) return std::nullopt;
     if (::ftruncate(log.get(), 0) != 0) return std::nullopt;
@@ -93,7 +95,7 @@ public:
     /// Puts the end of a file, from the offset `begin` on, before the text so far. A file that is
     /// shorter than that has been truncated, and is read whole. A missing file adds nothing.
     [[nodiscard]] result<void> add(const std::string& path, std::uint64_t begin = 0) {
-        if (full_ || lines_ == 0) return {};
+        begins_at_ = 0;
         const auto file = open_regular(path, O_RDONLY);
         if (!file && errno == ENOENT) return {};
         struct stat status {};
@@ -101,21 +103,27 @@ public:
         std::array<char, 65536> chunk;
         auto left = static_cast<std::uint64_t>(status.st_size);
         if (left < begin) begin = 0;
-        while (left > begin && !full_) {
+        begins_at_ = left;
+        while (left > begin && !full_ && lines_ > 0) {
             const auto size = std::min<std::uint64_t>(left - begin, chunk.size());
             left -= size;
             const auto got = ::pread(file.get(), chunk.data(), size, static_cast<off_t>(left));
             if (got < 0) return failed(path, errno);
             // Fewer bytes than asked for if the file has been truncated meanwhile.
-            prepend({chunk.data(), static_cast<std::size_t>(got)});
+            begins_at_ = left + prepend({chunk.data(), static_cast<std::size_t>(got)});
         }
         return {};
     }
 
     [[nodiscard]] std::string take() && { return std::move(text_); }
+    /// Whether nothing before the text is wanted.
+    [[nodiscard]] bool full() const noexcept { return full_ || lines_ == 0; }
+    /// The offset, in the file that was added last, of what was added of it.
+    [[nodiscard]] std::uint64_t begins_at() const noexcept { return begins_at_; }
 
 private:
-    void prepend(std::string_view chunk) {
+    /// Returns the offset of the first byte of the chunk that is wanted.
+    std::size_t prepend(std::string_view chunk) {
         std::size_t from = chunk.size();
         while (from > 0) {
             const bool line_end = chunk[from - 1] == '\n';
@@ -126,27 +134,63 @@ private:
         }
         full_ = from > 0;
         text_.insert(0, chunk.substr(from));
+        return from;
     }
 
     std::size_t lines_;
     std::size_t most_;
     std::size_t complete_ = 0; ///< The number of line ends found before the last line.
     std::string text_;
+    std::uint64_t begins_at_ = 0;
     bool full_ = false;
 };
 
-/// The last lines of an engine's output since `start`: at most `lines` lines and `most` bytes.
-[[nodiscard]] inline result<std::string> read_log_tail(const std::string& folder, std::size_t lines,
-                                                       std::size_t most,
-                                                       const output_start& start = {}) {
-    tail_reader tail{lines, most};
+/// Reads the last lines of an engine's output from `start` on, and moves `start` to where they begin.
+[[nodiscard]] inline result<std::string> read_tail(tail_reader tail, const std::string& folder,
+                                                   log_position& start) {
     if (auto added = tail.add(folder + '/' + log_name, start.log); !added)
         return unexpected{added.error()};
+    start.log = tail.begins_at();
+    if (start.old_log && tail.full()) start.old_log.reset();
     if (start.old_log) {
         if (auto added = tail.add(folder + '/' + old_log_name, *start.old_log); !added)
             return unexpected{added.error()};
+        start.old_log = tail.begins_at();
     }
     return std::move(tail).take();
+}
+
+/// The last lines of an engine's output since `start`: at most `lines` lines and `most` bytes.
+[[nodiscard]] inline result<std::string> read_log_tail(const std::string& folder, std::size_t lines,
+                                                       std::size_t most, log_position start = {}) {
+    if (lines == 0) return std::string();
+    return read_tail(tail_reader{lines, most}, folder, start);
+}
+
+/// Reads the piece of an engine's output at `position`, at most `most` bytes, and moves the position
+/// behind it. An empty text means that there is nothing more at present.
+[[nodiscard]] inline result<std::string> read_piece(const std::string& folder,
+                                                    log_position& position, std::size_t most) {
+    const auto read = [&](const char* name, std::uint64_t& offset) -> result<std::string> {
+        const auto path = folder + '/' + name;
+        const auto file = open_regular(path, O_RDONLY);
+        if (!file && errno == ENOENT) return std::string();
+        struct stat status {};
+        if (!file || ::fstat(file.get(), &status) != 0) return failed(path, errno);
+        if (static_cast<std::uint64_t>(status.st_size) < offset) offset = 0; // it was truncated
+        std::string piece(most, '\0');
+        const auto got = ::pread(file.get(), piece.data(), most, static_cast<off_t>(offset));
+        if (got < 0) return failed(path, errno);
+        piece.resize(static_cast<std::size_t>(got));
+        offset += piece.size();
+        return piece;
+    };
+    if (position.old_log) {
+        auto piece = read(old_log_name, *position.old_log);
+        if (!piece || !piece->empty()) return piece;
+        position.old_log.reset();
+    }
+    return read(log_name, position.log);
 }
 
 } // namespace detail::subprocess

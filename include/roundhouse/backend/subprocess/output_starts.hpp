@@ -31,10 +31,10 @@ public:
 
     /// Where the output of a generation begins; empty if it has written nothing. Where that is not
     /// known, it is all output of the engine.
-    [[nodiscard]] std::optional<output_start> find(const workload_ref& ref) const {
+    [[nodiscard]] std::optional<log_position> find(const workload_ref& ref) const {
         const auto found = launches_.find(ref.engine_id);
         if (found == launches_.end() || found->second.generation > ref.generation)
-            return output_start{};
+            return log_position{};
         if (found->second.generation < ref.generation) return std::nullopt;
         return found->second.start;
     }
@@ -58,7 +58,7 @@ private:
     struct launch_record {
         std::uint64_t generation = 0;
         std::uint64_t number = 0; ///< Counts all launches.
-        output_start start;
+        log_position start;
     };
 
     std::unordered_map<uuid, launch_record> launches_;

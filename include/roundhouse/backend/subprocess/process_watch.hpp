@@ -15,6 +15,7 @@
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <system_error>
@@ -51,8 +52,8 @@ struct process_watch {
     process_table members;                 ///< As found last.
     moment deadline{}; ///< Until then the other processes may end by themselves.
     bool leader_ended = false;
-    bool ended = false;   ///< The leader and all other processes have ended.
-    result<void> outcome; ///< Whether all other processes could be ended.
+    std::atomic<bool> ended{false}; ///< All processes have. Read from any thread.
+    result<void> outcome;           ///< Whether all other processes could be ended.
     std::vector<std::weak_ptr<asio::steady_timer>> waiting; ///< Cancelled once `ended` is true.
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/backend/subprocess/engine_logs.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
@@ -59,6 +60,8 @@ public:
           executor_{executor},
           strand_{asio::make_strand(executor)},
           processes_{executor, options_.kill_timeout},
+          logs_{std::make_shared<engine_logs>(executor, engines_, options_.log_limit_bytes,
+                                              options_.log_tail_bytes)},
           log_timer_{strand_} {}
 
     [[nodiscard]] const subprocess_options& options() const noexcept { return options_; }
@@ -74,6 +77,8 @@ public:
         return options_.store_path.string() + "/launch-lock";
     }
 
+    [[nodiscard]] engine_logs& logs() const noexcept { return *logs_; }
+
     /// From any thread. The handler is called on the strand, with no lock held.
     void on_exit(std::function<void(const workload_exit&)> handler) {
         exit_handler_.set(std::move(handler));
@@ -86,6 +91,7 @@ public:
         asio::dispatch(strand_, [self = shared_from_this()] {
             self->closed_ = true;
             self->log_timer_.cancel();
+            self->logs_->close();
             const auto watches = std::exchange(self->watches_, {});
             for (const auto& [engine, watch] : watches)
                 watch->cancel.emit(asio::cancellation_type::terminal);
@@ -280,6 +286,7 @@ private:
 
     void forget(const watch_ptr& watched) {
         watched->ended = true;
+        logs_->ended(watched->ref.engine_id);
         for (const auto& waiting : watched->waiting)
             if (const auto timer = waiting.lock()) timer->cancel();
         const auto known = watches_.find(watched->ref.engine_id);
@@ -300,7 +307,7 @@ private:
         exit_handler_(exit);
     }
 
-    /// Keeps the logs within their bound while any engine is watched.
+    /// Has the logs looked at from time to time while any engine is watched.
     asio::awaitable<void> keep_logs() {
         const auto self = shared_from_this();
         while (!closed_ && !watches_.empty()) {
@@ -310,23 +317,13 @@ private:
             std::vector<uuid> engines;
             for (const auto& [engine, watched] : watches_) engines.push_back(engine);
             const auto launches = output_starts_.count();
-            auto bounding = bound_logs(engines);
-            auto elsewhere = run_on(own_strand(), std::move(bounding));
+            auto looking = logs_->look(std::move(engines));
+            auto elsewhere = run_on(logs_->strand(), std::move(looking));
             const auto rotated = co_await std::move(elsewhere);
             for (const auto& [engine, rotation] : rotated)
                 output_starts_.rotated(engine, rotation, launches);
         }
         logs_are_kept_ = false;
-    }
-
-    using rotations = std::vector<std::pair<uuid, log_rotation>>;
-
-    asio::awaitable<rotations> bound_logs(const std::vector<uuid>& engines) {
-        rotations rotated;
-        for (const auto& engine : engines)
-            if (const auto rotation = bound_log(folder_of(engine), options_.log_limit_bytes))
-                rotated.emplace_back(engine, *rotation);
-        co_return rotated;
     }
 
     const subprocess_options options_;
@@ -335,6 +332,7 @@ private:
     const asio::any_io_executor executor_;
     const asio::any_io_executor strand_;
     workload_processes processes_;
+    const std::shared_ptr<engine_logs> logs_;
     replaceable_handler<workload_exit> exit_handler_;
 
     // Used on the strand only.

@@ -1,0 +1,264 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/file_watch.hpp>
+#include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/backend/subprocess/log_growth.hpp>
+#include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/detail/run_on.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
+#include <roundhouse/types.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/post.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/strand.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+namespace detail::subprocess {
+
+/// Somebody who reads an engine's output. Used on the strand of the logs only.
+struct log_follower {
+    log_follower(const asio::any_io_executor& strand, const uuid& engine_id, log_position begin,
+                 watch_ptr workload)
+        : engine{engine_id},
+          position{begin},
+          followed{std::move(workload)},
+          timer{strand, asio::steady_timer::time_point::max()} {}
+
+    void wake() {
+        woken = true;
+        timer.cancel();
+    }
+
+    const uuid engine;
+    log_position position;
+    const watch_ptr followed; ///< Null if only what has been written is read.
+    asio::steady_timer timer; ///< Ends early when there may be more to read.
+    bool woken = false;
+};
+
+/// The logs of the engines: keeps each within its bound, notes how it grows, and hands it out to
+/// those who read on. Its coroutines run on a strand of its own, because they read and copy files.
+class engine_logs : public std::enable_shared_from_this<engine_logs> {
+public:
+    using rotations = std::vector<std::pair<uuid, log_rotation>>;
+
+    /// `engines` is the folder that has a folder of each engine.
+    engine_logs(const asio::any_io_executor& executor, std::string engines,
+                std::uint64_t limit_bytes, std::size_t tail_bytes)
+        : strand_{asio::make_strand(executor)},
+          engines_{std::move(engines)},
+          limit_bytes_{limit_bytes},
+          tail_bytes_{tail_bytes} {}
+
+    [[nodiscard]] const asio::any_io_executor& strand() const noexcept { return strand_; }
+
+    /// Looks at the logs of engines: rotates those that are too large, and notes the sizes.
+    asio::awaitable<rotations> look(std::vector<uuid> engines) {
+        const auto self = shared_from_this();
+        rotations rotated;
+        for (const auto& engine : engines) {
+            if (const auto rotation = bound_log(folder_of(engine), limit_bytes_)) {
+                rotated.emplace_back(engine, *rotation);
+                apply(engine, *rotation);
+                // A rotation takes some milliseconds, and readers are waiting.
+                co_await asio::post(strand_, asio::use_awaitable);
+            }
+            note_size(engine);
+        }
+        co_return rotated;
+    }
+
+    /// Opens the output of an engine; with `followed`, until that workload has ended.
+    asio::awaitable<result<log_source_ptr>> open(uuid engine, log_query query, watch_ptr followed) {
+        note_size(engine);
+        auto begin = query.since ? growth_[engine].position_at(*query.since) : log_position{};
+        if (query.tail) {
+            auto skipped = read_tail(tail_reader{*query.tail, tail_bytes_}, folder_of(engine),
+                                     begin);
+            if (!skipped) co_return unexpected{std::move(skipped.error())};
+        }
+        const auto reader = std::make_shared<log_follower>(strand_, engine, begin,
+                                                           std::move(followed));
+        if (reader->followed)
+            if (auto watched = add(reader); !watched) co_return unexpected{watched.error()};
+        co_return std::make_shared<output>(shared_from_this(), reader);
+    }
+
+    // From any thread:
+
+    /// The workload of an engine has ended.
+    void ended(const uuid& engine) {
+        asio::post(strand_, [self = shared_from_this(), engine] { self->wake(engine); });
+    }
+    /// The engine is gone.
+    void forget(const uuid& engine) {
+        asio::post(strand_, [self = shared_from_this(), engine] { self->growth_.erase(engine); });
+    }
+    /// Nothing more is read.
+    void close() {
+        asio::post(strand_, [self = shared_from_this()] {
+            self->closed_ = true;
+            const auto followed = std::exchange(self->followed_, {});
+            for (const auto& [engine, log] : followed)
+                for (const auto& one : log.readers)
+                    if (const auto reader = one.lock()) reader->wake();
+            self->stop_watching();
+        });
+    }
+
+private:
+    static constexpr std::size_t piece_bytes = std::size_t{16} * 1024;
+
+    /// An engine's output in pieces.
+    class output final : public log_source {
+    public:
+        output(std::shared_ptr<engine_logs> logs, std::shared_ptr<log_follower> reader)
+            : logs_{std::move(logs)}, reader_{std::move(reader)} {}
+        ~output() override {
+            if (!reader_->followed) return;
+            asio::post(logs_->strand_, [logs = logs_, reader = std::move(reader_)]() mutable {
+                const auto engine = reader->engine;
+                reader.reset();
+                logs->drop_gone_readers(engine);
+            });
+        }
+
+        asio::awaitable<result<std::string>> next() override {
+            auto reading = logs_->read_on(reader_);
+            return run_on(logs_->strand_, std::move(reading));
+        }
+
+    private:
+        const std::shared_ptr<engine_logs> logs_;
+        std::shared_ptr<log_follower> reader_;
+    };
+
+    /// A log that is followed.
+    struct followed_log {
+        int number = -1; ///< That of the file's watch.
+        std::vector<std::weak_ptr<log_follower>> readers;
+    };
+
+    asio::awaitable<result<std::string>> read_on(std::shared_ptr<log_follower> reader) {
+        const auto self = shared_from_this();
+        for (;;) {
+            if (closed_) co_return fail(errc::shutting_down, "The server is shutting down.");
+            // Before the read: what was written before the end is read then.
+            const bool last = !reader->followed || reader->followed->ended.load();
+            auto piece = read_piece(folder_of(reader->engine), reader->position, piece_bytes);
+            if (!piece || !piece->empty() || last) co_return piece;
+            reader->woken = false;
+            asio::error_code cancelled;
+            co_await reader->timer.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+            if (!reader->woken) throw std::system_error{cancelled};
+        }
+    }
+
+    [[nodiscard]] std::string folder_of(const uuid& engine) const {
+        return engines_ + '/' + to_string(engine);
+    }
+
+    void note_size(const uuid& engine) {
+        struct stat status {};
+        const auto path = folder_of(engine) + '/' + log_name;
+        if (::lstat(path.c_str(), &status) != 0) return;
+        const auto modified = std::chrono::seconds{status.st_mtim.tv_sec} +
+                              std::chrono::nanoseconds{status.st_mtim.tv_nsec};
+        growth_[engine].note(static_cast<std::uint64_t>(status.st_size),
+                             instant{std::chrono::ceil<duration>(modified)});
+    }
+
+    void apply(const uuid& engine, const log_rotation& rotation) {
+        growth_[engine].rotated(rotation);
+        const auto log = followed_.find(engine);
+        if (log == followed_.end()) return;
+        for (const auto& one : log->second.readers)
+            if (const auto reader = one.lock()) {
+                reader->position = reader->position.after(rotation);
+                reader->wake();
+            }
+    }
+
+    result<void> add(const std::shared_ptr<log_follower>& reader) {
+        if (!watch_)
+            watch_ = std::make_shared<file_watch>(strand_, [weak = weak_from_this()](int number) {
+                if (const auto self = weak.lock()) self->changed(number);
+            });
+        const auto number = watch_->add(folder_of(reader->engine) + '/' + log_name);
+        if (!number) return unexpected{number.error()};
+        numbers_[*number] = reader->engine;
+        auto& log = followed_[reader->engine];
+        log.number = *number;
+        log.readers.push_back(reader);
+        return {};
+    }
+
+    /// The log with this number was written to; -1 stands for all.
+    void changed(int number) {
+        if (number >= 0) {
+            if (const auto known = numbers_.find(number); known != numbers_.end())
+                wake(known->second);
+            return;
+        }
+        for (const auto& [known, engine] : numbers_) wake(engine);
+    }
+
+    void wake(const uuid& engine) {
+        const auto log = followed_.find(engine);
+        if (log == followed_.end()) return;
+        for (const auto& one : log->second.readers)
+            if (const auto reader = one.lock()) reader->wake();
+    }
+
+    void drop_gone_readers(const uuid& engine) {
+        const auto log = followed_.find(engine);
+        if (log == followed_.end()) return;
+        std::erase_if(log->second.readers,
+                      [](const std::weak_ptr<log_follower>& one) { return one.expired(); });
+        if (!log->second.readers.empty()) return;
+        watch_->remove(log->second.number);
+        numbers_.erase(log->second.number);
+        followed_.erase(log);
+        if (followed_.empty()) stop_watching();
+    }
+
+    void stop_watching() {
+        if (watch_) watch_->close();
+        watch_.reset();
+        numbers_.clear();
+    }
+
+    const asio::any_io_executor strand_;
+    const std::string engines_;
+    const std::uint64_t limit_bytes_;
+    const std::size_t tail_bytes_;
+
+    std::unordered_map<uuid, log_growth> growth_;
+    std::unordered_map<uuid, followed_log> followed_;
+    std::unordered_map<int, uuid> numbers_;
+    std::shared_ptr<file_watch> watch_;
+    bool closed_ = false;
+};
+
+} // namespace detail::subprocess
+
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

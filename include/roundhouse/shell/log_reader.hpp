@@ -1,0 +1,54 @@
+#pragma once
+
+#include <roundhouse/detail/task.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
+#include <roundhouse/shell/services.hpp>
+#include <roundhouse/text_stream.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+/// Reads a backend's `log_source` for a caller outside of the orchestrator's coroutines: each piece
+/// is a task.
+class log_reader final : public text_stream {
+public:
+    /// `tasks` keeps the orchestrator's state alive.
+    log_reader(std::shared_ptr<task_group> tasks, log_source_ptr source)
+        : tasks_(std::move(tasks)), source_(std::move(source)) {}
+    ~log_reader() override {
+        if (reading_) reading_->cancel();
+    }
+
+    void next(completion<std::string> done) override {
+        auto ended = [done = std::move(done)](const std::exception_ptr& failure,
+                                              result<std::string> piece) {
+            if (failure) done(unexpected(going_away()));
+            else done(std::move(piece));
+        };
+        reading_ = tasks_->make_task();
+        tasks_->spawn(reading_, read(source_), std::move(ended));
+    }
+
+private:
+    static asio::awaitable<result<std::string>> read(log_source_ptr source) {
+        auto reading = source->next();
+        co_return co_await std::move(reading);
+    }
+
+    const std::shared_ptr<task_group> tasks_;
+    const log_source_ptr source_;
+    std::shared_ptr<task> reading_; ///< The latest; cancelling one that has ended does nothing.
+};
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
