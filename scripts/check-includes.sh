@@ -34,7 +34,7 @@ find_layer() {
         orchestrator*) layer=orchestrator ;;
         src*.hpp) layer=sources ;;
         fleet.hpp | *_fleet.hpp) layer=front ;;
-        fleet_calls* | product_handle* | wait.hpp) layer=calls ;;
+        fleet_calls* | product_handle* | text_stream.hpp | wait.hpp) layer=calls ;;
         concepts*) layer=concepts ;;
         *) layer=base ;; # types, error, settings and other headers that all layers use
     esac
@@ -65,7 +65,8 @@ find_floor() {
     case "${1##*/}" in
         adapters.* | orchestrator_parts.*) floor=2 ;;
         services.*) floor=3 ;;
-        boot_failure_log.* | denial_log.* | earliest_timer.* | mailbox.* | running_engines.*) floor=4 ;;
+        boot_failure_log.* | denial_log.* | earliest_timer.* | log_reader.* | mailbox.* | \
+            running_engines.*) floor=4 ;;
         command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
         command_scheduler.* | housekeeping.* | prober.*) floor=6 ;;
         reconciler*) floor=7 ;;

@@ -79,6 +79,15 @@ public:
         return whole;
     }
 
+    /// Reads this many bytes; fewer if the connection ends early.
+    std::string exactly(std::size_t size) {
+        while (received_.size() < size && receive()) {
+        }
+        auto bytes = received_.substr(0, size);
+        received_.erase(0, size);
+        return bytes;
+    }
+
     /// Reads until the other side closes. Throws if it does not.
     std::string rest() {
         while (receive()) {

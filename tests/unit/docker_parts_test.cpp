@@ -1,6 +1,7 @@
 #include "catch.hpp"
 
 #include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/pull.hpp>
 
@@ -12,6 +13,7 @@ using namespace roundhouse::detail::docker;
 using Catch::Matchers::Contains;
 using roundhouse::detail::http_peer;
 using roundhouse::detail::to_string;
+namespace rh = roundhouse;
 
 namespace {
 
@@ -108,6 +110,24 @@ TEST_CASE("output is extracted also from an incomplete frame") {
     CHECK(unframed(whole.substr(0, whole.size() - 3)) == "first\nseco");
     CHECK(unframed(whole.substr(0, frame(1, "first\n").size() + 5)) == "first\n");
     CHECK(unframed(std::string(8, '\xFF') + "all there is") == "all there is");
+}
+
+TEST_CASE("output is extracted from frames that arrive in pieces") {
+    const auto whole = frame(1, "first\n") + frame(2, "") + frame(2, "second\n");
+    for (std::size_t size = 1; size <= whole.size(); ++size) {
+        frame_reader reader;
+        std::string output;
+        for (std::size_t at = 0; at < whole.size(); at += size)
+            output += reader.read(whole.substr(at, size));
+        CHECK(output == "first\nsecond\n");
+    }
+}
+
+TEST_CASE("the daemon is asked for the output since a time with nanoseconds") {
+    const rh::instant since{std::chrono::milliseconds{1'700'000'000'045}};
+    CHECK(to_query({.tail = 7}) == "?stdout=1&stderr=1&tail=7");
+    CHECK(to_query({.tail = std::nullopt, .since = since, .follow = true}) ==
+          "?stdout=1&stderr=1&tail=all&follow=1&since=1700000000.045000000");
 }
 
 TEST_CASE("labels that are missing or malformed are ignored") {

@@ -1,3 +1,4 @@
+#include "../pushed_stream.hpp"
 #include "api_harness.hpp"
 #include "catch.hpp"
 
@@ -361,4 +362,49 @@ TEST_CASE("a call whose answer is dropped is a 503") {
     CHECK(reply->status == 503);
     CHECK(reply->get_header_value("Retry-After") == "1");
     CHECK(served.client().Get("/health")->status == 200);
+}
+
+TEST_CASE("a body that comes in pieces is sent in chunks as the pieces come") {
+    served_api served;
+    const auto pieces = pushed_pieces::make();
+    served.fake->streamed = roundhouse::text_stream_ptr(std::make_shared<pushed_stream>(pieces));
+    std::string received;
+    const auto take = [&](const char* data, std::size_t size) {
+        received.append(data, size);
+        pieces->push(received.size() < 18 ? std::string("second\n") : std::string());
+        return true;
+    };
+    pieces->push(std::string("first\n"));
+    auto client = served.client();
+    const auto reply = client.Get("/engines/u1/logs?follow=true", take);
+    REQUIRE(reply);
+    CHECK(reply->get_header_value("Transfer-Encoding") == "chunked");
+    CHECK(received == "first\nsecond\nsecond\n");
+    served.fake->streamed = roundhouse::text_stream_ptr();
+    pieces->wait_until_dropped();
+    CHECK(client.Get("/health")->status == 200);
+}
+
+TEST_CASE("a body that comes in pieces and fails is cut off") {
+    served_api served;
+    const auto pieces = pushed_pieces::make();
+    served.fake->streamed = roundhouse::text_stream_ptr(std::make_shared<pushed_stream>(pieces));
+    pieces->push(std::string("first\n"));
+    pieces->push(roundhouse::fail(roundhouse::errc::backend_error, "broken"));
+    auto client = served.client();
+    CHECK_FALSE(client.Get("/engines/u1/logs?follow=true"));
+}
+
+TEST_CASE("a stream is dropped when the client of an httplib server goes") {
+    served_api served;
+    const auto pieces = pushed_pieces::make();
+    served.fake->streamed = roundhouse::text_stream_ptr(std::make_shared<pushed_stream>(pieces));
+    {
+        raw_connection connection(served.port);
+        connection.send("GET /engines/u1/logs?follow=true HTTP/1.1\r\nHost: x\r\nX-Platform-Key: " +
+                        std::string(fake_platform_key) + "\r\n\r\n");
+        pieces->wait_until_asked(1);
+        served.fake->streamed = roundhouse::text_stream_ptr();
+    }
+    pieces->wait_until_dropped();
 }

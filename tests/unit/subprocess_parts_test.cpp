@@ -5,6 +5,7 @@
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/backend/subprocess/log_growth.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/backend/subprocess/supervisor.hpp>
@@ -279,6 +280,103 @@ TEST_CASE("a launch during a rotation is before or after it by the size of its l
         CHECK_FALSE(starts.find(ref)->old_log.has_value());
     }
     starts.rotated(fresh_id(), rotation, starts.count()); // of an adopted engine
+}
+
+TEST_CASE("an engine's output is read on from a place, over both logs") {
+    const temporary_folder folder;
+    const auto path = folder.path().string();
+    write(folder.path() / sub::old_log_name, "old lines\n");
+    write(folder.path() / sub::log_name, "new lines\n");
+    sub::log_position position;
+    const auto read = [&](std::size_t most) {
+        return sub::read_piece(path, position, most).value();
+    };
+    CHECK(read(6) == "old li");
+    CHECK(read(100) == "nes\n");
+    CHECK(read(100) == "new lines\n");
+    CHECK(read(100).empty());
+    SECTION("what is appended comes next") {
+        std::ofstream(folder.path() / sub::log_name, std::ios::app) << "more\n";
+        CHECK(read(100) == "more\n");
+    }
+    SECTION("after a rotation, what was not read of the older log comes first") {
+        std::ofstream(folder.path() / sub::log_name, std::ios::app) << "unread\n";
+        const auto rotation = sub::bound_log(path, 10);
+        REQUIRE(rotation);
+        position = position.after(*rotation);
+        std::ofstream(folder.path() / sub::log_name, std::ios::app) << "latest\n";
+        CHECK(read(100) == "unread\n");
+        CHECK(read(100) == "latest\n");
+    }
+    SECTION("a log that was truncated by somebody else is read from its beginning") {
+        write(folder.path() / sub::log_name, "x\n");
+        CHECK(read(100) == "x\n");
+    }
+    SECTION("without logs there is nothing") {
+        fs::remove(folder.path() / sub::log_name);
+        fs::remove(folder.path() / sub::old_log_name);
+        CHECK(read(100).empty());
+    }
+}
+
+TEST_CASE("the last lines of an output begin at a place") {
+    const temporary_folder folder;
+    const auto path = folder.path().string();
+    write(folder.path() / sub::old_log_name, "1\n2\n3\n");
+    write(folder.path() / sub::log_name, "4\n5\n");
+    const auto place_of = [&](std::size_t lines, sub::log_position start = {}) {
+        REQUIRE(sub::read_tail(sub::tail_reader(lines, 1000), path, start));
+        return std::pair(start.log, start.old_log);
+    };
+    CHECK(place_of(0) == std::pair(std::uint64_t{4}, std::optional<std::uint64_t>()));
+    CHECK(place_of(1) == std::pair(std::uint64_t{2}, std::optional<std::uint64_t>()));
+    CHECK(place_of(3) == std::pair(std::uint64_t{0}, std::optional<std::uint64_t>(4)));
+    CHECK(place_of(100) == std::pair(std::uint64_t{0}, std::optional<std::uint64_t>(0)));
+    CHECK(place_of(100, {.log = 2, .old_log = std::nullopt}) ==
+          std::pair(std::uint64_t{2}, std::optional<std::uint64_t>()));
+}
+
+TEST_CASE("the growth of a log tells where the output since a time begins") {
+    const auto at = [](int second) { return rh::instant{std::chrono::seconds{second}}; };
+    const auto place = [](const sub::log_position& position) {
+        return position.old_log ? "old " + std::to_string(*position.old_log)
+                                : "log " + std::to_string(position.log);
+    };
+    sub::log_growth growth;
+    CHECK(place(growth.position_at(at(0))) == "old 0");
+    growth.note(100, at(10));
+    growth.note(100, at(10));
+    growth.note(150, at(20));
+    growth.note(200, at(30));
+    CHECK(place(growth.position_at(at(5))) == "old 0");
+    CHECK(place(growth.position_at(at(10))) == "old 0"); // some may be of that moment
+    CHECK(place(growth.position_at(at(11))) == "log 100");
+    CHECK(place(growth.position_at(at(25))) == "log 150");
+    CHECK(place(growth.position_at(at(31))) == "log 200");
+    growth.rotated({.size = 200, .kept_from = 120, .kept_to = 210});
+    growth.note(40, at(40));
+    CHECK(place(growth.position_at(at(11))) == "old 0"); // no longer known
+    CHECK(place(growth.position_at(at(25))) == "old 30");
+    CHECK(place(growth.position_at(at(35))) == "old 80");
+    CHECK(place(growth.position_at(at(41))) == "log 40");
+    growth.rotated({.size = 50, .kept_from = 10, .kept_to = 10, .kept = false});
+    growth.note(5, at(50));
+    CHECK(place(growth.position_at(at(45))) == "log 0");
+    CHECK(place(growth.position_at(at(51))) == "log 5");
+}
+
+TEST_CASE("the growth of a log is known less exactly the longer ago it was, and never too late") {
+    sub::log_growth growth;
+    const auto at = [](int second) { return rh::instant{std::chrono::seconds{second}}; };
+    constexpr int seconds = 10'000;
+    for (int i = 1; i <= seconds; ++i) growth.note(static_cast<std::uint64_t>(i) * 10, at(i));
+    for (int since = 2; since <= seconds; since += 7) {
+        const auto position = growth.position_at(at(since));
+        const auto exact = static_cast<std::uint64_t>(since - 1) * 10;
+        CAPTURE(since, position.log);
+        CHECK(position.log <= exact);
+        if (since > seconds - 900) CHECK(position.log == exact);
+    }
 }
 
 TEST_CASE("a folder of any depth is removed, and links in it are not followed") {

@@ -3,6 +3,7 @@
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log_source.hpp>
 #include <roundhouse/testing/backend_conformance/subject.hpp>
 #include <roundhouse/testing/backend_conformance/trial_engine.hpp>
 #include <roundhouse/testing/conformance_failure.hpp>
@@ -84,6 +85,27 @@ asio::awaitable<result<std::string>> boot_logs(Backend& tested, workload_ref ref
     co_return co_await std::move(work);
 }
 
+template <opens_logs Backend>
+asio::awaitable<result<log_source_ptr>> open_logs(Backend& tested, workload_ref ref,
+                                                  log_query query) {
+    auto work = tested.open_logs(ref, query);
+    co_return co_await std::move(work);
+}
+inline asio::awaitable<result<std::string>> read_piece(log_source_ptr source) {
+    auto work = source->next();
+    co_return co_await std::move(work);
+}
+inline asio::awaitable<result<std::string>> read_to_end(log_source_ptr source) {
+    std::string text;
+    for (;;) {
+        auto work = source->next();
+        auto piece = co_await std::move(work);
+        if (!piece) co_return piece;
+        if (piece->empty()) co_return text;
+        text += *piece;
+    }
+}
+
 } // namespace testing::backend_operations
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse
@@ -121,6 +143,19 @@ public:
     {
         return finish(start(backend_operations::boot_logs(tested(), engine.workload.ref, tail)));
     }
+    result<log_source_ptr> open_logs(const trial_engine& engine, const log_query& query)
+        requires opens_logs<Backend>
+    {
+        return finish(start(backend_operations::open_logs(tested(), engine.workload.ref, query)));
+    }
+    /// All that the engine's output holds.
+    result<std::string> read_output(const trial_engine& engine, const log_query& query)
+        requires opens_logs<Backend>
+    {
+        const auto source = open_logs(engine, query);
+        if (!source) return unexpected(source.error());
+        return finish(start_read_to_end(*source));
+    }
     /// For a probe that must fail: it waits only for a short time.
     result<health> probe(const trial_engine& engine) {
         return finish(start_probe(engine, short_timeout));
@@ -147,6 +182,13 @@ public:
         return start(backend_operations::logs(tested(), engine.workload.ref, tail));
     }
 
+    std::future<result<std::string>> start_read(const log_source_ptr& source) {
+        return start(backend_operations::read_piece(source));
+    }
+    std::future<result<std::string>> start_read_to_end(const log_source_ptr& source) {
+        return start(backend_operations::read_to_end(source));
+    }
+
     /// Waits for the result of an operation that was started.
     template <class T>
     T finish(std::future<T> started,
@@ -161,26 +203,29 @@ public:
         }
     }
 
-    /// Starts a probe with this timeout and cancels it. Returns when the probe has ended, whatever
-    /// its result is.
-    void probe_and_cancel(const trial_engine& engine, duration timeout,
+    /// Starts an operation and cancels it. Returns when it has ended, whatever its result is.
+    template <class T>
+    void start_and_cancel(asio::awaitable<T> work,
                           const std::source_location& where = std::source_location::current()) {
         const auto strand = asio::make_strand(subject_.executor);
         const auto cancel = std::make_shared<asio::cancellation_signal>();
         std::promise<void> ends;
         auto ended = ends.get_future();
         auto finish = [cancel, strand, ends = std::move(ends)](const std::exception_ptr&,
-                                                               const result<health>&) mutable {
+                                                               const T&) mutable {
             // The coroutine may still use its cancellation state while it is destroyed.
             asio::post(strand, [cancel] {});
             ends.set_value();
         };
-        auto work = backend_operations::probe(tested(), engine.workload.ref, timeout);
         asio::co_spawn(strand, std::move(work),
                        asio::bind_cancellation_slot(cancel->slot(), std::move(finish)));
         asio::post(strand, [cancel] { cancel->emit(asio::cancellation_type::terminal); });
         require(ended.wait_for(subject_.patience) == std::future_status::ready,
                 "an operation that is cancelled should end", where);
+    }
+    void probe_and_cancel(const trial_engine& engine, duration timeout,
+                          const std::source_location& where = std::source_location::current()) {
+        start_and_cancel(backend_operations::probe(tested(), engine.workload.ref, timeout), where);
     }
 
 protected:

@@ -7,11 +7,14 @@
 #include <roundhouse/workload.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-/// What a backend promises of `logs`, and of `boot_logs` if it has that.
+/// What a backend promises of `logs`, and of `boot_logs` and `open_logs` if it has them.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::log_cases {
@@ -65,12 +68,73 @@ template <backend Backend> void boot_logs_are_of_one_generation(backend_trial<Ba
     }
 }
 
+template <backend Backend> void opened_logs_are_what_logs_show(backend_trial<Backend>& trial) {
+    if constexpr (opens_logs<Backend>) {
+        constexpr std::size_t all = 1'000;
+        const auto engine = trial.boot();
+        must(trial.stop(engine)); // so that its output is complete
+        const auto shown = must(trial.logs(engine, all));
+        require(must(trial.read_output(engine, {.tail = all})) == shown, "all lines");
+        require(must(trial.read_output(engine, {.tail = std::nullopt})) == shown, "without a tail");
+        require(must(trial.read_output(engine, {.tail = 1})) == must(trial.logs(engine, 1)),
+                "the last line");
+        require(must(trial.read_output(engine, {.tail = 0})).empty(), "no line");
+        const log_query from_the_epoch{.tail = std::nullopt, .since = instant{}};
+        require(must(trial.read_output(engine, from_the_epoch)) == shown, "since the epoch");
+        const log_query from_the_future{
+            .tail = std::nullopt,
+            .since = std::chrono::floor<duration>(std::chrono::system_clock::now()) +
+                     std::chrono::hours{1}};
+        require(must(trial.read_output(engine, from_the_future)).empty(), "since a later time");
+    }
+}
+
+template <backend Backend>
+void nothing_is_followed_where_nothing_runs(backend_trial<Backend>& trial) {
+    if constexpr (opens_logs<Backend>) {
+        const log_query query{.tail = 0, .follow = true};
+        const auto engine = trial.fresh();
+        require(must(trial.read_output(engine, query)).empty(), "an unknown engine");
+        const auto stopped = trial.boot();
+        must(trial.stop(stopped));
+        require(must(trial.read_output(stopped, query)).empty(), "a stopped engine");
+    }
+}
+
+template <backend Backend>
+void followed_output_ends_with_the_workload(backend_trial<Backend>& trial) {
+    if constexpr (opens_logs<Backend>) {
+        constexpr std::size_t all = 1'000;
+        const auto engine = trial.boot();
+        const auto source = must(trial.open_logs(engine, {.tail = all, .follow = true}));
+        auto reading = trial.start_read_to_end(source);
+        must(trial.pause(engine));
+        must(trial.resume(engine));
+        must(trial.stop(engine));
+        require(must(trial.finish(std::move(reading))) == must(trial.logs(engine, all)),
+                "what was followed is all that was written");
+        require(must(trial.finish(trial.start_read(source))).empty(), "the end stays the end");
+    }
+}
+
+template <backend Backend> void a_wait_for_output_can_be_cancelled(backend_trial<Backend>& trial) {
+    if constexpr (opens_logs<Backend>) {
+        const auto engine = trial.boot();
+        const auto source = must(trial.open_logs(engine, {.tail = 0, .follow = true}));
+        trial.start_and_cancel(backend_operations::read_piece(source));
+    }
+}
+
 template <backend Backend> std::vector<backend_case<Backend>> all() {
     return {
         {"logs are bounded, and empty where there is nothing", logs_are_bounded<Backend>},
         {"boot logs are bounded, and empty where there is nothing", boot_logs_are_bounded<Backend>},
         {"boot logs hold the output of one generation only",
          boot_logs_are_of_one_generation<Backend>},
+        {"opened logs are what logs show", opened_logs_are_what_logs_show<Backend>},
+        {"nothing is followed where nothing runs", nothing_is_followed_where_nothing_runs<Backend>},
+        {"followed output ends with the workload", followed_output_ends_with_the_workload<Backend>},
+        {"a wait for output can be cancelled", a_wait_for_output_can_be_cancelled<Backend>},
     };
 }
 
