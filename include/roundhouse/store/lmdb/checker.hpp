@@ -54,12 +54,12 @@ private:
         each<engine_record>(database::engines, [this](std::string_view key,
                                                       const engine_record& engine) {
             ++report_.engines;
-            if (key != engine_key_of(engine).view())
+            if (key != number_of(engine).view())
                 problem(database::engines, key, "is another engine's");
+            expect_owner(engine);
             expect(database::engines_by_id, key_of(engine.id).view(), key);
-            expect(database::engines_by_sequence, sequence_key_of(engine).view(), engine.user_id);
-            expect(database::engines_by_status, status_key_of(engine, engine.status).view(),
-                   engine.user_id);
+            expect(database::engines_by_sequence, sequence_key_of(engine).view(), {});
+            expect(database::engines_by_status, status_key_of(engine, engine.status).view(), {});
             if (engine.port != 0)
                 expect(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
             ++found_[engine.product_id].by_status[static_cast<std::size_t>(engine.status)];
@@ -125,6 +125,16 @@ private:
         const auto found = txn_.find(index, key);
         if (!found) problem(index, key, "is not there, and its record is");
         else if (*found != value) problem(index, key, "leads elsewhere");
+    }
+
+    /// Checks that an engine is found by its owner.
+    void expect_owner(const engine_record& engine) {
+        ++expected(database::engines_by_owner);
+        const number_bytes hash(txn_.owner_hash(engine.product_id, engine.user_id));
+        cursor numbers(txn_, database::engines_by_owner);
+        for (bool more = numbers.find(hash.view()); more; more = numbers.next_value())
+            if (numbers.value() == number_of(engine).view()) return;
+        problem(database::engines_by_owner, hash.view(), "does not lead to its engine");
     }
 
     /// Whether all records could be read. The index entries of unreadable records are not known.
