@@ -58,6 +58,13 @@ result<committed> add(lmdb_store& store, int n, std::string sealed_key = "token"
     return store.commit(set);
 }
 
+/// The key of the engine with the lowest id, which is that of user 1.
+std::string number_of_first(const lmdb_options& options) {
+    std::string number;
+    tamper(options, "engines_by_id", [&](std::string& found) { number = found; });
+    return number;
+}
+
 bool names(const error& failure, std::string_view word) {
     return failure.message.find(word) != std::string::npos;
 }
@@ -271,7 +278,9 @@ TEST_CASE("a damaged record is an error that names it, and other records can sti
         for (int n = 1; n <= 3; ++n) REQUIRE(add(*store, n));
     }
     SECTION("an engine") {
-        tamper(options_in(folder), "engines", [](std::string& bytes) { bytes[40] ^= 1; });
+        tamper(
+            options_in(folder), "engines", [](std::string& bytes) { bytes[40] ^= 1; },
+            number_of_first(options_in(folder)));
         const auto store = or_throw(lmdb_store::open(options_in(folder)));
         const auto lost = store->find_engine(demo, user(1));
         REQUIRE_FALSE(lost);
@@ -290,7 +299,9 @@ TEST_CASE("a damaged record is an error that names it, and other records can sti
         CHECK(or_throw(store->verify()).problems.size() == 1);
     }
     SECTION("a record cut short") {
-        tamper(options_in(folder), "engines", [](std::string& bytes) { bytes.resize(5); });
+        tamper(
+            options_in(folder), "engines", [](std::string& bytes) { bytes.resize(5); },
+            number_of_first(options_in(folder)));
         const auto store = or_throw(lmdb_store::open(options_in(folder)));
         CHECK_FALSE(store->find_engine(demo, user(1)));
         CHECK(or_throw(store->find_engine(demo, user(2))) != nullptr);
@@ -313,7 +324,7 @@ TEST_CASE("the checker finds an index that does not agree with the rows") {
         REQUIRE(add(*store, 1));
         CHECK(or_throw(store->verify()).problems.empty());
     }
-    const std::string database = GENERATE("engines_by_id", "engines_by_owner", "counters");
+    const std::string database = GENERATE("engines_by_id", "engines_by_sequence", "counters");
     CAPTURE(database);
     tamper(options_in(folder), database.c_str(), [](std::string& bytes) { bytes.back() ^= 1; });
     const auto store = or_throw(lmdb_store::open(options_in(folder)));

@@ -153,26 +153,29 @@ private:
     void apply(const core::engine_write& write, const engine_record* before,
                const engine_ptr& row) {
         const auto& engine = row ? *row : *before;
+        const auto number = before == nullptr ? make_number(txn_, engine)
+                                              : number_of(txn_, *before);
         for (const auto& entry : write.removed) remove(entry, *before);
-        for (const auto& entry : write.added) add(entry, *row);
+        for (const auto& entry : write.added) add(entry, *row, number);
         move_port(engine.id, before == nullptr ? 0 : before->port, row == nullptr ? 0 : row->port);
-        if (row) put_record(txn_, database::engines, number_of(engine).view(), *row);
-        else txn_.remove(database::engines, number_of(engine).view());
+        if (row) put_record(txn_, database::engines, number.view(), *row);
+        else free_number(txn_, engine, number);
         if (write.counters != core::counter_delta{})
             core::apply(write.counters, counts_of(engine.product_id));
     }
 
-    void add(const core::index_entry& entry, const engine_record& engine) const {
+    void add(const core::index_entry& entry, const engine_record& engine,
+             const number_bytes& number) const {
         switch (entry.index) {
         case core::engine_index::id:
-            add_owner(txn_, engine);
-            txn_.put(database::engines_by_id, key_of(engine.id).view(), number_of(engine).view());
+            txn_.put(database::engines_by_id, key_of(engine.id).view(), number.view());
             break;
         case core::engine_index::sequence:
-            txn_.put(database::engines_by_sequence, sequence_key_of(engine).view(), {});
+            txn_.put(database::engines_by_sequence, sequence_key_of(engine).view(), number.view());
             break;
         case core::engine_index::status:
-            txn_.put(database::engines_by_status, status_key_of(engine, entry.status).view(), {});
+            txn_.put(database::engines_by_status, status_key_of(engine, entry.status).view(),
+                     number.view());
             break;
         }
     }
@@ -180,7 +183,6 @@ private:
     void remove(const core::index_entry& entry, const engine_record& engine) const {
         switch (entry.index) {
         case core::engine_index::id:
-            remove_owner(txn_, engine);
             txn_.remove(database::engines_by_id, key_of(engine.id).view());
             break;
         case core::engine_index::sequence:

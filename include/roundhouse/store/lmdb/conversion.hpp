@@ -127,11 +127,12 @@ private:
 
     static void put_engine(const transaction& into, std::string_view /*key*/,
                            const engine_record& engine) {
-        put_record(into, database::engines, number_of(engine).view(), engine);
-        add_owner(into, engine);
-        into.put(database::engines_by_id, key_of(engine.id).view(), number_of(engine).view());
-        into.put(database::engines_by_sequence, sequence_key_of(engine).view(), {});
-        into.put(database::engines_by_status, status_key_of(engine, engine.status).view(), {});
+        const auto number = make_number(into, engine);
+        put_record(into, database::engines, number.view(), engine);
+        into.put(database::engines_by_id, key_of(engine.id).view(), number.view());
+        into.put(database::engines_by_sequence, sequence_key_of(engine).view(), number.view());
+        into.put(database::engines_by_status, status_key_of(engine, engine.status).view(),
+                 number.view());
     }
 
     template <class Record>

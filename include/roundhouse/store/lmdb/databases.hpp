@@ -20,17 +20,18 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
 /// Each comment has the form `key -> value`. `+` concatenates; numbers in keys are big-endian, unless
-/// a key is a number alone. An engine's number is its sequence, which is never used again.
+/// a key is a number alone. An engine's number is the hash of its owner, or, if another engine has that
+/// number when it is added, the next free one.
 enum class database : std::uint8_t {
-    meta,             ///< See schema.hpp; "state" -> store_state
-    products,         ///< product id -> product
-    products_by_slug, ///< slug -> product id
-    products_by_key,  ///< SHA-256 of the platform key -> product id
-    engines,          ///< engine number -> engine_record
-    engines_by_owner, ///< hash of product id and user id -> the numbers of engines with this hash
-    engines_by_id,    ///< engine id -> engine number
-    engines_by_sequence, ///< product id + u64 engine number -> nothing
-    engines_by_status,   ///< product id + u8 status + u64 engine number -> nothing
+    meta,                ///< See schema.hpp; "state" -> store_state
+    products,            ///< product id -> product
+    products_by_slug,    ///< slug -> product id
+    products_by_key,     ///< SHA-256 of the platform key -> product id
+    engines,             ///< engine number -> engine_record
+    engines_displaced,   ///< hash of an owner -> the engine numbers that are not the hash itself
+    engines_by_id,       ///< engine id -> engine number
+    engines_by_sequence, ///< product id + u64 sequence -> engine number
+    engines_by_status,   ///< product id + u8 status + u64 sequence -> engine number
     ports,               ///< u16 port -> engine id
     counters,            ///< product id -> fleet_counts
     audit,               ///< u64 row id -> audit_entry
@@ -46,7 +47,7 @@ inline constexpr std::array database_names{"meta",
                                            "products_by_slug",
                                            "products_by_key",
                                            "engines",
-                                           "engines_by_owner",
+                                           "engines_displaced",
                                            "engines_by_id",
                                            "engines_by_sequence",
                                            "engines_by_status",
@@ -63,7 +64,7 @@ inline constexpr std::array database_names{"meta",
 [[nodiscard]] constexpr unsigned flags_of(database database) noexcept {
     switch (database) {
     case database::engines: return MDB_INTEGERKEY;
-    case database::engines_by_owner:
+    case database::engines_displaced:
         return MDB_INTEGERKEY | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP;
     default: return 0;
     }

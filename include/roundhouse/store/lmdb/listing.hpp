@@ -40,10 +40,7 @@ namespace detail::lmdb {
          more && engines.key().starts_with(prefix.view()) && page.engines.size() < query.limit;
          more = engines.next(), ++place) {
         if (place < query.offset) continue;
-        const auto number = engines.key().substr(prefix.view().size());
-        if (number.size() != sizeof(std::uint64_t)) continue;
-        const number_bytes key(load_big_endian<std::uint64_t>(number.data()));
-        if (auto engine = readable_engine(txn, key.view()))
+        if (auto engine = readable_engine(txn, engines.value()))
             page.engines.push_back(std::move(engine));
     }
     return page;

@@ -38,9 +38,6 @@ static_assert(core::names::max_slug_bytes <= longest_slug);
 [[nodiscard]] inline key_bytes key_of(const sha256_digest& digest) {
     return key_bytes().raw(digest);
 }
-[[nodiscard]] inline number_bytes number_of(const engine_record& engine) {
-    return number_bytes(engine.sequence);
-}
 [[nodiscard]] inline key_bytes sequence_key_of(const engine_record& engine) {
     return key_bytes().id(engine.product_id).number(engine.sequence);
 }
@@ -117,34 +114,58 @@ void put_record(const transaction& txn, database into, std::string_view key, con
     return engine;
 }
 
-/// The engine of this owner; null if there is none. If a record that may be the owner's is damaged,
-/// the `failure` names the owner.
+/// The engine of this owner; null if there is none. Throws `failure` if it is not found, and a record
+/// that may be its record is damaged.
 [[nodiscard]] inline engine_ptr find_engine(const transaction& txn, const uuid& product,
                                             std::string_view user) {
-    cursor numbers(txn, database::engines_by_owner);
-    const number_bytes hash(txn.owner_hash(product, user));
-    for (bool more = numbers.find(hash.view()); more; more = numbers.next_value()) {
+    std::optional<error> damage;
+    const auto look_at = [&](std::string_view number) -> engine_ptr {
         try {
-            auto engine = find_engine(txn, numbers.value());
-            if (engine && engine->product_id == product && engine->user_id == user) return engine;
+            auto engine = find_engine(txn, number);
+            const bool owned = engine && engine->product_id == product && engine->user_id == user;
+            return owned ? engine : nullptr;
         } catch (const failure& failed) {
             if (failed.code() != MDB_SUCCESS) throw;
-            throw failure({failed.cause().code, failed.cause().message + ". It is that of " +
-                                                    to_string(product) + "/" + std::string(user)});
+            damage = failed.cause();
+            return nullptr;
         }
-    }
-    return nullptr;
+    };
+    const number_bytes hash(txn.owner_hash(product, user));
+    if (auto engine = look_at(hash.view())) return engine;
+    cursor displaced(txn, database::engines_displaced);
+    for (bool more = displaced.find(hash.view()); more; more = displaced.next_value())
+        if (auto engine = look_at(displaced.value())) return engine;
+    if (!damage) return nullptr;
+    damage->message += ". It is that of " + to_string(product) + "/" + std::string(user);
+    throw failure(std::move(*damage));
 }
 
-/// Adds the entry of `engines_by_owner`, which may have others with the same key.
-inline void add_owner(const transaction& txn, const engine_record& engine) {
-    const number_bytes hash(txn.owner_hash(engine.product_id, engine.user_id));
-    txn.put(database::engines_by_owner, hash.view(), number_of(engine).view());
+/// The number of a stored engine. Throws `failure` if the index lacks it.
+[[nodiscard]] inline number_bytes number_of(const transaction& txn, const engine_record& engine) {
+    const auto key = key_of(engine.id);
+    const auto found = txn.find(database::engines_by_id, key.view());
+    if (!found) throw damaged(database::engines_by_id, key.view(), "it is not there");
+    return number_bytes(number_bytes::read(*found));
 }
 
-inline void remove_owner(const transaction& txn, const engine_record& engine) {
+/// A number for an engine that is added, under which it will be found by its owner.
+[[nodiscard]] inline number_bytes make_number(const transaction& txn, const engine_record& engine) {
+    const auto hash = txn.owner_hash(engine.product_id, engine.user_id);
+    auto number = hash;
+    while (txn.has(database::engines, number_bytes(number).view())) ++number;
+    if (number != hash)
+        txn.put(database::engines_displaced, number_bytes(hash).view(),
+                number_bytes(number).view());
+    return number_bytes(number);
+}
+
+/// Frees the number of an engine that is removed.
+inline void free_number(const transaction& txn, const engine_record& engine,
+                        const number_bytes& number) {
     const number_bytes hash(txn.owner_hash(engine.product_id, engine.user_id));
-    txn.remove(database::engines_by_owner, hash.view(), number_of(engine).view());
+    if (hash.view() != number.view())
+        txn.remove(database::engines_displaced, hash.view(), number.view());
+    txn.remove(database::engines, number.view());
 }
 
 [[nodiscard]] inline product_ptr find_product(const transaction& txn, const uuid& id) {
