@@ -3,12 +3,12 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/config.hpp>
+#include <roundhouse/detail/recent_products.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/folder.hpp>
 #include <roundhouse/store/lmdb/options.hpp>
-#include <roundhouse/store/lmdb/recent_products.hpp>
 #include <roundhouse/store/lmdb/report.hpp>
 #include <roundhouse/types.hpp>
 
@@ -141,7 +141,7 @@ private:
     const detail::lmdb::store_folder folder_;
     detail::lmdb::environment environment_;
     const uuid installation_id_;
-    mutable detail::lmdb::recent_products recent_products_;
+    mutable detail::recent_products recent_products_;
     mutable std::mutex trouble_mutex_;
     std::optional<std::string> trouble_;
 };
