@@ -58,9 +58,12 @@ inline void write_token(record_writer& out, std::string_view token, engine_secti
 
 [[nodiscard]] inline std::string read_token(value_reader& in) {
     const auto bytes = in.rest();
-    return crypto::base64url_encode(
-        {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
-        crypto::padding::required);
+    std::string text;
+    text.reserve((bytes.size() + 2) / 3 * 4); // with its padding, so that it is allocated once
+    crypto::base64url_append(text,
+                             {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
+                             crypto::padding::required);
+    return text;
 }
 
 [[nodiscard]] inline record_writer encode(const engine_record& engine) {
