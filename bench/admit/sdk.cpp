@@ -1,6 +1,7 @@
 // The cost of one admit of a running engine in a program that embeds the SDK: it checks the
 // platform key, counts the rate limit, records the use, and returns URL and key. Random users, each
-// of the stores, fleets of a thousand to a million engines, one thread and two.
+// of the stores, fleets of a thousand to a million engines, one thread and two. Beside it the floor
+// (floor.hpp), which no program can be below.
 //
 //   bench_admit_sdk [Google Benchmark's options]
 //   bench_admit_sdk --smoke
@@ -9,6 +10,7 @@
 #include "../support/counted_new.hpp"
 #include "../support/full_fleet.hpp"
 #include "../support/temporary_folder.hpp"
+#include "floor.hpp"
 
 #include <roundhouse/store/lmdb.hpp>
 
@@ -62,6 +64,7 @@ template <class Side> struct prepared {
         // The first admit of an engine after its boot unseals its key; later admits are measured.
         const auto product = or_throw(fleet.orchestrator()->authenticate(fleet.platform_key()));
         for (const auto& user : users) (void)fleet.orchestrator()->try_admit(product, user, {});
+        memory = std::make_unique<floor_memory>(bytes_of_records(*side.store));
     }
 
     static constexpr std::uint64_t seed = 42;
@@ -69,6 +72,7 @@ template <class Side> struct prepared {
     full_fleet<std::remove_reference_t<decltype(*side.store)>> fleet;
     std::size_t size;
     std::vector<std::string> users;
+    std::unique_ptr<floor_memory> memory;
 };
 
 template <class Side> prepared<Side>& prepared_for(std::size_t engines) {
@@ -106,6 +110,16 @@ template <class Side> void admit(benchmark::State& state) {
     state.counters["allocations"] = benchmark::Counter(
         static_cast<double>(allocations + 1 - before) / static_cast<double>(state.iterations()),
         benchmark::Counter::kAvgThreads);
+}
+
+template <class Side> void floor_of(benchmark::State& state) {
+    static prepared<Side>* setup;
+    if (state.thread_index() == 0)
+        setup = &prepared_for<Side>(static_cast<std::size_t>(state.range(0)));
+    const system_clock clock;
+    auto random = prepared<Side>::seed + static_cast<std::uint64_t>(state.thread_index());
+    for (auto _ : state) pass_floor(*setup->memory, setup->fleet.platform_key(), clock, random);
+    state.SetItemsProcessed(state.iterations());
 }
 
 // Two parts of an admit, measured separately.
@@ -165,8 +179,10 @@ template <class Side> void add(const std::string& name, bool smoke) {
                 ->MinTime(seconds)
                 ->UseRealTime();
         };
-        measure("admit", admit<Side>);
-        measure("admit", admit<Side>)->Threads(2);
+        for (const int threads : {1, 2}) {
+            measure("admit", admit<Side>)->Threads(threads);
+            measure("floor", floor_of<Side>)->Threads(threads);
+        }
         measure("slowest", slowest<Side>);
         measure("authenticate", authenticate<Side>);
         measure("find", find<Side>);

@@ -1,4 +1,5 @@
 #include "catch.hpp"
+#include "tampering.hpp"
 #include "temporary_folder.hpp"
 
 #include <roundhouse/store/lmdb.hpp>
@@ -21,6 +22,7 @@
 #include <vector>
 
 using namespace roundhouse;
+using roundhouse_tests::tamper;
 using roundhouse_tests::temporary_folder;
 
 namespace {
@@ -56,31 +58,11 @@ result<committed> add(lmdb_store& store, int n, std::string sealed_key = "token"
     return store.commit(set);
 }
 
-/// Changes an entry of a database without the store: the first one if no key is given.
-void tamper(const lmdb_options& options, const char* database,
-            const std::function<void(std::string&)>& change, std::string key_text = {}) {
-    MDB_env* env = nullptr;
-    REQUIRE(mdb_env_create(&env) == 0);
-    REQUIRE(mdb_env_set_maxdbs(env, 32) == 0);
-    REQUIRE(mdb_env_open(env, options.folder.c_str(), 0, 0600) == 0);
-    MDB_txn* txn = nullptr;
-    REQUIRE(mdb_txn_begin(env, nullptr, 0, &txn) == 0);
-    MDB_dbi handle = 0;
-    REQUIRE(mdb_dbi_open(txn, database, 0, &handle) == 0);
-    MDB_cursor* cursor = nullptr;
-    REQUIRE(mdb_cursor_open(txn, handle, &cursor) == 0);
-    MDB_val key{key_text.size(), key_text.data()};
-    MDB_val value{};
-    REQUIRE(mdb_cursor_get(cursor, &key, &value, key_text.empty() ? MDB_FIRST : MDB_SET_KEY) == 0);
-    key_text.assign(static_cast<const char*>(key.mv_data), key.mv_size);
-    std::string text(static_cast<const char*>(value.mv_data), value.mv_size);
-    mdb_cursor_close(cursor);
-    change(text);
-    key = {key_text.size(), key_text.data()};
-    value = {text.size(), text.data()};
-    REQUIRE(mdb_put(txn, handle, &key, &value, 0) == 0);
-    REQUIRE(mdb_txn_commit(txn) == 0);
-    mdb_env_close(env);
+/// The key of the engine with the lowest id, which is that of user 1.
+std::string number_of_first(const lmdb_options& options) {
+    std::string number;
+    tamper(options, "engines_by_id", [&](std::string& found) { number = found; });
+    return number;
 }
 
 bool names(const error& failure, std::string_view word) {
@@ -148,7 +130,46 @@ TEST_CASE("a store of a newer schema is refused and left unchanged") {
         options_in(folder), "meta", [](std::string& version) { ++version.back(); }, "schema");
     const auto refused = lmdb_store::open(options_in(folder));
     REQUIRE_FALSE(refused);
-    CHECK(names(refused.error(), "schema version is 2"));
+    CHECK(names(refused.error(), "schema version is 3"));
+}
+
+TEST_CASE("a store whose records may have sections that are not known is refused") {
+    const temporary_folder folder;
+    or_throw(lmdb_store::open(options_in(folder)));
+    tamper(
+        options_in(folder), "meta", [](std::string& version) { ++version.back(); }, "layout");
+    auto options = options_in(folder);
+    options.read_only = GENERATE(false, true);
+    const auto refused = lmdb_store::open(options);
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "layout version is 1"));
+}
+
+TEST_CASE("engines whose owners have the same hash are told apart") {
+    const temporary_folder folder;
+    or_throw(lmdb_store::open(options_in(folder)));
+    tamper(
+        options_in(folder), "meta", [](std::string& key) { key.back() = 1; }, "owner_hash");
+    const auto store = or_throw(lmdb_store::open(options_in(folder)));
+    const int engines = 40; // with two hashes
+    for (int n = 1; n <= engines; ++n) REQUIRE(add(*store, n));
+    CHECK_FALSE(add(*store, 7)); // the owner has one
+    const auto is_found = [&](int n) {
+        const auto found = or_throw(store->find_engine(demo, user(n)));
+        return found && found->user_id == user(n);
+    };
+    for (int n = 1; n <= engines; ++n) CHECK(is_found(n));
+    CHECK_FALSE(is_found(engines + 1));
+    for (int n = 1; n <= engines; n += 2) {
+        const auto engine = or_throw(store->find_engine(demo, user(n)));
+        change_set gone;
+        gone.changes.emplace_back(erase_engine{demo, user(n), engine->revision, false});
+        REQUIRE(store->commit(gone));
+    }
+    for (int n = 1; n <= engines; ++n) CHECK(is_found(n) == (n % 2 == 0));
+    CHECK(or_throw(store->verify()).problems.empty());
+    REQUIRE(add(*store, 7));
+    CHECK(is_found(7));
 }
 
 TEST_CASE("the map grows by itself, also during reads") {
@@ -257,7 +278,9 @@ TEST_CASE("a damaged record is an error that names it, and other records can sti
         for (int n = 1; n <= 3; ++n) REQUIRE(add(*store, n));
     }
     SECTION("an engine") {
-        tamper(options_in(folder), "engines", [](std::string& bytes) { bytes[40] ^= 1; });
+        tamper(
+            options_in(folder), "engines", [](std::string& bytes) { bytes[40] ^= 1; },
+            number_of_first(options_in(folder)));
         const auto store = or_throw(lmdb_store::open(options_in(folder)));
         const auto lost = store->find_engine(demo, user(1));
         REQUIRE_FALSE(lost);
@@ -276,7 +299,9 @@ TEST_CASE("a damaged record is an error that names it, and other records can sti
         CHECK(or_throw(store->verify()).problems.size() == 1);
     }
     SECTION("a record cut short") {
-        tamper(options_in(folder), "engines", [](std::string& bytes) { bytes.resize(5); });
+        tamper(
+            options_in(folder), "engines", [](std::string& bytes) { bytes.resize(5); },
+            number_of_first(options_in(folder)));
         const auto store = or_throw(lmdb_store::open(options_in(folder)));
         CHECK_FALSE(store->find_engine(demo, user(1)));
         CHECK(or_throw(store->find_engine(demo, user(2))) != nullptr);
@@ -299,7 +324,7 @@ TEST_CASE("the checker finds an index that does not agree with the rows") {
         REQUIRE(add(*store, 1));
         CHECK(or_throw(store->verify()).problems.empty());
     }
-    const std::string database = GENERATE("engines_by_id", "engines_by_status", "counters");
+    const std::string database = GENERATE("engines_by_id", "engines_by_sequence", "counters");
     CAPTURE(database);
     tamper(options_in(folder), database.c_str(), [](std::string& bytes) { bytes.back() ^= 1; });
     const auto store = or_throw(lmdb_store::open(options_in(folder)));

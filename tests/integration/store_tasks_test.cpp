@@ -1,6 +1,7 @@
 #include "catch.hpp"
 #include "running_server.hpp"
 
+#include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/store/lmdb.hpp>
 
 #include <algorithm>
@@ -79,9 +80,13 @@ std::string text_of(const std::string& file) {
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Changes a byte of every occurrence of a text in the store's file.
-void damage(const std::string& folder, const std::string& text) {
+/// Changes a byte of every occurrence of a sealed key in the store's file, which has its bytes.
+void damage(const std::string& folder, const std::string& token) {
     const auto file = folder + "/data.mdb";
+    const auto sealed = roundhouse::crypto::base64url_decode(token,
+                                                             roundhouse::crypto::padding::required);
+    REQUIRE(sealed);
+    const std::string text(sealed->begin(), sealed->end());
     auto bytes = text_of(file);
     std::size_t places = 0;
     for (auto at = bytes.find(text); at != std::string::npos; at = bytes.find(text, at + 1)) {

@@ -10,6 +10,7 @@
 #include <roundhouse/http/render.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
+#include <roundhouse/store/lmdb/conversion.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/folder.hpp>
 #include <roundhouse/store/lmdb/records.hpp>
@@ -160,7 +161,7 @@ void list_bodies(std::ostream& out) {
 void list_store(std::ostream& out) {
     namespace lmdb = detail::lmdb;
     for (const auto name : lmdb::database_names) out << "database " << name << '\n';
-    out << "file " << lmdb::data_file << '\n';
+    out << "file " << lmdb::data_file << ' ' << lmdb::kept_file << '\n';
     fleet_counts counts;
     counts.by_status = {1, 2, 3, 4, 5, 6};
     counts.total_provisions = 7;

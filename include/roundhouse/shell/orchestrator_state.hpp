@@ -138,7 +138,8 @@ private:
                                                  const result<engine_ptr>& outcome);
     /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const;
-    [[nodiscard]] std::optional<result<engine_view>> use(engine_ptr engine) const;
+    [[nodiscard]] std::optional<result<engine_view>> use(engine_ptr engine,
+                                                         duration steady_now) const;
     [[nodiscard]] result<admission> deny(const product& product, denial reason);
     [[nodiscard]] engine_view view_without_key(engine_ptr engine) const;
     void unseal_key(result<engine_view>& out, bool runs) const;

@@ -57,7 +57,8 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     const auto hash = engine_owner_hash::mix(product.id, user_id);
     running.prefetch_place(hash);
     services.store->prefetch(product.id, user_id);
-    if (const auto wait = rates.take(product, services.steady_now())) {
+    const auto now = services.steady_now();
+    if (const auto wait = rates.take(product, now)) {
         denials.count(product, "rate_limited");
         const auto seconds = std::chrono::ceil<std::chrono::seconds>(*wait).count();
         return fail(errc::rate_limited,
@@ -76,7 +77,7 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     }
     if (core::admissible(**found)) {
         // The commit of one that the shell does not know to run yet is in doubt.
-        auto used = use(std::move(*found));
+        auto used = use(std::move(*found), now);
         if (!used) return std::nullopt;
         if (!*used) return unexpected(std::move(used->error()));
         return admission{std::move(**used), {}};
@@ -95,7 +96,7 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
 ROUNDHOUSE_DECL result<admission>
 orchestrator_state::admission_of(const product& product, const result<engine_ptr>& outcome) {
     if (outcome && core::admissible(**outcome)) {
-        auto used = use(*outcome);
+        auto used = use(*outcome, services.steady_now());
         auto seen = used ? std::move(*used) : view(*outcome, true);
         if (!seen) return unexpected(std::move(seen.error()));
         return admission{std::move(*seen), {}};
@@ -134,11 +135,11 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine,
 
 /// Admits to an engine, and notes the use. Nothing if it is not known to run.
 ROUNDHOUSE_DECL std::optional<result<engine_view>>
-orchestrator_state::use(engine_ptr engine) const {
+orchestrator_state::use(engine_ptr engine, duration steady_now) const {
     std::optional<result<engine_view>> out(view_without_key(std::move(engine)));
     auto& view = **out;
     const bool runs = running.visit(*view.record, [&](running_engine& known) {
-        known.use(services.steady_now());
+        known.use(steady_now);
         view.last_health_at = known.last_health();
         known.key.append_to(view.api_key, view.record->key_hash);
     });

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <roundhouse/core/rate_limit.hpp>
+#include <roundhouse/detail/striped_mutex.hpp>
 #include <roundhouse/types.hpp>
 
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <unordered_map>
 
 namespace roundhouse {
@@ -34,7 +34,7 @@ private:
 
     guarded& of(const uuid& product) {
         {
-            const std::shared_lock lock(mutex_);
+            const striped_mutex::reading lock(mutex_);
             if (const auto found = limiters_.find(product); found != limiters_.end())
                 return *found->second;
         }
@@ -44,7 +44,7 @@ private:
         return *one;
     }
 
-    std::shared_mutex mutex_;
+    striped_mutex mutex_;
     std::unordered_map<uuid, std::unique_ptr<guarded>> limiters_;
 };
 

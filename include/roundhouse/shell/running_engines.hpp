@@ -5,6 +5,7 @@
 #include <roundhouse/core/moment.hpp>
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/hash_index.hpp>
+#include <roundhouse/detail/striped_mutex.hpp>
 #include <roundhouse/shell/cached_key.hpp>
 #include <roundhouse/types.hpp>
 
@@ -16,7 +17,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -85,8 +85,8 @@ struct unstored_use {
     duration at; ///< Steady time.
 };
 
-/// The running engines. Thread-safe; a reader waits for a writer only while an engine of the same
-/// shard begins or ceases to run.
+/// The running engines. Thread-safe; a reader waits for a writer only while an engine begins or ceases
+/// to run.
 class running_engines {
 public:
     /// An engine begins to run; its record was decided or found then. If the engine ran before, its
@@ -124,7 +124,7 @@ public:
     template <class Is, class Look>
     bool visit_first(std::uint64_t hash, const Is& is, const Look& look) const {
         auto& part = of(hash);
-        const std::shared_lock lock(part.mutex);
+        const striped_mutex::reading lock(mutex_);
         const auto* const found = part.engines.find(hash, is);
         if (found == nullptr) return false;
         look(**found);
@@ -179,7 +179,6 @@ private:
     };
 
     struct alignas(64) shard {
-        mutable std::shared_mutex mutex;
         hash_index<std::unique_ptr<running_engine>> engines;
         std::unordered_map<uuid, suspended_times> suspended; ///< Engines that have run.
         std::uint32_t lives = 0;
@@ -195,7 +194,8 @@ private:
 
     shard& of(std::uint64_t hash) const noexcept { return shards_[hash % shards_.size()]; }
 
-    mutable std::array<shard, 64> shards_;
+    mutable striped_mutex mutex_;
+    mutable std::array<shard, 64> shards_; ///< Each grows by itself, which takes a moment only.
 };
 
 } // namespace detail

@@ -12,7 +12,7 @@ namespace detail {
 ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, const core::moment& then) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
-    const std::unique_lock lock(part.mutex);
+    const std::unique_lock lock(mutex_);
     auto& running = part.add(ref);
     running_engine::write(running.last_used_ms, then.past_steady_at(engine.last_activity_at));
     running.use_is_stored.store(true, std::memory_order_relaxed);
@@ -51,7 +51,7 @@ ROUNDHOUSE_DECL void running_engines::follow(const engine_record& before,
 ROUNDHOUSE_DECL void running_engines::suspend(const engine_record& engine) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
-    const std::unique_lock lock(part.mutex);
+    const std::unique_lock lock(mutex_);
     const auto* const running = part.engines.find(ref.hash, ref);
     if (running == nullptr) return;
     part.suspended[engine.id] = {(*running)->last_used_ms.load(std::memory_order_relaxed),
@@ -64,7 +64,7 @@ ROUNDHOUSE_DECL void running_engines::suspend(const engine_record& engine) {
 ROUNDHOUSE_DECL void running_engines::remove(const engine_record& engine) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
-    const std::unique_lock lock(part.mutex);
+    const std::unique_lock lock(mutex_);
     part.engines.erase(ref.hash, ref);
     part.suspended.erase(engine.id);
 }
@@ -91,7 +91,7 @@ ROUNDHOUSE_DECL std::optional<duration> running_engines::healthy_for(const engin
     if (!engine.healthy_since) return std::nullopt;
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
-    const std::shared_lock lock(part.mutex);
+    const striped_mutex::reading lock(mutex_);
     std::optional<duration> since;
     if (const auto* const running = part.engines.find(ref.hash, ref))
         since = running_engine::read((*running)->healthy_since_ms);
@@ -119,7 +119,7 @@ ROUNDHOUSE_DECL void running_engines::cache_key(const engine_record& engine,
                                                 std::string_view key) const {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
-    const std::unique_lock lock(part.mutex);
+    const std::unique_lock lock(mutex_);
     if (const auto* const running = part.engines.find(ref.hash, ref))
         (*running)->key.keep(key, engine.key_hash);
 }
@@ -127,7 +127,7 @@ ROUNDHOUSE_DECL void running_engines::cache_key(const engine_record& engine,
 ROUNDHOUSE_DECL std::vector<unstored_use> running_engines::unstored() const {
     std::vector<unstored_use> out;
     for (auto& part : shards_) {
-        const std::shared_lock lock(part.mutex);
+        const striped_mutex::reading lock(mutex_);
         part.engines.for_each([&](std::uint64_t hash, const running_engine& running) {
             const auto used = running_engine::read(running.last_used_ms);
             if (used && !running.use_is_stored.load(std::memory_order_relaxed))

@@ -3,12 +3,12 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/config.hpp>
+#include <roundhouse/detail/recent_products.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/folder.hpp>
 #include <roundhouse/store/lmdb/options.hpp>
-#include <roundhouse/store/lmdb/recent_products.hpp>
 #include <roundhouse/store/lmdb/report.hpp>
 #include <roundhouse/types.hpp>
 
@@ -35,9 +35,10 @@ inline namespace ROUNDHOUSE_ABI {
 /// work then. A damaged record is an `internal_error` that names database and key.
 class lmdb_store {
 public:
-    /// Opens or creates the store in a folder. Blocks on I/O. Fails if the folder cannot be used,
-    /// is in use (also by another object of this process), or holds a store of another schema
-    /// version.
+    /// Opens or creates the store in a folder. Blocks on I/O. A store of an older schema is
+    /// converted first, unless it is opened read-only, and its old file is kept beside it. Fails if
+    /// the folder cannot be used, is in use (also by another object of this process), holds a store
+    /// of a newer schema, or one that cannot be converted, which is left as it is.
     [[nodiscard]] static result<std::shared_ptr<lmdb_store>> open(const lmdb_options& options);
 
     ~lmdb_store();
@@ -140,7 +141,7 @@ private:
     const detail::lmdb::store_folder folder_;
     detail::lmdb::environment environment_;
     const uuid installation_id_;
-    mutable detail::lmdb::recent_products recent_products_;
+    mutable detail::recent_products recent_products_;
     mutable std::mutex trouble_mutex_;
     std::optional<std::string> trouble_;
 };

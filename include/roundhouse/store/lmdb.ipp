@@ -4,6 +4,7 @@
 #include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/batch.hpp>
 #include <roundhouse/store/lmdb/checker.hpp>
+#include <roundhouse/store/lmdb/conversion.hpp>
 #include <roundhouse/store/lmdb/copy.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/listing.hpp>
@@ -58,16 +59,15 @@ lmdb_store::find_product_named(std::string_view id_or_slug) const {
 ROUNDHOUSE_DECL result<engine_ptr> lmdb_store::find_engine(const uuid& product,
                                                            std::string_view user) const {
     if (user.size() > detail::lmdb::longest_user_id) return nullptr;
-    return read([&](const transaction& txn) {
-        return detail::lmdb::find_engine(txn, detail::lmdb::engine_key_of(product, user).view());
-    });
+    return read(
+        [&](const transaction& txn) { return detail::lmdb::find_engine(txn, product, user); });
 }
 
 ROUNDHOUSE_DECL result<engine_ptr> lmdb_store::find_engine_by_id(const uuid& engine) const {
     return read([&](const transaction& txn) -> engine_ptr {
-        const auto key = txn.find(detail::lmdb::database::engines_by_id,
-                                  detail::lmdb::key_of(engine).view());
-        return key ? detail::lmdb::find_engine(txn, *key) : nullptr;
+        const auto number = txn.find(detail::lmdb::database::engines_by_id,
+                                     detail::lmdb::key_of(engine).view());
+        return number ? detail::lmdb::find_engine(txn, *number) : nullptr;
     });
 }
 
@@ -135,7 +135,7 @@ ROUNDHOUSE_DECL lmdb_store::lmdb_store(const lmdb_options& options)
     : options_(options),
       folder_(options.folder, options.read_only ? detail::lmdb::store_folder::use::beside
                                                 : detail::lmdb::store_folder::use::alone),
-      environment_(options),
+      environment_(detail::lmdb::converted(options, folder_)),
       installation_id_(environment_.read(detail::lmdb::read_installation_id)) {
     if (!options.read_only) folder_.sync();
 }

@@ -3,7 +3,9 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/config.hpp>
 #include <roundhouse/core/store_plan.hpp>
+#include <roundhouse/detail/recent_products.hpp>
 #include <roundhouse/detail/store_rules.hpp>
+#include <roundhouse/detail/striped_mutex.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/optional_member.hpp>
 #include <roundhouse/store/memory/audit_rows.hpp>
@@ -16,7 +18,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,14 +44,16 @@ public:
     [[nodiscard]] std::optional<std::string> trouble() const { return std::nullopt; }
 
     [[nodiscard]] result<product_ptr> find_product(const sha256_digest& key_hash) const {
-        const std::shared_lock lock(mutex_);
-        return rows_.find_product_by_key(key_hash);
+        return recent_products_.find(key_hash, [&]() -> result<product_ptr> {
+            const detail::striped_mutex::reading lock(mutex_);
+            return rows_.find_product_by_key(key_hash);
+        });
     }
 
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const;
 
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const {
-        const std::shared_lock lock(mutex_);
+        const detail::striped_mutex::reading lock(mutex_);
         return rows_.find_engine(product, user);
     }
 
@@ -99,9 +102,10 @@ private:
 
     /// Guards the rows. They are written under both mutexes, so that a commit, which holds the
     /// first, reads them without this one.
-    mutable std::shared_mutex mutex_;
+    mutable detail::striped_mutex mutex_;
     detail::memory::fleet_rows rows_;
     detail::memory::audit_rows audit_;
+    mutable detail::recent_products recent_products_;
 };
 
 } // namespace ROUNDHOUSE_ABI

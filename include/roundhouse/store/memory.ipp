@@ -6,7 +6,6 @@
 
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <utility>
 
@@ -20,42 +19,42 @@ ROUNDHOUSE_DECL memory_store::~memory_store() = default;
 
 ROUNDHOUSE_DECL result<product_ptr>
 memory_store::find_product_named(std::string_view id_or_slug) const {
-    const std::shared_lock lock(mutex_);
+    const detail::striped_mutex::reading lock(mutex_);
     if (const auto id = parse_uuid(id_or_slug)) return rows_.find_product(*id);
     return rows_.find_product_by_slug(std::string(id_or_slug));
 }
 
 ROUNDHOUSE_DECL result<engine_ptr> memory_store::find_engine_by_id(const uuid& id) const {
-    const std::shared_lock lock(mutex_);
+    const detail::striped_mutex::reading lock(mutex_);
     return rows_.find_engine_by_id(id);
 }
 
 ROUNDHOUSE_DECL result<engine_page> memory_store::list_engines(const engine_query& query) const {
-    const std::shared_lock lock(mutex_);
+    const detail::striped_mutex::reading lock(mutex_);
     return rows_.list_engines(query);
 }
 
 ROUNDHOUSE_DECL result<void>
 memory_store::for_each_engine(const std::function<void(const result<engine_ptr>&)>& visit) const {
-    const std::shared_lock lock(mutex_);
+    const detail::striped_mutex::reading lock(mutex_);
     rows_.visit_engines(visit);
     return {};
 }
 
 ROUNDHOUSE_DECL result<fleet_counts> memory_store::counts(const uuid& product) const {
-    const std::shared_lock lock(mutex_);
+    const detail::striped_mutex::reading lock(mutex_);
     return rows_.counts(product);
 }
 
 ROUNDHOUSE_DECL result<audit_page> memory_store::audit(const audit_query& query) const {
-    const std::shared_lock lock(mutex_);
+    const detail::striped_mutex::reading lock(mutex_);
     return audit_.page(query);
 }
 
 ROUNDHOUSE_DECL result<void>
 memory_store::for_each_audit(instant since,
                              const std::function<void(const result<audit_entry>&)>& visit) const {
-    const std::shared_lock lock(mutex_);
+    const detail::striped_mutex::reading lock(mutex_);
     audit_.visit(since, visit);
     return {};
 }
@@ -103,6 +102,7 @@ ROUNDHOUSE_DECL committed memory_store::apply(core::store_plan plan,
                                               std::span<const engine_ptr> made) {
     const std::unique_lock lock(mutex_);
     for (const auto& write : plan.products) rows_.apply(write);
+    if (!plan.products.empty()) recent_products_.changed();
     for (std::size_t i = 0; i < made.size(); ++i)
         rows_.apply(plan.engines[i], core::replaced_by(plan.engines[i], made), made[i]);
     auto done = core::answer_of(made);

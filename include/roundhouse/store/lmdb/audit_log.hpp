@@ -45,7 +45,7 @@ struct audit_index {
 }
 /// The zero byte separates a user from users whose ids begin with theirs.
 [[nodiscard]] inline audit_index by_user(const uuid& product, std::string_view user) {
-    return {database::audit_by_user, engine_key_of(product, user).number(std::uint8_t{0})};
+    return {database::audit_by_user, key_bytes().id(product).text(user).number(std::uint8_t{0})};
 }
 [[nodiscard]] inline audit_index by_engine(const uuid& engine) {
     return {database::audit_by_engine, key_of(engine)};

@@ -61,7 +61,7 @@ private:
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product,
                                                  std::string_view user) const override {
         if (user.size() > longest_user_id) return nullptr;
-        return lmdb::find_engine(txn_, engine_key_of(product, user).view());
+        return lmdb::find_engine(txn_, product, user);
     }
 
     [[nodiscard]] result<product_ptr> find_product(const uuid& id) const override {
@@ -100,8 +100,8 @@ private:
     // Conditions
 
     [[nodiscard]] bool holds(const core::owner_is_free& condition) const {
-        const auto key = engine_key_of(condition.owner.product_id, condition.owner.user_id);
-        return !txn_.has(database::engines, key.view());
+        return lmdb::find_engine(txn_, condition.owner.product_id, condition.owner.user_id) ==
+               nullptr;
     }
     [[nodiscard]] bool holds(const core::short_id_is_free& condition) const {
         constexpr std::size_t short_bytes = 6; // 12 hexadecimal digits
@@ -153,28 +153,29 @@ private:
     void apply(const core::engine_write& write, const engine_record* before,
                const engine_ptr& row) {
         const auto& engine = row ? *row : *before;
-        const auto key = engine_key_of(engine);
+        const auto number = before == nullptr ? make_number(txn_, engine)
+                                              : number_of(txn_, *before);
         for (const auto& entry : write.removed) remove(entry, *before);
-        for (const auto& entry : write.added) add(entry, *row);
+        for (const auto& entry : write.added) add(entry, *row, number);
         move_port(engine.id, before == nullptr ? 0 : before->port, row == nullptr ? 0 : row->port);
-        if (row) put_record(txn_, database::engines, key.view(), *row);
-        else txn_.remove(database::engines, key.view());
+        if (row) put_record(txn_, database::engines, number.view(), *row);
+        else free_number(txn_, engine, number);
         if (write.counters != core::counter_delta{})
             core::apply(write.counters, counts_of(engine.product_id));
     }
 
-    void add(const core::index_entry& entry, const engine_record& engine) const {
+    void add(const core::index_entry& entry, const engine_record& engine,
+             const number_bytes& number) const {
         switch (entry.index) {
         case core::engine_index::id:
-            txn_.put(database::engines_by_id, key_of(engine.id).view(),
-                     engine_key_of(engine).view());
+            txn_.put(database::engines_by_id, key_of(engine.id).view(), number.view());
             break;
         case core::engine_index::sequence:
-            txn_.put(database::engines_by_sequence, sequence_key_of(engine).view(), engine.user_id);
+            txn_.put(database::engines_by_sequence, sequence_key_of(engine).view(), number.view());
             break;
         case core::engine_index::status:
             txn_.put(database::engines_by_status, status_key_of(engine, entry.status).view(),
-                     engine.user_id);
+                     number.view());
             break;
         }
     }

@@ -54,12 +54,10 @@ private:
         each<engine_record>(database::engines, [this](std::string_view key,
                                                       const engine_record& engine) {
             ++report_.engines;
-            if (key != engine_key_of(engine).view())
-                problem(database::engines, key, "is another engine's");
+            expect_owner(key, engine);
             expect(database::engines_by_id, key_of(engine.id).view(), key);
-            expect(database::engines_by_sequence, sequence_key_of(engine).view(), engine.user_id);
-            expect(database::engines_by_status, status_key_of(engine, engine.status).view(),
-                   engine.user_id);
+            expect(database::engines_by_sequence, sequence_key_of(engine).view(), key);
+            expect(database::engines_by_status, status_key_of(engine, engine.status).view(), key);
             if (engine.port != 0)
                 expect(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
             ++found_[engine.product_id].by_status[static_cast<std::size_t>(engine.status)];
@@ -125,6 +123,17 @@ private:
         const auto found = txn_.find(index, key);
         if (!found) problem(index, key, "is not there, and its record is");
         else if (*found != value) problem(index, key, "leads elsewhere");
+    }
+
+    /// Checks that an engine is found by its owner.
+    void expect_owner(std::string_view number, const engine_record& engine) {
+        const number_bytes hash(txn_.owner_hash(engine.product_id, engine.user_id));
+        if (number == hash.view()) return;
+        ++expected(database::engines_displaced);
+        cursor displaced(txn_, database::engines_displaced);
+        for (bool more = displaced.find(hash.view()); more; more = displaced.next_value())
+            if (displaced.value() == number) return;
+        problem(database::engines, number, "is not found by its owner");
     }
 
     /// Whether all records could be read. The index entries of unreadable records are not known.

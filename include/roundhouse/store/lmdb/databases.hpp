@@ -2,6 +2,7 @@
 
 #include <roundhouse/store/lmdb/bytes.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/owner_hash.hpp>
 #include <roundhouse/types.hpp>
 
 #include <lmdb.h>
@@ -18,16 +19,19 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// Each comment has the form `key -> value`. `+` concatenates; numbers are big-endian.
+/// Each comment has the form `key -> value`. `+` concatenates; numbers in keys are big-endian, unless
+/// a key is a number alone. An engine's number is the hash of its owner, or, if another engine has that
+/// number when it is added, the next free one.
 enum class database : std::uint8_t {
-    meta,                ///< "schema" -> u32, "instance" -> uuid, "state" -> store_state
+    meta,                ///< See schema.hpp; "state" -> store_state
     products,            ///< product id -> product
     products_by_slug,    ///< slug -> product id
     products_by_key,     ///< SHA-256 of the platform key -> product id
-    engines,             ///< product id + user id -> engine_record
-    engines_by_id,       ///< engine id -> product id + user id
-    engines_by_sequence, ///< product id + u64 sequence -> user id
-    engines_by_status,   ///< product id + u8 status + u64 sequence -> user id
+    engines,             ///< engine number -> engine_record
+    engines_displaced,   ///< hash of an owner -> the engine numbers that are not the hash itself
+    engines_by_id,       ///< engine id -> engine number
+    engines_by_sequence, ///< product id + u64 sequence -> engine number
+    engines_by_status,   ///< product id + u8 status + u64 sequence -> engine number
     ports,               ///< u16 port -> engine id
     counters,            ///< product id -> fleet_counts
     audit,               ///< u64 row id -> audit_entry
@@ -43,6 +47,7 @@ inline constexpr std::array database_names{"meta",
                                            "products_by_slug",
                                            "products_by_key",
                                            "engines",
+                                           "engines_displaced",
                                            "engines_by_id",
                                            "engines_by_sequence",
                                            "engines_by_status",
@@ -55,7 +60,21 @@ inline constexpr std::array database_names{"meta",
                                            "audit_by_action",
                                            "audit_by_time"};
 
-using database_handles = std::array<MDB_dbi, database_names.size()>;
+/// LMDB's flags of a database, beside MDB_CREATE.
+[[nodiscard]] constexpr unsigned flags_of(database database) noexcept {
+    switch (database) {
+    case database::engines: return MDB_INTEGERKEY;
+    case database::engines_displaced:
+        return MDB_INTEGERKEY | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP;
+    default: return 0;
+    }
+}
+
+/// What a transaction needs of its environment.
+struct database_handles {
+    std::array<MDB_dbi, database_names.size()> of{};
+    owner_hash_key owner_hash;
+};
 
 [[nodiscard]] constexpr std::string_view name_of(database database) noexcept {
     return database_names[static_cast<std::size_t>(database)];
@@ -103,6 +122,18 @@ public:
         if (code != MDB_NOTFOUND) check(code, name_of(from));
     }
 
+    /// Removes one of the values of a key, if it is there.
+    void remove(database from, std::string_view key, std::string_view value) const {
+        auto key_val = to_val(key);
+        auto value_val = to_val(value);
+        const int code = mdb_del(txn_, handle(from), &key_val, &value_val);
+        if (code != MDB_NOTFOUND) check(code, name_of(from));
+    }
+
+    [[nodiscard]] std::uint64_t owner_hash(const uuid& product, std::string_view user) const {
+        return handles_->owner_hash.hash(product, user);
+    }
+
     /// The number of entries.
     [[nodiscard]] std::uint64_t size(database of) const {
         MDB_stat stat{};
@@ -114,7 +145,7 @@ private:
     friend class cursor;
 
     [[nodiscard]] MDB_dbi handle(database of) const noexcept {
-        return (*handles_)[static_cast<std::size_t>(of)];
+        return handles_->of[static_cast<std::size_t>(of)];
     }
 
     MDB_txn* txn_;
@@ -136,11 +167,19 @@ public:
 
     bool first() { return move(MDB_FIRST); }
     bool next() { return move(MDB_NEXT); }
+    /// To the next value of the same key.
+    bool next_value() { return move(MDB_NEXT_DUP); }
 
     /// Moves to the first entry whose key is not before `key`.
     bool seek(std::string_view key) {
         key_ = to_val(key);
         return move(MDB_SET_RANGE);
+    }
+
+    /// Moves to the first entry with this key.
+    bool find(std::string_view key) {
+        key_ = to_val(key);
+        return move(MDB_SET_KEY);
     }
 
     /// Moves to the last entry whose key is before `key`.

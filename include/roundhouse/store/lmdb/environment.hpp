@@ -34,8 +34,12 @@ class environment {
     template <class Body> using outcome = std::invoke_result_t<const Body&, const transaction&>;
 
 public:
-    /// Opens or creates the environment in the folder. Throws `failure`.
-    explicit environment(const lmdb_options& options) : options_(options) { open(); }
+    /// Opens or creates the environment in the folder, with these flags of LMDB's in addition.
+    /// Throws `failure`.
+    explicit environment(const lmdb_options& options, unsigned flags = 0)
+        : options_(options), flags_(MDB_NOTLS | (options.read_only ? MDB_RDONLY : 0U) | flags) {
+        open();
+    }
     ~environment() { close(); }
     environment(const environment&) = delete;
     environment& operator=(const environment&) = delete;
@@ -178,9 +182,7 @@ private:
             check(mdb_env_set_maxdbs(env_, database_names.size()), "environment");
             check(mdb_env_set_maxreaders(env_, max_readers), "environment");
             check(mdb_env_set_mapsize(env_, std::max(map_size_, options_.map_size)), "environment");
-            // Without MDB_NOTLS a read transaction would belong to the thread that began it.
-            const unsigned flags = MDB_NOTLS | (options_.read_only ? MDB_RDONLY : 0U);
-            check(mdb_env_open(env_, options_.folder.c_str(), flags, 0600), options_.folder);
+            check(mdb_env_open(env_, options_.folder.c_str(), flags_, 0600), options_.folder);
             mdb_reader_check(env_, nullptr);
             open_databases();
         } catch (...) {
@@ -190,25 +192,33 @@ private:
         map_size_ = current_map_size();
     }
 
+    /// Opens the databases, and creates those that are missing. The schema is checked first: a store
+    /// of another schema has other databases, and is left as it is.
     void open_databases() {
         MDB_txn* txn = nullptr;
         check(mdb_txn_begin(env_, nullptr, options_.read_only ? MDB_RDONLY : 0U, &txn),
               "environment");
-        for (std::size_t i = 0; i < database_names.size(); ++i) {
-            const int code = mdb_dbi_open(txn, database_names[i],
-                                          options_.read_only ? 0U : MDB_CREATE, &handles_[i]);
-            if (code == MDB_SUCCESS) continue;
-            mdb_txn_abort(txn);
-            throw failure(code, database_names[i]);
-        }
         try {
-            check_schema(transaction(txn, handles_), options_.read_only);
+            open_database(txn, database::meta);
+            const transaction meta(txn, handles_);
+            check_schema(meta);
+            for (std::size_t i = 0; i < database_names.size(); ++i)
+                open_database(txn, static_cast<database>(i));
+            if (!options_.read_only) note_schema(meta);
+            handles_.owner_hash = read_owner_hash_key(meta);
         } catch (...) {
             mdb_txn_abort(txn);
             throw;
         }
         check(mdb_txn_commit(txn),
               "environment"); // also where it only read: this keeps the handles
+    }
+
+    void open_database(MDB_txn* txn, database wanted) {
+        const unsigned flags = options_.read_only ? 0U : MDB_CREATE | flags_of(wanted);
+        check(mdb_dbi_open(txn, database_names[static_cast<std::size_t>(wanted)], flags,
+                           &handles_.of[static_cast<std::size_t>(wanted)]),
+              name_of(wanted));
     }
 
     void close() noexcept {
@@ -265,6 +275,8 @@ private:
     static constexpr unsigned writes_between_checks = 64;
 
     const lmdb_options options_;
+    /// Without MDB_NOTLS a read transaction would belong to the thread that began it.
+    const unsigned flags_;
     // Changed only with `writers_` held and no read under way.
     MDB_env* env_ = nullptr; ///< Null if opening it again failed.
     database_handles handles_{};

@@ -20,8 +20,9 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// LMDB's own name for the file of an environment.
+/// LMDB's own names for the files of an environment.
 inline constexpr auto data_file = "data.mdb";
+inline constexpr auto lock_file = "lock.mdb";
 
 /// An open descriptor, which is closed with the object.
 class descriptor {

@@ -15,10 +15,10 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// The engine with this key; null if it does not exist or is damaged.
-[[nodiscard]] inline engine_ptr readable_engine(const transaction& txn, std::string_view key) {
+/// The engine with this number; null if it does not exist or is damaged.
+[[nodiscard]] inline engine_ptr readable_engine(const transaction& txn, std::string_view number) {
     try {
-        return find_engine(txn, key);
+        return find_engine(txn, number);
     } catch (const failure& failed) {
         if (failed.code() != MDB_SUCCESS) throw;
         return nullptr;
@@ -40,8 +40,7 @@ namespace detail::lmdb {
          more && engines.key().starts_with(prefix.view()) && page.engines.size() < query.limit;
          more = engines.next(), ++place) {
         if (place < query.offset) continue;
-        const auto key = engine_key_of(query.product_id, engines.value());
-        if (auto engine = readable_engine(txn, key.view()))
+        if (auto engine = readable_engine(txn, engines.value()))
             page.engines.push_back(std::move(engine));
     }
     return page;

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
-#include <roundhouse/store/lmdb/bytes.hpp>
+#include <roundhouse/crypto/base64url.hpp>
+#include <roundhouse/store/lmdb/sections.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -13,8 +14,9 @@
 #include <variant>
 #include <vector>
 
-/// The encoding of the store's records. `encode` writes the newest version of a record; `decode`
-/// reads the members in the same order.
+/// The encoding of the store's records (sections.hpp). Heads have fixed places and never change; a
+/// new field is a new section, whose tag is the next that was never used, and raises `layout` in
+/// schema.hpp.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
@@ -28,123 +30,193 @@ struct store_state {
     duration set_back{};         ///< The most that a row's timestamp was before `latest_audit`.
 };
 
-/// The newest known version of each record, in which it is written.
-template <class Record> inline constexpr std::uint8_t newest_version = 0;
-template <> inline constexpr std::uint8_t newest_version<engine_record> = 1;
-template <> inline constexpr std::uint8_t newest_version<product> = 1;
-template <> inline constexpr std::uint8_t newest_version<audit_entry> = 1;
-template <> inline constexpr std::uint8_t newest_version<fleet_counts> = 1;
-template <> inline constexpr std::uint8_t newest_version<store_state> = 1;
-
 // Engines
 
+/// The sections of an engine.
+enum class engine_section : std::uint8_t {
+    user_id = 1,
+    version,
+    sealed_key,           ///< The bytes of the Fernet token.
+    sealed_key_text,      ///< In its place: a text that is not the base64url of bytes.
+    next_key_hash,        ///< With the sealed key that follows: a rotation is under way.
+    next_sealed_key,      ///< As `sealed_key`.
+    next_sealed_key_text, ///< As `sealed_key_text`.
+    last_health_at,
+    deadline,
+    restart_at,
+    healthy_since,
+    reason,
+};
+
+/// Writes a Fernet token, which is base64url with padding, as the bytes that it stands for.
+inline void write_token(record_writer& out, std::string_view token, engine_section as_bytes,
+                        engine_section as_text) {
+    const auto bytes = crypto::base64url_decode(token, crypto::padding::required);
+    if (!bytes) return out.text_section(as_text, token);
+    out.text_section(as_bytes, {reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+}
+
+[[nodiscard]] inline std::string read_token(value_reader& in) {
+    const auto bytes = in.rest();
+    std::string text;
+    text.reserve((bytes.size() + 2) / 3 * 4); // with its padding, so that it is allocated once
+    crypto::base64url_append(text,
+                             {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
+                             crypto::padding::required);
+    return text;
+}
+
 [[nodiscard]] inline record_writer encode(const engine_record& engine) {
-    record_writer out(newest_version<engine_record>);
-    out.number(engine.revision);
-    out.raw(engine.id.bytes);
-    out.raw(engine.product_id.bytes);
-    out.text(engine.user_id);
-    out.text(engine.version);
+    record_writer out;
     out.number(static_cast<std::uint8_t>(engine.status));
     out.number(static_cast<std::uint8_t>(engine.intent));
     out.number(static_cast<std::uint8_t>(engine.boot));
     out.number(static_cast<std::uint8_t>(engine.origin));
+    out.number(std::uint32_t{engine.port});
+    out.number(engine.revision);
     out.number(engine.sequence);
     out.number(engine.generation);
-    out.number(engine.port);
+    out.raw(engine.id.bytes);
+    out.raw(engine.product_id.bytes);
     out.raw(engine.key_hash);
-    out.text(engine.sealed_key);
-    out.raw(engine.next_key_hash);
-    out.text(engine.next_sealed_key);
     out.time(engine.created_at);
     out.time(engine.operation_started_at);
-    out.maybe(engine.last_health_at);
     out.time(engine.last_activity_at);
     out.time(engine.busy_until);
-    out.maybe(engine.deadline);
-    out.maybe(engine.restart_at);
-    out.maybe(engine.healthy_since);
     out.number(engine.restart_attempts);
     out.number(engine.retries);
-    out.text(engine.reason);
+
+    using enum engine_section;
+    out.text_section(user_id, engine.user_id);
+    out.text_section(version, engine.version);
+    write_token(out, engine.sealed_key, sealed_key, sealed_key_text);
+    if (engine.next_key_hash != sha256_digest{})
+        out.section(next_key_hash, [&] { out.raw(engine.next_key_hash); });
+    write_token(out, engine.next_sealed_key, next_sealed_key, next_sealed_key_text);
+    out.time_section(last_health_at, engine.last_health_at);
+    out.time_section(deadline, engine.deadline);
+    out.time_section(restart_at, engine.restart_at);
+    out.time_section(healthy_since, engine.healthy_since);
+    out.text_section(reason, engine.reason);
     return out;
 }
 
+/// Reads one section into the record. False if the tag is not known.
+inline bool decode_section(engine_section section, value_reader& in, engine_record& engine) {
+    switch (section) {
+        using enum engine_section;
+    case user_id: engine.user_id = in.rest(); return true;
+    case version: engine.version = in.rest(); return true;
+    case sealed_key: engine.sealed_key = read_token(in); return true;
+    case sealed_key_text: engine.sealed_key = in.rest(); return true;
+    case next_key_hash: in.raw(engine.next_key_hash); return true;
+    case next_sealed_key: engine.next_sealed_key = read_token(in); return true;
+    case next_sealed_key_text: engine.next_sealed_key = in.rest(); return true;
+    case last_health_at: engine.last_health_at = in.time(); return true;
+    case deadline: engine.deadline = in.time(); return true;
+    case restart_at: engine.restart_at = in.time(); return true;
+    case healthy_since: engine.healthy_since = in.time(); return true;
+    case reason: engine.reason = in.rest(); return true;
+    }
+    return false;
+}
+
 inline void decode(record_reader& in, engine_record& engine) {
-    engine.revision = in.number<std::uint64_t>();
-    in.raw(engine.id.bytes);
-    in.raw(engine.product_id.bytes);
-    engine.user_id = in.text();
-    engine.version = in.text();
     engine.status = in.choice<engine_status>(all_engine_statuses.size());
     engine.intent = in.choice<intent>(all_intents.size());
     engine.boot = in.choice<boot_reason>(all_boot_reasons.size());
     engine.origin = in.choice<engine_status>(all_engine_statuses.size());
+    engine.port = static_cast<std::uint16_t>(in.number<std::uint32_t>());
+    engine.revision = in.number<std::uint64_t>();
     engine.sequence = in.number<std::uint64_t>();
     engine.generation = in.number<std::uint64_t>();
-    engine.port = in.number<std::uint16_t>();
+    engine.id = in.id();
+    engine.product_id = in.id();
     in.raw(engine.key_hash);
-    engine.sealed_key = in.text();
-    in.raw(engine.next_key_hash);
-    engine.next_sealed_key = in.text();
     engine.created_at = in.time();
     engine.operation_started_at = in.time();
-    in.maybe(engine.last_health_at);
     engine.last_activity_at = in.time();
     engine.busy_until = in.time();
-    in.maybe(engine.deadline);
-    in.maybe(engine.restart_at);
-    in.maybe(engine.healthy_since);
     engine.restart_attempts = in.number<std::uint32_t>();
     engine.retries = in.number<std::uint32_t>();
-    engine.reason = in.text();
+    in.sections<engine_section>([&](engine_section section, value_reader& values) {
+        return decode_section(section, values, engine);
+    });
 }
 
 // Products
 
+enum class product_section : std::uint8_t {
+    slug = 1,
+    display_name,
+    max_engines,
+    rate_limit_rpm,
+    allow_provision,
+    allowed_versions, ///< Texts. An empty one allows no version.
+};
+
 [[nodiscard]] inline record_writer encode(const product& record) {
-    record_writer out(newest_version<product>);
-    const auto number = [&](std::uint64_t value) { out.number(value); };
+    record_writer out;
     out.number(record.revision);
     out.raw(record.id.bytes);
-    out.text(record.slug);
-    out.text(record.display_name);
     out.raw(record.key_hash);
-    out.maybe(record.policy.max_engines, number);
-    out.maybe(record.policy.rate_limit_rpm, number);
-    out.maybe(record.policy.allow_provision,
-              [&](bool value) { out.number(static_cast<std::uint8_t>(value ? 1 : 0)); });
-    out.maybe(record.policy.allowed_versions, [&](const std::vector<std::string>& versions) {
-        out.number(static_cast<std::uint32_t>(versions.size()));
-        for (const auto& version : versions) out.text(version);
-    });
     out.time(record.created_at);
+
+    using enum product_section;
+    const auto& limits = record.policy;
+    out.text_section(slug, record.slug);
+    out.text_section(display_name, record.display_name);
+    if (limits.max_engines) out.section(max_engines, [&] { out.number(*limits.max_engines); });
+    if (limits.rate_limit_rpm)
+        out.section(rate_limit_rpm, [&] { out.number(*limits.rate_limit_rpm); });
+    if (limits.allow_provision)
+        out.section(allow_provision, [&] {
+            out.number(static_cast<std::uint8_t>(*limits.allow_provision ? 1 : 0));
+        });
+    if (limits.allowed_versions)
+        out.section(allowed_versions, [&] {
+            for (const auto& version : *limits.allowed_versions) out.text(version);
+        });
     return out;
 }
 
 inline void decode(record_reader& in, product& record) {
-    const auto number = [&] { return in.number<std::uint64_t>(); };
-    record.revision = number();
-    in.raw(record.id.bytes);
-    record.slug = in.text();
-    record.display_name = in.text();
+    record.revision = in.number<std::uint64_t>();
+    record.id = in.id();
     in.raw(record.key_hash);
-    in.maybe(record.policy.max_engines, number);
-    in.maybe(record.policy.rate_limit_rpm, number);
-    in.maybe(record.policy.allow_provision, [&] { return in.choice<bool>(2); });
-    in.maybe(record.policy.allowed_versions, [&] {
-        std::vector<std::string> versions;
-        for (auto left = in.number<std::uint32_t>(); left != 0 && !in.damaged(); --left)
-            versions.push_back(in.text());
-        return versions;
-    });
     record.created_at = in.time();
+    auto& limits = record.policy;
+    in.sections<product_section>([&](product_section section, value_reader& values) {
+        switch (section) {
+            using enum product_section;
+        case slug: record.slug = values.rest(); return true;
+        case display_name: record.display_name = values.rest(); return true;
+        case max_engines: limits.max_engines = values.number<std::uint64_t>(); return true;
+        case rate_limit_rpm: limits.rate_limit_rpm = values.number<std::uint64_t>(); return true;
+        case allow_provision: limits.allow_provision = values.choice<bool>(2); return true;
+        case allowed_versions:
+            limits.allowed_versions.emplace();
+            while (!values.at_end()) limits.allowed_versions->emplace_back(values.text());
+            return true;
+        }
+        return false;
+    });
 }
 
 // Audit rows
 
+enum class audit_section : std::uint8_t {
+    product_id = 1,
+    user_id,
+    engine_id,
+    actor,
+    metadata, ///< For each fact its name, its kind (`metadata_value::index`) and its value.
+    took,
+    from,
+    to,
+};
+
 inline void encode(record_writer& out, const metadata& facts) {
-    out.number(static_cast<std::uint32_t>(facts.size()));
     for (const auto& [name, value] : facts) {
         out.text(name);
         out.number(static_cast<std::uint8_t>(value.index()));
@@ -155,13 +227,13 @@ inline void encode(record_writer& out, const metadata& facts) {
     }
 }
 
-[[nodiscard]] inline metadata decode_metadata(record_reader& in) {
+[[nodiscard]] inline metadata decode_metadata(value_reader& in) {
     metadata facts;
-    for (auto left = in.number<std::uint32_t>(); left != 0 && !in.damaged(); --left) {
-        auto name = in.text();
+    while (!in.at_end()) {
+        std::string name(in.text());
         metadata_value value;
         switch (in.choice<std::uint8_t>(std::variant_size_v<metadata_value>)) {
-        case 0: value = in.text(); break;
+        case 0: value = std::string(in.text()); break;
         case 1: value = static_cast<std::int64_t>(in.number<std::uint64_t>()); break;
         default: value = in.choice<bool>(2); break;
         }
@@ -171,49 +243,59 @@ inline void encode(record_writer& out, const metadata& facts) {
 }
 
 [[nodiscard]] inline record_writer encode(const audit_entry& row) {
-    record_writer out(newest_version<audit_entry>);
-    const auto id = [&](const uuid& value) { out.raw(value.bytes); };
-    const auto status = [&](engine_status value) { out.number(static_cast<std::uint8_t>(value)); };
+    record_writer out;
     out.number(row.id);
     out.time(row.timestamp);
-    out.maybe(row.product_id, id);
-    out.maybe(row.user_id, [&](const std::string& user) { out.text(user); });
-    out.maybe(row.engine_id, id);
     out.number(static_cast<std::uint8_t>(row.action));
-    out.text(row.actor);
-    encode(out, row.metadata);
-    out.maybe(row.took,
-              [&](duration took) { out.number(static_cast<std::uint64_t>(took.count())); });
-    out.maybe(row.from, status);
-    out.maybe(row.to, status);
+
+    using enum audit_section;
+    const auto byte = [&](engine_status status) { out.number(static_cast<std::uint8_t>(status)); };
+    if (row.product_id) out.section(product_id, [&] { out.raw(row.product_id->bytes); });
+    if (row.user_id) out.section(user_id, [&] { out.raw(*row.user_id); });
+    if (row.engine_id) out.section(engine_id, [&] { out.raw(row.engine_id->bytes); });
+    out.text_section(actor, row.actor);
+    if (!row.metadata.empty()) out.section(metadata, [&] { encode(out, row.metadata); });
+    if (row.took)
+        out.section(took, [&] { out.number(static_cast<std::uint64_t>(row.took->count())); });
+    if (row.from) out.section(from, [&] { byte(*row.from); });
+    if (row.to) out.section(to, [&] { byte(*row.to); });
     return out;
 }
 
 inline void decode(record_reader& in, audit_entry& row) {
-    const auto id = [&] {
-        uuid value;
-        in.raw(value.bytes);
-        return value;
-    };
-    const auto status = [&] { return in.choice<engine_status>(all_engine_statuses.size()); };
     row.id = in.number<std::uint64_t>();
     row.timestamp = in.time();
-    in.maybe(row.product_id, id);
-    in.maybe(row.user_id, [&] { return in.text(); });
-    in.maybe(row.engine_id, id);
     row.action = in.choice<audit_action>(all_audit_actions.size());
-    row.actor = in.text();
-    row.metadata = decode_metadata(in);
-    in.maybe(row.took,
-             [&] { return duration{static_cast<std::int64_t>(in.number<std::uint64_t>())}; });
-    in.maybe(row.from, status);
-    in.maybe(row.to, status);
+    in.sections<audit_section>([&](audit_section section, value_reader& values) {
+        const auto status = [&] {
+            return values.choice<engine_status>(all_engine_statuses.size());
+        };
+        switch (section) {
+            using enum audit_section;
+        case product_id: row.product_id = values.id(); return true;
+        case user_id: row.user_id.emplace(values.rest()); return true;
+        case engine_id: row.engine_id = values.id(); return true;
+        case actor: row.actor = values.rest(); return true;
+        case metadata: row.metadata = decode_metadata(values); return true;
+        case took:
+            row.took = duration{static_cast<std::int64_t>(values.number<std::uint64_t>())};
+            return true;
+        case from: row.from = status(); return true;
+        case to: row.to = status(); return true;
+        }
+        return false;
+    });
 }
 
 // Counters
 
+/// The sections of the records that have none so far.
+enum class no_section : std::uint8_t {};
+
+inline bool decode_no_section(no_section, value_reader&) noexcept { return false; }
+
 [[nodiscard]] inline record_writer encode(const fleet_counts& counts) {
-    record_writer out(newest_version<fleet_counts>);
+    record_writer out;
     for (const auto count : counts.by_status) out.number(count);
     out.number(counts.total_provisions);
     out.number(counts.total_destroys);
@@ -224,10 +306,11 @@ inline void decode(record_reader& in, fleet_counts& counts) {
     for (auto& count : counts.by_status) count = in.number<std::uint64_t>();
     counts.total_provisions = in.number<std::uint64_t>();
     counts.total_destroys = in.number<std::uint64_t>();
+    in.sections<no_section>(decode_no_section);
 }
 
 [[nodiscard]] inline record_writer encode(const store_state& state) {
-    record_writer out(newest_version<store_state>);
+    record_writer out;
     out.number(state.last_sequence);
     out.number(state.last_audit_id);
     out.number(state.next_port);
@@ -242,6 +325,7 @@ inline void decode(record_reader& in, store_state& state) {
     state.next_port = in.number<std::uint32_t>();
     state.latest_audit = in.time();
     state.set_back = duration{static_cast<std::int64_t>(in.number<std::uint64_t>())};
+    in.sections<no_section>(decode_no_section);
 }
 
 } // namespace detail::lmdb

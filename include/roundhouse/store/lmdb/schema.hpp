@@ -5,11 +5,14 @@
 #include <roundhouse/store/lmdb/bytes.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/owner_hash.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
 #include <roundhouse/types.hpp>
 
 #include <array>
 #include <cstdint>
+#include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,28 +20,80 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// The version of the databases' layout. A store with another version is refused, because this
-/// program could damage it.
-inline constexpr std::uint32_t schema = 1;
+/// The version of the databases' layout. A store with an older version is converted
+/// (conversion.hpp); one with a newer version is refused, because this program could damage it.
+inline constexpr std::uint32_t schema = 2;
 
-/// Refuses a store of another schema version. Writes schema version and installation id into a new
-/// store. Throws `failure`.
-inline void check_schema(const transaction& txn, bool read_only) {
-    const auto found = txn.find(database::meta, schema_key);
-    if (found && found->size() != sizeof schema)
-        throw damaged(database::meta, schema_key, "it is no version");
-    const auto version = found ? load_big_endian<std::uint32_t>(found->data()) : schema;
-    if (version != schema)
-        throw failure({errc::invalid_request,
-                       "store: its schema version is " + std::to_string(version) +
-                           ", and this program keeps version " + std::to_string(schema) +
-                           ". Use the version of Roundhouse that wrote it, or a newer one"});
-    if (found || read_only) return;
-    std::array<char, sizeof schema> bytes{};
-    store_big_endian(schema, bytes.data());
-    txn.put(database::meta, schema_key, {bytes.data(), bytes.size()});
+/// The number of times that a section was added to some record since the schema began. Records of a
+/// lower number are read as they are. A store with a higher number is refused: its records may have
+/// sections that this program does not know, and would drop.
+inline constexpr std::uint32_t layout = 0;
+
+/// The entries of `database::meta`, in addition to `state_key`: numbers of four bytes, big-endian; a
+/// UUID; and the secret and number of bits of the `owner_hash_key`.
+inline constexpr std::string_view schema_key = "schema";
+inline constexpr std::string_view layout_key = "layout";
+inline constexpr std::string_view installation_id_key = "instance";
+inline constexpr std::string_view owner_hash_key_key = "owner_hash";
+
+/// A number of `database::meta`; nothing if it is not there. Throws `failure` if it is damaged.
+[[nodiscard]] inline std::optional<std::uint32_t> read_version(const transaction& txn,
+                                                               std::string_view key) {
+    const auto found = txn.find(database::meta, key);
+    if (!found) return std::nullopt;
+    if (found->size() != sizeof(std::uint32_t))
+        throw damaged(database::meta, key, "it is no version");
+    return load_big_endian<std::uint32_t>(found->data());
+}
+
+inline void write_version(const transaction& txn, std::string_view key, std::uint32_t version) {
+    std::array<char, sizeof version> bytes{};
+    store_big_endian(version, bytes.data());
+    txn.put(database::meta, key, {bytes.data(), bytes.size()});
+}
+
+[[nodiscard]] inline failure wrong_version(std::string_view what, std::uint32_t found,
+                                           std::uint32_t known) {
+    return failure(
+        {errc::invalid_request,
+         "store: its " + std::string(what) + " version is " + std::to_string(found) +
+             ", and this program keeps version " + std::to_string(known) +
+             (found < known ? ". Start the server on it once: that converts it"
+                            : ". Use the version of Roundhouse that wrote it, or a newer "
+                              "one")});
+}
+
+/// Marks a store that `check_schema` accepts as one in which this program writes. A new store gets
+/// an installation id and a secret. Throws `failure`.
+inline void note_schema(const transaction& txn) {
+    if (read_version(txn, layout_key) != layout) write_version(txn, layout_key, layout);
+    if (txn.has(database::meta, schema_key)) return;
+    write_version(txn, schema_key, schema);
     txn.put(database::meta, installation_id_key,
             bytes_of(crypto::make_uuid(crypto::system_entropy)));
+    std::array<std::uint8_t, sizeof(siphash_key) + 1> drawn{};
+    crypto::system_entropy(drawn);
+    drawn.back() = owner_hash_key{}.bits;
+    txn.put(database::meta, owner_hash_key_key,
+            {reinterpret_cast<const char*>(drawn.data()), drawn.size()});
+}
+
+/// Refuses a store of another schema version. Throws `failure`.
+inline void check_schema(const transaction& txn) {
+    const auto found = read_version(txn, schema_key).value_or(schema);
+    if (found != schema) throw wrong_version("schema", found, schema);
+    const auto sections = read_version(txn, layout_key).value_or(layout);
+    if (sections > layout) throw wrong_version("layout", sections, layout);
+}
+
+[[nodiscard]] inline owner_hash_key read_owner_hash_key(const transaction& txn) {
+    owner_hash_key key;
+    const auto found = txn.find(database::meta, owner_hash_key_key);
+    if (!found || found->size() != sizeof key.secret + 1)
+        throw damaged(database::meta, owner_hash_key_key, "it is no secret");
+    std::memcpy(key.secret.data(), found->data(), sizeof key.secret);
+    key.bits = static_cast<std::uint8_t>(found->back());
+    return key;
 }
 
 [[nodiscard]] inline uuid read_installation_id(const transaction& txn) {

@@ -38,12 +38,6 @@ static_assert(core::names::max_slug_bytes <= longest_slug);
 [[nodiscard]] inline key_bytes key_of(const sha256_digest& digest) {
     return key_bytes().raw(digest);
 }
-[[nodiscard]] inline key_bytes engine_key_of(const uuid& product, std::string_view user) {
-    return key_bytes().id(product).text(user);
-}
-[[nodiscard]] inline key_bytes engine_key_of(const engine_record& engine) {
-    return engine_key_of(engine.product_id, engine.user_id);
-}
 [[nodiscard]] inline key_bytes sequence_key_of(const engine_record& engine) {
     return key_bytes().id(engine.product_id).number(engine.sequence);
 }
@@ -67,10 +61,12 @@ static_assert(core::names::max_slug_bytes <= longest_slug);
 
 /// A key for people: names as they are, other bytes in hexadecimal.
 [[nodiscard]] inline std::string describe(database from, std::string_view key) {
-    constexpr auto id_bytes = sizeof(uuid::bytes);
-    if (from == database::engines && key.size() > id_bytes)
-        return to_string(to_uuid(key)) + "/" + std::string(key.substr(id_bytes));
-    if (from == database::products && key.size() == id_bytes) return to_string(to_uuid(key));
+    if (from == database::engines && key.size() == sizeof(std::uint64_t))
+        return std::to_string(number_bytes::read(key));
+    if (from == database::engines && key.size() > sizeof(uuid::bytes)) // of schema 1
+        return to_string(to_uuid(key)) + "/" + std::string(key.substr(sizeof(uuid::bytes)));
+    if (from == database::products && key.size() == sizeof(uuid::bytes))
+        return to_string(to_uuid(key));
     if (from == database::audit && key.size() == sizeof(std::uint64_t))
         return std::to_string(load_big_endian<std::uint64_t>(key.data()));
     if (from == database::meta || from == database::products_by_slug) return std::string(key);
@@ -88,9 +84,9 @@ static_assert(core::names::max_slug_bytes <= longest_slug);
 /// Reads a record that was found under a key. Throws `failure` if it is damaged.
 template <class Record>
 void read_record(database from, std::string_view key, std::string_view bytes, Record& into) {
-    record_reader reader(bytes, newest_version<Record>);
+    record_reader reader(bytes);
     decode(reader, into);
-    if (const auto* const why = reader.finish()) throw damaged(from, key, why);
+    if (const auto* const why = reader.damage()) throw damaged(from, key, why);
 }
 
 template <class Record>
@@ -109,12 +105,67 @@ void put_record(const transaction& txn, database into, std::string_view key, con
     txn.put(into, key, bytes.finish());
 }
 
-[[nodiscard]] inline engine_ptr find_engine(const transaction& txn, std::string_view key) {
-    const auto bytes = txn.find(database::engines, key);
+/// The engine with this number; null if there is none.
+[[nodiscard]] inline engine_ptr find_engine(const transaction& txn, std::string_view number) {
+    const auto bytes = txn.find(database::engines, number);
     if (!bytes) return nullptr;
     auto engine = std::make_shared<engine_record>();
-    read_record(database::engines, key, *bytes, *engine);
+    read_record(database::engines, number, *bytes, *engine);
     return engine;
+}
+
+/// The engine of this owner; null if there is none. Throws `failure` if it is not found, and a record
+/// that may be its record is damaged.
+[[nodiscard]] inline engine_ptr find_engine(const transaction& txn, const uuid& product,
+                                            std::string_view user) {
+    std::optional<error> damage;
+    const auto look_at = [&](std::string_view number) -> engine_ptr {
+        try {
+            auto engine = find_engine(txn, number);
+            const bool owned = engine && engine->product_id == product && engine->user_id == user;
+            return owned ? engine : nullptr;
+        } catch (const failure& failed) {
+            if (failed.code() != MDB_SUCCESS) throw;
+            damage = failed.cause();
+            return nullptr;
+        }
+    };
+    const number_bytes hash(txn.owner_hash(product, user));
+    if (auto engine = look_at(hash.view())) return engine;
+    cursor displaced(txn, database::engines_displaced);
+    for (bool more = displaced.find(hash.view()); more; more = displaced.next_value())
+        if (auto engine = look_at(displaced.value())) return engine;
+    if (!damage) return nullptr;
+    damage->message += ". It is that of " + to_string(product) + "/" + std::string(user);
+    throw failure(std::move(*damage));
+}
+
+/// The number of a stored engine. Throws `failure` if the index lacks it.
+[[nodiscard]] inline number_bytes number_of(const transaction& txn, const engine_record& engine) {
+    const auto key = key_of(engine.id);
+    const auto found = txn.find(database::engines_by_id, key.view());
+    if (!found) throw damaged(database::engines_by_id, key.view(), "it is not there");
+    return number_bytes(number_bytes::read(*found));
+}
+
+/// A number for an engine that is added, under which it will be found by its owner.
+[[nodiscard]] inline number_bytes make_number(const transaction& txn, const engine_record& engine) {
+    const auto hash = txn.owner_hash(engine.product_id, engine.user_id);
+    auto number = hash;
+    while (txn.has(database::engines, number_bytes(number).view())) ++number;
+    if (number != hash)
+        txn.put(database::engines_displaced, number_bytes(hash).view(),
+                number_bytes(number).view());
+    return number_bytes(number);
+}
+
+/// Frees the number of an engine that is removed.
+inline void free_number(const transaction& txn, const engine_record& engine,
+                        const number_bytes& number) {
+    const number_bytes hash(txn.owner_hash(engine.product_id, engine.user_id));
+    if (hash.view() != number.view())
+        txn.remove(database::engines_displaced, hash.view(), number.view());
+    txn.remove(database::engines, number.view());
 }
 
 [[nodiscard]] inline product_ptr find_product(const transaction& txn, const uuid& id) {
@@ -139,8 +190,6 @@ void put_record(const transaction& txn, database into, std::string_view key, con
 }
 
 inline constexpr std::string_view state_key = "state";
-inline constexpr std::string_view schema_key = "schema";
-inline constexpr std::string_view installation_id_key = "instance";
 
 [[nodiscard]] inline store_state read_state(const transaction& txn) {
     return find_record<store_state>(txn, database::meta, state_key).value_or(store_state{});

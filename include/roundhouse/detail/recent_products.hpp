@@ -9,16 +9,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <thread>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
-namespace detail::lmdb {
+namespace detail {
 
-/// Caches the product that each thread found last, because reading one takes two look-ups and a
-/// decoding, and a thread that serves calls finds the same few products again and again. Each
-/// thread has a slot of its own, so that threads share no memory that they write: not even the
-/// reference counts of products. Thread-safe.
+/// Caches the product that each thread found last in a store: a thread that serves calls finds the
+/// same few products again and again, and to read one may take two look-ups and a decoding. Each
+/// thread has a slot and a product of its own, so that threads share no memory that they write: not
+/// even the reference counts of products. Thread-safe.
 class recent_products {
 public:
     /// The product with this key: the cached one, unless products have changed since, or else the
@@ -32,11 +33,10 @@ public:
         if (own.product && own.version == version && own.product->key_hash == key)
             return own.product;
         auto found = find();
-        if (found && *found) {
-            own.product = *found;
-            own.version = version;
-        }
-        return found;
+        if (!found || !*found) return found;
+        own.product = std::make_shared<const product>(**found);
+        own.version = version;
+        return own.product;
     }
 
     /// Makes all entries stale. To be called after each commit that may have changed products,
@@ -71,6 +71,6 @@ private:
     std::atomic<std::uint64_t> version_ = 0;
 };
 
-} // namespace detail::lmdb
+} // namespace detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <roundhouse/version.hpp>
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail {
+
+/// The secret of a `siphash`.
+using siphash_key = std::array<std::uint64_t, 2>;
+
+/// SipHash-2-4 of bytes (https://www.aumasson.jp/siphash/siphash.pdf): a hash for tables whose keys
+/// others choose. Without the secret nobody can find keys whose hashes are equal.
+[[nodiscard]] inline std::uint64_t siphash(const siphash_key& secret, std::string_view bytes) {
+    std::uint64_t v0 = secret[0] ^ 0x736f6d6570736575ULL;
+    std::uint64_t v1 = secret[1] ^ 0x646f72616e646f6dULL;
+    std::uint64_t v2 = secret[0] ^ 0x6c7967656e657261ULL;
+    std::uint64_t v3 = secret[1] ^ 0x7465646279746573ULL;
+    const auto rounds = [&](int count) {
+        for (; count > 0; --count) {
+            v0 += v1;
+            v1 = std::rotl(v1, 13) ^ v0;
+            v0 = std::rotl(v0, 32);
+            v2 += v3;
+            v3 = std::rotl(v3, 16) ^ v2;
+            v0 += v3;
+            v3 = std::rotl(v3, 21) ^ v0;
+            v2 += v1;
+            v1 = std::rotl(v1, 17) ^ v2;
+            v2 = std::rotl(v2, 32);
+        }
+    };
+    const auto add = [&](std::uint64_t word) {
+        v3 ^= word;
+        rounds(2);
+        v0 ^= word;
+    };
+    static_assert(std::endian::native == std::endian::little, "words are read as they are stored");
+    auto last = std::uint64_t{bytes.size()} << 56U;
+    std::uint64_t word = 0;
+    for (; bytes.size() >= sizeof word; bytes.remove_prefix(sizeof word)) {
+        std::memcpy(&word, bytes.data(), sizeof word);
+        add(word);
+    }
+    word = 0;
+    std::memcpy(&word, bytes.data(), bytes.size());
+    add(last | word);
+    v2 ^= 0xFFU;
+    rounds(4);
+    return v0 ^ v1 ^ v2 ^ v3;
+}
+
+} // namespace detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

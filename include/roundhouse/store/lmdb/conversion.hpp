@@ -1,0 +1,256 @@
+#pragma once
+
+#include <roundhouse/store/lmdb/checker.hpp>
+#include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/environment.hpp>
+#include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/folder.hpp>
+#include <roundhouse/store/lmdb/options.hpp>
+#include <roundhouse/store/lmdb/schema.hpp>
+#include <roundhouse/store/lmdb/schema_1.hpp>
+#include <roundhouse/store/lmdb/tables.hpp>
+#include <roundhouse/types.hpp>
+
+#include <lmdb.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+/// Converts a store of the first schema when it is opened.
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::lmdb {
+
+/// The new file while it is made. What an interrupted conversion leaves is made anew.
+inline constexpr auto converting_file = "data.mdb.converting";
+/// The old file, which is kept.
+inline constexpr auto kept_file = "data.mdb.schema-1";
+
+/// One state of a store that nobody writes, whatever its schema. Opens it without LMDB's locks, which
+/// the folder's own lock stands for.
+class unlocked_store {
+public:
+    /// Throws `failure`.
+    explicit unlocked_store(const std::string& folder) {
+        try {
+            check(mdb_env_create(&env_), "environment");
+            check(mdb_env_set_maxdbs(env_, database_names.size()), "environment");
+            const unsigned flags = MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS;
+            check(mdb_env_open(env_, folder.c_str(), flags, 0600), folder);
+            check(mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn_), "environment");
+            for (std::size_t i = 0; i < database_names.size(); ++i) open(static_cast<database>(i));
+        } catch (...) {
+            close();
+            throw;
+        }
+    }
+    ~unlocked_store() { close(); }
+    unlocked_store(const unlocked_store&) = delete;
+    unlocked_store& operator=(const unlocked_store&) = delete;
+
+    /// Whether it has this database.
+    [[nodiscard]] bool has(database wanted) const noexcept {
+        return found_[static_cast<std::size_t>(wanted)];
+    }
+    [[nodiscard]] transaction read() const noexcept { return {txn_, handles_}; }
+
+private:
+    void open(database wanted) {
+        const auto at = static_cast<std::size_t>(wanted);
+        const int code = mdb_dbi_open(txn_, database_names[at], 0, &handles_.of[at]);
+        found_[at] = code == MDB_SUCCESS;
+        if (code != MDB_NOTFOUND) check(code, name_of(wanted));
+    }
+    void close() noexcept {
+        if (txn_ != nullptr) mdb_txn_abort(txn_);
+        if (env_ != nullptr) mdb_env_close(env_);
+    }
+
+    MDB_env* env_ = nullptr;
+    MDB_txn* txn_ = nullptr;
+    database_handles handles_;
+    std::array<bool, database_names.size()> found_{};
+};
+
+/// Copies the records of a store of schema 1 into a new store.
+class schema_1_converter {
+public:
+    schema_1_converter(const transaction& from, environment& to) : from_(from), to_(to) {}
+
+    /// Throws `failure`, also if the copy is not whole.
+    void run() {
+        copy_meta();
+        copy_records<product>(database::products,
+                              [](const transaction& into, std::string_view, const product& row) {
+                                  put_record(into, database::products, key_of(row.id).view(), row);
+                              });
+        copy_records<engine_record>(database::engines, put_engine);
+        copy_records<fleet_counts>(
+            database::counters,
+            [](const transaction& into, std::string_view key, const fleet_counts& counts) {
+                put_record(into, database::counters, key, counts);
+            });
+        copy_records<audit_entry>(database::audit, [](const transaction& into, std::string_view key,
+                                                      const audit_entry& row) {
+            put_record(into, database::audit, key, row);
+        });
+        for (const auto unchanged :
+             {database::products_by_slug, database::products_by_key, database::ports,
+              database::audit_by_product, database::audit_by_user, database::audit_by_engine,
+              database::audit_by_action, database::audit_by_time})
+            copy(unchanged, [&](const transaction& into, std::string_view key,
+                                std::string_view value) { into.put(unchanged, key, value); });
+        verify();
+    }
+
+private:
+    static constexpr std::size_t entries_per_commit = 5'000;
+
+    void copy_meta() {
+        const auto id = read_installation_id(from_);
+        std::optional<store_state> state;
+        if (const auto bytes = from_.find(database::meta, state_key))
+            state = decoded<store_state>(database::meta, state_key, *bytes);
+        to_.write([&](const transaction& into) {
+            into.put(database::meta, installation_id_key, bytes_of(id));
+            if (state) put_record(into, database::meta, state_key, *state);
+            return true;
+        });
+    }
+
+    static void put_engine(const transaction& into, std::string_view /*key*/,
+                           const engine_record& engine) {
+        const auto number = make_number(into, engine);
+        put_record(into, database::engines, number.view(), engine);
+        into.put(database::engines_by_id, key_of(engine.id).view(), number.view());
+        into.put(database::engines_by_sequence, sequence_key_of(engine).view(), number.view());
+        into.put(database::engines_by_status, status_key_of(engine, engine.status).view(),
+                 number.view());
+    }
+
+    template <class Record>
+    static Record decoded(database from, std::string_view key, std::string_view bytes) {
+        Record record{};
+        schema_1::record_reader reader(bytes);
+        schema_1::decode(reader, record);
+        if (const auto* const why = reader.finish()) throw damaged(from, key, why);
+        return record;
+    }
+
+    template <class Record, class Put> void copy_records(database from, const Put& put) {
+        copy(from, [&](const transaction& into, std::string_view key, std::string_view bytes) {
+            put(into, key, decoded<Record>(from, key, bytes));
+        });
+    }
+
+    /// Calls `put(transaction, key, value)` for each entry of a database, in a few large commits.
+    template <class Put> void copy(database from, const Put& put) {
+        std::string next; // key of the first entry that is not copied yet
+        for (bool more = true; more;) {
+            std::string after;
+            more = to_.write([&](const transaction& into) {
+                cursor entries(from_, from);
+                bool at_entry = next.empty() ? entries.first() : entries.seek(next);
+                for (std::size_t n = 0; at_entry && n < entries_per_commit; ++n) {
+                    put(into, entries.key(), entries.value());
+                    at_entry = entries.next();
+                }
+                if (at_entry) after = entries.key();
+                return at_entry;
+            });
+            next = after;
+        }
+    }
+
+    /// Checks the copy as `--verify-store` does, and that nothing is missing.
+    void verify() {
+        to_.visit([&](const transaction& copied) {
+            const auto report = checker(copied).run();
+            if (!report.problems.empty())
+                throw failure({errc::internal_error, report.problems.front()});
+            for (const auto counted : {database::products, database::engines, database::audit,
+                                       database::counters, database::ports})
+                if (copied.size(counted) != from_.size(counted))
+                    throw failure({errc::internal_error, "store: database " +
+                                                             std::string(name_of(counted)) +
+                                                             " lost entries in the conversion"});
+        });
+    }
+
+    const transaction from_;
+    environment& to_;
+};
+
+/// Puts the new file in the place of the old one, which gets another name. At each instant one of
+/// them has the name `data.mdb`.
+inline void exchange_files(const std::string& folder, const store_folder& opened) {
+    const auto path = [&](const char* file) { return folder + "/" + file; };
+    const auto old = path(data_file);
+    const auto kept = path(kept_file);
+    if (::link(old.c_str(), kept.c_str()) != 0) {
+        struct stat ours {};
+        struct stat theirs {};
+        const int code = errno;
+        const bool interrupted = ::stat(old.c_str(), &ours) == 0 &&
+                                 ::stat(kept.c_str(), &theirs) == 0 &&
+                                 ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+        if (!interrupted)
+            throw folder_failure(folder, "cannot keep its old data as " + std::string(kept_file),
+                                 code);
+    }
+    opened.sync(); // the old file has its new name before it loses the other
+    // A process that still reads the old file goes on with the old table of readers.
+    if (::unlink(path(lock_file).c_str()) != 0 && errno != ENOENT)
+        throw folder_failure(folder, "cannot be written", errno);
+    if (::rename(path(converting_file).c_str(), old.c_str()) != 0)
+        throw folder_failure(folder, "cannot be written", errno);
+    opened.sync();
+}
+
+/// Converts the store in a folder that is locked for the caller, if it is of the first schema. Throws
+/// `failure`, and leaves the store as it was then.
+inline void convert_if_old(const lmdb_options& options, const store_folder& folder) {
+    const auto old_file = options.folder + "/" + data_file;
+    const auto new_file = options.folder + "/" + converting_file;
+    struct stat found {};
+    if (::stat(old_file.c_str(), &found) != 0 || found.st_size == 0) return;
+    const unlocked_store old(options.folder);
+    if (!old.has(database::meta) || read_version(old.read(), schema_key) != 1U) return;
+    try {
+        ::unlink(new_file.c_str()); // if it cannot be removed, opening it fails below
+        {
+            auto target = options;
+            target.folder = new_file;
+            environment to(target, MDB_NOSUBDIR | MDB_NOLOCK);
+            schema_1_converter(old.read(), to).run();
+        }
+        exchange_files(options.folder, folder);
+    } catch (const failure& failed) {
+        ::unlink(new_file.c_str()); // or else the next conversion does
+        auto cause = failed.cause();
+        cause.message +=
+            ". The store could not be converted to schema " + std::to_string(schema) +
+            ", and was left as it is: mend the cause, or use the version of Roundhouse "
+            "that wrote it";
+        throw failure(std::move(cause));
+    }
+}
+
+/// The options of a store, once it is of this program's schema. One that is only read is not
+/// converted.
+[[nodiscard]] inline const lmdb_options& converted(const lmdb_options& options,
+                                                   const store_folder& folder) {
+    if (!options.read_only) convert_if_old(options, folder);
+    return options;
+}
+
+} // namespace detail::lmdb
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

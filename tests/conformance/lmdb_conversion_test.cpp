@@ -1,0 +1,162 @@
+#include "catch.hpp"
+#include "disk_faults.hpp"
+#include "store_dump.hpp"
+#include "tampering.hpp"
+#include "temporary_folder.hpp"
+
+#include <roundhouse/store/lmdb.hpp>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+using namespace roundhouse;
+using roundhouse_tests::disk_faults;
+using roundhouse_tests::store_dump;
+using roundhouse_tests::tamper;
+using roundhouse_tests::temporary_folder;
+
+namespace {
+
+const auto fixtures = std::filesystem::path(__FILE__).parent_path() / "old_stores";
+
+std::string text_of(const std::filesystem::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    REQUIRE(in);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::string dump_of(const lmdb_store& store) {
+    std::ostringstream out;
+    store_dump(out, store).write({"first", "second", "third"});
+    return out.str();
+}
+
+/// A folder with the store of schema 1.
+struct old_store {
+    temporary_folder folder;
+    lmdb_options options;
+    const std::filesystem::path data = folder.path() / "data.mdb";
+    const std::filesystem::path kept = folder.path() / "data.mdb.schema-1";
+    const std::filesystem::path converting = folder.path() / "data.mdb.converting";
+
+    old_store() {
+        options.folder = folder.path();
+        std::filesystem::copy_file(fixtures / "schema-1.mdb", data);
+    }
+
+    [[nodiscard]] bool is_unchanged() const {
+        return text_of(data) == text_of(fixtures / "schema-1.mdb");
+    }
+    /// Whether all that an old program wrote is read from the store.
+    void check_converted(const lmdb_store& store) const {
+        CHECK(dump_of(store) == text_of(fixtures / "schema-1.txt"));
+        CHECK(or_throw(store.verify()).problems.empty());
+        CHECK(text_of(kept) == text_of(fixtures / "schema-1.mdb"));
+        CHECK_FALSE(std::filesystem::exists(converting));
+    }
+};
+
+bool names(const error& failure, std::string_view word) {
+    return failure.message.find(word) != std::string::npos;
+}
+
+} // namespace
+
+TEST_CASE("a store of schema 1 is converted when it is opened, and its old file is kept") {
+    const old_store old;
+    uuid installation_id;
+    {
+        const auto store = or_throw(lmdb_store::open(old.options));
+        old.check_converted(*store);
+        installation_id = store->installation_id();
+        auto engine = *or_throw(store->find_engine_by_id(
+            or_throw(store->find_engine(or_throw(store->find_product_named("first"))->id, "user-1"))
+                ->id));
+        engine.reason = "changed since";
+        change_set changed;
+        changed.changes.emplace_back(update_engine{engine, {}});
+        REQUIRE(store->commit(changed));
+    }
+    SECTION("it is not converted again") {
+        const auto store = or_throw(lmdb_store::open(old.options));
+        CHECK(store->installation_id() == installation_id);
+        CHECK(dump_of(*store).find("changed since") != std::string::npos);
+    }
+    SECTION("the kept file is a store as it was") {
+        std::filesystem::rename(old.kept, old.data);
+        const auto store = or_throw(lmdb_store::open(old.options));
+        CHECK(store->installation_id() == installation_id);
+        old.check_converted(*store);
+    }
+}
+
+TEST_CASE("a store of schema 1 is not converted where it is only read") {
+    old_store old;
+    old.options.read_only = true;
+    const auto refused = lmdb_store::open(old.options);
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "schema version is 1"));
+    CHECK(names(refused.error(), "Start the server on it once"));
+    CHECK(old.is_unchanged());
+}
+
+TEST_CASE("an interrupted conversion is made anew") {
+    const old_store old;
+    SECTION("before the new file was whole") {
+        std::ofstream(old.converting) << "the beginning of a file";
+    }
+    SECTION("before the new file had its name") {
+        std::filesystem::create_hard_link(old.data, old.kept);
+    }
+    old.check_converted(*or_throw(lmdb_store::open(old.options)));
+}
+
+TEST_CASE("whichever write to the disk fails, a conversion loses nothing, and the next succeeds") {
+    const int code = GENERATE(ENOSPC, EIO);
+    bool fired = true;
+    for (int faults = 0; fired; ++faults) {
+        CAPTURE(code, faults);
+        REQUIRE(faults < 500);
+        const old_store old;
+        {
+            const disk_faults fault(faults, code, true);
+            const auto opened = lmdb_store::open(old.options);
+            fired = fault.fired();
+            REQUIRE(opened.has_value() == !fired);
+            if (!opened) CHECK(opened.error().code == errc::store_unavailable);
+        }
+        // The last of them syncs the folder after the new file has its name.
+        CHECK((old.is_unchanged() || std::filesystem::exists(old.kept)));
+        old.check_converted(*or_throw(lmdb_store::open(old.options)));
+    }
+}
+
+TEST_CASE("a store of schema 1 with a damaged record is left as it is, and the record is named") {
+    const old_store old;
+    const std::string database = GENERATE("products", "engines", "counters", "audit");
+    CAPTURE(database);
+    tamper(old.options, database.c_str(), [](std::string& bytes) { bytes[40] ^= 1; });
+    const auto before = text_of(old.data);
+    const auto refused = lmdb_store::open(old.options);
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "in database " + database + " is damaged"));
+    CHECK(names(refused.error(), "left as it is"));
+    CHECK(text_of(old.data) == before);
+    CHECK_FALSE(std::filesystem::exists(old.converting));
+    CHECK_FALSE(std::filesystem::exists(old.kept));
+}
+
+TEST_CASE("a conversion does not replace the file that an earlier one kept") {
+    const old_store old;
+    std::ofstream(old.kept) << "an older store";
+    const auto refused = lmdb_store::open(old.options);
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "data.mdb.schema-1"));
+    CHECK(old.is_unchanged());
+    CHECK(text_of(old.kept) == "an older store");
+}
