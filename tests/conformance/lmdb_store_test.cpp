@@ -196,7 +196,7 @@ TEST_CASE("the map grows by itself, also during reads") {
     for (auto& reader : readers) reader.join();
     CHECK(added);
     CHECK(wrong == 0);
-    CHECK(std::filesystem::file_size(options.folder + "/data.mdb") > 16 * options.map_size);
+    CHECK(std::filesystem::file_size(options.folder + "/data.mdb") > 8 * options.map_size);
     CHECK(or_throw(store->verify()).problems.empty());
 }
 

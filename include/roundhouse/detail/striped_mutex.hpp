@@ -58,9 +58,8 @@ public:
     void lock() {
         writers_.lock();
         written_.store(true);
-        for (auto& place : places_)
-            for (auto left = place.readers.load(); left != 0; left = place.readers.load())
-                place.readers.wait(left);
+        for (auto& [readers] : places_)
+            for (auto left = readers.load(); left != 0; left = readers.load()) readers.wait(left);
     }
 
     void unlock() noexcept {
