@@ -4,9 +4,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <future>
 #include <memory>
 #include <string>
-#include <thread>
 
 using namespace roundhouse_tests::listening;
 using Catch::Matchers::Contains;
@@ -130,9 +130,10 @@ TEST_CASE("draining ends the streams") {
     auto connection = here.follow();
     connection.response();
     here.pieces->wait_until_asked(1);
-    std::thread draining([&] { CHECK(here.server.drain(std::chrono::seconds(20))); });
+    auto draining = std::async(std::launch::async,
+                               [&] { return here.server.drain(std::chrono::seconds(20)); });
     CHECK(connection.rest() == end);
-    draining.join();
+    CHECK(draining.get());
     here.pieces->wait_until_dropped();
 }
 

@@ -343,28 +343,6 @@ TEST_CASE_METHOD(subprocess_fixture, "what an engine writes is followed until it
     CHECK(next().empty());
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a follower is not disturbed by the rotation of the log") {
-    options.log_limit_bytes = 50'000;
-    options.log_check_interval = rh::duration{5};
-    run_shell("touch ready; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo \"line $i\"; "
-              "[ $((i % 1000)) = 0 ] && while [ ! -e go-$i ]; do sleep 0.01; done; done; "
-              "exec sleep 1000");
-    const auto w = create_ready();
-    const rh::log_query query{.tail = std::nullopt, .follow = true};
-    const auto source = wait(backend().open_logs(w.ref, query)).value();
-    // The engine goes on once its lines have been read, so that none is beyond the log's bound.
-    std::string text;
-    for (int i = 1000; i <= 20'000; i += 1000) {
-        const auto last = "line " + std::to_string(i) + '\n';
-        while (!text.ends_with(last)) text += wait(source->next()).value();
-        std::ofstream{folder(w) / ("go-" + std::to_string(i))};
-    }
-    std::string all;
-    for (int i = 1; i <= 20'000; ++i) all += "line " + std::to_string(i) + '\n';
-    CHECK(text == all);
-    CHECK(has(w, "engine.log.1"));
-}
-
 TEST_CASE_METHOD(subprocess_fixture, "the destruction of the backend ends what is followed") {
     run_shell("echo started; touch ready; exec sleep 1000");
     const auto w = create_ready();

@@ -1,6 +1,8 @@
+#include "../io_threads.hpp"
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
+#include <roundhouse/backend/subprocess/engine_logs.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/launch.hpp>
@@ -317,6 +319,35 @@ TEST_CASE("an engine's output is read on from a place, over both logs") {
         fs::remove(folder.path() / sub::old_log_name);
         CHECK(read(100).empty());
     }
+}
+
+TEST_CASE("a reader of an engine's output is not disturbed by the rotation of the log") {
+    const temporary_folder folder;
+    io_threads io;
+    const auto engine = fresh_id();
+    const auto engines = folder.path().string();
+    fs::create_directories(folder.path() / rh::to_string(engine));
+    const auto log = folder.path() / rh::to_string(engine) / sub::log_name;
+    std::string all;
+    const auto write_lines = [&](int from, int to) {
+        std::string lines;
+        for (int i = from; i < to; ++i) lines += "line " + std::to_string(i) + '\n';
+        std::ofstream(log, std::ios::app) << lines;
+        all += lines;
+    };
+    constexpr std::uint64_t limit = 70'000;
+    const auto logs = std::make_shared<sub::engine_logs>(io.executor(), engines, limit, limit);
+    write_lines(0, 8'000); // 78,890 bytes
+    const rh::log_query everything{.tail = std::nullopt};
+    auto opening = logs->open(engine, everything, nullptr);
+    const auto source = io.wait(rh::detail::run_on(logs->strand(), std::move(opening))).value();
+    std::string text = io.wait(source->next()).value();
+    auto looking = logs->look({engine});
+    CHECK(io.wait(rh::detail::run_on(logs->strand(), std::move(looking))).size() == 1);
+    write_lines(8'000, 9'000);
+    for (std::string piece = "x"; !piece.empty(); text += piece)
+        piece = io.wait(source->next()).value();
+    CHECK(text == all);
 }
 
 TEST_CASE("the last lines of an output begin at a place") {

@@ -97,8 +97,7 @@ public:
         }
         const auto reader = std::make_shared<log_follower>(strand_, engine, begin,
                                                            std::move(followed));
-        if (reader->followed)
-            if (auto watched = add(reader); !watched) co_return unexpected{watched.error()};
+        if (auto added = add(reader); !added) co_return unexpected{added.error()};
         co_return std::make_shared<output>(shared_from_this(), reader);
     }
 
@@ -116,10 +115,7 @@ public:
     void close() {
         asio::post(strand_, [self = shared_from_this()] {
             self->closed_ = true;
-            const auto followed = std::exchange(self->followed_, {});
-            for (const auto& [engine, log] : followed)
-                for (const auto& one : log.readers)
-                    if (const auto reader = one.lock()) reader->wake();
+            for (const auto& [engine, log] : self->logs_read_) self->wake(engine);
             self->stop_watching();
         });
     }
@@ -133,7 +129,6 @@ private:
         output(std::shared_ptr<engine_logs> logs, std::shared_ptr<log_follower> reader)
             : logs_{std::move(logs)}, reader_{std::move(reader)} {}
         ~output() override {
-            if (!reader_->followed) return;
             asio::post(logs_->strand_, [logs = logs_, reader = std::move(reader_)]() mutable {
                 const auto engine = reader->engine;
                 reader.reset();
@@ -151,9 +146,9 @@ private:
         std::shared_ptr<log_follower> reader_;
     };
 
-    /// A log that is followed.
-    struct followed_log {
-        int number = -1; ///< That of the file's watch.
+    /// A log that is read.
+    struct read_log {
+        std::optional<int> number; ///< That of the file's watch, if anybody follows it.
         std::vector<std::weak_ptr<log_follower>> readers;
     };
 
@@ -188,8 +183,8 @@ private:
 
     void apply(const uuid& engine, const log_rotation& rotation) {
         growth_[engine].rotated(rotation);
-        const auto log = followed_.find(engine);
-        if (log == followed_.end()) return;
+        const auto log = logs_read_.find(engine);
+        if (log == logs_read_.end()) return;
         for (const auto& one : log->second.readers)
             if (const auto reader = one.lock()) {
                 reader->position = reader->position.after(rotation);
@@ -198,6 +193,9 @@ private:
     }
 
     result<void> add(const std::shared_ptr<log_follower>& reader) {
+        auto& log = logs_read_[reader->engine];
+        log.readers.push_back(reader);
+        if (!reader->followed || log.number) return {};
         if (!watch_)
             watch_ = std::make_shared<file_watch>(strand_, [weak = weak_from_this()](int number) {
                 if (const auto self = weak.lock()) self->changed(number);
@@ -205,9 +203,7 @@ private:
         const auto number = watch_->add(folder_of(reader->engine) + '/' + log_name);
         if (!number) return unexpected{number.error()};
         numbers_[*number] = reader->engine;
-        auto& log = followed_[reader->engine];
         log.number = *number;
-        log.readers.push_back(reader);
         return {};
     }
 
@@ -222,22 +218,24 @@ private:
     }
 
     void wake(const uuid& engine) {
-        const auto log = followed_.find(engine);
-        if (log == followed_.end()) return;
+        const auto log = logs_read_.find(engine);
+        if (log == logs_read_.end()) return;
         for (const auto& one : log->second.readers)
             if (const auto reader = one.lock()) reader->wake();
     }
 
     void drop_gone_readers(const uuid& engine) {
-        const auto log = followed_.find(engine);
-        if (log == followed_.end()) return;
+        const auto log = logs_read_.find(engine);
+        if (log == logs_read_.end()) return;
         std::erase_if(log->second.readers,
                       [](const std::weak_ptr<log_follower>& one) { return one.expired(); });
         if (!log->second.readers.empty()) return;
-        watch_->remove(log->second.number);
-        numbers_.erase(log->second.number);
-        followed_.erase(log);
-        if (followed_.empty()) stop_watching();
+        if (log->second.number && watch_) {
+            watch_->remove(*log->second.number);
+            numbers_.erase(*log->second.number);
+        }
+        logs_read_.erase(log);
+        if (numbers_.empty()) stop_watching();
     }
 
     void stop_watching() {
@@ -252,7 +250,7 @@ private:
     const std::size_t tail_bytes_;
 
     std::unordered_map<uuid, log_growth> growth_;
-    std::unordered_map<uuid, followed_log> followed_;
+    std::unordered_map<uuid, read_log> logs_read_;
     std::unordered_map<int, uuid> numbers_;
     std::shared_ptr<file_watch> watch_;
     bool closed_ = false;
