@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/detail/thread_hash.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
@@ -8,9 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <thread>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -62,10 +61,7 @@ private:
         slot& slot_;
     };
 
-    slot& slot_of_this_thread() noexcept {
-        const auto hash = std::hash<std::thread::id>{}(std::this_thread::get_id());
-        return slots_[(hash * 0x9E3779B97F4A7C15ULL >> 56U) % slots_.size()];
-    }
+    slot& slot_of_this_thread() noexcept { return slots_[hash_of_this_thread() % slots_.size()]; }
 
     std::array<slot, 64> slots_;
     std::atomic<std::uint64_t> version_ = 0;

@@ -1,8 +1,7 @@
 #pragma once
 
+#include <roundhouse/detail/thread_hash.hpp>
 #include <roundhouse/version.hpp>
-
-#include <pthread.h>
 
 #include <array>
 #include <atomic>
@@ -70,8 +69,7 @@ public:
 
 private:
     place& place_of_this_thread() noexcept {
-        const auto number = static_cast<std::uint64_t>(::pthread_self()) * 0x9E3779B97F4A7C15ULL;
-        return places_[(number >> 32U) % places_.size()];
+        return places_[hash_of_this_thread() % places_.size()];
     }
 
     std::array<place, 64> places_;

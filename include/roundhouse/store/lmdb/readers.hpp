@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/detail/thread_hash.hpp>
 #include <roundhouse/version.hpp>
 
 #include <lmdb.h>
@@ -7,9 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <functional>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 namespace roundhouse {
@@ -62,9 +61,7 @@ class readers {
 public:
     /// A reader for the calling thread alone, until it leaves. Waits only during a pause.
     [[nodiscard]] reader& enter() {
-        const auto first = std::hash<std::thread::id>{}(std::this_thread::get_id()) *
-                               0x9E3779B97F4A7C15ULL >>
-                           56U;
+        const auto first = hash_of_this_thread() % slots_.size();
         for (std::size_t i = first;; ++i) {
             auto& slot = slots_[i % slots_.size()];
             if (slot.taken.exchange(true)) continue;
