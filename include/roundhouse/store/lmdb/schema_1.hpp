@@ -3,13 +3,13 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/store/lmdb/bytes.hpp>
 #include <roundhouse/store/lmdb/records.hpp>
+#include <roundhouse/store/lmdb/sections.hpp>
 #include <roundhouse/types.hpp>
 
-#include <array>
-#include <concepts>
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,43 +23,19 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb::schema_1 {
 
-/// Reads a record: a version, which is 1, its members in order, and a checksum. After the first
-/// thing that does not fit the record is `damaged`, and all further reads return zeroes.
-class record_reader {
+/// Reads a record: a version, which is 1, its members in order, and a checksum.
+class record_reader : public ordered_reader<std::endian::big> {
 public:
-    explicit record_reader(std::string_view record) noexcept {
-        constexpr auto sum = sizeof(std::uint64_t);
-        if (record.size() < sum + 1) {
+    explicit record_reader(std::string_view record) noexcept
+        : ordered_reader(record.substr(0, record.size() - std::min(sum_bytes, record.size()))) {
+        if (record.size() < sum_bytes + 1) {
             fail("it is too short");
-        } else {
-            rest_ = record.substr(0, record.size() - sum);
-            if (load_big_endian<std::uint64_t>(record.data() + rest_.size()) != checksum(rest_))
-                fail("its checksum is wrong");
-            else if (number<std::uint8_t>() != 1) fail("its version is not known");
+            return;
         }
-    }
-
-    template <std::unsigned_integral Number> Number number() noexcept {
-        const auto bytes = take(sizeof(Number));
-        return bytes.empty() ? Number{0} : load_big_endian<Number>(bytes.data());
-    }
-
-    template <std::size_t N> void raw(std::array<std::uint8_t, N>& into) noexcept {
-        const auto bytes = take(N);
-        if (!bytes.empty()) std::memcpy(into.data(), bytes.data(), N);
-    }
-
-    [[nodiscard]] std::string text() { return std::string(take(number<std::uint32_t>())); }
-
-    [[nodiscard]] instant time() noexcept {
-        return instant{duration{static_cast<std::int64_t>(number<std::uint64_t>())}};
-    }
-
-    /// Reads a byte below `count` as an enumerator.
-    template <class Enum> Enum choice(std::size_t count) noexcept {
-        const auto value = number<std::uint8_t>();
-        if (value >= count) fail("a value is out of its range");
-        return static_cast<Enum>(value);
+        const auto body = record.substr(0, record.size() - sum_bytes);
+        if (load_big_endian<std::uint64_t>(record.data() + body.size()) != checksum(body))
+            fail("its checksum is wrong");
+        else if (number<std::uint8_t>() != 1) fail("its version is not known");
     }
 
     template <class Value, class Read> void maybe(std::optional<Value>& into, const Read& read) {
@@ -74,30 +50,12 @@ public:
     /// Checks that the whole record has been read. Returns what is wrong with the record; null if
     /// nothing is.
     [[nodiscard]] const char* finish() noexcept {
-        if (damage_ == nullptr && !rest_.empty()) fail("it is too long");
-        return damage_;
+        if (!damaged() && !at_end()) fail("it is too long");
+        return damage();
     }
-
-    [[nodiscard]] bool damaged() const noexcept { return damage_ != nullptr; }
 
 private:
-    std::string_view take(std::size_t size) noexcept {
-        if (size > rest_.size()) {
-            fail("it ends early");
-            return {};
-        }
-        const auto bytes = rest_.substr(0, size);
-        rest_.remove_prefix(size);
-        return bytes;
-    }
-
-    void fail(const char* why) noexcept {
-        if (damage_ == nullptr) damage_ = why;
-        rest_ = {};
-    }
-
-    std::string_view rest_;
-    const char* damage_ = nullptr;
+    static constexpr auto sum_bytes = sizeof(std::uint64_t);
 };
 
 inline void decode(record_reader& in, engine_record& engine) {
@@ -143,7 +101,7 @@ inline void decode(record_reader& in, product& record) {
     in.maybe(record.policy.allowed_versions, [&] {
         std::vector<std::string> versions;
         for (auto left = in.number<std::uint32_t>(); left != 0 && !in.damaged(); --left)
-            versions.push_back(in.text());
+            versions.emplace_back(in.text());
         return versions;
     });
     record.created_at = in.time();
@@ -152,10 +110,10 @@ inline void decode(record_reader& in, product& record) {
 [[nodiscard]] inline metadata decode_metadata(record_reader& in) {
     metadata facts;
     for (auto left = in.number<std::uint32_t>(); left != 0 && !in.damaged(); --left) {
-        auto name = in.text();
+        std::string name(in.text());
         metadata_value value;
         switch (in.choice<std::uint8_t>(std::variant_size_v<metadata_value>)) {
-        case 0: value = in.text(); break;
+        case 0: value = std::string(in.text()); break;
         case 1: value = static_cast<std::int64_t>(in.number<std::uint64_t>()); break;
         default: value = in.choice<bool>(2); break;
         }
@@ -165,16 +123,12 @@ inline void decode(record_reader& in, product& record) {
 }
 
 inline void decode(record_reader& in, audit_entry& row) {
-    const auto id = [&] {
-        uuid value;
-        in.raw(value.bytes);
-        return value;
-    };
+    const auto id = [&] { return in.id(); };
     const auto status = [&] { return in.choice<engine_status>(all_engine_statuses.size()); };
     row.id = in.number<std::uint64_t>();
     row.timestamp = in.time();
     in.maybe(row.product_id, id);
-    in.maybe(row.user_id, [&] { return in.text(); });
+    in.maybe(row.user_id, [&] { return std::string(in.text()); });
     in.maybe(row.engine_id, id);
     row.action = in.choice<audit_action>(all_audit_actions.size());
     row.actor = in.text();

@@ -77,16 +77,18 @@ public:
     }
 };
 
-/// Reads values where they lie. After the first thing that does not fit it is `damaged`, and all
-/// further reads return zeroes.
-class value_reader {
+/// Reads values where they lie, numbers in this order of bytes. After the first thing that does not
+/// fit it is `damaged`, and all further reads return zeroes.
+template <std::endian Order> class ordered_reader {
 public:
-    explicit value_reader(std::string_view bytes) noexcept : rest_(bytes) {}
+    explicit ordered_reader(std::string_view bytes) noexcept : rest_(bytes) {}
 
     template <std::unsigned_integral Number> Number number() noexcept {
+        const auto bytes = take(sizeof(Number));
+        if (bytes.empty()) return 0;
+        if constexpr (Order == std::endian::big) return load_big_endian<Number>(bytes.data());
         Number value{0};
-        const auto bytes = take(sizeof value);
-        if (!bytes.empty()) std::memcpy(&value, bytes.data(), sizeof value);
+        std::memcpy(&value, bytes.data(), sizeof value);
         return value;
     }
     template <std::size_t N> void raw(std::array<std::uint8_t, N>& into) noexcept {
@@ -136,6 +138,8 @@ private:
     std::string_view rest_;
     const char* damage_ = nullptr;
 };
+
+using value_reader = ordered_reader<std::endian::little>;
 
 /// Reads a record: its head as values, then its sections.
 class record_reader : public value_reader {
