@@ -36,8 +36,7 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
 /// One connection for one request. Use `http_call` unless the answer is to be read as it arrives:
-/// then send, read until `head_complete()`, and take `response().body` away after each further
-/// `read_more()`. Runs on a strand, like `http_call`. It and the arguments must outlive the
+/// then send, `read_head()`, and take `response().body` away before each further `read_more()`. Runs on a strand, like `http_call`. It and the arguments must outlive the
 /// awaitables.
 class http_exchange {
 public:
@@ -87,6 +86,17 @@ public:
         if (!problem.empty())
             co_return fail(errc::backend_error, to_string(peer_) + ": " + problem);
         co_return !reader.complete();
+    }
+
+    /// Reads until the head of the answer is complete, and perhaps a part of its body.
+    asio::awaitable<result<void>> read_head() {
+        for (bool more = true; more && !head_complete();) {
+            auto reading = read_more();
+            const auto read = co_await std::move(reading);
+            if (!read) co_return unexpected{read.error()};
+            more = *read;
+        }
+        co_return result<void>{};
     }
 
     /// Gives the rest of the answer a time of its own, from now on.

@@ -94,16 +94,12 @@ public:
         auto& exchange = stream->exchange;
         auto sending = exchange.send(*request);
         if (auto sent = co_await std::move(sending); !sent) co_return unexpected{sent.error()};
-        while (!exchange.head_complete()) {
-            auto reading = exchange.read_more();
-            const auto more = co_await std::move(reading);
-            if (!more) co_return unexpected{more.error()};
-            stream->complete = !*more;
-        }
+        auto reading = exchange.read_head();
+        if (auto read = co_await std::move(reading); !read) co_return unexpected{read.error()};
         if (exchange.response().status == 404) co_return empty();
         if (exchange.response().status != 200)
             co_return daemon::refused("cannot read the output", exchange.response());
-        exchange.restart_deadline(longest);
+        exchange.restart_deadline(no_deadline);
         co_return log_source_ptr(std::make_shared<container_log>(stream));
     }
 
@@ -123,25 +119,22 @@ public:
         const asio::any_io_executor strand;
         http_exchange exchange;
         frame_reader frames;
-        bool complete = false;
     };
 
     /// Use `open`.
     explicit container_log(std::shared_ptr<open_stream> stream) : stream_{std::move(stream)} {}
 
 private:
-    static constexpr duration longest = std::chrono::hours{24 * 365 * 10};
-
     static asio::awaitable<result<std::string>> nothing() { co_return std::string{}; }
 
     static asio::awaitable<result<std::string>> read_on(std::shared_ptr<open_stream> stream) {
-        for (;;) {
+        for (bool more = true;;) {
             auto piece = stream->frames.read(std::exchange(stream->exchange.response().body, {}));
-            if (!piece.empty() || stream->complete) co_return piece;
+            if (!piece.empty() || !more) co_return piece;
             auto reading = stream->exchange.read_more();
-            const auto more = co_await std::move(reading);
-            if (!more) co_return unexpected{more.error()};
-            stream->complete = !*more;
+            const auto read = co_await std::move(reading);
+            if (!read) co_return unexpected{read.error()};
+            more = *read;
         }
     }
 

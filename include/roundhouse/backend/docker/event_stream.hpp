@@ -132,20 +132,16 @@ private:
                        filters_for(options_.installation_id, {"die", "pause", "unpause"}));
         const auto request = co_await std::move(asking);
         if (!request) co_return request.error();
-        const http_limits limits{.deadline = std::chrono::hours{24 * 365 * 10},
+        const http_limits limits{.deadline = no_deadline,
                                  .body_bytes = std::size_t{16} * 1024 * 1024,
                                  .watch_peer = true};
         http_exchange exchange{strand_, daemon_->peer(), limits, false};
         auto sending = exchange.send(*request);
         const auto sent = co_await std::move(sending);
         if (!sent) co_return sent.error();
-        bool open = true;
-        while (open && !exchange.head_complete()) {
-            auto reading = exchange.read_more();
-            const auto more = co_await std::move(reading);
-            if (!more) co_return more.error();
-            open = *more;
-        }
+        auto reading_head = exchange.read_head();
+        const auto has_head = co_await std::move(reading_head);
+        if (!has_head) co_return has_head.error();
         if (exchange.response().status != 200)
             co_return daemon::refusal("cannot follow its events", exchange.response());
         auto catching_up = catch_up();
@@ -153,7 +149,7 @@ private:
         if (!caught_up) co_return caught_up.error();
         set_back();
         reconnect_after = options_.reconnect_min;
-        while (open) {
+        for (bool open = true; open;) {
             auto taking = take_lines(exchange.response().body);
             co_await std::move(taking);
             auto reading = exchange.read_more();

@@ -7,6 +7,7 @@
 #include <asio/local/stream_protocol.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <limits>
 #include <string>
@@ -44,6 +45,9 @@ struct http_response {
         return {};
     }
 };
+
+/// The deadline of an answer that goes on for as long as its reader likes.
+inline constexpr duration no_deadline = std::chrono::hours{24 * 365 * 10};
 
 /// Bounds on one request. A peer that exceeds one is given up.
 struct http_limits {
