@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/detail/run_on.hpp>
+#include <roundhouse/detail/wakeable_wait.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/types.hpp>
@@ -8,11 +9,8 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/post.hpp>
-#include <asio/redirect_error.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 #include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -24,7 +22,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -89,15 +86,6 @@ private:
         std::uint64_t begin = 0; ///< Bytes that were written before.
     };
 
-    /// Somebody who waits for more. Used on its own strand.
-    struct waiting_reader {
-        explicit waiting_reader(const asio::any_io_executor& strand)
-            : timer(strand, asio::steady_timer::time_point::max()) {}
-
-        asio::steady_timer timer;
-        bool woken = false;
-    };
-
     class source final : public log_source {
     public:
         source(std::shared_ptr<memory_output> output, std::uint64_t begin,
@@ -125,13 +113,11 @@ private:
         static asio::awaitable<result<std::string>> read_on(std::shared_ptr<reader> from,
                                                             asio::any_io_executor strand) {
             for (;;) {
-                const auto waits = std::make_shared<waiting_reader>(strand);
+                const auto waits = std::make_shared<wakeable_wait>(strand);
                 if (auto piece = from->output->read(from->position, from->follows, waits))
                     co_return std::move(*piece);
-                asio::error_code cancelled;
-                co_await waits->timer.async_wait(
-                    asio::redirect_error(asio::use_awaitable, cancelled));
-                if (!waits->woken) throw std::system_error(cancelled);
+                auto waiting = waits->wait();
+                co_await std::move(waiting);
             }
         }
 
@@ -142,7 +128,7 @@ private:
     /// nothing, and wakes `waits` when it has come.
     std::optional<std::string> read(std::uint64_t& position,
                                     const std::optional<std::uint64_t>& follows,
-                                    const std::shared_ptr<waiting_reader>& waits) {
+                                    const std::shared_ptr<wakeable_wait>& waits) {
         const std::lock_guard lock(mutex_);
         position = std::max(position, dropped_);
         auto piece = text_.substr(position - dropped_, piece_bytes);
@@ -154,17 +140,14 @@ private:
     }
 
     void wake_readers() {
-        std::vector<std::weak_ptr<waiting_reader>> readers;
+        std::vector<std::weak_ptr<wakeable_wait>> readers;
         {
             const std::lock_guard lock(mutex_);
             readers.swap(readers_);
         }
-        for (const auto& waits : readers)
-            if (const auto one = waits.lock())
-                asio::post(one->timer.get_executor(), [one] {
-                    one->woken = true;
-                    one->timer.cancel();
-                });
+        for (const auto& weak : readers)
+            if (const auto waits = weak.lock())
+                asio::post(waits->strand(), [waits] { waits->wake(); });
     }
 
     /// The offset in the text.
@@ -182,7 +165,7 @@ private:
     std::uint64_t dropped_ = 0; ///< Bytes before `text_`.
     std::deque<timed_write> writes_;
     std::uint64_t workloads_ended_ = 0;
-    std::vector<std::weak_ptr<waiting_reader>> readers_;
+    std::vector<std::weak_ptr<wakeable_wait>> readers_;
 };
 
 } // namespace detail

@@ -5,6 +5,7 @@
 #include <roundhouse/backend/subprocess/log_growth.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
 #include <roundhouse/detail/run_on.hpp>
+#include <roundhouse/detail/wakeable_wait.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/types.hpp>
@@ -12,8 +13,6 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/post.hpp>
-#include <asio/redirect_error.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 #include <asio/use_awaitable.hpp>
 
@@ -23,7 +22,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -34,24 +32,11 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail::subprocess {
 
 /// Somebody who reads an engine's output. Used on the strand of the logs only.
-struct log_follower {
-    log_follower(const asio::any_io_executor& strand, const uuid& engine_id, log_position begin,
-                 watch_ptr workload)
-        : engine{engine_id},
-          position{begin},
-          followed{std::move(workload)},
-          timer{strand, asio::steady_timer::time_point::max()} {}
-
-    void wake() {
-        woken = true;
-        timer.cancel();
-    }
-
+struct output_reader {
     const uuid engine;
     log_position position;
     const watch_ptr followed; ///< Null if only what has been written is read.
-    asio::steady_timer timer; ///< Ends early when there may be more to read.
-    bool woken = false;
+    wakeable_wait more;       ///< Ends when there may be more to read.
 };
 
 /// The logs of the engines: keeps each within its bound, notes how it grows, and hands it out to
@@ -75,13 +60,13 @@ public:
         const auto self = shared_from_this();
         rotations rotated;
         for (const auto& engine : engines) {
-            if (const auto rotation = bound_log(folder_of(engine), limit_bytes_)) {
-                rotated.emplace_back(engine, *rotation);
-                apply(engine, *rotation);
-                // A rotation takes some milliseconds, and readers are waiting.
-                co_await asio::post(strand_, asio::use_awaitable);
-            }
-            note_size(engine);
+            if (note_size(engine) <= limit_bytes_) continue;
+            const auto rotation = bound_log(folder_of(engine), limit_bytes_);
+            if (!rotation) continue;
+            rotated.emplace_back(engine, *rotation);
+            apply(engine, *rotation);
+            // A rotation takes some milliseconds, and readers are waiting.
+            co_await asio::post(strand_, asio::use_awaitable);
         }
         co_return rotated;
     }
@@ -95,8 +80,8 @@ public:
                                      begin);
             if (!skipped) co_return unexpected{std::move(skipped.error())};
         }
-        const auto reader = std::make_shared<log_follower>(strand_, engine, begin,
-                                                           std::move(followed));
+        const std::shared_ptr<output_reader> reader(
+            new output_reader{engine, begin, std::move(followed), wakeable_wait{strand_}});
         if (auto added = add(reader); !added) co_return unexpected{added.error()};
         co_return std::make_shared<output>(shared_from_this(), reader);
     }
@@ -126,7 +111,7 @@ private:
     /// An engine's output in pieces.
     class output final : public log_source {
     public:
-        output(std::shared_ptr<engine_logs> logs, std::shared_ptr<log_follower> reader)
+        output(std::shared_ptr<engine_logs> logs, std::shared_ptr<output_reader> reader)
             : logs_{std::move(logs)}, reader_{std::move(reader)} {}
         ~output() override {
             asio::post(logs_->strand_, [logs = logs_, reader = std::move(reader_)]() mutable {
@@ -143,16 +128,16 @@ private:
 
     private:
         const std::shared_ptr<engine_logs> logs_;
-        std::shared_ptr<log_follower> reader_;
+        std::shared_ptr<output_reader> reader_;
     };
 
     /// A log that is read.
     struct read_log {
         std::optional<int> number; ///< That of the file's watch, if anybody follows it.
-        std::vector<std::weak_ptr<log_follower>> readers;
+        std::vector<std::weak_ptr<output_reader>> readers;
     };
 
-    asio::awaitable<result<std::string>> read_on(std::shared_ptr<log_follower> reader) {
+    asio::awaitable<result<std::string>> read_on(std::shared_ptr<output_reader> reader) {
         const auto self = shared_from_this();
         for (;;) {
             if (closed_) co_return fail(errc::shutting_down, "The server is shutting down.");
@@ -160,10 +145,8 @@ private:
             const bool last = !reader->followed || reader->followed->ended.load();
             auto piece = read_piece(folder_of(reader->engine), reader->position, piece_bytes);
             if (!piece || !piece->empty() || last) co_return piece;
-            reader->woken = false;
-            asio::error_code cancelled;
-            co_await reader->timer.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
-            if (!reader->woken) throw std::system_error{cancelled};
+            auto waiting = reader->more.wait();
+            co_await std::move(waiting);
         }
     }
 
@@ -171,28 +154,34 @@ private:
         return engines_ + '/' + to_string(engine);
     }
 
-    void note_size(const uuid& engine) {
+    /// Notes the size of an engine's log, and returns it.
+    std::uint64_t note_size(const uuid& engine) {
         struct stat status {};
         const auto path = folder_of(engine) + '/' + log_name;
-        if (::lstat(path.c_str(), &status) != 0) return;
+        if (::lstat(path.c_str(), &status) != 0) return 0;
+        const auto size = static_cast<std::uint64_t>(status.st_size);
         const auto modified = std::chrono::seconds{status.st_mtim.tv_sec} +
                               std::chrono::nanoseconds{status.st_mtim.tv_nsec};
-        growth_[engine].note(static_cast<std::uint64_t>(status.st_size),
-                             instant{std::chrono::ceil<duration>(modified)});
+        growth_[engine].note(size, instant{std::chrono::ceil<duration>(modified)});
+        return size;
     }
 
     void apply(const uuid& engine, const log_rotation& rotation) {
         growth_[engine].rotated(rotation);
-        const auto log = logs_read_.find(engine);
-        if (log == logs_read_.end()) return;
-        for (const auto& one : log->second.readers)
-            if (const auto reader = one.lock()) {
-                reader->position = reader->position.after(rotation);
-                reader->wake();
-            }
+        for_each_reader(engine, [&](output_reader& reader) {
+            reader.position = reader.position.after(rotation);
+            reader.more.wake();
+        });
     }
 
-    result<void> add(const std::shared_ptr<log_follower>& reader) {
+    template <class Act> void for_each_reader(const uuid& engine, const Act& act) {
+        const auto log = logs_read_.find(engine);
+        if (log == logs_read_.end()) return;
+        for (const auto& weak : log->second.readers)
+            if (const auto reader = weak.lock()) act(*reader);
+    }
+
+    result<void> add(const std::shared_ptr<output_reader>& reader) {
         auto& log = logs_read_[reader->engine];
         log.readers.push_back(reader);
         if (!reader->followed || log.number) return {};
@@ -218,17 +207,14 @@ private:
     }
 
     void wake(const uuid& engine) {
-        const auto log = logs_read_.find(engine);
-        if (log == logs_read_.end()) return;
-        for (const auto& one : log->second.readers)
-            if (const auto reader = one.lock()) reader->wake();
+        for_each_reader(engine, [](output_reader& reader) { reader.more.wake(); });
     }
 
     void drop_gone_readers(const uuid& engine) {
         const auto log = logs_read_.find(engine);
         if (log == logs_read_.end()) return;
         std::erase_if(log->second.readers,
-                      [](const std::weak_ptr<log_follower>& one) { return one.expired(); });
+                      [](const std::weak_ptr<output_reader>& one) { return one.expired(); });
         if (!log->second.readers.empty()) return;
         if (log->second.number && watch_) {
             watch_->remove(*log->second.number);
