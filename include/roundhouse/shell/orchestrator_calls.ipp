@@ -254,15 +254,25 @@ ROUNDHOUSE_DECL void orchestrator_state::note_activity(product_ptr product, std:
                                             std::move(answer), std::move(done));
 }
 
+ROUNDHOUSE_DECL void orchestrator_state::find_record(const product_ptr& product,
+                                                     const std::string& user_id,
+                                                     completion<engine_ptr> done) const {
+    const engine_owner owner{product->id, user_id};
+    services.store->read_engine(owner,
+                                [user_id, done = std::move(done)](const result<engine_ptr>& found) {
+                                    if (found && !*found) done(unexpected(no_engine(user_id)));
+                                    else done(found);
+                                });
+}
+
 ROUNDHOUSE_DECL void orchestrator_state::find(product_ptr product, std::string user_id,
                                               completion<engine_view> done) {
-    const engine_owner owner{product->id, user_id};
-    services.store->read_engine(owner, [self = shared_from_this(), user_id,
-                                        done = std::move(done)](const result<engine_ptr>& found) {
-        if (!found) done(unexpected(found.error()));
-        else if (!*found) done(unexpected(no_engine(user_id)));
-        else done(self->view(*found, true));
-    });
+    find_record(
+        product, user_id,
+        [self = shared_from_this(), done = std::move(done)](const result<engine_ptr>& found) {
+            if (found) done(self->view(*found, true));
+            else done(unexpected(found.error()));
+        });
 }
 
 // Fleet
@@ -311,17 +321,16 @@ ROUNDHOUSE_DECL void orchestrator_state::metrics(product_ptr product,
 
 ROUNDHOUSE_DECL void orchestrator_state::logs(product_ptr product, std::string user_id,
                                               std::size_t tail, completion<std::string> done) {
-    const engine_owner owner{product->id, user_id};
-    services.store->read_engine(owner, [self = shared_from_this(), user_id, tail,
-                                        done = std::move(done)](const result<engine_ptr>& found) {
-        if (!found) return done(unexpected(found.error()));
-        if (!*found) return done(unexpected(no_engine(user_id)));
-        auto ended = [done](const std::exception_ptr& failure, result<std::string> lines) {
-            if (failure) done(unexpected(going_away()));
-            else done(std::move(lines));
-        };
-        self->services.tasks.spawn(self->read_logs(*found, tail), std::move(ended));
-    });
+    find_record(
+        product, user_id,
+        [self = shared_from_this(), tail, done = std::move(done)](const result<engine_ptr>& found) {
+            if (!found) return done(unexpected(found.error()));
+            auto ended = [done](const std::exception_ptr& failure, result<std::string> lines) {
+                if (failure) done(unexpected(going_away()));
+                else done(std::move(lines));
+            };
+            self->services.tasks.spawn(self->read_logs(*found, tail), std::move(ended));
+        });
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<std::string>>
@@ -335,20 +344,19 @@ ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::s
                                                      log_query query,
                                                      completion<text_stream_ptr> done) {
     if (closed.load()) return done(unexpected(going_away()));
-    const engine_owner owner{product->id, user_id};
-    services.store->read_engine(owner, [self = shared_from_this(), user_id, query,
-                                        done = std::move(done)](const result<engine_ptr>& found) {
-        if (!found) return done(unexpected(found.error()));
-        if (!*found) return done(unexpected(no_engine(user_id)));
-        auto opened = [self, done](const std::exception_ptr& failure,
-                                   const result<log_source_ptr>& source) {
-            if (failure) return done(unexpected(going_away()));
-            if (!source) return done(unexpected(source.error()));
-            const std::shared_ptr<task_group> tasks(self, &self->services.tasks);
-            done(text_stream_ptr(std::make_shared<log_reader>(tasks, *source)));
-        };
-        self->services.tasks.spawn(self->open_logs(*found, query), std::move(opened));
-    });
+    find_record(product, user_id,
+                [self = shared_from_this(), query,
+                 done = std::move(done)](const result<engine_ptr>& found) {
+                    if (!found) return done(unexpected(found.error()));
+                    auto opened = [self, done](const std::exception_ptr& failure,
+                                               const result<log_source_ptr>& source) {
+                        if (failure) return done(unexpected(going_away()));
+                        if (!source) return done(unexpected(source.error()));
+                        const std::shared_ptr<task_group> tasks(self, &self->services.tasks);
+                        done(text_stream_ptr(std::make_shared<log_reader>(tasks, *source)));
+                    };
+                    self->services.tasks.spawn(self->open_logs(*found, query), std::move(opened));
+                });
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<log_source_ptr>>

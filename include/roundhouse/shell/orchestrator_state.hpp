@@ -128,6 +128,9 @@ private:
     asio::awaitable<void> replace_policy(std::string id_or_slug, policy limits,
                                          completion<policy> done);
     asio::awaitable<result<void>> commit_product(product record, audit_action action);
+    /// The record of a user's engine; `errc::engine_not_found` if there is none.
+    void find_record(const product_ptr& product, const std::string& user_id,
+                     completion<engine_ptr> done) const;
     asio::awaitable<result<std::string>> read_logs(engine_ptr engine, std::size_t tail);
     asio::awaitable<result<log_source_ptr>> open_logs(engine_ptr engine, log_query query);
     void stop_workloads(const std::vector<engine_ptr>& engines, completion<void> done);
