@@ -223,24 +223,23 @@ void connection::refuse() {
 }
 
 void connection::append(const http::reply& reply) {
-    if (reply.stream) return begin_stream(reply);
-    loop_.lend_buffer(out_);
-    append_reply(out_, reply,
-                 {.date = loop_.date(), .keep_alive = !last_request_, .head_only = head_only_});
-}
-
-/// Sends the head of a reply whose body comes in pieces. No further request is taken until its end.
-void connection::begin_stream(const http::reply& reply) {
-    const auto framing = takes_chunks_ ? reply_framing::chunked : reply_framing::until_close;
+    const auto framing = !reply.stream   ? reply_framing::length
+                         : takes_chunks_ ? reply_framing::chunked
+                                         : reply_framing::until_close;
     if (framing == reply_framing::until_close) last_request_ = true;
+    loop_.lend_buffer(out_);
     append_reply(out_, reply,
                  {.date = loop_.date(),
                   .keep_alive = !last_request_,
                   .head_only = head_only_,
                   .framing = framing});
-    if (head_only_) return;
+    if (reply.stream && !head_only_) begin_stream(reply.stream, framing);
+}
+
+/// Begins to send a body that comes in pieces. No further request is taken until its end.
+void connection::begin_stream(text_stream_ptr pieces, reply_framing framing) {
     handling_ = true;
-    streamed_ = std::make_unique<streamed_reply>(streamed_reply{reply.stream, framing});
+    streamed_ = std::make_unique<streamed_reply>(streamed_reply{std::move(pieces), framing});
     if (end_arrived_ || loop_.draining()) end_stream();
 }
 
@@ -354,13 +353,11 @@ void connection::end() {
 
 void connection::drain() {
     if (lingering_) return;
-    if (streamed_) {
-        last_request_ = true;
+    if (streamed_)
         return or_close([this] {
             end_stream();
             go_on();
         });
-    }
     if (!handling_ && sent_ == out_.size()) return close();
     last_request_ = true;
 }

@@ -67,7 +67,7 @@ private:
     std::optional<http::reply> ask_handler(const http::request& request);
     void refuse();
     void append(const http::reply& reply);
-    void begin_stream(const http::reply& reply);
+    void begin_stream(text_stream_ptr pieces, reply_framing framing);
     void ask_for_piece();
     void end_stream();
     void send_delayed(http::reply reply);
