@@ -33,6 +33,18 @@ constexpr std::size_t utf8_sequence(std::string_view text) noexcept {
     return 0;
 }
 
+/// Returns the number of bytes at the end of a text that may be the beginning of a UTF-8 sequence.
+constexpr std::size_t utf8_unfinished(std::string_view text) noexcept {
+    constexpr std::size_t longest = 4;
+    for (std::size_t count = 1; count < longest && count <= text.size(); ++count) {
+        const auto lead = static_cast<std::uint8_t>(text[text.size() - count]);
+        if ((lead & 0xC0U) == 0x80U) continue; // inside of a sequence
+        const std::size_t size = lead >= 0xF0U ? 4 : lead >= 0xE0U ? 3 : lead >= 0xC0U ? 2 : 1;
+        return size > count ? count : 0;
+    }
+    return 0;
+}
+
 } // namespace detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -5,11 +5,8 @@
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/text_stream.hpp>
 
-#include <algorithm>
-#include <cstddef>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 
 namespace roundhouse {
@@ -34,7 +31,7 @@ private:
             const bool ended = piece->empty();
             auto text = std::exchange(*begun, {}) + *piece;
             if (!ended) {
-                const auto whole = text.size() - bytes_of_unfinished_character(text);
+                const auto whole = text.size() - roundhouse::detail::utf8_unfinished(text);
                 begun->assign(text, whole);
                 text.resize(whole);
             }
@@ -42,19 +39,6 @@ private:
             if (const auto more = weak.lock()) return read(more, begun, done);
             done(fail(errc::cancelled, "The stream was dropped."));
         });
-    }
-
-    /// The bytes at the end of a text that may be the beginning of a character.
-    [[nodiscard]] static std::size_t bytes_of_unfinished_character(std::string_view text) {
-        constexpr std::size_t longest = 4;
-        for (std::size_t count = 1; count < longest && count <= text.size(); ++count) {
-            const auto last = text.substr(text.size() - count);
-            const auto lead = static_cast<unsigned char>(last.front());
-            if ((lead & 0xC0U) == 0x80U) continue; // inside of a character
-            const std::size_t size = lead >= 0xF0U ? 4 : lead >= 0xE0U ? 3 : lead >= 0xC0U ? 2 : 1;
-            return size > count ? count : 0;
-        }
-        return 0;
     }
 
     const text_stream_ptr bytes_;
