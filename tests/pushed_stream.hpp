@@ -3,6 +3,7 @@
 #include <roundhouse/error.hpp>
 #include <roundhouse/text_stream.hpp>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -35,6 +36,10 @@ public:
     void wait_until_asked(std::size_t times) {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] { return asked_ >= times; });
+    }
+    bool is_asked_within(std::size_t times, std::chrono::milliseconds time) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, time, [&] { return asked_ >= times; });
     }
     /// Waits until the stream has been destroyed.
     void wait_until_dropped() {

@@ -89,6 +89,10 @@ struct settings {
     std::size_t max_waiting_per_engine = 10'000;
     /// The number of calls that may wait for all engines together.
     std::size_t max_waiting = 100'000;
+    /// The number of streams of one engine's output that may be open; further ones are `overloaded`.
+    std::size_t max_log_streams_per_engine = 200;
+    /// The number of streams of all engines' output that may be open together.
+    std::size_t max_log_streams = 1'000;
     /// How often activity and folded denials, which are kept in memory at first, are committed, and
     /// old audit rows are removed.
     duration write_behind_interval = std::chrono::seconds{60};

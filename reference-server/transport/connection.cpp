@@ -108,7 +108,7 @@ void connection::on_events(std::uint32_t events) {
     if ((events & (EPOLLIN | EPOLLRDHUP)) != 0 || stream_.handshaking()) readable_ = true;
     or_close([this] {
         // A client that has closed the connection looks like one that only sends nothing more.
-        if (end_arrived_ && streamed_) end_stream();
+        if (end_arrived_ && streamed_ && streamed_->follows) end_stream();
         go_on();
     });
 }
@@ -233,14 +233,15 @@ void connection::append(const http::reply& reply) {
                   .keep_alive = !last_request_,
                   .head_only = head_only_,
                   .framing = framing});
-    if (reply.stream && !head_only_) begin_stream(reply.stream, framing);
+    if (reply.stream && !head_only_) begin_stream(reply, framing);
 }
 
 /// Begins to send a body that comes in pieces. No further request is taken until its end.
-void connection::begin_stream(text_stream_ptr pieces, reply_framing framing) {
+void connection::begin_stream(const http::reply& reply, reply_framing framing) {
     handling_ = true;
-    streamed_ = std::make_unique<streamed_reply>(streamed_reply{std::move(pieces), framing});
-    if (end_arrived_ || loop_.draining()) end_stream();
+    streamed_ = std::make_unique<streamed_reply>(
+        streamed_reply{reply.stream, framing, reply.follows});
+    if (reply.follows && (end_arrived_ || loop_.draining())) end_stream();
 }
 
 /// Asks for the next piece once the client has taken the one before.
@@ -332,6 +333,7 @@ void connection::go_on() {
     const bool unsent = sent_ < out_.size();
     if (unsent) return wait_as(waiting_for::reader);
     ask_for_piece();
+    if (streamed_ && streamed_->follows) return wait_as(waiting_for::more_to_follow);
     if (handling_) return wait_as(waiting_for::handler);
     if (last_request_) return end();
     if (client_ended_) return close(); // what was read of a request does not count
@@ -353,10 +355,11 @@ void connection::end() {
 
 void connection::drain() {
     if (lingering_) return;
-    if (streamed_)
+    if (streamed_ && streamed_->follows)
         return or_close([this] {
             end_stream();
             go_on();
+            if (sent_ < out_.size()) close(); // a client that does not keep up is not waited for
         });
     if (!handling_ && sent_ == out_.size()) return close();
     last_request_ = true;

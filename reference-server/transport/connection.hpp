@@ -26,7 +26,8 @@ class http_loop;
 struct streamed_reply {
     text_stream_ptr pieces;
     reply_framing framing = reply_framing::chunked;
-    bool asked = false; ///< A piece is being waited for.
+    bool follows = false; ///< It is ended with the client's side, and at the server's stop.
+    bool asked = false;   ///< A piece is being waited for.
 };
 
 /// One connection of a client. It handles one request at a time: while a reply is outstanding, the
@@ -67,7 +68,7 @@ private:
     std::optional<http::reply> ask_handler(const http::request& request);
     void refuse();
     void append(const http::reply& reply);
-    void begin_stream(text_stream_ptr pieces, reply_framing framing);
+    void begin_stream(const http::reply& reply, reply_framing framing);
     void ask_for_piece();
     void end_stream();
     void send_delayed(http::reply reply);

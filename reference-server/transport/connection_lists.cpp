@@ -7,9 +7,9 @@
 namespace roundhouse::server {
 
 connection_lists::connection_lists(const listener_limits& limits) noexcept
-    : limits_{limits.idle_timeout,     limits.head_timeout,  limits.body_timeout,
-              limits.handler_timeout,  limits.reply_timeout, limits.linger_timeout,
-              limits.handshake_timeout} {}
+    : limits_{limits.idle_timeout,      limits.head_timeout,   limits.body_timeout,
+              limits.handler_timeout,   limits.reply_timeout,  limits.linger_timeout,
+              limits.handshake_timeout, limits.handler_timeout} {}
 
 void connection_lists::add(std::shared_ptr<connection> added, clock::time_point now) {
     auto& list = of(waiting_for::request);
@@ -40,7 +40,7 @@ connection* connection_lists::expired(clock::time_point now) const noexcept {
 
 connection* connection_lists::idlest_of(const client_address& client) const noexcept {
     for (const auto what : {waiting_for::request, waiting_for::head, waiting_for::handshake,
-                            waiting_for::body, waiting_for::reader})
+                            waiting_for::body, waiting_for::reader, waiting_for::more_to_follow})
         for (const auto& one : lists_[static_cast<std::size_t>(what)])
             if (one->client() == client) return one.get();
     return nullptr;

@@ -15,7 +15,16 @@ namespace roundhouse::server {
 class connection;
 
 /// What a connection waits for. Each has a time limit.
-enum class waiting_for : std::uint8_t { request, head, body, handler, reader, end, handshake };
+enum class waiting_for : std::uint8_t {
+    request,
+    head,
+    body,
+    handler,
+    reader,
+    end,
+    handshake,
+    more_to_follow ///< The next piece of a stream that has no end of its own.
+};
 
 using connection_list = std::list<std::shared_ptr<connection>>;
 
@@ -42,7 +51,7 @@ public:
     /// A connection whose time is up; null if there is none.
     [[nodiscard]] connection* expired(clock::time_point now) const noexcept;
     /// The connection of a client that has waited longest for a request, else for its head, the
-    /// beginning of TLS, its body or to be read; null if there is none.
+    /// beginning of TLS, its body, to be read or for more to follow; null if there is none.
     [[nodiscard]] connection* idlest_of(const client_address& client) const noexcept;
     /// Any connection; null if there is none.
     [[nodiscard]] connection* any() const noexcept;
@@ -54,7 +63,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t kinds = 7;
+    static constexpr std::size_t kinds = 8;
 
     connection_list& of(waiting_for what) noexcept {
         return lists_[static_cast<std::size_t>(what)];

@@ -19,11 +19,12 @@ using roundhouse_tests::raw_connection;
 namespace {
 
 /// A reply whose body comes in these pieces.
-http::reply streamed(const std::shared_ptr<pushed_pieces>& pieces) {
+http::reply streamed(const std::shared_ptr<pushed_pieces>& pieces, bool follows) {
     http::reply reply;
     reply.request_id = "an-id";
     reply.content_type = http::text_type;
     reply.stream = std::make_shared<pushed_stream>(pieces);
+    reply.follows = follows;
     return reply;
 }
 
@@ -32,11 +33,12 @@ struct following : serving {
     using serving::serving;
 
     std::shared_ptr<pushed_pieces> pieces = pushed_pieces::make();
+    bool follows = true; ///< The stream has no end of its own.
 
     raw_connection follow(const std::string& request = get("/later")) {
         auto connection = connect();
         connection.send(request);
-        handler.waiting.next()(streamed(pieces));
+        handler.waiting.next()(streamed(pieces, follows));
         return connection;
     }
 };
@@ -110,6 +112,18 @@ TEST_CASE("a stream ends when its client ends its own side") {
     here.pieces->wait_until_dropped();
 }
 
+TEST_CASE("a stream with an end of its own is sent whole, also when the client ends its side") {
+    following here;
+    here.follows = false;
+    auto connection = here.follow();
+    connection.response();
+    connection.finish_sending();
+    here.pieces->push(std::string("first\n"));
+    here.pieces->push(std::string());
+    CHECK(connection.rest() == "6\r\nfirst\n\r\n" + end);
+    here.pieces->wait_until_dropped();
+}
+
 TEST_CASE("no piece is read for a client that does not take those before, and it is closed") {
     listener_limits limits;
     limits.reply_timeout = std::chrono::milliseconds(200);
@@ -134,6 +148,49 @@ TEST_CASE("draining ends the streams") {
                                [&] { return here.server.drain(std::chrono::seconds(20)); });
     CHECK(connection.rest() == end);
     CHECK(draining.get());
+    here.pieces->wait_until_dropped();
+}
+
+TEST_CASE("draining waits for a stream with an end of its own") {
+    following here({}, 1); // with one loop, a closed idle connection means that the drain has begun
+    here.follows = false;
+    auto idle = here.connect();
+    idle.send(get("/first"));
+    idle.response();
+    auto connection = here.follow();
+    connection.response();
+    auto draining = std::async(std::launch::async,
+                               [&] { return here.server.drain(std::chrono::seconds(20)); });
+    CHECK(idle.rest().empty());
+    here.pieces->push(std::string("first\n"));
+    here.pieces->push(std::string());
+    CHECK(connection.rest() == "6\r\nfirst\n\r\n" + end);
+    CHECK(draining.get());
+}
+
+TEST_CASE("draining does not wait for a follower that takes nothing") {
+    following here; // its time for taking a reply is longer than the test's
+    auto connection = here.follow();
+    const std::string piece(std::size_t{64} * 1024, 'x');
+    std::size_t asked = 0;
+    do { // until both sockets are full
+        asked = here.pieces->asked();
+        for (int i = 0; i < 1'000; ++i) here.pieces->push(piece);
+    } while (here.pieces->is_asked_within(asked + 1'000, std::chrono::milliseconds(200)));
+    CHECK(here.server.drain(std::chrono::seconds(20)));
+    here.pieces->wait_until_dropped();
+}
+
+TEST_CASE("when all places are taken, a follower to whom nothing is sent makes room") {
+    listener_limits limits;
+    limits.max_connections = 1;
+    following here(limits, 1);
+    auto connection = here.follow();
+    connection.response();
+    here.pieces->wait_until_asked(1);
+    raw_connection added(here.server.port(), "127.0.0.2");
+    added.send(get("/second"));
+    CHECK_THAT(added.response(), EndsWith("GET /second [] //"));
     here.pieces->wait_until_dropped();
 }
 

@@ -343,6 +343,51 @@ TEST_CASE_METHOD(subprocess_fixture, "what an engine writes is followed until it
     CHECK(next().empty());
 }
 
+TEST_CASE_METHOD(subprocess_fixture, "a log is followed that its engine replaces") {
+    run_shell("echo started; touch ready; exec sleep 1000");
+    options.log_check_interval = std::chrono::milliseconds{10};
+    const auto w = create_ready();
+    const auto log = folder(w) / "engine.log";
+    const rh::log_query query{.tail = 0, .follow = true};
+    SECTION("while it is followed") {
+        const auto source = wait(backend().open_logs(w.ref, query)).value();
+        auto waiting = io->start(source->next());
+        std::filesystem::remove(log);
+        std::ofstream{log} << "of another file\n";
+        CHECK(io_threads::get(std::move(waiting)).value() == "of another file\n");
+        waiting = io->start(source->next());
+        std::ofstream{log, std::ios::app} << "more\n";
+        CHECK(io_threads::get(std::move(waiting)).value() == "more\n");
+    }
+    SECTION("before it is followed, and later") {
+        std::filesystem::remove(log);
+        const auto source = wait(backend().open_logs(w.ref, query)).value();
+        auto waiting = io->start(source->next());
+        std::ofstream{log} << "of another file\n";
+        CHECK(io_threads::get(std::move(waiting)).value() == "of another file\n");
+    }
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "engines that make one file their log are both followed") {
+    run_shell("echo started; touch ready; exec sleep 1000");
+    const auto first = create_ready();
+    const auto second = create_ready();
+    std::filesystem::remove(folder(second) / "engine.log");
+    std::filesystem::create_hard_link(folder(first) / "engine.log", folder(second) / "engine.log");
+    const rh::log_query query{.tail = 0, .follow = true};
+    const auto of_first = wait(backend().open_logs(first.ref, query)).value();
+    auto of_second = wait(backend().open_logs(second.ref, query)).value();
+    auto first_waits = io->start(of_first->next());
+    auto second_waits = io->start(of_second->next());
+    std::ofstream{folder(first) / "engine.log", std::ios::app} << "a line\n";
+    CHECK(io_threads::get(std::move(first_waits)).value() == "a line\n");
+    CHECK(io_threads::get(std::move(second_waits)).value() == "a line\n");
+    of_second.reset();
+    first_waits = io->start(of_first->next());
+    std::ofstream{folder(first) / "engine.log", std::ios::app} << "another\n";
+    CHECK(io_threads::get(std::move(first_waits)).value() == "another\n");
+}
+
 TEST_CASE_METHOD(subprocess_fixture, "the destruction of the backend ends what is followed") {
     run_shell("echo started; touch ready; exec sleep 1000");
     const auto w = create_ready();

@@ -395,6 +395,20 @@ TEST_CASE("a body that comes in pieces and fails is cut off") {
     CHECK_FALSE(client.Get("/engines/u1/logs?follow=true"));
 }
 
+TEST_CASE("an httplib server that stops does not wait for the next piece") {
+    const auto pieces = pushed_pieces::make();
+    {
+        served_api served;
+        served.fake->streamed = roundhouse::text_stream_ptr(
+            std::make_shared<pushed_stream>(pieces));
+        raw_connection connection(served.port);
+        connection.send(head_of("GET", "/engines/u1/logs?follow=true"));
+        pieces->wait_until_asked(1);
+        served.fake->streamed = roundhouse::text_stream_ptr();
+    } // would hang
+    pieces->wait_until_dropped();
+}
+
 TEST_CASE("a stream is dropped when the client of an httplib server goes") {
     served_api served;
     const auto pieces = pushed_pieces::make();

@@ -472,6 +472,36 @@ TEST_CASE("the recovery ends a workload that has no row") {
     CHECK(fleet.backend->alive() == 0);
 }
 
+TEST_CASE("the streams of output that are open are bounded, for each engine and in all") {
+    auto limits = memory_fleet<>::quick();
+    limits.max_log_streams_per_engine = 2;
+    limits.max_log_streams = 3;
+    memory_fleet<> fleet({}, limits);
+    const auto demo = fleet.orchestrator->of(fleet.registered());
+    for (const auto* const user : {"ada", "bob"}) REQUIRE(demo.provision(user));
+    const auto follow = [&](const std::string& user) {
+        return demo.stream_logs(user, {.tail = 0, .follow = true});
+    };
+    std::vector<text_stream_ptr> open;
+    for (const auto* const user : {"ada", "ada", "bob"}) {
+        if (user == std::string("bob")) {
+            const auto refused = follow("ada");
+            REQUIRE_FALSE(refused);
+            CHECK(refused.error().code == errc::overloaded);
+            CHECK_THAT(refused.error().message, Catch::Matchers::Contains("this engine's output"));
+        }
+        auto stream = follow(user);
+        REQUIRE(stream);
+        open.push_back(std::move(*stream));
+    }
+    const auto refused = follow("bob");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::overloaded);
+    CHECK_FALSE(demo.stream_logs("ada", {.tail = 10, .since = instant{}}));
+    open.erase(open.begin());
+    CHECK(follow("bob"));
+}
+
 TEST_CASE("a call can be awaited in a coroutine") {
     memory_fleet<> fleet;
     const auto product = fleet.registered();

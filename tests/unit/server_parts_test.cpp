@@ -121,6 +121,7 @@ TEST_CASE("every status of the api has a reason phrase") {
 
 TEST_CASE("open files are reserved for engines and probes") {
     server_options options; // 999 ports, 256 probes, 16 boots
+    options.backend = backend_kind::subprocess;
     const auto plan = plan_open_files(20'000, options);
     CHECK(plan.connections == 20'000 - 999 - 256 - 16 * 8 - 128);
     CHECK_FALSE(plan.scarce);
@@ -134,6 +135,8 @@ TEST_CASE("open files are reserved for engines and probes") {
     options.connections = 40'000;
     CHECK(plan_open_files(20'000, options).connections == plan.connections);
     CHECK(plan_open_files(20'000, options).scarce);
+    options.backend = backend_kind::docker; // a stream of output is a connection to the daemon
+    CHECK(plan_open_files(20'000, options).connections == plan.connections - 1'000);
 }
 
 TEST_CASE("with few open files clients get a quarter, and the plan says that they are scarce") {

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -72,9 +73,10 @@ public:
             begin = first == writes_.end() ? dropped_ + text_.size() : first->begin;
         }
         if (query.tail) begin = std::max(begin, dropped_ + begin_of_last_lines(*query.tail));
-        return std::make_shared<source>(shared_from_this(), begin,
-                                        query.follow && runs ? std::optional(workloads_ended_)
-                                                             : std::nullopt);
+        reader from{.output = shared_from_this(), .position = begin};
+        if (query.follow && runs) from.follows = workloads_ended_;
+        else from.end = dropped_ + text_.size();
+        return std::make_shared<source>(std::move(from));
     }
 
 private:
@@ -86,22 +88,21 @@ private:
         std::uint64_t begin = 0; ///< Bytes that were written before.
     };
 
+    struct reader {
+        std::shared_ptr<memory_output> output;
+        std::uint64_t position = 0;
+        std::uint64_t end = std::numeric_limits<std::uint64_t>::max();
+        /// The workloads that had ended when it was opened; empty if nothing is followed.
+        std::optional<std::uint64_t> follows = {};
+    };
+
     class source final : public log_source {
     public:
-        source(std::shared_ptr<memory_output> output, std::uint64_t begin,
-               std::optional<std::uint64_t> follows)
-            : reader_(std::make_shared<reader>(reader{std::move(output), begin, follows})) {}
+        explicit source(reader from) : reader_(std::make_shared<reader>(std::move(from))) {}
 
         asio::awaitable<result<std::string>> next() override { return next_of(reader_); }
 
     private:
-        struct reader {
-            std::shared_ptr<memory_output> output;
-            std::uint64_t position = 0;
-            /// The workloads that had ended when it was opened; empty if nothing is followed.
-            std::optional<std::uint64_t> follows;
-        };
-
         static asio::awaitable<result<std::string>> next_of(std::shared_ptr<reader> from) {
             const asio::any_io_executor executor = co_await asio::this_coro::executor;
             const asio::any_io_executor strand = asio::make_strand(executor);
@@ -114,8 +115,7 @@ private:
                                                             asio::any_io_executor strand) {
             for (;;) {
                 const auto waits = std::make_shared<wakeable_wait>(strand);
-                if (auto piece = from->output->read(from->position, from->follows, waits))
-                    co_return std::move(*piece);
+                if (auto piece = from->output->read(*from, waits)) co_return std::move(*piece);
                 auto waiting = waits->wait();
                 co_await std::move(waiting);
             }
@@ -124,16 +124,16 @@ private:
         const std::shared_ptr<reader> reader_;
     };
 
-    /// Reads a piece, and moves the position along. If there is nothing and more may come, returns
+    /// Reads a piece, and moves the reader along. If there is nothing and more may come, returns
     /// nothing, and wakes `waits` when it has come.
-    std::optional<std::string> read(std::uint64_t& position,
-                                    const std::optional<std::uint64_t>& follows,
-                                    const std::shared_ptr<wakeable_wait>& waits) {
+    std::optional<std::string> read(reader& from, const std::shared_ptr<wakeable_wait>& waits) {
         const std::lock_guard lock(mutex_);
-        position = std::max(position, dropped_);
-        auto piece = text_.substr(position - dropped_, piece_bytes);
-        position += piece.size();
-        if (!piece.empty() || follows != workloads_ended_) return piece;
+        from.position = std::max(from.position, dropped_);
+        const auto left = from.end - std::min(from.end, from.position);
+        auto piece = text_.substr(from.position - dropped_,
+                                  std::min<std::uint64_t>(left, piece_bytes));
+        from.position += piece.size();
+        if (!piece.empty() || from.follows != workloads_ended_) return piece;
         std::erase_if(readers_, [](const auto& gone) { return gone.expired(); });
         readers_.push_back(waits);
         return std::nullopt;

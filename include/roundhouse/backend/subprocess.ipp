@@ -290,10 +290,11 @@ subprocess_backend::do_destroy(const workload_ref& ref) {
     const auto stopped = co_await std::move(stopping);
     if (!stopped) co_return stopped;
     supervisor_->launches().forget(ref.engine_id);
-    supervisor_->logs().forget(ref.engine_id);
     auto removing = remove_folder_of(ref.engine_id);
     auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(removing));
-    co_return co_await std::move(elsewhere);
+    const auto removed = co_await std::move(elsewhere);
+    supervisor_->logs().forget(ref.engine_id); // not before: the log would be noted again
+    co_return removed;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>>

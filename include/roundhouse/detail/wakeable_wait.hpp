@@ -10,6 +10,7 @@
 #include <asio/use_awaitable.hpp>
 
 #include <system_error>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -33,8 +34,7 @@ public:
 
     /// Ends a wait that is under way.
     void wake() {
-        woken_ = true;
-        timer_.cancel();
+        if (!std::exchange(woken_, true)) timer_.cancel();
     }
 
     [[nodiscard]] asio::any_io_executor strand() { return timer_.get_executor(); }

@@ -280,10 +280,14 @@ ROUNDHOUSE_DECL std::optional<reply> api::logs(pending_call& call, const product
                                                std::string_view user) const {
     const auto query = read_log_query(call.query);
     if (!query) return call.fail_with(query.error());
-    if (query->follow || query->since)
-        return call.ask<text_stream_ptr>(render_log_stream, [&](completion<text_stream_ptr> done) {
+    if (query->follow || query->since) {
+        const auto render = [follows = query->follow](const text_stream_ptr& lines) {
+            return render_log_stream(lines, follows);
+        };
+        return call.ask<text_stream_ptr>(render, [&](completion<text_stream_ptr> done) {
             fleet_->stream_logs(product, std::string(user), *query, std::move(done));
         });
+    }
     return call.ask<std::string>(render_logs, [&](completion<std::string> done) {
         fleet_->logs(product, std::string(user), *query->tail, std::move(done));
     });

@@ -121,29 +121,47 @@ inline reply ask(const api& target, const request& in) {
 /// Whether a connection is kept after a reply.
 enum class connection : std::uint8_t { kept, closed, closed_without_body };
 
-/// Waits for the next piece of a body. Empty if it is cut off, or the client goes meanwhile.
-inline std::optional<std::string> wait_for_piece(text_stream& pieces, const httplib::DataSink& to) {
-    constexpr std::chrono::milliseconds look_at_client_every{500};
-    auto promise = std::make_shared<std::promise<result<std::string>>>();
-    auto outcome = promise->get_future();
-    pieces.next([promise](result<std::string> piece) { promise->set_value(std::move(piece)); });
-    promise.reset();
-    while (outcome.wait_for(look_at_client_every) != std::future_status::ready)
-        if (!to.is_writable()) return std::nullopt;
-    try {
-        auto piece = outcome.get();
-        return piece ? std::optional(std::move(*piece)) : std::nullopt;
-    } catch (const std::future_error&) { // the orchestrator's executor is gone
-        return std::nullopt;
+/// A body that comes in pieces, for a thread that waits for them.
+class waited_stream {
+public:
+    explicit waited_stream(text_stream_ptr pieces) : pieces_(std::move(pieces)) {}
+
+    /// Waits for the next piece, for at most half a second. Returns false if it has not come; a
+    /// further call waits for the same.
+    [[nodiscard]] bool wait() {
+        if (!next_.valid()) {
+            auto promise = std::make_shared<std::promise<result<std::string>>>();
+            next_ = promise->get_future();
+            pieces_->next([promise = std::move(promise)](result<std::string> piece) {
+                promise->set_value(std::move(piece));
+            });
+        }
+        return next_.wait_for(std::chrono::milliseconds{500}) == std::future_status::ready;
     }
-}
+
+    /// The piece that has come; nothing if the body is cut off.
+    [[nodiscard]] std::optional<std::string> take() {
+        try {
+            auto piece = next_.get();
+            return piece ? std::optional(std::move(*piece)) : std::nullopt;
+        } catch (const std::future_error&) { // the orchestrator's executor is gone
+            return std::nullopt;
+        }
+    }
+
+private:
+    const text_stream_ptr pieces_;
+    std::future<result<std::string>> next_;
+};
 
 /// Sends a body that comes in pieces: in chunks, or to the end of the connection.
 inline void send_stream(const reply& answer, httplib::Response& out, bool in_chunks,
                         connection after) {
-    const auto provider = [pieces = answer.stream, in_chunks, after](std::size_t,
-                                                                     httplib::DataSink& sink) {
-        const auto piece = wait_for_piece(*pieces, sink);
+    const auto pieces = std::make_shared<waited_stream>(answer.stream);
+    const auto provider = [pieces, in_chunks, after](std::size_t, httplib::DataSink& sink) {
+        // cpp-httplib calls again, unless the server stops.
+        if (!pieces->wait()) return sink.is_writable();
+        const auto piece = pieces->take();
         if (!piece) return false;
         if (!piece->empty()) return sink.write(piece->data(), piece->size());
         if (in_chunks) sink.done();

@@ -215,10 +215,11 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     return out;
 }
 
-[[nodiscard]] inline reply render_log_stream(const text_stream_ptr& lines) {
+[[nodiscard]] inline reply render_log_stream(const text_stream_ptr& lines, bool follows) {
     reply out;
     out.content_type = text_type;
     out.stream = std::make_shared<utf8_stream>(lines);
+    out.follows = follows;
     return out;
 }
 

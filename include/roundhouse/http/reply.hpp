@@ -38,6 +38,9 @@ struct reply {
     /// piece when the client has taken the one before, and drops the stream when the client goes.
     /// At a failure it cuts the reply off, so that the client does not take it for whole.
     text_stream_ptr stream{};
+    /// The stream goes on without an end of its own. The transport ends it, as a whole reply, when
+    /// the client ends its sending side, and when the server stops.
+    bool follows = false;
 };
 
 /// The way of a reply that is not known at once.

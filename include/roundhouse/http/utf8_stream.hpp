@@ -14,7 +14,7 @@ inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
 /// Another stream with U+FFFD in place of bytes that are not UTF-8. A character that two pieces
-/// share is handed out with the second.
+/// share is handed out with the second. Pieces are up to three times as long as the other stream's.
 class utf8_stream final : public text_stream {
 public:
     explicit utf8_stream(text_stream_ptr bytes) : bytes_(std::move(bytes)) {}

@@ -3,6 +3,7 @@
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log_source.hpp>
+#include <roundhouse/shell/open_log_streams.hpp>
 #include <roundhouse/shell/services.hpp>
 #include <roundhouse/text_stream.hpp>
 
@@ -22,8 +23,9 @@ namespace detail {
 class log_reader final : public text_stream {
 public:
     /// `tasks` keeps the orchestrator's state alive.
-    log_reader(std::shared_ptr<task_group> tasks, log_source_ptr source)
-        : tasks_(std::move(tasks)), source_(std::move(source)) {}
+    log_reader(std::shared_ptr<task_group> tasks, log_source_ptr source,
+               std::shared_ptr<const open_log_streams::place> place)
+        : tasks_(std::move(tasks)), source_(std::move(source)), place_(std::move(place)) {}
     ~log_reader() override {
         if (reading_) reading_->cancel();
     }
@@ -46,6 +48,7 @@ private:
 
     const std::shared_ptr<task_group> tasks_;
     const log_source_ptr source_;
+    const std::shared_ptr<const open_log_streams::place> place_;
     std::shared_ptr<task> reading_; ///< The latest; cancelling one that has ended does nothing.
 };
 

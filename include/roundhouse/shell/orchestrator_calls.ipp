@@ -348,12 +348,15 @@ ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::s
                 [self = shared_from_this(), query,
                  done = std::move(done)](const result<engine_ptr>& found) {
                     if (!found) return done(unexpected(found.error()));
-                    auto opened = [self, done](const std::exception_ptr& failure,
-                                               const result<log_source_ptr>& source) {
+                    const auto place = self->log_streams->take((*found)->id);
+                    if (!place) return done(unexpected(place.error()));
+                    auto opened = [self, done,
+                                   place = *place](const std::exception_ptr& failure,
+                                                   const result<log_source_ptr>& source) {
                         if (failure) return done(unexpected(going_away()));
                         if (!source) return done(unexpected(source.error()));
                         const std::shared_ptr<task_group> tasks(self, &self->services.tasks);
-                        done(text_stream_ptr(std::make_shared<log_reader>(tasks, *source)));
+                        done(text_stream_ptr(std::make_shared<log_reader>(tasks, *source, place)));
                     };
                     self->services.tasks.spawn(self->open_logs(*found, query), std::move(opened));
                 });
@@ -362,6 +365,8 @@ ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::s
 ROUNDHOUSE_DECL asio::awaitable<result<log_source_ptr>>
 orchestrator_state::open_logs(engine_ptr engine, log_query query) {
     const auto ref = ref_of(*engine);
+    // Backends do not agree on output that is not to be sent yet.
+    if (query.since) query.since = std::min(*query.since, services.now());
     auto source = co_await services.backend->open_logs(ref, query);
     co_return source;
 }

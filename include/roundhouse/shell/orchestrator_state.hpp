@@ -11,6 +11,7 @@
 #include <roundhouse/shell/log_reader.hpp>
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/metrics_book.hpp>
+#include <roundhouse/shell/open_log_streams.hpp>
 #include <roundhouse/shell/prober.hpp>
 #include <roundhouse/shell/rate_gate.hpp>
 #include <roundhouse/shell/reconciler.hpp>
@@ -44,6 +45,7 @@ public:
 
     explicit orchestrator_state(orchestrator_parts parts)
         : services(std::move(parts)),
+          log_streams(std::make_shared<open_log_streams>(services.settings)),
           prober(services, running, *this),
           reconciler(services, running, rolling_metrics, prober, *this),
           recovery(services, reconciler, prober, rolling_metrics),
@@ -101,6 +103,7 @@ public:
     running_engines running;
     metrics_book rolling_metrics;
     rate_gate rates;
+    const std::shared_ptr<open_log_streams> log_streams;
     detail::prober prober;
     detail::reconciler reconciler;
     detail::recovery recovery;

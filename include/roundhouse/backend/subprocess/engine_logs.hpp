@@ -16,6 +16,7 @@
 #include <asio/strand.hpp>
 #include <asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +37,7 @@ struct output_reader {
     const uuid engine;
     log_position position;
     const watch_ptr followed; ///< Null if only what has been written is read.
+    std::uint64_t left = 0;   ///< If so, how many bytes that is.
     wakeable_wait more;       ///< Ends when there may be more to read.
 };
 
@@ -60,6 +62,7 @@ public:
         const auto self = shared_from_this();
         rotations rotated;
         for (const auto& engine : engines) {
+            watch_again(engine);
             if (note_size(engine) <= limit_bytes_) continue;
             const auto rotation = bound_log(folder_of(engine), limit_bytes_);
             if (!rotation) continue;
@@ -80,8 +83,10 @@ public:
                                      begin);
             if (!skipped) co_return unexpected{std::move(skipped.error())};
         }
+        begin.inode = log_inode(folder_of(engine));
+        const auto written = bytes_from(folder_of(engine), begin);
         const std::shared_ptr<output_reader> reader(
-            new output_reader{engine, begin, std::move(followed), wakeable_wait{strand_}});
+            new output_reader{engine, begin, std::move(followed), written, wakeable_wait{strand_}});
         if (auto added = add(reader); !added) co_return unexpected{added.error()};
         co_return std::make_shared<output>(shared_from_this(), reader);
     }
@@ -133,7 +138,8 @@ private:
 
     /// A log that is read.
     struct read_log {
-        std::optional<int> number; ///< That of the file's watch, if anybody follows it.
+        std::optional<int>
+            number; ///< That of the file's watch, if anybody follows it and it exists.
         std::vector<std::weak_ptr<output_reader>> readers;
     };
 
@@ -143,7 +149,10 @@ private:
             if (closed_) co_return fail(errc::shutting_down, "The server is shutting down.");
             // Before the read: what was written before the end is read then.
             const bool last = !reader->followed || reader->followed->ended.load();
-            auto piece = read_piece(folder_of(reader->engine), reader->position, piece_bytes);
+            const auto most = reader->followed ? piece_bytes
+                                               : std::min<std::uint64_t>(piece_bytes, reader->left);
+            auto piece = read_piece(folder_of(reader->engine), reader->position, most);
+            if (piece && !reader->followed) reader->left -= piece->size();
             if (!piece || !piece->empty() || last) co_return piece;
             auto waiting = reader->more.wait();
             co_await std::move(waiting);
@@ -183,27 +192,58 @@ private:
 
     result<void> add(const std::shared_ptr<output_reader>& reader) {
         auto& log = logs_read_[reader->engine];
+        if (reader->followed)
+            if (auto watched = watch(reader->engine, log); !watched) {
+                drop_gone_readers(reader->engine);
+                return unexpected{watched.error()};
+            }
         log.readers.push_back(reader);
-        if (!reader->followed || log.number) return {};
+        return {};
+    }
+
+    /// Watches the file that is an engine's log now. Returns whether it was another before.
+    result<bool> watch(const uuid& engine, read_log& log) {
         if (!watch_)
             watch_ = std::make_shared<file_watch>(strand_, [weak = weak_from_this()](int number) {
                 if (const auto self = weak.lock()) self->changed(number);
             });
-        const auto number = watch_->add(folder_of(reader->engine) + '/' + log_name);
+        const auto number = watch_->add(folder_of(engine) + '/' + log_name);
         if (!number) return unexpected{number.error()};
-        numbers_[*number] = reader->engine;
+        if (log.number == *number) return false;
+        unwatch(engine, log);
         log.number = *number;
-        return {};
+        if (log.number) numbers_.emplace(*log.number, engine);
+        return true;
+    }
+
+    void unwatch(const uuid& engine, read_log& log) {
+        if (!log.number) return;
+        const auto [first, last] = numbers_.equal_range(*log.number);
+        numbers_.erase(
+            std::find_if(first, last, [&](const auto& known) { return known.second == engine; }));
+        // The engine's user can make one file the log of several engines.
+        if (!numbers_.contains(*log.number)) watch_->remove(*log.number);
+        log.number.reset();
+    }
+
+    /// An engine may have replaced its log while it is followed.
+    void watch_again(const uuid& engine) {
+        const auto log = logs_read_.find(engine);
+        if (log == logs_read_.end()) return;
+        bool followed = false;
+        for_each_reader(engine,
+                        [&](output_reader& reader) { followed = followed || reader.followed; });
+        if (!followed) return;
+        const auto replaced = watch(engine, log->second);
+        if (!replaced || !*replaced) return; // a failure is tried again at the next look
+        wake(engine);
     }
 
     /// The log with this number was written to; -1 stands for all.
     void changed(int number) {
-        if (number >= 0) {
-            if (const auto known = numbers_.find(number); known != numbers_.end())
-                wake(known->second);
-            return;
-        }
-        for (const auto& [known, engine] : numbers_) wake(engine);
+        const auto [first, last] = number < 0 ? std::pair{numbers_.begin(), numbers_.end()}
+                                              : numbers_.equal_range(number);
+        std::for_each(first, last, [this](const auto& known) { wake(known.second); });
     }
 
     void wake(const uuid& engine) {
@@ -216,10 +256,7 @@ private:
         std::erase_if(log->second.readers,
                       [](const std::weak_ptr<output_reader>& one) { return one.expired(); });
         if (!log->second.readers.empty()) return;
-        if (log->second.number && watch_) {
-            watch_->remove(*log->second.number);
-            numbers_.erase(*log->second.number);
-        }
+        unwatch(engine, log->second);
         logs_read_.erase(log);
         if (numbers_.empty()) stop_watching();
     }
@@ -228,6 +265,7 @@ private:
         if (watch_) watch_->close();
         watch_.reset();
         numbers_.clear();
+        for (auto& [engine, log] : logs_read_) log.number.reset();
     }
 
     const asio::any_io_executor strand_;
@@ -237,7 +275,7 @@ private:
 
     std::unordered_map<uuid, log_growth> growth_;
     std::unordered_map<uuid, read_log> logs_read_;
-    std::unordered_map<int, uuid> numbers_;
+    std::unordered_multimap<int, uuid> numbers_;
     std::shared_ptr<file_watch> watch_;
     bool closed_ = false;
 };

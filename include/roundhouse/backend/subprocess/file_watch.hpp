@@ -33,12 +33,15 @@ public:
     file_watch(asio::any_io_executor strand, std::function<void(int)> changed)
         : strand_(std::move(strand)), changed_(std::move(changed)) {}
 
-    /// Watches a file. Returns its number, which is that of every path to the same file.
-    [[nodiscard]] result<int> add(const std::string& path) {
+    /// Watches the file that has this path now, and no other that gets it later. Returns its number,
+    /// which is the same for every path to the file; nothing if there is none.
+    [[nodiscard]] result<std::optional<int>> add(const std::string& path) {
         if (!events_)
             if (auto opened = open(); !opened) return unexpected{opened.error()};
-        const int number = ::inotify_add_watch(events_->native_handle(), path.c_str(), IN_MODIFY);
+        const int number = ::inotify_add_watch(events_->native_handle(), path.c_str(),
+                                               IN_MODIFY | IN_DONT_FOLLOW);
         if (number >= 0) return number;
+        if (errno == ENOENT) return std::nullopt;
         if (errno == ENOSPC)
             return fail(errc::backend_error, "cannot watch " + path +
                                                  ": fs.inotify.max_user_watches is reached; raise "

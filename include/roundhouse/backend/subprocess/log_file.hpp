@@ -37,11 +37,15 @@ struct log_rotation {
 struct log_position {
     std::uint64_t log = 0;
     std::optional<std::uint64_t> old_log = 0; ///< Empty if the place is behind the older log.
+    /// The inode of the newer log, if known. Another file in its place is read from its beginning.
+    std::optional<ino_t> inode = {};
 
     /// The same place after a rotation.
     [[nodiscard]] log_position after(const log_rotation& rotation) const {
-        if (!rotation.kept) return {.log = 0, .old_log = std::nullopt};
-        return {.log = 0, .old_log = log > rotation.kept_from ? log - rotation.kept_from : 0};
+        if (!rotation.kept) return {.log = 0, .old_log = std::nullopt, .inode = inode};
+        return {.log = 0,
+                .old_log = log > rotation.kept_from ? log - rotation.kept_from : 0,
+                .inode = inode};
     }
 };
 
@@ -167,16 +171,39 @@ private:
     return read_tail(tail_reader{lines, most}, folder, start);
 }
 
+/// The inode of an engine's newer log; nothing if there is none.
+[[nodiscard]] inline std::optional<ino_t> log_inode(const std::string& folder) {
+    struct stat status {};
+    if (::lstat((folder + '/' + log_name).c_str(), &status) != 0) return std::nullopt;
+    return status.st_ino;
+}
+
+/// How many bytes of an engine's output there are from `position` on.
+[[nodiscard]] inline std::uint64_t bytes_from(const std::string& folder,
+                                              const log_position& position) {
+    const auto rest = [&](const char* name, std::uint64_t offset) -> std::uint64_t {
+        struct stat status {};
+        if (::lstat((folder + '/' + name).c_str(), &status) != 0) return 0;
+        const auto size = static_cast<std::uint64_t>(status.st_size);
+        return size < offset ? size : size - offset; // shorter: it was truncated
+    };
+    return rest(log_name, position.log) +
+           (position.old_log ? rest(old_log_name, *position.old_log) : 0);
+}
+
 /// Reads the piece of an engine's output at `position`, at most `most` bytes, and moves the position
 /// behind it. An empty text means that there is nothing more at present.
 [[nodiscard]] inline result<std::string> read_piece(const std::string& folder,
                                                     log_position& position, std::size_t most) {
-    const auto read = [&](const char* name, std::uint64_t& offset) -> result<std::string> {
+    const auto read = [&](const char* name, std::uint64_t& offset,
+                          std::optional<ino_t>& inode) -> result<std::string> {
         const auto path = folder + '/' + name;
         const auto file = open_regular(path, O_RDONLY);
-        if (!file && errno == ENOENT) return std::string();
+        if (!file && errno == ENOENT) return offset = 0, std::string();
         struct stat status {};
         if (!file || ::fstat(file.get(), &status) != 0) return failed(path, errno);
+        if (inode && *inode != status.st_ino) offset = 0;
+        inode = status.st_ino;
         if (static_cast<std::uint64_t>(status.st_size) < offset) offset = 0; // it was truncated
         std::string piece(most, '\0');
         const auto got = ::pread(file.get(), piece.data(), most, static_cast<off_t>(offset));
@@ -186,11 +213,12 @@ private:
         return piece;
     };
     if (position.old_log) {
-        auto piece = read(old_log_name, *position.old_log);
+        std::optional<ino_t> any; // each rotation makes another file
+        auto piece = read(old_log_name, *position.old_log, any);
         if (!piece || !piece->empty()) return piece;
         position.old_log.reset();
     }
-    return read(log_name, position.log);
+    return read(log_name, position.log, position.inode);
 }
 
 } // namespace detail::subprocess

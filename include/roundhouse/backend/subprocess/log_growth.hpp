@@ -4,6 +4,7 @@
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -37,7 +38,7 @@ public:
     /// Where the output since a time begins.
     [[nodiscard]] log_position position_at(instant since) const {
         const auto later = std::ranges::find_if(
-            notes_, [&](const log_note& note) { return note.at >= since; });
+            notes_, [&](const log_note& note) { return note.at + stamps_lag >= since; });
         if (later == notes_.begin()) return {};
         const auto written = std::prev(later)->written; // before `since`
         if (written >= log_begins_at_) return {written - log_begins_at_, std::nullopt};
@@ -51,6 +52,9 @@ private:
         std::uint64_t written = 0; ///< Since the first note.
     };
 
+    /// The kernel stamps a write with the time of its latest tick, of which there are 100 a second
+    /// or more.
+    static constexpr std::chrono::milliseconds stamps_lag{10};
     /// At one note a second, the last quarter of an hour is known exactly.
     static constexpr std::size_t most_notes = 2048;
 
