@@ -3,6 +3,7 @@
 #include <roundhouse/detail/ascii.hpp>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -13,7 +14,7 @@ enum class byte_class : std::uint8_t {
     token = 1,  ///< Of methods and field names (RFC 9110 §5.6.2).
     target = 2, ///< Of targets: visible ASCII without `#` (RFC 9112 §3.2).
     value = 4, ///< Of field values: tab, blank, visible ASCII, and bytes above 127 (RFC 9110 §5.5).
-    host = 8,  ///< Of a host and its port (RFC 3986 §3.2.2).
+    host = 8,  ///< Of the name of a host (RFC 3986 §3.2.2).
 };
 
 namespace detail {
@@ -28,7 +29,7 @@ constexpr std::array<std::uint8_t, 256> make_byte_classes() {
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     for (const auto what : {byte_class::token, byte_class::host}) add(alphanumeric, what);
     add("!#$%&'*+-.^_`|~", byte_class::token);
-    add("-._~%!$&'()*+,;=:[]", byte_class::host);
+    add("-._~%!$&'()*+,;=", byte_class::host);
     for (unsigned byte = 0x21; byte < 0x7F; ++byte) {
         if (byte != '#') out[byte] |= static_cast<std::uint8_t>(byte_class::target);
         out[byte] |= static_cast<std::uint8_t>(byte_class::value);
@@ -48,17 +49,29 @@ inline constexpr auto byte_classes = make_byte_classes();
             static_cast<std::uint8_t>(what)) != 0;
 }
 
-[[nodiscard]] constexpr bool all(byte_class what, std::string_view text) noexcept {
-    for (const char byte : text)
-        if (!is(what, byte)) return false;
-    return true;
+/// The number of bytes of a class that a text begins with.
+[[nodiscard]] constexpr std::size_t count_of(byte_class what, std::string_view text) noexcept {
+    std::size_t count = 0;
+    while (count < text.size() && is(what, text[count])) ++count;
+    return count;
 }
+
+[[nodiscard]] constexpr bool all(byte_class what, std::string_view text) noexcept {
+    return count_of(what, text) == text.size();
+}
+
+[[nodiscard]] constexpr bool is_digit(char byte) noexcept { return byte >= '0' && byte <= '9'; }
 
 [[nodiscard]] constexpr bool is_blank(char byte) noexcept { return byte == ' ' || byte == '\t'; }
 
+[[nodiscard]] constexpr std::string_view without_leading_blanks(std::string_view text) noexcept {
+    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+    return text;
+}
+
 /// Without the blanks and tabs around it.
 [[nodiscard]] constexpr std::string_view trimmed(std::string_view text) noexcept {
-    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+    text = without_leading_blanks(text);
     while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
     return text;
 }

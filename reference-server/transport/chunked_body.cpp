@@ -7,16 +7,44 @@
 
 namespace roundhouse::server {
 
+namespace {
+
+/// The size of the quoted text (RFC 9110 §5.6.4) that a text begins with; 0 if there is none.
+std::size_t quoted_size(std::string_view text) noexcept {
+    for (std::size_t at = 1; at < text.size(); ++at) {
+        if (text[at] == '"') return at + 1;
+        if (text[at] == '\\') ++at;
+    }
+    return 0;
+}
+
+/// `;name`, `;name=token` and `;name="text"`, any number of them (RFC 9112 §7.1.1).
+bool are_extensions(std::string_view text) noexcept {
+    while (!text.empty()) {
+        text = without_leading_blanks(text);
+        if (!text.starts_with(';')) return false;
+        text = without_leading_blanks(text.substr(1));
+        const auto name = count_of(byte_class::token, text);
+        if (name == 0) return false;
+        text.remove_prefix(name);
+        auto value = without_leading_blanks(text);
+        if (!value.starts_with('=')) continue;
+        value = without_leading_blanks(value.substr(1));
+        const auto size = value.starts_with('"') ? quoted_size(value)
+                                                 : count_of(byte_class::token, value);
+        if (size == 0) return false;
+        text = value.substr(size);
+    }
+    return true;
+}
+
+} // namespace
+
 bool chunked_body::step(char byte) {
     switch (state_) {
     case state::size_begin:
     case state::size: return read_size(byte);
-    case state::before_extension:
-    case state::extension:
-        if (++extension_bytes_ > limits_.max_chunk_extension_bytes) return false;
-        if (state_ == state::before_extension)
-            return byte == ';' ? go_on(state::extension) : is_blank(byte);
-        return byte == '\r' ? go_on(state::size_lf) : is(byte_class::value, byte);
+    case state::extensions: return read_extensions(byte);
     case state::size_lf: return byte == '\n' && end_size_line();
     case state::data_cr: return byte == '\r' && go_on(state::data_lf);
     case state::data_lf: return byte == '\n' && go_on(state::size_begin);
@@ -38,8 +66,20 @@ bool chunked_body::read_size(char byte) {
     }
     if (state_ == state::size_begin) return false;
     if (byte == '\r') return go_on(state::size_lf);
-    if (byte == ';') return go_on(state::extension);
-    return is_blank(byte) && go_on(state::before_extension);
+    state_ = state::extensions;
+    return read_extensions(byte);
+}
+
+bool chunked_body::read_extensions(char byte) {
+    if (byte == '\r') {
+        const bool right = are_extensions(line_);
+        line_.clear();
+        return right && go_on(state::size_lf);
+    }
+    if (++extension_bytes_ > limits_.max_chunk_extension_bytes || !is(byte_class::value, byte))
+        return false;
+    line_ += byte;
+    return true;
 }
 
 bool chunked_body::end_size_line() {
@@ -50,14 +90,14 @@ bool chunked_body::end_size_line() {
 bool chunked_body::read_trailer(char byte) {
     if (byte == '\r') return go_on(state::trailer_lf);
     if (++trailer_bytes_ > limits_.max_trailer_bytes || byte == '\n') return false;
-    trailer_ += byte;
+    line_ += byte;
     return true;
 }
 
 bool chunked_body::end_trailer_line() {
-    if (trailer_.empty()) return go_on(state::done);
-    if (!is_field_line(trailer_)) return false;
-    trailer_.clear();
+    if (line_.empty()) return go_on(state::done);
+    if (!is_field_line(line_)) return false;
+    line_.clear();
     return go_on(state::trailer);
 }
 

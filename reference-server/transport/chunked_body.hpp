@@ -40,15 +40,14 @@ public:
     void reset() noexcept {
         state_ = state::size_begin;
         left_ = size_digits_ = extension_bytes_ = trailer_bytes_ = 0;
-        trailer_.clear();
+        if (line_.capacity() > 0) std::string().swap(line_);
     }
 
 private:
     enum class state : std::uint8_t {
         size_begin,
         size,
-        before_extension, ///< Blanks, after which an extension must follow.
-        extension,
+        extensions,
         size_lf,
         data,
         data_cr,
@@ -60,6 +59,7 @@ private:
 
     bool step(char byte);
     bool read_size(char byte);
+    bool read_extensions(char byte);
     bool end_size_line();
     bool read_trailer(char byte);
     bool end_trailer_line();
@@ -74,7 +74,7 @@ private:
     std::size_t size_digits_ = 0;
     std::size_t extension_bytes_ = 0;
     std::size_t trailer_bytes_ = 0;
-    std::string trailer_; ///< The line that is being read.
+    std::string line_; ///< The extensions or the trailer's line that are being read.
 };
 
 } // namespace roundhouse::server

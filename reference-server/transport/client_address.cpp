@@ -46,6 +46,15 @@ client_address client_address::of(const asio::ip::address& address) {
     return out;
 }
 
+std::optional<client_address> client_address::parse(std::string_view text) {
+    const auto bracket = text.starts_with('[') ? text.find(']') : text.npos;
+    if (bracket != text.npos) text = text.substr(1, bracket - 1);
+    else if (std::ranges::count(text, ':') == 1) text = text.substr(0, text.find(':'));
+    asio::error_code failed;
+    const auto address = asio::ip::make_address(std::string(text), failed);
+    return failed ? std::nullopt : std::optional(of(address));
+}
+
 std::string to_string(const client_address& address) {
     if (address.is_unix_socket()) return "unix";
     const asio::ip::address_v6 v6(address.bytes);

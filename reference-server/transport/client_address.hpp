@@ -8,6 +8,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,9 @@ struct client_address {
     std::array<std::uint8_t, 16> bytes{}; ///< IPv4 as in `::ffff:192.0.2.7`.
 
     static client_address of(const asio::ip::address& address);
+    /// Reads an address as proxies write it: `192.0.2.7`, `192.0.2.7:4321`, `2001:db8::1`,
+    /// `[2001:db8::1]` or `[2001:db8::1]:4321`.
+    [[nodiscard]] static std::optional<client_address> parse(std::string_view text);
 
     [[nodiscard]] bool is_unix_socket() const noexcept { return !has_address; }
     friend auto operator<=>(const client_address&, const client_address&) = default;

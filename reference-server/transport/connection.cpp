@@ -187,10 +187,8 @@ std::optional<std::string> connection::forwarded_client() const {
     const auto list = reader_.text(reader_.head().forwarded_for);
     const auto comma = list.rfind(',');
     const auto last = trimmed(comma == list.npos ? list : list.substr(comma + 1));
-    std::error_code failed;
-    const auto address = asio::ip::make_address(std::string(last), failed);
-    if (failed) return std::nullopt;
-    return to_string(client_address::of(address));
+    const auto address = client_address::parse(last);
+    return address ? std::optional(to_string(*address)) : std::nullopt;
 }
 
 /// Returns nothing if the reply comes later.

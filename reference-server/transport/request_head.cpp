@@ -23,10 +23,36 @@ constexpr std::array known_methods{
 
 constexpr std::size_t longest_length = 18; ///< Digits of a Content-Length: fewer than 2^63 bytes.
 
-std::size_t count_of(byte_class what, std::string_view text) noexcept {
-    std::size_t count = 0;
-    while (count < text.size() && is(what, text[count])) ++count;
-    return count;
+/// The size of the host that a text begins with: a name, or an address in brackets.
+std::size_t host_size(std::string_view text) noexcept {
+    if (!text.starts_with('[')) return count_of(byte_class::host, text);
+    std::size_t size = 1;
+    while (size < text.size() && (is(byte_class::host, text[size]) || text[size] == ':')) ++size;
+    return size > 1 && size < text.size() && text[size] == ']' ? size + 1 : 0;
+}
+
+bool escapes_are_whole(std::string_view text) noexcept {
+    for (auto at = text.find('%'); at != text.npos; at = text.find('%', at + 1))
+        if (at + 2 >= text.size() || roundhouse::detail::hex_digit(text[at + 1]) < 0 ||
+            roundhouse::detail::hex_digit(text[at + 2]) < 0)
+            return false;
+    return true;
+}
+
+enum class port_is : std::uint8_t { optional, needed };
+
+/// `host`, `host:port`, `192.0.2.7:port` or `[2001:db8::1]:port` (RFC 3986 §3.2). The host may be
+/// empty, and the port too if it is optional.
+bool is_host_and_port(std::string_view text, port_is rule) noexcept {
+    constexpr std::size_t most_digits = 5;
+    const auto host = host_size(text);
+    if (!escapes_are_whole(text.substr(0, host))) return false;
+    auto port = text.substr(host);
+    if (port.empty()) return rule == port_is::optional;
+    if (port.front() != ':') return false;
+    port.remove_prefix(1);
+    return std::ranges::all_of(port, is_digit) && port.size() <= most_digits &&
+           (rule == port_is::optional || (host > 0 && !port.empty()));
 }
 
 /// `http://host/path` and the like, without a user.
@@ -35,7 +61,7 @@ bool is_absolute_target(std::string_view target) noexcept {
         if (!same_but_case(target.substr(0, scheme.size()), scheme)) continue;
         target.remove_prefix(scheme.size());
         const auto host = target.substr(0, target.find_first_of("/?"));
-        return !host.empty() && all(byte_class::host, host);
+        return host_size(host) > 0 && is_host_and_port(host, port_is::optional);
     }
     return false;
 }
@@ -43,8 +69,7 @@ bool is_absolute_target(std::string_view target) noexcept {
 /// Whether a target has a form that its method may have (RFC 9112 §3.2).
 bool is_target_of(std::string_view method, std::string_view target) noexcept {
     if (!all(byte_class::target, target)) return false;
-    if (method == "CONNECT")
-        return target.find(':') != target.npos && all(byte_class::host, target);
+    if (method == "CONNECT") return is_host_and_port(target, port_is::needed);
     if (target.starts_with('/')) return true;
     if (target == "*") return method == "OPTIONS";
     return is_absolute_target(target);
@@ -134,7 +159,6 @@ request_fault request_head_reader::read_request_line(std::string_view line,
     const auto version = rest.substr(target_size + 1);
 
     constexpr std::string_view form = "HTTP/d.d";
-    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
     if (version.size() != form.size() || !version.starts_with("HTTP/") || !is_digit(version[5]) ||
         version[6] != '.' || !is_digit(version[7]))
         return request_fault::not_http;
@@ -189,7 +213,8 @@ request_fault request_head_reader::read_known_field(std::string_view name, std::
     switch (name.size()) {
     case 4:
         if (!same_but_case(name, "host")) break;
-        if (hosts_++ > 0 || !all(byte_class::host, value)) return request_fault::wrong_host;
+        if (hosts_++ > 0 || !is_host_and_port(value, port_is::optional))
+            return request_fault::wrong_host;
         break;
     case 6:
         if (!same_but_case(name, "expect")) break;
@@ -226,7 +251,6 @@ request_fault request_head_reader::read_known_field(std::string_view name, std::
 }
 
 request_fault request_head_reader::read_length(std::string_view value) noexcept {
-    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
     if (lengths_++ > 0 || value.empty() || value.size() > longest_length ||
         !std::ranges::all_of(value, is_digit))
         return request_fault::not_http;

@@ -32,6 +32,15 @@ TEST_CASE("an IPv4 address is one client, and so is an IPv6 network") {
     CHECK_FALSE(client("::1").is_unix_socket());
 }
 
+TEST_CASE("a client's address is read as proxies write it") {
+    for (const auto* const text : {"192.0.2.7", "192.0.2.7:4321", "::ffff:192.0.2.7"})
+        CHECK(client_address::parse(text) == client("192.0.2.7"));
+    for (const auto* const text : {"2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:4321"})
+        CHECK(client_address::parse(text) == client("2001:db8::1"));
+    for (const auto* const text : {"", "unknown", "_hidden", "[", "[]", "192.0.2", "host:80"})
+        CHECK_FALSE(client_address::parse(text));
+}
+
 TEST_CASE("a set of addresses contains those of its networks") {
     CHECK(contains("10.0.0.0/8", "10.255.0.1"));
     CHECK_FALSE(contains("10.0.0.0/8", "11.0.0.1"));

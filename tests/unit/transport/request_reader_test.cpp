@@ -114,6 +114,11 @@ TEST_CASE("what is not HTTP/1.1 to the letter is refused") {
         get("GET ftp://h/ HTTP/1.1"),
         get("GET http:///x HTTP/1.1"),
         get("GET http://user@h/x HTTP/1.1"),
+        get("GET http://h:80:81/x HTTP/1.1"),
+        get("GET http://[::1/x HTTP/1.1"),
+        get("CONNECT h HTTP/1.1"),
+        get("CONNECT h: HTTP/1.1"),
+        get("CONNECT :80 HTTP/1.1"),
         get("G@T / HTTP/1.1"),
         "\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.1\nHost: h\n\n",
@@ -160,6 +165,15 @@ TEST_CASE("what is not HTTP/1.1 to the letter is refused") {
         chunked("1\r\nab\r\n"),
         chunked("1\r\na\n"),
         chunked("1;a\x01\r\na\r\n"),
+        chunked("1;\r\na\r\n"),
+        chunked("1;a \r\na\r\n"),
+        chunked("1;a=\r\na\r\n"),
+        chunked("1;=b\r\na\r\n"),
+        chunked("1;a=\"b\r\na\r\n"),
+        chunked("1;a=\"b\"c\r\na\r\n"),
+        chunked("1;a=b c\r\na\r\n"),
+        chunked("1;a;;b\r\na\r\n"),
+        chunked("1 a\r\na\r\n"),
         chunked("1\rX"),
         chunked("ffffffffffffffff\r\n"),
         chunked("0000000000000001\r\na\r\n"),
@@ -183,12 +197,34 @@ TEST_CASE("what is HTTP and not served here is refused with a reason") {
         {"GET / HTTP/1.1\r\n\r\n", request_fault::wrong_host},
         {with_fields("Host: h\r\n"), request_fault::wrong_host},
         {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", request_fault::wrong_host},
+        {"GET / HTTP/1.1\r\nHost: a:80:81\r\n\r\n", request_fault::wrong_host},
+        {"GET / HTTP/1.1\r\nHost: a:http\r\n\r\n", request_fault::wrong_host},
+        {"GET / HTTP/1.1\r\nHost: a]\r\n\r\n", request_fault::wrong_host},
+        {"GET / HTTP/1.1\r\nHost: []\r\n\r\n", request_fault::wrong_host},
+        {"GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", request_fault::wrong_host},
+        {"GET / HTTP/1.1\r\nHost: ::1\r\n\r\n", request_fault::wrong_host},
+        {"GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n", request_fault::wrong_host},
         {with_fields("Expect: a-miracle\r\n"), request_fault::unknown_expectation},
     };
     for (const auto& [bytes, fault] : invalid) {
         CAPTURE(bytes);
         CHECK(found_in(bytes) == refused(fault));
         CHECK_FALSE(message_of(fault).empty());
+    }
+}
+
+TEST_CASE("hosts with and without ports, and the extensions of chunks, are taken") {
+    for (const auto* const host :
+         {"", "h", "h:", "h:80", "192.0.2.7:8000", "[::1]", "[2001:db8::1]:80", "a%20b", "a_b"}) {
+        CAPTURE(host);
+        CHECK(found_in("GET / HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n") ==
+              found_in("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    }
+    for (const auto* const extensions :
+         {"", ";a", " ; a", ";a=b", ";a = b", ";a;b=c;d", ";a=\"b ;\\\"c\"", ";a=\"\""}) {
+        CAPTURE(extensions);
+        CHECK(found_in(chunked("1" + std::string(extensions) + "\r\na\r\n0\r\n\r\n")) ==
+              found_in(chunked("1\r\na\r\n0\r\n\r\n")));
     }
 }
 
