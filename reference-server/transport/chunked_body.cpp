@@ -38,6 +38,13 @@ bool are_extensions(std::string_view text) noexcept {
     return true;
 }
 
+/// Whether a trailer's line says how a body is framed, which it may not (RFC 9110 §6.5.1): some
+/// readers would take it for that of the next request.
+bool is_framing_field(std::string_view line) noexcept {
+    const auto name = line.substr(0, line.find(':'));
+    return same_but_case(name, "content-length") || same_but_case(name, "transfer-encoding");
+}
+
 } // namespace
 
 bool chunked_body::step(char byte) {
@@ -96,7 +103,7 @@ bool chunked_body::read_trailer(char byte) {
 
 bool chunked_body::end_trailer_line() {
     if (line_.empty()) return go_on(state::done);
-    if (!is_field_line(line_)) return false;
+    if (!is_field_line(line_) || is_framing_field(line_)) return false;
     line_.clear();
     return go_on(state::trailer);
 }

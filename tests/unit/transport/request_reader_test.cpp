@@ -180,6 +180,8 @@ TEST_CASE("what is not HTTP/1.1 to the letter is refused") {
         chunked("0\r\nnotrailer\r\n\r\n"),
         chunked("0\r\n folded: x\r\n\r\n"),
         chunked("0\r\nA: b\n\r\n"),
+        chunked("0\r\ncontent-length: 3\r\n\r\n"),
+        chunked("0\r\nTransfer-Encoding: chunked\r\n\r\n"),
     };
     for (const auto& bytes : invalid) {
         CAPTURE(bytes);
