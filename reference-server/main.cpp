@@ -1,6 +1,7 @@
 #include "exit_codes.hpp"
 #include "logging.hpp"
 #include "options.hpp"
+#include "secrets.hpp"
 #include "server.hpp"
 #include "store_tasks.hpp"
 
@@ -29,8 +30,10 @@ int run_task(const invocation& task) {
     return report->all_well ? exit_code::good : exit_code::failed;
 }
 
-int run(std::span<const char* const> arguments) {
-    const auto invocation = parse_options(arguments, process_environment());
+int run(std::span<char* const> arguments) {
+    auto variables = process_environment();
+    const auto invocation = parse_options(arguments, variables);
+    wipe_given_secrets(arguments, variables);
     if (!invocation) return print_error(invocation.error().message.c_str()), exit_code::bad_options;
     if (invocation->action != server_action::serve) {
         for (const auto& warning : invocation->warnings) print_error(warning.c_str());
@@ -46,11 +49,12 @@ int run(std::span<const char* const> arguments) {
 } // namespace
 
 int main(int argc, char** argv) {
+    guard_process();
     // A reader of the log may exit before the server does.
     std::signal(SIGPIPE, SIG_IGN);
     try {
-        return run(std::span<const char* const>(argv, static_cast<std::size_t>(argc))
-                       .subspan(argc > 0 ? 1 : 0));
+        return run(
+            std::span<char* const>(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0));
     } catch (const std::exception& problem) {
         print_error(problem.what());
     }

@@ -130,7 +130,7 @@ result<void> read_admin_key(server_options& options, const std::string& value) {
     if (!std::ranges::all_of(value, visible))
         return cause("may hold only visible ASCII characters, since a header carries it. " +
                      advice);
-    options.admin_key = value;
+    options.admin_key.assign(value);
     return {};
 }
 
@@ -246,8 +246,14 @@ result<void> read_bootstrap_key(server_options& options, const std::string& valu
         return cause(
             "is not a platform key: pk-sept- and 43 characters of base64url. Make one with `echo "
             "pk-sept-$(head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d =)`");
-    options.bootstrap->platform_key = value;
+    options.bootstrap->platform_key.assign(value);
     return {};
+}
+
+/// The file is read where the secret is.
+option_row file_of_secret(std::string_view name, std::string_view help) {
+    const auto read = [](server_options&, const std::string&) { return result<void>(); };
+    return {name, "FILE", "", help, read};
 }
 
 // Each returns a function that returns a member of the options.
@@ -285,8 +291,10 @@ std::vector<option_row> serving_rows() {
          "Fernet key that seals the engine keys (required); or several, separated by commas: the "
          "first seals, and all unseal.",
          read_master_keys, true},
+        file_of_secret("ORCH_MASTER_KEY_FILE", "File with the Fernet keys."),
         {"ORCH_ADMIN_KEY", "KEY", "", "Key for admin calls (required): 32 characters or more.",
          read_admin_key, true},
+        file_of_secret("ORCH_ADMIN_KEY_FILE", "File with the key for admin calls."),
         {"ORCH_CONNECTIONS", "COUNT", "0",
          "Connections of clients at the same time; 0 stands for as many as the limit on open files "
          "allows, up to 50,000.",
@@ -321,6 +329,7 @@ std::vector<option_row> serving_rows() {
          read_bootstrap_slug},
         {"ORCH_BOOTSTRAP_PLATFORM_KEY", "KEY", "", "The platform key of that product.",
          read_bootstrap_key, true},
+        file_of_secret("ORCH_BOOTSTRAP_PLATFORM_KEY_FILE", "File with that platform key."),
     };
 }
 
@@ -432,6 +441,11 @@ std::string flag_of(std::string_view variable) {
     for (const char c : variable)
         flag += c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     return flag;
+}
+
+const option_row& secret_file_row(const option_row& secret) {
+    const auto name = std::string(secret.name) + "_FILE";
+    return *std::ranges::find(option_table(), name, &option_row::name);
 }
 
 std::span<const option_row> option_table() {

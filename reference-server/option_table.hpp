@@ -18,7 +18,7 @@ struct option_row {
     std::string_view help;
     /// Reads the text into the options. A failure's message is the cause, without the name.
     std::function<result<void>(server_options&, const std::string& text)> read;
-    bool secret = false; ///< No engine may have it.
+    bool secret = false; ///< No engine may have it; may be given by file.
 };
 
 /// Characters of an admin key. One that has fewer than the first, and not fewer than the second, is
@@ -31,6 +31,9 @@ inline constexpr std::string_view admin_key_advice =
 /// Returns the flag of a variable: `--port-min` for `ORCH_PORT_MIN`, `--docker-host` for
 /// `DOCKER_HOST`.
 [[nodiscard]] std::string flag_of(std::string_view variable);
+
+/// Returns the option that names the file of a secret: `ORCH_MASTER_KEY_FILE` for `ORCH_MASTER_KEY`.
+[[nodiscard]] const option_row& secret_file_row(const option_row& secret);
 
 /// Returns all options, in the order in which `--help` shows them.
 [[nodiscard]] std::span<const option_row> option_table();

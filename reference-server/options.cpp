@@ -1,11 +1,15 @@
 #include "options.hpp"
 
 #include "option_table.hpp"
+#include "secrets.hpp"
 
 #include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/detail/ascii.hpp>
 #include <roundhouse/version.hpp>
 
 #include <CLI/CLI.hpp>
+#include <openssl/crypto.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -78,8 +82,8 @@ std::string help_text() {
     std::string text =
         "roundhouse-server: keeps a fleet of engines and serves Roundhouse's HTTP API\n\n"
         "Each option is an environment variable and a flag; the flag takes precedence. Give "
-        "secrets through\n"
-        "the environment: every user of the machine can read a command line.\n\n"
+        "secrets by file\n"
+        "or through the environment: every user of the machine can read a command line.\n\n"
         "  --help            show this\n"
         "  --version         show the version\n"
         "  --check           check the options, print a summary, and exit\n"
@@ -245,10 +249,42 @@ std::string summary(const server_options& options) {
            ", master keys " + std::to_string(options.master_keys->size()) + "\n";
 }
 
+/// The file that the service manager keeps a secret in (systemd.exec(5), "Credentials"); empty if
+/// there is none.
+std::string credential_file(std::string_view variable, const environment& variables) {
+    const auto folder = variables.find("CREDENTIALS_DIRECTORY");
+    if (folder == variables.end() || folder->second.empty()) return {};
+    auto path = folder->second + '/';
+    for (const char c : variable) path += roundhouse::detail::to_lower(c);
+    std::error_code ignored; // a file that cannot be examined is reported when it is read
+    return std::filesystem::exists(path, ignored) || ignored ? path : std::string();
+}
+
+/// The text of a secret: given by itself, by a file that is named, or by the service manager.
+result<std::string> given_secret(const option_row& row, const command_line& line,
+                                 const environment& variables) {
+    const auto& by_file = secret_file_row(row);
+    const auto* const given = given_text(row, line, variables);
+    const auto* const named = given_text(by_file, line, variables);
+    if (given != nullptr && named != nullptr)
+        return wrong(by_file.name,
+                     "is given together with " + std::string(row.name) + "; keep one of them");
+    if (given != nullptr) return *given;
+    const auto path = named != nullptr ? *named : credential_file(row.name, variables);
+    if (path.empty()) return std::string();
+    auto text = read_secret_file(path);
+    if (!text) return wrong(named != nullptr ? by_file.name : row.name, text.error().message);
+    return text;
+}
+
 result<void> read_row(const option_row& row, const command_line& line, const environment& variables,
                       server_options& options) {
-    const auto* const given = given_text(row, line, variables);
-    auto read = row.read(options, given != nullptr ? *given : std::string(row.fallback));
+    result<std::string> text = std::string(row.fallback);
+    if (row.secret) text = given_secret(row, line, variables);
+    else if (const auto* const given = given_text(row, line, variables)) text = *given;
+    if (!text) return unexpected(std::move(text.error()));
+    auto read = row.read(options, *text);
+    if (row.secret) OPENSSL_cleanse(text->data(), text->size());
     if (!read) return wrong(row.name, read.error().message);
     return {};
 }
@@ -317,6 +353,20 @@ result<void> take_passed_sockets(server_options& options, const environment& var
     return check_addresses(options);
 }
 
+void warn_of_open_secret_files(const command_line& line, const environment& variables,
+                               std::vector<std::string>& warnings) {
+    for (const auto& row : option_table()) {
+        if (!row.secret) continue;
+        const auto& by_file = secret_file_row(row);
+        const auto* const path = given_text(by_file, line, variables);
+        struct stat status {};
+        if (path == nullptr || ::stat(path->c_str(), &status) != 0) continue;
+        if (S_ISREG(status.st_mode) && (status.st_mode & S_IROTH) != 0)
+            warnings.push_back(std::string(by_file.name) + ": every user may read " + *path +
+                               ": chmod 600 keeps them out");
+    }
+}
+
 void warn_of_short_admin_key(invocation& parsed) {
     if (parsed.options.admin_key.size() >= shortest_admin_key) return;
     parsed.warnings.push_back(
@@ -332,6 +382,7 @@ result<void> read_serving(const command_line& line, const environment& variables
     take_environment(parsed.options.engine, variables);
     warn_of_unused(line, variables, parsed);
     warn_of_short_admin_key(parsed);
+    warn_of_open_secret_files(line, variables, parsed.warnings);
     if (!line.tasks.empty()) { // only --check is left
         parsed.action = server_action::print;
         parsed.text = summary(parsed.options);

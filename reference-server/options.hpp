@@ -38,7 +38,7 @@ enum class advertise : std::uint8_t { automatic, host, network };
 /// trials, such as scripts/run.sh.
 struct bootstrap_product {
     std::string slug;
-    std::string platform_key;
+    crypto::secret_text platform_key;
 };
 
 /// Restrictions of containers that are lifted.
@@ -81,7 +81,7 @@ struct server_options {
     std::size_t connections_per_address = 0;  ///< 0: a quarter of all.
     address_set trusted_proxies;
     std::optional<crypto::key_ring> master_keys; ///< Set where they are needed.
-    std::string admin_key;
+    crypto::secret_text admin_key;
 
     store_kind store = store_kind::lmdb;
     std::string store_path; ///< Absolute.

@@ -156,7 +156,7 @@ private:
             return true;
         }
         const auto registered = orchestrator_->async_register_product_with_key(
-            product->slug, product->slug, policy{}, product->platform_key,
+            product->slug, product->slug, policy{}, std::string(product->platform_key),
             wait_for(commit_may_take));
         if (!registered)
             context_.log.write(log_level::error,
@@ -174,10 +174,10 @@ private:
                                {{"connections", std::to_string(files.connections)}});
         auto& log = context_.log;
         auto api = std::make_shared<http::api>(
-            orchestrator_->calls(),
-            http::api_options{.admin_key = options.admin_key, .log = [&log](std::string_view line) {
-                                  log.write(log_level::error, line);
-                              }});
+            orchestrator_->calls(), http::api_options{.admin_key = std::string(options.admin_key),
+                                                      .log = [&log](std::string_view line) {
+                                                          log.write(log_level::error, line);
+                                                      }});
         auto listening = listener_options_for(files, api->max_body_bytes());
         try {
             listener_.emplace(std::move(listening), handler_for(std::move(api), log));

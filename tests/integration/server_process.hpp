@@ -69,6 +69,8 @@ public:
     child_process(const child_process&) = delete;
     child_process& operator=(const child_process&) = delete;
 
+    [[nodiscard]] pid_t pid() const { return pid_; }
+
     /// Sends a signal; does nothing once the process has been waited for.
     void signal(int number) const {
         if (!status_) ::kill(pid_, number);

@@ -2,6 +2,7 @@
 
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/crypto/secret.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
@@ -298,7 +299,8 @@ private:
         return bytes;
     }
 
-    std::vector<detail::fernet_key> keys_; ///< Never empty.
+    /// Never empty.
+    std::vector<detail::fernet_key, secret_allocator<detail::fernet_key>> keys_;
 };
 
 } // namespace crypto

@@ -1,0 +1,106 @@
+#include "secrets.hpp"
+
+#include "option_table.hpp"
+
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+
+namespace roundhouse::server {
+
+namespace {
+
+constexpr std::size_t locked_bytes = std::size_t{64} * 1024;
+constexpr std::size_t least_locked_block = 32;
+constexpr std::size_t most_secret_bytes = std::size_t{64} * 1024;
+
+/// The leak checker of AddressSanitizer attaches to the process as a debugger does.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool may_be_attached_to = true;
+#else
+constexpr bool may_be_attached_to = false;
+#endif
+
+void wipe_variable(const char* name) noexcept {
+    char* const value = std::getenv(name); // the process's own memory, which /proc shows
+    if (value == nullptr) return;
+    OPENSSL_cleanse(value, std::strlen(value));
+    ::unsetenv(name);
+}
+
+void wipe_arguments(std::span<char* const> arguments, std::string_view flag) noexcept {
+    const auto hide = [](char* text) { std::memset(text, '*', std::strlen(text)); };
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const std::string_view word(arguments[i]);
+        if (!word.starts_with(flag)) continue;
+        if (word.size() > flag.size() && word[flag.size()] == '=')
+            hide(arguments[i] + flag.size() + 1);
+        else if (word == flag && i + 1 < arguments.size()) hide(arguments[i + 1]);
+    }
+}
+
+/// A descriptor that is closed at the end.
+struct open_file {
+    int descriptor;
+    ~open_file() {
+        if (descriptor >= 0) ::close(descriptor);
+    }
+};
+
+unexpected cannot_read(const std::string& path, int number) {
+    return fail(errc::invalid_request,
+                "cannot read " + path + ": " + std::generic_category().message(number));
+}
+
+} // namespace
+
+void guard_process() {
+    if (!may_be_attached_to) ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // fails for no valid reason
+    constexpr rlimit none{0, 0};
+    ::setrlimit(RLIMIT_CORE, &none); // lowering a limit is always allowed
+    CRYPTO_secure_malloc_init(locked_bytes, least_locked_block); // else ordinary memory is used
+}
+
+void wipe_given_secrets(std::span<char* const> arguments, environment& copy) noexcept {
+    for (const auto& row : option_table()) {
+        if (!row.secret) continue;
+        wipe_variable(row.name.data()); // a literal
+        wipe_arguments(arguments, flag_of(row.name));
+        if (const auto known = copy.find(row.name); known != copy.end())
+            OPENSSL_cleanse(known->second.data(), known->second.size());
+    }
+}
+
+result<std::string> read_secret_file(const std::string& path) {
+    const open_file file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (file.descriptor < 0) return cannot_read(path, errno);
+    std::string text;
+    text.reserve(most_secret_bytes); // so that no copy is left behind
+    for (;;) {
+        const auto before = text.size();
+        if (before == most_secret_bytes)
+            return fail(errc::invalid_request, path + " is over 64 KiB, so it holds no key");
+        text.resize(most_secret_bytes);
+        const auto got = ::read(file.descriptor, text.data() + before, text.size() - before);
+        const int number = errno;
+        text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+        if (got < 0 && number != EINTR) return cannot_read(path, number);
+        if (got == 0) break;
+    }
+    if (text.ends_with('\n')) text.pop_back();
+    if (text.ends_with('\r')) text.pop_back();
+    if (text.empty()) return fail(errc::invalid_request, path + " is empty");
+    return text;
+}
+
+} // namespace roundhouse::server
