@@ -16,6 +16,7 @@
 
 using namespace roundhouse;
 using roundhouse_tests::disk_faults;
+using roundhouse_tests::raw_database;
 using roundhouse_tests::store_dump;
 using roundhouse_tests::tamper;
 using roundhouse_tests::temporary_folder;
@@ -149,6 +150,21 @@ TEST_CASE("a store of schema 1 with a damaged record is left as it is, and the r
     CHECK(text_of(old.data) == before);
     CHECK_FALSE(std::filesystem::exists(old.converting));
     CHECK_FALSE(std::filesystem::exists(old.kept));
+}
+
+TEST_CASE("index entries of audit rows that are gone do not keep a store from being converted") {
+    const old_store old;
+    // 0.1.0 left the entries of damaged rows when it pruned them. Row 1 is pruned.
+    for (const char* index :
+         {"audit_by_product", "audit_by_user", "audit_by_engine", "audit_by_action"}) {
+        raw_database opened(old.options, index);
+        auto entry = opened.find();
+        entry.key.replace(entry.key.size() - 8, 8, {0, 0, 0, 0, 0, 0, 0, 1});
+        opened.put(entry);
+    }
+    const auto store = or_throw(lmdb_store::open(old.options));
+    CHECK(dump_of(*store) == text_of(fixtures / "schema-1.txt"));
+    CHECK(or_throw(store->verify()).problems.empty());
 }
 
 TEST_CASE("a conversion does not replace the file that an earlier one kept") {

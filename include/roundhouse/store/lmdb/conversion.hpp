@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/checker.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
@@ -87,26 +88,20 @@ public:
     /// Throws `failure`, also if the copy is not whole.
     void run() {
         copy_meta();
-        copy_records<product>(database::products,
-                              [](const transaction& into, std::string_view, const product& row) {
-                                  put_record(into, database::products, key_of(row.id).view(), row);
-                              });
+        copy_records<product>(database::products, put<product>);
         copy_records<engine_record>(database::engines, put_engine);
         copy_records<fleet_counts>(
             database::counters,
             [](const transaction& into, std::string_view key, const fleet_counts& counts) {
                 put_record(into, database::counters, key, counts);
             });
-        copy_records<audit_entry>(database::audit, [](const transaction& into, std::string_view key,
-                                                      const audit_entry& row) {
-            put_record(into, database::audit, key, row);
+        copy_records<audit_entry>(database::audit, put<audit_entry>);
+        // The other indexes are made from the records: in the old ones 0.1.0 left entries of damaged
+        // rows that it removed. This one knows times of rows that are gone.
+        constexpr auto times = database::audit_by_time;
+        copy(times, [&](const transaction& into, std::string_view key, std::string_view value) {
+            into.put(times, key, value);
         });
-        for (const auto unchanged :
-             {database::products_by_slug, database::products_by_key, database::ports,
-              database::audit_by_product, database::audit_by_user, database::audit_by_engine,
-              database::audit_by_action, database::audit_by_time})
-            copy(unchanged, [&](const transaction& into, std::string_view key,
-                                std::string_view value) { into.put(unchanged, key, value); });
         verify();
     }
 
@@ -125,6 +120,11 @@ private:
         });
     }
 
+    template <class Record>
+    static void put(const transaction& into, std::string_view /*key*/, const Record& record) {
+        put_row(into, record);
+    }
+
     static void put_engine(const transaction& into, std::string_view /*key*/,
                            const engine_record& engine) {
         const auto number = make_number(into, engine);
@@ -133,6 +133,8 @@ private:
         into.put(database::engines_by_sequence, sequence_key_of(engine).view(), number.view());
         into.put(database::engines_by_status, status_key_of(engine, engine.status).view(),
                  number.view());
+        if (engine.port != 0)
+            into.put(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
     }
 
     template <class Record>
@@ -175,8 +177,8 @@ private:
             const auto report = checker(copied).run();
             if (!report.problems.empty())
                 throw failure({errc::internal_error, report.problems.front()});
-            for (const auto counted : {database::products, database::engines, database::audit,
-                                       database::counters, database::ports})
+            for (const auto counted :
+                 {database::products, database::engines, database::audit, database::counters})
                 if (copied.size(counted) != from_.size(counted))
                     throw failure({errc::internal_error, "store: database " +
                                                              std::string(name_of(counted)) +
