@@ -6,6 +6,9 @@
 
 #include <roundhouse/store/lmdb.hpp>
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -129,7 +132,10 @@ TEST_CASE("whichever write to the disk fails, a conversion loses nothing, and th
             const auto opened = lmdb_store::open(old.options);
             fired = fault.fired();
             REQUIRE(opened.has_value() == !fired);
-            if (!opened) CHECK(opened.error().code == errc::store_unavailable);
+            if (!opened) {
+                CHECK(opened.error().code == errc::store_unavailable);
+                CHECK(names(opened.error(), "left as it is") == old.is_unchanged());
+            }
         }
         // The last of them syncs the folder after the new file has its name.
         CHECK((old.is_unchanged() || std::filesystem::exists(old.kept)));
@@ -167,12 +173,29 @@ TEST_CASE("index entries of audit rows that are gone do not keep a store from be
     CHECK(or_throw(store->verify()).problems.empty());
 }
 
-TEST_CASE("a conversion does not replace the file that an earlier one kept") {
+TEST_CASE("a conversion whose end would do harm is refused before its work") {
     const old_store old;
-    std::ofstream(old.kept) << "an older store";
+    std::string cause;
+    SECTION("an earlier one has kept a file") {
+        std::ofstream(old.kept) << "an older store";
+        cause = "data.mdb.schema-1 exists";
+    }
+    SECTION("the file is a link") {
+        const auto elsewhere = old.folder.path() / "elsewhere.mdb";
+        std::filesystem::rename(old.data, elsewhere);
+        std::filesystem::create_symlink(elsewhere, old.data);
+        cause = "data.mdb is a symbolic link";
+    }
+    SECTION("the file is another user's") {
+        if (::chown(old.data.c_str(), ::geteuid() + 1, static_cast<gid_t>(-1)) != 0)
+            ROUNDHOUSE_SKIP("only root can give a file away");
+        cause = "data.mdb belongs to user";
+    }
     const auto refused = lmdb_store::open(old.options);
     REQUIRE_FALSE(refused);
-    CHECK(names(refused.error(), "data.mdb.schema-1"));
+    CHECK(names(refused.error(), cause));
+    CHECK(names(refused.error(), "left as it is"));
     CHECK(old.is_unchanged());
-    CHECK(text_of(old.kept) == "an older store");
+    CHECK(std::filesystem::is_symlink(old.data) == (cause == "data.mdb is a symbolic link"));
+    if (std::filesystem::exists(old.kept)) CHECK(text_of(old.kept) == "an older store");
 }

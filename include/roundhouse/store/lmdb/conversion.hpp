@@ -2,6 +2,7 @@
 
 #include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/checker.hpp>
+#include <roundhouse/store/lmdb/conversion_files.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
@@ -14,10 +15,8 @@
 
 #include <lmdb.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -28,11 +27,6 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
-
-/// The new file while it is made. What an interrupted conversion leaves is made anew.
-inline constexpr auto converting_file = "data.mdb.converting";
-/// The old file, which is kept.
-inline constexpr auto kept_file = "data.mdb.schema-1";
 
 /// One state of a store that nobody writes, whatever its schema. Opens it without LMDB's locks, which
 /// the folder's own lock stands for.
@@ -190,52 +184,27 @@ private:
     environment& to_;
 };
 
-/// Puts the new file in the place of the old one, which gets another name. At each instant one of
-/// them has the name `data.mdb`.
-inline void exchange_files(const std::string& folder, const store_folder& opened) {
-    const auto path = [&](const char* file) { return folder + "/" + file; };
-    const auto old = path(data_file);
-    const auto kept = path(kept_file);
-    if (::link(old.c_str(), kept.c_str()) != 0) {
-        struct stat ours {};
-        struct stat theirs {};
-        const int code = errno;
-        const bool interrupted = ::stat(old.c_str(), &ours) == 0 &&
-                                 ::stat(kept.c_str(), &theirs) == 0 &&
-                                 ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
-        if (!interrupted)
-            throw folder_failure(folder, "cannot keep its old data as " + std::string(kept_file),
-                                 code);
-    }
-    opened.sync(); // the old file has its new name before it loses the other
-    // A process that still reads the old file goes on with the old table of readers.
-    if (::unlink(path(lock_file).c_str()) != 0 && errno != ENOENT)
-        throw folder_failure(folder, "cannot be written", errno);
-    if (::rename(path(converting_file).c_str(), old.c_str()) != 0)
-        throw folder_failure(folder, "cannot be written", errno);
-    opened.sync();
-}
-
 /// Converts the store in a folder that is locked for the caller, if it is of the first schema. Throws
-/// `failure`, and leaves the store as it was then.
+/// `failure`; then the message says so if the store was left as it was.
 inline void convert_if_old(const lmdb_options& options, const store_folder& folder) {
-    const auto old_file = options.folder + "/" + data_file;
-    const auto new_file = options.folder + "/" + converting_file;
     struct stat found {};
-    if (::stat(old_file.c_str(), &found) != 0 || found.st_size == 0) return;
+    if (::stat((options.folder + "/" + data_file).c_str(), &found) != 0 || found.st_size == 0)
+        return;
     const unlocked_store old(options.folder);
     if (!old.has(database::meta) || read_version(old.read(), schema_key) != 1U) return;
+    const conversion_files files(options.folder, folder);
     try {
-        ::unlink(new_file.c_str()); // if it cannot be removed, opening it fails below
+        files.require_exchangeable();
+        files.discard();
         {
             auto target = options;
-            target.folder = new_file;
+            target.folder = files.converting();
             environment to(target, MDB_NOSUBDIR | MDB_NOLOCK);
             schema_1_converter(old.read(), to).run();
         }
-        exchange_files(options.folder, folder);
+        files.exchange();
     } catch (const failure& failed) {
-        ::unlink(new_file.c_str()); // or else the next conversion does
+        files.discard();
         auto cause = failed.cause();
         cause.message +=
             ". The store could not be converted to schema " + std::to_string(schema) +
@@ -243,6 +212,7 @@ inline void convert_if_old(const lmdb_options& options, const store_folder& fold
             "that wrote it";
         throw failure(std::move(cause));
     }
+    folder.sync(); // before anything is committed to the new file
 }
 
 /// The options of a store, once it is of this program's schema. One that is only read is not
