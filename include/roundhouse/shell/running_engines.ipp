@@ -134,6 +134,7 @@ ROUNDHOUSE_DECL std::vector<unstored_use> running_engines::unstored() const {
                 out.push_back({{hash, running.id}, *used});
         });
     }
+    std::ranges::sort(out, {}, [](const unstored_use& use) { return use.engine.id; });
     return out;
 }
 
