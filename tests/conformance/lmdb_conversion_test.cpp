@@ -6,10 +6,14 @@
 
 #include <roundhouse/store/lmdb.hpp>
 
+#include <fcntl.h>
+#include <lmdb.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -198,4 +202,75 @@ TEST_CASE("a conversion whose end would do harm is refused before its work") {
     CHECK(old.is_unchanged());
     CHECK(std::filesystem::is_symlink(old.data) == (cause == "data.mdb is a symbolic link"));
     if (std::filesystem::exists(old.kept)) CHECK(text_of(old.kept) == "an older store");
+}
+
+namespace {
+
+/// A process that runs `body()` and exits with what it returns.
+template <class Body> pid_t run_beside(const Body& body) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(body());
+    return child;
+}
+
+int outcome_of(pid_t child) {
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/// Whether another process can have the environment's lock alone. Not for the process that has it
+/// open, whose locks this would end.
+bool is_free(const std::filesystem::path& folder) {
+    const int file = ::open((folder / "lock.mdb").c_str(), O_RDWR | O_CLOEXEC);
+    struct flock wanted {};
+    wanted.l_type = F_WRLCK;
+    wanted.l_len = 1;
+    const bool free = file >= 0 && ::fcntl(file, F_GETLK, &wanted) == 0 && wanted.l_type == F_UNLCK;
+    ::close(file);
+    return free;
+}
+
+} // namespace
+
+TEST_CASE("a store of schema 1 is not converted while another process reads it") {
+    const old_store old;
+    int ready[2];
+    REQUIRE(::pipe(ready) == 0);
+    const auto reader = run_beside([&] {
+        MDB_env* env = nullptr;
+        if (mdb_env_create(&env) != 0) return 1;
+        if (mdb_env_open(env, old.options.folder.c_str(), MDB_RDONLY, 0600) != 0) return 1;
+        if (::write(ready[1], "r", 1) != 1) return 1;
+        for (;;) ::pause();
+    });
+    ::close(ready[1]);
+    char byte = 0;
+    REQUIRE(::read(ready[0], &byte, 1) == 1);
+    ::close(ready[0]);
+    const auto refused = lmdb_store::open(old.options);
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "is being read by another process"));
+    CHECK(names(refused.error(), "left as it is"));
+    CHECK(old.is_unchanged());
+    REQUIRE(::kill(reader, SIGKILL) == 0);
+    outcome_of(reader);
+    old.check_converted(*or_throw(lmdb_store::open(old.options)));
+}
+
+TEST_CASE("a store that was converted has LMDB's lock for as long as it is open") {
+    const old_store old;
+    const auto reads = [&] {
+        auto options = old.options;
+        options.read_only = true;
+        const auto beside = lmdb_store::open(options);
+        return beside && (*beside)->verify() ? 0 : 1;
+    };
+    {
+        const auto store = or_throw(lmdb_store::open(old.options));
+        CHECK(outcome_of(run_beside([&] { return is_free(old.folder.path()) ? 1 : 0; })) == 0);
+        CHECK(outcome_of(run_beside(reads)) == 0);
+        CHECK(outcome_of(run_beside([&] { return is_free(old.folder.path()) ? 1 : 0; })) == 0);
+    }
+    CHECK(is_free(old.folder.path()));
 }

@@ -5,6 +5,7 @@
 #include <roundhouse/store/lmdb/conversion_files.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
+#include <roundhouse/store/lmdb/environment_lock.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/folder.hpp>
 #include <roundhouse/store/lmdb/options.hpp>
@@ -22,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 /// Converts a store of the first schema when it is opened.
 namespace roundhouse {
@@ -184,17 +186,23 @@ private:
     environment& to_;
 };
 
-/// Converts the store in a folder that is locked for the caller, if it is of the first schema. Throws
-/// `failure`; then the message says so if the store was left as it was.
-inline void convert_if_old(const lmdb_options& options, const store_folder& folder) {
+/// Converts the store in a folder that is locked for the caller, if it is of the first schema; one
+/// that is only read is not converted. Returns the lock of the environment, which keeps processes
+/// that found the old file from the new one, and has to outlive the environment. Throws `failure`;
+/// then the message says so if the store was left as it was.
+[[nodiscard]] inline std::optional<environment_lock> convert_if_old(const lmdb_options& options,
+                                                                    const store_folder& folder) {
+    if (options.read_only) return std::nullopt;
     struct stat found {};
     if (::stat((options.folder + "/" + data_file).c_str(), &found) != 0 || found.st_size == 0)
-        return;
+        return std::nullopt;
     const unlocked_store old(options.folder);
-    if (!old.has(database::meta) || read_version(old.read(), schema_key) != 1U) return;
+    if (!old.has(database::meta) || read_version(old.read(), schema_key) != 1U) return std::nullopt;
     const conversion_files files(options.folder, folder);
+    std::optional<environment_lock> alone;
     try {
         files.require_exchangeable();
+        alone.emplace(options.folder);
         files.discard();
         {
             auto target = options;
@@ -202,7 +210,7 @@ inline void convert_if_old(const lmdb_options& options, const store_folder& fold
             environment to(target, MDB_NOSUBDIR | MDB_NOLOCK);
             schema_1_converter(old.read(), to).run();
         }
-        files.exchange();
+        files.exchange(*alone);
     } catch (const failure& failed) {
         files.discard();
         auto cause = failed.cause();
@@ -213,14 +221,7 @@ inline void convert_if_old(const lmdb_options& options, const store_folder& fold
         throw failure(std::move(cause));
     }
     folder.sync(); // before anything is committed to the new file
-}
-
-/// The options of a store, once it is of this program's schema. One that is only read is not
-/// converted.
-[[nodiscard]] inline const lmdb_options& converted(const lmdb_options& options,
-                                                   const store_folder& folder) {
-    if (!options.read_only) convert_if_old(options, folder);
-    return options;
+    return alone;
 }
 
 } // namespace detail::lmdb

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/store/lmdb/environment_lock.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/folder.hpp>
 
@@ -49,15 +50,13 @@ public:
     }
 
     /// Throws `failure`. Only the last step changes what `data.mdb` is.
-    void exchange() const {
+    void exchange(const environment_lock& alone) const {
         const auto old = path_of(data_file);
         if (!is_kept() && ::link(old.c_str(), path_of(kept_file).c_str()) != 0)
             throw folder_failure(path_, "cannot keep its old data as " + std::string(kept_file),
                                  errno);
         folder_.sync(); // the old file has its new name before it loses the other
-        // A process that still reads the old file goes on with the old table of readers.
-        if (::unlink(path_of(lock_file).c_str()) != 0 && errno != ENOENT)
-            throw folder_failure(path_, "cannot be written", errno);
+        alone.forget_readers();
         if (::rename(converting().c_str(), old.c_str()) != 0)
             throw folder_failure(path_, "cannot be written", errno);
     }
