@@ -17,9 +17,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 using namespace roundhouse;
 using roundhouse_tests::disk_faults;
@@ -52,8 +54,13 @@ struct old_store {
     const std::filesystem::path kept = folder.path() / "data.mdb.schema-1";
     const std::filesystem::path converting = folder.path() / "data.mdb.converting";
 
+    std::shared_ptr<std::vector<std::string>> logged = std::make_shared<std::vector<std::string>>();
+
     old_store() {
         options.folder = folder.path();
+        options.log = [lines = logged](log_level, std::string_view line) {
+            lines->emplace_back(line);
+        };
         std::filesystem::copy_file(fixtures / "schema-1.mdb", data);
     }
 
@@ -81,6 +88,10 @@ TEST_CASE("a store of schema 1 is converted when it is opened, and its old file 
     {
         const auto store = or_throw(lmdb_store::open(old.options));
         old.check_converted(*store);
+        REQUIRE(old.logged->size() == 2);
+        CHECK(old.logged->front().find("3 products, 17 engines and 57 audit rows") !=
+              std::string::npos);
+        CHECK(old.logged->back().find("was converted in") != std::string::npos);
         installation_id = store->installation_id();
         auto engine = *or_throw(store->find_engine_by_id(
             or_throw(store->find_engine(or_throw(store->find_product_named("first"))->id, "user-1"))
@@ -94,6 +105,7 @@ TEST_CASE("a store of schema 1 is converted when it is opened, and its old file 
         const auto store = or_throw(lmdb_store::open(old.options));
         CHECK(store->installation_id() == installation_id);
         CHECK(dump_of(*store).find("changed since") != std::string::npos);
+        CHECK(old.logged->size() == 2);
     }
     SECTION("the kept file is a store as it was") {
         std::filesystem::rename(old.kept, old.data);
@@ -199,6 +211,7 @@ TEST_CASE("a conversion whose end would do harm is refused before its work") {
     REQUIRE_FALSE(refused);
     CHECK(names(refused.error(), cause));
     CHECK(names(refused.error(), "left as it is"));
+    CHECK(old.logged->empty());
     CHECK(old.is_unchanged());
     CHECK(std::filesystem::is_symlink(old.data) == (cause == "data.mdb is a symbolic link"));
     if (std::filesystem::exists(old.kept)) CHECK(text_of(old.kept) == "an older store");

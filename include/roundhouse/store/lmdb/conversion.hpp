@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/log.hpp>
 #include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/checker.hpp>
 #include <roundhouse/store/lmdb/conversion_files.hpp>
@@ -18,6 +19,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -102,7 +104,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t entries_per_commit = 5'000;
+    static constexpr std::size_t entries_per_commit = 20'000;
 
     void copy_meta() {
         const auto id = read_installation_id(from_);
@@ -186,6 +188,35 @@ private:
     environment& to_;
 };
 
+/// Logs the conversion of a store: what there is to convert, and how long it took.
+class conversion_log {
+public:
+    explicit conversion_log(const lmdb_options& options) : options_(options) {}
+
+    void began(const transaction& from) const {
+        const auto counted = [&](database of, const char* things) {
+            return std::to_string(from.size(of)) + things;
+        };
+        write("is converted to schema " + std::to_string(schema) + ": " +
+              counted(database::products, " products, ") +
+              counted(database::engines, " engines and ") +
+              counted(database::audit, " audit rows. It is not served meanwhile"));
+    }
+    void ended() const {
+        const auto took = std::chrono::steady_clock::now() - began_at_;
+        write("was converted in " +
+              std::to_string(std::chrono::ceil<std::chrono::seconds>(took).count()) + " s");
+    }
+
+private:
+    void write(const std::string& what) const {
+        if (options_.log) options_.log(log_level::info, "store: " + options_.folder + " " + what);
+    }
+
+    const lmdb_options& options_;
+    const std::chrono::steady_clock::time_point began_at_ = std::chrono::steady_clock::now();
+};
+
 /// Converts the store in a folder that is locked for the caller, if it is of the first schema; one
 /// that is only read is not converted. Returns the lock of the environment, which keeps processes
 /// that found the old file from the new one, and has to outlive the environment. Throws `failure`;
@@ -203,6 +234,8 @@ private:
     try {
         files.require_exchangeable();
         alone.emplace(options.folder);
+        const conversion_log log(options);
+        log.began(old.read());
         files.discard();
         {
             auto target = options;
@@ -211,6 +244,7 @@ private:
             schema_1_converter(old.read(), to).run();
         }
         files.exchange(*alone);
+        log.ended();
     } catch (const failure& failed) {
         files.discard();
         auto cause = failed.cause();
