@@ -394,6 +394,32 @@ TEST_CASE("the checker finds an index that does not agree with the rows") {
     CHECK_FALSE(or_throw(store->verify()).problems.empty());
 }
 
+TEST_CASE("the checker finds an entry of the times of audit rows that is missing or too many") {
+    const temporary_folder folder;
+    const auto options = options_in(folder);
+    {
+        const auto store = or_throw(lmdb_store::open(options));
+        for (const int n : {1, 3, 2, 4, 5}) REQUIRE(add(*store, n)); // the clock was set back
+        const bool pruned = GENERATE(false, true); // also the entry of the latest row so far
+        if (pruned) REQUIRE(or_throw(store->prune_audit(instant::max(), 2)) == 2);
+        CHECK(or_throw(store->verify()).problems.empty());
+    }
+    const bool missing = GENERATE(true, false);
+    {
+        raw_database times(options, "audit_by_time");
+        const auto key_of = [](std::uint64_t ms, std::uint64_t row) {
+            const auto key = detail::lmdb::key_bytes().number(ms).number(row);
+            return std::string(key.view());
+        };
+        if (missing) times.remove(key_of(5'000, 5));
+        else times.put({key_of(3'000, 3), {}});
+    }
+    const auto problems = or_throw(or_throw(lmdb_store::open(options))->verify()).problems;
+    REQUIRE(problems.size() == (missing ? 2 : 1));
+    for (const auto& problem : problems)
+        CHECK(names({errc::internal_error, problem}, "audit_by_time"));
+}
+
 TEST_CASE("a backup is a store of its own with the same fleet") {
     const temporary_folder folder;
     const auto store = or_throw(lmdb_store::open(options_in(folder)));

@@ -83,15 +83,23 @@ struct audit_index {
     return latest - std::max(row.timestamp, instant{});
 }
 
-/// Keeps `audit_by_time`, which has an entry for the first row of each second.
-inline void note_time(const transaction& txn, const audit_entry& row, store_state& state) {
-    const auto before = state.latest_audit;
-    state.latest_audit = std::max(before, row.timestamp);
-    state.set_back = std::max(state.set_back, behind(state.latest_audit, row));
+/// Whether a row is the first of a second, and so has an entry in `audit_by_time`; `latest` is the
+/// latest timestamp before it.
+[[nodiscard]] inline bool begins_second(const audit_entry& row, instant latest) noexcept {
     const auto second = [](instant at) { return std::chrono::floor<std::chrono::seconds>(at); };
-    if (row.id == 1 || second(state.latest_audit) > second(before))
-        txn.put(database::audit_by_time,
-                key_bytes().number(as_number(state.latest_audit)).number(row.id).view(), {});
+    return row.id == 1 || second(row.timestamp) > second(latest);
+}
+
+/// The key in `audit_by_time` of a row that begins a second: its timestamp is the latest so far.
+[[nodiscard]] inline key_bytes time_key_of(const audit_entry& row) {
+    return key_bytes().number(as_number(row.timestamp)).number(row.id);
+}
+
+inline void note_time(const transaction& txn, const audit_entry& row, store_state& state) {
+    if (begins_second(row, state.latest_audit))
+        txn.put(database::audit_by_time, time_key_of(row).view(), {});
+    state.latest_audit = std::max(state.latest_audit, row.timestamp);
+    state.set_back = std::max(state.set_back, behind(state.latest_audit, row));
 }
 
 /// Puts a row and its index entries.
