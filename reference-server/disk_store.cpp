@@ -16,10 +16,7 @@ unexpected refuse_folder(const std::string& cause) {
     return fail(errc::invalid_request, "ORCH_STORE_PATH: " + cause);
 }
 
-result<std::shared_ptr<lmdb_store>> open_store(const std::string& folder, bool read_only) {
-    lmdb_options options;
-    options.folder = folder;
-    options.read_only = read_only;
+result<std::shared_ptr<lmdb_store>> open_store(const lmdb_options& options) {
     auto opened = lmdb_store::open(options);
     if (!opened) return refuse_folder(opened.error().message);
     return opened;
@@ -28,8 +25,8 @@ result<std::shared_ptr<lmdb_store>> open_store(const std::string& folder, bool r
 } // namespace
 
 result<std::shared_ptr<lmdb_store>> open_disk_store(const std::string& folder,
-                                                    const crypto::key_ring& keys) {
-    auto store = open_store(folder, false);
+                                                    const crypto::key_ring& keys, log_sink log) {
+    auto store = open_store({.folder = folder, .log = std::move(log)});
     if (!store) return store;
     const auto found = count_unreadable_keys(**store, keys);
     if (!found) return refuse_folder(found.error().message);
@@ -43,7 +40,7 @@ result<std::shared_ptr<lmdb_store>> open_disk_store(const std::string& folder,
 
 result<std::shared_ptr<lmdb_store>> open_disk_store_read_only(const std::string& folder) {
     if (auto found = find_disk_store(folder); !found) return unexpected(std::move(found.error()));
-    return open_store(folder, true);
+    return open_store({.folder = folder, .read_only = true});
 }
 
 result<void> find_disk_store(const std::string& folder) {

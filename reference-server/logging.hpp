@@ -2,6 +2,7 @@
 
 #include "options.hpp"
 
+#include <roundhouse/log.hpp>
 #include <roundhouse/types.hpp>
 
 #include <initializer_list>
@@ -49,6 +50,11 @@ public:
     void write(log_level level, std::string_view message,
                std::initializer_list<log_field> fields = {}) noexcept {
         write(level, message, std::span(fields.begin(), fields.size()));
+    }
+
+    /// Writes the lines that the SDK logs. Must not outlive the logger.
+    [[nodiscard]] log_sink sink() noexcept {
+        return [this](log_level level, std::string_view line) { write(level, line); };
     }
 
 private:

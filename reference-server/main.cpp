@@ -11,6 +11,7 @@
 #include <exception>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace {
 
@@ -24,7 +25,9 @@ int print(const std::string& text) {
 }
 
 int run_task(const invocation& task) {
-    const auto report = run_store_task(task);
+    const auto report = run_store_task(task, [](roundhouse::log_level, std::string_view line) {
+        print_error(std::string(line).c_str());
+    });
     if (!report) return print_error(report.error().message.c_str()), exit_code::bad_options;
     print(report->text);
     return report->all_well ? exit_code::good : exit_code::failed;

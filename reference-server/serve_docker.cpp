@@ -28,9 +28,7 @@ docker_options options_for(const server_context& context) {
     out.hardening.read_only_root = !relaxed.writable_root;
     out.hardening.init = !relaxed.no_init;
     out.hardening.traffic_between_engines = relaxed.traffic;
-    out.log = [&log = context.log](log_level level, std::string_view line) {
-        log.write(level, line);
-    };
+    out.log = context.log.sink();
     switch (engine.advertise) {
     case advertise::host: out.advertise = docker_advertise::host; break;
     case advertise::network: out.advertise = docker_advertise::network; break;

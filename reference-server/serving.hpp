@@ -138,9 +138,7 @@ private:
         out.settings = context.options.settings;
         for (const auto& [name, value] : context.options.engine.passed_through())
             out.redacted.push_back(value);
-        out.log = [&log = context.log](log_level level, std::string_view line) {
-            log.write(level, line);
-        };
+        out.log = context.log.sink();
         return out;
     }
 
@@ -288,7 +286,7 @@ int serve_over(const server_context& context, MakeBackend make_backend) {
             .run();
     }
     case store_kind::lmdb: {
-        auto store = open_disk_store(options.store_path, *options.master_keys);
+        auto store = open_disk_store(options.store_path, *options.master_keys, context.log.sink());
         if (!store) return refuse(store.error());
         auto backend = make_backend(to_string((*store)->installation_id()));
         return serving(context, std::move(backend), std::move(*store)).run();

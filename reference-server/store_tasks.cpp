@@ -68,12 +68,13 @@ result<store_task_report> back_up(const std::string& from, const std::string& to
     return store_task_report{text + "\n", found->problems.empty()};
 }
 
-result<store_task_report> reencrypt(const std::string& folder, const crypto::key_ring& keys) {
+result<store_task_report> reencrypt(const std::string& folder, const crypto::key_ring& keys,
+                                    log_sink log) {
     if (const auto found = find_disk_store(folder); !found) return unexpected(found.error());
     // A running server would go on sealing with the key that it was started with.
     const auto lock = store_folder::open(folder);
     if (!lock) return unexpected(lock.error());
-    const auto store = open_disk_store(folder, keys);
+    const auto store = open_disk_store(folder, keys, std::move(log));
     if (!store) return unexpected(store.error());
     const auto done = reseal_keys(**store, keys, system_clock().now(), crypto::system_entropy);
     if (!done) return refuse("ORCH_STORE_PATH", done.error());
@@ -87,11 +88,12 @@ result<store_task_report> reencrypt(const std::string& folder, const crypto::key
 
 } // namespace
 
-result<store_task_report> run_store_task(const invocation& task) {
+result<store_task_report> run_store_task(const invocation& task, log_sink log) {
     const auto& folder = task.options.store_path;
     switch (task.action) {
     case server_action::backup: return back_up(folder, task.backup_folder);
-    case server_action::reencrypt: return reencrypt(folder, *task.options.master_keys);
+    case server_action::reencrypt:
+        return reencrypt(folder, *task.options.master_keys, std::move(log));
     case server_action::verify_store: return verify(folder);
     default: return fail(errc::internal_error, "no work on the store was asked for");
     }

@@ -3,6 +3,7 @@
 #include "options.hpp"
 
 #include <roundhouse/error.hpp>
+#include <roundhouse/log.hpp>
 
 #include <string>
 
@@ -16,7 +17,7 @@ struct store_task_report {
 
 /// Runs the task that the invocation names on the store on disk: `backup`, `reencrypt` or
 /// `verify_store`. A failure's message begins with the name of the variable or flag at fault.
-/// Blocks.
-[[nodiscard]] result<store_task_report> run_store_task(const invocation& task);
+/// Blocks, and logs that a store of an older schema is converted first.
+[[nodiscard]] result<store_task_report> run_store_task(const invocation& task, log_sink log);
 
 } // namespace roundhouse::server

@@ -3,6 +3,7 @@
 #include "temporary_folder.hpp"
 
 #include <roundhouse/store/lmdb.hpp>
+#include <roundhouse/store/lmdb/bytes.hpp>
 
 #include <lmdb.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <limits>
@@ -22,6 +24,7 @@
 #include <vector>
 
 using namespace roundhouse;
+using roundhouse_tests::raw_database;
 using roundhouse_tests::tamper;
 using roundhouse_tests::temporary_folder;
 
@@ -63,6 +66,18 @@ std::string number_of_first(const lmdb_options& options) {
     std::string number;
     tamper(options, "engines_by_id", [&](std::string& found) { number = found; });
     return number;
+}
+
+/// Changes a record behind its checksum, which is right afterwards.
+void tamper_record(const lmdb_options& options, const char* database, const std::string& key,
+                   const std::function<void(std::string&)>& change) {
+    const auto change_record = [&](std::string& record) {
+        auto body = record.substr(sizeof(std::uint64_t));
+        change(body);
+        const auto sum = detail::lmdb::checksum(body);
+        record = std::string(reinterpret_cast<const char*>(&sum), sizeof sum) + body;
+    };
+    tamper(options, database, change_record, key);
 }
 
 bool names(const error& failure, std::string_view word) {
@@ -148,8 +163,8 @@ TEST_CASE("a store whose records may have sections that are not known is refused
 TEST_CASE("engines whose owners have the same hash are told apart") {
     const temporary_folder folder;
     or_throw(lmdb_store::open(options_in(folder)));
-    tamper(
-        options_in(folder), "meta", [](std::string& key) { key.back() = 1; }, "owner_hash");
+    tamper_record(options_in(folder), "meta", "owner_hash",
+                  [](std::string& key) { key.back() = 1; }); // of the hashes' bits
     const auto store = or_throw(lmdb_store::open(options_in(folder)));
     const int engines = 40; // with two hashes
     for (int n = 1; n <= engines; ++n) REQUIRE(add(*store, n));
@@ -170,6 +185,52 @@ TEST_CASE("engines whose owners have the same hash are told apart") {
     CHECK(or_throw(store->verify()).problems.empty());
     REQUIRE(add(*store, 7));
     CHECK(is_found(7));
+}
+
+TEST_CASE("a store whose secret for the hashes of owners is damaged is refused") {
+    const temporary_folder folder;
+    or_throw(lmdb_store::open(options_in(folder)));
+    SECTION("the secret") {
+        tamper(
+            options_in(folder), "meta", [](std::string& record) { record[10] ^= 1; }, "owner_hash");
+    }
+    SECTION("a number of bits that no hash has") {
+        const char bits = GENERATE(char{0}, char{65});
+        tamper_record(options_in(folder), "meta", "owner_hash",
+                      [&](std::string& key) { key.back() = bits; });
+    }
+    SECTION("it is gone") { raw_database(options_in(folder), "meta").remove("owner_hash"); }
+    const auto refused = lmdb_store::open(options_in(folder));
+    REQUIRE_FALSE(refused);
+    CHECK(names(refused.error(), "owner_hash in database meta is damaged"));
+}
+
+TEST_CASE("the checker finds an engine that is not found by its owner") {
+    const temporary_folder folder;
+    const auto options = options_in(folder);
+    {
+        const auto store = or_throw(lmdb_store::open(options));
+        for (int n = 1; n <= 2; ++n) REQUIRE(add(*store, n));
+    }
+    SECTION("because the secret is another") {
+        tamper_record(options, "meta", "owner_hash", [](std::string& key) { key.front() ^= 1; });
+    }
+    SECTION("because the owner has another engine, which is found in its place") {
+        const auto first = number_of_first(options);
+        std::string second;
+        {
+            raw_database numbers(options, "engines_by_id");
+            second = numbers.find(std::string{2} + std::string(15, '\0')).value;
+        }
+        tamper_record(options, "engines", second, [](std::string& record) {
+            record.replace(record.find(user(2)), user(2).size(), user(1));
+        });
+        raw_database(options, "engines_displaced").put({first, second});
+    }
+    const auto store = or_throw(lmdb_store::open(options));
+    const auto problems = or_throw(store->verify()).problems;
+    REQUIRE_FALSE(problems.empty());
+    CHECK(names({errc::internal_error, problems.front()}, "is not found by its owner"));
 }
 
 TEST_CASE("the map grows by itself, also during reads") {
@@ -311,9 +372,11 @@ TEST_CASE("a damaged record is an error that names it, and other records can sti
         const auto store = or_throw(lmdb_store::open(options_in(folder)));
         CHECK(or_throw(store->audit(all_rows)).entries.size() == 2);
         CHECK(names({errc::internal_error, or_throw(store->verify()).problems.at(0)}, "audit"));
-        // The damaged row is removed with the rows around it.
+        // The damaged row is removed with the rows around it, and its index entries with it.
         CHECK(or_throw(store->prune_audit(instant::max(), 10)) == 2);
-        CHECK(or_throw(store->verify()).audit_rows == 0);
+        const auto report = or_throw(store->verify());
+        CHECK(report.audit_rows == 0);
+        CHECK(report.problems.empty());
     }
 }
 
@@ -329,6 +392,32 @@ TEST_CASE("the checker finds an index that does not agree with the rows") {
     tamper(options_in(folder), database.c_str(), [](std::string& bytes) { bytes.back() ^= 1; });
     const auto store = or_throw(lmdb_store::open(options_in(folder)));
     CHECK_FALSE(or_throw(store->verify()).problems.empty());
+}
+
+TEST_CASE("the checker finds an entry of the times of audit rows that is missing or too many") {
+    const temporary_folder folder;
+    const auto options = options_in(folder);
+    {
+        const auto store = or_throw(lmdb_store::open(options));
+        for (const int n : {1, 3, 2, 4, 5}) REQUIRE(add(*store, n)); // the clock was set back
+        const bool pruned = GENERATE(false, true); // also the entry of the latest row so far
+        if (pruned) REQUIRE(or_throw(store->prune_audit(instant::max(), 2)) == 2);
+        CHECK(or_throw(store->verify()).problems.empty());
+    }
+    const bool missing = GENERATE(true, false);
+    {
+        raw_database times(options, "audit_by_time");
+        const auto key_of = [](std::uint64_t ms, std::uint64_t row) {
+            const auto key = detail::lmdb::key_bytes().number(ms).number(row);
+            return std::string(key.view());
+        };
+        if (missing) times.remove(key_of(5'000, 5));
+        else times.put({key_of(3'000, 3), {}});
+    }
+    const auto problems = or_throw(or_throw(lmdb_store::open(options))->verify()).problems;
+    REQUIRE(problems.size() == (missing ? 2 : 1));
+    for (const auto& problem : problems)
+        CHECK(names({errc::internal_error, problem}, "audit_by_time"));
 }
 
 TEST_CASE("a backup is a store of its own with the same fleet") {

@@ -174,6 +174,7 @@ void list_store(std::ostream& out) {
     show("audit", lmdb::encode(sample_audit_entry()));
     show("counts", lmdb::encode(counts));
     show("state", lmdb::encode(lmdb::store_state{1, 2, 3, noon, duration{4}}));
+    show("owner_hash", lmdb::encode(lmdb::owner_hash_key{{1, 2}, 64}));
 }
 
 void list_backends(std::ostream& out) {

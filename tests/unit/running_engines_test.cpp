@@ -3,6 +3,7 @@
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/shell/running_engines.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -114,6 +115,21 @@ TEST_CASE("an engine that runs again has a new life") {
     table.add(engine, {start, boot});
     CHECK(life_of(table, engine) != first);
     CHECK_FALSE(table.visit(engine, first, [](const running_engine&) {}));
+}
+
+TEST_CASE("unstored uses are listed by engine id, whatever the hashes of the owners are") {
+    running_engines table;
+    std::vector<uuid> ids;
+    for (int n = 0; n < 20; ++n) {
+        const auto engine = some_engine();
+        table.add(engine, {start, boot});
+        table.use(engine, boot);
+        ids.push_back(engine.id);
+    }
+    std::vector<uuid> listed;
+    for (const auto& use : table.unstored()) listed.push_back(use.engine.id);
+    std::ranges::sort(ids);
+    CHECK(listed == ids);
 }
 
 TEST_CASE("a use stays unstored until the latest one is stored") {

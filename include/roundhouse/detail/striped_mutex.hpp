@@ -18,7 +18,8 @@ namespace detail {
 ///
 /// Each thread counts its reads in a place of its own, so that threads that read share no memory
 /// that they write: with `std::shared_mutex` two readers take turns at its count. A writer pays for
-/// that: it visits all places. While a writer waits, new readers wait for it. Not recursive.
+/// that: it visits all places. While a writer waits, new readers wait for it: a thread that reads
+/// within a read would then wait for ever.
 class striped_mutex {
     /// Two threads may have the same one.
     struct alignas(64) place {

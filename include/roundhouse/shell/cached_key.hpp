@@ -50,6 +50,13 @@ public:
         OPENSSL_cleanse(bytes->data(), bytes->size());
     }
 
+    /// Keeps the key that another keeps, if it does.
+    void take(const cached_key& other) noexcept {
+        if (other.tag_ == none) return;
+        bytes_ = other.bytes_;
+        tag_ = other.tag_;
+    }
+
 private:
     static constexpr std::uint64_t none = 0;
 

@@ -2,6 +2,8 @@
 
 #include <roundhouse/shell/mailbox.hpp>
 
+#include <algorithm>
+
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
@@ -70,6 +72,7 @@ ROUNDHOUSE_DECL std::vector<engine_owner> mailbox_table::owners() const {
     const std::lock_guard lock(mutex_);
     std::vector<engine_owner> out;
     for (const auto& [owner, known] : mailboxes_) out.push_back(owner);
+    std::ranges::sort(out);
     return out;
 }
 

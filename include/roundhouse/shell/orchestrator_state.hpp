@@ -23,6 +23,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -144,7 +145,7 @@ private:
                                                  const result<engine_ptr>& outcome);
     /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const;
-    [[nodiscard]] std::optional<result<engine_view>> use(engine_ptr engine,
+    [[nodiscard]] std::optional<result<engine_view>> use(engine_ptr engine, std::uint64_t hash,
                                                          duration steady_now) const;
     [[nodiscard]] result<admission> deny(const product& product, denial reason);
     [[nodiscard]] engine_view view_without_key(engine_ptr engine) const;

@@ -5,6 +5,7 @@
 #include <roundhouse/shell/orchestrator_state.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <utility>
 
 namespace roundhouse {
@@ -77,7 +78,7 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     }
     if (core::admissible(**found)) {
         // The commit of one that the shell does not know to run yet is in doubt.
-        auto used = use(std::move(*found), now);
+        auto used = use(std::move(*found), hash, now);
         if (!used) return std::nullopt;
         if (!*used) return unexpected(std::move(used->error()));
         return admission{std::move(**used), {}};
@@ -96,7 +97,8 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
 ROUNDHOUSE_DECL result<admission>
 orchestrator_state::admission_of(const product& product, const result<engine_ptr>& outcome) {
     if (outcome && core::admissible(**outcome)) {
-        auto used = use(*outcome, services.steady_now());
+        const auto hash = running_engine_ref::of(**outcome).hash;
+        auto used = use(*outcome, hash, services.steady_now());
         auto seen = used ? std::move(*used) : view(*outcome, true);
         if (!seen) return unexpected(std::move(seen.error()));
         return admission{std::move(*seen), {}};
@@ -133,12 +135,14 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine,
     return out;
 }
 
-/// Admits to an engine, and notes the use. Nothing if it is not known to run.
+/// Admits to an engine, whose owner has this hash, and notes the use. Nothing if it is not known to
+/// run.
 ROUNDHOUSE_DECL std::optional<result<engine_view>>
-orchestrator_state::use(engine_ptr engine, duration steady_now) const {
+orchestrator_state::use(engine_ptr engine, std::uint64_t hash, duration steady_now) const {
     std::optional<result<engine_view>> out(view_without_key(std::move(engine)));
     auto& view = **out;
-    const bool runs = running.visit(*view.record, [&](running_engine& known) {
+    const running_engine_ref ref{hash, view.record->id};
+    const bool runs = running.visit(ref, [&](running_engine& known) {
         known.use(steady_now);
         view.last_health_at = known.last_health();
         known.key.append_to(view.api_key, view.record->key_hash);

@@ -166,7 +166,7 @@ public:
     /// Keeps the key of a running engine.
     void cache_key(const engine_record& engine, std::string_view key) const;
 
-    /// The uses that the store does not know of.
+    /// The uses that the store does not know of, by engine id.
     [[nodiscard]] std::vector<unstored_use> unstored() const;
     void stored(std::span<const unstored_use> uses) const;
 

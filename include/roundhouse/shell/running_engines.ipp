@@ -119,21 +119,37 @@ ROUNDHOUSE_DECL void running_engines::cache_key(const engine_record& engine,
                                                 std::string_view key) const {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
+    cached_key decoded; // before the lock, which holds off all readers
+    decoded.keep(key, engine.key_hash);
     const std::unique_lock lock(mutex_);
-    if (const auto* const running = part.engines.find(ref.hash, ref))
-        (*running)->key.keep(key, engine.key_hash);
+    if (const auto* const running = part.engines.find(ref.hash, ref)) (*running)->key.take(decoded);
 }
 
 ROUNDHOUSE_DECL std::vector<unstored_use> running_engines::unstored() const {
     std::vector<unstored_use> out;
-    for (auto& part : shards_) {
-        const striped_mutex::reading lock(mutex_);
-        part.engines.for_each([&](std::uint64_t hash, const running_engine& running) {
-            const auto used = running_engine::read(running.last_used_ms);
-            if (used && !running.use_is_stored.load(std::memory_order_relaxed))
-                out.push_back({{hash, running.id}, *used});
-        });
+    std::vector<std::uint64_t> hashes;
+    for (const auto& part : shards_) {
+        // Engines are in no cache. To look at those of a whole part under one lock would hold off
+        // whoever waits to write, and with it all readers, for milliseconds.
+        hashes.clear();
+        {
+            const striped_mutex::reading lock(mutex_);
+            part.engines.for_each(
+                [&](std::uint64_t hash, const running_engine&) { hashes.push_back(hash); });
+        }
+        for (const auto hash : hashes) {
+            std::optional<unstored_use> found; // of an owner's two engines, one is about to go
+            const auto is_unstored = [](const running_engine& running) {
+                return !running.use_is_stored.load(std::memory_order_relaxed);
+            };
+            visit_first(hash, is_unstored, [&](const running_engine& running) {
+                if (const auto used = running_engine::read(running.last_used_ms))
+                    found = {{hash, running.id}, *used};
+            });
+            if (found) out.push_back(*found);
+        }
     }
+    std::ranges::sort(out, {}, [](const unstored_use& use) { return use.engine.id; });
     return out;
 }
 

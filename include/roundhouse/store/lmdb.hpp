@@ -6,6 +6,7 @@
 #include <roundhouse/detail/recent_products.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
+#include <roundhouse/store/lmdb/environment_lock.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/folder.hpp>
 #include <roundhouse/store/lmdb/options.hpp>
@@ -38,7 +39,8 @@ public:
     /// Opens or creates the store in a folder. Blocks on I/O. A store of an older schema is
     /// converted first, unless it is opened read-only, and its old file is kept beside it. Fails if
     /// the folder cannot be used, is in use (also by another object of this process), holds a store
-    /// of a newer schema, or one that cannot be converted, which is left as it is.
+    /// of a newer schema, or one that cannot be converted, which is left as it is: because it is
+    /// damaged, because another process reads it, or for a cause that the message names.
     [[nodiscard]] static result<std::shared_ptr<lmdb_store>> open(const lmdb_options& options);
 
     ~lmdb_store();
@@ -139,6 +141,7 @@ private:
 
     const lmdb_options options_;
     const detail::lmdb::store_folder folder_;
+    const std::optional<detail::lmdb::environment_lock> conversion_; ///< If there was one.
     detail::lmdb::environment environment_;
     const uuid installation_id_;
     mutable detail::recent_products recent_products_;

@@ -135,7 +135,8 @@ ROUNDHOUSE_DECL lmdb_store::lmdb_store(const lmdb_options& options)
     : options_(options),
       folder_(options.folder, options.read_only ? detail::lmdb::store_folder::use::beside
                                                 : detail::lmdb::store_folder::use::alone),
-      environment_(detail::lmdb::converted(options, folder_)),
+      conversion_(detail::lmdb::convert_if_old(options, folder_)),
+      environment_(options),
       installation_id_(environment_.read(detail::lmdb::read_installation_id)) {
     if (!options.read_only) folder_.sync();
 }

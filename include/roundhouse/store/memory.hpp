@@ -29,7 +29,9 @@ inline namespace ROUNDHOUSE_ABI {
 /// Keeps the fleet in memory, by the same transactional rules as a store on disk. Its contents are
 /// lost when it is destroyed.
 ///
-/// Thread-safe. Reads share a lock, which a commit takes only while it exchanges pointers.
+/// Thread-safe. Reads share a lock, which a commit takes only while it exchanges pointers. A visitor
+/// of `for_each_engine` or `for_each_audit` is called with it held, and must not call the store: if a
+/// commit waits for the visit, both would wait for ever.
 class memory_store {
 public:
     static constexpr auto optional_members = optional_member::prefetch;

@@ -34,6 +34,12 @@ namespace detail::lmdb {
 
 [[nodiscard]] inline key_bytes audit_key_of(std::uint64_t id) { return key_bytes().number(id); }
 
+/// The id of the row that an index entry leads to.
+[[nodiscard]] inline std::uint64_t row_of(std::string_view index_key) noexcept {
+    return load_big_endian<std::uint64_t>(index_key.data() + index_key.size() -
+                                          sizeof(std::uint64_t));
+}
+
 /// Where an index leads to a row.
 struct audit_index {
     database index;
@@ -77,23 +83,36 @@ struct audit_index {
     return latest - std::max(row.timestamp, instant{});
 }
 
-/// Keeps `audit_by_time`, which has an entry for the first row of each second.
-inline void note_time(const transaction& txn, const audit_entry& row, store_state& state) {
-    const auto before = state.latest_audit;
-    state.latest_audit = std::max(before, row.timestamp);
-    state.set_back = std::max(state.set_back, behind(state.latest_audit, row));
+/// Whether a row is the first of a second, and so has an entry in `audit_by_time`; `latest` is the
+/// latest timestamp before it.
+[[nodiscard]] inline bool begins_second(const audit_entry& row, instant latest) noexcept {
     const auto second = [](instant at) { return std::chrono::floor<std::chrono::seconds>(at); };
-    if (row.id == 1 || second(state.latest_audit) > second(before))
-        txn.put(database::audit_by_time,
-                key_bytes().number(as_number(state.latest_audit)).number(row.id).view(), {});
+    return row.id == 1 || second(row.timestamp) > second(latest);
+}
+
+/// The key in `audit_by_time` of a row that begins a second: its timestamp is the latest so far.
+[[nodiscard]] inline key_bytes time_key_of(const audit_entry& row) {
+    return key_bytes().number(as_number(row.timestamp)).number(row.id);
+}
+
+inline void note_time(const transaction& txn, const audit_entry& row, store_state& state) {
+    if (begins_second(row, state.latest_audit))
+        txn.put(database::audit_by_time, time_key_of(row).view(), {});
+    state.latest_audit = std::max(state.latest_audit, row.timestamp);
+    state.set_back = std::max(state.set_back, behind(state.latest_audit, row));
+}
+
+/// Puts a row and its index entries.
+inline void put_row(const transaction& txn, const audit_entry& row) {
+    put_record(txn, database::audit, audit_key_of(row.id).view(), row);
+    for (auto& [index, prefix] : indexes_of(row)) txn.put(index, prefix.number(row.id).view(), {});
 }
 
 /// Adds a row, and returns its id.
 inline std::uint64_t append(const transaction& txn, audit_entry row, store_state& state) {
     row.id = ++state.last_audit_id;
     note_time(txn, row, state);
-    put_record(txn, database::audit, audit_key_of(row.id).view(), row);
-    for (auto& [index, prefix] : indexes_of(row)) txn.put(index, prefix.number(row.id).view(), {});
+    put_row(txn, row);
     return row.id;
 }
 
@@ -117,7 +136,7 @@ struct id_range {
     cursor times(txn, database::audit_by_time);
     const auto after = key_bytes().number(as_number(since)).number(id_range{}.end);
     if (!times.seek_before(after.view())) return 0;
-    return load_big_endian<std::uint64_t>(times.key().data() + sizeof(std::uint64_t));
+    return row_of(times.key());
 }
 
 /// No row from the result on has a timestamp before `until`.
@@ -126,7 +145,7 @@ struct id_range {
     if (until < instant{} || until > instant::max() - set_back) return id_range{}.end;
     cursor times(txn, database::audit_by_time);
     if (!times.seek(key_bytes().number(as_number(until + set_back)).view())) return id_range{}.end;
-    return load_big_endian<std::uint64_t>(times.key().data() + sizeof(std::uint64_t));
+    return row_of(times.key());
 }
 
 /// The ids between which all matching rows lie.
@@ -204,6 +223,23 @@ inline void remove_row(const transaction& txn, const audit_entry& row) {
     for (auto& [index, prefix] : indexes_of(row)) txn.remove(index, prefix.number(row.id).view());
 }
 
+/// Removes the index entries of damaged rows, in order, which do not tell their keys: looks at all entries of
+/// all indexes, which takes long in a large log, but is seldom needed.
+inline void remove_entries(const transaction& txn, const std::vector<std::uint64_t>& rows) {
+    if (rows.empty()) return;
+    for (const auto index : {database::audit_by_product, database::audit_by_user,
+                             database::audit_by_engine, database::audit_by_action}) {
+        std::vector<std::string> found;
+        {
+            cursor entries(txn, index);
+            for (bool more = entries.first(); more; more = entries.next())
+                if (std::ranges::binary_search(rows, row_of(entries.key())))
+                    found.emplace_back(entries.key());
+        }
+        for (const auto& key : found) txn.remove(index, key);
+    }
+}
+
 /// Removes the entries of `audit_by_time` up to a row. The entry of a second of which rows are left
 /// goes too, which only widens the range of a query.
 inline void remove_times(const transaction& txn, std::uint64_t last) {
@@ -214,7 +250,7 @@ inline void remove_times(const transaction& txn, std::uint64_t last) {
             if (!times.first()) return;
             key = times.key();
         }
-        if (load_big_endian<std::uint64_t>(key.data() + sizeof(std::uint64_t)) > last) return;
+        if (row_of(key) > last) return;
         txn.remove(database::audit_by_time, key);
     }
 }
@@ -222,7 +258,8 @@ inline void remove_times(const transaction& txn, std::uint64_t last) {
 /// Rows that may be pruned.
 struct old_rows {
     std::vector<audit_entry> readable;
-    std::vector<std::uint64_t> damaged; ///< Ids of damaged rows that are older than a readable one.
+    /// Ids of damaged rows that are older than a readable one, in order.
+    std::vector<std::uint64_t> damaged;
 };
 
 /// Finds the oldest rows, at most `most` readable ones, up to the first whose timestamp is not
@@ -253,6 +290,7 @@ inline std::size_t prune(const transaction& txn, instant before, std::size_t mos
     if (old.readable.empty()) return 0;
     for (const auto& row : old.readable) remove_row(txn, row);
     for (const auto id : old.damaged) txn.remove(database::audit, audit_key_of(id).view());
+    remove_entries(txn, old.damaged);
     remove_times(txn, old.readable.back().id);
     return old.readable.size();
 }

@@ -138,14 +138,11 @@ private:
     }
 
     void apply(const core::product_write& write) {
-        const auto& row = *write.row;
         if (write.replaces) {
             txn_.remove(database::products_by_slug, write.replaces->slug);
             txn_.remove(database::products_by_key, key_of(write.replaces->key_hash).view());
         }
-        put_record(txn_, database::products, key_of(row.id).view(), row);
-        txn_.put(database::products_by_slug, row.slug, bytes_of(row.id));
-        txn_.put(database::products_by_key, key_of(row.key_hash).view(), bytes_of(row.id));
+        put_row(txn_, *write.row);
     }
 
     /// `before` is the row that the write replaces, null for an insert; `row` is the one that it

@@ -1,8 +1,12 @@
 #pragma once
 
+#include <roundhouse/log.hpp>
+#include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/checker.hpp>
+#include <roundhouse/store/lmdb/conversion_files.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
+#include <roundhouse/store/lmdb/environment_lock.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/folder.hpp>
 #include <roundhouse/store/lmdb/options.hpp>
@@ -13,25 +17,20 @@
 
 #include <lmdb.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 /// Converts a store of the first schema when it is opened.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
-
-/// The new file while it is made. What an interrupted conversion leaves is made anew.
-inline constexpr auto converting_file = "data.mdb.converting";
-/// The old file, which is kept.
-inline constexpr auto kept_file = "data.mdb.schema-1";
 
 /// One state of a store that nobody writes, whatever its schema. Opens it without LMDB's locks, which
 /// the folder's own lock stands for.
@@ -87,31 +86,25 @@ public:
     /// Throws `failure`, also if the copy is not whole.
     void run() {
         copy_meta();
-        copy_records<product>(database::products,
-                              [](const transaction& into, std::string_view, const product& row) {
-                                  put_record(into, database::products, key_of(row.id).view(), row);
-                              });
+        copy_records<product>(database::products, put<product>);
         copy_records<engine_record>(database::engines, put_engine);
         copy_records<fleet_counts>(
             database::counters,
             [](const transaction& into, std::string_view key, const fleet_counts& counts) {
                 put_record(into, database::counters, key, counts);
             });
-        copy_records<audit_entry>(database::audit, [](const transaction& into, std::string_view key,
-                                                      const audit_entry& row) {
-            put_record(into, database::audit, key, row);
+        copy_records<audit_entry>(database::audit, put<audit_entry>);
+        // The other indexes are made from the records: in the old ones 0.1.0 left entries of damaged
+        // rows that it removed. This one knows times of rows that are gone.
+        constexpr auto times = database::audit_by_time;
+        copy(times, [&](const transaction& into, std::string_view key, std::string_view value) {
+            into.put(times, key, value);
         });
-        for (const auto unchanged :
-             {database::products_by_slug, database::products_by_key, database::ports,
-              database::audit_by_product, database::audit_by_user, database::audit_by_engine,
-              database::audit_by_action, database::audit_by_time})
-            copy(unchanged, [&](const transaction& into, std::string_view key,
-                                std::string_view value) { into.put(unchanged, key, value); });
         verify();
     }
 
 private:
-    static constexpr std::size_t entries_per_commit = 5'000;
+    static constexpr std::size_t entries_per_commit = 20'000;
 
     void copy_meta() {
         const auto id = read_installation_id(from_);
@@ -125,6 +118,11 @@ private:
         });
     }
 
+    template <class Record>
+    static void put(const transaction& into, std::string_view /*key*/, const Record& record) {
+        put_row(into, record);
+    }
+
     static void put_engine(const transaction& into, std::string_view /*key*/,
                            const engine_record& engine) {
         const auto number = make_number(into, engine);
@@ -133,6 +131,8 @@ private:
         into.put(database::engines_by_sequence, sequence_key_of(engine).view(), number.view());
         into.put(database::engines_by_status, status_key_of(engine, engine.status).view(),
                  number.view());
+        if (engine.port != 0)
+            into.put(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
     }
 
     template <class Record>
@@ -175,8 +175,8 @@ private:
             const auto report = checker(copied).run();
             if (!report.problems.empty())
                 throw failure({errc::internal_error, report.problems.front()});
-            for (const auto counted : {database::products, database::engines, database::audit,
-                                       database::counters, database::ports})
+            for (const auto counted :
+                 {database::products, database::engines, database::audit, database::counters})
                 if (copied.size(counted) != from_.size(counted))
                     throw failure({errc::internal_error, "store: database " +
                                                              std::string(name_of(counted)) +
@@ -188,52 +188,65 @@ private:
     environment& to_;
 };
 
-/// Puts the new file in the place of the old one, which gets another name. At each instant one of
-/// them has the name `data.mdb`.
-inline void exchange_files(const std::string& folder, const store_folder& opened) {
-    const auto path = [&](const char* file) { return folder + "/" + file; };
-    const auto old = path(data_file);
-    const auto kept = path(kept_file);
-    if (::link(old.c_str(), kept.c_str()) != 0) {
-        struct stat ours {};
-        struct stat theirs {};
-        const int code = errno;
-        const bool interrupted = ::stat(old.c_str(), &ours) == 0 &&
-                                 ::stat(kept.c_str(), &theirs) == 0 &&
-                                 ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
-        if (!interrupted)
-            throw folder_failure(folder, "cannot keep its old data as " + std::string(kept_file),
-                                 code);
-    }
-    opened.sync(); // the old file has its new name before it loses the other
-    // A process that still reads the old file goes on with the old table of readers.
-    if (::unlink(path(lock_file).c_str()) != 0 && errno != ENOENT)
-        throw folder_failure(folder, "cannot be written", errno);
-    if (::rename(path(converting_file).c_str(), old.c_str()) != 0)
-        throw folder_failure(folder, "cannot be written", errno);
-    opened.sync();
-}
+/// Logs the conversion of a store: what there is to convert, and how long it took.
+class conversion_log {
+public:
+    explicit conversion_log(const lmdb_options& options) : options_(options) {}
 
-/// Converts the store in a folder that is locked for the caller, if it is of the first schema. Throws
-/// `failure`, and leaves the store as it was then.
-inline void convert_if_old(const lmdb_options& options, const store_folder& folder) {
-    const auto old_file = options.folder + "/" + data_file;
-    const auto new_file = options.folder + "/" + converting_file;
+    void began(const transaction& from) const {
+        const auto counted = [&](database of, const char* things) {
+            return std::to_string(from.size(of)) + things;
+        };
+        write("is converted to schema " + std::to_string(schema) + ": " +
+              counted(database::products, " products, ") +
+              counted(database::engines, " engines and ") +
+              counted(database::audit, " audit rows. It is not served meanwhile"));
+    }
+    void ended() const {
+        const auto took = std::chrono::steady_clock::now() - began_at_;
+        write("was converted in " +
+              std::to_string(std::chrono::ceil<std::chrono::seconds>(took).count()) + " s");
+    }
+
+private:
+    void write(const std::string& what) const {
+        if (options_.log) options_.log(log_level::info, "store: " + options_.folder + " " + what);
+    }
+
+    const lmdb_options& options_;
+    const std::chrono::steady_clock::time_point began_at_ = std::chrono::steady_clock::now();
+};
+
+/// Converts the store in a folder that is locked for the caller, if it is of the first schema; one
+/// that is only read is not converted. Returns the lock of the environment, which keeps processes
+/// that found the old file from the new one, and has to outlive the environment. Throws `failure`;
+/// then the message says so if the store was left as it was.
+[[nodiscard]] inline std::optional<environment_lock> convert_if_old(const lmdb_options& options,
+                                                                    const store_folder& folder) {
+    if (options.read_only) return std::nullopt;
     struct stat found {};
-    if (::stat(old_file.c_str(), &found) != 0 || found.st_size == 0) return;
+    if (::stat((options.folder + "/" + data_file).c_str(), &found) != 0 || found.st_size == 0)
+        return std::nullopt;
     const unlocked_store old(options.folder);
-    if (!old.has(database::meta) || read_version(old.read(), schema_key) != 1U) return;
+    if (!old.has(database::meta) || read_version(old.read(), schema_key) != 1U) return std::nullopt;
+    const conversion_files files(options.folder, folder);
+    std::optional<environment_lock> alone;
     try {
-        ::unlink(new_file.c_str()); // if it cannot be removed, opening it fails below
+        files.require_exchangeable();
+        alone.emplace(options.folder);
+        const conversion_log log(options);
+        log.began(old.read());
+        files.discard();
         {
             auto target = options;
-            target.folder = new_file;
+            target.folder = files.converting();
             environment to(target, MDB_NOSUBDIR | MDB_NOLOCK);
             schema_1_converter(old.read(), to).run();
         }
-        exchange_files(options.folder, folder);
+        files.exchange(*alone);
+        log.ended();
     } catch (const failure& failed) {
-        ::unlink(new_file.c_str()); // or else the next conversion does
+        files.discard();
         auto cause = failed.cause();
         cause.message +=
             ". The store could not be converted to schema " + std::to_string(schema) +
@@ -241,14 +254,8 @@ inline void convert_if_old(const lmdb_options& options, const store_folder& fold
             "that wrote it";
         throw failure(std::move(cause));
     }
-}
-
-/// The options of a store, once it is of this program's schema. One that is only read is not
-/// converted.
-[[nodiscard]] inline const lmdb_options& converted(const lmdb_options& options,
-                                                   const store_folder& folder) {
-    if (!options.read_only) convert_if_old(options, folder);
-    return options;
+    folder.sync(); // before anything is committed to the new file
+    return alone;
 }
 
 } // namespace detail::lmdb

@@ -31,6 +31,7 @@ public:
     ~descriptor() {
         if (number_ >= 0) ::close(number_);
     }
+    descriptor(descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
     descriptor(const descriptor&) = delete;
     descriptor& operator=(const descriptor&) = delete;
 

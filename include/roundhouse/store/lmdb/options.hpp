@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/log.hpp>
 #include <roundhouse/version.hpp>
 
 #include <cstddef>
@@ -26,6 +27,9 @@ struct lmdb_options {
     /// For reading a store that another process may be serving: nothing is written, the folder is
     /// not locked, and every commit fails.
     bool read_only = false;
+    /// Gets a line before a store of an older schema is converted, which may take minutes, and one
+    /// after it. Called only while the store is opened, on that thread.
+    log_sink log = {};
 };
 
 } // namespace ROUNDHOUSE_ABI

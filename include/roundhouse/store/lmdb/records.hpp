@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/crypto/base64url.hpp>
+#include <roundhouse/store/lmdb/owner_hash.hpp>
 #include <roundhouse/store/lmdb/sections.hpp>
 #include <roundhouse/types.hpp>
 
@@ -287,7 +288,7 @@ inline void decode(record_reader& in, audit_entry& row) {
     });
 }
 
-// Counters
+// Counters and the store itself
 
 /// The sections of the records that have none so far.
 enum class no_section : std::uint8_t {};
@@ -325,6 +326,21 @@ inline void decode(record_reader& in, store_state& state) {
     state.next_port = in.number<std::uint32_t>();
     state.latest_audit = in.time();
     state.set_back = duration{static_cast<std::int64_t>(in.number<std::uint64_t>())};
+    in.sections<no_section>(decode_no_section);
+}
+
+[[nodiscard]] inline record_writer encode(const owner_hash_key& key) {
+    record_writer out;
+    for (const auto word : key.secret) out.number(word);
+    out.number(key.bits);
+    return out;
+}
+
+inline void decode(record_reader& in, owner_hash_key& key) {
+    for (auto& word : key.secret) word = in.number<std::uint64_t>();
+    key.bits = in.number<std::uint8_t>();
+    if (key.bits == 0 || key.bits > owner_hash_key::most_bits)
+        in.fail("a value is out of its range");
     in.sections<no_section>(decode_no_section);
 }
 

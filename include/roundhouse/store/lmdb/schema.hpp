@@ -6,6 +6,7 @@
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/owner_hash.hpp>
+#include <roundhouse/store/lmdb/records.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
 #include <roundhouse/types.hpp>
 
@@ -30,7 +31,7 @@ inline constexpr std::uint32_t schema = 2;
 inline constexpr std::uint32_t layout = 0;
 
 /// The entries of `database::meta`, in addition to `state_key`: numbers of four bytes, big-endian; a
-/// UUID; and the secret and number of bits of the `owner_hash_key`.
+/// UUID; and the record of the `owner_hash_key`.
 inline constexpr std::string_view schema_key = "schema";
 inline constexpr std::string_view layout_key = "layout";
 inline constexpr std::string_view installation_id_key = "instance";
@@ -63,6 +64,14 @@ inline void write_version(const transaction& txn, std::string_view key, std::uin
                               "one")});
 }
 
+[[nodiscard]] inline owner_hash_key draw_owner_hash_key() {
+    owner_hash_key key;
+    std::array<std::uint8_t, sizeof key.secret> drawn{};
+    crypto::system_entropy(drawn);
+    std::memcpy(key.secret.data(), drawn.data(), sizeof key.secret);
+    return key;
+}
+
 /// Marks a store that `check_schema` accepts as one in which this program writes. A new store gets
 /// an installation id and a secret. Throws `failure`.
 inline void note_schema(const transaction& txn) {
@@ -71,11 +80,7 @@ inline void note_schema(const transaction& txn) {
     write_version(txn, schema_key, schema);
     txn.put(database::meta, installation_id_key,
             bytes_of(crypto::make_uuid(crypto::system_entropy)));
-    std::array<std::uint8_t, sizeof(siphash_key) + 1> drawn{};
-    crypto::system_entropy(drawn);
-    drawn.back() = owner_hash_key{}.bits;
-    txn.put(database::meta, owner_hash_key_key,
-            {reinterpret_cast<const char*>(drawn.data()), drawn.size()});
+    put_record(txn, database::meta, owner_hash_key_key, draw_owner_hash_key());
 }
 
 /// Refuses a store of another schema version. Throws `failure`.
@@ -87,13 +92,9 @@ inline void check_schema(const transaction& txn) {
 }
 
 [[nodiscard]] inline owner_hash_key read_owner_hash_key(const transaction& txn) {
-    owner_hash_key key;
-    const auto found = txn.find(database::meta, owner_hash_key_key);
-    if (!found || found->size() != sizeof key.secret + 1)
-        throw damaged(database::meta, owner_hash_key_key, "it is no secret");
-    std::memcpy(key.secret.data(), found->data(), sizeof key.secret);
-    key.bits = static_cast<std::uint8_t>(found->back());
-    return key;
+    const auto key = find_record<owner_hash_key>(txn, database::meta, owner_hash_key_key);
+    if (!key) throw damaged(database::meta, owner_hash_key_key, "it is not there");
+    return *key;
 }
 
 [[nodiscard]] inline uuid read_installation_id(const transaction& txn) {

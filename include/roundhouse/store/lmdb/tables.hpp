@@ -184,6 +184,13 @@ inline void free_number(const transaction& txn, const engine_record& engine,
     return id ? find_product(txn, to_uuid(*id)) : nullptr;
 }
 
+/// Puts a product and its index entries.
+inline void put_row(const transaction& txn, const product& row) {
+    put_record(txn, database::products, key_of(row.id).view(), row);
+    txn.put(database::products_by_slug, row.slug, bytes_of(row.id));
+    txn.put(database::products_by_key, key_of(row.key_hash).view(), bytes_of(row.id));
+}
+
 [[nodiscard]] inline fleet_counts read_counts(const transaction& txn, const uuid& product) {
     return find_record<fleet_counts>(txn, database::counters, key_of(product).view())
         .value_or(fleet_counts{});
