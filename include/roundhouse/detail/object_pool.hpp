@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -18,22 +20,22 @@ namespace detail {
 /// in pages of 4 KiB, an object's page is in no cache either, and to find it takes longer than to read
 /// the object.
 ///
-/// Freed memory is kept for objects of the same size. Not thread-safe.
+/// Freed memory is kept for objects of the same size, until the pool ends. Not thread-safe.
 class object_pool {
 public:
     /// Objects are aligned to this.
     static constexpr std::size_t unit = alignof(void*);
+    /// Larger ones have memory of their own.
     static constexpr std::size_t max_size = 512;
 
     object_pool() = default;
-    ~object_pool() {
-        for (const auto& [start, alignment] : blocks_) ::operator delete(start, alignment);
-    }
+    ~object_pool() = default;
     object_pool(const object_pool&) = delete;
     object_pool& operator=(const object_pool&) = delete;
 
-    /// Memory for an object of this size, at most `max_size`. Throws `std::bad_alloc`.
+    /// Memory for an object of this size. Throws `std::bad_alloc`.
     [[nodiscard]] void* allocate(std::size_t size) {
+        if (size > max_size) return ::operator new(size);
         const auto units = units_of(size);
         if (auto*& first = free_[units]) {
             void* const place = first;
@@ -49,41 +51,46 @@ public:
 
     /// Takes back what `allocate` returned for an object of this size.
     void free(void* place, std::size_t size) noexcept {
+        if (size > max_size) return ::operator delete(place);
         auto& first = free_[units_of(size)];
         first = new (place) free_place{first};
     }
 
 private:
-    struct block {
-        std::byte* start;
-        std::align_val_t alignment;
-    };
     struct free_place {
         free_place* next;
     };
 
+    static constexpr std::size_t small_page = std::size_t{4} << 10U;
     static constexpr std::size_t large_page = std::size_t{2} << 20U;
     static constexpr std::size_t first_block = std::size_t{64} << 10U;
-    static constexpr std::size_t largest_block = 16 * large_page;
+    static constexpr std::size_t largest_block = 8 * large_page;
 
     static constexpr std::size_t units_of(std::size_t size) noexcept {
         return (size + unit - 1) / unit;
     }
 
-    /// Each block is as large as all before it, so that few engines take little memory.
+    /// Each block is as large as all before it, so that few objects take little memory.
     void add_block() {
         const auto size = std::clamp(total_, first_block, largest_block);
-        const std::align_val_t alignment{std::min(size, large_page)};
-        blocks_.reserve(blocks_.size() + 1);
-        unused_ = static_cast<std::byte*>(::operator new(size, alignment));
-        blocks_.push_back({unused_, alignment});
+        // Not value-initialised, so that no memory is touched before it has large pages.
+        blocks_.push_back(std::unique_ptr<std::byte[]>(new std::byte[size]));
+        unused_ = blocks_.back().get();
         left_ = size;
         total_ += size;
-        // A system that has no large pages gives small ones.
-        if (size >= large_page) (void)::madvise(unused_, size, MADV_HUGEPAGE);
+        use_large_pages(unused_, size);
     }
 
-    std::vector<block> blocks_;
+    /// Of a block that is not aligned to pages, the part that is. A system that has no large pages
+    /// gives small ones.
+    static void use_large_pages(std::byte* start, std::size_t size) noexcept {
+        if (size < large_page) return;
+        const auto offset = reinterpret_cast<std::uintptr_t>(start) % small_page;
+        const auto skipped = offset == 0 ? 0 : small_page - offset;
+        (void)::madvise(start + skipped, size - skipped, MADV_HUGEPAGE);
+    }
+
+    std::vector<std::unique_ptr<std::byte[]>> blocks_;
     std::size_t total_ = 0;
     std::byte* unused_ = nullptr; ///< What is left of the last block.
     std::size_t left_ = 0;

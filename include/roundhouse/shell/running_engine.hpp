@@ -151,6 +151,7 @@ private:
 
 static_assert(alignof(running_engine) <= object_pool::unit);
 static_assert(sizeof(running_engine) + core::names::max_user_id_bytes <= object_pool::max_size);
+static_assert(core::names::max_user_id_bytes <= std::numeric_limits<std::uint16_t>::max());
 
 } // namespace detail
 } // namespace ROUNDHOUSE_ABI
