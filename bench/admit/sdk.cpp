@@ -87,7 +87,7 @@ template <class Side> void admit_once(const prepared<Side>& setup, const std::st
     const auto& orchestrator = setup.fleet.orchestrator();
     const auto product = orchestrator->authenticate(setup.fleet.platform_key());
     auto answer = orchestrator->try_admit(*product, user, {});
-    if (!answer || !*answer || !(*answer)->engine || (*answer)->engine->api_key.empty())
+    if (!answer || !*answer || !(*answer)->engine || (*answer)->engine->api_key().empty())
         throw std::logic_error("a running engine was not admitted");
     benchmark::DoNotOptimize(answer);
 }

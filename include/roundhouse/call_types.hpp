@@ -5,6 +5,7 @@
 #include <roundhouse/types.hpp>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -60,9 +61,42 @@ static_assert(detail::lists_every_enumerator<all_denials>(), "a row is missing o
     return detail::name_in(detail::denial_names, reason);
 }
 
+/// A running engine that a request may go to. One is made for each request of a user, so its texts
+/// share one allocation.
+class admitted_engine {
+public:
+    uuid id;
+    std::string url;
+    instant created_at{};
+    std::optional<instant> last_health_at;
+
+    admitted_engine(const uuid& engine, std::string_view user_id, std::string_view version,
+                    std::string_view api_key)
+        : id(engine), user_id_size_(user_id.size()), version_size_(version.size()) {
+        texts_.reserve(user_id.size() + version.size() + api_key.size());
+        texts_.append(user_id).append(version).append(api_key);
+    }
+
+    // Valid as long as the object.
+    [[nodiscard]] std::string_view user_id() const noexcept {
+        return std::string_view(texts_).substr(0, user_id_size_);
+    }
+    [[nodiscard]] std::string_view version() const noexcept {
+        return std::string_view(texts_).substr(user_id_size_, version_size_);
+    }
+    [[nodiscard]] std::string_view api_key() const noexcept {
+        return std::string_view(texts_).substr(user_id_size_ + version_size_);
+    }
+
+private:
+    std::string texts_; ///< User id, version and API key.
+    std::size_t user_id_size_;
+    std::size_t version_size_;
+};
+
 /// The answer to an admit: the engine, or the reason of the denial.
 struct admission {
-    std::optional<engine_view> engine;
+    std::optional<admitted_engine> engine;
     denial reason = denial::engine_not_found; ///< Valid only without an engine.
 };
 

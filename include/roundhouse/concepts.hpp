@@ -179,10 +179,6 @@ concept note_activity = requires(S& s, std::span<const engine_activity> seen) {
     { s.note_activity(seen) } -> std::same_as<result<void>>;
 };
 template <class S>
-concept prefetch = requires(const S& s, const uuid& product, std::string_view user) {
-    { s.prefetch(product, user) } noexcept;
-};
-template <class S>
 concept prune_audit = requires(S& s, instant before, std::size_t most) {
     { s.prune_audit(before, most) } -> std::same_as<result<std::size_t>>;
 };
@@ -279,6 +275,9 @@ template <class B> concept opens_logs = backend<B> && detail::member::open_logs<
 ///   change of the record: the revision stays, and engines that are gone are passed over. It is as
 ///   durable and as blocking as a commit.
 /// - `trouble` says why no commit can succeed at present; nothing if they can.
+///
+/// An orchestrator answers admits of running engines from what it has read of them once. While it is
+/// there, nobody else may change engines in its store, but for their sealed keys (`reseal_keys`).
 template <class S>
 concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::find_product<S> && detail::member::find_product_named<S> &&
@@ -287,10 +286,6 @@ concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::counts<S> && detail::member::audit<S> &&
                 detail::member::for_each_audit<S> && detail::member::commit<S> &&
                 detail::member::note_activity<S> && detail::member::prune_audit<S>;
-
-/// Optional member of a store: `void prefetch(const uuid& product, std::string_view user) const
-/// noexcept` has the processor fetch what `find_engine` will read, and does not wait for it.
-template <class S> concept prefetches = store<S> && detail::member::prefetch<S>;
 
 /// Refuses a type that is no clock, naming what it lacks.
 template <class C> consteval bool require_clock() {
@@ -387,10 +382,6 @@ template <class S> consteval bool require_store() {
                   "store: lacks `result<void> note_activity(std::span<const engine_activity>)`");
     static_assert(member::prune_audit<S>,
                   "store: lacks `result<std::size_t> prune_audit(instant, std::size_t)`");
-    static_assert(
-        member::declares<S>(optional_member::prefetch) == member::prefetch<S>,
-        "store: `optional_members` and `void prefetch(const uuid&, std::string_view) const "
-        "noexcept` must both be there, or neither");
     return true;
 }
 

@@ -7,16 +7,14 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The members that a backend or store may have beside those of its concept. It lists those that it
-/// has: `static constexpr auto optional_members = optional_member::prepare | ...;`.
+/// The members that a backend may have beside those of its concept. It lists those that it has: `static constexpr auto optional_members = optional_member::prepare | ...;`.
 enum class optional_member : std::uint8_t {
     none = 0,
     prepare = 1,
     discard = 2,
     on_pause = 4,
     boot_logs = 8,
-    prefetch = 16,
-    open_logs = 32,
+    open_logs = 16,
 };
 
 [[nodiscard]] constexpr optional_member operator|(optional_member a, optional_member b) noexcept {

@@ -64,14 +64,9 @@ inline constexpr auto byte_classes = make_byte_classes();
 
 [[nodiscard]] constexpr bool is_blank(char byte) noexcept { return byte == ' ' || byte == '\t'; }
 
-[[nodiscard]] constexpr std::string_view without_leading_blanks(std::string_view text) noexcept {
-    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-    return text;
-}
-
 /// Without the blanks and tabs around it.
 [[nodiscard]] constexpr std::string_view trimmed(std::string_view text) noexcept {
-    text = without_leading_blanks(text);
+    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
     while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
     return text;
 }

@@ -5,9 +5,17 @@
 
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
+
 namespace roundhouse::server {
 
 namespace {
+
+/// Blanks only: some readers do not take tabs here.
+std::string_view without_spaces(std::string_view text) noexcept {
+    text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+    return text;
+}
 
 /// The size of the quoted text (RFC 9110 §5.6.4) that a text begins with; 0 if there is none.
 std::size_t quoted_size(std::string_view text) noexcept {
@@ -21,15 +29,15 @@ std::size_t quoted_size(std::string_view text) noexcept {
 /// `;name`, `;name=token` and `;name="text"`, any number of them (RFC 9112 §7.1.1).
 bool are_extensions(std::string_view text) noexcept {
     while (!text.empty()) {
-        text = without_leading_blanks(text);
+        text = without_spaces(text);
         if (!text.starts_with(';')) return false;
-        text = without_leading_blanks(text.substr(1));
+        text = without_spaces(text.substr(1));
         const auto name = count_of(byte_class::token, text);
         if (name == 0) return false;
         text.remove_prefix(name);
-        auto value = without_leading_blanks(text);
+        auto value = without_spaces(text);
         if (!value.starts_with('=')) continue;
-        value = without_leading_blanks(value.substr(1));
+        value = without_spaces(value.substr(1));
         const auto size = value.starts_with('"') ? quoted_size(value)
                                                  : count_of(byte_class::token, value);
         if (size == 0) return false;

@@ -134,6 +134,11 @@ void list_bodies(std::ostream& out) {
     };
     const engine_view view{std::make_shared<const engine_record>(sample_engine()), "http://url",
                            "key", noon};
+    const auto& record = *view.record;
+    admitted_engine admitted(record.id, record.user_id, record.version, view.api_key);
+    admitted.url = view.url;
+    admitted.created_at = record.created_at;
+    admitted.last_health_at = noon;
     fleet_counts counts;
     counts.by_status.fill(1);
     show("register", http::render_registration({id_of(0xCD), "demo", "key"}));
@@ -145,7 +150,7 @@ void list_bodies(std::ostream& out) {
     show("rotate-key", http::render_rotated("key"));
     show("activity", http::render_activity(noon));
     show("engine", http::render_engine(view));
-    show("admitted", http::render_admission({view, {}}));
+    show("admitted", http::render_admission({admitted, {}}));
     show("denied", http::render_admission({std::nullopt, denial::engine_sleeping}));
     show("engines", http::render_engines({{view}, 1}));
     show("status", http::render_status({counts, fleet_health::degraded}));

@@ -42,6 +42,17 @@ inline roundhouse::engine_view fake_engine() {
     return view;
 }
 
+/// The same engine as an admit answers it.
+inline roundhouse::admitted_engine fake_admitted_engine() {
+    const auto view = fake_engine();
+    const auto& record = *view.record;
+    roundhouse::admitted_engine out(record.id, record.user_id, record.version, view.api_key);
+    out.url = view.url;
+    out.created_at = record.created_at;
+    out.last_health_at = view.last_health_at;
+    return out;
+}
+
 /// Stands in for the orchestrator in tests of the HTTP API: records the calls, and answers as the
 /// test sets. Answers of asynchronous calls wait until `run` (or go where `post` sends them), since
 /// the orchestrator never answers from inside the call.
@@ -56,9 +67,10 @@ public:
         std::string(fake_platform_key)};
     std::optional<roundhouse::error> policy_failure; ///< If empty, a policy is returned as given.
     result<roundhouse::engine_view> engine = fake_engine();
-    std::optional<result<roundhouse::admission>> admitted_now = roundhouse::admission{fake_engine(),
-                                                                                      {}};
-    result<roundhouse::admission> admitted_later = roundhouse::admission{fake_engine(), {}};
+    std::optional<result<roundhouse::admission>> admitted_now = roundhouse::admission{
+        fake_admitted_engine(), {}};
+    result<roundhouse::admission> admitted_later = roundhouse::admission{fake_admitted_engine(),
+                                                                         {}};
     result<roundhouse::uuid> destroyed = fake_engine().record->id;
     result<std::string> started = std::string("http://127.0.0.1:9002");
     result<void> stopped{};

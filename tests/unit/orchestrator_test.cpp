@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <thread>
 #include <utility>
 
 using namespace roundhouse_tests;
@@ -98,9 +99,9 @@ TEST_CASE("400 concurrent admits of a new user boot one engine and all receive i
                                                asio::use_future);
     });
     REQUIRE(count_ok(outcomes) == 400);
-    const auto id = outcomes.front()->engine->record->id;
+    const auto id = outcomes.front()->engine->id;
     CHECK(std::all_of(outcomes.begin(), outcomes.end(), [&](const auto& outcome) {
-        return outcome->engine && outcome->engine->record->id == id;
+        return outcome->engine && outcome->engine->id == id;
     }));
     CHECK(fleet.backend->created() == 1);
 }
@@ -207,7 +208,7 @@ TEST_CASE("a stopped engine is never woken by an admit, and a start boots it aga
     REQUIRE(fleet.orchestrator->of(product).start("ada"));
     CHECK(fleet.orchestrator->of(product).start("ada").error().code ==
           errc::engine_already_running);
-    CHECK(fleet.orchestrator->of(product).admit("ada")->engine->api_key == made->api_key);
+    CHECK(fleet.orchestrator->of(product).admit("ada")->engine->api_key() == made->api_key);
 }
 
 TEST_CASE("a provision whose workload cannot be created leaves no row and can be retried") {
@@ -279,13 +280,36 @@ TEST_CASE("a rotated key replaces the old one, and an engine that cannot swap ke
         memory_fleet<> fleet(std::move(script));
         const auto product = fleet.registered();
         const auto made = fleet.orchestrator->of(product).provision("ada");
+        CHECK(fleet.orchestrator->of(product).admit("ada")->engine->api_key() == made->api_key);
         const auto next = fleet.orchestrator->of(product).rotate_key("ada");
         REQUIRE(next);
         CHECK(*next != made->api_key);
+        CHECK(fleet.orchestrator->of(product).admit("ada")->engine->api_key() == *next);
         CHECK(fleet.orchestrator->find(product, "ada")->api_key == *next);
         CHECK(fleet.backend->created() == (way == key_swap::done ? 1U : 2U));
         CHECK(fleet.audit(product, audit_action::rotate_key).size() == 1);
     }
+}
+
+TEST_CASE("no admit answers what was true before a change that has returned, whoever else admits") {
+    memory_fleet<> fleet;
+    const auto product = fleet.registered();
+    const auto made = fleet.orchestrator->of(product).provision("ada");
+    REQUIRE(made);
+    std::atomic<bool> done = false;
+    std::thread others([&] {
+        while (!done) (void)fleet.orchestrator->try_admit(product, "ada", {});
+    });
+    for (int i = 0; i < 200; ++i) {
+        const auto next = fleet.orchestrator->of(product).rotate_key("ada");
+        REQUIRE(next);
+        const auto answer = fleet.orchestrator->of(product).admit("ada");
+        CHECK(answer->engine->api_key() == *next);
+    }
+    REQUIRE(fleet.orchestrator->of(product).stop("ada"));
+    CHECK_FALSE(fleet.orchestrator->of(product).admit("ada")->engine);
+    done = true;
+    others.join();
 }
 
 TEST_CASE("a new key that the engine refuses leaves the old key in place") {

@@ -11,8 +11,8 @@
 
 using namespace roundhouse;
 using namespace std::chrono_literals;
-using roundhouse::detail::cached_key;
 using roundhouse::detail::running_engine;
+using roundhouse::detail::running_engine_owner;
 using roundhouse::detail::running_engines;
 
 namespace {
@@ -29,19 +29,28 @@ engine_record some_engine() {
     return out;
 }
 
-/// The same engine with another key.
-engine_record with_key(engine_record engine, const std::string& key) {
-    engine.key_hash = crypto::sha256(key);
-    return engine;
+running_engine_owner owner_of(const engine_record& engine) {
+    return {engine.product_id, engine.user_id};
 }
 
-std::string key_in(const running_engines& table, const engine_record& engine) {
+/// The key that an admit of the engine answers without its record; empty if it needs that.
+std::string known_key(const running_engines& table, const engine_record& engine) {
     std::string out;
-    table.visit(engine, [&](const running_engine& running) {
-        running.key.append_to(out, engine.key_hash);
+    table.visit_known(owner_of(engine), [&](const running_engine& running) {
+        const auto key = running.key().text();
+        out.assign(key.data(), key.size());
     });
     return out;
 }
+
+/// Keeps a record with a key, as an admit does that has read it just now.
+void keep(const running_engines& table, const engine_record& engine, const std::string& key) {
+    const auto row = table.row_of(owner_of(engine));
+    REQUIRE(row);
+    table.keep(*row, engine, key);
+}
+
+std::string some_key() { return crypto::make_engine_key(crypto::system_entropy); }
 
 std::uint32_t life_of(const running_engines& table, const engine_record& engine) {
     std::uint32_t life = 0;
@@ -51,43 +60,118 @@ std::uint32_t life_of(const running_engines& table, const engine_record& engine)
 
 } // namespace
 
-TEST_CASE("a running engine's key is cached until it is replaced or the engine stops running") {
+TEST_CASE("what an admit answers of a running engine is known after the first one") {
     running_engines table;
-    const auto key = crypto::make_engine_key(crypto::system_entropy);
-    const auto engine = with_key(some_engine(), key);
-    table.cache_key(engine, key); // ignored: the engine does not run
+    auto engine = some_engine();
+    engine.version = "engine:2";
+    engine.created_at = start - 1h;
+    engine.port = 9001;
+    CHECK_FALSE(table.row_of(owner_of(engine))); // it does not run
     table.add(engine, {start, boot});
-    CHECK(key_in(table, engine).empty());
-    table.cache_key(engine, key);
-    CHECK(key_in(table, engine) == key);
-
-    const auto next = crypto::make_engine_key(crypto::system_entropy);
-    const auto rotated = with_key(engine, next);
-    CHECK(key_in(table, rotated).empty());
-    table.cache_key(rotated, next);
-    CHECK(key_in(table, rotated) == next);
-    CHECK(key_in(table, engine).empty());
-
-    table.remove(rotated);
-    table.add(rotated, {start, boot});
-    CHECK(key_in(table, rotated).empty());
+    CHECK(known_key(table, engine).empty());
+    const auto key = some_key();
+    keep(table, engine, key);
+    CHECK(known_key(table, engine) == key);
+    CHECK(table.visit_known(owner_of(engine), [&](const running_engine& running) {
+        CHECK(running.id == engine.id);
+        CHECK(running.user_id() == engine.user_id);
+        CHECK(running.kind.product_id == engine.product_id);
+        CHECK(running.kind.version == engine.version);
+        CHECK(running.created_at == engine.created_at);
+        CHECK(running.port() == engine.port);
+    }));
+    table.suspend(engine);
+    CHECK(known_key(table, engine).empty());
+    table.add(engine, {start, boot});
+    CHECK(known_key(table, engine).empty());
 }
 
-TEST_CASE("only keys in the format of generated engine keys are cached") {
+TEST_CASE("engines are known by the whole of their owners") {
     running_engines table;
     const auto engine = some_engine();
     table.add(engine, {start, boot});
-    for (const std::string& key : {std::string("secret"), std::string(crypto::engine_key_prefix),
-                                   crypto::make_platform_key(crypto::system_entropy),
-                                   crypto::make_engine_key(crypto::system_entropy) + "A",
-                                   std::string(crypto::engine_key_prefix) + std::string(43, '!')}) {
-        const auto keyed = with_key(engine, key);
-        table.cache_key(keyed, key);
-        CHECK(key_in(table, keyed).empty());
+    keep(table, engine, some_key());
+    auto other = engine;
+    other.user_id = "ad";
+    CHECK(known_key(table, other).empty());
+    other = engine;
+    other.product_id = crypto::make_uuid(crypto::system_entropy);
+    CHECK(known_key(table, other).empty());
+    other.id = crypto::make_uuid(crypto::system_entropy);
+    other.user_id = std::string(256, 'x');
+    table.add(other, {start, boot});
+    const auto key = some_key();
+    keep(table, other, key);
+    CHECK(known_key(table, other) == key);
+    CHECK(known_key(table, engine) != key);
+}
+
+TEST_CASE("nothing is known of an engine whose row is changed, until it is read again") {
+    running_engines table;
+    const auto engine = some_engine();
+    table.add(engine, {start, boot});
+    const auto before = some_key();
+    keep(table, engine, before);
+    {
+        const running_engines::changing row(table, engine);
+        CHECK(known_key(table, engine).empty());
+        CHECK_FALSE(table.row_of(owner_of(engine)));
     }
-    // A record without a key has a hash of all zeros.
-    table.cache_key(engine, crypto::make_engine_key(crypto::system_entropy));
-    CHECK(key_in(table, engine).empty());
+    CHECK(known_key(table, engine).empty()); // also if the commit has failed
+    const auto after = some_key();
+    keep(table, engine, after);
+    CHECK(known_key(table, engine) == after);
+}
+
+TEST_CASE("what was read before a change of the row is not kept after it") {
+    running_engines table;
+    const auto engine = some_engine();
+    table.add(engine, {start, boot});
+    const auto read = table.row_of(owner_of(engine));
+    REQUIRE(read);
+    {
+        const running_engines::changing row(table, engine);
+        table.keep(*read, engine, some_key());
+    }
+    CHECK(known_key(table, engine).empty());
+    table.keep(*read, engine, some_key());
+    CHECK(known_key(table, engine).empty());
+    const auto now = table.row_of(owner_of(engine));
+    REQUIRE(now);
+    table.remove(engine);
+    table.add(engine, {start, boot}); // another life
+    table.keep(*now, engine, some_key());
+    CHECK(known_key(table, engine).empty());
+}
+
+TEST_CASE("a change of the row ends with the life in which it began") {
+    running_engines table;
+    const auto engine = some_engine();
+    {
+        const running_engines::changing row(table, engine); // it does not run yet
+        table.add(engine, {start, boot});
+        CHECK(table.row_of(owner_of(engine)));
+    }
+    CHECK(table.row_of(owner_of(engine)));
+    {
+        const running_engines::changing row(table, engine);
+        table.remove(engine);
+        table.add(engine, {start, boot});
+    }
+    CHECK(table.row_of(owner_of(engine)));
+}
+
+TEST_CASE("of an engine whose key was not generated nothing is kept") {
+    running_engines table;
+    const auto engine = some_engine();
+    table.add(engine, {start, boot});
+    for (const std::string& key :
+         {std::string("secret"), std::string(crypto::engine_key_prefix),
+          crypto::make_platform_key(crypto::system_entropy), some_key() + "A",
+          std::string(crypto::engine_key_prefix) + std::string(43, '!')}) {
+        keep(table, engine, key);
+        CHECK(known_key(table, engine).empty());
+    }
 }
 
 TEST_CASE("an engine is distinguished from an earlier engine of the same user") {

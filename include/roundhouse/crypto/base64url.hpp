@@ -35,11 +35,13 @@ inline constexpr auto base64url_values = [] {
 
 } // namespace detail
 
-/// Appends the base64url text of bytes (RFC 4648 §5).
-inline void base64url_append(std::string& text, std::span<const std::uint8_t> bytes, padding pad) {
-    const auto start = text.size();
-    text.resize(start + (bytes.size() * 4 + 2) / 3);
-    char* to = text.data() + start;
+/// The number of characters of the base64url text of bytes, without padding.
+[[nodiscard]] constexpr std::size_t base64url_size(std::size_t bytes) noexcept {
+    return (bytes * 4 + 2) / 3;
+}
+
+/// Writes the base64url text of bytes (RFC 4648 §5), without padding, to where there is room for it.
+inline void base64url_write(char* to, std::span<const std::uint8_t> bytes) {
     const auto put = [&to](std::uint32_t bits) {
         *to++ = detail::base64url_alphabet[bits & 0x3FU];
     };
@@ -56,7 +58,14 @@ inline void base64url_append(std::string& text, std::span<const std::uint8_t> by
     put(bits >> 18U);
     put(bits >> 12U);
     if (bytes.size() == 2) put(bits >> 6U);
-    if (pad == padding::required) text.append(3 - bytes.size(), '=');
+}
+
+/// Appends the base64url text of bytes.
+inline void base64url_append(std::string& text, std::span<const std::uint8_t> bytes, padding pad) {
+    const auto start = text.size();
+    text.resize(start + base64url_size(bytes.size()));
+    base64url_write(text.data() + start, bytes);
+    if (pad == padding::required && bytes.size() % 3 != 0) text.append(3 - bytes.size() % 3, '=');
 }
 
 /// The base64url text of bytes.

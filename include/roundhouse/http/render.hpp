@@ -25,21 +25,53 @@ namespace http {
 
 namespace detail {
 
+/// The members of an engine object.
+struct engine_object {
+    const uuid& id;
+    std::string_view user_id;
+    engine_status status;
+    std::string_view url;
+    std::optional<std::string_view> api_key; ///< Not shown in listings.
+    std::string_view version;
+    instant created_at;
+    std::optional<instant> last_health_at;
+    std::string_view sleep_reason;
+};
+
+inline void write_engine(json_writer& json, const engine_object& engine) {
+    json.open('{')
+        .member("engine_id", engine.id)
+        .member("user_id", engine.user_id)
+        .member("status", name_of(engine.status))
+        .member("url", engine.url);
+    if (engine.api_key) json.member("api_key", *engine.api_key);
+    json.member("engine_version", engine.version)
+        .member("created_at", engine.created_at)
+        .member("last_health_at", engine.last_health_at);
+    if (engine.status == engine_status::sleeping) json.member("sleep_reason", engine.sleep_reason);
+    json.close('}');
+}
+
 enum class key_shown : bool { no, yes };
 
 inline void write_engine(json_writer& json, const engine_view& engine, key_shown key) {
     const auto& record = *engine.record;
-    json.open('{')
-        .member("engine_id", record.id)
-        .member("user_id", record.user_id)
-        .member("status", name_of(record.status))
-        .member("url", engine.url);
-    if (key == key_shown::yes) json.member("api_key", engine.api_key);
-    json.member("engine_version", record.version)
-        .member("created_at", record.created_at)
-        .member("last_health_at", engine.last_health_at);
-    if (record.status == engine_status::sleeping) json.member("sleep_reason", record.reason);
-    json.close('}');
+    std::optional<std::string_view> api_key;
+    if (key == key_shown::yes) api_key = engine.api_key;
+    write_engine(json, {record.id, record.user_id, record.status, engine.url, api_key,
+                        record.version, record.created_at, engine.last_health_at, record.reason});
+}
+
+inline void write_engine(json_writer& json, const admitted_engine& engine) {
+    write_engine(json, {engine.id,
+                        engine.user_id(),
+                        engine_status::running,
+                        engine.url,
+                        engine.api_key(),
+                        engine.version(),
+                        engine.created_at,
+                        engine.last_health_at,
+                        {}});
 }
 
 inline void write_policy(json_writer& json, const policy& limits) {
@@ -157,7 +189,7 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     return detail::object_reply(
         [&](json_writer& json) {
             json.member("admitted", answer.engine.has_value()).name("engine");
-            if (answer.engine) detail::write_engine(json, *answer.engine, detail::key_shown::yes);
+            if (answer.engine) detail::write_engine(json, *answer.engine);
             else json.value(nullptr).member("reason", name_of(answer.reason));
         },
         512);

@@ -130,10 +130,6 @@ public:
         return store_->find_engine(product_id, user_id);
     }
 
-    void prefetch(const uuid& product_id, std::string_view user_id) const noexcept override {
-        if constexpr (prefetches<Store>) store_->prefetch(product_id, user_id);
-    }
-
     void read_engine(const engine_owner& owner, completion<engine_ptr> done) override {
         done(store_->find_engine(owner.product_id, owner.user_id));
     }

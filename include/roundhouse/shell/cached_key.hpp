@@ -2,7 +2,6 @@
 
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/crypto/keys.hpp>
-#include <roundhouse/types.hpp>
 
 #include <openssl/crypto.h>
 
@@ -10,8 +9,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <string>
 #include <string_view>
 
 namespace roundhouse {
@@ -28,47 +25,36 @@ public:
     cached_key(const cached_key&) = delete;
     cached_key& operator=(const cached_key&) = delete;
 
-    /// Appends the key owner SHA-256 is `hash`; nothing if another is kept, or none.
-    void append_to(std::string& text, const sha256_digest& hash) const {
-        const auto wanted = tag_of(hash);
-        if (wanted == none || wanted != tag_) return;
-        text.reserve(text.size() + crypto::engine_key_size);
-        text += crypto::engine_key_prefix;
-        crypto::base64url_append(text, bytes_, crypto::padding::none);
-    }
-
-    /// Keeps a key that `crypto::make_engine_key` made; one of another form is not kept.
-    void keep(std::string_view key, const sha256_digest& hash) {
-        if (!key.starts_with(crypto::engine_key_prefix)) return;
+    /// Keeps a key that `crypto::make_engine_key` made. False for one of another form, which is not
+    /// kept.
+    bool keep(std::string_view key) {
+        if (!key.starts_with(crypto::engine_key_prefix)) return false;
         auto bytes = crypto::base64url_decode(key.substr(crypto::engine_key_prefix.size()),
                                               crypto::padding::none);
-        if (!bytes) return;
-        if (bytes->size() == bytes_.size()) {
-            std::ranges::copy(*bytes, bytes_.begin());
-            tag_ = tag_of(hash);
-        }
+        if (!bytes) return false;
+        const bool fits = bytes->size() == bytes_.size();
+        if (fits) std::ranges::copy(*bytes, bytes_.begin());
         OPENSSL_cleanse(bytes->data(), bytes->size());
+        return fits;
     }
 
-    /// Keeps the key that another keeps, if it does.
-    void take(const cached_key& other) noexcept {
-        if (other.tag_ == none) return;
-        bytes_ = other.bytes_;
-        tag_ = other.tag_;
+    /// The key that was kept last. One must have been.
+    [[nodiscard]] std::array<char, crypto::engine_key_size> text() const {
+        std::array<char, crypto::engine_key_size> out{};
+        auto* const end = std::ranges::copy(crypto::engine_key_prefix, out.data()).out;
+        crypto::base64url_write(end, bytes_);
+        return out;
     }
+
+    /// Keeps the key that another keeps.
+    void take(const cached_key& other) noexcept { bytes_ = other.bytes_; }
 
 private:
-    static constexpr std::uint64_t none = 0;
+    static constexpr std::size_t size = 32;
+    static_assert(crypto::engine_key_size ==
+                  crypto::engine_key_prefix.size() + crypto::base64url_size(size));
 
-    /// Enough to tell an engine's keys apart.
-    static std::uint64_t tag_of(const sha256_digest& hash) noexcept {
-        std::uint64_t tag = none;
-        std::memcpy(&tag, hash.data(), sizeof tag);
-        return tag;
-    }
-
-    std::array<std::uint8_t, 32> bytes_{};
-    std::uint64_t tag_ = none;
+    std::array<std::uint8_t, size> bytes_{};
 };
 
 } // namespace detail

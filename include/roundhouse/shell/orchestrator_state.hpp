@@ -143,13 +143,15 @@ private:
     /// The answer to an admit that has been through the mailbox.
     [[nodiscard]] result<admission> admission_of(const product& product,
                                                  const result<engine_ptr>& outcome);
+    /// Admits to an engine and notes the use, if what to answer is known without its record.
+    [[nodiscard]] std::optional<admitted_engine> use_known(const running_engine_owner& owner,
+                                                           duration steady_now) const;
+    /// What an admit to an engine answers by its record.
+    [[nodiscard]] result<admitted_engine> admitted(const engine_record& engine) const;
+    [[nodiscard]] result<admission> deny(const product& product, denial reason);
     /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const;
-    [[nodiscard]] std::optional<result<engine_view>> use(engine_ptr engine, std::uint64_t hash,
-                                                         duration steady_now) const;
-    [[nodiscard]] result<admission> deny(const product& product, denial reason);
-    [[nodiscard]] engine_view view_without_key(engine_ptr engine) const;
-    void unseal_key(result<engine_view>& out, bool runs) const;
+    [[nodiscard]] result<std::string> key_of(const engine_record& engine) const;
 };
 
 } // namespace detail

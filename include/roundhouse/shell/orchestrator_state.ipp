@@ -6,6 +6,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace roundhouse {
@@ -48,17 +51,17 @@ ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal() const {
 
 // Admits
 
-/// Takes a place in the rate limit and answers from the record as it is, or not: then the admit has
-/// to go through the engine's mailbox.
+/// Takes a place in the rate limit and answers from what is known of the engine, or from its record
+/// as it is, or not: then the admit has to go through the engine's mailbox.
 ROUNDHOUSE_DECL std::optional<result<admission>>
 orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_id,
                               admit_options options) {
     const auto& product = *asking;
     if (auto refused = refusal()) return unexpected(std::move(*refused));
-    const auto hash = engine_owner_hash::mix(product.id, user_id);
-    running.prefetch_place(hash);
-    services.store->prefetch(product.id, user_id);
+    const running_engine_owner owner(product.id, user_id);
+    running.prefetch_place(owner.hash);
     const auto now = services.steady_now();
+    running.prefetch_engine(owner.hash);
     if (const auto wait = rates.take(product, now)) {
         denials.count(product, "rate_limited");
         const auto seconds = std::chrono::ceil<std::chrono::seconds>(*wait).count();
@@ -69,26 +72,29 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
                     static_cast<int>(seconds));
     }
     if (reconciler.unreconciled().has(product.id, user_id)) return std::nullopt;
-    running.prefetch_engine(hash);
+    if (auto known = use_known(owner, now)) return admission{std::move(known), {}};
+    const auto row = running.row_of(owner);
     auto found = services.store->find_engine(product.id, user_id);
     if (!found) return unexpected(std::move(found.error()));
     if (!*found) {
         if (options.auto_provision) return std::nullopt;
         return deny(product, denial::engine_not_found);
     }
-    if (core::admissible(**found)) {
+    const auto& engine = **found;
+    if (core::admissible(engine)) {
         // The commit of one that the shell does not know to run yet is in doubt.
-        auto used = use(std::move(*found), hash, now);
-        if (!used) return std::nullopt;
-        if (!*used) return unexpected(std::move(used->error()));
-        return admission{std::move(**used), {}};
+        if (!running.use(engine, now)) return std::nullopt;
+        auto out = admitted(engine);
+        if (!out) return unexpected(std::move(out.error()));
+        if (row) running.keep(*row, engine, out->api_key());
+        return admission{std::move(*out), {}};
     }
     // What the rest of the context tells only matters to an admit that waits, and such a one is
     // decided again in the mailbox.
     core::context context{services.now(), services.settings, {}};
-    if ((*found)->restart_at)
+    if (engine.restart_at)
         context.restart_in = reconciler.restart_in({product.id, std::string(user_id)});
-    const auto decided = core::decide(core::call::admit{options.auto_wake}, **found, context);
+    const auto decided = core::decide(core::call::admit{options.auto_wake}, engine, context);
     if (decided.verdict == core::verdict::refused) return unexpected(decided.refusal);
     if (decided.denied) return deny(product, *decided.denied);
     return std::nullopt;
@@ -97,11 +103,10 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
 ROUNDHOUSE_DECL result<admission>
 orchestrator_state::admission_of(const product& product, const result<engine_ptr>& outcome) {
     if (outcome && core::admissible(**outcome)) {
-        const auto hash = running_engine_ref::of(**outcome).hash;
-        auto used = use(*outcome, hash, services.steady_now());
-        auto seen = used ? std::move(*used) : view(*outcome, true);
-        if (!seen) return unexpected(std::move(seen.error()));
-        return admission{std::move(*seen), {}};
+        running.use(**outcome, services.steady_now());
+        auto out = admitted(**outcome);
+        if (!out) return unexpected(std::move(out.error()));
+        return admission{std::move(*out), {}};
     }
     if (outcome) return deny(product, core::why_denied(**outcome));
     const auto& failure = outcome.error();
@@ -116,53 +121,56 @@ ROUNDHOUSE_DECL result<admission> orchestrator_state::deny(const product& produc
     return admission{std::nullopt, reason};
 }
 
-// Views
-
-ROUNDHOUSE_DECL engine_view orchestrator_state::view_without_key(engine_ptr engine) const {
-    auto url = services.backend->url(engine->id, engine->port);
-    return {std::move(engine), std::move(url), {}, {}};
+ROUNDHOUSE_DECL std::optional<admitted_engine>
+orchestrator_state::use_known(const running_engine_owner& owner, duration steady_now) const {
+    std::optional<admitted_engine> out;
+    std::uint16_t port = 0;
+    running.visit_known(owner, [&](running_engine& engine) {
+        engine.use(steady_now);
+        const auto key = engine.key().text();
+        out.emplace(engine.id, owner.user_id, engine.kind.version,
+                    std::string_view(key.data(), key.size()));
+        out->created_at = engine.created_at;
+        out->last_health_at = engine.last_health();
+        port = engine.port();
+    });
+    if (out) out->url = services.backend->url(out->id, port);
+    return out;
 }
+
+ROUNDHOUSE_DECL result<admitted_engine>
+orchestrator_state::admitted(const engine_record& engine) const {
+    auto key = key_of(engine);
+    if (!key) return unexpected(std::move(key.error()));
+    admitted_engine out(engine.id, engine.user_id, engine.version, *key);
+    out.url = services.backend->url(engine.id, engine.port);
+    out.created_at = engine.created_at;
+    out.last_health_at = running.last_health(engine);
+    return out;
+}
+
+// Views
 
 ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine,
                                                              bool with_key) const {
-    result<engine_view> out(view_without_key(std::move(engine)));
-    const bool runs = running.visit(*out->record, [&](const running_engine& known) {
-        out->last_health_at = known.last_health();
-        if (with_key) known.key.append_to(out->api_key, out->record->key_hash);
-    });
-    if (!runs) out->last_health_at = out->record->last_health_at;
-    if (with_key && out->api_key.empty()) unseal_key(out, runs);
-    return out;
-}
-
-/// Admits to an engine, whose owner has this hash, and notes the use. Nothing if it is not known to
-/// run.
-ROUNDHOUSE_DECL std::optional<result<engine_view>>
-orchestrator_state::use(engine_ptr engine, std::uint64_t hash, duration steady_now) const {
-    std::optional<result<engine_view>> out(view_without_key(std::move(engine)));
-    auto& view = **out;
-    const running_engine_ref ref{hash, view.record->id};
-    const bool runs = running.visit(ref, [&](running_engine& known) {
-        known.use(steady_now);
-        view.last_health_at = known.last_health();
-        known.key.append_to(view.api_key, view.record->key_hash);
-    });
-    if (!runs) out.reset();
-    else if (view.api_key.empty()) unseal_key(*out, true);
-    return out;
-}
-
-/// The key is kept for the next time if the engine runs.
-ROUNDHOUSE_DECL void orchestrator_state::unseal_key(result<engine_view>& out, bool runs) const {
-    const auto& engine = *out->record;
-    auto key = services.keys.unseal(engine.sealed_key);
-    if (!key) {
-        out = fail(errc::internal_error, "The key of engine " + to_string(engine.id) +
-                                             " cannot be read: none of the master keys fits.");
-        return;
+    engine_view out;
+    out.url = services.backend->url(engine->id, engine->port);
+    out.last_health_at = running.last_health(*engine);
+    if (with_key) {
+        auto key = key_of(*engine);
+        if (!key) return unexpected(std::move(key.error()));
+        out.api_key = std::move(*key);
     }
-    if (runs) running.cache_key(engine, *key);
-    out->api_key = std::move(*key);
+    out.record = std::move(engine);
+    return out;
+}
+
+ROUNDHOUSE_DECL result<std::string> orchestrator_state::key_of(const engine_record& engine) const {
+    auto key = services.keys.unseal(engine.sealed_key);
+    if (!key)
+        return fail(errc::internal_error, "The key of engine " + to_string(engine.id) +
+                                              " cannot be read: none of the master keys fits.");
+    return std::move(*key);
 }
 
 } // namespace detail

@@ -88,9 +88,6 @@ public:
     [[nodiscard]] virtual result<engine_ptr> find_engine(const uuid& product_id,
                                                          std::string_view user_id) const = 0;
 
-    /// Has the processor fetch what `find_engine` will read first.
-    virtual void prefetch(const uuid& product_id, std::string_view user_id) const noexcept = 0;
-
     virtual void read_engine(const engine_owner& owner, completion<engine_ptr> done) = 0;
     virtual void read_engine(const uuid& engine, completion<engine_ptr> done) = 0;
     virtual void read_product(const std::string& id_or_slug, completion<product_ptr> done) = 0;

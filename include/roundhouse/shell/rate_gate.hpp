@@ -2,8 +2,11 @@
 
 #include <roundhouse/core/rate_limit.hpp>
 #include <roundhouse/detail/striped_mutex.hpp>
+#include <roundhouse/detail/thread_hash.hpp>
 #include <roundhouse/types.hpp>
 
+#include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,11 +31,28 @@ public:
 
 private:
     struct guarded {
+        explicit guarded(const uuid& id) : product(id) {}
+
+        const uuid product;
         std::mutex mutex;
         core::rate_limiter limiter;
     };
 
+    /// The limiter that the threads of this place used last. A thread mostly serves one product.
+    struct alignas(64) recent {
+        std::atomic<guarded*> limiter = nullptr;
+    };
+
     guarded& of(const uuid& product) {
+        auto& last = recent_[hash_of_this_thread() % recent_.size()].limiter;
+        if (auto* const known = last.load(); known != nullptr && known->product == product)
+            return *known;
+        auto& one = find_or_make(product);
+        last.store(&one);
+        return one;
+    }
+
+    guarded& find_or_make(const uuid& product) {
         {
             const striped_mutex::reading lock(mutex_);
             if (const auto found = limiters_.find(product); found != limiters_.end())
@@ -40,12 +60,13 @@ private:
         }
         const std::unique_lock lock(mutex_);
         auto& one = limiters_[product];
-        if (!one) one = std::make_unique<guarded>();
+        if (!one) one = std::make_unique<guarded>(product);
         return *one;
     }
 
     striped_mutex mutex_;
-    std::unordered_map<uuid, std::unique_ptr<guarded>> limiters_;
+    std::unordered_map<uuid, std::unique_ptr<guarded>> limiters_; ///< None is ever removed.
+    std::array<recent, 64> recent_;
 };
 
 } // namespace detail

@@ -224,6 +224,7 @@ reconciler::commit(core::decision& decided, const engine_record& before) {
         changes.changes.push_back(erase_engine{before.product_id, before.user_id, before.revision,
                                                decided.row == core::row_change::undo});
     changes.audit = decided.audit;
+    const running_engines::changing row(running_, before);
     auto committing = commit(std::move(changes));
     auto done = co_await std::move(committing);
     if (!done) co_return unexpected(std::move(done.error()));

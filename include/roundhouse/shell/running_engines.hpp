@@ -6,15 +6,14 @@
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/hash_index.hpp>
 #include <roundhouse/detail/striped_mutex.hpp>
-#include <roundhouse/shell/cached_key.hpp>
+#include <roundhouse/shell/running_engine.hpp>
 #include <roundhouse/types.hpp>
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <memory>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -27,48 +26,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// What is known of a running engine and changes too often to be stored each time. Times are the
-/// steady clock's, but for the last healthy answer, which callers see.
-struct running_engine {
-    static constexpr auto never = std::numeric_limits<std::int64_t>::min();
-
-    uuid id;
-    std::uint32_t life = 0; ///< A new number each time that the engine begins to run.
-    std::atomic<std::uint16_t> failures_in_a_row = 0;
-    std::atomic<bool> use_is_stored = true;         ///< The store knows of the last use.
-    std::atomic<std::int64_t> last_used_ms = never; ///< The last admit or activity.
-    std::atomic<std::int64_t> leased_until_ms = never;
-    std::atomic<std::int64_t> healthy_since_ms = never;
-    std::atomic<std::int64_t> health_row_ms = never;  ///< The record's last healthy answer.
-    std::atomic<std::int64_t> last_probe_ms = never;  ///< When the last probe was begun.
-    std::atomic<std::int64_t> next_check_ms = never;  ///< When the prober looks at it next.
-    std::atomic<std::int64_t> last_health_ms = never; ///< Wall time.
-    cached_key key; ///< Read under the table's lock, written while nobody reads.
-
-    static std::optional<duration> read(const std::atomic<std::int64_t>& from) noexcept {
-        const auto ms = from.load(std::memory_order_relaxed);
-        if (ms == never) return std::nullopt;
-        return duration{ms};
-    }
-    static void write(std::atomic<std::int64_t>& to, duration at) noexcept {
-        to.store(at.count(), std::memory_order_relaxed);
-    }
-    static void raise(std::atomic<std::int64_t>& to, duration at) noexcept {
-        if (to.load(std::memory_order_relaxed) < at.count()) write(to, at);
-    }
-
-    void use(duration now) noexcept {
-        raise(last_used_ms, now);
-        use_is_stored.store(false, std::memory_order_relaxed);
-    }
-    [[nodiscard]] std::optional<instant> last_health() const noexcept {
-        const auto at = read(last_health_ms);
-        return at ? std::optional(instant{*at}) : std::nullopt;
-    }
-};
-
-/// What a running engine is found by. The hash is of its owner, so that an admit can find the engine
-/// by the record that it has read.
+/// What a running engine is found by, if its record is at hand. The hash is of its owner.
 struct running_engine_ref {
     std::uint64_t hash;
     uuid id;
@@ -79,6 +37,26 @@ struct running_engine_ref {
     bool operator()(const running_engine& engine) const noexcept { return engine.id == id; }
 };
 
+/// What a running engine is found by without its record, as an admit does.
+struct running_engine_owner {
+    std::uint64_t hash;
+    const uuid& product_id;
+    std::string_view user_id;
+
+    running_engine_owner(const uuid& product, std::string_view user) noexcept
+        : hash(engine_owner_hash::mix(product, user)), product_id(product), user_id(user) {}
+    bool operator()(const running_engine& engine) const noexcept {
+        return engine.user_id() == user_id && engine.kind.product_id == product_id;
+    }
+};
+
+/// Names the row of a running engine as it was at some time.
+struct running_engine_row {
+    running_engine_ref engine;
+    std::uint32_t life = 0;
+    std::uint32_t row = 0;
+};
+
 /// A use of an engine that the store does not know of.
 struct unstored_use {
     running_engine_ref engine;
@@ -86,9 +64,44 @@ struct unstored_use {
 };
 
 /// The running engines. Thread-safe; a reader waits for a writer only while an engine begins or ceases
-/// to run.
+/// to run, and while the first admit after a change of its row is noted.
+///
+/// An admit of an engine whose row has not changed since the last one is answered from here, without
+/// the store. So that it never tells what is not stored, or not any more, each change of the row of a
+/// running engine is announced by a `changing` before it is committed. Then what is known of the row
+/// is forgotten, and nothing that is read of it meanwhile is kept.
 class running_engines {
 public:
+    /// The row of an engine may change while this lives. One at a time for each engine.
+    class changing {
+    public:
+        changing(const running_engines& table, const engine_record& engine)
+            : table_(table), engine_(running_engine_ref::of(engine)) {
+            table_.visit(engine_, [&](running_engine& running) {
+                life_ = running.life;
+                running.begin_change();
+            });
+        }
+        ~changing() {
+            if (life_ == 0) return;
+            table_.visit(engine_, [&](running_engine& running) {
+                if (running.life == life_) running.end_change();
+            });
+        }
+        changing(const changing&) = delete;
+        changing& operator=(const changing&) = delete;
+
+    private:
+        const running_engines& table_;
+        const running_engine_ref engine_;
+        std::uint32_t life_ = 0; ///< 0 if the engine does not run.
+    };
+
+    running_engines() = default;
+    ~running_engines();
+    running_engines(const running_engines&) = delete;
+    running_engines& operator=(const running_engines&) = delete;
+
     /// An engine begins to run; its record was decided or found then. If the engine ran before, its
     /// use, lease and health keep their times; else they are those of the record, and what seems to
     /// lie in the future was noted by another wall clock and counts from then.
@@ -120,6 +133,15 @@ public:
         return same;
     }
 
+    /// The same for the engine of an owner, if it is known what an admit answers.
+    template <class Look>
+    bool visit_known(const running_engine_owner& owner, const Look& look) const {
+        return visit_first(
+            owner.hash,
+            [&](const running_engine& running) { return owner(running) && running.is_known(); },
+            look);
+    }
+
     /// The same for the first engine with this hash for which `is(running_engine&)` holds.
     template <class Is, class Look>
     bool visit_first(std::uint64_t hash, const Is& is, const Look& look) const {
@@ -132,17 +154,13 @@ public:
     }
 
     // An engine that was not used for a while is in no cache, and each step to it waits for memory.
-    // An admit has these two steps fetched while it waits for the store's, which makes it faster by
-    // more than a third in a fleet of a million (docs/performance.md).
+    // An admit has these two steps fetched while it does something else.
 
     void prefetch_place(std::uint64_t hash) const noexcept { of(hash).engines.prefetch(hash); }
     void prefetch_engine(std::uint64_t hash) const {
         visit_first(
             hash, [](const running_engine&) { return true; },
-            [](const running_engine& running) {
-                __builtin_prefetch(&running);
-                __builtin_prefetch(reinterpret_cast<const char*>(&running) + sizeof running - 1);
-            });
+            [](const running_engine& running) { running.prefetch(); });
     }
 
     /// When a running engine was last used, in steady time; nothing if it does not run.
@@ -160,11 +178,21 @@ public:
     [[nodiscard]] std::optional<duration> since_health_row(const engine_record& engine,
                                                            duration steady_now) const;
 
-    /// Notes a use of an engine, if it runs.
-    void use(const engine_record& engine, duration steady_now) const;
+    /// Notes a use of an engine; false if it does not run.
+    bool use(const engine_record& engine, duration steady_now) const;
 
-    /// Keeps the key of a running engine.
-    void cache_key(const engine_record& engine, std::string_view key) const;
+    /// When a running engine last answered that it is healthy, in wall time; of others the record
+    /// knows.
+    [[nodiscard]] std::optional<instant> last_health(const engine_record& engine) const;
+
+    /// The row of an owner's engine, to be asked for before it is read; nothing if the engine does not
+    /// run or the row is changed just now.
+    [[nodiscard]] std::optional<running_engine_row> row_of(const running_engine_owner& owner) const;
+
+    /// Keeps what admits answer: the engine, which may be admitted to and was read after `row` was
+    /// asked for, and its key.
+    void keep(const running_engine_row& row, const engine_record& engine,
+              std::string_view key) const;
 
     /// The uses that the store does not know of, by engine id.
     [[nodiscard]] std::vector<unstored_use> unstored() const;
@@ -179,23 +207,20 @@ private:
     };
 
     struct alignas(64) shard {
-        hash_index<std::unique_ptr<running_engine>> engines;
+        hash_index<running_engine*> engines;
         std::unordered_map<uuid, suspended_times> suspended; ///< Engines that have run.
         std::uint32_t lives = 0;
-
-        running_engine& add(const running_engine_ref& ref) {
-            if (auto* const known = engines.find(ref.hash, ref)) return **known;
-            auto added = std::make_unique<running_engine>();
-            added->id = ref.id;
-            added->life = ++lives;
-            return *engines.insert(ref.hash, std::move(added));
-        }
     };
+
+    running_engine& add(shard& part, const engine_record& engine);
+    void erase(shard& part, const running_engine_ref& engine);
 
     shard& of(std::uint64_t hash) const noexcept { return shards_[hash % shards_.size()]; }
 
     mutable striped_mutex mutex_;
-    mutable std::array<shard, 64> shards_; ///< Each grows by itself, which takes a moment only.
+    object_pool pool_;                         ///< Holds the engines.
+    std::map<engine_kind, std::size_t> kinds_; ///< With the number of their engines.
+    mutable std::array<shard, 64> shards_;     ///< Each grows by itself, which takes a moment only.
 };
 
 } // namespace detail

@@ -9,11 +9,18 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
+ROUNDHOUSE_DECL running_engines::~running_engines() {
+    for (auto& part : shards_)
+        part.engines.for_each([&](std::uint64_t /*hash*/, running_engine& engine) {
+            running_engine::remove(pool_, &engine);
+        });
+}
+
 ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, const core::moment& then) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
     const std::unique_lock lock(mutex_);
-    auto& running = part.add(ref);
+    auto& running = add(part, engine);
     running_engine::write(running.last_used_ms, then.past_steady_at(engine.last_activity_at));
     running.use_is_stored.store(true, std::memory_order_relaxed);
     if (engine.healthy_since)
@@ -58,14 +65,14 @@ ROUNDHOUSE_DECL void running_engines::suspend(const engine_record& engine) {
                                  (*running)->leased_until_ms.load(std::memory_order_relaxed),
                                  engine.healthy_since,
                                  (*running)->healthy_since_ms.load(std::memory_order_relaxed)};
-    part.engines.erase(ref.hash, ref);
+    erase(part, ref);
 }
 
 ROUNDHOUSE_DECL void running_engines::remove(const engine_record& engine) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
     const std::unique_lock lock(mutex_);
-    part.engines.erase(ref.hash, ref);
+    erase(part, ref);
     part.suspended.erase(engine.id);
 }
 
@@ -111,18 +118,36 @@ running_engines::since_health_row(const engine_record& engine, duration steady_n
     return steady_now - *at;
 }
 
-ROUNDHOUSE_DECL void running_engines::use(const engine_record& engine, duration steady_now) const {
-    visit(engine, [&](running_engine& running) { running.use(steady_now); });
+ROUNDHOUSE_DECL std::optional<instant>
+running_engines::last_health(const engine_record& engine) const {
+    auto at = engine.last_health_at;
+    visit(engine, [&](const running_engine& running) { at = running.last_health(); });
+    return at;
 }
 
-ROUNDHOUSE_DECL void running_engines::cache_key(const engine_record& engine,
-                                                std::string_view key) const {
-    const auto ref = running_engine_ref::of(engine);
-    auto& part = of(ref.hash);
+ROUNDHOUSE_DECL bool running_engines::use(const engine_record& engine, duration steady_now) const {
+    return visit(engine, [&](running_engine& running) { running.use(steady_now); });
+}
+
+ROUNDHOUSE_DECL std::optional<running_engine_row>
+running_engines::row_of(const running_engine_owner& owner) const {
+    std::optional<running_engine_row> out;
+    visit_first(owner.hash, owner, [&](const running_engine& running) {
+        if (const auto row = running.row()) out = {{owner.hash, running.id}, running.life, *row};
+    });
+    return out;
+}
+
+ROUNDHOUSE_DECL void running_engines::keep(const running_engine_row& row,
+                                           const engine_record& engine,
+                                           std::string_view key) const {
+    auto& part = of(row.engine.hash);
     cached_key decoded; // before the lock, which holds off all readers
-    decoded.keep(key, engine.key_hash);
+    if (!decoded.keep(key)) return;
     const std::unique_lock lock(mutex_);
-    if (const auto* const running = part.engines.find(ref.hash, ref)) (*running)->key.take(decoded);
+    const auto* const running = part.engines.find(row.engine.hash, row.engine);
+    if (running == nullptr || (*running)->life != row.life) return;
+    (*running)->keep(row.row, engine.port, decoded);
 }
 
 ROUNDHOUSE_DECL std::vector<unstored_use> running_engines::unstored() const {
@@ -161,6 +186,22 @@ ROUNDHOUSE_DECL void running_engines::stored(std::span<const unstored_use> uses)
             if (running_engine::read(running.last_used_ms) != use.at)
                 running.use_is_stored.store(false, std::memory_order_relaxed);
         });
+}
+
+ROUNDHOUSE_DECL running_engine& running_engines::add(shard& part, const engine_record& engine) {
+    const auto ref = running_engine_ref::of(engine);
+    if (auto* const known = part.engines.find(ref.hash, ref)) return **known;
+    auto& [kind, engines] = *kinds_.try_emplace({engine.product_id, engine.version}).first;
+    ++engines;
+    return *part.engines.insert(ref.hash, running_engine::make(pool_, engine, kind, ++part.lives));
+}
+
+ROUNDHOUSE_DECL void running_engines::erase(shard& part, const running_engine_ref& engine) {
+    auto* const erased = part.engines.erase(engine.hash, engine);
+    if (erased == nullptr) return;
+    const auto kind = kinds_.find(erased->kind);
+    running_engine::remove(pool_, erased);
+    if (--kind->second == 0) kinds_.erase(kind);
 }
 
 } // namespace detail

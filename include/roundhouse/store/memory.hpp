@@ -7,7 +7,6 @@
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/detail/striped_mutex.hpp>
 #include <roundhouse/error.hpp>
-#include <roundhouse/optional_member.hpp>
 #include <roundhouse/store/memory/audit_rows.hpp>
 #include <roundhouse/store/memory/fleet_rows.hpp>
 #include <roundhouse/types.hpp>
@@ -34,8 +33,6 @@ inline namespace ROUNDHOUSE_ABI {
 /// commit waits for the visit, both would wait for ever.
 class memory_store {
 public:
-    static constexpr auto optional_members = optional_member::prefetch;
-
     /// Keeps at most `max_audit_rows`; the oldest go first.
     explicit memory_store(std::size_t max_audit_rows = default_audit_rows);
     ~memory_store();
@@ -57,11 +54,6 @@ public:
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const {
         const detail::striped_mutex::reading lock(mutex_);
         return rows_.find_engine(product, user);
-    }
-
-    /// Makes the processor fetch what `find_engine` reads first. Takes no lock.
-    void prefetch(const uuid& product, std::string_view user) const noexcept {
-        rows_.prefetch(product, user);
     }
 
     [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& id) const;

@@ -167,6 +167,7 @@ TEST_CASE("what is not HTTP/1.1 to the letter is refused") {
         chunked("1;a\x01\r\na\r\n"),
         chunked("1;\r\na\r\n"),
         chunked("1;a \r\na\r\n"),
+        chunked("1\t;a\r\na\r\n"),
         chunked("1;a=\r\na\r\n"),
         chunked("1;=b\r\na\r\n"),
         chunked("1;a=\"b\r\na\r\n"),

@@ -47,10 +47,6 @@ public:
     [[nodiscard]] engine_ptr find_engine_by_id(const uuid& id) const {
         return found_in(engines_by_id_, id);
     }
-    /// Makes the processor fetch what `find_engine` reads first.
-    void prefetch(const uuid& product, std::string_view user) const noexcept {
-        engines_.prefetch(engine_owner_hash::mix(product, user));
-    }
 
     [[nodiscard]] engine_page list_engines(const engine_query& query) const {
         engine_page page;
@@ -163,7 +159,6 @@ private:
         std::string_view user_id;
 
         bool operator()(const engine_record& engine) const noexcept {
-            __builtin_prefetch(&engine.port); // an admit reads on from there, and waits here
             return engine.user_id == user_id && engine.product_id == product_id;
         }
     };

@@ -5,9 +5,11 @@
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
+#include <roundhouse/testing/simulation/machine.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
 #include <string>
 
 namespace roundhouse {
@@ -46,10 +48,19 @@ private:
         return false;
     }
 
+    /// An admit that is answered at once has seen one row only, so that its answer must be what the
+    /// store holds at that moment.
     static bool was_running(const pending_call& call, const call_answer& answer) {
-        return answer.record->status == engine_status::running &&
-               call.seen.running.contains(answer.record->id) &&
-               crypto::sha256(*answer.key) == answer.record->key_hash;
+        return std::ranges::any_of(call.seen.running, [&](const engine_ptr& row) {
+            return row->intent == intent::none && tells(*answer.engine, *row);
+        });
+    }
+
+    static bool tells(const admitted_engine& answer, const engine_record& row) {
+        return answer.id == row.id && answer.user_id() == row.user_id &&
+               answer.version() == row.version && answer.created_at == row.created_at &&
+               answer.url == url_of(row.id, row.port) &&
+               crypto::sha256(answer.api_key()) == row.key_hash;
     }
 
     static bool may_deny(const pending_call& call, denial reason) {

@@ -108,11 +108,13 @@ private:
     template <class T> using reader = void (*)(const T&, call_answer&);
 
     static void read_engine(const engine_view& engine, call_answer& out) {
-        out.record = engine.record;
-        out.key = engine.api_key;
+        const auto& record = *engine.record;
+        out.engine.emplace(record.id, record.user_id, record.version, engine.api_key);
+        out.engine->url = engine.url;
+        out.engine->created_at = record.created_at;
     }
     static void read_admission(const admission& admitted, call_answer& out) {
-        if (admitted.engine) read_engine(*admitted.engine, out);
+        if (admitted.engine) out.engine = admitted.engine;
         else out.denied = admitted.reason;
     }
     static void read_key(const std::string& key, call_answer& out) { out.key = key; }
@@ -158,9 +160,9 @@ private:
     /// Checks rows and machine against what an answer says, and holds later commits to it (rule 2).
     void hold_to(const pending_call& call, const call_answer& answer) {
         const auto row = ledger_.find(call.request.owner);
-        if (answer.record) ledger_.acknowledge(answer.record->id);
-        if (answer.record && call.request.kind == call_kind::admit)
-            rules_.used(answer.record->id, time_.now());
+        if (answer.engine) ledger_.acknowledge(answer.engine->id);
+        if (answer.engine && call.request.kind == call_kind::admit)
+            rules_.used(answer.engine->id, time_.now());
         if (answer.destroyed) {
             ledger_.acknowledge_destroyed(*answer.destroyed);
             violations_.require(machine_.find(*answer.destroyed) == nullptr,

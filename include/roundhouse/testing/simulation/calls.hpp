@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -53,11 +54,11 @@ struct call_request {
 struct call_answer {
     std::optional<errc> failure;
     std::string message;
-    engine_ptr record;                ///< provision, and an admit that was granted
-    std::optional<denial> denied;     ///< an admit that was not
-    std::optional<uuid> destroyed;    ///< destroy
-    std::optional<std::string> key;   ///< rotate, provision, and an admit that was granted
-    std::optional<instant> sleeps_at; ///< activity
+    std::optional<admitted_engine> engine; ///< provision, and an admit that was granted
+    std::optional<denial> denied;          ///< an admit that was not
+    std::optional<uuid> destroyed;         ///< destroy
+    std::optional<std::string> key;        ///< rotate
+    std::optional<instant> sleeps_at;      ///< activity
 
     [[nodiscard]] std::string text() const {
         if (failure) return std::string(code_name(*failure)) + ": " + message;
@@ -70,8 +71,8 @@ struct call_answer {
 struct observed_states {
     std::set<engine_status> statuses;
     bool absent = false;
-    std::set<uuid> running; ///< Engines that were running.
-    std::set<uuid> erased;  ///< Engines whose rows were removed.
+    std::vector<engine_ptr> running; ///< The rows of engines that were running.
+    std::set<uuid> erased;           ///< Engines whose rows were removed.
     bool quota_full = false;
     bool no_port = false;
 

@@ -56,7 +56,7 @@ public:
     [[nodiscard]] bool needs_port() const noexcept { return needs_port_; }
     [[nodiscard]] bool port_usable(std::uint16_t port) const { return machine_.port_usable(port); }
     [[nodiscard]] std::string url(const uuid& engine, std::uint16_t port) const {
-        return "sim://" + short_id(engine) + ":" + std::to_string(port);
+        return url_of(engine, port);
     }
 
     asio::awaitable<result<void>> prepare(const workload& request) {

@@ -41,6 +41,11 @@ struct hosted_engine {
     [[nodiscard]] bool alive() const noexcept { return state != workload_state::down; }
 };
 
+/// Where the workload of an engine with this port is reached.
+[[nodiscard]] inline std::string url_of(const uuid& engine, std::uint16_t port) {
+    return "sim://" + short_id(engine) + ":" + std::to_string(port);
+}
+
 /// The machine on which workloads run. It outlives the process that looks after them. Everything
 /// here happens at once; `faulty_backend` is the unreliable way to it. For one thread.
 class machine {

@@ -115,7 +115,7 @@ private:
             return;
         }
         call.seen.statuses.insert(row->status);
-        if (row->status == engine_status::running) call.seen.running.insert(row->id);
+        if (row->status == engine_status::running) call.seen.running.push_back(row);
     }
 
     const timeline& time_;
