@@ -250,6 +250,17 @@ result<void> read_bootstrap_key(server_options& options, const std::string& valu
     return {};
 }
 
+result<void> read_readable(server_options& options, const std::string& value) {
+    for (std::string_view rest = value; !rest.empty();) {
+        const auto path = rest.substr(0, rest.find(':'));
+        rest.remove_prefix(std::min(rest.size(), path.size() + 1));
+        if (!path.starts_with('/'))
+            return cause('"' + std::string(path) + "\" is not an absolute path");
+        options.engine.readable.emplace_back(path);
+    }
+    return {};
+}
+
 /// The file is read where the secret is.
 option_row file_of_secret(std::string_view name, std::string_view help) {
     const auto read = [](server_options&, const std::string&) { return result<void>(); };
@@ -353,6 +364,20 @@ std::vector<option_row> engine_rows() {
          read_passthrough},
         {"ORCH_CATALOG_MOUNT_PATH", "FOLDER", "", "Folder that engines get as CATALOG_DIR.",
          path(engine(&engine_options::catalog_path))},
+        {"ORCH_ENGINE_ISOLATION", "MODE", "auto",
+         "subprocess: auto (all that this machine allows), require (do not start with less than "
+         "no-new-privileges, limits and Landlock) or none.",
+         one_of<isolation_mode>(engine(&engine_options::isolation),
+                                {{"auto", isolation_mode::automatic},
+                                 {"require", isolation_mode::required},
+                                 {"none", isolation_mode::none}})},
+        {"ORCH_ENGINE_READABLE", "PATHS", "",
+         "subprocess: files and folders, separated by colons, that engines may read and execute "
+         "beside the system's and the command's own.",
+         read_readable},
+        {"ORCH_ENGINE_FILE_MB", "MIB", "0",
+         "subprocess: the most that an engine writes to one file; 0 for no bound.",
+         whole(engine(&engine_options::file_mb), 0, 64 * max_count)},
         {"ORCH_PORT_MIN", "PORT", "9001", "First host port for engines that need one.",
          whole(setting(&settings::port_min), 1, 65'535)},
         {"ORCH_PORT_MAX", "PORT", "9999", "Last host port for engines that need one.",

@@ -149,10 +149,15 @@ void warn_of_unused(const command_line& line, const environment& variables, invo
         "ORCH_ENGINE_NETWORK", "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
         "ORCH_ENGINE_USER",    "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
         "ORCH_ENGINE_PIDS",    "ORCH_ENGINE_RELAX"};
+    constexpr std::array<std::string_view, 3> subprocess_only{
+        "ORCH_ENGINE_ISOLATION", "ORCH_ENGINE_READABLE", "ORCH_ENGINE_FILE_MB"};
     const auto& options = parsed.options;
     for (const auto& row : option_table()) {
-        const bool unused = options.backend != backend_kind::docker &&
-                            std::ranges::find(docker_only, row.name) != docker_only.end();
+        const auto only_of = [&](backend_kind kind, const auto& names) {
+            return options.backend != kind && std::ranges::find(names, row.name) != names.end();
+        };
+        const bool unused = only_of(backend_kind::docker, docker_only) ||
+                            only_of(backend_kind::subprocess, subprocess_only);
         if (unused && given_text(row, line, variables) != nullptr)
             parsed.warnings.push_back(std::string(row.name) + ": has no effect on the " +
                                       std::string(name_of(options.backend)) + " backend");

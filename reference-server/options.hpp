@@ -4,6 +4,7 @@
 #include "transport/client_address.hpp"
 #include "transport/tls_settings.hpp"
 
+#include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
@@ -58,6 +59,9 @@ struct engine_options {
     /// variables in `env_passthrough`.
     std::vector<std::pair<std::string, std::string>> environment;
     std::string catalog_path; ///< Absolute, or empty.
+    isolation_mode isolation = isolation_mode::automatic;
+    std::vector<std::string> readable; ///< Absolute paths.
+    std::uint64_t file_mb = 0;         ///< 0 is no bound
 
     std::string network;
     server::advertise advertise = advertise::automatic;

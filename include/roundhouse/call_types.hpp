@@ -144,6 +144,8 @@ struct orchestrator_health {
     std::string_view store;                     ///< The name of the store.
     std::optional<std::string> backend_trouble; ///< Why the backend cannot work at present.
     std::optional<std::string> store_trouble;   ///< Why the store cannot work at present.
+    /// What keeps engines from this program and from each other; nothing if the backend does not say.
+    std::optional<std::vector<std::string>> isolation = {};
 };
 
 } // namespace ROUNDHOUSE_ABI

@@ -119,6 +119,10 @@ concept open_logs = requires(B& b, const workload_ref& w, const log_query& query
     { b.open_logs(w, query) } -> std::same_as<asio::awaitable<result<log_source_ptr>>>;
 };
 template <class B>
+concept isolation = requires(const B& b) {
+    { b.isolation() } -> std::same_as<std::vector<std::string>>;
+};
+template <class B>
 concept on_pause = requires(B& b, std::function<void(const workload_pause&)> handler) {
     b.on_pause(std::move(handler));
 };
@@ -260,6 +264,10 @@ template <class B> concept separates_boot_logs = backend<B> && detail::member::b
 /// is nothing to read. Without this member, output can be read by `logs` only.
 template <class B> concept opens_logs = backend<B> && detail::member::open_logs<B>;
 
+/// `std::vector<std::string> isolation() const` names what keeps engines from this program and from
+/// each other, for people.
+template <class B> concept names_isolation = backend<B> && detail::member::isolation<B>;
+
 /// Keeps the fleet. All members may be called from any thread.
 ///
 /// - Reads do not wait for the I/O of a writer, and see the last commit that returned. A pointer
@@ -347,6 +355,10 @@ template <class B> consteval bool require_backend() {
         member::declares<B>(optional_member::open_logs) == member::open_logs<B>,
         "backend: `optional_members` and `asio::awaitable<result<log_source_ptr>> open_logs(const "
         "workload_ref&, const log_query&)` must both be there, or neither");
+    static_assert(
+        member::declares<B>(optional_member::isolation) == member::isolation<B>,
+        "backend: `optional_members` and `std::vector<std::string> isolation() const` must "
+        "both be there, or neither");
     return true;
 }
 

@@ -15,6 +15,7 @@ enum class optional_member : std::uint8_t {
     on_pause = 4,
     boot_logs = 8,
     open_logs = 16,
+    isolation = 32,
 };
 
 [[nodiscard]] constexpr optional_member operator|(optional_member a, optional_member b) noexcept {

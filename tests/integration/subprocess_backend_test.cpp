@@ -61,13 +61,13 @@ TEST_CASE_METHOD(subprocess_fixture,
     const auto printed = lines_of(text(w, "engine.log"));
     const auto data = folder(w).string();
     CHECK(std::set<std::string>(printed.begin(), printed.end()) ==
-          std::set<std::string>{"ENGINE_ID=" + to_string(w.ref.engine_id),
-                                "ENGINE_KEY_HASH=" + rh::to_hex(w.key_hash),
-                                "ENGINE_HOST=127.0.0.1",
-                                "ENGINE_PORT=" + std::to_string(w.ref.port),
-                                "SQLITE_DB_PATH=" + data + "/brain.sqlite", "CATALOG_DIR=/catalog",
-                                "HOME=" + data, "PATH=/usr/bin:/bin", "PASSED=a b=c", "EMPTY="});
-    CHECK(printed.size() == 10);
+          std::set<std::string>{
+              "ENGINE_ID=" + to_string(w.ref.engine_id),
+              "ENGINE_KEY_HASH=" + rh::to_hex(w.key_hash), "ENGINE_HOST=127.0.0.1",
+              "ENGINE_PORT=" + std::to_string(w.ref.port),
+              "SQLITE_DB_PATH=" + data + "/brain.sqlite", "CATALOG_DIR=/catalog", "HOME=" + data,
+              "TMPDIR=" + data + "/tmp", "PATH=/usr/bin:/bin", "PASSED=a b=c", "EMPTY="});
+    CHECK(printed.size() == 11);
 }
 
 TEST_CASE_METHOD(subprocess_fixture, "an engine without a catalog has no CATALOG_DIR") {

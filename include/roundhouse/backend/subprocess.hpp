@@ -47,7 +47,8 @@ struct process_watch;
 class subprocess_backend {
 public:
     static constexpr auto optional_members = optional_member::boot_logs |
-                                             optional_member::open_logs;
+                                             optional_member::open_logs |
+                                             optional_member::isolation;
 
     /// Throws std::invalid_argument for options that cannot work, and std::system_error if the
     /// folder of the engines cannot be created or the kernel is older than Linux 5.9.
@@ -65,6 +66,10 @@ public:
 
     /// Why the folder of the engines cannot be used at present; empty if it can.
     [[nodiscard]] std::optional<std::string> trouble() const;
+
+    /// The names of what engines are isolated by: `no_new_privileges`, `limits`, `landlock`. Of those
+    /// that an earlier program started, what that program reached holds.
+    [[nodiscard]] std::vector<std::string> isolation() const;
 
     [[nodiscard]] std::string url(const uuid& /*engine*/, std::uint16_t port) const;
 

@@ -58,9 +58,13 @@ namespace detail::subprocess {
         if (has_nul(value)) refuse("the environment variable " + name + " holds a NUL");
     }
     if (has_nul(options.catalog_dir)) refuse("the catalog folder holds a NUL");
+    if (options.isolation == isolation_mode::required && landlock_version() == 0)
+        refuse("isolation is required, and this kernel has no Landlock, or it is switched off (the "
+               "kernel's parameter lsm= has to name landlock)");
     options.store_path = std::filesystem::absolute(options.store_path).lexically_normal();
     if (!options.catalog_dir.empty())
         options.catalog_dir = std::filesystem::absolute(options.catalog_dir).string();
+    for (auto& path : options.readable) path = std::filesystem::absolute(path).string();
     auto& program = options.command.front();
     if (program.find('/') != std::string::npos)
         program = std::filesystem::absolute(program).string();
@@ -118,6 +122,11 @@ ROUNDHOUSE_DECL subprocess_backend::subprocess_backend(const asio::any_io_execut
 }
 
 ROUNDHOUSE_DECL subprocess_backend::~subprocess_backend() { supervisor_->close(); }
+
+ROUNDHOUSE_DECL std::vector<std::string> subprocess_backend::isolation() const {
+    const auto names = supervisor_->isolation().names();
+    return {names.begin(), names.end()};
+}
 
 ROUNDHOUSE_DECL std::optional<std::string> subprocess_backend::trouble() const {
     const auto& engines = supervisor_->engines();
@@ -240,7 +249,13 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     const bool made = ::mkdir(folder.c_str(), 0700) == 0;
     if (!made && errno != EEXIST) return sub::failed("cannot make " + folder, errno);
     sub::folder_undo undo{made ? folder : std::string{}};
+    const auto temporary = folder + '/' + sub::temporary_name;
+    if (::mkdir(temporary.c_str(), 0700) != 0 && errno != EEXIST)
+        return sub::failed("cannot make " + temporary, errno);
     const auto& ref = requested.ref;
+    const auto& isolation = supervisor_->isolation();
+    const auto rules = isolation.rules_for(options, *program, folder, ref.port);
+    if (!rules) return unexpected{rules.error()};
     const sub::launch_plan plan{
         .program = std::move(*program),
         .arguments = options.command,
@@ -251,7 +266,10 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
                                              .generation = ref.generation,
                                              .port = ref.port,
                                              .owner = requested.owner}),
-        .lock = supervisor_->launch_lock()};
+        .lock = supervisor_->launch_lock(),
+        .isolation = {.on = isolation.is_on(),
+                      .ruleset = rules->get(),
+                      .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY}};
     supervisor_->launches().record(ref, folder);
     auto process = sub::launch(plan);
     if (!process) return unexpected{process.error()};

@@ -255,9 +255,10 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     return out;
 }
 
-/// Renders the health of an orchestrator that is not starting. Names what is in trouble; only with
-/// `with_causes` also why, because causes hold paths and addresses of the host.
-[[nodiscard]] inline reply render_health(const orchestrator_health& health, bool with_causes) {
+/// Renders the health of an orchestrator that is not starting. Names what is in trouble; only for
+/// the administrator also why, because causes hold paths and addresses of the host, and how engines
+/// are isolated.
+[[nodiscard]] inline reply render_health(const orchestrator_health& health, bool for_admin) {
     const bool is_well = !health.backend_trouble && !health.store_trouble;
     return detail::object_reply([&](json_writer& json) {
         json.member("status", is_well ? "ok" : "degraded")
@@ -266,12 +267,17 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
                     std::chrono::floor<std::chrono::seconds>(health.uptime).count())
             .member("backend", health.backend)
             .member("store", health.store);
+        if (for_admin && health.isolation) {
+            json.name("isolation").open('[');
+            for (const auto& part : *health.isolation) json.value(part);
+            json.close(']');
+        }
         if (is_well) return;
         json.name("degraded").open('[');
         const auto tell = [&](std::string_view part, const std::optional<std::string>& trouble) {
             if (!trouble) return;
             json.value(std::string(part) +
-                       (with_causes ? ": " + *trouble : std::string(" is in trouble")));
+                       (for_admin ? ": " + *trouble : std::string(" is in trouble")));
         };
         tell("backend", health.backend_trouble);
         tell("store", health.store_trouble);

@@ -41,6 +41,10 @@ public:
     [[nodiscard]] std::optional<std::string> trouble() const override {
         return backend_->trouble();
     }
+    [[nodiscard]] std::optional<std::vector<std::string>> isolation() const override {
+        if constexpr (names_isolation<Backend>) return backend_->isolation();
+        else return std::nullopt;
+    }
     [[nodiscard]] bool needs_port() const noexcept override { return backend_->needs_port(); }
     [[nodiscard]] bool port_usable(std::uint16_t port) const override {
         return backend_->port_usable(port);

@@ -26,7 +26,8 @@ ROUNDHOUSE_DECL orchestrator_health orchestrator_state::health() const {
             services.backend->name(),
             services.store->name(),
             services.backend->trouble(),
-            services.store->trouble()};
+            services.store->trouble(),
+            services.backend->isolation()};
 }
 
 // Products

@@ -46,6 +46,8 @@ public:
 
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
     [[nodiscard]] virtual std::optional<std::string> trouble() const = 0;
+    /// Nothing if the backend does not say.
+    [[nodiscard]] virtual std::optional<std::vector<std::string>> isolation() const = 0;
     [[nodiscard]] virtual bool needs_port() const noexcept = 0;
     [[nodiscard]] virtual bool port_usable(std::uint16_t port) const = 0;
     [[nodiscard]] virtual std::string url(const uuid& engine, std::uint16_t port) const = 0;

@@ -13,6 +13,9 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::subprocess {
 
+/// The folder for an engine's temporary files, in its own folder.
+inline constexpr auto temporary_name = "tmp";
+
 /// The environment of an engine: the variables of SPEC §6, and those of the options that have other
 /// names.
 [[nodiscard]] inline std::vector<std::string> engine_environment(const subprocess_options& options,
@@ -24,7 +27,8 @@ namespace detail::subprocess {
         {"ENGINE_HOST", "127.0.0.1"},
         {"ENGINE_PORT", std::to_string(requested.ref.port)},
         {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
-        {"HOME", folder}};
+        {"HOME", folder},
+        {"TMPDIR", folder + '/' + temporary_name}};
     if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
     variables.insert(variables.end(), options.environment.begin(), options.environment.end());
     std::vector<std::string> environment;

@@ -2,6 +2,7 @@
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/error.hpp>
 
@@ -30,6 +31,7 @@ struct launch_plan {
     /// A file that the child keeps locked, shared, until it has become the engine. An exclusive
     /// lock on it proves that no launch is under way, not even one of a crashed orchestrator.
     std::string lock;
+    child_isolation isolation; ///< Its descriptor is the caller's.
 };
 
 struct launched {
@@ -39,7 +41,15 @@ struct launched {
 };
 
 /// The step that the child reports.
-enum class launch_step : int { session, folder, descriptors, identity, started, program };
+enum class launch_step : int {
+    session,
+    folder,
+    descriptors,
+    identity,
+    isolation,
+    started,
+    program
+};
 
 struct launch_report {
     launch_step step = launch_step::session;
@@ -62,6 +72,7 @@ struct child_plan {
     int output;
     int lock;
     int report;
+    child_isolation isolation;
 };
 
 [[noreturn]] inline void give_up(int report_to, launch_step step) noexcept {
@@ -72,7 +83,8 @@ struct child_plan {
 }
 
 /// Gives the descriptors the numbers that the engine expects, and closes all others.
-[[nodiscard]] inline bool arrange_descriptors(const child_plan& plan, int& report) noexcept {
+[[nodiscard]] inline bool arrange_descriptors(const child_plan& plan, int& report,
+                                              child_isolation& isolation) noexcept {
     constexpr int clear = 10; // copies above the numbers that are assigned below
     const int input = ::fcntl(plan.input, F_DUPFD_CLOEXEC, clear);
     const int output = ::fcntl(plan.output, F_DUPFD_CLOEXEC, clear);
@@ -80,9 +92,16 @@ struct child_plan {
     const int reports = ::fcntl(plan.report, F_DUPFD_CLOEXEC, clear);
     if (reports < 0 || ::dup3(reports, 3, O_CLOEXEC) < 0) return false;
     report = 3;
+    unsigned first_closed = 5;
+    if (isolation.ruleset >= 0) {
+        const int ruleset = ::fcntl(isolation.ruleset, F_DUPFD_CLOEXEC, clear);
+        if (ruleset < 0 || ::dup3(ruleset, 5, O_CLOEXEC) < 0) return false;
+        isolation.ruleset = 5;
+        first_closed = 6;
+    }
     return input >= 0 && output >= 0 && lock >= 0 && ::dup2(input, 0) == 0 &&
            ::dup2(output, 1) == 1 && ::dup2(output, 2) == 2 && ::dup3(lock, 4, O_CLOEXEC) == 4 &&
-           ::syscall(SYS_close_range, 5U, ~0U, 0U) == 0;
+           ::syscall(SYS_close_range, first_closed, ~0U, 0U) == 0;
 }
 
 /// Writes the identity file atomically, by renaming a draft. Returns the start time, or 0 with the
@@ -131,11 +150,13 @@ inline void reset_signals() noexcept {
     if (::setsid() < 0) give_up(report, launch_step::session);
     ::umask(077);
     if (::chdir(plan.folder) != 0) give_up(report, launch_step::folder);
-    if (!arrange_descriptors(plan, report)) give_up(report, launch_step::descriptors);
+    auto wanted = plan.isolation;
+    if (!arrange_descriptors(plan, report, wanted)) give_up(report, launch_step::descriptors);
     const launch_report started{
         .step = launch_step::started, .error = 0, .start_time = write_identity(plan)};
     if (started.start_time == 0) give_up(report, launch_step::identity);
     if (::write(report, &started, sizeof started) != sizeof started) ::_exit(127);
+    if (!isolate(wanted)) give_up(report, launch_step::isolation);
     reset_signals();
     ::execve(plan.program, plan.arguments, plan.environment);
     give_up(report, launch_step::program);
@@ -200,10 +221,19 @@ inline void reset_signals() noexcept {
     case launch_step::folder: return "cannot enter " + plan.folder;
     case launch_step::descriptors: return "cannot arrange the engine's descriptors";
     case launch_step::identity: return "cannot write " + plan.folder + '/' + identity_name;
+    case launch_step::isolation: return "cannot isolate " + plan.program;
     case launch_step::started:
     case launch_step::program: break;
     }
     return "cannot run " + plan.program;
+}
+
+/// What to do if isolation may be the cause.
+[[nodiscard]] inline std::string hint_for(const launch_report& report, const launch_plan& plan) {
+    if (report.error != EACCES || plan.isolation.ruleset < 0) return {};
+    return " (isolation: engines may read what ORCH_ENGINE_READABLE, or "
+           "subprocess_options::readable, "
+           "names)";
 }
 
 /// Reads the child's reports until it has become the engine or given up; returns the last.
@@ -254,13 +284,15 @@ inline void wait_for_child(pid_t pid) noexcept {
                                    .input = input.get(),
                                    .output = output.get(),
                                    .lock = lock.get(),
-                                   .report = reports_in.get()});
+                                   .report = reports_in.get(),
+                                   .isolation = plan.isolation});
     if (pid < 0) return failed("cannot start a process", errno);
     reports_in = descriptor{};
     const auto report = read_reports(reports.get());
     if (report.error != 0) {
         wait_for_child(pid);
-        return failed(describe(report, plan), report.error);
+        return fail(errc::backend_error,
+                    describe(report, plan) + ": " + cause(report.error) + hint_for(report, plan));
     }
     // The child has not been reaped, so that the pid is still its own; unless this program ignores
     // SIGCHLD, in which case a child that has ended is gone.

@@ -13,6 +13,13 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
+/// How far engines are kept from this program, from each other and from the rest of the machine.
+enum class isolation_mode : std::uint8_t {
+    automatic, ///< As far as this machine and the rights of this program allow.
+    required,  ///< The backend is not made with less than no-new-privileges, limits and Landlock.
+    none,
+};
+
 /// The engine command of a `subprocess_backend`, and its bounds.
 struct subprocess_options {
     /// Engines have their folders in `<store_path>/engines/`. Created if missing.
@@ -27,6 +34,13 @@ struct subprocess_options {
     std::vector<std::pair<std::string, std::string>> environment;
     /// The `CATALOG_DIR` of every engine; empty for none.
     std::string catalog_dir;
+
+    isolation_mode isolation = isolation_mode::automatic;
+    /// Files and folders that every engine may read and execute, beside those of the system, those
+    /// of the command, and the catalog. Not the store's folder, nor one that has it in it.
+    std::vector<std::string> readable;
+    /// The most bytes of one file that an engine writes; 0 for no bound.
+    std::uint64_t file_bytes = 0;
 
     /// When an engine's `engine.log` is larger, its last bytes, as many as this, are moved to
     /// `engine.log.1`.

@@ -55,6 +55,7 @@ class supervisor : public std::enable_shared_from_this<supervisor> {
 public:
     supervisor(const asio::any_io_executor& executor, subprocess_options options)
         : options_{std::move(options)},
+          isolation_{options_.isolation},
           engines_{(options_.store_path / "engines").string()},
           boot_id_{read_boot_id()},
           executor_{executor},
@@ -78,6 +79,7 @@ public:
     }
 
     [[nodiscard]] engine_logs& logs() const noexcept { return *logs_; }
+    [[nodiscard]] const subprocess::isolation& isolation() const noexcept { return isolation_; }
 
     /// From any thread. The handler is called on the strand, with no lock held.
     void on_exit(std::function<void(const workload_exit&)> handler) {
@@ -327,6 +329,7 @@ private:
     }
 
     const subprocess_options options_;
+    const subprocess::isolation isolation_;
     const std::string engines_;
     const std::string boot_id_;
     const asio::any_io_executor executor_;

@@ -1,0 +1,177 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/landlock.hpp>
+#include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/error.hpp>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+/// What keeps an engine from this program, from other engines and from the rest of the machine: the
+/// parts that are put into effect between fork and exec.
+namespace detail::subprocess {
+
+/// What every engine may read and execute: programs, libraries and what describes the system. What
+/// does not exist is left out.
+inline constexpr std::array<const char*, 13> system_paths{"/usr",
+                                                          "/bin",
+                                                          "/sbin",
+                                                          "/lib",
+                                                          "/lib32",
+                                                          "/lib64",
+                                                          "/libx32",
+                                                          "/etc",
+                                                          "/proc",
+                                                          "/sys",
+                                                          "/run/systemd/resolve",
+                                                          "/run/resolvconf",
+                                                          "/run/nscd"};
+inline constexpr std::array<const char*, 7> common_devices{
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"};
+inline constexpr auto shared_memory = "/dev/shm";
+/// What is installed beside a folder of programs, such as the modules of an interpreter.
+inline constexpr std::array<const char*, 12> beside_programs{
+    "bin",   "sbin", "lib",     "lib32", "lib64",    "libexec",
+    "share", "etc",  "include", "shims", "versions", "version"};
+
+/// The limits of an engine, which it cannot raise.
+inline constexpr rlim_t open_files_at_first =
+    1024; ///< A soft limit: the hard one is this program's.
+inline constexpr std::string_view likely_out_of_memory = "500"; ///< For oom_score_adj (proc(5)).
+
+/// What an engine's command and the options let it read beside the system's paths: the folder of
+/// each file that the command names, and of a program in `bin` what is installed beside that.
+///
+/// A folder that has the store in it is left out, and so is one of the store: nothing can be taken
+/// from a folder that is given. A file of the command is given alone then.
+[[nodiscard]] inline std::vector<std::string> readable_paths(const subprocess_options& options,
+                                                             const std::string& program) {
+    namespace fs = std::filesystem;
+    std::vector<std::string> out(system_paths.begin(), system_paths.end());
+    const auto real = [](const fs::path& path) {
+        std::error_code missing;
+        auto found = fs::canonical(path, missing);
+        return missing ? fs::path() : found;
+    };
+    const auto contains = [](const fs::path& folder, const fs::path& path) {
+        const auto [end, ignored] = std::ranges::mismatch(folder, path);
+        return end == folder.end();
+    };
+    const auto store = real(options.store_path);
+    const auto give = [&](const fs::path& path) {
+        const auto found = real(path);
+        if (found.empty() || contains(found, store) || contains(store, found)) return false;
+        out.push_back(found.string());
+        return true;
+    };
+    const auto give_file_of_command = [&](const std::string& word) {
+        const fs::path path(word);
+        if (!path.is_absolute()) return;
+        std::error_code ignored; // what is no folder is a file, or missing
+        if (fs::is_directory(path, ignored)) {
+            give(path);
+            return;
+        }
+        const auto found = real(path);
+        if (!found.empty() && !give(found.parent_path())) out.push_back(found.string());
+        for (const auto& folder : {found.parent_path(), path.parent_path()}) { // path: of a link
+            give(folder);
+            const auto is_program_folder = folder.filename() == "bin" ||
+                                           folder.filename() == "shims";
+            for (const auto* const name : beside_programs)
+                if (is_program_folder) give(folder.parent_path() / name);
+        }
+    };
+    give_file_of_command(program);
+    for (const auto& word : options.command) give_file_of_command(word);
+    if (!options.catalog_dir.empty()) give(options.catalog_dir);
+    for (const auto& path : options.readable) give(path);
+    return out;
+}
+
+/// What this program can put into effect on this machine.
+class isolation {
+public:
+    explicit isolation(isolation_mode mode) noexcept
+        : on_{mode != isolation_mode::none}, landlock_{on_ ? landlock_version() : 0} {}
+
+    [[nodiscard]] bool is_on() const noexcept { return on_; }
+    [[nodiscard]] bool has_landlock() const noexcept { return landlock_ > 0; }
+
+    /// The names of the parts that are reached.
+    [[nodiscard]] std::vector<std::string_view> names() const {
+        if (!on_) return {};
+        std::vector<std::string_view> out{"no_new_privileges", "limits"};
+        if (has_landlock()) out.emplace_back("landlock");
+        return out;
+    }
+
+    /// The rules of an engine whose data is in `folder`; no descriptor without Landlock.
+    [[nodiscard]] result<descriptor> rules_for(const subprocess_options& options,
+                                               const std::string& program,
+                                               const std::string& folder,
+                                               std::uint16_t port) const {
+        if (!has_landlock()) return descriptor{};
+        return make_landlock_ruleset({.readable = readable_paths(options, program),
+                                      .devices = {common_devices.begin(), common_devices.end()},
+                                      .owned = {folder, shared_memory},
+                                      .port = port},
+                                     landlock_);
+    }
+
+private:
+    bool on_;
+    int landlock_;
+};
+
+/// The isolation of one child, prepared by its parent.
+struct child_isolation {
+    bool on = false;
+    int ruleset = -1;                  ///< Of Landlock, if there is one.
+    rlim_t file_bytes = RLIM_INFINITY; ///< The size of one file.
+};
+
+/// Puts the isolation into effect for the calling child. Async-signal-safe. On failure returns false,
+/// with the cause in errno.
+[[nodiscard]] inline bool isolate(const child_isolation& wanted) noexcept {
+    if (!wanted.on) return true;
+    const auto limit = [](auto resource, rlim_t soft, rlim_t hard) {
+        rlimit present{};
+        if (::getrlimit(resource, &present) != 0) return false;
+        const rlimit lower{std::min(soft, present.rlim_max), std::min(hard, present.rlim_max)};
+        return ::setrlimit(resource, &lower) == 0;
+    };
+    if (!limit(RLIMIT_CORE, 0, 0) || !limit(RLIMIT_NOFILE, open_files_at_first, RLIM_INFINITY) ||
+        !limit(RLIMIT_FSIZE, wanted.file_bytes, wanted.file_bytes))
+        return false;
+    {
+        const descriptor score{::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)};
+        // A server that is itself more likely to be killed than that keeps its engines so.
+        if (score) [[maybe_unused]]
+            const auto written = ::write(score.get(), likely_out_of_memory.data(),
+                                         likely_out_of_memory.size());
+    }
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
+    return wanted.ruleset < 0 || restrict_self(wanted.ruleset);
+}
+
+} // namespace detail::subprocess
+
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
