@@ -358,17 +358,18 @@ result<void> take_passed_sockets(server_options& options, const environment& var
     return check_addresses(options);
 }
 
-void warn_of_open_secret_files(const command_line& line, const environment& variables,
-                               std::vector<std::string>& warnings) {
+/// Notes the files of secrets, and warns of those that every user may read.
+void note_secret_files(const command_line& line, const environment& variables, invocation& parsed) {
     for (const auto& row : option_table()) {
         if (!row.secret) continue;
         const auto& by_file = secret_file_row(row);
         const auto* const path = given_text(by_file, line, variables);
         struct stat status {};
         if (path == nullptr || ::stat(path->c_str(), &status) != 0) continue;
+        parsed.options.secret_files.emplace_back(by_file.name, *path);
         if (S_ISREG(status.st_mode) && (status.st_mode & S_IROTH) != 0)
-            warnings.push_back(std::string(by_file.name) + ": every user may read " + *path +
-                               ": chmod 600 keeps them out");
+            parsed.warnings.push_back(std::string(by_file.name) + ": every user may read " + *path +
+                                      ": chmod 600 keeps them out");
     }
 }
 
@@ -387,7 +388,7 @@ result<void> read_serving(const command_line& line, const environment& variables
     take_environment(parsed.options.engine, variables);
     warn_of_unused(line, variables, parsed);
     warn_of_short_admin_key(parsed);
-    warn_of_open_secret_files(line, variables, parsed.warnings);
+    note_secret_files(line, variables, parsed);
     if (!line.tasks.empty()) { // only --check is left
         parsed.action = server_action::print;
         parsed.text = summary(parsed.options);

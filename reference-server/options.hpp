@@ -86,6 +86,8 @@ struct server_options {
     address_set trusted_proxies;
     std::optional<crypto::key_ring> master_keys; ///< Set where they are needed.
     crypto::secret_text admin_key;
+    /// The options that name files of secrets, and those files.
+    std::vector<std::pair<std::string, std::string>> secret_files;
 
     store_kind store = store_kind::lmdb;
     std::string store_path; ///< Absolute.

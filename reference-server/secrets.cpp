@@ -24,11 +24,12 @@ constexpr std::size_t locked_bytes = std::size_t{64} * 1024;
 constexpr std::size_t least_locked_block = 32;
 constexpr std::size_t most_secret_bytes = std::size_t{64} * 1024;
 
-/// The leak checker of AddressSanitizer attaches to the process as a debugger does.
+/// The leak checker of AddressSanitizer attaches to the process as a debugger does, and takes for
+/// leaked what only OpenSSL's secure memory refers to.
 #if defined(__SANITIZE_ADDRESS__)
-constexpr bool may_be_attached_to = true;
+constexpr bool is_leak_checked = true;
 #else
-constexpr bool may_be_attached_to = false;
+constexpr bool is_leak_checked = false;
 #endif
 
 void wipe_variable(const char* name) noexcept {
@@ -65,9 +66,10 @@ unexpected cannot_read(const std::string& path, int number) {
 } // namespace
 
 void guard_process() {
-    if (!may_be_attached_to) ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // fails for no valid reason
     constexpr rlimit none{0, 0};
     ::setrlimit(RLIMIT_CORE, &none); // lowering a limit is always allowed
+    if (is_leak_checked) return;
+    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);                        // fails for no valid reason
     CRYPTO_secure_malloc_init(locked_bytes, least_locked_block); // else ordinary memory is used
 }
 

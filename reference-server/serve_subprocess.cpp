@@ -1,7 +1,7 @@
 #include "serving.hpp"
 
 #include <roundhouse/backend/subprocess.hpp>
-#include <roundhouse/backend/subprocess/landlock.hpp>
+#include <roundhouse/backend/subprocess/isolation.hpp>
 
 #include <unistd.h>
 
@@ -12,6 +12,21 @@
 namespace roundhouse::server {
 
 namespace {
+
+/// Warns of what every engine may read although it should not.
+void warn_of_readable(const server_options& options, logger& log) {
+    const auto warn = [&log](std::string_view name, const std::string& path) {
+        const auto given = detail::subprocess::given_to_all(path);
+        if (path.empty() || given.empty()) return;
+        log.write(log_level::warning,
+                  std::string(name) + ": " + path + " lies in " + given +
+                      ", which every engine may read: move it elsewhere, such as "
+                      "to /var/lib");
+    };
+    warn("ORCH_STORE_PATH", options.store_path);
+    warn("ORCH_TLS_KEY", options.tls.key);
+    for (const auto& [name, path] : options.secret_files) warn(name, path);
+}
 
 void tell_isolation(const std::vector<std::string>& parts, logger& log) {
     std::string names;
@@ -31,15 +46,6 @@ void tell_isolation(const std::vector<std::string>& parts, logger& log) {
 
 int serve_subprocess(const server_context& context) {
     const auto& options = context.options;
-    if (options.engine.isolation == isolation_mode::required &&
-        detail::subprocess::landlock_version() == 0) {
-        context.log.write(
-            log_level::error,
-            "ORCH_ENGINE_ISOLATION: this kernel has no Landlock, or it is switched off "
-            "(the kernel's parameter lsm= has to name landlock): enable it, or do not "
-            "require isolation");
-        return exit_code::bad_options;
-    }
     subprocess_options backend_options;
     backend_options.store_path = options.store_path;
     backend_options.command = options.engine.command;
@@ -48,10 +54,16 @@ int serve_subprocess(const server_context& context) {
     backend_options.isolation = options.engine.isolation;
     backend_options.readable = options.engine.readable;
     backend_options.file_bytes = options.engine.file_mb * 1024 * 1024;
+    if (const auto unmet = detail::subprocess::unmet_requirement(backend_options)) {
+        context.log.write(log_level::error, "ORCH_ENGINE_ISOLATION: " + *unmet);
+        return exit_code::bad_options;
+    }
     return serve_over(context, [&](const std::string&) {
         auto backend = std::make_shared<subprocess_backend>(context.workers.executor(),
                                                             std::move(backend_options));
         tell_isolation(backend->isolation(), context.log);
+        if (options.engine.isolation != isolation_mode::none)
+            warn_of_readable(options, context.log);
         return backend;
     });
 }

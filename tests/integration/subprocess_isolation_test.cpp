@@ -166,6 +166,37 @@ TEST_CASE_METHOD(isolated_engine,
     }
 }
 
+TEST_CASE_METHOD(isolated_engine, "an engine makes no devices, and a virtual environment runs") {
+    if (sub::landlock_version() == 0) ROUNDHOUSE_SKIP(no_landlock);
+    const temporary_folder environment;
+    const auto bin = environment.path() / "bin";
+    fs::create_directories(bin);
+    std::ofstream(environment.path() / "pyvenv.cfg") << "home = /usr/bin\n";
+    std::ofstream(environment.path() / "other") << "not given\n";
+    fs::create_symlink("/bin/sh", bin / "sh");
+    const auto at = environment.path().string();
+    const auto script = "{ cat " + at + "/pyvenv.cfg; cat " + at +
+                        "/other; mknod device c 1 3 && echo MADE; } > out 2>&1; touch ready; "
+                        "exec sleep 1000";
+    options.command = {(bin / "sh").string(), "-c", script};
+    const auto w = create_ready();
+    CHECK_THAT(text(w, "out"), Contains("home = /usr/bin") && !Contains("not given"));
+    CHECK_THAT(text(w, "out"), !Contains("MADE"));
+}
+
+TEST_CASE("a place that is given to all engines is no place for secrets") {
+    CHECK(sub::given_to_all("/etc/passwd") == "/etc");
+    CHECK(sub::given_to_all("/usr/bin") == "/usr");
+    CHECK(sub::given_to_all("/dev/shm") == "/dev/shm");
+    CHECK(sub::given_to_all(fs::temp_directory_path()).empty());
+    CHECK(sub::given_to_all("/no/such/file").empty());
+    rh::subprocess_options options;
+    options.store_path = "/usr/share";
+    CHECK_FALSE(sub::unmet_requirement(options));
+    options.isolation = rh::isolation_mode::required;
+    CHECK(sub::unmet_requirement(options));
+}
+
 TEST_CASE_METHOD(isolated_engine, "one file of an engine is bounded by the options") {
     options.file_bytes = 4096;
     CHECK_THAT(output_of("trap '' XFSZ; head -c 8192 /dev/zero > big; wc -c < big"),

@@ -58,13 +58,11 @@ namespace detail::subprocess {
         if (has_nul(value)) refuse("the environment variable " + name + " holds a NUL");
     }
     if (has_nul(options.catalog_dir)) refuse("the catalog folder holds a NUL");
-    if (options.isolation == isolation_mode::required && landlock_version() == 0)
-        refuse("isolation is required, and this kernel has no Landlock, or it is switched off (the "
-               "kernel's parameter lsm= has to name landlock)");
     options.store_path = std::filesystem::absolute(options.store_path).lexically_normal();
     if (!options.catalog_dir.empty())
         options.catalog_dir = std::filesystem::absolute(options.catalog_dir).string();
     for (auto& path : options.readable) path = std::filesystem::absolute(path).string();
+    if (const auto unmet = unmet_requirement(options)) refuse(*unmet);
     auto& program = options.command.front();
     if (program.find('/') != std::string::npos)
         program = std::filesystem::absolute(program).string();

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -46,36 +47,72 @@ inline constexpr std::array<const char*, 7> common_devices{
     "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"};
 inline constexpr auto shared_memory = "/dev/shm";
 /// What is installed beside a folder of programs, such as the modules of an interpreter.
-inline constexpr std::array<const char*, 12> beside_programs{
-    "bin",   "sbin", "lib",     "lib32", "lib64",    "libexec",
-    "share", "etc",  "include", "shims", "versions", "version"};
+inline constexpr std::array<const char*, 13> beside_programs{
+    "bin", "sbin",    "lib",   "lib32",    "lib64",   "libexec",   "share",
+    "etc", "include", "shims", "versions", "version", "pyvenv.cfg"};
 
 /// The limits of an engine, which it cannot raise.
 inline constexpr rlim_t open_files_at_first =
     1024; ///< A soft limit: the hard one is this program's.
 inline constexpr std::string_view likely_out_of_memory = "500"; ///< For oom_score_adj (proc(5)).
 
+/// A path without links; empty if it does not exist.
+[[nodiscard]] inline std::filesystem::path real_path(const std::filesystem::path& path) {
+    std::error_code missing;
+    auto found = std::filesystem::canonical(path, missing);
+    return missing ? std::filesystem::path() : found;
+}
+
+/// Whether a path without links is a folder or in it.
+[[nodiscard]] inline bool contains(const std::filesystem::path& folder,
+                                   const std::filesystem::path& path) {
+    const auto [end, ignored] = std::ranges::mismatch(folder, path);
+    return end == folder.end();
+}
+
+/// The path that is given to every engine in which another lies; empty if there is none. What is
+/// secret must not lie there, because nothing can be taken from a folder that is given.
+[[nodiscard]] inline std::string given_to_all(const std::filesystem::path& path) {
+    const auto found = real_path(path);
+    if (found.empty()) return {};
+    for (const auto* const given : system_paths)
+        if (contains(real_path(given), found) && !real_path(given).empty()) return given;
+    return contains(shared_memory, found) ? shared_memory : std::string();
+}
+
+/// Why the isolation that the options require cannot be had; nothing if it can, or none is required.
+[[nodiscard]] inline std::optional<std::string>
+unmet_requirement(const subprocess_options& options) {
+    if (options.isolation != isolation_mode::required) return std::nullopt;
+    if (landlock_version() == 0)
+        return "isolation is required, and this kernel has no Landlock, or it is switched off (its "
+               "parameter lsm= has to name landlock)";
+    if (const auto given = given_to_all(options.store_path); !given.empty())
+        return "isolation is required, and the store lies in " + given +
+               ", which every engine may read: move it, such as to /var/lib";
+    return std::nullopt;
+}
+
+/// Whether a folder holds what does not belong together, so that a program in it says nothing of the
+/// files beside it.
+[[nodiscard]] inline bool is_common_folder(const std::filesystem::path& folder) {
+    constexpr std::array<std::string_view, 5> common{"/", "/tmp", "/var/tmp", "/root", "/home"};
+    return std::ranges::find(common, folder.native()) != common.end() ||
+           folder.parent_path() == "/home";
+}
+
 /// What an engine's command and the options let it read beside the system's paths: the folder of
 /// each file that the command names, and of a program in `bin` what is installed beside that.
 ///
-/// A folder that has the store in it is left out, and so is one of the store: nothing can be taken
-/// from a folder that is given. A file of the command is given alone then.
+/// A folder that has the store in it is left out, and so is one of the store. A file of the command
+/// is given alone then, and in a folder that is common to many things, such as a home folder.
 [[nodiscard]] inline std::vector<std::string> readable_paths(const subprocess_options& options,
                                                              const std::string& program) {
     namespace fs = std::filesystem;
     std::vector<std::string> out(system_paths.begin(), system_paths.end());
-    const auto real = [](const fs::path& path) {
-        std::error_code missing;
-        auto found = fs::canonical(path, missing);
-        return missing ? fs::path() : found;
-    };
-    const auto contains = [](const fs::path& folder, const fs::path& path) {
-        const auto [end, ignored] = std::ranges::mismatch(folder, path);
-        return end == folder.end();
-    };
-    const auto store = real(options.store_path);
+    const auto store = real_path(options.store_path);
     const auto give = [&](const fs::path& path) {
-        const auto found = real(path);
+        const auto found = real_path(path);
         if (found.empty() || contains(found, store) || contains(store, found)) return false;
         out.push_back(found.string());
         return true;
@@ -88,10 +125,11 @@ inline constexpr std::string_view likely_out_of_memory = "500"; ///< For oom_sco
             give(path);
             return;
         }
-        const auto found = real(path);
-        if (!found.empty() && !give(found.parent_path())) out.push_back(found.string());
+        const auto found = real_path(path);
+        if (found.empty()) return;
+        out.push_back(found.string());
         for (const auto& folder : {found.parent_path(), path.parent_path()}) { // path: of a link
-            give(folder);
+            if (!is_common_folder(folder)) give(folder);
             const auto is_program_folder = folder.filename() == "bin" ||
                                            folder.filename() == "shims";
             for (const auto* const name : beside_programs)
@@ -128,9 +166,15 @@ public:
                                                const std::string& folder,
                                                std::uint16_t port) const {
         if (!has_landlock()) return descriptor{};
+        std::vector<std::string> owned{folder};
+        std::error_code ignored; // what cannot be looked at cannot be used
+        if (std::filesystem::is_directory(
+                std::filesystem::symlink_status(shared_memory, ignored)) &&
+            !contains(shared_memory, real_path(options.store_path)))
+            owned.emplace_back(shared_memory);
         return make_landlock_ruleset({.readable = readable_paths(options, program),
                                       .devices = {common_devices.begin(), common_devices.end()},
-                                      .owned = {folder, shared_memory},
+                                      .owned = std::move(owned),
                                       .port = port},
                                      landlock_);
     }

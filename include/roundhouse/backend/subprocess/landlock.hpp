@@ -29,7 +29,7 @@ namespace detail::subprocess {
 struct landlock_rules {
     std::vector<std::string> readable; ///< Files and folders to read and to execute.
     std::vector<std::string> devices;  ///< Files to read and to write.
-    std::vector<std::string> owned;    ///< Folders in which everything is allowed; must exist.
+    std::vector<std::string> owned;    ///< Folders with all rights but to make devices; must exist.
     std::uint16_t port = 0;            ///< To listen on, beside ephemeral ones.
 };
 
@@ -41,6 +41,7 @@ inline constexpr std::uint64_t execute = 1U << 0U;
 inline constexpr std::uint64_t write_file = 1U << 1U;
 inline constexpr std::uint64_t read_file = 1U << 2U;
 inline constexpr std::uint64_t read_folder = 1U << 3U;
+inline constexpr std::uint64_t make_device = (1U << 6U) | (1U << 11U); ///< Character and block.
 inline constexpr std::uint64_t all_of_version_1 = (1U << 13U) - 1;
 inline constexpr std::uint64_t refer = 1U << 13U;        ///< 2
 inline constexpr std::uint64_t truncate = 1U << 14U;     ///< 3
@@ -48,8 +49,9 @@ inline constexpr std::uint64_t ioctl_device = 1U << 15U; ///< 5
 inline constexpr std::uint64_t of_files = execute | write_file | read_file | truncate |
                                           ioctl_device;
 
-inline constexpr std::uint64_t bind_tcp = 1U << 0U;     ///< 4
-inline constexpr std::uint64_t scope_signal = 1U << 1U; ///< 6
+inline constexpr std::uint64_t bind_tcp = 1U << 0U;               ///< 4
+inline constexpr std::uint64_t scope_abstract_sockets = 1U << 0U; ///< 6
+inline constexpr std::uint64_t scope_signal = 1U << 1U;           ///< 6
 
 struct ruleset_attributes {
     std::uint64_t files = 0;
@@ -76,7 +78,7 @@ inline constexpr int rule_of_port = 2;
     if (version >= 3) out.files |= truncate;
     if (version >= 4) out.network = bind_tcp;
     if (version >= 5) out.files |= ioctl_device;
-    if (version >= 6) out.scoped = scope_signal;
+    if (version >= 6) out.scoped = scope_abstract_sockets | scope_signal;
     return out;
 }
 
@@ -121,7 +123,9 @@ inline constexpr int rule_of_port = 2;
     for (const auto& path : rules.devices)
         if (!allow(path, using_device, 0) && errno != ENOENT) return failed(path, errno);
     for (const auto& path : rules.owned)
-        if (!allow(path, handled.files, O_DIRECTORY | O_NOFOLLOW)) return failed(path, errno);
+        if (!allow(path, handled.files & ~(landlock::make_device | landlock::ioctl_device),
+                   O_DIRECTORY | O_NOFOLLOW))
+            return failed(path, errno);
     if (handled.network == 0) return ruleset;
     for (const std::uint64_t port : {std::uint64_t{0}, std::uint64_t{rules.port}}) {
         const landlock::port_attributes rule{.allowed = landlock::bind_tcp, .port = port};
