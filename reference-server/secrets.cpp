@@ -2,6 +2,8 @@
 
 #include "option_table.hpp"
 
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <sys/prctl.h>
@@ -50,14 +52,6 @@ void wipe_arguments(std::span<char* const> arguments, std::string_view flag) noe
     }
 }
 
-/// A descriptor that is closed at the end.
-struct open_file {
-    int descriptor;
-    ~open_file() {
-        if (descriptor >= 0) ::close(descriptor);
-    }
-};
-
 unexpected cannot_read(const std::string& path, int number) {
     return fail(errc::invalid_request,
                 "cannot read " + path + ": " + std::generic_category().message(number));
@@ -84,8 +78,8 @@ void wipe_given_secrets(std::span<char* const> arguments, environment& copy) noe
 }
 
 result<std::string> read_secret_file(const std::string& path) {
-    const open_file file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (file.descriptor < 0) return cannot_read(path, errno);
+    const detail::subprocess::descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!file) return cannot_read(path, errno);
     std::string text;
     text.reserve(most_secret_bytes); // so that no copy is left behind
     for (;;) {
@@ -93,7 +87,7 @@ result<std::string> read_secret_file(const std::string& path) {
         if (before == most_secret_bytes)
             return fail(errc::invalid_request, path + " is over 64 KiB, so it holds no key");
         text.resize(most_secret_bytes);
-        const auto got = ::read(file.descriptor, text.data() + before, text.size() - before);
+        const auto got = ::read(file.get(), text.data() + before, text.size() - before);
         const int number = errno;
         text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
         if (got < 0 && number != EINTR) return cannot_read(path, number);

@@ -138,8 +138,8 @@ private:
 
     /// A log that is read.
     struct read_log {
-        std::optional<int>
-            number; ///< That of the file's watch, if anybody follows it and it exists.
+        /// That of the file's watch, if anybody follows it and it exists.
+        std::optional<int> number;
         std::vector<std::weak_ptr<output_reader>> readers;
     };
 

@@ -75,8 +75,10 @@ inline constexpr std::string_view likely_out_of_memory = "500"; ///< For oom_sco
 [[nodiscard]] inline std::string given_to_all(const std::filesystem::path& path) {
     const auto found = real_path(path);
     if (found.empty()) return {};
-    for (const auto* const given : system_paths)
-        if (contains(real_path(given), found) && !real_path(given).empty()) return given;
+    for (const auto* const given : system_paths) {
+        const auto folder = real_path(given);
+        if (!folder.empty() && contains(folder, found)) return given;
+    }
     return contains(shared_memory, found) ? shared_memory : std::string();
 }
 

@@ -232,8 +232,7 @@ inline void reset_signals() noexcept {
 [[nodiscard]] inline std::string hint_for(const launch_report& report, const launch_plan& plan) {
     if (report.error != EACCES || plan.isolation.ruleset < 0) return {};
     return " (isolation: engines may read what ORCH_ENGINE_READABLE, or "
-           "subprocess_options::readable, "
-           "names)";
+           "subprocess_options::readable, names)";
 }
 
 /// Reads the child's reports until it has become the engine or given up; returns the last.
