@@ -4,4 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cmake --preset headers
-cmake --build --preset headers -j "${JOBS:-$(nproc)}" -- -k 0
+# Ninja goes on with the other headers after a failure, so the failures are repeated at the end.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! cmake --build --preset headers -j "${JOBS:-$(nproc)}" -- -k 0 | tee "$log"; then
+    grep -E '^FAILED: |error: ' "$log" >&2
+    exit 1
+fi

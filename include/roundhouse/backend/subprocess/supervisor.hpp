@@ -2,6 +2,7 @@
 
 #include <roundhouse/backend/subprocess/engine_logs.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/output_starts.hpp>
