@@ -1,5 +1,6 @@
 #include "store_folder.hpp"
 
+#include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/types.hpp>
 
@@ -40,7 +41,8 @@ result<store_folder> store_folder::open(const std::string& path) {
     if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0)
         return refuse(path, "cannot be used (" + message_of(errno) +
                                 "); name a folder that this user may write");
-    const int lock = ::open((path + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int lock = ::open((path + "/lock").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+                            0600);
     if (lock < 0) return refuse(path, "cannot be written to (" + message_of(errno) + ")");
     if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
         const auto cause = errno == EWOULDBLOCK ? "is in use by another roundhouse-server; stop "
@@ -65,11 +67,13 @@ result<std::string> installation_id_of(const std::string& folder) {
     if (std::getline(std::ifstream(path), found) && parse_uuid(found)) return found;
     const auto id = to_string(crypto::make_uuid(crypto::system_entropy));
     const auto draft = path + ".new";
-    std::ofstream out(draft);
-    out << id << std::endl;
-    std::error_code failed;
-    if (out) std::filesystem::rename(draft, path, failed);
-    if (!out || failed) return refuse(folder, "cannot be written to");
+    const auto line = id + '\n';
+    ::unlink(draft.c_str()); // not written over: it may be a link
+    const detail::subprocess::descriptor out(
+        ::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!out || ::write(out.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()) ||
+        ::rename(draft.c_str(), path.c_str()) != 0)
+        return refuse(folder, "cannot be written to (" + message_of(errno) + ")");
     return id;
 }
 

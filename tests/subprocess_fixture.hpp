@@ -144,6 +144,13 @@ public:
     [[nodiscard]] std::filesystem::path folder(const rh::workload& w) const {
         return store.path() / "engines" / to_string(w.ref.engine_id);
     }
+    /// Where the backend keeps what the engine must not write.
+    [[nodiscard]] std::filesystem::path workload_folder(const rh::workload& w) const {
+        return store.path() / "workloads" / to_string(w.ref.engine_id);
+    }
+    [[nodiscard]] std::filesystem::path log_of(const rh::workload& w) const {
+        return workload_folder(w) / "engine.log";
+    }
     [[nodiscard]] std::string text(const rh::workload& w, const std::string& file) const {
         return text_of(folder(w) / file);
     }
@@ -156,7 +163,10 @@ public:
     }
     /// The process that leads the engine.
     [[nodiscard]] pid_t pid_of(const rh::workload& w) const {
-        return rh::detail::subprocess::read_identity(folder(w).string()).value().value().pid;
+        return rh::detail::subprocess::read_identity((workload_folder(w) / "identity").string())
+            .value()
+            .value()
+            .pid;
     }
 
     [[nodiscard]] std::vector<rh::workload_exit> exits() const {

@@ -188,11 +188,12 @@ private:
 
     void signal_engine(int number) const {
         const auto id = roundhouse::parse_uuid(id_);
-        const auto process = id ? process_in(inspector_.folder_of(*id)) : std::nullopt;
+        const auto process = id ? process_of(inspector_.identity_file_of(*id)) : std::nullopt;
         if (!process) return;
         const auto handle = sub::open_pidfd(process->identity.pid);
         // If it is still that process, the handle keeps its pid from being used again.
-        if (handle && process_in(inspector_.folder_of(*id))) sub::send_signal(handle.get(), number);
+        if (handle && process_of(inspector_.identity_file_of(*id)))
+            sub::send_signal(handle.get(), number);
     }
 
     const std::string name_;

@@ -27,15 +27,15 @@ namespace roundhouse_tests {
 
 namespace sub = roundhouse::detail::subprocess;
 
-/// The process of an engine, as the identity file in its folder names it.
+/// The process of an engine, as its identity file names it.
 struct engine_process {
     sub::process_identity identity;
     bool stopped = false; ///< By a signal, such as SIGSTOP.
 };
 
 /// Nothing if the process is gone.
-inline std::optional<engine_process> process_in(const std::string& folder) {
-    const auto found = sub::read_identity(folder);
+inline std::optional<engine_process> process_of(const std::string& identity_file) {
+    const auto found = sub::read_identity(identity_file);
     if (!found || !*found) return std::nullopt;
     const auto stat = sub::read_process_stat((*found)->pid);
     if (!stat || stat->gone() || stat->start_time != (*found)->start_time) return std::nullopt;
@@ -60,6 +60,10 @@ public:
         return engines_folder() + '/' + to_string(engine);
     }
 
+    [[nodiscard]] std::string identity_file_of(const roundhouse::uuid& engine) const {
+        return workloads_folder() + '/' + to_string(engine) + '/' + sub::identity_name;
+    }
+
     [[nodiscard]] std::vector<roundhouse::engine_ptr> rows() const {
         const auto store = roundhouse::or_throw(
             roundhouse::lmdb_store::open({.folder = store_path_, .read_only = true}));
@@ -72,8 +76,12 @@ public:
     [[nodiscard]] std::vector<roundhouse::testing::observed_workload>
     workloads(const std::vector<roundhouse::engine_ptr>& rows) const {
         std::vector<roundhouse::testing::observed_workload> out;
-        for (const auto& entry : std::filesystem::directory_iterator(engines_folder())) {
-            const auto engine = roundhouse::parse_uuid(entry.path().filename().string());
+        std::set<std::string> names; // an engine may have one of the folders only
+        for (const auto& folder : {engines_folder(), workloads_folder()})
+            for (const auto& entry : std::filesystem::directory_iterator(folder))
+                names.insert(entry.path().filename().string());
+        for (const auto& name : names) {
+            const auto engine = roundhouse::parse_uuid(name);
             if (!engine) continue;
             auto workload = observe_process(*engine);
             for (const auto& row : rows)
@@ -110,12 +118,13 @@ public:
 
 private:
     [[nodiscard]] std::string engines_folder() const { return store_path_ + "/engines"; }
+    [[nodiscard]] std::string workloads_folder() const { return store_path_ + "/workloads"; }
 
     [[nodiscard]] roundhouse::testing::observed_workload
     observe_process(const roundhouse::uuid& engine) const {
         roundhouse::testing::observed_workload out;
         out.ref.engine_id = engine;
-        if (const auto process = process_in(folder_of(engine))) {
+        if (const auto process = process_of(identity_file_of(engine))) {
             out.ref.generation = process->identity.generation;
             out.ref.port = process->identity.port;
             out.state = process->stopped ? roundhouse::workload_state::paused

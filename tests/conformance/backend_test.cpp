@@ -65,6 +65,7 @@ struct process_conformance : subprocess_fixture {
                                  return count_of_demo_engine(*io, ref.port, key);
                              }});
         CHECK(std::filesystem::is_empty(store.path() / "engines"));
+        CHECK(std::filesystem::is_empty(store.path() / "workloads"));
     }
 
 private:

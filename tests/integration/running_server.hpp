@@ -122,9 +122,9 @@ inline int execute(const std::string& url, const std::string& key) {
     return answer ? answer->status : 0;
 }
 
-/// The process of an engine of the server whose folder is `folder`.
+/// The process of an engine of the server whose store is in `folder`.
 inline pid_t process_of(const temporary_folder& folder, const std::string& engine_id) {
-    const auto file = folder.path() / "store/engines" / engine_id;
+    const auto file = folder.path() / "store/workloads" / engine_id / "identity";
     const auto found = roundhouse::detail::subprocess::read_identity(file.string());
     REQUIRE(found);
     REQUIRE(*found);

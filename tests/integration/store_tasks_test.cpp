@@ -144,6 +144,29 @@ TEST_CASE("a backup is readable by its owner only and never overwrites a store")
     }
 }
 
+TEST_CASE("nothing is written through a link that was left in a folder of a store") {
+    const temporary_folder folder;
+    const auto variables = with_memory_backend(folder);
+    make_store(variables);
+    const auto copy = folder.path() / "copy";
+    std::filesystem::create_directory(copy);
+    const auto other = folder.path() / "other";
+    std::ofstream(other) << "not a store";
+    SECTION("in place of the copy") {
+        std::filesystem::create_symlink(other, copy / "data.mdb.partial");
+        CHECK(run({"--backup", copy}, variables).code == 0);
+        CHECK(std::filesystem::is_regular_file(std::filesystem::symlink_status(copy / "data.mdb")));
+    }
+    SECTION("in place of the lock of a server") {
+        const auto lock = std::filesystem::path(store_in(folder)) / "lock";
+        std::filesystem::remove(lock);
+        std::filesystem::create_symlink(other, lock);
+        CHECK(run({}, variables).code == 2);
+    }
+    CHECK(std::ifstream(other).peek() == 'n');
+    CHECK(std::filesystem::file_size(other) == 11);
+}
+
 TEST_CASE("a task on a missing store is refused with the folder's name and creates nothing") {
     const temporary_folder folder;
     for (const std::vector<std::string>& task : std::vector<std::vector<std::string>>{

@@ -4,6 +4,7 @@
 #include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
+#include <roundhouse/backend/subprocess/take_over.hpp>
 
 #include <spawn.h>
 #include <sys/file.h>
@@ -106,6 +107,23 @@ private:
     pid_t pid_ = 0;
 };
 
+/// A process that is no engine, in the session of this one.
+class process_in_our_session {
+public:
+    process_in_our_session() : pid_{::fork()} {
+        if (pid_ == 0)
+            for (;;) ::pause();
+    }
+    ~process_in_our_session() {
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+    [[nodiscard]] pid_t pid() const { return pid_; }
+
+private:
+    pid_t pid_;
+};
+
 /// Those of a fleet's engines of which a process runs.
 std::set<rh::uuid> engines_in_process_table(const std::vector<rh::workload>& fleet) {
     std::set<rh::uuid> found;
@@ -130,8 +148,9 @@ TEST_CASE_METHOD(subprocess_fixture, "a new backend lists the engines of an earl
     const auto damaged = fresh_id();
     const auto engines = store.path() / "engines";
     std::filesystem::create_directory(engines / to_string(without_identity));
-    std::filesystem::create_directory(engines / to_string(damaged));
-    std::ofstream{engines / to_string(damaged) / sub::identity_name}
+    const auto workloads = store.path() / "workloads";
+    std::filesystem::create_directory(workloads / to_string(damaged));
+    std::ofstream{workloads / to_string(damaged) / sub::identity_name}
         << "roundhouse-engine 1\nboot x\ngenera";
     for (const char* other : {"lost+found", "ABCDEF00-0000-4000-8000-000000000000"})
         std::filesystem::create_directory(engines / other);
@@ -260,7 +279,8 @@ TEST_CASE_METHOD(subprocess_fixture, "a reused pid is neither adopted nor signal
         identity.boot_id = "00000000-0000-0000-0000-000000000000";
     }
     const auto w = new_workload();
-    write_identity(folder(w), identity);
+    REQUIRE(wait(backend().list())); // so that there is a folder of workloads
+    write_identity(workload_folder(w), identity);
     CHECK(listed(w)->state == rh::workload_state::down);
     CHECK(listed(w)->ref.generation == 3);
     CHECK(stop(w));
@@ -277,7 +297,7 @@ TEST_CASE_METHOD(
     "the process that an identity names is adopted, which shows that the test above is valid") {
     const stranger other;
     const auto w = new_workload();
-    write_identity(folder(w), other.identity());
+    write_identity(workload_folder(w), other.identity());
     CHECK(listed(w)->state == rh::workload_state::up);
     CHECK(stop(w));
     CHECK_FALSE(runs(other.identity().pid));
@@ -325,4 +345,116 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(pending.wait_for(std::chrono::milliseconds{20}) == std::future_status::timeout);
     REQUIRE(::flock(lock.get(), LOCK_UN) == 0);
     CHECK(io_threads::get(std::move(pending)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "an engine whose data folder is lost is found, and ended before the next") {
+    const auto w = new_workload();
+    {
+        const other_program orchestrator{options, {w}};
+        REQUIRE(orchestrator.wait_for_engine());
+    }
+    const auto pid = pid_of(w);
+    std::filesystem::remove_all(folder(w));
+    CHECK(listed(w)->state == rh::workload_state::up);
+    REQUIRE(create(next_generation(w)));
+    CHECK_FALSE(runs(pid));
+    CHECK(wait(backend().destroy(w.ref)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "a file in the engine's own folder names no process") {
+    const stranger other;
+    const auto w = create_new();
+    write_identity(folder(w), other.identity());
+    std::filesystem::copy_file(folder(w) / sub::identity_name,
+                               folder(w) / sub::identity_name_0_1_0);
+    reopen();
+    CHECK(listed(w)->ref == w.ref);
+    CHECK(stop(w));
+    reopen();
+    CHECK(wait(backend().destroy(w.ref)));
+    CHECK(runs(other.identity().pid));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "identities that lead no session, or name one process twice, are not believed") {
+    const auto w = create_new();
+    const auto engine = sub::read_identity((workload_folder(w) / sub::identity_name).string());
+    REQUIRE(engine);
+    const auto thief = new_workload();
+    auto identity = **engine;
+    const process_in_our_session sleeper;
+    SECTION("another engine's process") {}
+    SECTION("a process that leads no session") {
+        identity.pid = sleeper.pid();
+        identity.start_time = sub::read_process_stat(sleeper.pid())->start_time;
+    }
+    SECTION("this process") {
+        identity.pid = ::getpid();
+        identity.start_time = sub::read_process_stat(::getpid())->start_time;
+    }
+    write_identity(workload_folder(thief), identity);
+    CHECK(listed(w)->state == rh::workload_state::up);
+    CHECK(listed(thief)->state == rh::workload_state::down);
+    CHECK(stop(thief));
+    CHECK(wait(backend().destroy(thief.ref)));
+    CHECK(runs(pid_of(w)));
+    CHECK(runs(sleeper.pid()));
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "a link in place of a data folder is named, and removed alone") {
+    const auto w = create_new();
+    const auto bystander = create_new();
+    REQUIRE(stop(w));
+    std::filesystem::remove_all(folder(w));
+    std::filesystem::create_directory_symlink(folder(bystander), folder(w));
+    const auto refused = create(next_generation(w));
+    REQUIRE_FALSE(refused);
+    CHECK(holds(refused.error().message, folder(w).string() + " is a link"));
+    CHECK(wait(backend().destroy(w.ref)));
+    CHECK_FALSE(std::filesystem::is_symlink(folder(w)));
+    CHECK(std::filesystem::is_directory(folder(bystander) / "tmp"));
+    CHECK(runs(pid_of(bystander)));
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "a store of 0.1.0 is taken over once") {
+    const auto w = create_new(); // runs, and is told by its own folder
+    const auto down = create_new();
+    const auto pid = pid_of(w);
+    REQUIRE(stop(down));
+    close();
+    const stranger other;
+    for (const auto& each : {w, down}) {
+        std::filesystem::rename(workload_folder(each) / sub::identity_name,
+                                folder(each) / sub::identity_name_0_1_0);
+        std::filesystem::rename(log_of(each), folder(each) / sub::log_name);
+    }
+    const auto forged = fresh_id();
+    const auto forged_folder = store.path() / "engines" / to_string(forged);
+    write_identity(forged_folder, other.identity());
+    std::filesystem::rename(forged_folder / sub::identity_name,
+                            forged_folder / sub::identity_name_0_1_0);
+    const auto closed = store.path() / "engines" / to_string(fresh_id());
+    std::filesystem::create_directory(closed);
+    std::filesystem::permissions(closed, std::filesystem::perms::none);
+    std::filesystem::remove_all(store.path() / "workloads");
+    // Of a call that was interrupted, or planted.
+    write_identity(store.path() / "workloads.new" / to_string(down.ref.engine_id),
+                   other.identity());
+    const auto planted = store.path() / "workloads.new" / to_string(fresh_id());
+    write_identity(planted, other.identity());
+    std::ofstream{folder(w) / sub::log_name, std::ios::app} << "before\n";
+
+    reopen();
+    CHECK(listed(w)->ref == w.ref);
+    CHECK(listed(w)->state == rh::workload_state::up);
+    CHECK(listed(down)->state == rh::workload_state::down);
+    CHECK_FALSE(std::filesystem::exists(store.path() / "workloads" / planted.filename()));
+    CHECK(wait(backend().logs(w.ref, 10)) == "before\n");
+    CHECK(wait(backend().destroy({.engine_id = forged, .generation = 1, .port = 1})));
+    CHECK(runs(other.identity().pid));
+    CHECK(stop(w));
+    CHECK_FALSE(runs(pid));
+    std::filesystem::permissions(closed, std::filesystem::perms::owner_all); // to be removed
 }

@@ -58,7 +58,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     REQUIRE(eventually([&] { return exits().size() == 1; }));
     ::unsetenv("ROUNDHOUSE_TEST_SECRET");
 
-    const auto printed = lines_of(text(w, "engine.log"));
+    const auto printed = lines_of(text_of(log_of(w)));
     const auto data = folder(w).string();
     CHECK(std::set<std::string>(printed.begin(), printed.end()) ==
           std::set<std::string>{
@@ -74,7 +74,7 @@ TEST_CASE_METHOD(subprocess_fixture, "an engine without a catalog has no CATALOG
     options.command = {"env"};
     const auto w = create_new();
     REQUIRE(eventually([&] { return exits().size() == 1; }));
-    CHECK_FALSE(holds(text(w, "engine.log"), "CATALOG_DIR"));
+    CHECK_FALSE(holds(text_of(log_of(w)), "CATALOG_DIR"));
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
@@ -91,7 +91,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(stat->group == pid);
     CHECK(text(w, "pwd") == folder(w).string() + '\n');
     CHECK(text(w, "umask") == "0077\n");
-    CHECK(text(w, "engine.log") == "to-stderr\nto-stdout\n");
+    CHECK(text_of(log_of(w)) == "to-stderr\nto-stdout\n");
     std::vector<std::string> open;
     for (const auto& line : lines_of(text(w, "fds")))
         if (const auto arrow = line.find(" -> "); arrow != std::string::npos)
@@ -100,7 +100,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     REQUIRE(open.size() == 4);
     CHECK(open[0] == "/dev/null");
     CHECK(open[1] == (folder(w) / "fds").string());
-    CHECK(open[2] == (folder(w) / "engine.log").string());
+    CHECK(open[2] == log_of(w).string());
     CHECK(holds(open[3], "/fd"));
 }
 
@@ -208,7 +208,7 @@ TEST_CASE_METHOD(subprocess_fixture, "each workload appends to the log of the on
     REQUIRE(create(next_generation(w)));
     REQUIRE(eventually([&] { return has(w, "ready"); }));
     const auto line = "line " + std::to_string(w.ref.port) + "\n";
-    CHECK(text(w, "engine.log") == line + line);
+    CHECK(text_of(log_of(w)) == line + line);
 }
 
 TEST_CASE_METHOD(subprocess_fixture,

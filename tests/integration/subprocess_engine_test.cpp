@@ -272,7 +272,9 @@ TEST_CASE_METHOD(subprocess_fixture, "boot logs are complete after the log has b
     std::ofstream{folder(w) / "text"} << written;
     const auto next = next_generation(w);
     REQUIRE(create(next));
-    REQUIRE(eventually([&] { return has(w, "ready") && has(w, "engine.log.1"); }));
+    REQUIRE(eventually([&] {
+        return has(w, "ready") && std::filesystem::exists(workload_folder(w) / "engine.log.1");
+    }));
     CHECK(eventually(
         [&] { return wait(backend().boot_logs(next.ref, 100'000)).value() == written; }));
     CHECK(wait(backend().logs(next.ref, 100'000)).value().ends_with("10000\n" + written));
@@ -287,7 +289,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     const auto w = create_ready();
     const auto size = [&](const char* file) {
         std::error_code missing;
-        const auto bytes = std::filesystem::file_size(folder(w) / file, missing);
+        const auto bytes = std::filesystem::file_size(workload_folder(w) / file, missing);
         return missing ? 0 : bytes;
     };
     CHECK(eventually([&] { return size("engine.log") <= options.log_limit_bytes; }));
@@ -343,11 +345,11 @@ TEST_CASE_METHOD(subprocess_fixture, "what an engine writes is followed until it
     CHECK(next().empty());
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "a log is followed that its engine replaces") {
+TEST_CASE_METHOD(subprocess_fixture, "a log is followed that is replaced") {
     run_shell("echo started; touch ready; exec sleep 1000");
     options.log_check_interval = std::chrono::milliseconds{10};
     const auto w = create_ready();
-    const auto log = folder(w) / "engine.log";
+    const auto log = log_of(w);
     const rh::log_query query{.tail = 0, .follow = true};
     SECTION("while it is followed") {
         const auto source = wait(backend().open_logs(w.ref, query)).value();
@@ -368,24 +370,18 @@ TEST_CASE_METHOD(subprocess_fixture, "a log is followed that its engine replaces
     }
 }
 
-TEST_CASE_METHOD(subprocess_fixture, "engines that make one file their log are both followed") {
+TEST_CASE_METHOD(subprocess_fixture, "a link in place of a log is refused") {
     run_shell("echo started; touch ready; exec sleep 1000");
-    const auto first = create_ready();
-    const auto second = create_ready();
-    std::filesystem::remove(folder(second) / "engine.log");
-    std::filesystem::create_hard_link(folder(first) / "engine.log", folder(second) / "engine.log");
-    const rh::log_query query{.tail = 0, .follow = true};
-    const auto of_first = wait(backend().open_logs(first.ref, query)).value();
-    auto of_second = wait(backend().open_logs(second.ref, query)).value();
-    auto first_waits = io->start(of_first->next());
-    auto second_waits = io->start(of_second->next());
-    std::ofstream{folder(first) / "engine.log", std::ios::app} << "a line\n";
-    CHECK(io_threads::get(std::move(first_waits)).value() == "a line\n");
-    CHECK(io_threads::get(std::move(second_waits)).value() == "a line\n");
-    of_second.reset();
-    first_waits = io->start(of_first->next());
-    std::ofstream{folder(first) / "engine.log", std::ios::app} << "another\n";
-    CHECK(io_threads::get(std::move(first_waits)).value() == "another\n");
+    const auto w = create_ready();
+    const auto secret = store.path() / "secret";
+    std::ofstream{secret} << "not for the engine\n";
+    std::filesystem::remove(log_of(w));
+    std::filesystem::create_symlink(secret, log_of(w));
+    CHECK_FALSE(wait(backend().logs(w.ref, 10)));
+    CHECK_FALSE(create(next_generation(w)));
+    CHECK(text_of(secret) == "not for the engine\n");
+    CHECK(wait(backend().destroy(w.ref)));
+    CHECK(text_of(secret) == "not for the engine\n");
 }
 
 TEST_CASE_METHOD(subprocess_fixture, "the destruction of the backend ends what is followed") {

@@ -76,7 +76,7 @@ TEST_CASE("a process in isolation has the files that its rules name, and no othe
     for (const auto* const folder : {&own, &readable, &other})
         std::ofstream(folder->path() / "file") << "text";
     const sub::landlock_rules rules{.readable = {readable.path().string(), "/no/such/file"},
-                                    .devices = {"/dev/null"},
+                                    .writable = {"/dev/null"},
                                     .owned = {own.path().string()},
                                     .port = 1};
     const auto opens = [&](const fs::path& path, int flags) {
@@ -100,7 +100,7 @@ TEST_CASE("a process in isolation binds its own port and ephemeral ones only") {
     if (sub::landlock_version() < 4) ROUNDHOUSE_SKIP("this kernel's Landlock knows no ports");
     const auto port = free_port();
     const auto other = free_port();
-    const sub::landlock_rules rules{.readable = {}, .devices = {}, .owned = {}, .port = port};
+    const sub::landlock_rules rules{.readable = {}, .writable = {}, .owned = {}, .port = port};
     CHECK(in_isolation(rules, [&] { return binds(port); }));
     CHECK(in_isolation(rules, [] { return binds(0); }));
     if (other != port) CHECK_FALSE(in_isolation(rules, [&] { return binds(other); }));
@@ -133,9 +133,11 @@ TEST_CASE_METHOD(isolated_engine, "an engine cannot reach the store, other engin
     run_shell("echo SECRET > private; touch ready; exec sleep 1000");
     const auto neighbour = create_ready();
     const auto shown = output_of("cat ../../data.mdb; cat ../*/private; ls ..; "
+                                 "ls ../../workloads; echo SECRET > ../../workloads/x; "
                                  "ln ../../data.mdb mine; "
                                  "kill -0 $PPID && echo SIGNALLED; echo done");
     CHECK_THAT(shown, Contains("done") && !Contains("SECRET"));
+    CHECK_FALSE(fs::exists(store.path() / "workloads" / "x"));
     CHECK_THAT(shown, !Contains(rh::to_string(neighbour.ref.engine_id)));
     if (sub::landlock_version() >= 6) CHECK_THAT(shown, !Contains("SIGNALLED"));
     const auto parts = backend().isolation();
@@ -155,9 +157,18 @@ TEST_CASE_METHOD(isolated_engine,
         options.readable = {more.path().string()};
         CHECK(output_of(script) == "from the folder\n");
     }
-    SECTION("a folder that has the store in it is not given") {
-        options.readable = {"/"};
-        CHECK_THAT(output_of(script), Contains("Permission denied"));
+    SECTION("the engine's own log, by the path that programs use") {
+        run_shell("echo line >> /dev/stdout; touch ready; exec sleep 1000");
+        reopen();
+        const auto w = create_ready();
+        CHECK(text_of(log_of(w)) == "line\n");
+    }
+    SECTION("a folder that has the store in it is refused, and one that is missing") {
+        for (const auto& path : {std::string("/"), (more.path() / "missing").string()}) {
+            options.readable = {path};
+            CHECK_THROWS_WITH(reopen(), Contains("engines cannot be given " + path));
+        }
+        options.readable.clear();
     }
     SECTION("without isolation") {
         options.isolation = rh::isolation_mode::none;

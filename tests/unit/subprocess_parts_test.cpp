@@ -103,12 +103,12 @@ TEST_CASE("an identity is read only if it is whole") {
 TEST_CASE("a link, a folder or a pipe in place of an identity counts as damage") {
     const temporary_folder folder;
     const auto file = folder.path() / sub::identity_name;
-    CHECK(sub::read_identity(folder.path()) == std::nullopt);
-    CHECK(sub::read_identity(folder.path() / "missing") == std::nullopt);
+    CHECK(sub::read_identity(file) == std::nullopt);
+    CHECK(sub::read_identity(folder.path() / "missing" / sub::identity_name) == std::nullopt);
     SECTION("a link") { fs::create_symlink("/etc/passwd", file); }
     SECTION("a folder") { fs::create_directory(file); }
     SECTION("a pipe without a writer") { REQUIRE(::mkfifo(file.c_str(), 0600) == 0); }
-    CHECK(sub::read_identity(folder.path()) == std::nullopt);
+    CHECK(sub::read_identity(file) == std::nullopt);
 }
 
 TEST_CASE("the engine of an environment is the value of the variable with the exact name") {

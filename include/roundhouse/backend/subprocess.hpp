@@ -36,7 +36,9 @@ struct process_watch;
 /// `<store_path>/engines/<engine_id>/` (mode 0700). The concept `backend` describes the operations.
 ///
 /// Engines outlive the backend, and a crash of its program: `list` finds them and watches them
-/// again, by the identity file that each process writes before it becomes the engine. Exit codes
+/// again, by the identity file that each process writes before it becomes the engine. That file and
+/// the engine's output lie in `<store_path>/workloads/<engine_id>/`, which isolated engines cannot
+/// reach. Exit codes
 /// are known for engines that this program started.
 ///
 /// All members but the constructor may be called from any thread. The operations run on `executor`.
@@ -64,7 +66,8 @@ public:
     [[nodiscard]] std::string_view name() const noexcept { return "subprocess"; }
     [[nodiscard]] bool needs_port() const noexcept { return true; }
 
-    /// Why the folder of the engines cannot be used at present; empty if it can.
+    /// Why the folder of the engines, or that of their workloads, cannot be used at present; empty if
+    /// they can.
     [[nodiscard]] std::optional<std::string> trouble() const;
 
     /// The names of what engines are isolated by: `no_new_privileges`, `limits`, `landlock`. Of those
@@ -91,7 +94,7 @@ public:
 
     asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout);
 
-    /// Lists every folder whose name is an engine id. Starts to watch engines that run unwatched.
+    /// Lists every engine that has a data folder or a workload folder. Starts to watch engines that run unwatched.
     asio::awaitable<result<std::vector<found_workload>>> list();
 
     /// The last lines of stdout and stderr, at most `log_tail_bytes` bytes, as the engine wrote
@@ -117,7 +120,7 @@ private:
     asio::awaitable<result<void>> do_create(const workload& requested);
 
     /// Not a coroutine, so that a cancellation cannot come between the launch and the watch.
-    result<void> start(const workload& requested, const std::string& folder);
+    result<void> start(const workload& requested);
 
     asio::awaitable<result<void>> do_stop(const workload_ref& ref, duration grace);
 

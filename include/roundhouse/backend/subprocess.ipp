@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
@@ -29,6 +30,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -61,7 +63,14 @@ namespace detail::subprocess {
     options.store_path = std::filesystem::absolute(options.store_path).lexically_normal();
     if (!options.catalog_dir.empty())
         options.catalog_dir = std::filesystem::absolute(options.catalog_dir).string();
-    for (auto& path : options.readable) path = std::filesystem::absolute(path).string();
+    for (auto& path : options.readable) {
+        path = std::filesystem::absolute(path).string();
+        if (const auto why = not_to_be_given(options, path); !why.empty())
+            refuse("engines cannot be given " + path + " to read: " + why);
+    }
+    // The bound of one file is one of the log too: it has to be cut before.
+    if (options.file_bytes > 0)
+        options.log_limit_bytes = std::min(options.log_limit_bytes, options.file_bytes / 2);
     if (const auto unmet = unmet_requirement(options)) refuse(*unmet);
     auto& program = options.command.front();
     if (program.find('/') != std::string::npos)
@@ -104,7 +113,7 @@ private:
     return asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), port};
 }
 
-/// The folder of an engine, and what it says of its process.
+/// An engine that has a folder, and what is known of its process.
 struct engine_folder {
     uuid engine;
     std::optional<process_identity> identity;
@@ -127,9 +136,13 @@ ROUNDHOUSE_DECL std::vector<std::string> subprocess_backend::isolation() const {
 }
 
 ROUNDHOUSE_DECL std::optional<std::string> subprocess_backend::trouble() const {
-    const auto& engines = supervisor_->engines();
-    if (::access((engines + "/.").c_str(), R_OK | W_OK | X_OK) == 0) return std::nullopt;
-    return engines + ": " + detail::subprocess::cause(errno);
+    const auto trouble_of = [](const std::string& folder) -> std::optional<std::string> {
+        if (::access((folder + "/.").c_str(), R_OK | W_OK | X_OK) == 0) return std::nullopt;
+        return folder + ": " + detail::subprocess::cause(errno);
+    };
+    auto found = trouble_of(supervisor_->engines());
+    if (!found && supervisor_->settled()) found = trouble_of(supervisor_->workloads());
+    return found;
 }
 
 ROUNDHOUSE_DECL std::string subprocess_backend::url(const uuid& /*engine*/,
@@ -226,40 +239,52 @@ subprocess_backend::do_create(const workload& requested) {
             co_return result<void>{};
         }
     }
-    const auto folder = supervisor_->folder_of(engine);
-    if (*found || ::access(folder.c_str(), F_OK) == 0) {
+    // Processes of an engine may be left whose data folder is gone.
+    if (*found || detail::subprocess::exists(supervisor_->folder_of(engine)) ||
+        detail::subprocess::exists(supervisor_->workload_folder_of(engine))) {
         auto ending = supervisor_->end(engine, supervisor_->options().short_grace);
         const auto ended = co_await std::move(ending);
         if (!ended) co_return ended;
     }
-    co_return start(requested, folder);
+    co_return start(requested);
 }
 
-ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested,
-                                                       const std::string& folder) {
+ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested) {
     namespace sub = detail::subprocess;
     const auto& options = supervisor_->options();
+    const auto folder = supervisor_->folder_of(requested.ref.engine_id);
+    const auto workload_folder = supervisor_->workload_folder_of(requested.ref.engine_id);
     std::string_view path;
     for (const auto& [name, value] : options.environment)
         if (path.empty() && name == "PATH") path = value;
     auto program = sub::find_program(options.command.front(), path);
     if (!program) return unexpected{program.error()};
-    const bool made = ::mkdir(folder.c_str(), 0700) == 0;
-    if (!made && errno != EEXIST) return sub::failed("cannot make " + folder, errno);
-    sub::folder_undo undo{made ? folder : std::string{}};
-    const auto temporary = folder + '/' + sub::temporary_name;
-    if (::mkdir(temporary.c_str(), 0700) != 0 && errno != EEXIST)
-        return sub::failed("cannot make " + temporary, errno);
+    sub::folder_undo undo_workload{sub::exists(workload_folder) ? std::string() : workload_folder};
+    if (auto made = sub::make_folder(workload_folder); !made) return made;
+    sub::folder_undo undo{sub::exists(folder) ? std::string() : folder};
+    const auto opened = sub::open_data_folder(folder);
+    if (!opened) return unexpected{opened.error()};
+    if (::mkdirat(opened->get(), sub::temporary_name, 0700) != 0 && errno != EEXIST)
+        return sub::failed("cannot make " + folder + '/' + sub::temporary_name, errno);
+    // An engine whose log has reached the bound of a file could not print again.
+    if (const auto rotation = sub::bound_log(workload_folder, options.log_limit_bytes))
+        supervisor_->logs().rotated(requested.ref.engine_id, *rotation);
+    const auto log = workload_folder + '/' + sub::log_name;
+    const auto output = sub::open_regular(log, O_WRONLY | O_APPEND | O_CREAT);
+    if (!output) return sub::failed(log, errno);
+    ::fcntl(output.get(), F_SETFL, O_APPEND); // the engine must not inherit O_NONBLOCK
     const auto& ref = requested.ref;
     const auto& isolation = supervisor_->isolation();
-    const auto rules = isolation.rules_for(options, *program, folder, ref.port);
+    const auto rules = isolation.rules_for(options, *program, folder, log, ref.port);
     if (!rules) return unexpected{rules.error()};
     const sub::launch_plan plan{
         .program = std::move(*program),
         .arguments = options.command,
         .environment = sub::engine_environment(options, requested, folder),
         .folder = folder,
-        .log = folder + '/' + sub::log_name,
+        .working_folder = opened->get(),
+        .output = output.get(),
+        .workload_folder = workload_folder,
         .identity_head = sub::identity_head({.boot_id = supervisor_->boot_id(),
                                              .generation = ref.generation,
                                              .port = ref.port,
@@ -268,7 +293,7 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
         .isolation = {.on = isolation.is_on(),
                       .ruleset = rules->get(),
                       .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY}};
-    supervisor_->launches().record(ref, folder);
+    supervisor_->launches().record(ref, workload_folder);
     auto process = sub::launch(plan);
     if (!process) return unexpected{process.error()};
     const auto watched = supervisor_->watch(ref, requested.owner, process->pid,
@@ -278,6 +303,7 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
         sub::wait_for_child(process->pid);
         return unexpected{watched.error()};
     }
+    undo_workload.leave();
     undo.leave();
     return {};
 }
@@ -315,7 +341,10 @@ subprocess_backend::do_destroy(const workload_ref& ref) {
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>>
 subprocess_backend::remove_folder_of(const uuid& engine) {
-    co_return detail::subprocess::remove_folder(supervisor_->folder_of(engine));
+    // The identity last: until then `list` shows that something is left.
+    auto removed = detail::subprocess::remove_folder(supervisor_->folder_of(engine));
+    if (!removed) co_return removed;
+    co_return detail::subprocess::remove_folder(supervisor_->workload_folder_of(engine));
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<key_swap>>
@@ -361,7 +390,7 @@ subprocess_backend::do_open_logs(workload_ref ref, log_query query) {
 ROUNDHOUSE_DECL asio::awaitable<result<std::string>>
 subprocess_backend::read_output(uuid engine, std::size_t tail,
                                 detail::subprocess::log_position start) {
-    co_return detail::subprocess::read_log_tail(supervisor_->folder_of(engine), tail,
+    co_return detail::subprocess::read_log_tail(supervisor_->workload_folder_of(engine), tail,
                                                 supervisor_->options().log_tail_bytes, start);
 }
 
@@ -384,20 +413,19 @@ ROUNDHOUSE_DECL asio::awaitable<result<std::vector<found_workload>>> subprocess_
 
 ROUNDHOUSE_DECL asio::awaitable<result<std::vector<detail::subprocess::engine_folder>>>
 subprocess_backend::read_engines() {
-    const auto& path = supervisor_->engines();
-    std::vector<detail::subprocess::engine_folder> found;
-    std::error_code problem;
-    for (std::filesystem::directory_iterator entry{path, problem}, end; !problem && entry != end;
-         entry.increment(problem)) {
-        const auto name = entry->path().filename().string();
-        const auto engine = parse_uuid(name);
-        std::error_code gone; // a folder that is removed meanwhile is none
-        if (!engine || to_string(*engine) != name || !entry->is_directory(gone)) continue;
-        auto identity = detail::subprocess::read_identity(entry->path().string());
-        if (!identity) co_return unexpected{identity.error()};
-        found.push_back({.engine = *engine, .identity = std::move(*identity)});
+    // An engine's process may run although its data folder is gone, and the other way round.
+    std::unordered_set<uuid> engines;
+    for (const auto& path : {supervisor_->engines(), supervisor_->workloads()}) {
+        const auto listed = detail::subprocess::engines_in(path);
+        if (!listed) co_return unexpected{listed.error()};
+        engines.insert(listed->begin(), listed->end());
     }
-    if (problem) co_return detail::subprocess::failed(path, problem.value());
+    std::vector<detail::subprocess::engine_folder> found;
+    for (const auto& engine : engines) {
+        auto identity = detail::subprocess::read_identity(supervisor_->identity_of(engine));
+        if (!identity) co_return unexpected{identity.error()};
+        found.push_back({.engine = engine, .identity = std::move(*identity)});
+    }
     co_return found;
 }
 

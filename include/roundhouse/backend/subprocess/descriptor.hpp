@@ -54,9 +54,8 @@ private:
     int number_ = -1;
 };
 
-/// Opens a file in a folder that an engine can write to, where a link or a pipe may be in its
-/// place. Follows no link, does not block, and refuses what is no regular file. On failure the
-/// cause is in errno.
+/// Opens a file in whose place a link or a pipe may be. Follows no link, does not block, and refuses
+/// what is no regular file (EINVAL). On failure the cause is in errno.
 [[nodiscard]] inline descriptor open_regular(const std::string& path, int flags,
                                              mode_t mode = 0600) {
     descriptor file{::open(path.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode)};

@@ -47,11 +47,11 @@ class engine_logs : public std::enable_shared_from_this<engine_logs> {
 public:
     using rotations = std::vector<std::pair<uuid, log_rotation>>;
 
-    /// `engines` is the folder that has a folder of each engine.
-    engine_logs(const asio::any_io_executor& executor, std::string engines,
+    /// `workloads` is the folder that has a workload folder of each engine.
+    engine_logs(const asio::any_io_executor& executor, std::string workloads,
                 std::uint64_t limit_bytes, std::size_t tail_bytes)
         : strand_{asio::make_strand(executor)},
-          engines_{std::move(engines)},
+          workloads_{std::move(workloads)},
           limit_bytes_{limit_bytes},
           tail_bytes_{tail_bytes} {}
 
@@ -96,6 +96,12 @@ public:
     /// The workload of an engine has ended.
     void ended(const uuid& engine) {
         asio::post(strand_, [self = shared_from_this(), engine] { self->wake(engine); });
+    }
+    /// The log of an engine was rotated, while no process wrote to it.
+    void rotated(const uuid& engine, const log_rotation& rotation) {
+        asio::post(strand_, [self = shared_from_this(), engine, rotation] {
+            self->apply(engine, rotation);
+        });
     }
     /// The engine is gone.
     void forget(const uuid& engine) {
@@ -160,7 +166,7 @@ private:
     }
 
     [[nodiscard]] std::string folder_of(const uuid& engine) const {
-        return engines_ + '/' + to_string(engine);
+        return workloads_ + '/' + to_string(engine);
     }
 
     /// Notes the size of an engine's log, and returns it.
@@ -221,12 +227,12 @@ private:
         const auto [first, last] = numbers_.equal_range(*log.number);
         numbers_.erase(
             std::find_if(first, last, [&](const auto& known) { return known.second == engine; }));
-        // The engine's user can make one file the log of several engines.
+        // What can write to the store's folder can make one file the log of several engines.
         if (!numbers_.contains(*log.number)) watch_->remove(*log.number);
         log.number.reset();
     }
 
-    /// An engine may have replaced its log while it is followed.
+    /// A log may be replaced while it is followed, such as by a tool that rotates logs.
     void watch_again(const uuid& engine) {
         const auto log = logs_read_.find(engine);
         if (log == logs_read_.end()) return;
@@ -269,7 +275,7 @@ private:
     }
 
     const asio::any_io_executor strand_;
-    const std::string engines_;
+    const std::string workloads_;
     const std::uint64_t limit_bytes_;
     const std::size_t tail_bytes_;
 

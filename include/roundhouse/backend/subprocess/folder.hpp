@@ -2,20 +2,75 @@
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
 
 #include <dirent.h>
+#include <sys/stat.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The removal of an engine's data folder.
+/// The folders of engines: their names, and their removal.
 namespace detail::subprocess {
+
+/// Whether anything has this path, also a link that leads nowhere.
+[[nodiscard]] inline bool exists(const std::string& path) noexcept {
+    struct stat status {};
+    return ::lstat(path.c_str(), &status) == 0;
+}
+
+/// Whether it is a folder of this user, and no link.
+[[nodiscard]] inline bool is_own_folder(const std::string& path) noexcept {
+    struct stat status {};
+    return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+           status.st_uid == ::geteuid();
+}
+
+[[nodiscard]] inline result<void> make_folder(const std::string& path) {
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+        return failed("cannot make " + path, errno);
+    return {};
+}
+
+/// Opens an engine's data folder, which is made if it is missing, by O_PATH. Follows no link.
+[[nodiscard]] inline result<descriptor> open_data_folder(const std::string& path) {
+    if (auto made = make_folder(path); !made) return unexpected{made.error()};
+    descriptor folder{::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    if (folder) return folder;
+    if (errno == ENOTDIR || errno == ELOOP)
+        return fail(errc::backend_error,
+                    path + " is a link or a file instead of the engine's data folder: move the "
+                           "folder back, or remove that");
+    return failed("cannot open " + path, errno);
+}
+
+/// The engines that have an entry in a folder: a folder, or a link in its place.
+[[nodiscard]] inline result<std::vector<uuid>> engines_in(const std::string& path) {
+    std::vector<uuid> found;
+    std::error_code problem;
+    for (std::filesystem::directory_iterator entry{path, problem}, end; !problem && entry != end;
+         entry.increment(problem)) {
+        const auto name = entry->path().filename().string();
+        const auto engine = parse_uuid(name);
+        if (!engine || to_string(*engine) != name) continue;
+        std::error_code gone; // what is removed meanwhile does not count
+        const auto kind = entry->symlink_status(gone).type();
+        if (kind == std::filesystem::file_type::directory ||
+            kind == std::filesystem::file_type::symlink)
+            found.push_back(*engine);
+    }
+    if (problem) return failed(path, problem.value());
+    return found;
+}
 
 using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 
@@ -23,9 +78,11 @@ using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 /// missing.
 [[nodiscard]] inline open_folder open_subfolder(int parent, const char* name) {
     struct stat status {};
-    if (::fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
-        (status.st_mode & 0700U) != 0700U) {
-        ::fchmodat(parent, name, 0700, 0); // on failure the steps that need the rights fail
+    const descriptor seen{::openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    if (seen && ::fstat(seen.get(), &status) == 0 && (status.st_mode & 0700U) != 0700U) {
+        // By the descriptor: a link may be in its place now. On failure the steps that need the
+        // rights fail.
+        ::chmod(("/proc/self/fd/" + std::to_string(seen.get())).c_str(), 0700);
     }
     const int number = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (number < 0) return {nullptr, ::closedir};
@@ -43,12 +100,16 @@ using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 /// below the top are moved up to the top, and removed there.
 class folder_remover {
 public:
-    /// Succeeds if the folder does not exist. A failure names the path and the cause; part of the
+    /// Succeeds if the folder does not exist. Of a link in its place, the link is removed. A failure names the path and the cause; part of the
     /// tree may have been removed then.
     [[nodiscard]] result<void> remove(const std::string& path) {
         path_ = path;
         top_ = open_subfolder(AT_FDCWD, path.c_str());
-        if (!top_) return errno == ENOENT ? result<void>{} : cannot_remove("");
+        if (!top_ && errno == ENOENT) return {};
+        if (!top_ && (errno == ENOTDIR || errno == ELOOP)) { // the link goes, its target stays
+            if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
+        }
+        if (!top_) return cannot_remove("");
         for (bool found = true; found;) {
             found = false;
             ::rewinddir(top_.get());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -20,13 +21,14 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The file in an engine's folder that names the process which runs it. The process writes the file
-/// itself before it becomes the engine, so that no engine runs without one. The file stays when the
-/// process has ended; whether it still runs is found in /proc.
+/// The file that names the process which runs an engine. It lies in the workload folder, where the
+/// engine cannot write: what it says is believed. The process writes the file itself before it
+/// becomes the engine, so that no engine runs without one. The file stays when the process has ended;
+/// whether it still runs is found in /proc.
 namespace detail::subprocess {
 
-inline constexpr const char* identity_name = ".roundhouse-identity";
-inline constexpr const char* identity_draft_name = ".roundhouse-identity.new";
+inline constexpr const char* identity_name = "identity";
+inline constexpr const char* identity_draft_name = "identity.new";
 
 struct process_identity {
     std::string boot_id;
@@ -37,14 +39,30 @@ struct process_identity {
     std::uint64_t start_time = 0; ///< As in /proc/<pid>/stat.
 };
 
-/// The part of the file that is known before the process exists. The process appends its pid, its
-/// start time and "end". The user is in hexadecimal, so that no user_id can break the lines.
+/// The part of the file that is known before the process exists. `identity_tail` follows. The user is in hexadecimal, so that no user_id can break the lines.
 [[nodiscard]] inline std::string identity_head(const process_identity& identity) {
     return "roundhouse-engine 2\nboot " + identity.boot_id + "\ngeneration " +
            std::to_string(identity.generation) + "\nport " + std::to_string(identity.port) +
            "\nproduct " + to_string(identity.owner.product_id) + "\nuser " +
            to_hex(identity.owner.user_id) + "\npid ";
 }
+
+/// The rest of the file, which the process writes. Does not allocate.
+struct identity_tail {
+    identity_tail(pid_t pid, std::uint64_t start_time) noexcept {
+        char* at = std::to_chars(text.data(), text.data() + 20, pid).ptr;
+        const auto append = [&at](std::string_view part) {
+            for (const char c : part) *at++ = c;
+        };
+        append("\nstart ");
+        at = std::to_chars(at, at + 20, start_time).ptr;
+        append("\nend\n");
+        size = static_cast<std::size_t>(at - text.data());
+    }
+
+    std::array<char, 96> text{};
+    std::size_t size = 0;
+};
 
 /// Parses the file. Empty if it is truncated or has another format.
 [[nodiscard]] inline std::optional<process_identity> parse_identity(std::string_view text) {
@@ -80,11 +98,9 @@ struct process_identity {
     return identity;
 }
 
-/// Reads the identity in an engine's folder. Empty if there is none or a damaged one. Fails if the
-/// file cannot be read.
+/// Reads an identity file. Empty if there is none or a damaged one. Fails if the file cannot be read.
 [[nodiscard]] inline result<std::optional<process_identity>>
-read_identity(const std::string& folder) {
-    const auto path = folder + '/' + identity_name;
+read_identity(const std::string& path) {
     const auto file = open_regular(path, O_RDONLY);
     if (!file) {
         // A link, a folder or the like in its place counts as damage.
@@ -108,6 +124,25 @@ read_identity(const std::string& folder) {
         throw std::system_error{errno, std::system_category(), "/proc/sys/kernel/random/boot_id"};
     std::string_view id{text.data(), static_cast<std::size_t>(size)};
     return std::string{id.substr(0, id.find('\n'))};
+}
+
+/// Opens a pidfd of the process that an identity names. Empty if that process has ended, and if the
+/// identity names one that leads no session of its own, which no engine's process is, or this one.
+[[nodiscard]] inline result<descriptor> open_identified(const process_identity& identity,
+                                                        std::string_view boot_id) {
+    if (identity.boot_id != boot_id || identity.pid == ::getpid()) return descriptor{};
+    auto pidfd = open_pidfd(identity.pid);
+    if (!pidfd) {
+        // EINVAL: the number is that of a thread now.
+        if (errno == ESRCH || errno == EINVAL) return descriptor{};
+        return failed("cannot watch process " + std::to_string(identity.pid), errno);
+    }
+    // After the pidfd was opened: if the pid's process still has that start time, the pidfd is of the
+    // same process.
+    const auto stat = read_process_stat(identity.pid);
+    const bool same = stat && stat->start_time == identity.start_time &&
+                      stat->session == identity.pid;
+    return same ? std::move(pidfd) : descriptor{};
 }
 
 } // namespace detail::subprocess

@@ -103,6 +103,18 @@ unmet_requirement(const subprocess_options& options) {
            folder.parent_path() == "/home";
 }
 
+/// Why engines cannot be given a path to read; empty if they can.
+[[nodiscard]] inline std::string not_to_be_given(const subprocess_options& options,
+                                                 const std::filesystem::path& path) {
+    const auto found = real_path(path);
+    if (found.empty()) return "it does not exist";
+    std::error_code missing; // the store's folder may not have been made yet
+    const auto store = std::filesystem::weakly_canonical(options.store_path, missing);
+    if (contains(found, store)) return "it has the store in it";
+    if (contains(store, found)) return "it lies in the store";
+    return {};
+}
+
 /// What an engine's command and the options let it read beside the system's paths: the folder of
 /// each file that the command names, and of a program in `bin` what is installed beside that.
 ///
@@ -162,10 +174,11 @@ public:
         return out;
     }
 
-    /// The rules of an engine whose data is in `folder`; no descriptor without Landlock.
+    /// The rules of an engine whose data is in `folder`; no descriptor without Landlock. The engine
+    /// may open its log, because programs write to /dev/stdout by its path.
     [[nodiscard]] result<descriptor> rules_for(const subprocess_options& options,
                                                const std::string& program,
-                                               const std::string& folder,
+                                               const std::string& folder, const std::string& log,
                                                std::uint16_t port) const {
         if (!has_landlock()) return descriptor{};
         std::vector<std::string> owned{folder};
@@ -174,8 +187,10 @@ public:
                 std::filesystem::symlink_status(shared_memory, ignored)) &&
             !contains(shared_memory, real_path(options.store_path)))
             owned.emplace_back(shared_memory);
+        std::vector<std::string> writable(common_devices.begin(), common_devices.end());
+        writable.push_back(log);
         return make_landlock_ruleset({.readable = readable_paths(options, program),
-                                      .devices = {common_devices.begin(), common_devices.end()},
+                                      .writable = std::move(writable),
                                       .owned = std::move(owned),
                                       .port = port},
                                      landlock_);

@@ -28,7 +28,7 @@ namespace detail::subprocess {
 /// What a process may still do. Outgoing connections are not restricted.
 struct landlock_rules {
     std::vector<std::string> readable; ///< Files and folders to read and to execute.
-    std::vector<std::string> devices;  ///< Files to read and to write.
+    std::vector<std::string> writable; ///< Files to read and to write, such as devices.
     std::vector<std::string> owned;    ///< Folders with all rights but to make devices; must exist.
     std::uint16_t port = 0;            ///< To listen on, beside ephemeral ones.
 };
@@ -120,7 +120,7 @@ inline constexpr int rule_of_port = 2;
     for (const auto& path : rules.readable)
         if (!allow(path, reading, 0) && errno != ENOENT && errno != EACCES && errno != ENOTDIR)
             return failed(path, errno);
-    for (const auto& path : rules.devices)
+    for (const auto& path : rules.writable)
         if (!allow(path, using_device, 0) && errno != ENOENT) return failed(path, errno);
     for (const auto& path : rules.owned)
         if (!allow(path, handled.files & ~(landlock::make_device | landlock::ioctl_device),

@@ -25,13 +25,15 @@ struct launch_plan {
     std::string program; ///< An absolute path.
     std::vector<std::string> arguments;
     std::vector<std::string> environment; ///< The whole environment, as `NAME=value`.
-    std::string folder;                   ///< An absolute path; the folder must exist.
-    std::string log;                      ///< The file that stdout and stderr are appended to.
+    std::string folder;                   ///< The path of the working folder, for messages.
+    int working_folder = -1;              ///< A descriptor of it. Like all here, the caller's.
+    int output = -1;                      ///< What stdout and stderr are appended to.
+    std::string workload_folder;          ///< For the identity file. The folder must exist.
     std::string identity_head;
     /// A file that the child keeps locked, shared, until it has become the engine. An exclusive
     /// lock on it proves that no launch is under way, not even one of a crashed orchestrator.
     std::string lock;
-    child_isolation isolation; ///< Its descriptor is the caller's.
+    child_isolation isolation;
 };
 
 struct launched {
@@ -64,7 +66,7 @@ struct child_plan {
     const char* program;
     char* const* arguments;
     char* const* environment;
-    const char* folder;
+    int folder;
     const char* identity;
     const char* identity_draft;
     std::string_view identity_head;
@@ -112,24 +114,16 @@ struct child_plan {
         errno = ESRCH; // no /proc
         return 0;
     }
-    std::array<char, 96> tail{};
-    char* at = std::to_chars(tail.data(), tail.data() + 20, ::getpid()).ptr;
-    const auto append = [&at](std::string_view text) {
-        for (const char c : text) *at++ = c;
-    };
-    append("\nstart ");
-    at = std::to_chars(at, at + 20, stat->start_time).ptr;
-    append("\nend\n");
-    const auto tail_size = static_cast<std::size_t>(at - tail.data());
-
-    ::unlink(plan.identity_draft); // of an earlier attempt, or of the engine
+    const identity_tail tail(::getpid(), stat->start_time);
+    ::unlink(plan.identity_draft); // of an earlier attempt
     const descriptor file{
         ::open(plan.identity_draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!file) return 0;
     const auto& head = plan.identity_head;
     if (::write(file.get(), head.data(), head.size()) != static_cast<ssize_t>(head.size()))
         return 0;
-    if (::write(file.get(), tail.data(), tail_size) != static_cast<ssize_t>(tail_size)) return 0;
+    if (::write(file.get(), tail.text.data(), tail.size) != static_cast<ssize_t>(tail.size))
+        return 0;
     return ::rename(plan.identity_draft, plan.identity) == 0 ? stat->start_time : 0;
 }
 
@@ -149,7 +143,7 @@ inline void reset_signals() noexcept {
     int report = plan.report;
     if (::setsid() < 0) give_up(report, launch_step::session);
     ::umask(077);
-    if (::chdir(plan.folder) != 0) give_up(report, launch_step::folder);
+    if (::fchdir(plan.folder) != 0) give_up(report, launch_step::folder);
     auto wanted = plan.isolation;
     if (!arrange_descriptors(plan, report, wanted)) give_up(report, launch_step::descriptors);
     const launch_report started{
@@ -220,7 +214,7 @@ inline void reset_signals() noexcept {
     case launch_step::session: return "cannot begin a session";
     case launch_step::folder: return "cannot enter " + plan.folder;
     case launch_step::descriptors: return "cannot arrange the engine's descriptors";
-    case launch_step::identity: return "cannot write " + plan.folder + '/' + identity_name;
+    case launch_step::identity: return "cannot write " + plan.workload_folder + '/' + identity_name;
     case launch_step::isolation: return "cannot isolate " + plan.program;
     case launch_step::started:
     case launch_step::program: break;
@@ -259,9 +253,6 @@ inline void wait_for_child(pid_t pid) noexcept {
 [[nodiscard]] inline result<launched> launch(const launch_plan& plan) {
     const descriptor input{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
     if (!input) return failed("/dev/null", errno);
-    const descriptor output = open_regular(plan.log, O_WRONLY | O_APPEND | O_CREAT);
-    if (!output) return failed(plan.log, errno);
-    ::fcntl(output.get(), F_SETFL, O_APPEND); // the engine must not inherit O_NONBLOCK
     const descriptor lock = open_regular(plan.lock, O_RDWR | O_CREAT);
     if (!lock || ::flock(lock.get(), LOCK_SH) != 0) return failed(plan.lock, errno);
     int ends[2];
@@ -269,19 +260,19 @@ inline void wait_for_child(pid_t pid) noexcept {
     const descriptor reports{ends[0]};
     descriptor reports_in{ends[1]};
 
-    const auto identity = plan.folder + '/' + identity_name;
-    const auto draft = plan.folder + '/' + identity_draft_name;
+    const auto identity = plan.workload_folder + '/' + identity_name;
+    const auto draft = plan.workload_folder + '/' + identity_draft_name;
     const auto arguments = pointers_to(plan.arguments);
     const auto environment = pointers_to(plan.environment);
     const pid_t pid = start_child({.program = plan.program.c_str(),
                                    .arguments = arguments.data(),
                                    .environment = environment.data(),
-                                   .folder = plan.folder.c_str(),
+                                   .folder = plan.working_folder,
                                    .identity = identity.c_str(),
                                    .identity_draft = draft.c_str(),
                                    .identity_head = plan.identity_head,
                                    .input = input.get(),
-                                   .output = output.get(),
+                                   .output = plan.output,
                                    .lock = lock.get(),
                                    .report = reports_in.get(),
                                    .isolation = plan.isolation});

@@ -39,11 +39,12 @@ struct subprocess_options {
     /// Files and folders that every engine may read and execute, beside those of the system, those
     /// of the command, and the catalog. Not the store's folder, nor one that has it in it.
     std::vector<std::string> readable;
-    /// The most bytes of one file that an engine writes; 0 for no bound.
+    /// The most bytes of one file that an engine writes; 0 for no bound. It holds for the log too: an
+    /// engine that prints half of it within `log_check_interval` may be ended by SIGXFSZ.
     std::uint64_t file_bytes = 0;
 
     /// When an engine's `engine.log` is larger, its last bytes, as many as this, are moved to
-    /// `engine.log.1`.
+    /// `engine.log.1`. At most half of `file_bytes`, if that is set.
     std::uint64_t log_limit_bytes = std::uint64_t{10} * 1024 * 1024;
     /// How often the sizes are checked. Logs may exceed the limit in between.
     duration log_check_interval = std::chrono::seconds{1};

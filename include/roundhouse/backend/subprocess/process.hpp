@@ -101,6 +101,7 @@ inline void send_signal(int pidfd, int signal) noexcept {
 /// zombie still exists: `held` says that it does.
 [[nodiscard]] inline bool send_signal_to_group(int pidfd, pid_t leader, bool held,
                                                int signal) noexcept {
+    if (leader == ::getpgrp()) return false;        // this process is in that group
     constexpr unsigned to_process_group = 1U << 2U; // PIDFD_SIGNAL_PROCESS_GROUP of newer headers
     if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, to_process_group) == 0)
         return true;

@@ -8,6 +8,7 @@
 #include <roundhouse/backend/subprocess/output_starts.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/backend/subprocess/take_over.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
 #include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/detail/run_on.hpp>
@@ -30,6 +31,7 @@
 #include <sys/file.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -58,11 +60,12 @@ public:
         : options_{std::move(options)},
           isolation_{options_.isolation},
           engines_{(options_.store_path / "engines").string()},
+          workloads_{(options_.store_path / "workloads").string()},
           boot_id_{read_boot_id()},
           executor_{executor},
           strand_{asio::make_strand(executor)},
           processes_{executor, options_.kill_timeout},
-          logs_{std::make_shared<engine_logs>(executor, engines_, options_.log_limit_bytes,
+          logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
           log_timer_{strand_} {}
 
@@ -71,13 +74,25 @@ public:
     [[nodiscard]] const std::string& boot_id() const noexcept { return boot_id_; }
     [[nodiscard]] const asio::any_io_executor& strand() const noexcept { return strand_; }
     [[nodiscard]] asio::any_io_executor own_strand() const { return asio::make_strand(executor_); }
+    [[nodiscard]] const std::string& workloads() const noexcept { return workloads_; }
+    /// The engine's data folder.
     [[nodiscard]] std::string folder_of(const uuid& engine) const {
         return engines_ + '/' + to_string(engine);
+    }
+    /// What is kept of the engine's workloads where the engine cannot write: identity and output.
+    [[nodiscard]] std::string workload_folder_of(const uuid& engine) const {
+        return workloads_ + '/' + to_string(engine);
+    }
+    [[nodiscard]] std::string identity_of(const uuid& engine) const {
+        return workload_folder_of(engine) + '/' + identity_name;
     }
     /// A file that every process between fork and exec keeps locked.
     [[nodiscard]] std::string launch_lock() const {
         return options_.store_path.string() + "/launch-lock";
     }
+
+    /// From any thread: whether `settle` has succeeded, so that there is a folder of workloads.
+    [[nodiscard]] bool settled() const noexcept { return settled_; }
 
     [[nodiscard]] engine_logs& logs() const noexcept { return *logs_; }
     [[nodiscard]] const subprocess::isolation& isolation() const noexcept { return isolation_; }
@@ -104,7 +119,7 @@ public:
     // The members below are called on the strand only.
 
     /// Waits until no launch is under way that an earlier orchestrator began: until then the
-    /// identity of an engine may still be about to be written.
+    /// identity of an engine may still be about to be written. Takes a store of 0.1.0 over then.
     asio::awaitable<result<void>> settle() {
         if (settled_) co_return result<void>{};
         const auto path = launch_lock();
@@ -120,15 +135,16 @@ public:
             timer.expires_after(std::chrono::milliseconds{1});
             co_await timer.async_wait(asio::use_awaitable);
         }
-        settled_ = true;
-        co_return result<void>{};
+        auto taken = take_over(engines_, workloads_, boot_id_);
+        settled_ = taken.has_value();
+        co_return taken;
     }
 
     /// The watch over an engine's process, which is adopted if it is not watched yet. Null if none
     /// runs.
     [[nodiscard]] result<watch_ptr> find(const uuid& engine) {
         if (const auto known = watches_.find(engine); known != watches_.end()) return known->second;
-        const auto identity = read_identity(folder_of(engine));
+        const auto identity = read_identity(identity_of(engine));
         if (!identity) return unexpected{identity.error()};
         if (!*identity) return nullptr;
         return adopt(engine, **identity);
@@ -137,21 +153,17 @@ public:
     /// Watches the process that an identity names. Null if that process has ended.
     [[nodiscard]] result<watch_ptr> adopt(const uuid& engine, const process_identity& identity) {
         if (const auto known = watches_.find(engine); known != watches_.end()) return known->second;
-        if (identity.boot_id != boot_id_) return nullptr;
-        auto pidfd = open_pidfd(identity.pid);
-        if (!pidfd) {
-            // EINVAL: the number is that of a thread now.
-            if (errno == ESRCH || errno == EINVAL) return nullptr;
-            return failed("cannot watch process " + std::to_string(identity.pid), errno);
-        }
-        // After the pidfd was opened: if the pid's process still has that start time, the pidfd is
-        // of the same process.
-        const auto stat = read_process_stat(identity.pid);
-        if (!stat || stat->start_time != identity.start_time) return nullptr;
-        const bool ended = has_ended(pidfd.get());
+        auto pidfd = open_identified(identity, boot_id_);
+        if (!pidfd) return unexpected{pidfd.error()};
+        if (!*pidfd) return nullptr;
+        const auto watched_already = [&](const auto& entry) {
+            return entry.second->pid == identity.pid;
+        };
+        if (std::ranges::any_of(watches_, watched_already)) return nullptr; // another engine's
+        const bool ended = has_ended(pidfd->get());
         const workload_ref ref{
             .engine_id = engine, .generation = identity.generation, .port = identity.port};
-        auto watched = watch(ref, identity.owner, identity.pid, std::move(pidfd));
+        auto watched = watch(ref, identity.owner, identity.pid, std::move(*pidfd));
         // The exit of a zombie is not reported. It is watched so that the rest of its session is
         // ended.
         if (watched) (*watched)->leader_ended = (*watched)->asked = ended;
@@ -283,7 +295,7 @@ private:
 
     /// The last session of an engine that has no leader, or 0. Its number may have been reused.
     [[nodiscard]] pid_t last_session_of(const uuid& engine) const {
-        const auto identity = read_identity(folder_of(engine));
+        const auto identity = read_identity(identity_of(engine));
         return identity && *identity && (*identity)->boot_id == boot_id_ ? (*identity)->pid : 0;
     }
 
@@ -332,19 +344,20 @@ private:
     const subprocess_options options_;
     const subprocess::isolation isolation_;
     const std::string engines_;
+    const std::string workloads_;
     const std::string boot_id_;
     const asio::any_io_executor executor_;
     const asio::any_io_executor strand_;
     workload_processes processes_;
     const std::shared_ptr<engine_logs> logs_;
     replaceable_handler<workload_exit> exit_handler_;
+    std::atomic<bool> settled_{false}; ///< Written on the strand only.
 
     // Used on the strand only.
     std::unordered_map<uuid, watch_ptr> watches_;
     output_starts output_starts_;
     asio::steady_timer log_timer_;
     bool logs_are_kept_ = false;
-    bool settled_ = false;
     bool closed_ = false;
 };
 

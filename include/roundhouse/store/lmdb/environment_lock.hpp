@@ -24,7 +24,8 @@ public:
     /// Throws `failure` if another process has the environment open.
     explicit environment_lock(const std::string& folder)
         : folder_(folder),
-          file_(::open((folder + "/" + lock_file).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+          file_(::open((folder + "/" + lock_file).c_str(),
+                       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
         if (file_.get() < 0) throw folder_failure(folder_, "cannot be locked", errno);
         struct flock alone {};
         alone.l_type = F_WRLCK;

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/backend/subprocess/process_table.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+/// The change from a store of 0.1.0, where an engine's identity file and log lay in the engine's own
+/// folder, to workload folders.
+namespace detail::subprocess {
+
+inline constexpr const char* identity_name_0_1_0 = ".roundhouse-identity";
+
+/// Whether a process is the engine's: by the engine's id in its environment, or, if it has overwritten
+/// that, by its working folder, which it had from the launch on.
+[[nodiscard]] inline bool is_process_of(const uuid& engine, pid_t pid, const std::string& folder) {
+    const auto process = "/proc/" + std::to_string(pid);
+    std::string environment;
+    read_all(AT_FDCWD, process + "/environ", environment);
+    if (const auto named = engine_in(environment)) return named == engine;
+    struct stat working {};
+    struct stat own {};
+    return ::stat((process + "/cwd").c_str(), &working) == 0 &&
+           ::lstat(folder.c_str(), &own) == 0 && working.st_dev == own.st_dev &&
+           working.st_ino == own.st_ino;
+}
+
+/// What the identity file in an engine's own folder says, if it can be believed: its process runs,
+/// and is the engine's. Empty if not, and if the engine has made the file unreadable.
+[[nodiscard]] inline result<std::optional<process_identity>>
+proven_identity(const std::string& folder, const uuid& engine, std::string_view boot_id) {
+    const auto identity = read_identity(folder + '/' + identity_name_0_1_0);
+    if (!identity || !*identity) return std::nullopt;
+    const auto process = open_identified(**identity, boot_id);
+    if (!process) return unexpected{process.error()};
+    // In this order: if the process has not ended now, what was read of its pid is its own.
+    if (!*process || !is_process_of(engine, (*identity)->pid, folder) || has_ended(process->get()))
+        return std::nullopt;
+    return *identity;
+}
+
+/// Makes a file anew. Fails with `backend_error`.
+[[nodiscard]] inline result<void> write_file(const std::string& path, std::string_view text) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return failed(path, errno);
+    const auto file = open_regular(path, O_WRONLY | O_CREAT | O_EXCL);
+    if (!file) return failed(path, errno);
+    const auto size = ::write(file.get(), text.data(), text.size());
+    if (size != static_cast<ssize_t>(text.size())) return failed(path, size < 0 ? errno : ENOSPC);
+    return {};
+}
+
+/// Makes the workload folder of one engine from what its own folder has. Logs are moved, so that an
+/// engine that runs goes on writing to its own. What cannot be moved, or is no regular file with one
+/// name, of this user, stays behind. What an engine does to its own folder fails nothing.
+[[nodiscard]] inline result<void> take_over_engine(const std::string& from, const std::string& to,
+                                                   const uuid& engine, std::string_view boot_id) {
+    if (auto made = make_folder(to); !made) return made;
+    if (::unlink((to + '/' + identity_name).c_str()) != 0 && errno != ENOENT)
+        return failed(to, errno); // of a call that was interrupted
+    const auto identity = proven_identity(from, engine, boot_id);
+    if (!identity) return unexpected{identity.error()};
+    if (*identity) {
+        const identity_tail tail((*identity)->pid, (*identity)->start_time);
+        const auto text = identity_head(**identity) + std::string(tail.text.data(), tail.size);
+        if (auto written = write_file(to + '/' + identity_name, text); !written) return written;
+    }
+    for (const auto* const name : {log_name, old_log_name}) {
+        const auto path = from + '/' + name;
+        struct stat status {};
+        const auto log = open_regular(path, O_RDONLY);
+        if (!log || ::fstat(log.get(), &status) != 0 || status.st_uid != ::geteuid() ||
+            status.st_nlink != 1)
+            continue;
+        ::rename(path.c_str(), (to + '/' + name).c_str());
+    }
+    return {};
+}
+
+/// Makes the folder `workloads`, unless it exists, from what the folders in `engines` have. It gets
+/// its name last: until then the next call does all of it again, and afterwards no file in an
+/// engine's folder is believed any more. Blocks; takes some system calls for each engine.
+[[nodiscard]] inline result<void>
+take_over(const std::string& engines, const std::string& workloads, std::string_view boot_id) {
+    if (is_own_folder(workloads)) return {};
+    if (exists(workloads))
+        return fail(errc::backend_error, workloads + " is no folder of this user: remove it");
+    const auto draft = workloads + ".new";
+    if (auto made = make_folder(draft); !made) return made;
+    if (!is_own_folder(draft))
+        return fail(errc::backend_error, draft + " is no folder of this user: remove it");
+    const auto found = engines_in(engines);
+    if (!found) return unexpected{found.error()};
+    for (const auto& engine : *found) {
+        const auto name = '/' + to_string(engine);
+        if (!is_own_folder(engines + name)) continue;
+        if (auto taken = take_over_engine(engines + name, draft + name, engine, boot_id); !taken)
+            return taken;
+    }
+    const auto made = engines_in(draft);
+    if (!made) return unexpected{made.error()};
+    for (const auto& engine : *made) { // those of a call that was interrupted may be gone
+        if (std::ranges::find(*found, engine) != found->end()) continue;
+        if (auto removed = remove_folder(draft + '/' + to_string(engine)); !removed) return removed;
+    }
+    if (::rename(draft.c_str(), workloads.c_str()) != 0) return failed(workloads, errno);
+    return {};
+}
+
+} // namespace detail::subprocess
+
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
