@@ -153,7 +153,7 @@ private:
     belongs_to_any(const std::vector<roundhouse::testing::observed_workload>& found,
                    pid_t pid) const {
         for (const auto& workload : found) {
-            const auto process = process_in(folder_of(workload.ref.engine_id));
+            const auto process = process_of(identity_file_of(workload.ref.engine_id));
             if (process && process->identity.pid == pid) return true;
         }
         return false;
