@@ -79,16 +79,16 @@ void write_identity(const std::filesystem::path& folder, const sub::process_iden
 /// A process that is no engine.
 class stranger {
 public:
-    stranger() {
-        posix_spawnattr_t leads_a_session; // and a group, as an engine does
-        ::posix_spawnattr_init(&leads_a_session);
-        ::posix_spawnattr_setflags(&leads_a_session, POSIX_SPAWN_SETSID);
+    /// By default it leads a session and a group, as an engine does.
+    explicit stranger(short flags = POSIX_SPAWN_SETSID) {
+        posix_spawnattr_t attributes;
+        ::posix_spawnattr_init(&attributes);
+        ::posix_spawnattr_setflags(&attributes, flags);
         std::string program = "sleep";
         std::string time = "1000";
         char* const arguments[] = {program.data(), time.data(), nullptr};
-        const int failed = ::posix_spawnp(&pid_, "sleep", nullptr, &leads_a_session, arguments,
-                                          environ);
-        ::posix_spawnattr_destroy(&leads_a_session);
+        const int failed = ::posix_spawnp(&pid_, "sleep", nullptr, &attributes, arguments, environ);
+        ::posix_spawnattr_destroy(&attributes);
         if (failed != 0) throw std::runtime_error{"no stranger"};
     }
     ~stranger() {
@@ -105,23 +105,6 @@ public:
 
 private:
     pid_t pid_ = 0;
-};
-
-/// A process that is no engine, in the session of this one.
-class process_in_our_session {
-public:
-    process_in_our_session() : pid_{::fork()} {
-        if (pid_ == 0)
-            for (;;) ::pause();
-    }
-    ~process_in_our_session() {
-        ::kill(pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
-    }
-    [[nodiscard]] pid_t pid() const { return pid_; }
-
-private:
-    pid_t pid_;
 };
 
 /// Those of a fleet's engines of which a process runs.
@@ -383,11 +366,11 @@ TEST_CASE_METHOD(subprocess_fixture,
     REQUIRE(engine);
     const auto thief = new_workload();
     auto identity = **engine;
-    const process_in_our_session sleeper;
+    const stranger sleeper(0); // in the session of this process
     SECTION("another engine's process") {}
     SECTION("a process that leads no session") {
-        identity.pid = sleeper.pid();
-        identity.start_time = sub::read_process_stat(sleeper.pid())->start_time;
+        identity.pid = sleeper.identity().pid;
+        identity.start_time = sleeper.identity().start_time;
     }
     SECTION("this process") {
         identity.pid = ::getpid();
@@ -399,7 +382,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(stop(thief));
     CHECK(wait(backend().destroy(thief.ref)));
     CHECK(runs(pid_of(w)));
-    CHECK(runs(sleeper.pid()));
+    CHECK(runs(sleeper.identity().pid));
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
