@@ -67,12 +67,9 @@ result<std::string> installation_id_of(const std::string& folder) {
     if (std::getline(std::ifstream(path), found) && parse_uuid(found)) return found;
     const auto id = to_string(crypto::make_uuid(crypto::system_entropy));
     const auto draft = path + ".new";
-    const auto line = id + '\n';
-    ::unlink(draft.c_str()); // not written over: it may be a link
-    const detail::subprocess::descriptor out(
-        ::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (!out || ::write(out.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()) ||
-        ::rename(draft.c_str(), path.c_str()) != 0)
+    if (const auto written = detail::subprocess::write_anew(draft, id + '\n'); !written)
+        return refuse(folder, "cannot be written to (" + written.error().message + ")");
+    if (::rename(draft.c_str(), path.c_str()) != 0)
         return refuse(folder, "cannot be written to (" + message_of(errno) + ")");
     return id;
 }

@@ -370,6 +370,26 @@ TEST_CASE_METHOD(subprocess_fixture, "a log is followed that is replaced") {
     }
 }
 
+TEST_CASE_METHOD(subprocess_fixture, "engines that have one file as their log are both followed") {
+    run_shell("echo started; touch ready; exec sleep 1000");
+    const auto first = create_ready();
+    const auto second = create_ready();
+    std::filesystem::remove(log_of(second));
+    std::filesystem::create_hard_link(log_of(first), log_of(second));
+    const rh::log_query query{.tail = 0, .follow = true};
+    const auto of_first = wait(backend().open_logs(first.ref, query)).value();
+    auto of_second = wait(backend().open_logs(second.ref, query)).value();
+    auto first_waits = io->start(of_first->next());
+    auto second_waits = io->start(of_second->next());
+    std::ofstream{log_of(first), std::ios::app} << "a line\n";
+    CHECK(io_threads::get(std::move(first_waits)).value() == "a line\n");
+    CHECK(io_threads::get(std::move(second_waits)).value() == "a line\n");
+    of_second.reset();
+    first_waits = io->start(of_first->next());
+    std::ofstream{log_of(first), std::ios::app} << "another\n";
+    CHECK(io_threads::get(std::move(first_waits)).value() == "another\n");
+}
+
 TEST_CASE_METHOD(subprocess_fixture, "a link in place of a log is refused") {
     run_shell("echo started; touch ready; exec sleep 1000");
     const auto w = create_ready();

@@ -38,8 +38,7 @@ struct process_watch;
 /// Engines outlive the backend, and a crash of its program: `list` finds them and watches them
 /// again, by the identity file that each process writes before it becomes the engine. That file and
 /// the engine's output lie in `<store_path>/workloads/<engine_id>/`, which isolated engines cannot
-/// reach. Exit codes
-/// are known for engines that this program started.
+/// reach. Exit codes are known for engines that this program started.
 ///
 /// All members but the constructor may be called from any thread. The operations run on `executor`.
 /// Most of their system calls are short, but removing a large folder takes long: give the backend
@@ -94,7 +93,8 @@ public:
 
     asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout);
 
-    /// Lists every engine that has a data folder or a workload folder. Starts to watch engines that run unwatched.
+    /// Lists every engine that has a data folder or a workload folder. Starts to watch engines that
+    /// run unwatched.
     asio::awaitable<result<std::vector<found_workload>>> list();
 
     /// The last lines of stdout and stderr, at most `log_tail_bytes` bytes, as the engine wrote

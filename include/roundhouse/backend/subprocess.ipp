@@ -201,9 +201,12 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
         if (path.empty() && name == "PATH") path = value;
     auto program = sub::find_program(options.command.front(), path);
     if (!program) return unexpected{program.error()};
-    sub::folder_undo undo_workload{sub::exists(workload_folder) ? std::string() : workload_folder};
-    if (auto made = sub::make_folder(workload_folder); !made) return made;
-    sub::folder_undo undo{sub::exists(folder) ? std::string() : folder};
+    const auto made_workload = sub::make_folder(workload_folder);
+    if (!made_workload) return unexpected{made_workload.error()};
+    sub::folder_undo undo_workload{*made_workload ? workload_folder : std::string()};
+    const auto made = sub::make_folder(folder);
+    if (!made) return unexpected{made.error()};
+    sub::folder_undo undo{*made ? folder : std::string()};
     const auto opened = sub::open_data_folder(folder);
     if (!opened) return unexpected{opened.error()};
     if (::mkdirat(opened->get(), sub::temporary_name, 0700) != 0 && errno != EEXIST)

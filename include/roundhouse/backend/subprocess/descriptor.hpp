@@ -68,6 +68,22 @@ private:
     return file;
 }
 
+/// Makes a file anew. What has its path is removed, not written over: it may be a link, or being
+/// read. Async-signal-safe. On failure the cause is in errno.
+[[nodiscard]] inline descriptor open_anew(const char* path) noexcept {
+    ::unlink(path);
+    return descriptor{::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+}
+
+/// Makes a file anew, with this text. Fails with `backend_error`.
+[[nodiscard]] inline result<void> write_anew(const std::string& path, std::string_view text) {
+    const auto file = open_anew(path.c_str());
+    if (!file) return failed(path, errno);
+    const auto size = ::write(file.get(), text.data(), text.size());
+    if (size != static_cast<ssize_t>(text.size())) return failed(path, size < 0 ? errno : ENOSPC);
+    return {};
+}
+
 } // namespace detail::subprocess
 
 } // namespace ROUNDHOUSE_ABI

@@ -35,15 +35,15 @@ namespace detail::subprocess {
            status.st_uid == ::geteuid();
 }
 
-[[nodiscard]] inline result<void> make_folder(const std::string& path) {
-    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-        return failed("cannot make " + path, errno);
-    return {};
+/// Makes a folder, unless something has its path. Returns whether it was made.
+[[nodiscard]] inline result<bool> make_folder(const std::string& path) {
+    if (::mkdir(path.c_str(), 0700) == 0) return true;
+    if (errno != EEXIST) return failed("cannot make " + path, errno);
+    return false;
 }
 
-/// Opens an engine's data folder, which is made if it is missing, by O_PATH. Follows no link.
+/// Opens an engine's data folder by O_PATH. Follows no link.
 [[nodiscard]] inline result<descriptor> open_data_folder(const std::string& path) {
-    if (auto made = make_folder(path); !made) return unexpected{made.error()};
     descriptor folder{::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
     if (folder) return folder;
     if (errno == ENOTDIR || errno == ELOOP)
@@ -100,15 +100,14 @@ using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 /// below the top are moved up to the top, and removed there.
 class folder_remover {
 public:
-    /// Succeeds if the folder does not exist. Of a link in its place, the link is removed. A failure names the path and the cause; part of the
-    /// tree may have been removed then.
+    /// Succeeds if the folder does not exist. Of a link in its place, the link is removed. A failure
+    /// names the path and the cause; part of the tree may have been removed then.
     [[nodiscard]] result<void> remove(const std::string& path) {
         path_ = path;
         top_ = open_subfolder(AT_FDCWD, path.c_str());
         if (!top_ && errno == ENOENT) return {};
-        if (!top_ && (errno == ENOTDIR || errno == ELOOP)) { // the link goes, its target stays
-            if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
-        }
+        if (!top_ && (errno == ENOTDIR || errno == ELOOP) && ::unlink(path.c_str()) == 0)
+            return {}; // the link is gone, its target stays
         if (!top_) return cannot_remove("");
         for (bool found = true; found;) {
             found = false;

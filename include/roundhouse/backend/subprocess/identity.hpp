@@ -131,18 +131,10 @@ read_identity(const std::string& path) {
 [[nodiscard]] inline result<descriptor> open_identified(const process_identity& identity,
                                                         std::string_view boot_id) {
     if (identity.boot_id != boot_id || identity.pid == ::getpid()) return descriptor{};
-    auto pidfd = open_pidfd(identity.pid);
-    if (!pidfd) {
-        // EINVAL: the number is that of a thread now.
-        if (errno == ESRCH || errno == EINVAL) return descriptor{};
-        return failed("cannot watch process " + std::to_string(identity.pid), errno);
-    }
-    // After the pidfd was opened: if the pid's process still has that start time, the pidfd is of the
-    // same process.
-    const auto stat = read_process_stat(identity.pid);
-    const bool same = stat && stat->start_time == identity.start_time &&
-                      stat->session == identity.pid;
-    return same ? std::move(pidfd) : descriptor{};
+    auto process = find_process(identity.pid, identity.start_time);
+    if (!process) return unexpected{process.error()};
+    if (!*process || (*process)->stat.session != identity.pid) return descriptor{};
+    return std::move((*process)->pidfd);
 }
 
 } // namespace detail::subprocess

@@ -103,13 +103,11 @@ unmet_requirement(const subprocess_options& options) {
            folder.parent_path() == "/home";
 }
 
-/// Why engines cannot be given a path to read; empty if they can.
-[[nodiscard]] inline std::string not_to_be_given(const subprocess_options& options,
-                                                 const std::filesystem::path& path) {
-    const auto found = real_path(path);
+/// Why engines cannot be given a path to read; empty if they can. `found` is its `real_path`, and
+/// `store` the store's.
+[[nodiscard]] inline std::string_view not_to_be_given(const std::filesystem::path& found,
+                                                      const std::filesystem::path& store) {
     if (found.empty()) return "it does not exist";
-    std::error_code missing; // the store's folder may not have been made yet
-    const auto store = std::filesystem::weakly_canonical(options.store_path, missing);
     if (contains(found, store)) return "it has the store in it";
     if (contains(store, found)) return "it lies in the store";
     return {};
@@ -127,7 +125,7 @@ unmet_requirement(const subprocess_options& options) {
     const auto store = real_path(options.store_path);
     const auto give = [&](const fs::path& path) {
         const auto found = real_path(path);
-        if (found.empty() || contains(found, store) || contains(store, found)) return false;
+        if (!not_to_be_given(found, store).empty()) return false;
         out.push_back(found.string());
         return true;
     };

@@ -115,9 +115,7 @@ struct child_plan {
         return 0;
     }
     const identity_tail tail(::getpid(), stat->start_time);
-    ::unlink(plan.identity_draft); // of an earlier attempt
-    const descriptor file{
-        ::open(plan.identity_draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    const auto file = open_anew(plan.identity_draft);
     if (!file) return 0;
     const auto& head = plan.identity_head;
     if (::write(file.get(), head.data(), head.size()) != static_cast<ssize_t>(head.size()))

@@ -16,9 +16,9 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 /// The output of an engine, in its workload folder. The engine appends to `engine.log` itself, by a
-/// descriptor, because it must be able to outlive the orchestrator. So the file is kept within its bound by copying its end to
-/// `engine.log.1` and truncating it. Output that arrives between the last read and the truncation
-/// is lost: a few microseconds' worth, once per rotation.
+/// descriptor, because it must be able to outlive the orchestrator. So the file is kept within its
+/// bound by copying its end to `engine.log.1` and truncating it. Output that arrives between the last
+/// read and the truncation is lost: a few microseconds' worth, once per rotation.
 namespace detail::subprocess {
 
 inline constexpr const char* log_name = "engine.log";
@@ -79,8 +79,7 @@ inline std::optional<log_rotation> bound_log(const std::string& folder, std::uin
     const auto log = open_regular(path, O_RDWR);
     if (!log || ::fstat(log.get(), &status) != 0 || size() <= limit) return std::nullopt;
     const auto old_path = folder + '/' + old_log_name;
-    ::unlink(old_path.c_str()); // not truncated: it may be being read
-    const auto old_log = open_regular(old_path, O_WRONLY | O_CREAT | O_EXCL);
+    const auto old_log = open_anew(old_path.c_str());
     if (!old_log) return std::nullopt;
     log_rotation rotation{.size = size(), .kept_from = size() - limit, .kept_to = size() - limit};
     rotation.kept = copy_rest(log.get(), rotation.kept_to, old_log.get(), 2 * limit);

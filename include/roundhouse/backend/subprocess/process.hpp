@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/error.hpp>
 #include <roundhouse/version.hpp>
 
 #include <poll.h>
@@ -13,7 +14,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -80,6 +83,29 @@ parse_process_stat(std::string_view text) noexcept {
 /// system call.
 [[nodiscard]] inline descriptor open_pidfd(pid_t pid) noexcept {
     return descriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+}
+
+/// A process that has not been reaped.
+struct open_process {
+    descriptor pidfd;
+    process_stat stat;
+};
+
+/// Opens the process that had this pid and began at this time, as in /proc/<pid>/stat. Empty if it
+/// is gone; fails if no descriptors are left.
+[[nodiscard]] inline result<std::optional<open_process>> find_process(pid_t pid,
+                                                                      std::uint64_t start_time) {
+    auto pidfd = open_pidfd(pid);
+    if (!pidfd) {
+        // EINVAL: the number is that of a thread now.
+        if (errno == ESRCH || errno == EINVAL) return std::nullopt;
+        return failed("cannot watch process " + std::to_string(pid), errno);
+    }
+    // After the pidfd was opened: if the pid's process still has that start time, the pidfd is of the
+    // same process.
+    const auto stat = read_process_stat(pid);
+    if (!stat || stat->start_time != start_time) return std::nullopt;
+    return open_process{std::move(pidfd), *stat};
 }
 
 /// Whether the process has ended, reaped or not: then its pidfd is readable (pidfd_open(2)).

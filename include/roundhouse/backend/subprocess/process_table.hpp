@@ -151,16 +151,10 @@ private:
 /// Opens a pidfd of a process in the table. Empty if that process has ended meanwhile; fails if no
 /// descriptors are left.
 [[nodiscard]] inline result<descriptor> open_member(const process_entry& process) {
-    auto pidfd = open_pidfd(process.pid);
-    if (!pidfd) {
-        // EINVAL: the number is that of a thread now.
-        if (errno == ESRCH || errno == EINVAL) return descriptor{};
-        return failed("cannot watch process " + std::to_string(process.pid), errno);
-    }
-    const auto stat = read_process_stat(process.pid);
-    const bool same = stat && stat->start_time == process.stat.start_time;
-    if (!same || has_ended(pidfd.get())) return descriptor{};
-    return pidfd;
+    auto found = find_process(process.pid, process.stat.start_time);
+    if (!found) return unexpected{found.error()};
+    if (!*found || has_ended((*found)->pidfd.get())) return descriptor{};
+    return std::move((*found)->pidfd);
 }
 
 /// Reaps the zombies of a session, other than its leader's, which are children of this process: it

@@ -45,10 +45,12 @@ namespace detail::subprocess {
     options.store_path = std::filesystem::absolute(options.store_path).lexically_normal();
     if (!options.catalog_dir.empty())
         options.catalog_dir = std::filesystem::absolute(options.catalog_dir).string();
+    std::error_code missing; // the store's folder may not have been made yet
+    const auto store = std::filesystem::weakly_canonical(options.store_path, missing);
     for (auto& path : options.readable) {
         path = std::filesystem::absolute(path).string();
-        if (const auto why = not_to_be_given(options, path); !why.empty())
-            refuse("engines cannot be given " + path + " to read: " + why);
+        if (const auto why = not_to_be_given(real_path(path), store); !why.empty())
+            refuse("engines cannot be given " + path + " to read: " + std::string(why));
     }
     // The bound of one file is one of the log too: it has to be cut before.
     if (options.file_bytes > 0)

@@ -40,6 +40,7 @@
 #include <string>
 #include <system_error>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -156,10 +157,7 @@ public:
         auto pidfd = open_identified(identity, boot_id_);
         if (!pidfd) return unexpected{pidfd.error()};
         if (!*pidfd) return nullptr;
-        const auto watched_already = [&](const auto& entry) {
-            return entry.second->pid == identity.pid;
-        };
-        if (std::ranges::any_of(watches_, watched_already)) return nullptr; // another engine's
+        if (watched_pids_.contains(identity.pid)) return nullptr; // another engine's
         const bool ended = has_ended(pidfd->get());
         const workload_ref ref{
             .engine_id = engine, .generation = identity.generation, .port = identity.port};
@@ -180,6 +178,7 @@ public:
             return failed("cannot watch process " + std::to_string(pid), problem.code().value());
         }
         watches_.insert_or_assign(ref.engine_id, made);
+        watched_pids_.insert(pid);
         auto watching = run(made);
         // The coroutine may still use its cancellation state, which is in the watch, while it is
         // destroyed.
@@ -306,6 +305,7 @@ private:
             if (const auto timer = waiting.lock()) timer->cancel();
         const auto known = watches_.find(watched->ref.engine_id);
         if (known != watches_.end() && known->second == watched) watches_.erase(known);
+        watched_pids_.erase(watched_pids_.find(watched->pid));
         if (watches_.empty()) log_timer_.cancel();
     }
 
@@ -355,6 +355,8 @@ private:
 
     // Used on the strand only.
     std::unordered_map<uuid, watch_ptr> watches_;
+    /// Twice if a number was reused before the rest of its earlier session had ended.
+    std::unordered_multiset<pid_t> watched_pids_;
     output_starts output_starts_;
     asio::steady_timer log_timer_;
     bool logs_are_kept_ = false;

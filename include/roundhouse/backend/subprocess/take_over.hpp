@@ -12,12 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -56,30 +56,21 @@ proven_identity(const std::string& folder, const uuid& engine, std::string_view 
     return *identity;
 }
 
-/// Makes a file anew. Fails with `backend_error`.
-[[nodiscard]] inline result<void> write_file(const std::string& path, std::string_view text) {
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return failed(path, errno);
-    const auto file = open_regular(path, O_WRONLY | O_CREAT | O_EXCL);
-    if (!file) return failed(path, errno);
-    const auto size = ::write(file.get(), text.data(), text.size());
-    if (size != static_cast<ssize_t>(text.size())) return failed(path, size < 0 ? errno : ENOSPC);
-    return {};
-}
-
 /// Makes the workload folder of one engine from what its own folder has. Logs are moved, so that an
 /// engine that runs goes on writing to its own. What cannot be moved, or is no regular file with one
 /// name, of this user, stays behind. What an engine does to its own folder fails nothing.
 [[nodiscard]] inline result<void> take_over_engine(const std::string& from, const std::string& to,
                                                    const uuid& engine, std::string_view boot_id) {
-    if (auto made = make_folder(to); !made) return made;
-    if (::unlink((to + '/' + identity_name).c_str()) != 0 && errno != ENOENT)
-        return failed(to, errno); // of a call that was interrupted
+    if (auto made = make_folder(to); !made) return unexpected{made.error()};
     const auto identity = proven_identity(from, engine, boot_id);
     if (!identity) return unexpected{identity.error()};
+    const auto file = to + '/' + identity_name;
     if (*identity) {
         const identity_tail tail((*identity)->pid, (*identity)->start_time);
         const auto text = identity_head(**identity) + std::string(tail.text.data(), tail.size);
-        if (auto written = write_file(to + '/' + identity_name, text); !written) return written;
+        if (auto written = write_anew(file, text); !written) return written;
+    } else if (::unlink(file.c_str()) != 0 && errno != ENOENT) { // of a call that was interrupted
+        return failed(file, errno);
     }
     for (const auto* const name : {log_name, old_log_name}) {
         const auto path = from + '/' + name;
@@ -102,7 +93,7 @@ take_over(const std::string& engines, const std::string& workloads, std::string_
     if (exists(workloads))
         return fail(errc::backend_error, workloads + " is no folder of this user: remove it");
     const auto draft = workloads + ".new";
-    if (auto made = make_folder(draft); !made) return made;
+    if (auto made = make_folder(draft); !made) return unexpected{made.error()};
     if (!is_own_folder(draft))
         return fail(errc::backend_error, draft + " is no folder of this user: remove it");
     const auto found = engines_in(engines);
@@ -113,10 +104,11 @@ take_over(const std::string& engines, const std::string& workloads, std::string_
         if (auto taken = take_over_engine(engines + name, draft + name, engine, boot_id); !taken)
             return taken;
     }
-    const auto made = engines_in(draft);
-    if (!made) return unexpected{made.error()};
-    for (const auto& engine : *made) { // those of a call that was interrupted may be gone
-        if (std::ranges::find(*found, engine) != found->end()) continue;
+    const auto drafted = engines_in(draft);
+    if (!drafted) return unexpected{drafted.error()};
+    const std::unordered_set<uuid> present(found->begin(), found->end());
+    for (const auto& engine : *drafted) { // those of a call that was interrupted may be gone
+        if (present.contains(engine)) continue;
         if (auto removed = remove_folder(draft + '/' + to_string(engine)); !removed) return removed;
     }
     if (::rename(draft.c_str(), workloads.c_str()) != 0) return failed(workloads, errno);
