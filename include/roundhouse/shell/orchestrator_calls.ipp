@@ -349,15 +349,19 @@ ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::s
                 [self = shared_from_this(), query,
                  done = std::move(done)](const result<engine_ptr>& found) {
                     if (!found) return done(unexpected(found.error()));
-                    const auto place = self->log_streams->take((*found)->id);
+                    auto place = self->log_streams->take((*found)->id);
                     if (!place) return done(unexpected(place.error()));
-                    auto opened = [self, done,
-                                   place = *place](const std::exception_ptr& failure,
-                                                   const result<log_source_ptr>& source) {
-                        if (failure) return done(unexpected(going_away()));
-                        if (!source) return done(unexpected(source.error()));
+                    // The caller's stream has the place alone: with the stream it is given back.
+                    auto opened = [self, done, place = std::move(*place)](
+                                      const std::exception_ptr& failure,
+                                      const result<log_source_ptr>& source) mutable {
+                        if (failure || !source) {
+                            place.reset();
+                            return done(unexpected(failure ? going_away() : source.error()));
+                        }
                         const std::shared_ptr<task_group> tasks(self, &self->services.tasks);
-                        done(text_stream_ptr(std::make_shared<log_reader>(tasks, *source, place)));
+                        done(text_stream_ptr(
+                            std::make_shared<log_reader>(tasks, *source, std::move(place))));
                     };
                     self->services.tasks.spawn(self->open_logs(*found, query), std::move(opened));
                 });
