@@ -1,6 +1,5 @@
 #pragma once
 
-#include <roundhouse/backend/memory_output.hpp>
 #include <roundhouse/config.hpp>
 #include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/error.hpp>
@@ -26,6 +25,10 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
+
+namespace detail {
+class memory_output;
+}
 
 /// The operations of a `memory_backend` that a script can make fail.
 enum class backend_operation : std::uint8_t {
@@ -147,14 +150,8 @@ private:
         /// Of all workloads of the engine; null if nobody wrote or asked for it.
         std::shared_ptr<detail::memory_output> output = {};
 
-        void put_down() {
-            state = workload_state::down;
-            if (output) output->end_of_workload();
-        }
-        detail::memory_output& own_output() {
-            if (!output) output = std::make_shared<detail::memory_output>();
-            return *output;
-        }
+        void put_down();
+        detail::memory_output& own_output();
     };
 
     std::optional<error> scripted_failure(backend_operation operation,

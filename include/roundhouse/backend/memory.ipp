@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/memory.hpp>
+#include <roundhouse/backend/memory_output.hpp>
 #include <roundhouse/core/generation.hpp>
 #include <roundhouse/crypto/keys.hpp>
 
@@ -15,6 +16,16 @@
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
+
+ROUNDHOUSE_DECL void memory_backend::memory_workload::put_down() {
+    state = workload_state::down;
+    if (output) output->end_of_workload();
+}
+
+ROUNDHOUSE_DECL detail::memory_output& memory_backend::memory_workload::own_output() {
+    if (!output) output = std::make_shared<detail::memory_output>();
+    return *output;
+}
 
 ROUNDHOUSE_DECL bool memory_backend::port_usable(std::uint16_t port) const {
     return !script_.port_usable || script_.port_usable(port);

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/error.hpp>
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+/// Changes the owner of a data folder and of all that is in it.
+namespace detail::subprocess {
+
+/// Gives what has a descriptor to a user, and to the group of that number. False with the cause in
+/// errno.
+[[nodiscard]] inline bool give(int file, uid_t uid) noexcept {
+    return ::fchownat(file, "", uid, uid, AT_EMPTY_PATH) == 0;
+}
+
+/// Opens an engine's data folder by O_PATH, and sees that it has a folder for temporary files. With a
+/// `uid` other than 0, gives it what is made here. `is_new`: the data folder was made by the caller.
+[[nodiscard]] inline result<descriptor> open_for_engine(const std::string& path, bool is_new,
+                                                        uid_t uid) {
+    auto folder = open_data_folder(path);
+    if (!folder) return folder;
+    if (is_new && uid != 0 && !give(folder->get(), uid)) return failed(path, errno);
+    const auto temporary = path + '/' + temporary_name;
+    if (::mkdirat(folder->get(), temporary_name, 0700) != 0) {
+        if (errno != EEXIST) return failed("cannot make " + temporary, errno);
+    } else if (uid != 0 &&
+               ::fchownat(folder->get(), temporary_name, uid, uid, AT_SYMLINK_NOFOLLOW) != 0) {
+        return failed(temporary, errno);
+    }
+    return folder;
+}
+
+/// Gives the data folder of an engine that ran as this program's user to a user of its own: folders,
+/// and files that have one name, of this user, or of an engine's (of a change that was interrupted).
+/// Links, devices, what is mounted there, and what belongs to somebody else are left. No process may
+/// use the folder meanwhile. Blocks for some system calls for each file.
+class ownership_change {
+public:
+    ownership_change(std::string path, const uid_range& of_engines, uid_t to)
+        : path_{std::move(path)}, of_engines_{of_engines}, to_{to} {}
+
+    /// The top folder last: while it belongs to this user, the change is to be made again. A failure
+    /// names the path and the cause.
+    [[nodiscard]] result<void> make() {
+        auto top = open_data_folder(path_);
+        if (!top) return unexpected{top.error()};
+        top_ = std::move(*top);
+        folders_ = {"."};
+        while (!folders_.empty()) {
+            const auto folder = std::move(folders_.back());
+            folders_.pop_back();
+            if (auto given = give_entries_of(folder); !given) return given;
+        }
+        if (!give(top_.get(), to_)) return failed(path_, errno);
+        return {};
+    }
+
+private:
+    [[nodiscard]] bool is_given(uid_t owner) const noexcept {
+        return owner == ::geteuid() || of_engines_.contains(owner);
+    }
+
+    [[nodiscard]] open_folder open_below(const std::string& folder) const {
+        open_how how{};
+        how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+        how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+        descriptor opened{
+            static_cast<int>(::syscall(SYS_openat2, top_.get(), folder.c_str(), &how, sizeof how))};
+        open_folder out{opened ? ::fdopendir(opened.get()) : nullptr, ::closedir};
+        if (out) static_cast<void>(opened.release());
+        return out;
+    }
+
+    [[nodiscard]] result<void> give_entries_of(const std::string& folder) {
+        const auto opened = open_below(folder);
+        if (!opened && (errno == ENOENT || errno == EXDEV)) return {}; // removed, or mounted there
+        if (!opened) return failed(path_ + '/' + folder, errno);
+        errno = 0;
+        while (const dirent* entry = ::readdir(opened.get())) {
+            if (is_dots(entry->d_name)) continue;
+            const auto name = folder + '/' + entry->d_name;
+            const descriptor file{
+                ::openat(::dirfd(opened.get()), entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+            struct stat status {};
+            if (!file || ::fstat(file.get(), &status) != 0)
+                return failed(path_ + '/' + name, errno);
+            const bool is_folder = S_ISDIR(status.st_mode);
+            const bool is_file = S_ISREG(status.st_mode) && status.st_nlink == 1;
+            if (is_given(status.st_uid) && (is_folder || is_file) && !give(file.get(), to_))
+                return failed(path_ + '/' + name, errno);
+            if (is_given(status.st_uid) && is_folder) folders_.push_back(name);
+            errno = 0;
+        }
+        if (errno != 0) return failed(path_ + '/' + folder, errno);
+        return {};
+    }
+
+    std::string path_;
+    uid_range of_engines_;
+    uid_t to_;
+    descriptor top_;
+    std::vector<std::string> folders_;
+};
+
+} // namespace detail::subprocess
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

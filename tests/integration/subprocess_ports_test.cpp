@@ -1,0 +1,85 @@
+#include "../subprocess_fixture.hpp"
+#include "catch.hpp"
+
+#include <roundhouse/backend/subprocess/port_owner.hpp>
+
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/ip/v6_only.hpp>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+namespace rh = roundhouse;
+namespace sub = roundhouse::detail::subprocess;
+using namespace roundhouse_tests;
+using asio::ip::tcp;
+using Catch::Matchers::Contains;
+
+namespace {
+
+constexpr auto no_sock_diag = "this kernel does not tell who listens on a port";
+
+struct engine_with_port : subprocess_fixture {
+    bool is_healthy(const rh::workload& w) {
+        return wait(backend().probe(w.ref, std::chrono::seconds{5})).has_value();
+    }
+};
+
+} // namespace
+
+TEST_CASE("the kernel tells who listens on a port of the loopback address") {
+    if (!sub::tells_listeners()) ROUNDHOUSE_SKIP(no_sock_diag);
+    asio::io_context context;
+    for (const auto& address : {asio::ip::make_address("127.0.0.1"),
+                                asio::ip::make_address("0.0.0.0"), asio::ip::make_address("::")}) {
+        tcp::acceptor listening{context};
+        const tcp::endpoint place{address, 0};
+        listening.open(place.protocol());
+        if (address.is_v6()) listening.set_option(asio::ip::v6_only{false});
+        listening.bind(place);
+        listening.listen();
+        const auto found = sub::find_listener(listening.local_endpoint().port());
+        REQUIRE(found);
+        REQUIRE(*found);
+        CHECK((*found)->uid == ::geteuid());
+        CHECK(sub::has_socket(::getpid(), (*found)->inode) == true);
+        CHECK(sub::has_socket(::getpid(), (*found)->inode + 1) == false);
+    }
+    CHECK(sub::find_listener(free_port()) == std::nullopt);
+}
+
+TEST_CASE_METHOD(engine_with_port, "a stranger on an engine's port is no engine, and gets no key") {
+    if (!sub::tells_listeners()) ROUNDHOUSE_SKIP(no_sock_diag);
+    SECTION("an engine with a user of its own, where that can be had") {}
+    SECTION("an engine of the server's user") { options.uids = rh::uid_range{}; }
+    const auto w = create_new();
+    asio::io_context context;
+    tcp::acceptor stranger{context, {asio::ip::address_v4::loopback(), w.ref.port}};
+    const auto answer = wait(backend().probe(w.ref, std::chrono::milliseconds{50}));
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().code == rh::errc::port_taken);
+    CHECK(answer.error().message ==
+          "port " + std::to_string(w.ref.port) + " is held by another process");
+    static_cast<void>(stranger.accept()); // of the probe
+    const auto swapped = wait(backend().swap_key(w.ref, "sk-sept-secret", {}));
+    REQUIRE_FALSE(swapped);
+    CHECK(swapped.error().code == rh::errc::port_taken);
+    stranger.non_blocking(true);
+    asio::error_code nobody;
+    static_cast<void>(stranger.accept(nobody));
+    CHECK(nobody == asio::error::would_block);
+}
+
+TEST_CASE_METHOD(engine_with_port, "an engine's port may be held by any of its processes") {
+    if (!std::filesystem::exists(ROUNDHOUSE_DEMO_ENGINE)) ROUNDHOUSE_SKIP("no demo engine");
+    SECTION("with a user of their own, where that can be had") {}
+    SECTION("with the server's user") { options.uids = rh::uid_range{}; }
+    options.environment.emplace_back("DEMO", ROUNDHOUSE_DEMO_ENGINE);
+    options.readable = {std::filesystem::path(ROUNDHOUSE_DEMO_ENGINE).parent_path().string()};
+    run_shell("setsid \"$DEMO\" & wait");
+    const auto w = create_new();
+    CHECK(eventually([&] { return is_healthy(w); }));
+    CHECK(is_healthy(w));
+}
