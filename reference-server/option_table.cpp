@@ -7,10 +7,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdint>
 #include <filesystem>
 #include <initializer_list>
 #include <iterator>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -261,6 +264,28 @@ result<void> read_readable(server_options& options, const std::string& value) {
     return {};
 }
 
+result<void> read_uids(server_options& options, const std::string& value) {
+    auto& uids = options.engine.uids;
+    if (value == "auto") return {};
+    if (value == "none") {
+        uids = uid_range{};
+        return {};
+    }
+    uid_range range;
+    const char* const end = value.data() + value.size();
+    const auto low = std::from_chars(value.data(), end, range.low);
+    const auto high = low.ptr != end && *low.ptr == '-'
+                          ? std::from_chars(low.ptr + 1, end, range.high)
+                          : low;
+    if (low.ec != std::errc{} || high.ec != std::errc{} || high.ptr != end || range.empty())
+        return cause('"' + value +
+                     "\" is not auto, none or LOW-HIGH, such as 1879048192-1879113727");
+    constexpr std::uint32_t highest = 4'294'967'293; // the two above mean no user
+    if (range.high > highest) return cause("a user has no number above 4294967293");
+    uids = range;
+    return {};
+}
+
 /// The file is read where the secret is.
 option_row file_of_secret(std::string_view name, std::string_view help) {
     const auto read = [](server_options&, const std::string&) { return result<void>(); };
@@ -378,6 +403,10 @@ std::vector<option_row> engine_rows() {
         {"ORCH_ENGINE_FILE_MB", "MIB", "0",
          "subprocess: the most that an engine writes to one file; 0 for no bound.",
          whole(engine(&engine_options::file_mb), 0, 64 * max_count)},
+        {"ORCH_ENGINE_UIDS", "RANGE", "auto",
+         "subprocess: users (LOW-HIGH) of which each engine gets one of its own, auto for "
+         "1879048192-1879113727 if the server is root, or none.",
+         read_uids},
         {"ORCH_PORT_MIN", "PORT", "9001", "First host port for engines that need one.",
          whole(setting(&settings::port_min), 1, 65'535)},
         {"ORCH_PORT_MAX", "PORT", "9999", "Last host port for engines that need one.",
@@ -397,7 +426,8 @@ std::vector<option_row> engine_rows() {
          whole(engine(&engine_options::memory_mb), 0, 64 * max_count)},
         {"ORCH_ENGINE_CPUS", "CPUS", "0", "docker: processor ceiling per engine; 0 is none.",
          read_cpus},
-        {"ORCH_ENGINE_PIDS", "COUNT", "4096", "docker: ceiling of processes per engine; 0 is none.",
+        {"ORCH_ENGINE_PIDS", "COUNT", "4096",
+         "Ceiling of processes per engine; 0 is none. As subprocesses only with ORCH_ENGINE_UIDS.",
          whole(engine(&engine_options::pids), 0, 4'194'304)},
         {"ORCH_ENGINE_RELAX", "NAMES", "",
          "docker: restrictions of engines to lift, separated by commas: capabilities, "

@@ -145,12 +145,11 @@ std::optional<std::string> find_command(const std::string& word, const environme
 }
 
 void warn_of_unused(const command_line& line, const environment& variables, invocation& parsed) {
-    constexpr std::array<std::string_view, 8> docker_only{
-        "ORCH_ENGINE_NETWORK", "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
-        "ORCH_ENGINE_USER",    "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
-        "ORCH_ENGINE_PIDS",    "ORCH_ENGINE_RELAX"};
-    constexpr std::array<std::string_view, 3> subprocess_only{
-        "ORCH_ENGINE_ISOLATION", "ORCH_ENGINE_READABLE", "ORCH_ENGINE_FILE_MB"};
+    constexpr std::array<std::string_view, 7> docker_only{
+        "ORCH_ENGINE_NETWORK",   "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME", "ORCH_ENGINE_USER",
+        "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",      "ORCH_ENGINE_RELAX"};
+    constexpr std::array<std::string_view, 4> subprocess_only{
+        "ORCH_ENGINE_ISOLATION", "ORCH_ENGINE_READABLE", "ORCH_ENGINE_FILE_MB", "ORCH_ENGINE_UIDS"};
     const auto& options = parsed.options;
     for (const auto& row : option_table()) {
         const auto only_of = [&](backend_kind kind, const auto& names) {

@@ -62,6 +62,7 @@ struct engine_options {
     isolation_mode isolation = isolation_mode::automatic;
     std::vector<std::string> readable; ///< Absolute paths.
     std::uint64_t file_mb = 0;         ///< 0 is no bound
+    std::optional<uid_range> uids;     ///< As in `subprocess_options`.
 
     std::string network;
     server::advertise advertise = advertise::automatic;

@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace roundhouse::server {
@@ -28,10 +31,18 @@ void warn_of_readable(const server_options& options, logger& log) {
     for (const auto& [name, path] : options.secret_files) warn(name, path);
 }
 
-void tell_isolation(const std::vector<std::string>& parts, logger& log) {
+void tell_isolation(const subprocess_backend& backend, logger& log) {
+    const auto parts = backend.isolation();
+    const auto has = [&parts](std::string_view part) {
+        return std::ranges::find(parts, part) != parts.end();
+    };
     std::string names;
     for (const auto& part : parts) names.append(names.empty() ? "" : ",").append(part);
-    if (std::ranges::find(parts, "landlock") != parts.end())
+    if (const auto why = backend.why_no_uids(); !why.empty() && ::geteuid() == 0)
+        log.write(log_level::warning,
+                  "engines run as root, not as users of their own: " + why +
+                      ": mend that, or set ORCH_ENGINE_UIDS to users that can be had, or to none");
+    if (has("landlock") || has("uid"))
         return log.write(log_level::info, "engines are isolated", {{"isolation", names}});
     const auto* const who = ::geteuid() == 0 ? "root" : "this server's user";
     log.write(log_level::warning,
@@ -54,18 +65,21 @@ int serve_subprocess(const server_context& context) {
     backend_options.isolation = options.engine.isolation;
     backend_options.readable = options.engine.readable;
     backend_options.file_bytes = options.engine.file_mb * 1024 * 1024;
-    if (const auto unmet = detail::subprocess::unmet_requirement(backend_options)) {
-        context.log.write(log_level::error, "ORCH_ENGINE_ISOLATION: " + *unmet);
+    backend_options.uids = options.engine.uids;
+    backend_options.processes = static_cast<std::uint32_t>(options.engine.pids);
+    try {
+        return serve_over(context, [&](const std::string&) {
+            auto backend = std::make_shared<subprocess_backend>(context.workers.executor(),
+                                                                std::move(backend_options));
+            tell_isolation(*backend, context.log);
+            if (options.engine.isolation != isolation_mode::none)
+                warn_of_readable(options, context.log);
+            return backend;
+        });
+    } catch (const std::invalid_argument& refused) {
+        context.log.write(log_level::error, refused.what());
         return exit_code::bad_options;
     }
-    return serve_over(context, [&](const std::string&) {
-        auto backend = std::make_shared<subprocess_backend>(context.workers.executor(),
-                                                            std::move(backend_options));
-        tell_isolation(backend->isolation(), context.log);
-        if (options.engine.isolation != isolation_mode::none)
-            warn_of_readable(options, context.log);
-        return backend;
-    });
 }
 
 } // namespace roundhouse::server

@@ -51,7 +51,9 @@ result<store_folder> store_folder::open(const std::string& path) {
         ::close(lock);
         return refuse(path, cause);
     }
-    return store_folder(lock, (found.st_mode & (S_IRWXG | S_IRWXO)) != 0);
+    // Engines with users of their own have to get through it.
+    constexpr auto look_or_change = S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
+    return store_folder(lock, (found.st_mode & look_or_change) != 0);
 }
 
 store_folder::~store_folder() {
@@ -64,7 +66,10 @@ store_folder::store_folder(store_folder&& other) noexcept
 result<std::string> installation_id_of(const std::string& folder) {
     const auto path = folder + "/instance";
     std::string found;
-    if (std::getline(std::ifstream(path), found) && parse_uuid(found)) return found;
+    if (std::getline(std::ifstream(path), found) && parse_uuid(found)) {
+        ::chmod(path.c_str(), 0600); // 0.1.0 made it readable to all who may enter the folder
+        return found;
+    }
     const auto id = to_string(crypto::make_uuid(crypto::system_entropy));
     const auto draft = path + ".new";
     if (const auto written = detail::subprocess::write_anew(draft, id + '\n'); !written)

@@ -221,7 +221,9 @@ concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
 /// - `swap_key` fails only if the engine surely still has its old key. If that is not known it
 ///   returns `key_swap::unknown`.
 /// - `probe` fails unless the engine answers as SPEC §5 asks of a healthy one within the timeout.
-///   Its error says what the answer was.
+///   Its error says what the answer was. It fails with `errc::port_taken` if another process listens
+///   in the engine's place: then a boot is given up, and the next one gets another port. So does
+///   `swap_key`, without sending the key.
 /// - `list` shows every workload, or remains of one, that carries this installation's mark. It is
 ///   used for recovery.
 /// - `on_exit` sets the handler that is called once for each workload that ended without `stop`,

@@ -48,6 +48,7 @@ enum class errc {
     backend_away,      ///< The backend could not be reached.
     cancelled,         ///< The caller stopped waiting; the operation goes on.
     too_many_failures, ///< Too many wrong keys came from the caller's address.
+    port_taken,        ///< Another process listens on the port of the engine.
 };
 
 /// Whether the same call can succeed if it is repeated.
@@ -69,7 +70,7 @@ struct error_row {
 
 /// One row for each `errc`, in their order (SPEC §3 "Errors"). docs/http-api.md repeats the names,
 /// statuses and retries; a test compares the two.
-inline constexpr std::array<error_row, 25> error_table{{
+inline constexpr std::array<error_row, 26> error_table{{
     {errc::invalid_request, "INVALID_REQUEST", 400, retry_rule::no,
      "Correct the request as the message says."},
     {errc::invalid_platform_key, "INVALID_PLATFORM_KEY", 401, retry_rule::no,
@@ -116,6 +117,8 @@ inline constexpr std::array<error_row, 25> error_table{{
      "Look up the outcome of the operation, which goes on."},
     {errc::too_many_failures, "TOO_MANY_FAILURES", 429, retry_rule::no,
      "Send the right key, which is served at once."},
+    {errc::port_taken, "BACKEND_ERROR", 502, retry_rule::once,
+     "Repeat the call once: the engine gets another port."},
 }};
 
 namespace detail {

@@ -24,6 +24,8 @@ std::string message_of(const auto& outcome) {
 
 /// The backend sends its requests to scripted servers in place of engines.
 struct with_scripted_engine : subprocess_fixture {
+    with_scripted_engine() { options.isolation = rh::isolation_mode::none; } // they are strangers
+
     rh::result<rh::health> probe(server::script script, rh::duration timeout = long_enough) {
         const server engine{std::move(script)};
         const rh::workload_ref ref{.engine_id = fresh_id(), .generation = 1, .port = engine.port()};

@@ -45,8 +45,9 @@ struct engine_with_user : subprocess_fixture {
 /// Writes the pid of a process that has left the engine's session with an empty environment, that
 /// its parent has left too, and that ignores SIGTERM.
 constexpr auto leave_for_good =
-    "env -i /usr/bin/setsid /bin/sh -c 'trap \"\" TERM; (echo $$ > left.new; mv left.new left; "
-    "while :; do sleep 1000; done) & exit 0' & wait; ";
+    "(env -i /usr/bin/setsid /bin/sh -c 'trap \"\" TERM; echo $$ > left.new; mv left.new left; "
+    "while :; do sleep 1000; done' &); until [ -s left ]; do sleep 0.01; done; touch ready; "
+    "exec sleep 1000";
 
 bool may_use_uids() { return sub::why_unusable(rh::default_engine_uids).empty(); }
 constexpr auto not_root = "only root can give engines users of their own";
@@ -60,7 +61,8 @@ TEST_CASE_METHOD(engine_with_user, "an engine with a user of its own reaches not
     run_shell("echo SECRET > private; echo $$ > pid; touch ready; exec sleep 1000");
     const auto neighbour = create_ready();
     const auto other = std::to_string(pid_in(neighbour, "pid"));
-    run_shell("{ cat ../../data.mdb ../*/private " + folder(neighbour).string() +
+    run_shell("echo line >> /dev/stdout; { cat ../../data.mdb ../*/private " +
+              folder(neighbour).string() +
               "/private; ls .. ../../workloads && echo LISTED; "
               "cat /proc/$PPID/environ /proc/$PPID/maps && echo READ; "
               "cat /proc/" +
@@ -70,7 +72,7 @@ TEST_CASE_METHOD(engine_with_user, "an engine with a user of its own reaches not
               other +
               " && echo SIGNALLED; "
               "echo x > ../../lock2 && echo WRITTEN; grep Cap /proc/self/status; id -u; id -G; "
-              "echo line > /dev/stderr; touch \"$TMPDIR/file\" && echo done; } > out 2>&1; "
+              "touch \"$TMPDIR/file\" && echo done; } > out 2>&1; "
               "touch ready; exec sleep 1000");
     reopen();
     const auto w = create_ready();
@@ -84,6 +86,7 @@ TEST_CASE_METHOD(engine_with_user, "an engine with a user of its own reaches not
     CHECK_THAT(shown, Contains('\n' + std::to_string(uid) + '\n' + std::to_string(uid) + '\n'));
     CHECK(owner(folder(w) / "tmp" / "file") == uid);
     CHECK(owner(workload_folder(w)) == ::geteuid());
+    CHECK(text_of(log_of(w)) == "line\n");
     CHECK(backend().isolation() == std::vector<std::string>{"uid"});
 }
 
@@ -140,8 +143,7 @@ TEST_CASE_METHOD(engine_with_user,
 
 TEST_CASE_METHOD(engine_with_user, "all that an engine has started ends with it, wherever it is") {
     if (!may_use_uids()) ROUNDHOUSE_SKIP(not_root);
-    run_shell(leave_for_good + std::string("until [ -s left ]; do sleep 0.01; done; touch ready; "
-                                           "exec sleep 1000"));
+    run_shell(leave_for_good);
     const auto w = create_ready();
     const auto left = pid_in(w, "left");
     REQUIRE(runs(left));

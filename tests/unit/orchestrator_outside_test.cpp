@@ -187,3 +187,42 @@ TEST_CASE("the last output of an engine whose boot failed is logged with its sec
     CHECK(lines.count("hush-hush") == 0);
     CHECK(lines.count(to_hex(fleet.orchestrator->find(product, "ada")->record->key_hash)) == 0);
 }
+
+TEST_CASE("a boot whose port a stranger takes ends, and the next one gets another port") {
+    std::atomic<bool> takes = false;
+    std::atomic<std::uint16_t> taken = 0;
+    memory_backend_script script;
+    script.needs_port = true;
+    script.port_usable = [&](std::uint16_t port) { return port != taken; };
+    script.answer = [&](const workload_ref& ref) -> result<health> {
+        if (takes.exchange(false)) taken = ref.port;
+        if (ref.port == taken)
+            return fail(errc::port_taken, "port " + std::to_string(ref.port) + " is taken");
+        return health{};
+    };
+    memory_fleet<> fleet(std::move(script));
+    const auto product = fleet.registered();
+    SECTION("of a first boot") {
+        takes = true;
+        const auto refused = fleet.orchestrator->of(product).provision("ada");
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code == errc::backend_error);
+        CHECK(refused.error().message.ends_with("port " + std::to_string(taken) + " is taken"));
+        CHECK_FALSE(fleet.orchestrator->find(product, "ada"));
+        const auto ada = fleet.orchestrator->of(product).provision("ada");
+        REQUIRE(ada);
+        CHECK(ada->record->port != taken);
+    }
+    SECTION("of a start") {
+        REQUIRE(fleet.orchestrator->of(product).provision("ada"));
+        REQUIRE(fleet.orchestrator->of(product).stop("ada"));
+        takes = true;
+        const auto refused = fleet.orchestrator->of(product).start("ada");
+        REQUIRE_FALSE(refused);
+        CHECK(refused.error().code == errc::port_taken);
+        REQUIRE(fleet.becomes(product, "ada", engine_status::stopped));
+        const auto ada = fleet.orchestrator->of(product).start("ada");
+        REQUIRE(ada);
+        CHECK(ada->record->port != taken);
+    }
+}

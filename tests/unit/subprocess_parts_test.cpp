@@ -28,23 +28,6 @@ void write(const fs::path& file, const std::string& text) {
     std::ofstream{file, std::ios::binary} << text;
 }
 
-sub::process_entry process(pid_t pid, pid_t session, std::optional<rh::uuid> engine,
-                           char state = 'S') {
-    return {.pid = pid,
-            .stat = {.state = state,
-                     .parent = 1,
-                     .group = session,
-                     .session = session,
-                     .start_time = 1},
-            .engine = engine};
-}
-
-std::vector<pid_t> pids_of(const sub::process_table& table) {
-    std::vector<pid_t> pids;
-    for (const auto& each : table) pids.push_back(each.pid);
-    return pids;
-}
-
 asio::awaitable<rh::result<int>> answer_on(asio::any_io_executor expected) {
     const auto here = co_await asio::this_coro::executor;
     co_return here == expected ? 42 : 0;
@@ -100,6 +83,23 @@ TEST_CASE("an identity is read only if it is whole") {
     CHECK_FALSE(sub::parse_identity(std::string(512, '\0')));
 }
 
+TEST_CASE("an identity has the user that the engine has for itself; one of 0.1.0 has none") {
+    const sub::process_identity made{
+        .boot_id = "b", .generation = 1, .port = 9001, .owner = {{}, "ada"}, .uid = 1'879'048'200};
+    const auto tail = "123\nstart 456\nend\n";
+    const auto text = sub::identity_head(made) + tail;
+    REQUIRE(sub::parse_identity(text));
+    CHECK(sub::parse_identity(text)->uid == made.uid);
+    auto old = text;
+    old.replace(0, old.find('\n'), "roundhouse-engine 2");
+    CHECK_FALSE(sub::parse_identity(old)); // it had no such line
+    const auto line = old.find("uid ");
+    old.erase(line, old.find('\n', line) + 1 - line);
+    REQUIRE(sub::parse_identity(old));
+    CHECK(sub::parse_identity(old)->uid == 0);
+    CHECK(sub::parse_identity(old)->pid == 123);
+}
+
 TEST_CASE("a link, a folder or a pipe in place of an identity counts as damage") {
     const temporary_folder folder;
     const auto file = folder.path() / sub::identity_name;
@@ -122,30 +122,6 @@ TEST_CASE("the engine of an environment is the value of the variable with the ex
     CHECK_FALSE(sub::engine_in("ENGINE_ID=" + text + "x\0"s));
     CHECK_FALSE(sub::engine_in("ENGINE_ID=\0"s));
     CHECK_FALSE(sub::engine_in(""));
-}
-
-TEST_CASE("the processes of an engine are those of its session, and those with its id") {
-    const auto id = fresh_id();
-    const sub::process_table table{process(10, 10, id),         process(11, 10, {}),
-                                   process(12, 12, id),         process(13, 13, {}),
-                                   process(14, 14, fresh_id()), process(15, 10, {}, 'Z'),
-                                   process(::getpid(), 10, id)};
-    CHECK(pids_of(sub::members_of(table, id, 10, true)) == std::vector<pid_t>{10, 11, 12});
-    // A member with the id proves that the session is the engine's.
-    CHECK(pids_of(sub::members_of(table, id, 10, false)) == std::vector<pid_t>{10, 11, 12});
-    // Without that, and without the leader, the number may have been reused.
-    const sub::process_table strangers{process(11, 10, {}), process(12, 12, id)};
-    CHECK(pids_of(sub::members_of(strangers, id, 10, false)) == std::vector<pid_t>{12});
-    CHECK(pids_of(sub::members_of(strangers, id, 10, true)) == std::vector<pid_t>{11, 12});
-    CHECK(pids_of(sub::members_of(strangers, id, 0, false)) == std::vector<pid_t>{12});
-    // A process that exits or calls exec has no environment.
-    const sub::process_table known{process(13, 13, id), process(16, 16, id)};
-    CHECK(pids_of(sub::members_of(table, id, 0, false, known)) == std::vector<pid_t>{10, 12, 13});
-    auto reused = known;
-    reused[0].stat.start_time = 2;
-    CHECK(pids_of(sub::members_of(strangers, id, 0, false, reused)) == std::vector<pid_t>{12});
-    const sub::process_table ended{process(13, 13, {}, 'Z')};
-    CHECK(sub::members_of(ended, id, 0, false, known).empty());
 }
 
 TEST_CASE("a tail has whole lines, the newest, of both files") {

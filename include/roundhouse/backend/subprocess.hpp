@@ -69,9 +69,12 @@ public:
     /// they can.
     [[nodiscard]] std::optional<std::string> trouble() const;
 
-    /// The names of what engines are isolated by: `no_new_privileges`, `limits`, `landlock`. Of those
-    /// that an earlier program started, what that program reached holds.
+    /// The names of what engines are isolated by: `no_new_privileges`, `limits`, `landlock`, `uid`. Of
+    /// those that an earlier program started, what that program reached holds.
     [[nodiscard]] std::vector<std::string> isolation() const;
+
+    /// Why engines have no users of their own; empty if they have, or none are wanted.
+    [[nodiscard]] std::string why_no_uids() const;
 
     [[nodiscard]] std::string url(const uuid& /*engine*/, std::uint16_t port) const;
 
@@ -119,8 +122,15 @@ public:
 private:
     asio::awaitable<result<void>> do_create(const workload& requested);
 
+    /// Finds the user that an engine is to run as, and gives it the engine's data folder, if that
+    /// exists. 0: this program's.
+    asio::awaitable<result<uid_t>> own_data_folder(const uuid& engine);
+
+    static asio::awaitable<result<void>> change_owner(std::string folder, uid_range of_engines,
+                                                      uid_t uid);
+
     /// Not a coroutine, so that a cancellation cannot come between the launch and the watch.
-    result<void> start(const workload& requested);
+    result<void> start(const workload& requested, uid_t uid);
 
     asio::awaitable<result<void>> do_stop(const workload_ref& ref, duration grace);
 
@@ -134,6 +144,8 @@ private:
                                                   const sha256_digest& next);
 
     asio::awaitable<result<health>> do_probe(const workload_ref& ref, duration timeout);
+
+    asio::awaitable<result<void>> check_port(const workload_ref& ref);
 
     asio::awaitable<result<std::string>> do_boot_logs(const workload_ref& ref, std::size_t tail);
 

@@ -6,8 +6,10 @@
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/backend/subprocess/ownership.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/backend/subprocess/program.hpp>
 #include <roundhouse/backend/subprocess/setup.hpp>
 #include <roundhouse/backend/subprocess/supervisor.hpp>
 #include <roundhouse/core/generation.hpp>
@@ -66,8 +68,9 @@ struct engine_folder {
 ROUNDHOUSE_DECL subprocess_backend::subprocess_backend(const asio::any_io_executor& executor,
                                                        subprocess_options options) {
     auto usable = detail::subprocess::checked(std::move(options));
-    detail::subprocess::make_ready(usable);
-    supervisor_ = std::make_shared<detail::subprocess::supervisor>(executor, std::move(usable));
+    auto reached = detail::subprocess::make_ready(usable);
+    supervisor_ = std::make_shared<detail::subprocess::supervisor>(executor, std::move(usable),
+                                                                   std::move(reached));
 }
 
 ROUNDHOUSE_DECL subprocess_backend::~subprocess_backend() { supervisor_->close(); }
@@ -75,6 +78,10 @@ ROUNDHOUSE_DECL subprocess_backend::~subprocess_backend() { supervisor_->close()
 ROUNDHOUSE_DECL std::vector<std::string> subprocess_backend::isolation() const {
     const auto names = supervisor_->isolation().names();
     return {names.begin(), names.end()};
+}
+
+ROUNDHOUSE_DECL std::string subprocess_backend::why_no_uids() const {
+    return supervisor_->isolation().why_no_uids();
 }
 
 ROUNDHOUSE_DECL std::optional<std::string> subprocess_backend::trouble() const {
@@ -188,18 +195,51 @@ subprocess_backend::do_create(const workload& requested) {
         const auto ended = co_await std::move(ending);
         if (!ended) co_return ended;
     }
-    co_return start(requested);
+    auto owning = own_data_folder(engine);
+    const auto uid = co_await std::move(owning);
+    if (!uid) co_return unexpected{uid.error()};
+    const auto started = start(requested, *uid);
+    // If the start has undone what it made, the engine has no user any more.
+    if (!started && supervisor_->uid_of(engine) != *uid) supervisor_->uids().give_back(*uid);
+    co_return started;
 }
 
-ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested) {
+ROUNDHOUSE_DECL asio::awaitable<result<uid_t>>
+subprocess_backend::own_data_folder(const uuid& engine) {
+    const auto folder = supervisor_->folder_of(engine);
+    const auto owner = detail::subprocess::owner_of(folder);
+    const auto known = supervisor_->uid_of(engine);
+    if (owner && *owner != ::geteuid() && *owner != known)
+        co_return fail(errc::backend_error,
+                       folder + " belongs to user " + std::to_string(*owner) +
+                           ", who is neither this server's nor one of its engines': give it, and "
+                           "all in it, to user " +
+                           std::to_string(::geteuid()));
+    const auto& of_engines = supervisor_->isolation().uids();
+    const bool keeps = known != 0 && (owner == known || of_engines.contains(known));
+    if (!keeps && of_engines.empty()) co_return uid_t{0};
+    if (keeps) supervisor_->uids().mark(known);
+    const auto uid = keeps ? result<uid_t>{known} : supervisor_->uids().take();
+    if (!uid || !owner || *owner == *uid) co_return uid;
+    auto changing = change_owner(folder, of_engines, *uid);
+    auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(changing));
+    const auto changed = co_await std::move(elsewhere);
+    if (changed) co_return uid;
+    if (!keeps) supervisor_->uids().give_back(*uid);
+    co_return unexpected{changed.error()};
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>>
+subprocess_backend::change_owner(std::string folder, uid_range of_engines, uid_t uid) {
+    co_return detail::subprocess::ownership_change{std::move(folder), of_engines, uid}.make();
+}
+
+ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested, uid_t uid) {
     namespace sub = detail::subprocess;
     const auto& options = supervisor_->options();
     const auto folder = supervisor_->folder_of(requested.ref.engine_id);
     const auto workload_folder = supervisor_->workload_folder_of(requested.ref.engine_id);
-    std::string_view path;
-    for (const auto& [name, value] : options.environment)
-        if (path.empty() && name == "PATH") path = value;
-    auto program = sub::find_program(options.command.front(), path);
+    auto program = sub::find_program(options);
     if (!program) return unexpected{program.error()};
     const auto made_workload = sub::make_folder(workload_folder);
     if (!made_workload) return unexpected{made_workload.error()};
@@ -207,16 +247,15 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     const auto made = sub::make_folder(folder);
     if (!made) return unexpected{made.error()};
     sub::folder_undo undo{*made ? folder : std::string()};
-    const auto opened = sub::open_data_folder(folder);
+    const auto opened = sub::open_for_engine(folder, *made, uid);
     if (!opened) return unexpected{opened.error()};
-    if (::mkdirat(opened->get(), sub::temporary_name, 0700) != 0 && errno != EEXIST)
-        return sub::failed("cannot make " + folder + '/' + sub::temporary_name, errno);
     // An engine whose log has reached the bound of a file could not print again.
     if (const auto rotation = sub::bound_log(workload_folder, options.log_limit_bytes))
         supervisor_->logs().rotated(requested.ref.engine_id, *rotation);
     const auto log = workload_folder + '/' + sub::log_name;
     const auto output = sub::open_regular(log, O_WRONLY | O_APPEND | O_CREAT);
-    if (!output) return sub::failed(log, errno);
+    // Programs open their output by its path too.
+    if (!output || (uid != 0 && !sub::give(output.get(), uid))) return sub::failed(log, errno);
     ::fcntl(output.get(), F_SETFL, O_APPEND); // the engine must not inherit O_NONBLOCK
     const auto& ref = requested.ref;
     const auto& isolation = supervisor_->isolation();
@@ -233,15 +272,18 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
         .identity_head = sub::identity_head({.boot_id = supervisor_->boot_id(),
                                              .generation = ref.generation,
                                              .port = ref.port,
-                                             .owner = requested.owner}),
+                                             .owner = requested.owner,
+                                             .uid = uid}),
         .lock = supervisor_->launch_lock(),
         .isolation = {.on = isolation.is_on(),
                       .ruleset = rules->get(),
-                      .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY}};
+                      .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY,
+                      .uid = uid,
+                      .processes = options.processes > 0 ? options.processes : RLIM_INFINITY}};
     supervisor_->launches().record(ref, workload_folder);
     auto process = sub::launch(plan);
     if (!process) return unexpected{process.error()};
-    const auto watched = supervisor_->watch(ref, requested.owner, process->pid,
+    const auto watched = supervisor_->watch(ref, requested.owner, uid, process->pid,
                                             std::move(process->pidfd));
     if (!watched) {
         ::kill(-process->pid, SIGKILL); // not reaped, so that the number is its own
@@ -277,10 +319,12 @@ subprocess_backend::do_destroy(const workload_ref& ref) {
     const auto stopped = co_await std::move(stopping);
     if (!stopped) co_return stopped;
     supervisor_->launches().forget(ref.engine_id);
+    const auto uid = supervisor_->uid_of(ref.engine_id);
     auto removing = remove_folder_of(ref.engine_id);
     auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(removing));
     const auto removed = co_await std::move(elsewhere);
     supervisor_->logs().forget(ref.engine_id); // not before: the log would be noted again
+    if (removed) supervisor_->uids().give_back(uid);
     co_return removed;
 }
 
@@ -295,6 +339,9 @@ subprocess_backend::remove_folder_of(const uuid& engine) {
 ROUNDHOUSE_DECL asio::awaitable<result<key_swap>>
 subprocess_backend::do_swap_key(const workload_ref& ref, const std::string& key,
                                 const sha256_digest& next) {
+    auto checking = check_port(ref);
+    if (const auto checked = co_await std::move(checking); !checked)
+        co_return unexpected{checked.error()};
     const auto peer = detail::subprocess::engine_at(ref.port);
     const auto& options = supervisor_->options();
     auto call = detail::offer_key(peer, ref.engine_id, key, next, options.answers,
@@ -306,7 +353,17 @@ ROUNDHOUSE_DECL asio::awaitable<result<health>>
 subprocess_backend::do_probe(const workload_ref& ref, duration timeout) {
     const auto peer = detail::subprocess::engine_at(ref.port);
     auto call = detail::ask_health(peer, supervisor_->options().answers, timeout);
-    co_return co_await std::move(call);
+    const auto answer = co_await std::move(call);
+    auto checking = check_port(ref);
+    const auto checked = co_await std::move(checking);
+    if (!checked) co_return unexpected{checked.error()};
+    co_return answer;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>>
+subprocess_backend::check_port(const workload_ref& ref) {
+    auto checking = supervisor_->check_port(ref.engine_id, ref.port);
+    return detail::run_on(supervisor_->strand(), std::move(checking));
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<std::string>>

@@ -58,6 +58,9 @@ command_runner::boot(const command_request& request, const task& self) {
         if (self.cancelled()) throw std::system_error(asio::error::operation_aborted);
         const auto answer = co_await backend.probe(wanted.ref, settings.health_check_timeout);
         if (answer) break;
+        // The engine cannot listen any more. With its next boot it gets another port.
+        if (answer.error().code == errc::port_taken)
+            co_return outcome(core::event::boot_refused{answer.error()});
         request.probes->set(answer.error().message);
         co_await services_.clock->wait_for(pauses.next());
     }

@@ -5,11 +5,14 @@
 #include <roundhouse/types.hpp>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -28,11 +31,16 @@ namespace detail::subprocess {
     return ::lstat(path.c_str(), &status) == 0;
 }
 
+/// The owner of a folder; nothing if the path is none, or a link.
+[[nodiscard]] inline std::optional<uid_t> owner_of(const std::string& path) noexcept {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return std::nullopt;
+    return status.st_uid;
+}
+
 /// Whether it is a folder of this user, and no link.
 [[nodiscard]] inline bool is_own_folder(const std::string& path) noexcept {
-    struct stat status {};
-    return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
-           status.st_uid == ::geteuid();
+    return owner_of(path) == ::geteuid();
 }
 
 /// Makes a folder, unless something has its path. Returns whether it was made.

@@ -35,16 +35,17 @@ struct process_identity {
     std::uint64_t generation = 0;
     std::uint16_t port = 0;
     engine_owner owner{};
+    uid_t uid = 0; ///< The user that the engine has for itself; 0 if it runs as this program's.
     pid_t pid = 0;
     std::uint64_t start_time = 0; ///< As in /proc/<pid>/stat.
 };
 
 /// The part of the file that is known before the process exists. `identity_tail` follows. The user is in hexadecimal, so that no user_id can break the lines.
 [[nodiscard]] inline std::string identity_head(const process_identity& identity) {
-    return "roundhouse-engine 2\nboot " + identity.boot_id + "\ngeneration " +
+    return "roundhouse-engine 3\nboot " + identity.boot_id + "\ngeneration " +
            std::to_string(identity.generation) + "\nport " + std::to_string(identity.port) +
            "\nproduct " + to_string(identity.owner.product_id) + "\nuser " +
-           to_hex(identity.owner.user_id) + "\npid ";
+           to_hex(identity.owner.user_id) + "\nuid " + std::to_string(identity.uid) + "\npid ";
 }
 
 /// The rest of the file, which the process writes. Does not allocate.
@@ -81,7 +82,8 @@ struct identity_tail {
         return problem == std::errc{} && end == value->data() + value->size();
     };
     process_identity identity;
-    if (!take("roundhouse-engine 2")) return std::nullopt;
+    const bool has_uid = !text.starts_with("roundhouse-engine 2\n"); // of 0.1.0
+    if (!take(has_uid ? "roundhouse-engine 3" : "roundhouse-engine 2")) return std::nullopt;
     const auto boot = take("boot ");
     if (!boot) return std::nullopt;
     identity.boot_id = *boot;
@@ -91,6 +93,7 @@ struct identity_tail {
     const auto user = from_hex(take("user ").value_or("?"));
     if (!product || !user) return std::nullopt;
     identity.owner = {*product, *user};
+    if (has_uid && !read_number("uid ", identity.uid)) return std::nullopt;
     if (!read_number("pid ", identity.pid) || !read_number("start ", identity.start_time) ||
         !take("end") || identity.pid <= 1) {
         return std::nullopt;

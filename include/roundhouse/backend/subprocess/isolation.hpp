@@ -3,6 +3,10 @@
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/landlock.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/backend/subprocess/port_owner.hpp>
+#include <roundhouse/backend/subprocess/program.hpp>
+#include <roundhouse/backend/subprocess/rights.hpp>
+#include <roundhouse/backend/subprocess/uids.hpp>
 #include <roundhouse/error.hpp>
 
 #include <fcntl.h>
@@ -12,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -82,19 +87,6 @@ inline constexpr std::string_view likely_out_of_memory = "500"; ///< For oom_sco
     return contains(shared_memory, found) ? shared_memory : std::string();
 }
 
-/// Why the isolation that the options require cannot be had; nothing if it can, or none is required.
-[[nodiscard]] inline std::optional<std::string>
-unmet_requirement(const subprocess_options& options) {
-    if (options.isolation != isolation_mode::required) return std::nullopt;
-    if (landlock_version() == 0)
-        return "isolation is required, and this kernel has no Landlock, or it is switched off (its "
-               "parameter lsm= has to name landlock)";
-    if (const auto given = given_to_all(options.store_path); !given.empty())
-        return "isolation is required, and the store lies in " + given +
-               ", which every engine may read: move it, such as to /var/lib";
-    return std::nullopt;
-}
-
 /// Whether a folder holds what does not belong together, so that a program in it says nothing of the
 /// files beside it.
 [[nodiscard]] inline bool is_common_folder(const std::filesystem::path& folder) {
@@ -155,20 +147,65 @@ unmet_requirement(const subprocess_options& options) {
     return out;
 }
 
+/// What a user of an engine's own has to be able to use: the folder of the engines, the program, the
+/// files that the command names, and the catalog. What does not exist is left out.
+[[nodiscard]] inline std::vector<needed_path> needed_paths(const subprocess_options& options,
+                                                           const std::string& engines) {
+    std::vector<needed_path> out{{engines, X_OK}};
+    const auto add = [&](const std::string& path, int access) {
+        std::error_code ignored; // what cannot be looked at is no folder
+        if (!std::filesystem::path(path).is_absolute() || ::access(path.c_str(), F_OK) != 0) return;
+        const bool is_folder = std::filesystem::is_directory(path, ignored);
+        out.push_back({path, is_folder ? access | X_OK : access});
+    };
+    if (const auto program = find_program(options)) add(*program, X_OK);
+    for (std::size_t word = 1; word < options.command.size(); ++word)
+        add(options.command[word], R_OK);
+    add(options.catalog_dir, R_OK);
+    for (const auto& path : options.readable) add(path, R_OK);
+    return out;
+}
+
+/// The users that engines can have, or why they have none.
+struct usable_uids {
+    uid_range range;
+    std::string why_none; ///< Empty if none are wanted.
+};
+
+/// Tries whether engines can have users of their own. `engines` is their folder. Blocks for a child.
+[[nodiscard]] inline usable_uids find_uids(const subprocess_options& options,
+                                           const std::string& engines) {
+    const auto range = options.uids.value_or(default_engine_uids);
+    if (range.empty() || (!options.uids && options.isolation == isolation_mode::none)) return {};
+    std::string why{why_unusable(range)};
+    if (why.empty()) why = why_refused(range.low, needed_paths(options, engines));
+    if (why.empty()) return {.range = range, .why_none = {}};
+    return {.range = {}, .why_none = why};
+}
+
 /// What this program can put into effect on this machine.
 class isolation {
 public:
-    explicit isolation(isolation_mode mode) noexcept
-        : on_{mode != isolation_mode::none}, landlock_{on_ ? landlock_version() : 0} {}
+    isolation(isolation_mode mode, usable_uids uids)
+        : on_{mode != isolation_mode::none},
+          landlock_{on_ ? landlock_version() : 0},
+          uids_{std::move(uids)},
+          tells_listeners_{on_ && tells_listeners()} {}
 
     [[nodiscard]] bool is_on() const noexcept { return on_; }
     [[nodiscard]] bool has_landlock() const noexcept { return landlock_ > 0; }
+    /// The users that engines have for themselves; empty if they have none.
+    [[nodiscard]] const uid_range& uids() const noexcept { return uids_.range; }
+    /// Why they have none; empty if they have, or none are wanted.
+    [[nodiscard]] const std::string& why_no_uids() const noexcept { return uids_.why_none; }
 
     /// The names of the parts that are reached.
     [[nodiscard]] std::vector<std::string_view> names() const {
-        if (!on_) return {};
-        std::vector<std::string_view> out{"no_new_privileges", "limits"};
+        std::vector<std::string_view> out;
+        if (on_) out = {"no_new_privileges", "limits"};
         if (has_landlock()) out.emplace_back("landlock");
+        if (!uids().empty()) out.emplace_back("uid");
+        if (on_ && tells_listeners_) out.emplace_back("port_owner");
         return out;
     }
 
@@ -197,19 +234,42 @@ public:
 private:
     bool on_;
     int landlock_;
+    usable_uids uids_;
+    bool tells_listeners_;
 };
+
+/// Why the isolation that the options require is not reached; nothing if it is, or none is required.
+[[nodiscard]] inline std::optional<std::string> unmet_requirement(const subprocess_options& options,
+                                                                  const isolation& reached) {
+    if (options.isolation != isolation_mode::required || !reached.uids().empty())
+        return std::nullopt;
+    const auto without_uid = reached.why_no_uids().empty()
+                                 ? std::string()
+                                 : ", and engines have no user of their own: " +
+                                       reached.why_no_uids();
+    if (!reached.has_landlock())
+        return "isolation is required, and this kernel has no Landlock, or it is switched off (its "
+               "parameter lsm= has to name landlock)" +
+               without_uid;
+    if (const auto given = given_to_all(options.store_path); !given.empty())
+        return "isolation is required, and the store lies in " + given +
+               ", which every engine may read: move it, such as to /var/lib" + without_uid;
+    return std::nullopt;
+}
 
 /// The isolation of one child, prepared by its parent.
 struct child_isolation {
     bool on = false;
     int ruleset = -1;                  ///< Of Landlock, if there is one.
     rlim_t file_bytes = RLIM_INFINITY; ///< The size of one file.
+    uid_t uid = 0;                     ///< The user that the engine has for itself, or 0.
+    rlim_t processes = RLIM_INFINITY;  ///< Of that user.
 };
 
 /// Puts the isolation into effect for the calling child. Async-signal-safe. On failure returns false,
 /// with the cause in errno.
 [[nodiscard]] inline bool isolate(const child_isolation& wanted) noexcept {
-    if (!wanted.on) return true;
+    if (!wanted.on) return wanted.uid == 0 || become(wanted.uid);
     const auto limit = [](auto resource, rlim_t soft, rlim_t hard) {
         rlimit present{};
         if (::getrlimit(resource, &present) != 0) return false;
@@ -225,6 +285,12 @@ struct child_isolation {
         if (score) [[maybe_unused]]
             const auto written = ::write(score.get(), likely_out_of_memory.data(),
                                          likely_out_of_memory.size());
+    }
+    if (wanted.uid != 0) {
+        if (!limit(RLIMIT_NPROC, wanted.processes, wanted.processes) || !become(wanted.uid))
+            return false;
+    } else if (!keep_capabilities(capability(CAP_DAC_OVERRIDE))) {
+        return false;
     }
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
     return wanted.ruleset < 0 || restrict_self(wanted.ruleset);

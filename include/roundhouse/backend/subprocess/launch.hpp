@@ -171,33 +171,6 @@ inline void reset_signals() noexcept {
     return pid;
 }
 
-/// The path of a program, found as execvp does, but on the engine's PATH. A failure's message has
-/// the cause.
-[[nodiscard]] inline result<std::string> find_program(const std::string& name,
-                                                      std::string_view path) {
-    int number = ENOENT;
-    const auto usable = [&number](const std::string& file) {
-        struct stat status {};
-        if (::stat(file.c_str(), &status) == 0) {
-            if (S_ISREG(status.st_mode) && ::access(file.c_str(), X_OK) == 0) return true;
-            number = EACCES;
-        }
-        return false;
-    };
-    if (name.find('/') != std::string::npos) {
-        if (usable(name)) return name;
-        return failed("cannot run " + name, number);
-    }
-    while (!path.empty()) {
-        const auto end = std::min(path.find(':'), path.size());
-        const auto file = std::string{path.substr(0, end)} + '/' + name;
-        if (file.front() == '/' && end > 0 && usable(file))
-            return file; // relative ones would mean another folder later
-        path.remove_prefix(std::min(end + 1, path.size()));
-    }
-    return failed("cannot run " + name + " (looked for on the engine's PATH)", number);
-}
-
 [[nodiscard]] inline std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
     std::vector<char*> pointers;
     pointers.reserve(texts.size() + 1);
@@ -222,9 +195,16 @@ inline void reset_signals() noexcept {
 
 /// What to do if isolation may be the cause.
 [[nodiscard]] inline std::string hint_for(const launch_report& report, const launch_plan& plan) {
-    if (report.error != EACCES || plan.isolation.ruleset < 0) return {};
-    return " (isolation: engines may read what ORCH_ENGINE_READABLE, or "
-           "subprocess_options::readable, names)";
+    if (report.step == launch_step::isolation && report.error == EAGAIN)
+        return " (as many processes as ORCH_ENGINE_PIDS, or subprocess_options::processes, allows)";
+    if (report.error != EACCES) return {};
+    std::string hint;
+    if (plan.isolation.ruleset >= 0)
+        hint = "engines may read what ORCH_ENGINE_READABLE, or subprocess_options::readable, names";
+    if (plan.isolation.uid != 0)
+        hint.append(hint.empty() ? "" : "; ")
+            .append("engines have users of their own, to whom it must be open");
+    return hint.empty() ? hint : " (isolation: " + hint + ')';
 }
 
 /// Reads the child's reports until it has become the engine or given up; returns the last.

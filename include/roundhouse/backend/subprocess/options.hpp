@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,9 +17,25 @@ inline namespace ROUNDHOUSE_ABI {
 /// How far engines are kept from this program, from each other and from the rest of the machine.
 enum class isolation_mode : std::uint8_t {
     automatic, ///< As far as this machine and the rights of this program allow.
-    required,  ///< The backend is not made with less than no-new-privileges, limits and Landlock.
+    required,  ///< The backend is not made with neither Landlock nor a user of each engine's own.
     none,
 };
+
+/// Numbers of users (uid), both ends included. Empty if `low` is 0.
+struct uid_range {
+    std::uint32_t low = 0;
+    std::uint32_t high = 0;
+
+    [[nodiscard]] constexpr bool empty() const noexcept { return low == 0 || high < low; }
+    [[nodiscard]] constexpr bool contains(std::uint32_t uid) const noexcept {
+        return !empty() && uid >= low && uid <= high;
+    }
+    friend bool operator==(const uid_range&, const uid_range&) = default;
+};
+
+/// Above what systems give to accounts, subordinate ids, containers and services
+/// (systemd's "Users, Groups, UIDs and GIDs").
+inline constexpr uid_range default_engine_uids{.low = 1'879'048'192, .high = 1'879'113'727};
 
 /// The engine command of a `subprocess_backend`, and its bounds.
 struct subprocess_options {
@@ -42,6 +59,14 @@ struct subprocess_options {
     /// The most bytes of one file that an engine writes; 0 for no bound. It holds for the log too: an
     /// engine that prints half of it within `log_check_interval` may be ended by SIGXFSZ.
     std::uint64_t file_bytes = 0;
+
+    /// The users of which each engine gets one of its own, with a group of the same number: for a
+    /// program that is root, or has its capabilities to change users and files. Absent:
+    /// `default_engine_uids` if they can be used. An empty range: none, but an engine whose data
+    /// folder has such a user keeps it. One that is given and cannot be used is refused.
+    std::optional<uid_range> uids;
+    /// The most processes and threads of an engine that has a user of its own; 0 for no bound.
+    std::uint32_t processes = 4096;
 
     /// When an engine's `engine.log` is larger, its last bytes, as many as this, are moved to
     /// `engine.log.1`. At most half of `file_bytes`, if that is set.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
@@ -14,11 +15,13 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -30,7 +33,8 @@ namespace detail::subprocess {
 struct process_entry {
     pid_t pid = 0;
     process_stat stat;
-    std::optional<uuid> engine; ///< The `ENGINE_ID` in its environment.
+    uid_t uid = 0;                ///< Its user, if that is one of the engines'; else 0.
+    std::optional<uuid> engine{}; ///< The `ENGINE_ID` in its environment.
 };
 
 /// All processes of the machine, as read from /proc within a few milliseconds.
@@ -63,7 +67,20 @@ inline void read_all(int folder, const std::string& path, std::string& into) {
     }
 }
 
-[[nodiscard]] inline result<process_table> read_process_table() {
+/// The real user in the format of /proc/<pid>/status (proc_pid_status(5)). Empty if it has none.
+[[nodiscard]] inline std::optional<uid_t> uid_in(std::string_view status) {
+    constexpr std::string_view name = "\nUid:\t";
+    const auto at = status.find(name);
+    if (at == std::string_view::npos) return std::nullopt;
+    status.remove_prefix(at + name.size());
+    uid_t uid = 0;
+    const auto [end, problem] = std::from_chars(status.data(), status.data() + status.size(), uid);
+    return problem == std::errc{} ? std::optional(uid) : std::nullopt;
+}
+
+/// `of_engines` are the users that engines have for themselves. Of their processes the environment,
+/// which they may change, is not looked at.
+[[nodiscard]] inline result<process_table> read_process_table(const uid_range& of_engines) {
     const std::unique_ptr<DIR, int (*)(DIR*)> proc{::opendir("/proc"), ::closedir};
     if (!proc) return failed("/proc", errno);
     process_table table;
@@ -78,8 +95,15 @@ inline void read_all(int folder, const std::string& path, std::string& into) {
         const auto stat = parse_process_stat(text);
         if (!stat) continue;
         process.stat = *stat;
-        read_all(::dirfd(proc.get()), name + "/environ", text);
-        process.engine = engine_in(text);
+        if (!of_engines.empty()) {
+            read_all(::dirfd(proc.get()), name + "/status", text);
+            const auto uid = uid_in(text).value_or(0);
+            if (of_engines.contains(uid)) process.uid = uid;
+        }
+        if (process.uid == 0) {
+            read_all(::dirfd(proc.get()), name + "/environ", text);
+            process.engine = engine_in(text);
+        }
         table.push_back(process);
     }
     return table;
@@ -91,8 +115,8 @@ class process_table_reader {
 public:
     using snapshot = std::shared_ptr<const process_table>;
 
-    explicit process_table_reader(const asio::any_io_executor& executor)
-        : strand_{asio::make_strand(executor)} {}
+    process_table_reader(const asio::any_io_executor& executor, const uid_range& of_engines)
+        : strand_{asio::make_strand(executor)}, of_engines_{of_engines} {}
 
     /// Returns a table whose reading began after this call.
     asio::awaitable<result<snapshot>> read() {
@@ -104,7 +128,7 @@ private:
     asio::awaitable<result<snapshot>> read_since(std::chrono::steady_clock::time_point asked_at) {
         if (last_ && last_begun_at_ >= asked_at) co_return last_;
         const auto begun_at = std::chrono::steady_clock::now();
-        auto table = read_process_table();
+        auto table = read_process_table(of_engines_);
         if (!table) co_return unexpected{table.error()};
         last_ = std::make_shared<const process_table>(std::move(*table));
         last_begun_at_ = begun_at;
@@ -112,38 +136,61 @@ private:
     }
 
     asio::any_io_executor strand_;
+    uid_range of_engines_;
     // Used on the strand only.
     snapshot last_;
     std::chrono::steady_clock::time_point last_begun_at_;
 };
 
-/// The processes of an engine's workload that still run: those of its session, and those that left
-/// the session but have the engine's id. `session` is the pid of the workload's leader, or 0.
-/// `held` says that this pid cannot have been reused.
-///
-/// If it can, the session counts only if one of its processes has the engine's id.
+/// By what the processes of a workload are known.
+struct workload_marks {
+    uuid engine;
+    pid_t session = 0; ///< The pid of the workload's leader, or 0.
+    /// That pid cannot have been reused. If it can, the session counts only if one of its processes
+    /// has the engine's id.
+    bool held = false;
+    uid_t uid = 0; ///< The user that the engine has for itself, or 0.
+};
+
+/// The processes of a workload that still run: those of its session and of its user, those that have
+/// the engine's id, and what these have started.
 ///
 /// `known` are members that were found before. They stay members until they have ended: while a
 /// process exits, and while it calls exec, the kernel shows no environment of it.
-[[nodiscard]] inline process_table members_of(const process_table& table, const uuid& engine,
-                                              pid_t session, bool held,
+[[nodiscard]] inline process_table members_of(const process_table& table,
+                                              const workload_marks& marks,
                                               const process_table& known = {}) {
     const pid_t self = ::getpid();
     const auto proves_session = [&](const process_entry& process) {
-        return process.engine == engine && process.stat.session == session;
+        return process.engine == marks.engine && process.stat.session == marks.session;
     };
-    const bool ours = session > 0 &&
-                      (held || std::any_of(table.begin(), table.end(), proves_session));
+    const bool ours = marks.session > 0 &&
+                      (marks.held || std::any_of(table.begin(), table.end(), proves_session));
     const auto is_known = [&](const process_entry& process) {
         return std::any_of(known.begin(), known.end(), [&](const process_entry& entry) {
             return entry.pid == process.pid && entry.stat.start_time == process.stat.start_time;
         });
     };
     process_table members;
-    for (const auto& process : table) {
-        const bool member = process.engine == engine || (ours && process.stat.session == session) ||
-                            is_known(process);
-        if (member && process.pid != self && !process.stat.gone()) members.push_back(process);
+    std::unordered_map<pid_t, std::uint64_t> began; // of the members
+    const auto add = [&](const process_entry& process) {
+        if (process.pid != self && !process.stat.gone() &&
+            began.emplace(process.pid, process.stat.start_time).second)
+            members.push_back(process);
+    };
+    for (const auto& process : table)
+        if (process.engine == marks.engine || (ours && process.stat.session == marks.session) ||
+            (marks.uid != 0 && process.uid == marks.uid) || is_known(process))
+            add(process);
+    // A parent that began later has the pid of an earlier one.
+    const auto is_child = [&](const process_entry& process) {
+        const auto parent = began.find(process.stat.parent);
+        return parent != began.end() && parent->second <= process.stat.start_time;
+    };
+    for (std::size_t before = 0; before != members.size();) {
+        before = members.size();
+        for (const auto& process : table)
+            if (is_child(process)) add(process);
     }
     return members;
 }

@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -33,9 +34,10 @@ using moment = std::chrono::steady_clock::time_point;
 /// all processes of the workload have ended. Used on the supervisor's strand only.
 struct process_watch {
     process_watch(const asio::any_io_executor& strand, const workload_ref& workload,
-                  engine_owner workload_owner, pid_t leader, descriptor pidfd)
+                  engine_owner workload_owner, uid_t own_uid, pid_t leader, descriptor pidfd)
         : ref{workload},
           owner{std::move(workload_owner)},
+          uid{own_uid},
           pid{leader},
           stream{strand, pidfd.get()} {
         static_cast<void>(pidfd.release()); // `stream` owns it now
@@ -45,11 +47,13 @@ struct process_watch {
 
     workload_ref ref;
     engine_owner owner;
+    uid_t uid; ///< The user that the engine has for itself, or 0.
     pid_t pid;
     asio::posix::stream_descriptor stream; ///< A pidfd: readable once the process has ended.
     asio::cancellation_signal cancel;      ///< Cancels the coroutine that watches.
     bool asked = false;                    ///< The exit was asked for, and is not reported.
     process_table members;                 ///< As found last.
+    std::uint32_t listener = 0;            ///< The inode of the socket that was seen to be its own.
     moment deadline{}; ///< Until then the other processes may end by themselves.
     bool leader_ended = false;
     std::atomic<bool> ended{false}; ///< All processes have. Read from any thread.

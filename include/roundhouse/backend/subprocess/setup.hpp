@@ -1,9 +1,14 @@
 #pragma once
 
+#include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/backend/subprocess/rights.hpp>
+#include <roundhouse/backend/subprocess/uids.hpp>
+#include <roundhouse/types.hpp>
 
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -55,26 +60,63 @@ namespace detail::subprocess {
     // The bound of one file is one of the log too: it has to be cut before.
     if (options.file_bytes > 0)
         options.log_limit_bytes = std::min(options.log_limit_bytes, options.file_bytes / 2);
-    if (const auto unmet = unmet_requirement(options)) refuse(*unmet);
     auto& program = options.command.front();
     if (program.find('/') != std::string::npos)
         program = std::filesystem::absolute(program).string();
     return options;
 }
 
-/// Creates `<store_path>/engines`, and checks that the kernel is new enough. Throws
-/// std::system_error.
-inline void make_ready(const subprocess_options& options) {
+/// The engines' folders that this program may not use, because they belong to other users: throws
+/// std::invalid_argument for the first.
+inline void check_owners(const std::string& engines) {
+    if ((capabilities() & for_other_users) == for_other_users) return;
+    const auto found = engines_in(engines);
+    if (!found) return; // reported by the first call that needs the folder
+    for (const auto& engine : *found) {
+        const auto path = engines + '/' + to_string(engine);
+        struct stat status {};
+        if (::lstat(path.c_str(), &status) == 0 && status.st_uid != ::geteuid())
+            throw std::invalid_argument{
+                "subprocess backend: " + path + " belongs to user " +
+                std::to_string(status.st_uid) +
+                ", as which this process may start nothing: run it as root, as before, or give "
+                "that folder and all in it to user " +
+                std::to_string(::geteuid())};
+    }
+}
+
+/// Creates `<store_path>/engines`, checks that the kernel is new enough, and finds out which
+/// isolation is reached. Throws std::system_error, and std::invalid_argument if less is reached than
+/// is required.
+[[nodiscard]] inline isolation make_ready(const subprocess_options& options) {
     const auto engines = options.store_path / "engines";
     const bool had_store = std::filesystem::exists(options.store_path);
     std::filesystem::create_directories(engines);
-    if (!had_store)
-        std::filesystem::permissions(options.store_path, std::filesystem::perms::owner_all);
-    std::filesystem::permissions(engines, std::filesystem::perms::owner_all);
     if (!open_pidfd(::getpid()) || ::syscall(SYS_close_range, ~0U, ~0U, 0U) != 0) {
         throw std::system_error{errno, std::system_category(),
                                 "subprocess backend: needs pidfd_open and close_range (Linux 5.9)"};
     }
+    check_owners(engines.string());
+    using std::filesystem::perms;
+    constexpr auto enterable = perms::owner_all | perms::group_exec | perms::others_exec;
+    const auto before = had_store ? std::filesystem::status(options.store_path).permissions()
+                                  : perms::owner_all;
+    const auto set = [&](perms of_store, perms of_engines) {
+        std::filesystem::permissions(options.store_path, of_store);
+        std::filesystem::permissions(engines, of_engines);
+    };
+    set(before | enterable, enterable); // for the trial
+    isolation reached{options.isolation, find_uids(options, engines.string())};
+    const bool has_uids = !reached.uids().empty();
+    set(has_uids ? enterable : before, has_uids ? enterable : perms::owner_all);
+    if (options.uids && !options.uids->empty() && !has_uids)
+        throw std::invalid_argument{"subprocess backend: engines cannot have the users " +
+                                    std::to_string(options.uids->low) + '-' +
+                                    std::to_string(options.uids->high) + ": " +
+                                    reached.why_no_uids()};
+    if (const auto unmet = unmet_requirement(options, reached))
+        throw std::invalid_argument{"subprocess backend: " + *unmet};
+    return reached;
 }
 
 } // namespace detail::subprocess

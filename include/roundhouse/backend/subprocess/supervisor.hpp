@@ -1,14 +1,17 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/engine_logs.hpp>
+#include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/output_starts.hpp>
+#include <roundhouse/backend/subprocess/port_owner.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
 #include <roundhouse/backend/subprocess/take_over.hpp>
+#include <roundhouse/backend/subprocess/uids.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
 #include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/detail/run_on.hpp>
@@ -57,17 +60,19 @@ namespace detail::subprocess {
 /// by shared_ptr, because the watches outlive the backend until their cancellation is complete.
 class supervisor : public std::enable_shared_from_this<supervisor> {
 public:
-    supervisor(const asio::any_io_executor& executor, subprocess_options options)
+    supervisor(const asio::any_io_executor& executor, subprocess_options options,
+               subprocess::isolation reached)
         : options_{std::move(options)},
-          isolation_{options_.isolation},
+          isolation_{std::move(reached)},
           engines_{(options_.store_path / "engines").string()},
           workloads_{(options_.store_path / "workloads").string()},
           boot_id_{read_boot_id()},
           executor_{executor},
           strand_{asio::make_strand(executor)},
-          processes_{executor, options_.kill_timeout},
+          processes_{executor, options_.kill_timeout, isolation_.uids()},
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
+          uids_{isolation_.uids()},
           log_timer_{strand_} {}
 
     [[nodiscard]] const subprocess_options& options() const noexcept { return options_; }
@@ -136,10 +141,23 @@ public:
             timer.expires_after(std::chrono::milliseconds{1});
             co_await timer.async_wait(asio::use_awaitable);
         }
-        auto taken = take_over(engines_, workloads_, boot_id_);
-        settled_ = taken.has_value();
-        co_return taken;
+        if (auto taken = take_over(engines_, workloads_, boot_id_); !taken) co_return taken;
+        auto marked = mark_uids();
+        settled_ = marked.has_value();
+        co_return marked;
     }
+
+    /// The user that an engine has for itself: of the process that its identity names, or the owner
+    /// of its data folder. 0 if it has none.
+    [[nodiscard]] uid_t uid_of(const uuid& engine) const {
+        const auto identity = read_identity(identity_of(engine));
+        if (identity && *identity && (*identity)->uid != 0) return (*identity)->uid;
+        const auto owner = owner_of(folder_of(engine));
+        return owner && is_engines(*owner) ? *owner : 0;
+    }
+
+    /// The users that engines have and may have.
+    [[nodiscard]] uid_pool& uids() noexcept { return uids_; }
 
     /// The watch over an engine's process, which is adopted if it is not watched yet. Null if none
     /// runs.
@@ -161,7 +179,7 @@ public:
         const bool ended = has_ended(pidfd->get());
         const workload_ref ref{
             .engine_id = engine, .generation = identity.generation, .port = identity.port};
-        auto watched = watch(ref, identity.owner, identity.pid, std::move(*pidfd));
+        auto watched = watch(ref, identity.owner, identity.uid, identity.pid, std::move(*pidfd));
         // The exit of a zombie is not reported. It is watched so that the rest of its session is
         // ended.
         if (watched) (*watched)->leader_ended = (*watched)->asked = ended;
@@ -170,10 +188,10 @@ public:
 
     /// Starts to watch a process.
     [[nodiscard]] result<watch_ptr> watch(const workload_ref& ref, const engine_owner& owner,
-                                          pid_t pid, descriptor pidfd) {
+                                          uid_t uid, pid_t pid, descriptor pidfd) {
         watch_ptr made;
         try {
-            made = std::make_shared<process_watch>(strand_, ref, owner, pid, std::move(pidfd));
+            made = std::make_shared<process_watch>(strand_, ref, owner, uid, pid, std::move(pidfd));
         } catch (const std::system_error& problem) { // the reactor takes no more descriptors
             return failed("cannot watch process " + std::to_string(pid), problem.code().value());
         }
@@ -202,7 +220,11 @@ public:
         const watch_ptr watched = *found;
         const auto deadline = std::chrono::steady_clock::now() + grace;
         if (!watched) {
-            auto ending = processes_.end_unwatched(engine, last_session_of(engine), deadline);
+            auto ending = processes_.end_unwatched({.engine = engine,
+                                                    .session = last_session_of(engine),
+                                                    .held = false,
+                                                    .uid = uid_of(engine)},
+                                                   deadline);
             co_return co_await std::move(ending);
         }
         watched->asked = true;
@@ -225,6 +247,33 @@ public:
         co_return fail(errc::backend_error, "process " + std::to_string(watched->pid) +
                                                 " of engine " + to_string(engine) +
                                                 " does not end after SIGKILL");
+    }
+
+    /// Sees that no stranger answers in place of an engine: fails with `port_taken` if another
+    /// process listens on its port. Succeeds if nobody does, if isolation is off, and if the kernel
+    /// does not tell who it is, unless isolation is required.
+    asio::awaitable<result<void>> check_port(const uuid& engine, std::uint16_t port) {
+        if (!isolation_.is_on()) co_return result<void>{};
+        const auto found = find_listener(port);
+        if (!found || !*found)
+            co_return result<void>{}; // what cannot be asked is told at the start
+        const auto present = find(engine);
+        if (!present) co_return unexpected{present.error()};
+        const watch_ptr watched = *present;
+        if (watched && watched->listener == (*found)->inode) co_return result<void>{};
+        auto owner = result<listener_owner>{listener_owner::stranger};
+        if (watched) {
+            auto looking = processes_.owner_of(watched, **found);
+            owner = co_await std::move(looking);
+        }
+        if (!owner) co_return unexpected{owner.error()};
+        if (*owner == listener_owner::engine) watched->listener = (*found)->inode;
+        const bool is_refused = *owner == listener_owner::stranger ||
+                                (*owner == listener_owner::unknown &&
+                                 options_.isolation == isolation_mode::required);
+        if (!is_refused) co_return result<void>{};
+        co_return fail(errc::port_taken,
+                       "port " + std::to_string(port) + " is held by another process");
     }
 
     /// Pauses or resumes every process of an engine, and waits until /proc shows it.
@@ -267,6 +316,19 @@ public:
     [[nodiscard]] output_starts& launches() noexcept { return output_starts_; }
 
 private:
+    /// Whether a user is one that an engine has for itself, also of an earlier range.
+    [[nodiscard]] bool is_engines(uid_t uid) const noexcept {
+        return isolation_.uids().contains(uid) || default_engine_uids.contains(uid);
+    }
+
+    [[nodiscard]] result<void> mark_uids() {
+        const auto engines = engines_in(engines_);
+        if (!engines) return unexpected{engines.error()};
+        for (const auto& engine : *engines)
+            if (const auto uid = uid_of(engine); uid != 0) uids_.mark(uid);
+        return {};
+    }
+
     /// Watches one process until nothing of its workload is left, or the supervisor is closed.
     asio::awaitable<void> run(watch_ptr watched) {
         const auto self = shared_from_this();
@@ -357,6 +419,7 @@ private:
     std::unordered_map<uuid, watch_ptr> watches_;
     /// Twice if a number was reused before the rest of its earlier session had ended.
     std::unordered_multiset<pid_t> watched_pids_;
+    uid_pool uids_;
     output_starts output_starts_;
     asio::steady_timer log_timer_;
     bool logs_are_kept_ = false;

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/port_owner.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/backend/subprocess/rights.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
@@ -27,8 +29,10 @@ namespace detail::subprocess {
 /// one by one. Its coroutines run on the supervisor's strand; their arguments must outlive them.
 class workload_processes {
 public:
-    workload_processes(const asio::any_io_executor& executor, duration kill_timeout)
-        : table_{executor}, kill_timeout_{kill_timeout} {}
+    /// `of_engines` are the users that engines have for themselves.
+    workload_processes(const asio::any_io_executor& executor, duration kill_timeout,
+                       const uid_range& of_engines)
+        : table_{executor, of_engines}, kill_timeout_{kill_timeout} {}
 
     /// Returns false if the group cannot be signalled as a whole.
     static bool signal_group(process_watch& watched, int signal) {
@@ -73,20 +77,33 @@ public:
         co_return others;
     }
 
+    /// Whose a socket that listens is.
+    asio::awaitable<result<listener_owner>> owner_of(watch_ptr watched, listener socket) {
+        if (watched->uid != 0)
+            co_return socket.uid == watched->uid ? listener_owner::engine
+                                                 : listener_owner::stranger;
+        if (has_socket(watched->pid, socket.inode).value_or(false))
+            co_return listener_owner::engine;
+        auto finding = members(watched);
+        const auto found = co_await std::move(finding);
+        if (!found) co_return unexpected{found.error()};
+        co_return owner_among(*found, socket.inode);
+    }
+
     /// Ends the processes of an engine that has no leader any more: SIGTERM, then SIGKILL at the
-    /// deadline. `session` is the leader's, or 0 if that is not known.
-    asio::awaitable<result<void>> end_unwatched(const uuid& engine, pid_t session,
-                                                moment deadline) {
+    /// deadline.
+    asio::awaitable<result<void>> end_unwatched(workload_marks marks, moment deadline) {
         const auto give_up = std::max(deadline, std::chrono::steady_clock::now()) + kill_timeout_;
         process_table found;
         for (;;) {
             auto reading = table_.read();
             const auto table = co_await std::move(reading);
             if (!table) co_return unexpected{table.error()};
-            found = members_of(**table, engine, session, false, found);
+            found = members_of(**table, marks, found);
             if (found.empty()) co_return result<void>{};
             const auto now = std::chrono::steady_clock::now();
-            if (now >= give_up) co_return stuck(engine, found.front());
+            if (now >= give_up) co_return stuck(marks.engine, found.front());
+            if (now >= deadline) kill_user(marks.uid);
             auto ending = end_these(found, now < deadline ? SIGTERM : SIGKILL,
                                     now < deadline ? deadline : give_up);
             const auto ended = co_await std::move(ending);
@@ -107,6 +124,7 @@ public:
             const auto deadline = watched->deadline; // may change during the waits
             const auto give_up = std::max(deadline, begun_at) + kill_timeout_;
             if (now >= give_up) co_return stuck(watched->ref.engine_id, found->front());
+            if (now >= deadline) kill_user(watched->uid);
             auto ending = end_these(*found, now < deadline ? 0 : SIGKILL,
                                     now < deadline ? deadline : give_up);
             const auto ended = co_await std::move(ending);
@@ -126,7 +144,11 @@ private:
         // If the leader or its zombie exists now, it did while the table was read.
         const bool held = is_our_child(watched->pidfd()) || !has_ended(watched->pidfd());
         if (held && watched->leader_ended) reap_orphans(**table, watched->pid);
-        watched->members = members_of(**table, watched->ref.engine_id, watched->pid, held,
+        watched->members = members_of(**table,
+                                      {.engine = watched->ref.engine_id,
+                                       .session = watched->pid,
+                                       .held = held,
+                                       .uid = watched->uid},
                                       watched->members);
         co_return watched->members;
     }
@@ -149,6 +171,12 @@ private:
             static_cast<void>(co_await std::move(waiting)); // the next table shows what is left
         }
         co_return result<void>{};
+    }
+
+    /// Before its processes are ended one by one, which a process that starts others all the time
+    /// could outrun.
+    static void kill_user(uid_t uid) {
+        if (uid != 0) static_cast<void>(kill_all_of(uid)); // the next table shows what is left
     }
 
     static unexpected stuck(const uuid& engine, const process_entry& process) {

@@ -99,6 +99,7 @@ private:
                    call.others > 0 || faulty_;
         case errc::backend_away:
         case errc::backend_error:
+        case errc::port_taken:
         case errc::store_unavailable: return faulty_;
         case errc::starting: return call.may_be_starting;
         case errc::overloaded: // The orchestrator's own sleep of an engine takes a

@@ -128,6 +128,8 @@ public:
         const auto now = time_.now();
         if (engine == nullptr || !engine->alive())
             return fail(errc::backend_error, "It is not up.");
+        if (foreign_ports_.contains(ref.port))
+            return fail(errc::port_taken, "A stranger has its port.");
         if (engine->healthy_at > now) return fail(errc::backend_error, "It is booting.");
         if (engine->sick_until > now) return fail(errc::backend_error, "It is not well.");
         return health{engine->busy_until > now};
@@ -142,6 +144,15 @@ public:
         if (foreign_ports_.contains(port)) return false;
         for (const auto& [id, engine] : engines_)
             if (engine.alive() && engine.ref.port == port) return false;
+        return true;
+    }
+
+    /// Whether a stranger can take a port: until an engine listens on it.
+    [[nodiscard]] bool can_be_taken(std::uint16_t port) const {
+        if (foreign_ports_.contains(port)) return false;
+        for (const auto& [id, engine] : engines_)
+            if (engine.alive() && engine.ref.port == port && engine.healthy_at <= time_.now())
+                return false;
         return true;
     }
 

@@ -112,7 +112,7 @@ private:
     void take_port() {
         const auto port = static_cast<std::uint16_t>(
             faults_.random().between(scenario_.settings.port_min, scenario_.settings.port_max));
-        if (!machine_.port_usable(port)) return;
+        if (!machine_.can_be_taken(port)) return;
         trace_.note("machine: a stranger takes port " + std::to_string(port));
         machine_.take_port(port);
         time_.at(time_within(seconds{60}), [this, port] { machine_.free_port(port); });
