@@ -5,7 +5,6 @@
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/shell/adapters.hpp>
-#include <roundhouse/shell/boot_queue.hpp>
 #include <roundhouse/shell/deadline_timers.hpp>
 #include <roundhouse/store/memory.hpp>
 
@@ -162,22 +161,4 @@ TEST_CASE_METHOD(timers_fixture, "a wait can be changed, also after the deadline
     run();
     advance(2s);
     CHECK(inbox.deadlines == std::vector<instant>{deadline, deadline});
-}
-
-TEST_CASE("boots take turns: a bounded number at once, awaited ones before others, and a place can "
-          "be given up") {
-    using detail::boot_queue;
-    boot_queue queue(1);
-    CHECK(queue.enter(boot_queue::urgency::background, {{uuid{}, "first"}, 1}) == 0);
-    CHECK(queue.enter(boot_queue::urgency::background, {{uuid{}, "restart"}, 2}) != 0);
-    const auto given_up = queue.enter(boot_queue::urgency::awaited, {{uuid{}, "gone"}, 3});
-    CHECK(queue.enter(boot_queue::urgency::awaited, {{uuid{}, "caller"}, 4}) != 0);
-    const auto hurried = queue.enter(boot_queue::urgency::background, {{uuid{}, "hurried"}, 5});
-    queue.hurry(hurried);
-    CHECK(queue.withdraw(given_up));
-    CHECK_FALSE(queue.withdraw(given_up));
-    std::vector<std::string> begun;
-    while (const auto next = queue.leave()) begun.push_back(next->owner.user_id);
-    CHECK(begun == std::vector<std::string>{"caller", "hurried", "restart"});
-    CHECK(queue.enter(boot_queue::urgency::awaited, {{uuid{}, "last"}, 6}) == 0);
 }

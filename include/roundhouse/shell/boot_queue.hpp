@@ -1,21 +1,34 @@
 #pragma once
 
+#include <roundhouse/core/shares.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/types.hpp>
 #include <roundhouse/version.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <list>
 #include <mutex>
 #include <optional>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// Lets a bounded number of boots run at once. Those that a caller waits for go first. Thread-safe.
+/// Lets a bounded number of boots run at once, and shares their turns out fairly between products.
+///
+/// Products that hold no turn go first, in the order in which they came to wait; then the others, one
+/// boot of each in turn. A product that holds a turn takes no further one of the last
+/// `core::kept_turns` free turns: they are kept for products that hold none. Within a product, boots
+/// that a caller waits for go first.
+///
+/// Every operation takes constant time for each boot whose turn comes by it. Thread-safe.
 class boot_queue {
 public:
     using ticket = std::uint64_t; ///< Names a place in the queue; 0 is none.
@@ -27,50 +40,58 @@ public:
         std::uint64_t number = 0;
     };
 
-    explicit boot_queue(std::size_t at_once) : free_(at_once) {}
+    explicit boot_queue(std::size_t at_once) : free_(at_once), kept_(core::kept_turns(at_once)) {}
 
     /// Takes a turn at once, and returns 0, or a place in the queue. Whoever has a turn must
     /// `leave`.
     ticket enter(urgency how, boot wanted) {
         const std::lock_guard lock(mutex_);
-        if (free_ == 0) {
-            lines_[static_cast<std::size_t>(how)].push_back({++last_, std::move(wanted)});
-            return last_;
+        auto& of = shares_.try_emplace(wanted.owner.product_id).first->second;
+        // If the turn could be another's, that one would have it already.
+        if (may_take(of)) {
+            take(of);
+            return 0;
         }
-        --free_;
-        return 0;
+        auto& line = of.lines[static_cast<std::size_t>(how)];
+        line.push_back({++last_, std::move(wanted)});
+        places_.emplace(last_, position{&of, how, std::prev(line.end())});
+        find_ring(of);
+        return last_;
     }
 
     /// Gives up a place. False if its turn has come.
     bool withdraw(ticket mine) {
         const std::lock_guard lock(mutex_);
-        for (auto& line : lines_)
-            if (std::erase_if(line, [&](const place& waiting) { return waiting.mine == mine; }) > 0)
-                return true;
-        return false;
+        const auto found = places_.find(mine);
+        if (found == places_.end()) return false;
+        const auto product = found->second.where->wanted.owner.product_id;
+        remove(found);
+        forget_if_idle(product);
+        return true;
     }
 
     /// Moves a place to the line of those that a caller waits for. Without effect if it is there, or
     /// in no line any more.
     void hurry(ticket mine) {
         const std::lock_guard lock(mutex_);
-        auto& from = lines_[static_cast<std::size_t>(urgency::background)];
-        auto& to = lines_[static_cast<std::size_t>(urgency::awaited)];
-        for (auto waiting = from.begin(); waiting != from.end(); ++waiting)
-            if (waiting->mine == mine) return to.splice(to.end(), from, waiting);
+        const auto found = places_.find(mine);
+        if (found == places_.end() || found->second.how == urgency::awaited) return;
+        auto& [of, how, where] = found->second;
+        auto& to = of->lines[static_cast<std::size_t>(urgency::awaited)];
+        to.splice(to.end(), of->lines[static_cast<std::size_t>(how)], where);
+        how = urgency::awaited;
     }
 
-    /// Ends a turn: the boot whose turn has come by that, if one waits.
-    [[nodiscard]] std::optional<boot> leave() {
+    /// Ends a turn of a product: the boots whose turn has come by that.
+    [[nodiscard]] std::vector<boot> leave(const uuid& product) {
         const std::lock_guard lock(mutex_);
-        for (auto& line : lines_) {
-            if (line.empty()) continue;
-            auto next = std::move(line.front().wanted);
-            line.pop_front();
-            return next;
-        }
+        auto& of = shares_.at(product);
+        --of.held;
         ++free_;
-        return std::nullopt;
+        find_ring(of);
+        auto begun = begin_next();
+        forget_if_idle(product);
+        return begun;
     }
 
 private:
@@ -79,10 +100,85 @@ private:
         boot wanted;
     };
 
+    struct share;
+    using ring = std::list<share*>; ///< Products of which boots wait, in the order of their turns.
+
+    /// What one product has of the queue.
+    struct share {
+        std::size_t held = 0; ///< Turns.
+        std::array<std::list<place>, 2> lines;
+        ring* in = nullptr; ///< The ring in which it is, if boots of it wait.
+        ring::iterator at{};
+
+        [[nodiscard]] bool waits() const noexcept {
+            return std::ranges::any_of(lines, [](const auto& line) { return !line.empty(); });
+        }
+    };
+
+    struct position {
+        share* of = nullptr;
+        urgency how = urgency::awaited;
+        std::list<place>::iterator where{};
+    };
+    using position_table = std::unordered_map<ticket, position>;
+
+    [[nodiscard]] bool may_take(const share& of) const noexcept {
+        return free_ > (of.held == 0 ? 0 : kept_);
+    }
+
+    void take(share& of) {
+        --free_;
+        ++of.held;
+    }
+
+    /// Puts a product at the end of the ring to which it belongs now, unless it is in that ring.
+    void find_ring(share& of) {
+        ring* const to = !of.waits() ? nullptr : of.held == 0 ? &without_turn_ : &with_turn_;
+        if (of.in == to) return;
+        if (of.in != nullptr) of.in->erase(of.at);
+        of.in = to;
+        if (to != nullptr) of.at = to->insert(to->end(), &of);
+    }
+
+    void remove(position_table::iterator found) {
+        const auto [of, how, where] = found->second;
+        of->lines[static_cast<std::size_t>(how)].erase(where);
+        places_.erase(found);
+        find_ring(*of);
+    }
+
+    /// The product whose turn is next; null if none may take one.
+    [[nodiscard]] share* next_product() const noexcept {
+        for (const auto* const line : {&without_turn_, &with_turn_})
+            if (!line->empty()) return may_take(*line->front()) ? line->front() : nullptr;
+        return nullptr;
+    }
+
+    std::vector<boot> begin_next() {
+        std::vector<boot> begun;
+        while (auto* const of = next_product()) {
+            const auto& line = !of->lines[0].empty() ? of->lines[0] : of->lines[1];
+            begun.push_back(line.front().wanted);
+            take(*of);
+            of->in->splice(of->in->end(), *of->in, of->at);
+            remove(places_.find(line.front().mine));
+        }
+        return begun;
+    }
+
+    void forget_if_idle(const uuid& product) {
+        const auto found = shares_.find(product);
+        if (found->second.held == 0 && found->second.in == nullptr) shares_.erase(found);
+    }
+
     std::mutex mutex_;
     std::size_t free_;
+    const std::size_t kept_;
     ticket last_ = 0;
-    std::array<std::list<place>, 2> lines_;
+    std::unordered_map<uuid, share> shares_; ///< Of products that hold a turn or wait for one.
+    position_table places_;
+    ring without_turn_;
+    ring with_turn_;
 };
 
 } // namespace detail

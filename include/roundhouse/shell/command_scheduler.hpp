@@ -30,7 +30,8 @@ public:
     /// Cancels the command that runs or waits.
     void drop(mailbox& engine);
 
-    /// A boot that a caller waits for goes before those that nobody waits for (SPEC §5).
+    /// A boot that a caller waits for goes before those of its product that nobody waits for
+    /// (SPEC §5).
     void hurry(mailbox& engine);
 
     /// Takes the turn of a boot that waited, unless it was superseded or `give_up` is set.
@@ -44,7 +45,7 @@ private:
     void start(mailbox& engine, command_request request);
     void launch(mailbox& engine, command_request request);
     void withdraw(command_state& state);
-    void leave_turn();
+    void leave_turn(const mailbox& engine);
     void report(const std::exception_ptr& failure) const;
 
     services& services_;

@@ -42,7 +42,7 @@ ROUNDHOUSE_DECL void command_scheduler::hurry(mailbox& engine) {
 ROUNDHOUSE_DECL void command_scheduler::take_turn(mailbox& engine, const turn_came& came,
                                                   bool give_up) {
     auto& state = engine.command;
-    if (!state.queued || state.queued->number != came.number || give_up) return leave_turn();
+    if (!state.queued || state.queued->number != came.number || give_up) return leave_turn(engine);
     auto request = std::move(*state.queued);
     state.queued.reset();
     state.holds_turn = true;
@@ -53,7 +53,7 @@ ROUNDHOUSE_DECL std::optional<core::event_variant>
 command_scheduler::take_end(mailbox& engine, command_ended ended) {
     auto& state = engine.command;
     state.running.reset();
-    if (std::exchange(state.holds_turn, false)) leave_turn();
+    if (std::exchange(state.holds_turn, false)) leave_turn(engine);
     if (!state.pending)
         return ended.number == state.last_number ? std::move(ended.outcome) : std::nullopt;
     auto request = std::move(*state.pending);
@@ -106,8 +106,9 @@ ROUNDHOUSE_DECL void command_scheduler::withdraw(command_state& state) {
     state.queued.reset();
 }
 
-ROUNDHOUSE_DECL void command_scheduler::leave_turn() {
-    if (const auto next = boots_.leave()) inbox_.enqueue(next->owner, turn_came{next->number});
+ROUNDHOUSE_DECL void command_scheduler::leave_turn(const mailbox& engine) {
+    for (const auto& next : boots_.leave(engine.owner.product_id))
+        inbox_.enqueue(next.owner, turn_came{next.number});
 }
 
 /// A cancelled command is no news; anything else that a backend throws is.

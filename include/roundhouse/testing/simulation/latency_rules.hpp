@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/shares.hpp>
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
@@ -24,7 +25,9 @@ inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
 /// Checks that every call is answered within a bound of virtual time, which follows from the
-/// settings. Time in which every turn to boot is taken does not count.
+/// settings. Time in which its product cannot have a turn to boot does not count: while every turn is
+/// taken; and, for a product that holds one, while only those are free that are kept for products
+/// that hold none. So a product that holds none waits no longer because of what others hold.
 ///
 /// A call whose engine's commits are refused must be answered within `settings::store_wait`.
 class latency_rules {
@@ -35,8 +38,8 @@ public:
 
     void backend_call_began(backend_operation operation, const workload_ref& ref) {
         if (!creates(operation)) return;
-        auto& boot = boots_[ref.engine_id];
-        boot = {ref, true};
+        const auto row = ledger_.find(ref.engine_id);
+        boots_[ref.engine_id] = {ref, row ? row->product_id : uuid{}, true};
     }
     void backend_call_ended(backend_operation operation, const workload_ref& ref) {
         if (!creates(operation)) return;
@@ -76,12 +79,14 @@ public:
         boots_.clear();
         refusals_.clear();
         begun_.clear();
+        free_time_.clear();
     }
 
 private:
     /// A boot that may hold a turn.
     struct held_turn {
         workload_ref ref;
+        uuid product;
         bool call_under_way = false;
     };
     /// Commits of one engine that were refused, without a success between them.
@@ -125,13 +130,22 @@ private:
     /// The longest time between two tries of one commit.
     [[nodiscard]] duration longest_retry() const { return settings_.store_retry_max + tolerance; }
 
-    /// Adds the time since the last event to that in which a turn to boot was free.
+    /// Adds the time since the last event to that in which each product could have a turn to boot.
     void count_time() {
         const auto now = time_.now();
-        if (now != counted_until_ && boots_.size() < settings_.boot_concurrency)
-            free_time_ += now - counted_until_;
+        if (now != counted_until_)
+            for (auto& [product, time] : free_time_)
+                if (may_take_turn(product)) time += now - counted_until_;
         counted_until_ = now;
         std::erase_if(boots_, [this](const auto& entry) { return !holds_turn(entry.second); });
+    }
+    [[nodiscard]] bool may_take_turn(const uuid& product) const {
+        const auto turns = settings_.boot_concurrency;
+        const bool holds = std::any_of(boots_.begin(), boots_.end(), [&](const auto& entry) {
+            return entry.second.product == product;
+        });
+        const auto kept = holds ? core::kept_turns(turns) : 0;
+        return boots_.size() + kept < turns;
     }
     [[nodiscard]] bool holds_turn(const held_turn& held) const {
         if (held.call_under_way) return true;
@@ -142,11 +156,12 @@ private:
     /// Operations of one engine follow each other: each call before this one may need one, one may
     /// be under way, and the orchestrator may begin one by itself.
     void check_age(pending_calls::number id, const pending_call& call) {
-        const auto [begun, added] = begun_.try_emplace(id, free_time_);
+        const auto counted = free_time_[call.request.owner.product_id];
+        const auto [begun, added] = begun_.try_emplace(id, counted);
         const auto operations = static_cast<duration::rep>(call.others + 3);
         const auto bound = settings_.admit_wait + operations * longest_operation() +
                            settings_.store_wait + tolerance;
-        violations_.require(free_time_ - begun->second <= bound,
+        violations_.require(counted - begun->second <= bound,
                             "a call is not answered within its bound", shown(id, call));
     }
     [[nodiscard]] duration longest_operation() const {
@@ -180,9 +195,9 @@ private:
     const settings& settings_;
     std::map<uuid, held_turn> boots_;
     std::map<engine_owner, refusal_streak> refusals_;
-    /// The value of `free_time_` when each call was first seen.
+    /// The `free_time_` of its product when each call was first seen.
     std::map<pending_calls::number, duration> begun_;
-    duration free_time_{};
+    std::map<uuid, duration> free_time_;
     instant counted_until_{};
     instant next_check_{};
 };

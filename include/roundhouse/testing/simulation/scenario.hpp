@@ -35,7 +35,7 @@ struct scenario {
         scenario out;
         out.faulty = !random.chance(0.15);
         if (!out.faulty && random.chance(0.7)) out.order = call_order::sequential;
-        out.products = random.between(1, 2);
+        out.products = random.between(1, 3);
         out.users = random.between(1, 4);
         out.needs_port = random.chance(0.7);
         out.longest_action_gap = duration{random.chance(0.5) ? 1'000 : 15'000};

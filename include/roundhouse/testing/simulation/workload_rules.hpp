@@ -67,14 +67,9 @@ public:
         violations_.require(under_way_.insert(ref.engine_id).second,
                             "two backend calls for one engine at once",
                             std::string(name_of(operation)));
-        if (operation == backend_operation::create)
-            violations_.require(++creates_ <= settings_.boot_concurrency, "too many boots at once");
         if (operation == backend_operation::pause) check_pause(ref);
     }
-    void call_ended(backend_operation operation, const workload_ref& ref) {
-        under_way_.erase(ref.engine_id);
-        if (operation == backend_operation::create) --creates_;
-    }
+    void call_ended(const workload_ref& ref) { under_way_.erase(ref.engine_id); }
     void probed(const workload_ref& ref, const health& answer) {
         auto& last = answers_[ref.engine_id];
         // Of two answers at the same time, it is not known which the orchestrator gets first.
@@ -101,7 +96,6 @@ public:
         }
         answers_.clear();
         under_way_.clear();
-        creates_ = 0;
     }
 
     /// The number of backend calls under way.
@@ -151,7 +145,6 @@ private:
     const settings& settings_;
     std::uint64_t checked_version_ = 0;
     std::set<uuid> under_way_;
-    std::size_t creates_ = 0;
     std::map<uuid, probe_answer> answers_;
     std::map<uuid, engine_use> uses_;
 };

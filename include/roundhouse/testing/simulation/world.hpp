@@ -7,6 +7,7 @@
 #include <roundhouse/testing/simulation/action_generator.hpp>
 #include <roundhouse/testing/simulation/answer_check.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
+#include <roundhouse/testing/simulation/boot_turn_rules.hpp>
 #include <roundhouse/testing/simulation/call_driver.hpp>
 #include <roundhouse/testing/simulation/fault_injector.hpp>
 #include <roundhouse/testing/simulation/faults.hpp>
@@ -68,6 +69,7 @@ public:
           ledger_(time_, wall_, trace_, violations_, calls_, scenario_.settings,
                   scenario_.needs_port),
           rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings),
+          boot_turns_(violations_, ledger_, scenario_.settings),
           latencies_(time_, violations_, calls_, ledger_, scenario_.settings),
           model_(time_, violations_, scenario_),
           answers_(violations_, scenario_.settings, scenario_.faulty),
@@ -167,6 +169,7 @@ private:
         calls_.drop_all();
         rules_.process_ended();
         ledger_.process_ended();
+        boot_turns_.process_ended();
         latencies_.process_ended();
         model_.give_up();
         time_.after(random_.between(duration{0}, duration{10'000}), [this] { begin_process(); });
@@ -205,11 +208,13 @@ private:
         return {.began =
                     [this](backend_operation operation, const workload_ref& ref) {
                         rules_.call_began(operation, ref);
+                        boot_turns_.call_began(operation, ref);
                         latencies_.backend_call_began(operation, ref);
                     },
                 .ended =
                     [this](backend_operation operation, const workload_ref& ref) {
-                        rules_.call_ended(operation, ref);
+                        rules_.call_ended(ref);
+                        boot_turns_.call_ended(operation, ref);
                         latencies_.backend_call_ended(operation, ref);
                     },
                 .probed = [this](const workload_ref& ref,
@@ -360,6 +365,7 @@ private:
     const std::shared_ptr<Store> store_; ///< Shared because `faulty_store` takes it so.
     detail::ledger ledger_;
     detail::workload_rules rules_;
+    detail::boot_turn_rules boot_turns_;
     detail::latency_rules latencies_;
     detail::model model_;
     const detail::answer_check answers_;

@@ -1,0 +1,115 @@
+#include "catch.hpp"
+
+#include <roundhouse/shell/boot_queue.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+using namespace roundhouse;
+using detail::boot_queue;
+using enum detail::boot_queue::urgency;
+
+namespace {
+
+uuid product(std::uint8_t n) {
+    uuid out;
+    out.bytes.front() = n;
+    return out;
+}
+
+boot_queue::boot boot_of(std::uint8_t n, std::string user = "user") {
+    return {{product(n), std::move(user)}, 1};
+}
+
+/// The users of the boots that begin because a product leaves.
+std::vector<std::string> begun_by_leaving(boot_queue& queue, std::uint8_t n) {
+    std::vector<std::string> out;
+    for (const auto& next : queue.leave(product(n))) out.push_back(next.owner.user_id);
+    return out;
+}
+
+/// Lets a product boot until it has to wait, and returns how many boots have begun.
+int fill(boot_queue& queue, std::uint8_t n) {
+    int begun = 0;
+    while (queue.enter(awaited, boot_of(n)) == 0) ++begun;
+    return begun;
+}
+
+using users = std::vector<std::string>;
+
+} // namespace
+
+TEST_CASE("boots take turns: a bounded number at once, awaited ones before others, and a place can "
+          "be given up") {
+    boot_queue queue(1);
+    CHECK(queue.enter(background, boot_of(1, "first")) == 0);
+    CHECK(queue.enter(background, boot_of(1, "restart")) != 0);
+    const auto given_up = queue.enter(awaited, boot_of(1, "gone"));
+    CHECK(queue.enter(awaited, boot_of(1, "caller")) != 0);
+    const auto hurried = queue.enter(background, boot_of(1, "hurried"));
+    queue.hurry(hurried);
+    CHECK(queue.withdraw(given_up));
+    CHECK_FALSE(queue.withdraw(given_up));
+    CHECK(begun_by_leaving(queue, 1) == users{"caller"});
+    CHECK(begun_by_leaving(queue, 1) == users{"hurried"});
+    CHECK_FALSE(queue.withdraw(hurried));
+    CHECK(begun_by_leaving(queue, 1) == users{"restart"});
+    CHECK(begun_by_leaving(queue, 1).empty());
+    CHECK(queue.enter(awaited, boot_of(1, "last")) == 0);
+}
+
+TEST_CASE("a product gets all turns to boot but a fifth, and at least one, which are kept for "
+          "products that hold none") {
+    boot_queue sixteen(16);
+    CHECK(fill(sixteen, 1) == 13);
+    for (std::uint8_t other = 2; other <= 4; ++other) CHECK(fill(sixteen, other) == 1);
+    CHECK(fill(sixteen, 5) == 0);
+    boot_queue two(2);
+    CHECK(fill(two, 1) == 1);
+    CHECK(fill(two, 2) == 1);
+    boot_queue only(1);
+    CHECK(fill(only, 1) == 1);
+    CHECK(fill(only, 2) == 0);
+}
+
+TEST_CASE("products that wait take turns, however many boots each of them has") {
+    boot_queue queue(2); // one turn is kept
+    REQUIRE(queue.enter(awaited, boot_of(1)) == 0);
+    REQUIRE(queue.enter(awaited, boot_of(2)) == 0);
+    for (const auto* const user : {"a1", "a2", "a3"}) queue.enter(awaited, boot_of(3, user));
+    for (const auto* const user : {"b1", "b2"}) queue.enter(background, boot_of(4, user));
+    queue.enter(awaited, boot_of(5, "c1"));
+    CHECK(begun_by_leaving(queue, 1) == users{"a1"});
+    CHECK(begun_by_leaving(queue, 2) == users{"b1"});
+    CHECK(begun_by_leaving(queue, 3) == users{"c1"});
+    CHECK(begun_by_leaving(queue, 5) == users{"a2"});
+    CHECK(begun_by_leaving(queue, 3) == users{"a3"});
+    CHECK(begun_by_leaving(queue, 4) == users{"b2"});
+    CHECK(begun_by_leaving(queue, 3).empty());
+    CHECK(begun_by_leaving(queue, 4).empty());
+}
+
+TEST_CASE("a product that holds no turn goes before those that hold one, and those go in turn") {
+    boot_queue queue(5); // one turn is kept
+    REQUIRE(fill(queue, 1) == 4);
+    queue.enter(awaited, boot_of(1, "a"));
+    REQUIRE(queue.enter(awaited, boot_of(2)) == 0);
+    queue.enter(awaited, boot_of(2, "b"));
+    queue.enter(background, boot_of(3, "late"));
+    CHECK(begun_by_leaving(queue, 1) == users{"late"});
+    // One turn is free now, which neither of those that hold some may have.
+    CHECK(begun_by_leaving(queue, 3).empty());
+    CHECK(begun_by_leaving(queue, 1) == users{"user"}); // of `fill`, which waited first
+    CHECK(begun_by_leaving(queue, 1) == users{"b"});
+    CHECK(begun_by_leaving(queue, 1) == users{"a"});
+}
+
+TEST_CASE("a place that is given up leaves the turn to the next product") {
+    boot_queue queue(1);
+    REQUIRE(queue.enter(awaited, boot_of(1)) == 0);
+    const auto only = queue.enter(awaited, boot_of(2, "gone"));
+    queue.enter(awaited, boot_of(3, "next"));
+    CHECK(queue.withdraw(only));
+    CHECK(begun_by_leaving(queue, 1) == users{"next"});
+}
