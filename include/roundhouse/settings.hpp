@@ -87,7 +87,8 @@ struct settings {
     std::size_t background_drains = 2;
     /// The number of calls that may wait for one engine; further calls are `overloaded`.
     std::size_t max_waiting_per_engine = 10'000;
-    /// The number of calls that may wait for all engines together.
+    /// The number of calls that may wait for all engines together, of which one product may have
+    /// half.
     std::size_t max_waiting = 100'000;
     /// The number of streams of one engine's output that may be open; further ones are `overloaded`.
     std::size_t max_log_streams_per_engine = 200;

@@ -1,6 +1,7 @@
 #include "orchestrator_fixture.hpp"
 
 #include <roundhouse/core/shares.hpp>
+#include <roundhouse/shell/waiting_calls.hpp>
 
 #include <asio/use_future.hpp>
 
@@ -72,4 +73,42 @@ TEST_CASE("200 boots of one product that hang do not keep another product from b
     }
     CHECK(host.count() == share);
     CHECK(fleet.backend->created() == share + 5);
+}
+
+TEST_CASE("one product's calls take at most half of the places for waiting calls") {
+    hanging_backend host;
+    auto settings = memory_fleet<>::quick();
+    settings.boot_timeout = 24h;
+    settings.max_waiting = 20;
+    memory_fleet<> fleet(host.script(), settings);
+    const auto crowded = fleet.registered({}, "crowded");
+    const auto other = fleet.registered({}, "other");
+    std::vector<std::future<result<admission>>> waiting;
+    for (int i = 0; i < 10; ++i)
+        waiting.push_back(fleet.orchestrator->async_admit(crowded, "ada", {.auto_provision = true},
+                                                          asio::use_future));
+    const auto refused = fleet.orchestrator->of(crowded).admit("bob", {.auto_provision = true});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::overloaded);
+    CHECK(refused.error().retry_after_s == 1);
+    REQUIRE(fleet.eventually([&] { return host.count() == 1; }));
+    host.hanging = false;
+    CHECK(fleet.orchestrator->of(other).provision("bob"));
+}
+
+TEST_CASE("the places for waiting calls are counted of all products and of each") {
+    detail::waiting_calls places(3);
+    const uuid first{};
+    auto second = first;
+    second.bytes.front() = 1;
+    CHECK(places.take(first));
+    CHECK(places.take(first));
+    CHECK_FALSE(places.take(first));
+    CHECK(places.take(second));
+    CHECK_FALSE(places.take(second));
+    places.give_back(first);
+    CHECK(places.take(second));
+    CHECK_FALSE(places.take(first));
+    places.give_back(second);
+    CHECK(places.take(first));
 }

@@ -15,6 +15,11 @@ namespace core {
     return std::max<std::size_t>(1, turns / 5);
 }
 
+/// The most calls of one product that may wait, of `calls` of all: half, and at least one.
+[[nodiscard]] constexpr std::size_t most_of_a_product(std::size_t calls) noexcept {
+    return calls - calls / 2;
+}
+
 } // namespace core
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -7,6 +7,7 @@
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/shell/boot_queue.hpp>
+#include <roundhouse/types.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -38,6 +39,7 @@ struct waiting_call {
     /// Gets the record that answers the call; the last one of an engine that is gone.
     completion<engine_ptr> done;
     core::verdict waits = core::verdict::none;
+    uuid counted_for; ///< The product among whose waiting calls it counts.
 };
 
 /// What the probes of a boot or a wake have got so far. Thread-safe.

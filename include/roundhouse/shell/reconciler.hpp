@@ -12,6 +12,7 @@
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
 #include <roundhouse/shell/unreconciled_engines.hpp>
+#include <roundhouse/shell/waiting_calls.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -42,7 +43,8 @@ public:
           timers_(services, inbox),
           scheduler_(services, running, inbox),
           boot_failures_(services),
-          mailboxes_(services.settings.background_drains) {}
+          mailboxes_(services.settings.background_drains),
+          waiting_(services.settings.max_waiting) {}
 
     /// Thread-safe, and returns at once. The completion of a call is called exactly once.
     void enqueue(const engine_owner& owner, mailbox_input input);
@@ -133,7 +135,7 @@ private:
     boot_failure_log boot_failures_;
     mailbox_table mailboxes_;
     unreconciled_engines unreconciled_;
-    std::atomic<std::size_t> waiting_ = 0;
+    waiting_calls waiting_;
     std::atomic<bool> quiesced_ = false;
     std::atomic<bool> closed_ = false;
     std::mutex log_mutex_;

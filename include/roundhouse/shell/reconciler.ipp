@@ -27,10 +27,9 @@ namespace detail {
 ROUNDHOUSE_DECL void reconciler::enqueue(const engine_owner& owner, mailbox_input input) {
     if (auto* const call = std::get_if<waiting_call>(&input)) {
         if (quiesced_.load()) return call->done(unexpected(going_away()));
-        if (waiting_.load() >= services_.settings.max_waiting)
-            return call->done(
-                fail(errc::overloaded, "Too many calls are waiting. Try again later.", 1));
-        ++waiting_;
+        if (auto place = waiting_.take(owner.product_id); !place)
+            return call->done(unexpected(std::move(place.error())));
+        call->counted_for = owner.product_id;
     } else if (closed_.load() && std::holds_alternative<engine_event>(input)) {
         return;
     }
@@ -142,7 +141,7 @@ ROUNDHOUSE_DECL void reconciler::wait(mailbox& engine, waiting_call call, core::
 }
 
 ROUNDHOUSE_DECL void reconciler::answer(waiting_call& call, result<engine_ptr> outcome) {
-    --waiting_;
+    waiting_.give_back(call.counted_for);
     call.done(std::move(outcome));
 }
 
