@@ -40,13 +40,15 @@ public:
 
     // Products
 
-    /// Registers a product, and makes its platform key.
+    /// Registers a product, and makes its platform key. Fails with `errc::invalid_request` if a name
+    /// or a member of the policy is none (`core::names`, `core::check_policy`).
     virtual void register_product(std::string slug, std::string display_name, policy limits,
                                   completion<registration> done) = 0;
     /// The same with a key that the caller has made (`crypto::make_platform_key`).
     virtual void register_product(std::string slug, std::string display_name, policy limits,
                                   std::string platform_key, completion<registration> done) = 0;
-    /// Replaces a product's whole policy, effective on the next call.
+    /// Replaces a product's whole policy, effective on the next call, and for boots that wait at once.
+    /// Fails with `errc::invalid_request` as a registration does.
     virtual void set_policy(std::string id_or_slug, policy limits, completion<policy> done) = 0;
     /// Null if there is no such product.
     virtual void find_product(std::string id_or_slug, completion<product_ptr> done) = 0;

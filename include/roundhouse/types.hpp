@@ -199,6 +199,8 @@ static_assert(detail::lists_every_enumerator<all_boot_reasons>(), "a row is miss
 struct policy {
     std::optional<std::uint64_t> max_engines;
     std::optional<std::uint64_t> rate_limit_rpm;
+    std::optional<std::uint64_t> max_concurrent_boots; ///< 1 or more
+    std::optional<std::uint64_t> max_provisions_per_minute;
     std::optional<bool> allow_provision;
     std::optional<std::vector<std::string>> allowed_versions; ///< exact names, or `prefix*`
 

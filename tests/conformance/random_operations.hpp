@@ -301,6 +301,8 @@ private:
         out.record.display_name = draw_text(20);
         out.record.policy.max_engines.reset();
         if (one_in(2)) out.record.policy.max_engines = below(9);
+        if (one_in(2)) out.record.policy.max_concurrent_boots = 1 + below(4);
+        if (one_in(2)) out.record.policy.max_provisions_per_minute = below(9);
         if (one_in(2)) out.record.policy.allow_provision = one_in(2);
         if (one_in(2)) out.record.policy.allowed_versions.emplace(below(3), draw_text(9));
         if (one_in(8)) ++out.record.revision;

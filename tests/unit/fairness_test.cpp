@@ -75,6 +75,66 @@ TEST_CASE("200 boots of one product that hang do not keep another product from b
     CHECK(fleet.backend->created() == share + 5);
 }
 
+TEST_CASE(
+    "no more boots of a product run at once than its policy allows, and a raised limit holds at "
+    "once") {
+    hanging_backend host;
+    auto settings = memory_fleet<>::quick();
+    settings.boot_timeout = 24h;
+    memory_fleet<> fleet(host.script(), settings);
+    policy limits;
+    limits.max_concurrent_boots = 2;
+    const auto product = fleet.registered(limits);
+    std::vector<std::future<result<engine_view>>> hang;
+    for (int i = 0; i < 8; ++i)
+        hang.push_back(fleet.orchestrator->async_provision(product, "user" + std::to_string(i),
+                                                           std::nullopt, asio::use_future));
+    REQUIRE(fleet.eventually([&] { return host.count() == 2; }));
+    host.hanging = false;
+    REQUIRE(fleet.orchestrator->of(fleet.registered({}, "other")).provision("ada"));
+    CHECK(fleet.backend->created() == 3);
+    host.hanging = true;
+    limits.max_concurrent_boots = 5;
+    REQUIRE(fleet.orchestrator->async_set_policy("demo", limits, wait));
+    CHECK(fleet.eventually([&] { return host.count() == 5; }));
+}
+
+TEST_CASE("max_provisions_per_minute counts engines that are created, and says how long to wait") {
+    memory_fleet<stopped_clock> fleet;
+    policy limits;
+    limits.max_provisions_per_minute = 2;
+    const auto product = fleet.registered(limits);
+    const auto calls = fleet.orchestrator->of(product);
+    REQUIRE(calls.provision("ada"));
+    CHECK(calls.provision("ada").error().code == errc::engine_already_exists);
+    REQUIRE(calls.admit("bob", {.auto_provision = true}));
+    const auto refused = calls.provision("eve");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::rate_limited);
+    CHECK(refused.error().message ==
+          "Product 'demo' is over its max_provisions_per_minute (2). Try again in 60 s.");
+    CHECK(refused.error().retry_after_s == 60);
+    CHECK(calls.admit("eve", {.auto_provision = true}).error().code == errc::rate_limited);
+    CHECK(calls.admit("ada", {.auto_provision = true})->engine);
+    CHECK(fleet.orchestrator->of(fleet.registered({}, "other")).provision("eve"));
+}
+
+TEST_CASE("the SDK refuses a policy that the HTTP API would refuse, and names the member") {
+    memory_fleet<> fleet;
+    policy limits;
+    limits.max_concurrent_boots = 0;
+    const auto made = fleet.orchestrator->async_register_product("demo", "Demo", limits, wait);
+    REQUIRE_FALSE(made);
+    CHECK(made.error().code == errc::invalid_request);
+    CHECK(made.error().message.starts_with("policy.max_concurrent_boots: must be 1 or more"));
+    (void)fleet.registered();
+    limits = {};
+    limits.allowed_versions = {"a*b"};
+    const auto set = fleet.orchestrator->async_set_policy("demo", limits, wait);
+    REQUIRE_FALSE(set);
+    CHECK(set.error().message == "policy.allowed_versions[0]: may hold a * at its end only.");
+}
+
 TEST_CASE("one product's calls take at most half of the places for waiting calls") {
     hanging_backend host;
     auto settings = memory_fleet<>::quick();

@@ -265,7 +265,8 @@ TEST_CASE("escapes in names and values are understood") {
 
 TEST_CASE("a policy that was written is read back") {
     const std::string all =
-        R"({"max_engines":0,"rate_limit_rpm":18446744073709551615,"allow_provision":false,)"
+        R"({"max_engines":0,"rate_limit_rpm":18446744073709551615,"max_concurrent_boots":1,)"
+        R"("max_provisions_per_minute":0,"allow_provision":false,)"
         R"("allowed_versions":["a:1","b*","*"]})";
     for (const auto& text : {all, std::string("{}"), std::string(R"({"allowed_versions":[]})")}) {
         const auto policy = http::read_policy(text);
@@ -303,6 +304,13 @@ TEST_CASE("a member of a policy that is null or of a wrong type is refused with 
         {"\"max_engines\":1e300", "policy.max_engines: must be a whole number, 0 or more."},
         {"\"rate_limit_rpm\":null", "policy.rate_limit_rpm: must be a whole number, 0 or more."},
         {"\"rate_limit_rpm\":{}", "policy.rate_limit_rpm: must be a whole number, 0 or more."},
+        {"\"max_concurrent_boots\":null",
+         "policy.max_concurrent_boots: must be a whole number, 0 or more."},
+        {"\"max_concurrent_boots\":0",
+         "policy.max_concurrent_boots: must be 1 or more: with 0 every boot would wait for ever. "
+         "Set allow_provision to false to allow no engine."},
+        {"\"max_provisions_per_minute\":-1",
+         "policy.max_provisions_per_minute: must be a whole number, 0 or more."},
         {"\"allow_provision\":null", "policy.allow_provision: must be true or false."},
         {"\"allow_provision\":0", "policy.allow_provision: must be true or false."},
         {"\"allowed_versions\":null", "policy.allowed_versions: must be a list of strings."},

@@ -20,6 +20,12 @@ namespace roundhouse_tests {
 
 using namespace roundhouse;
 
+/// A clock whose steady time stands still, so that every admit falls into one instant.
+class stopped_clock : public roundhouse::system_clock {
+public:
+    [[nodiscard]] duration steady_now() const noexcept { return std::chrono::hours{1}; }
+};
+
 /// An orchestrator on a memory backend and a memory store, with its own threads.
 template <class Clock = roundhouse::system_clock> struct memory_fleet {
     using orchestrator_type = roundhouse::orchestrator<memory_backend, memory_store, Clock>;

@@ -57,12 +57,6 @@ memory_backend_script unhealthy(const std::atomic<bool>& sick) {
     return script;
 }
 
-/// A clock whose steady time stands still, so that every admit falls into one instant.
-class stopped_clock : public roundhouse::system_clock {
-public:
-    [[nodiscard]] duration steady_now() const noexcept { return 1h; }
-};
-
 } // namespace
 
 TEST_CASE("a call before the recovery fails with starting") {

@@ -1,15 +1,40 @@
 #pragma once
 
+#include <roundhouse/core/names.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
+
+/// What a policy may not hold: the name of the member, and what to say after it.
+struct policy_fault {
+    std::string member;
+    std::string complaint;
+};
+
+/// Finds the first member of a policy that it may not have so; nothing if there is none.
+[[nodiscard]] inline std::optional<policy_fault> check_policy(const policy& limits) {
+    if (limits.max_concurrent_boots == 0U)
+        return policy_fault{"max_concurrent_boots",
+                            "must be 1 or more: with 0 every boot would wait for ever. Set "
+                            "allow_provision to false to allow no engine."};
+    if (!limits.allowed_versions) return std::nullopt;
+    for (std::size_t i = 0; i < limits.allowed_versions->size(); ++i)
+        if (auto complaint = names::check_version_pattern((*limits.allowed_versions)[i]))
+            return policy_fault{"allowed_versions[" + std::to_string(i) + "]",
+                                std::move(*complaint)};
+    return std::nullopt;
+}
 
 /// Returns whether `pattern`, an exact version or `prefix*`, matches `version`.
 [[nodiscard]] inline bool matches_version(std::string_view pattern,
@@ -38,6 +63,17 @@ namespace core {
                 "Product '" + product.slug +
                     "' may not use this engine_version: policy.allowed_versions does not list it. "
                     "Leave engine_version out to get the default.");
+}
+
+/// The error of a call beyond a product's `limit` calls a minute, which the member of its policy
+/// sets; one more will be taken after `wait`.
+[[nodiscard]] inline error over_rate(const product& product, std::string_view member,
+                                     std::uint64_t limit, duration wait) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+    return {errc::rate_limited,
+            "Product '" + product.slug + "' is over its " + std::string(member) + " (" +
+                std::to_string(limit) + "). Try again in " + std::to_string(seconds) + " s.",
+            static_cast<int>(seconds)};
 }
 
 } // namespace core

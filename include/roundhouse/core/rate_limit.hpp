@@ -12,7 +12,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
 
-/// Admits at most `limit` calls in any 60 seconds (SPEC §4 `rate_limit_rpm`).
+/// Admits at most `limit` calls in any 60 seconds (SPEC §4 `rate_limit_rpm` and
+/// `max_provisions_per_minute`).
 ///
 /// Calls are counted in buckets of one second. A bucket leaves the window 60 s after its last call,
 /// so the reported wait is never too short, and too long by less than a second. Not thread-safe.

@@ -3,6 +3,7 @@
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/names.hpp>
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/json_reader.hpp>
 #include <roundhouse/types.hpp>
@@ -49,15 +50,15 @@ inline std::optional<std::string> owned(std::optional<std::string_view> text) {
 /// for absent.
 inline roundhouse::policy read_members(field_reader& in) {
     roundhouse::policy out;
-    in.only({"max_engines", "rate_limit_rpm", "allow_provision", "allowed_versions"});
+    in.only({"max_engines", "rate_limit_rpm", "max_concurrent_boots", "max_provisions_per_minute",
+             "allow_provision", "allowed_versions"});
     out.max_engines = in.whole("max_engines");
     out.rate_limit_rpm = in.whole("rate_limit_rpm");
+    out.max_concurrent_boots = in.whole("max_concurrent_boots");
+    out.max_provisions_per_minute = in.whole("max_provisions_per_minute");
     out.allow_provision = in.boolean("allow_provision");
     out.allowed_versions = in.texts("allowed_versions");
-    if (out.allowed_versions)
-        for (std::size_t i = 0; i < out.allowed_versions->size(); ++i)
-            apply(in, "allowed_versions[" + std::to_string(i) + "]",
-                  core::names::check_version_pattern((*out.allowed_versions)[i]));
+    if (const auto fault = core::check_policy(out)) in.refuse(fault->member, fault->complaint);
     return out;
 }
 

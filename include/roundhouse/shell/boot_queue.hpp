@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <limits>
 #include <list>
 #include <mutex>
 #include <optional>
@@ -26,7 +27,8 @@ namespace detail {
 /// Products that hold no turn go first, in the order in which they came to wait; then the others, one
 /// boot of each in turn. A product that holds a turn takes no further one of the last
 /// `core::kept_turns` free turns: they are kept for products that hold none. Within a product, boots
-/// that a caller waits for go first.
+/// that a caller waits for go first. A product that has as many turns as its policy allows gets no
+/// further one.
 ///
 /// Every operation takes constant time for each boot whose turn comes by it. Thread-safe.
 class boot_queue {
@@ -40,23 +42,36 @@ public:
         std::uint64_t number = 0;
     };
 
+    /// How many boots of a product may run at once, by its policy of a revision. Of two limits the
+    /// one of the higher revision holds.
+    struct limit {
+        std::uint64_t revision = 0;
+        std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+    };
+    [[nodiscard]] static limit limit_of(const product& product) {
+        return {product.revision, product.policy.max_concurrent_boots.value_or(limit{}.most)};
+    }
+
+    /// What comes of a boot that enters.
+    struct entry {
+        ticket place = 0;        ///< 0 if its turn has come at once.
+        std::vector<boot> begun; ///< Others whose turn has come, by a limit that was not known yet.
+    };
+
     explicit boot_queue(std::size_t at_once) : free_(at_once), kept_(core::kept_turns(at_once)) {}
 
-    /// Takes a turn at once, and returns 0, or a place in the queue. Whoever has a turn must
-    /// `leave`.
-    ticket enter(urgency how, boot wanted) {
+    /// Takes a turn at once, or a place in the queue. Whoever has a turn must `leave`.
+    entry enter(urgency how, boot wanted, limit allowed) {
         const std::lock_guard lock(mutex_);
         auto& of = shares_.try_emplace(wanted.owner.product_id).first->second;
-        // If the turn could be another's, that one would have it already.
-        if (may_take(of)) {
-            take(of);
-            return 0;
-        }
+        of.take_in(allowed);
         auto& line = of.lines[static_cast<std::size_t>(how)];
-        line.push_back({++last_, std::move(wanted)});
-        places_.emplace(last_, position{&of, how, std::prev(line.end())});
+        const auto mine = ++last_;
+        line.push_back({mine, std::move(wanted)});
+        places_.emplace(mine, position{&of, how, std::prev(line.end())});
         find_ring(of);
-        return last_;
+        auto begun = begin_next(mine);
+        return {places_.contains(mine) ? mine : 0, std::move(begun)};
     }
 
     /// Gives up a place. False if its turn has come.
@@ -80,6 +95,17 @@ public:
         auto& to = of->lines[static_cast<std::size_t>(urgency::awaited)];
         to.splice(to.end(), of->lines[static_cast<std::size_t>(how)], where);
         how = urgency::awaited;
+    }
+
+    /// Changes the limit of a product, which also holds for boots that wait: those whose turn has
+    /// come by that.
+    [[nodiscard]] std::vector<boot> change(const uuid& product, limit allowed) {
+        const std::lock_guard lock(mutex_);
+        const auto found = shares_.find(product);
+        if (found == shares_.end()) return {};
+        found->second.take_in(allowed);
+        find_ring(found->second);
+        return begin_next();
     }
 
     /// Ends a turn of a product: the boots whose turn has come by that.
@@ -106,12 +132,16 @@ private:
     /// What one product has of the queue.
     struct share {
         std::size_t held = 0; ///< Turns.
+        limit allowed;
         std::array<std::list<place>, 2> lines;
-        ring* in = nullptr; ///< The ring in which it is, if boots of it wait.
+        ring* in = nullptr; ///< The ring in which it is, if it waits for a turn that it may have.
         ring::iterator at{};
 
         [[nodiscard]] bool waits() const noexcept {
             return std::ranges::any_of(lines, [](const auto& line) { return !line.empty(); });
+        }
+        void take_in(const limit& given) noexcept {
+            if (given.revision > allowed.revision) allowed = given;
         }
     };
 
@@ -126,14 +156,10 @@ private:
         return free_ > (of.held == 0 ? 0 : kept_);
     }
 
-    void take(share& of) {
-        --free_;
-        ++of.held;
-    }
-
     /// Puts a product at the end of the ring to which it belongs now, unless it is in that ring.
     void find_ring(share& of) {
-        ring* const to = !of.waits() ? nullptr : of.held == 0 ? &without_turn_ : &with_turn_;
+        ring* to = of.held == 0 ? &without_turn_ : &with_turn_;
+        if (!of.waits() || of.held >= of.allowed.most) to = nullptr;
         if (of.in == to) return;
         if (of.in != nullptr) of.in->erase(of.at);
         of.in = to;
@@ -154,21 +180,23 @@ private:
         return nullptr;
     }
 
-    std::vector<boot> begin_next() {
+    /// Gives free turns to those that are next: their boots, without that of the place `entering`.
+    std::vector<boot> begin_next(ticket entering = 0) {
         std::vector<boot> begun;
         while (auto* const of = next_product()) {
-            const auto& line = !of->lines[0].empty() ? of->lines[0] : of->lines[1];
-            begun.push_back(line.front().wanted);
-            take(*of);
+            auto& [mine, wanted] = (!of->lines[0].empty() ? of->lines[0] : of->lines[1]).front();
+            if (mine != entering) begun.push_back(std::move(wanted));
+            --free_;
+            ++of->held;
             of->in->splice(of->in->end(), *of->in, of->at);
-            remove(places_.find(line.front().mine));
+            remove(places_.find(mine));
         }
         return begun;
     }
 
     void forget_if_idle(const uuid& product) {
         const auto found = shares_.find(product);
-        if (found->second.held == 0 && found->second.in == nullptr) shares_.erase(found);
+        if (found->second.held == 0 && !found->second.waits()) shares_.erase(found);
     }
 
     std::mutex mutex_;

@@ -6,9 +6,11 @@
 #include <roundhouse/shell/command_runner.hpp>
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/services.hpp>
+#include <roundhouse/types.hpp>
 
 #include <exception>
 #include <optional>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -34,6 +36,9 @@ public:
     /// (SPEC §5).
     void hurry(mailbox& engine);
 
+    /// Lets the present policy of a product hold for boots that wait.
+    void policy_changed(const product& product);
+
     /// Takes the turn of a boot that waited, unless it was superseded or `give_up` is set.
     void take_turn(mailbox& engine, const turn_came& came, bool give_up);
 
@@ -46,6 +51,7 @@ private:
     void launch(mailbox& engine, command_request request);
     void withdraw(command_state& state);
     void leave_turn(const mailbox& engine);
+    void announce(const std::vector<boot_queue::boot>& begun);
     void report(const std::exception_ptr& failure) const;
 
     services& services_;

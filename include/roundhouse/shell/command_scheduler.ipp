@@ -39,6 +39,10 @@ ROUNDHOUSE_DECL void command_scheduler::hurry(mailbox& engine) {
     if (engine.command.queued) boots_.hurry(engine.command.ticket);
 }
 
+ROUNDHOUSE_DECL void command_scheduler::policy_changed(const product& product) {
+    announce(boots_.change(product.id, boot_queue::limit_of(product)));
+}
+
 ROUNDHOUSE_DECL void command_scheduler::take_turn(mailbox& engine, const turn_came& came,
                                                   bool give_up) {
     auto& state = engine.command;
@@ -71,7 +75,10 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
     const bool waited_for = awaited || !engine.waiting.empty();
     const auto urgency = waited_for ? boot_queue::urgency::awaited
                                     : boot_queue::urgency::background;
-    state.ticket = boots_.enter(urgency, {engine.owner, request.number});
+    const auto limit = engine.product ? boot_queue::limit_of(*engine.product) : boot_queue::limit{};
+    const auto entered = boots_.enter(urgency, {engine.owner, request.number}, limit);
+    announce(entered.begun);
+    state.ticket = entered.place;
     state.began.reset();
     if (state.ticket != 0) {
         state.queued = std::move(request);
@@ -107,8 +114,11 @@ ROUNDHOUSE_DECL void command_scheduler::withdraw(command_state& state) {
 }
 
 ROUNDHOUSE_DECL void command_scheduler::leave_turn(const mailbox& engine) {
-    for (const auto& next : boots_.leave(engine.owner.product_id))
-        inbox_.enqueue(next.owner, turn_came{next.number});
+    announce(boots_.leave(engine.owner.product_id));
+}
+
+ROUNDHOUSE_DECL void command_scheduler::announce(const std::vector<boot_queue::boot>& begun) {
+    for (const auto& boot : begun) inbox_.enqueue(boot.owner, turn_came{boot.number});
 }
 
 /// A cancelled command is no news; anything else that a backend throws is.

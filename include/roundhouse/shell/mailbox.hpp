@@ -36,6 +36,7 @@ struct waiting_call {
         std::optional<std::string> version;
     };
     std::optional<creation> create;
+    bool creation_counted = false; ///< Against `max_provisions_per_minute`.
     /// Gets the record that answers the call; the last one of an engine that is gone.
     completion<engine_ptr> done;
     core::verdict waits = core::verdict::none;
@@ -165,7 +166,7 @@ struct mailbox {
     error refusal;                        ///< What callers are told meanwhile.
     std::optional<doubtful_commit> doubt; ///< To be cleared before anything else is decided.
     bool retrying = false;                ///< A `retry_stalled` is on its way.
-    std::string product_slug;
+    product_ptr product;                  ///< As last seen; null if it was not.
     command_state command;
 
     [[nodiscard]] bool idle() const noexcept {

@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/names.hpp>
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
@@ -32,6 +33,12 @@ ROUNDHOUSE_DECL orchestrator_health orchestrator_state::health() const {
 
 // Products
 
+ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal(const policy& limits) {
+    if (const auto fault = core::check_policy(limits))
+        return error{errc::invalid_request, "policy." + fault->member + ": " + fault->complaint};
+    return std::nullopt;
+}
+
 ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
                                                           std::string display_name, policy limits,
                                                           completion<registration> done) {
@@ -48,6 +55,7 @@ ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
         return done(fail(errc::invalid_request, "slug: " + *fault));
     if (const auto fault = core::names::check_display_name(display_name))
         return done(fail(errc::invalid_request, "display_name: " + *fault));
+    if (auto refused = refusal(limits)) return done(unexpected(std::move(*refused)));
     product record;
     record.id = crypto::make_uuid(services.entropy);
     record.slug = std::move(slug);
@@ -72,6 +80,7 @@ orchestrator_state::register_record(product record, std::string platform_key,
 ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, policy limits,
                                                     completion<policy> done) {
     if (closed.load()) return done(unexpected(going_away()));
+    if (auto refused = refusal(limits)) return done(unexpected(std::move(*refused)));
     services.tasks.run(replace_policy(std::move(id_or_slug), std::move(limits), std::move(done)));
 }
 
@@ -88,9 +97,13 @@ orchestrator_state::replace_policy(std::string id_or_slug, policy limits, comple
                                 "There is no product '" + id_or_slug + "'. Register it first."));
         auto record = **found;
         record.policy = limits;
-        auto committing = commit_product(std::move(record), audit_action::policy_update);
+        auto committing = commit_product(record, audit_action::policy_update);
         const auto stored = co_await std::move(committing);
-        if (stored) co_return done(limits);
+        if (stored) {
+            ++record.revision; // as the store has done
+            reconciler.policy_changed(record);
+            co_return done(limits);
+        }
         if (stored.error().code != errc::revision_conflict)
             co_return done(unexpected(stored.error()));
     }

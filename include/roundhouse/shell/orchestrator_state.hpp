@@ -123,6 +123,8 @@ private:
     /// Why no call is taken at present; nothing if calls are taken.
     [[nodiscard]] std::optional<error> refusal() const;
     [[nodiscard]] std::optional<error> refusal(std::string_view user_id) const;
+    /// Why a policy is not taken; nothing if it is.
+    [[nodiscard]] static std::optional<error> refusal(const policy& limits);
     /// Sends a call through its engine's mailbox.
     template <class T>
     void through_mailbox(product_ptr product, std::string user_id, waiting_call call,

@@ -2,9 +2,9 @@
 
 #include <roundhouse/core/admission.hpp>
 #include <roundhouse/core/lifecycle.hpp>
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -62,14 +62,10 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     running.prefetch_place(owner.hash);
     const auto now = services.steady_now();
     running.prefetch_engine(owner.hash);
-    if (const auto wait = rates.take(product, now)) {
+    const auto limit = product.policy.rate_limit_rpm;
+    if (const auto wait = rates.take(product.id, limit, now)) {
         denials.count(product, "rate_limited");
-        const auto seconds = std::chrono::ceil<std::chrono::seconds>(*wait).count();
-        return fail(errc::rate_limited,
-                    "Product '" + product.slug + "' is over its rate_limit_rpm (" +
-                        std::to_string(*product.policy.rate_limit_rpm) + "). Try again in " +
-                        std::to_string(seconds) + " s.",
-                    static_cast<int>(seconds));
+        return unexpected(core::over_rate(product, "rate_limit_rpm", *limit, *wait));
     }
     if (reconciler.unreconciled().has(product.id, user_id)) return std::nullopt;
     if (auto known = use_known(owner, now)) return admission{std::move(known), {}};
@@ -113,6 +109,7 @@ orchestrator_state::admission_of(const product& product, const result<engine_ptr
     if (failure.code == errc::engine_not_found) return deny(product, denial::engine_not_found);
     if (failure.code == errc::quota_exceeded) denials.count(product, "quota_exceeded");
     if (failure.code == errc::policy_denied) denials.count(product, "policy_denied");
+    if (failure.code == errc::rate_limited) denials.count(product, "rate_limited");
     return unexpected(failure);
 }
 

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,15 +17,16 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// The rate limiters of all products that have a limit. Thread-safe; one product's callers share a
+/// The rate limiters of all products that have a limit on one kind of call. Thread-safe; one product's callers share a
 /// lock that is held for a few instructions.
 class rate_gate {
 public:
-    /// Takes a place for one call of `who` at `now` (steady time), or tells how long there is none.
-    std::optional<duration> take(const product& who, duration now) {
-        const auto limit = who.policy.rate_limit_rpm;
+    /// Takes a place for one call of a product at `now` (steady time), or tells how long there is
+    /// none.
+    std::optional<duration> take(const uuid& product, std::optional<std::uint64_t> limit,
+                                 duration now) {
         if (!limit) return std::nullopt;
-        auto& one = of(who.id);
+        auto& one = of(product);
         const std::lock_guard lock(one.mutex);
         return one.limiter.take(*limit, now);
     }

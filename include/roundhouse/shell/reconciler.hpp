@@ -9,6 +9,7 @@
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/metrics_book.hpp>
 #include <roundhouse/shell/prober.hpp>
+#include <roundhouse/shell/rate_gate.hpp>
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
 #include <roundhouse/shell/unreconciled_engines.hpp>
@@ -60,6 +61,9 @@ public:
         return timers_.restart_in(owner);
     }
 
+    /// Lets the present policy of a product hold for boots that wait.
+    void policy_changed(const product& product) { scheduler_.policy_changed(product); }
+
     /// Calls back once no engine has work in flight, from the executor or at once.
     void when_quiet(std::function<void()> quiet) { mailboxes_.when_empty(std::move(quiet)); }
 
@@ -89,7 +93,8 @@ private:
     void limit_creation(const mailbox& engine);
 
     // Calls
-    asio::awaitable<result<void>> create(shared engine, const waiting_call& call);
+    asio::awaitable<result<void>> create(shared engine, waiting_call& call);
+    [[nodiscard]] result<void> allow_creation(waiting_call& call);
     [[nodiscard]] engine_record new_engine(const engine_owner& owner,
                                            const waiting_call& call) const;
     void wait(mailbox& engine, waiting_call call, core::verdict verdict);
@@ -109,7 +114,7 @@ private:
 
     // The row
     asio::awaitable<result<engine_ptr>> read(shared engine);
-    asio::awaitable<void> learn_slug(shared engine, uuid product);
+    asio::awaitable<void> learn_product(shared engine, uuid product);
     [[nodiscard]] core::context context(const mailbox& engine, const engine_record& record) const;
     result<void> doubt(const shared& engine, const error& cause, doubtful_commit what);
 
@@ -136,6 +141,7 @@ private:
     mailbox_table mailboxes_;
     unreconciled_engines unreconciled_;
     waiting_calls waiting_;
+    rate_gate creations_;
     std::atomic<bool> quiesced_ = false;
     std::atomic<bool> closed_ = false;
     std::mutex log_mutex_;

@@ -75,7 +75,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::drain(shared engine) {
 
 ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_call call) {
     if (quiesced_.load()) co_return answer(call, unexpected(going_away()));
-    if (call.product) engine->product_slug = call.product->slug;
+    if (call.product) engine->product = call.product;
     // What has happened and could not be stored makes the row untrue: nothing is decided by it.
     // But an engine that only lacks a port can be stopped and destroyed.
     const bool ends = std::holds_alternative<core::call::destroy>(call.call) ||
@@ -164,11 +164,23 @@ ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,
     return engine;
 }
 
-ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
-                                                                 const waiting_call& call) {
+/// Whether the policy of its product allows a call to create an engine. A call that is decided again
+/// takes no second place in the rate.
+ROUNDHOUSE_DECL result<void> reconciler::allow_creation(waiting_call& call) {
+    const auto& product = *call.product;
     std::optional<std::string_view> version;
     if (call.create->version) version = *call.create->version;
-    auto allowed = core::may_provision(*call.product, version, services_.settings.default_version);
+    auto allowed = core::may_provision(product, version, services_.settings.default_version);
+    if (!allowed || std::exchange(call.creation_counted, true)) return allowed;
+    const auto limit = product.policy.max_provisions_per_minute;
+    if (const auto wait = creations_.take(product.id, limit, services_.steady_now()))
+        return unexpected(core::over_rate(product, "max_provisions_per_minute", *limit, *wait));
+    return {};
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
+                                                                 waiting_call& call) {
+    auto allowed = allow_creation(call);
     if (!allowed) co_return allowed;
     auto record = new_engine(engine->owner, call);
     const auto id = record.id;
@@ -257,8 +269,8 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::happen(shared engine, core::ev
         if (!found) co_return stall(engine, std::move(event), found.error());
         const auto& record = *found;
         if (!record) co_return;
-        if (engine->product_slug.empty()) {
-            auto learning = learn_slug(engine, record->product_id);
+        if (!engine->product) {
+            auto learning = learn_product(engine, record->product_id);
             co_await std::move(learning);
         }
         auto decided = core::decide(event, *record, context(*engine, *record));

@@ -152,12 +152,12 @@ ROUNDHOUSE_DECL asio::awaitable<result<engine_ptr>> reconciler::read(shared engi
     co_return found;
 }
 
-ROUNDHOUSE_DECL asio::awaitable<void> reconciler::learn_slug(shared engine, uuid product) {
+ROUNDHOUSE_DECL asio::awaitable<void> reconciler::learn_product(shared engine, uuid product) {
     pending_result<product_ptr> pending;
     services_.store->read_product(to_string(product), pending.complete());
     auto reading = pending.wait();
     const auto found = co_await std::move(reading);
-    if (found && *found) engine->product_slug = (*found)->slug; // without it the row has no actor
+    if (found) engine->product = *found; // without it the row has no actor
 }
 
 ROUNDHOUSE_DECL core::context reconciler::context(const mailbox& engine,
@@ -166,7 +166,8 @@ ROUNDHOUSE_DECL core::context reconciler::context(const mailbox& engine,
     services_.entropy(drawn);
     const auto number = static_cast<double>((std::uint32_t{drawn[0]} << 16U) |
                                             (std::uint32_t{drawn[1]} << 8U) | drawn[2]);
-    core::context out{services_.now(), services_.settings, engine.product_slug};
+    core::context out{services_.now(), services_.settings, {}};
+    if (engine.product) out.product_slug = engine.product->slug;
     out.steady_now = services_.steady_now();
     out.jitter = number / double{1U << 24U};
     out.backend_away = services_.backend->trouble().has_value();

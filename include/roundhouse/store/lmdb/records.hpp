@@ -154,6 +154,8 @@ enum class product_section : std::uint8_t {
     rate_limit_rpm,
     allow_provision,
     allowed_versions, ///< Texts. An empty one allows no version.
+    max_concurrent_boots,
+    max_provisions_per_minute,
 };
 
 [[nodiscard]] inline record_writer encode(const product& record) {
@@ -178,6 +180,11 @@ enum class product_section : std::uint8_t {
         out.section(allowed_versions, [&] {
             for (const auto& version : *limits.allowed_versions) out.text(version);
         });
+    if (limits.max_concurrent_boots)
+        out.section(max_concurrent_boots, [&] { out.number(*limits.max_concurrent_boots); });
+    if (limits.max_provisions_per_minute)
+        out.section(max_provisions_per_minute,
+                    [&] { out.number(*limits.max_provisions_per_minute); });
     return out;
 }
 
@@ -198,6 +205,12 @@ inline void decode(record_reader& in, product& record) {
         case allowed_versions:
             limits.allowed_versions.emplace();
             while (!values.at_end()) limits.allowed_versions->emplace_back(values.text());
+            return true;
+        case max_concurrent_boots:
+            limits.max_concurrent_boots = values.number<std::uint64_t>();
+            return true;
+        case max_provisions_per_minute:
+            limits.max_provisions_per_minute = values.number<std::uint64_t>();
             return true;
         }
         return false;

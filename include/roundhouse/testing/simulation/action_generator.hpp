@@ -60,6 +60,10 @@ public:
         // `model` does not know rate limits.
         if (scenario_.order == call_order::concurrent && random_.chance(0.2))
             out.rate_limit_rpm = random_.between(0, 40);
+        if (scenario_.order == call_order::concurrent && random_.chance(0.2))
+            out.max_provisions_per_minute = random_.between(0, 10);
+        if (scenario_.most_boots)
+            out.max_concurrent_boots = random_.between(1, *scenario_.most_boots);
         if (random_.chance(0.1)) out.allow_provision = false;
         return out;
     }

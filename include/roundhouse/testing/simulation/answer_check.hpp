@@ -93,7 +93,9 @@ private:
         case errc::quota_exceeded: return creates && seen.quota_full;
         case errc::port_exhaustion: return seen.no_port && kind != call_kind::stop;
         case errc::policy_denied: return creates && !call.limits.allow_provision.value_or(true);
-        case errc::rate_limited: return kind == call_kind::admit && call.limits.rate_limit_rpm;
+        case errc::rate_limited:
+            return (kind == call_kind::admit && call.limits.rate_limit_rpm) ||
+                   (creates && call.limits.max_provisions_per_minute);
         case errc::boot_timeout:
             return seen.had(engine_status::failed) || seen.had(engine_status::stopped) ||
                    call.others > 0 || faulty_;

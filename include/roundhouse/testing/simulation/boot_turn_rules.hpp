@@ -1,9 +1,9 @@
 #pragma once
 
 #include <roundhouse/core/shares.hpp>
-#include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
+#include <roundhouse/testing/simulation/scenario.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -17,19 +17,19 @@ inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
 /// Checks how the turns to boot are shared out (SPEC §5): not more than there are, and to no product
-/// those that are kept for products which hold none. A boot holds its turn at least while the backend
+/// those that are kept for products which hold none, nor more than its policy allows. A boot holds its turn at least while the backend
 /// prepares or creates its workload.
 class boot_turn_rules {
 public:
-    boot_turn_rules(violations& found, const ledger& rows, const settings& settings)
-        : violations_(found), ledger_(rows), settings_(settings) {}
+    boot_turn_rules(violations& found, const ledger& rows, const scenario& scenario)
+        : violations_(found), ledger_(rows), scenario_(scenario) {}
 
     void call_began(backend_operation operation, const workload_ref& ref) {
         if (!boots(operation)) return;
         const auto row = ledger_.find(ref.engine_id);
         const auto product = row ? row->product_id : uuid{};
         under_way_[ref.engine_id] = product;
-        violations_.require(under_way_.size() <= settings_.boot_concurrency,
+        violations_.require(under_way_.size() <= scenario_.settings.boot_concurrency,
                             "too many boots at once");
         const auto of_product = std::ranges::count_if(
             under_way_, [&](const auto& entry) { return entry.second == product; });
@@ -47,13 +47,14 @@ private:
     }
 
     [[nodiscard]] std::size_t most_of_a_product() const {
-        const auto turns = settings_.boot_concurrency;
-        return turns == 1 ? 1 : turns - core::kept_turns(turns);
+        const auto turns = scenario_.settings.boot_concurrency;
+        const auto share = turns == 1 ? 1 : turns - core::kept_turns(turns);
+        return std::min<std::size_t>(share, scenario_.most_boots.value_or(share));
     }
 
     violations& violations_;
     const ledger& ledger_;
-    const settings& settings_;
+    const scenario& scenario_;
     std::map<uuid, uuid> under_way_; ///< The product of each engine.
 };
 

@@ -7,6 +7,7 @@
 #include <roundhouse/testing/simulation/backend_observer.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
 #include <roundhouse/testing/simulation/pending_calls.hpp>
+#include <roundhouse/testing/simulation/scenario.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/types.hpp>
@@ -26,15 +27,20 @@ namespace testing::sim::detail {
 
 /// Checks that every call is answered within a bound of virtual time, which follows from the
 /// settings. Time in which its product cannot have a turn to boot does not count: while every turn is
-/// taken; and, for a product that holds one, while only those are free that are kept for products
-/// that hold none. So a product that holds none waits no longer because of what others hold.
+/// taken; and, for a product that holds one, while it may have no more by its policy, and while only
+/// those are free that are kept for products that hold none. So a product that holds none waits no longer because of what others hold.
 ///
 /// A call whose engine's commits are refused must be answered within `settings::store_wait`.
 class latency_rules {
 public:
     latency_rules(const timeline& time, violations& found, const pending_calls& calls,
-                  const ledger& rows, const settings& settings)
-        : time_(time), violations_(found), calls_(calls), ledger_(rows), settings_(settings) {}
+                  const ledger& rows, const scenario& scenario)
+        : time_(time),
+          violations_(found),
+          calls_(calls),
+          ledger_(rows),
+          scenario_(scenario),
+          settings_(scenario.settings) {}
 
     void backend_call_began(backend_operation operation, const workload_ref& ref) {
         if (!creates(operation)) return;
@@ -144,6 +150,7 @@ private:
         const bool holds = std::any_of(boots_.begin(), boots_.end(), [&](const auto& entry) {
             return entry.second.product == product;
         });
+        if (holds && scenario_.most_boots) return false;
         const auto kept = holds ? core::kept_turns(turns) : 0;
         return boots_.size() + kept < turns;
     }
@@ -192,6 +199,7 @@ private:
     violations& violations_;
     const pending_calls& calls_;
     const ledger& ledger_;
+    const scenario& scenario_;
     const settings& settings_;
     std::map<uuid, held_turn> boots_;
     std::map<engine_owner, refusal_streak> refusals_;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <set>
 
 namespace roundhouse {
@@ -27,9 +28,12 @@ struct scenario {
     std::size_t users = 3;             ///< Of each product.
     duration longest_action_gap{};     ///< Between two actions of users.
     duration longest_fault_gap{3'000}; ///< Between two rounds of spontaneous faults.
-    std::size_t orphans = 0;           ///< Workloads of ours that have no row when the run begins.
-    std::size_t foreign = 0;           ///< Workloads of another installation.
-    std::set<std::uint64_t> crash_at;  ///< Crash points, as in `run_options`.
+    /// The most boots of a product at once that any policy of the run allows; nothing if none sets a
+    /// limit.
+    std::optional<std::uint64_t> most_boots;
+    std::size_t orphans = 0;          ///< Workloads of ours that have no row when the run begins.
+    std::size_t foreign = 0;          ///< Workloads of another installation.
+    std::set<std::uint64_t> crash_at; ///< Crash points, as in `run_options`.
 
     static scenario drawn(random_generator random) {
         scenario out;
@@ -46,6 +50,7 @@ struct scenario {
             for (auto left = random.between(1, 6); left > 0; --left)
                 out.crash_at.insert(random.below(1'500));
         if (random.chance(0.1)) out.take_months();
+        if (random.chance(0.3)) out.most_boots = random.between(1, 2);
         return out;
     }
 

@@ -135,6 +135,8 @@ template <store Store> void products_as_they_were(Store& store) {
     full.created_at = at(1'790'000'000'001);
     full.policy.max_engines = std::numeric_limits<std::uint64_t>::max();
     full.policy.rate_limit_rpm = 600;
+    full.policy.max_concurrent_boots = 7;
+    full.policy.max_provisions_per_minute = 70;
     full.policy.allow_provision = false;
     full.policy.allowed_versions = std::vector<std::string>{"v1", "v2.*", "",
                                                             std::string(5000, 'v')};
@@ -145,13 +147,15 @@ template <store Store> void products_as_they_were(Store& store) {
 }
 
 template <store Store> void each_limit_by_itself(Store& store) {
-    std::vector<policy> limits(6);
+    std::vector<policy> limits(8);
     limits[0].max_engines = 0;
     limits[1].rate_limit_rpm = 0;
     limits[2].allow_provision = false;
     limits[3].allow_provision = true;
     limits[4].allowed_versions.emplace();
     limits[5].allowed_versions.emplace(1, "");
+    limits[6].max_concurrent_boots = 1;
+    limits[7].max_provisions_per_minute = 0;
     for (std::uint32_t n = 0; n < limits.size(); ++n) {
         auto record = tenant(n + 1, "product" + std::to_string(n));
         record.policy = limits[n];
