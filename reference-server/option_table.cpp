@@ -3,6 +3,7 @@
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/http/bodies.hpp>
 #include <roundhouse/http/credentials.hpp>
 
 #include <algorithm>
@@ -253,6 +254,15 @@ result<void> read_bootstrap_key(server_options& options, const std::string& valu
     return {};
 }
 
+result<void> read_default_policy(server_options& options, const std::string& value) {
+    options.settings.default_policy = {};
+    if (value.empty()) return {};
+    auto limits = http::read_policy(value);
+    if (!limits) return unexpected(std::move(limits.error()));
+    options.settings.default_policy = std::move(*limits);
+    return {};
+}
+
 result<void> read_readable(server_options& options, const std::string& value) {
     for (std::string_view rest = value; !rest.empty();) {
         const auto path = rest.substr(0, rest.find(':'));
@@ -444,6 +454,11 @@ std::vector<option_row> engine_rows() {
 
 std::vector<option_row> lifecycle_rows() {
     return {
+        {"ORCH_DEFAULT_POLICY", "JSON", "",
+         "Policy of the products whose own has no member, such as {\"max_engines\":100}; empty "
+         "sets "
+         "no limits.",
+         read_default_policy},
         {"ORCH_BOOT_TIMEOUT_S", "SECONDS", "60", "How long an engine may take to become healthy.",
          seconds(setting(&settings::boot_timeout), 0.001)},
         {"ORCH_BOOT_CONCURRENCY", "COUNT", "16",

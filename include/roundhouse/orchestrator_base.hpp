@@ -66,7 +66,8 @@ public:
     // Its own life
 
     /// Finds again what ran before, finishes or undoes what was begun, and then takes calls. Fails
-    /// if store or backend cannot be read; it can be tried again then.
+    /// if store or backend cannot be read, and can be tried again then; and if
+    /// `settings::default_policy` has a member that no policy may have so.
     template <class Token> auto async_recover(Token&& token) {
         return initiate<void>(lifetime_call(&orchestrator_base::recover),
                               std::forward<Token>(token));

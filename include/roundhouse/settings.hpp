@@ -15,6 +15,8 @@ inline namespace ROUNDHOUSE_ABI {
 /// need a change.
 struct settings {
     std::string default_version = "september-engine:latest";
+    /// Holds for products whose own policy has no member.
+    policy default_policy;
 
     std::uint16_t port_min = 9001;
     std::uint16_t port_max = 9999; ///< inclusive

@@ -8,8 +8,10 @@
 #include <atomic>
 #include <cstddef>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <utility>
 
 using namespace roundhouse_tests;
@@ -171,4 +173,37 @@ TEST_CASE("the places for waiting calls are counted of all products and of each"
     CHECK_FALSE(places.take(first));
     places.give_back(second);
     CHECK(places.take(first));
+}
+
+TEST_CASE("the default policy holds for a product while its own has no member") {
+    auto settings = memory_fleet<>::quick();
+    settings.default_policy.max_engines = 1;
+    memory_fleet<> fleet({}, settings);
+    auto product = fleet.registered();
+    const auto provision = [&](const std::string& user) {
+        product = fleet.orchestrator->calls()->current(product).value();
+        return fleet.orchestrator->of(product).provision(user);
+    };
+    REQUIRE(provision("ada"));
+    CHECK(provision("bob").error().code == errc::quota_exceeded);
+    policy own;
+    own.allow_provision = true;
+    REQUIRE(fleet.orchestrator->async_set_policy("demo", own, wait));
+    REQUIRE(provision("bob"));
+    REQUIRE(fleet.orchestrator->async_set_policy("demo", policy{}, wait));
+    CHECK(provision("eve").error().code == errc::quota_exceeded);
+}
+
+TEST_CASE("a default policy that no product may have stops the recovery, which names the member") {
+    asio::thread_pool threads(1);
+    orchestrator_options options(memory_fleet<>::keys());
+    options.settings.default_policy.max_concurrent_boots = 0;
+    orchestrator<memory_backend, memory_store, roundhouse::system_clock> fleet(
+        threads.get_executor(), std::make_shared<memory_backend>(),
+        std::make_shared<memory_store>(), std::make_shared<roundhouse::system_clock>(), options);
+    const auto recovered = fleet.async_recover(wait);
+    REQUIRE_FALSE(recovered);
+    CHECK(recovered.error().code == errc::invalid_request);
+    CHECK(recovered.error().message.starts_with(
+        "settings::default_policy: max_concurrent_boots: must be 1 or more"));
 }

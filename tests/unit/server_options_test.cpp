@@ -77,6 +77,7 @@ TEST_CASE("the server's defaults are those of the library") {
     const auto parsed = options_of(good()).settings;
     const roundhouse::settings library;
     CHECK(parsed.default_version == library.default_version);
+    CHECK(parsed.default_policy == library.default_policy);
     CHECK(parsed.port_min == library.port_min);
     CHECK(parsed.port_max == library.port_max);
     CHECK(parsed.admit_wait == library.admit_wait);
@@ -271,6 +272,21 @@ TEST_CASE("text that is not a whole number is refused where a whole number is ex
         CHECK_THAT(failure_of(good({{"ORCH_PORT_MIN", text}})),
                    Contains("is not a whole number from 1 to 65535"));
     }
+}
+
+TEST_CASE("the default policy is JSON, and refused where the policy of a product would be") {
+    const auto read = options_of(
+        good({{"ORCH_DEFAULT_POLICY", R"({"max_engines":5,"max_concurrent_boots":2})"}}));
+    CHECK(read.settings.default_policy.max_engines == 5U);
+    CHECK(read.settings.default_policy.max_concurrent_boots == 2U);
+    CHECK(failure_of(good({{"ORCH_DEFAULT_POLICY", R"({"max_engine":5})"}})) ==
+          "ORCH_DEFAULT_POLICY: max_engine: is not known here. Check its spelling.");
+    CHECK_THAT(failure_of(good({{"ORCH_DEFAULT_POLICY", R"({"max_concurrent_boots":0})"}})),
+               StartsWith("ORCH_DEFAULT_POLICY: max_concurrent_boots: must be 1 or more"));
+    CHECK_THAT(failure_of(good({{"ORCH_DEFAULT_POLICY", "max_engines=5"}})),
+               StartsWith("ORCH_DEFAULT_POLICY: The policy is not valid JSON"));
+    CHECK_THAT(failure_of(good({{"ORCH_DEFAULT_POLICY", "[]"}})),
+               StartsWith("ORCH_DEFAULT_POLICY: The policy must be a JSON object"));
 }
 
 TEST_CASE("seconds may be fractions") {

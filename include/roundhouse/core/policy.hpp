@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
 
 #include <chrono>
@@ -36,6 +37,11 @@ struct policy_fault {
     return std::nullopt;
 }
 
+/// The policy that holds for a product: its own, or the default one if its own has no member.
+[[nodiscard]] inline const policy& policy_of(const product& product, const settings& settings) {
+    return product.policy == policy{} ? settings.default_policy : product.policy;
+}
+
 /// Returns whether `pattern`, an exact version or `prefix*`, matches `version`.
 [[nodiscard]] inline bool matches_version(std::string_view pattern,
                                           std::string_view version) noexcept {
@@ -44,19 +50,19 @@ struct policy_fault {
     return pattern == version;
 }
 
-/// Decides whether the policy of a product allows it to create an engine of `version` (SPEC §4).
-/// Without a version the engine gets the default version, which is always allowed. Fails with
-/// `policy_denied`. The quota is checked by the store.
+/// Decides whether the policy that holds for a product allows it to create an engine of `version`
+/// (SPEC §4). Without a version the engine gets the default version, which is always allowed. Fails
+/// with `policy_denied`. The quota is checked by the store.
 [[nodiscard]] inline result<void> may_provision(const product& product,
                                                 std::optional<std::string_view> version,
-                                                std::string_view default_version) {
-    const auto& limits = product.policy;
+                                                const settings& settings) {
+    const auto& limits = policy_of(product, settings);
     if (!limits.allow_provision.value_or(true))
         return fail(errc::policy_denied,
                     "Product '" + product.slug +
                         "' may not provision engines (policy.allow_provision is false). Ask the "
                         "operator to change the policy.");
-    if (!version || *version == default_version || !limits.allowed_versions) return {};
+    if (!version || *version == settings.default_version || !limits.allowed_versions) return {};
     for (const auto& pattern : *limits.allowed_versions)
         if (matches_version(pattern, *version)) return {};
     return fail(errc::policy_denied,

@@ -74,7 +74,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
 
 /// Reads a policy that is not part of a request.
 [[nodiscard]] inline result<policy> read_policy(std::string_view json) {
-    field_reader in(json);
+    field_reader in(json, "The policy");
     auto out = detail::read_members(in);
     if (in.failure()) return unexpected(*in.failure());
     return out;
@@ -97,7 +97,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
 [[nodiscard]] inline result<policy> read_policy_body(std::string_view body) {
     field_reader in(body);
     auto out = detail::read_policy_field(in);
-    if (!out) in.refuse("policy", "is missing. Send {\"policy\":{}} to set no limits.");
+    if (!out) in.refuse("policy", "is missing. Send {\"policy\":{}} for the default policy.");
     if (in.failure()) return unexpected(*in.failure());
     return *out;
 }

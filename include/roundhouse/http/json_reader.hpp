@@ -57,7 +57,9 @@ struct thread_parser {
 }
 
 /// Parses a document that must be an object. White space alone counts as an object without members.
-[[nodiscard]] inline result<simdjson::dom::object> parse_object(std::string_view body) {
+/// Messages begin with `what` it is.
+[[nodiscard]] inline result<simdjson::dom::object> parse_object(std::string_view body,
+                                                                std::string_view what) {
     if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) body = "{}";
     simdjson::dom::object object;
     auto& reused = thread_parser::instance();
@@ -65,11 +67,12 @@ struct thread_parser {
     if (!reused.ready || parsed.error() == simdjson::MEMALLOC)
         return fail(errc::internal_error, "no memory to parse JSON");
     if (parsed.error() != simdjson::SUCCESS)
-        return fail(errc::invalid_request,
-                    "The body is not valid JSON: " + std::string(reason_of(parsed.error())) +
-                        ". Send a JSON object.");
+        return fail(errc::invalid_request, std::string(what) + " is not valid JSON: " +
+                                               std::string(reason_of(parsed.error())) +
+                                               ". Send a JSON object.");
     if (parsed.get(object) != simdjson::SUCCESS)
-        return fail(errc::invalid_request, "The body must be a JSON object, such as {}.");
+        return fail(errc::invalid_request,
+                    std::string(what) + " must be a JSON object, such as {}.");
     return object;
 }
 
@@ -93,9 +96,9 @@ whole_number(simdjson::dom::element value) noexcept {
 /// thread reads JSON again.
 class field_reader {
 public:
-    /// Parses a request's body, which need not outlive the call.
-    explicit field_reader(std::string_view body) {
-        auto parsed = detail::parse_object(body);
+    /// Parses a request's body, or `what` else it is, which need not outlive the call.
+    explicit field_reader(std::string_view body, std::string_view what = "The body") {
+        auto parsed = detail::parse_object(body, what);
         if (parsed) fields_ = *parsed;
         else failure_ = std::move(parsed.error());
     }

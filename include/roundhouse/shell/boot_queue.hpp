@@ -48,9 +48,6 @@ public:
         std::uint64_t revision = 0;
         std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
     };
-    [[nodiscard]] static limit limit_of(const product& product) {
-        return {product.revision, product.policy.max_concurrent_boots.value_or(limit{}.most)};
-    }
 
     /// What comes of a boot that enters.
     struct entry {

@@ -51,6 +51,7 @@ private:
     void launch(mailbox& engine, command_request request);
     void withdraw(command_state& state);
     void leave_turn(const mailbox& engine);
+    [[nodiscard]] boot_queue::limit limit_of(const product& product) const;
     void announce(const std::vector<boot_queue::boot>& begun);
     void report(const std::exception_ptr& failure) const;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/shell/command_scheduler.hpp>
 
 #include <asio/error.hpp>
@@ -39,8 +40,16 @@ ROUNDHOUSE_DECL void command_scheduler::hurry(mailbox& engine) {
     if (engine.command.queued) boots_.hurry(engine.command.ticket);
 }
 
+ROUNDHOUSE_DECL boot_queue::limit command_scheduler::limit_of(const product& product) const {
+    boot_queue::limit out;
+    out.revision = product.revision;
+    const auto& limits = core::policy_of(product, services_.settings);
+    out.most = limits.max_concurrent_boots.value_or(out.most);
+    return out;
+}
+
 ROUNDHOUSE_DECL void command_scheduler::policy_changed(const product& product) {
-    announce(boots_.change(product.id, boot_queue::limit_of(product)));
+    announce(boots_.change(product.id, limit_of(product)));
 }
 
 ROUNDHOUSE_DECL void command_scheduler::take_turn(mailbox& engine, const turn_came& came,
@@ -75,7 +84,7 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
     const bool waited_for = awaited || !engine.waiting.empty();
     const auto urgency = waited_for ? boot_queue::urgency::awaited
                                     : boot_queue::urgency::background;
-    const auto limit = engine.product ? boot_queue::limit_of(*engine.product) : boot_queue::limit{};
+    const auto limit = engine.product ? limit_of(*engine.product) : boot_queue::limit{};
     const auto entered = boots_.enter(urgency, {engine.owner, request.number}, limit);
     announce(entered.begun);
     state.ticket = entered.place;

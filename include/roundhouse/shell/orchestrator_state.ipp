@@ -62,7 +62,7 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     running.prefetch_place(owner.hash);
     const auto now = services.steady_now();
     running.prefetch_engine(owner.hash);
-    const auto limit = product.policy.rate_limit_rpm;
+    const auto limit = core::policy_of(product, services.settings).rate_limit_rpm;
     if (const auto wait = rates.take(product.id, limit, now)) {
         denials.count(product, "rate_limited");
         return unexpected(core::over_rate(product, "rate_limit_rpm", *limit, *wait));

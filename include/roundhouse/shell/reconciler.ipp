@@ -170,9 +170,9 @@ ROUNDHOUSE_DECL result<void> reconciler::allow_creation(waiting_call& call) {
     const auto& product = *call.product;
     std::optional<std::string_view> version;
     if (call.create->version) version = *call.create->version;
-    auto allowed = core::may_provision(product, version, services_.settings.default_version);
+    auto allowed = core::may_provision(product, version, services_.settings);
     if (!allowed || std::exchange(call.creation_counted, true)) return allowed;
-    const auto limit = product.policy.max_provisions_per_minute;
+    const auto limit = core::policy_of(product, services_.settings).max_provisions_per_minute;
     if (const auto wait = creations_.take(product.id, limit, services_.steady_now()))
         return unexpected(core::over_rate(product, "max_provisions_per_minute", *limit, *wait));
     return {};
@@ -189,8 +189,9 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
     made.row = core::row_change::update;
     made.command = core::command::boot;
     change_set changes;
-    changes.changes.push_back(insert_engine{std::move(record), call.product->policy.max_engines,
-                                            services_.port_wanted()});
+    changes.changes.push_back(insert_engine{
+        std::move(record), core::policy_of(*call.product, services_.settings).max_engines,
+        services_.port_wanted()});
     auto committing = commit(std::move(changes));
     const auto done = co_await std::move(committing);
     if (!done) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/core/rolling_metrics.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/recovery.hpp>
@@ -23,6 +24,9 @@ namespace detail {
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::run(std::shared_ptr<task> self) {
+    if (const auto fault = core::check_policy(services_.settings.default_policy))
+        co_return fail(errc::invalid_request,
+                       "settings::default_policy: " + fault->member + ": " + fault->complaint);
     const auto listed = co_await services_.backend->list();
     if (!listed) co_return unexpected(listed.error());
     const auto engines = co_await read_rows();

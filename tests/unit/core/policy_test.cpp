@@ -19,16 +19,22 @@ policy allowing(std::vector<std::string> versions) {
     return limits;
 }
 
+settings defaults() {
+    settings out;
+    out.default_version = "default:1";
+    return out;
+}
+
 } // namespace
 
 TEST_CASE("a product without a policy may provision any version") {
-    CHECK(core::may_provision(product_with({}), "anything:1", "default:1"));
+    CHECK(core::may_provision(product_with({}), "anything:1", defaults()));
 }
 
 TEST_CASE("allow_provision false denies every provision") {
     policy limits;
     limits.allow_provision = false;
-    const auto denied = core::may_provision(product_with(limits), std::nullopt, "default:1");
+    const auto denied = core::may_provision(product_with(limits), std::nullopt, defaults());
     REQUIRE_FALSE(denied);
     CHECK(denied.error().code == errc::policy_denied);
 }
@@ -36,31 +42,42 @@ TEST_CASE("allow_provision false denies every provision") {
 TEST_CASE("allow_provision true allows provisions, as if it were absent") {
     policy limits;
     limits.allow_provision = true;
-    CHECK(core::may_provision(product_with(limits), std::nullopt, "default:1"));
+    CHECK(core::may_provision(product_with(limits), std::nullopt, defaults()));
 }
 
 TEST_CASE("a version that the list names is allowed, another is not") {
     const auto product = product_with(allowing({"engine:1", "engine:2"}));
-    CHECK(core::may_provision(product, "engine:2", "default:1"));
-    CHECK_FALSE(core::may_provision(product, "engine:3", "default:1"));
+    CHECK(core::may_provision(product, "engine:2", defaults()));
+    CHECK_FALSE(core::may_provision(product, "engine:3", defaults()));
 }
 
 TEST_CASE("a star at the end of a pattern matches any rest") {
     const auto product = product_with(allowing({"engine:1*"}));
-    CHECK(core::may_provision(product, "engine:1", "default:1"));
-    CHECK(core::may_provision(product, "engine:1.4", "default:1"));
-    CHECK_FALSE(core::may_provision(product, "engine:2", "default:1"));
+    CHECK(core::may_provision(product, "engine:1", defaults()));
+    CHECK(core::may_provision(product, "engine:1.4", defaults()));
+    CHECK_FALSE(core::may_provision(product, "engine:2", defaults()));
 }
 
 TEST_CASE("a star elsewhere matches itself only") {
     const auto product = product_with(allowing({"eng*ne:1"}));
-    CHECK(core::may_provision(product, "eng*ne:1", "default:1"));
-    CHECK_FALSE(core::may_provision(product, "engine:1", "default:1"));
+    CHECK(core::may_provision(product, "eng*ne:1", defaults()));
+    CHECK_FALSE(core::may_provision(product, "engine:1", defaults()));
 }
 
 TEST_CASE("the default version is always allowed, also by name and with an empty list") {
     const auto product = product_with(allowing({}));
-    CHECK(core::may_provision(product, std::nullopt, "default:1"));
-    CHECK(core::may_provision(product, "default:1", "default:1"));
-    CHECK_FALSE(core::may_provision(product, "other:1", "default:1"));
+    CHECK(core::may_provision(product, std::nullopt, defaults()));
+    CHECK(core::may_provision(product, "default:1", defaults()));
+    CHECK_FALSE(core::may_provision(product, "other:1", defaults()));
+}
+
+TEST_CASE("the default policy holds for a product whose own has no member, and for no other") {
+    auto chosen = defaults();
+    chosen.default_policy.allow_provision = false;
+    CHECK_FALSE(core::may_provision(product_with({}), std::nullopt, chosen));
+    policy own;
+    own.max_engines = 5;
+    CHECK(core::may_provision(product_with(own), std::nullopt, chosen));
+    CHECK(core::policy_of(product_with(own), chosen) == own);
+    CHECK(core::policy_of(product_with({}), chosen) == chosen.default_policy);
 }

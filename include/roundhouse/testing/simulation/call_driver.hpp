@@ -40,7 +40,7 @@ public:
           answers_(answers) {}
 
     void call(Incarnation& current, const product_ptr& product, const call_request& request) {
-        const auto id = calls_.begin(request, ledger_.find(request.owner), product->policy,
+        const auto id = calls_.begin(request, ledger_.find(request.owner), *product,
                                      !current.recovered);
         auto& orchestrator = *current.orchestrator;
         const auto& user = request.owner.user_id;

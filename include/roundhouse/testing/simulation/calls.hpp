@@ -87,7 +87,7 @@ struct pending_call {
     call_request request;
     instant issued_at{};
     bool may_be_starting = false; ///< The orchestrator had not recovered when it was issued.
-    policy limits;                ///< The policy of its product when it was issued.
+    policy limits;                ///< The policy that held for its product when it was issued.
     std::size_t others = 0;       ///< Calls of the same owner that were under way then.
     observed_states seen;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
@@ -27,12 +28,13 @@ public:
     pending_calls(const timeline& time, trace& events, const settings& settings)
         : time_(time), trace_(events), settings_(settings) {}
 
-    /// Records that a call is issued. `row` is the present row of its owner.
-    number begin(call_request request, const engine_ptr& row, policy limits, bool may_be_starting) {
+    /// Records that a call of a product is issued. `row` is the present row of its owner.
+    number begin(call_request request, const engine_ptr& row, const product& product,
+                 bool may_be_starting) {
         pending_call call;
         call.issued_at = time_.now();
         call.may_be_starting = may_be_starting;
-        call.limits = std::move(limits);
+        call.limits = core::policy_of(product, settings_);
         call.others = count(request.owner);
         call.seen.no_port = lacked_port(request.owner);
         observe(call, row);

@@ -51,6 +51,7 @@ struct scenario {
                 out.crash_at.insert(random.below(1'500));
         if (random.chance(0.1)) out.take_months();
         if (random.chance(0.3)) out.most_boots = random.between(1, 2);
+        if (random.chance(0.3)) out.settings.default_policy.max_engines = random.below(4);
         return out;
     }
 
