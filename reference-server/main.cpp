@@ -1,5 +1,6 @@
 #include "exit_codes.hpp"
 #include "logging.hpp"
+#include "open_files.hpp"
 #include "options.hpp"
 #include "secrets.hpp"
 #include "server.hpp"
@@ -33,7 +34,7 @@ int run_task(const invocation& task) {
     return report->all_well ? exit_code::good : exit_code::failed;
 }
 
-int run(std::span<char* const> arguments) {
+int run(std::span<char* const> arguments, const roundhouse::soft_limits& limits) {
     auto variables = process_environment();
     const auto invocation = parse_options(arguments, variables);
     wipe_given_secrets(arguments, variables);
@@ -46,18 +47,21 @@ int run(std::span<char* const> arguments) {
     logger log(invocation->options.log_level, invocation->options.log_format);
     for (const auto& warning : invocation->warnings)
         log.write(roundhouse::log_level::warning, warning);
-    return run_server(invocation->options, log);
+    return run_server(invocation->options, limits, log);
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
+    const auto limits = present_limits();
     guard_process();
-    // A reader of the log may exit before the server does.
+    // Writes fail in their place: a reader of the log may exit before the server does, and a file may
+    // reach a limit (ulimit -f).
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
+    const std::span<char* const> words(argv, static_cast<std::size_t>(argc));
     try {
-        return run(
-            std::span<char* const>(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0));
+        return run(words.subspan(argc > 0 ? 1 : 0), limits);
     } catch (const std::exception& problem) {
         print_error(problem.what());
     }

@@ -7,7 +7,20 @@
 
 namespace roundhouse::server {
 
+namespace {
+
+/// A signal that was meant for another program must not look like a crash.
+void ignore_other_signals() {
+    for (const int signal : {SIGALRM, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT, SIGUSR1, SIGUSR2,
+                             SIGVTALRM, SIGXCPU})
+        std::signal(signal, SIG_IGN);
+    for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) std::signal(signal, SIG_IGN);
+}
+
+} // namespace
+
 main_events::main_events() {
+    ignore_other_signals();
     wait_for_stop(true);
     wait_for_reload();
     thread_ = std::thread([this] { context_.run(); });

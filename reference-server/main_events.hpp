@@ -31,8 +31,9 @@ struct recovery_ended {
 using main_event = std::variant<stop_asked, reload_asked, recovery_ended>;
 
 /// The queue of events that the main thread waits for. From its construction on, the first SIGTERM
-/// or SIGINT is an event, and so is every SIGHUP. A second SIGTERM or SIGINT ends the process at once with the exit code 128 plus the
-/// number of the signal.
+/// or SIGINT is an event, and so is every SIGHUP. A second SIGTERM or SIGINT ends the process at once
+/// with the exit code 128 plus the number of the signal. Other signals that would end the process,
+/// and report no fault of it, are ignored from then on; programs that it starts must reset them.
 class main_events {
 public:
     main_events();

@@ -17,6 +17,14 @@ constexpr std::size_t comfortable_connections = 1'000;
 
 } // namespace
 
+soft_limits present_limits() {
+    rlimit files{};
+    rlimit core{};
+    ::getrlimit(RLIMIT_NOFILE, &files); // fails for no valid reason
+    ::getrlimit(RLIMIT_CORE, &core);
+    return {.open_files = files.rlim_cur, .core_bytes = core.rlim_cur};
+}
+
 std::size_t raise_open_file_limit() {
     rlimit files{};
     if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return 1024;

@@ -1,10 +1,15 @@
 #pragma once
 
+#include <roundhouse/backend/subprocess/options.hpp>
+
 #include <cstddef>
 
 namespace roundhouse::server {
 
 struct server_options;
+
+/// The soft limits of this process. To be read before it changes them.
+[[nodiscard]] soft_limits present_limits();
 
 /// Raises the limit on open files as far as possible, and returns the new limit.
 [[nodiscard]] std::size_t raise_open_file_limit();

@@ -60,8 +60,10 @@ unexpected cannot_read(const std::string& path, int number) {
 } // namespace
 
 void guard_process() {
-    constexpr rlimit none{0, 0};
-    ::setrlimit(RLIMIT_CORE, &none); // lowering a limit is always allowed
+    rlimit core{};
+    ::getrlimit(RLIMIT_CORE, &core);
+    core.rlim_cur = 0; // the hard limit stays, for engines
+    ::setrlimit(RLIMIT_CORE, &core);
     if (is_leak_checked) return;
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);                        // fails for no valid reason
     CRYPTO_secure_malloc_init(locked_bytes, least_locked_block); // else ordinary memory is used

@@ -5,6 +5,8 @@
 #include "options.hpp"
 #include "worker_pool.hpp"
 
+#include <roundhouse/backend/subprocess/options.hpp>
+
 namespace roundhouse::server {
 
 /// The parts of a server that do not depend on its backend and store.
@@ -13,6 +15,7 @@ struct server_context {
     logger& log;
     main_events& events;
     worker_pool& workers;
+    soft_limits limits; ///< Those that the server was started with.
 };
 
 // Each function serves with one kind of backend until the server is asked to stop, and returns the

@@ -67,6 +67,7 @@ int serve_subprocess(const server_context& context) {
     backend_options.file_bytes = options.engine.file_mb * 1024 * 1024;
     backend_options.uids = options.engine.uids;
     backend_options.processes = static_cast<std::uint32_t>(options.engine.pids);
+    backend_options.limits = context.limits;
     try {
         return serve_over(context, [&](const std::string&) {
             auto backend = std::make_shared<subprocess_backend>(context.workers.executor(),

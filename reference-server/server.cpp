@@ -30,7 +30,7 @@ int serve(const server_context& context) {
 
 } // namespace
 
-int run_server(const server_options& options, logger& log) {
+int run_server(const server_options& options, const soft_limits& limits, logger& log) {
     main_events events;
     const auto folder = store_folder::open(options.store_path);
     if (!folder) {
@@ -50,7 +50,8 @@ int run_server(const server_options& options, logger& log) {
                         [&log](std::string_view problem) {
                             log.write(log_level::error, "a task failed: " + std::string(problem));
                         });
-    const auto code = serve({.options = options, .log = log, .events = events, .workers = workers});
+    const auto code = serve(
+        {.options = options, .log = log, .events = events, .workers = workers, .limits = limits});
     if (!workers.finish(workers_may_take))
         log.write(log_level::warning, "work was cut off at the end");
     if (code == exit_code::good) log.write(log_level::info, "stopped");

@@ -127,6 +127,12 @@ TEST_CASE_METHOD(isolated_engine, "an engine has limits and no way to more right
     CHECK_THAT(shown, Contains("/tmp\nmade\n"));
 }
 
+TEST_CASE_METHOD(isolated_engine, "an engine without isolation gets the limits that are named") {
+    options.isolation = rh::isolation_mode::none;
+    options.limits = {.open_files = 123, .core_bytes = 0};
+    CHECK_THAT(output_of("ulimit -Sn; ulimit -Sc"), Contains("123\n0\n"));
+}
+
 TEST_CASE_METHOD(isolated_engine, "an engine cannot reach the store, other engines or the server") {
     if (sub::landlock_version() == 0) ROUNDHOUSE_SKIP(no_landlock);
     std::ofstream(store.path() / "data.mdb") << "SECRET";

@@ -279,7 +279,8 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
                       .ruleset = rules->get(),
                       .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY,
                       .uid = uid,
-                      .processes = options.processes > 0 ? options.processes : RLIM_INFINITY}};
+                      .processes = options.processes > 0 ? options.processes : RLIM_INFINITY,
+                      .limits = options.limits}};
     supervisor_->launches().record(ref, workload_folder);
     auto process = sub::launch(plan);
     if (!process) return unexpected{process.error()};

@@ -260,38 +260,44 @@ private:
 /// The isolation of one child, prepared by its parent.
 struct child_isolation {
     bool on = false;
-    int ruleset = -1;                  ///< Of Landlock, if there is one.
-    rlim_t file_bytes = RLIM_INFINITY; ///< The size of one file.
-    uid_t uid = 0;                     ///< The user that the engine has for itself, or 0.
-    rlim_t processes = RLIM_INFINITY;  ///< Of that user.
+    int ruleset = -1;                       ///< Of Landlock, if there is one.
+    rlim_t file_bytes = RLIM_INFINITY;      ///< The size of one file.
+    uid_t uid = 0;                          ///< The user that the engine has for itself, or 0.
+    rlim_t processes = RLIM_INFINITY;       ///< Of that user.
+    std::optional<soft_limits> limits = {}; ///< Of a child that is not isolated.
 };
 
-/// Puts the isolation into effect for the calling child. Async-signal-safe. On failure returns false,
-/// with the cause in errno.
-[[nodiscard]] inline bool isolate(const child_isolation& wanted) noexcept {
-    if (!wanted.on) return wanted.uid == 0 || become(wanted.uid);
+/// Sets the limits of the calling child. Async-signal-safe. On failure returns false, with the cause
+/// in errno.
+[[nodiscard]] inline bool set_limits(const child_isolation& wanted) noexcept {
     const auto limit = [](auto resource, rlim_t soft, rlim_t hard) {
         rlimit present{};
         if (::getrlimit(resource, &present) != 0) return false;
         const rlimit lower{std::min(soft, present.rlim_max), std::min(hard, present.rlim_max)};
         return ::setrlimit(resource, &lower) == 0;
     };
+    if (!wanted.on)
+        return !wanted.limits || (limit(RLIMIT_CORE, wanted.limits->core_bytes, RLIM_INFINITY) &&
+                                  limit(RLIMIT_NOFILE, wanted.limits->open_files, RLIM_INFINITY));
     if (!limit(RLIMIT_CORE, 0, 0) || !limit(RLIMIT_NOFILE, open_files_at_first, RLIM_INFINITY) ||
         !limit(RLIMIT_FSIZE, wanted.file_bytes, wanted.file_bytes))
         return false;
-    {
-        const descriptor score{::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)};
-        // A server that is itself more likely to be killed than that keeps its engines so.
-        if (score) [[maybe_unused]]
-            const auto written = ::write(score.get(), likely_out_of_memory.data(),
-                                         likely_out_of_memory.size());
-    }
-    if (wanted.uid != 0) {
-        if (!limit(RLIMIT_NPROC, wanted.processes, wanted.processes) || !become(wanted.uid))
-            return false;
-    } else if (!keep_capabilities(capability(CAP_DAC_OVERRIDE))) {
-        return false;
-    }
+    if (wanted.uid != 0 && !limit(RLIMIT_NPROC, wanted.processes, wanted.processes)) return false;
+    const descriptor score{::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)};
+    // A server that is itself more likely to be killed than that keeps its engines so.
+    if (score) [[maybe_unused]]
+        const auto written = ::write(score.get(), likely_out_of_memory.data(),
+                                     likely_out_of_memory.size());
+    return true;
+}
+
+/// Puts the isolation into effect for the calling child. Async-signal-safe. On failure returns false,
+/// with the cause in errno.
+[[nodiscard]] inline bool isolate(const child_isolation& wanted) noexcept {
+    if (!set_limits(wanted)) return false;
+    if (wanted.uid != 0 && !become(wanted.uid)) return false;
+    if (!wanted.on) return true;
+    if (wanted.uid == 0 && !keep_capabilities(capability(CAP_DAC_OVERRIDE))) return false;
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
     return wanted.ruleset < 0 || restrict_self(wanted.ruleset);
 }

@@ -37,6 +37,12 @@ struct uid_range {
 /// (systemd's "Users, Groups, UIDs and GIDs").
 inline constexpr uid_range default_engine_uids{.low = 1'879'048'192, .high = 1'879'113'727};
 
+/// Soft limits of a process (setrlimit(2)), which it may raise up to its hard ones.
+struct soft_limits {
+    std::uint64_t open_files = 0;
+    std::uint64_t core_bytes = 0; ///< Of a core dump.
+};
+
 /// The engine command of a `subprocess_backend`, and its bounds.
 struct subprocess_options {
     /// Engines have their folders in `<store_path>/engines/`. Created if missing.
@@ -67,6 +73,9 @@ struct subprocess_options {
     std::optional<uid_range> uids;
     /// The most processes and threads of an engine that has a user of its own; 0 for no bound.
     std::uint32_t processes = 4096;
+    /// The limits that engines get with `isolation_mode::none`; without a value those of this
+    /// program. A program that changes its own limits names here those that it was started with.
+    std::optional<soft_limits> limits = {};
 
     /// When an engine's `engine.log` is larger, its last bytes, as many as this, are moved to
     /// `engine.log.1`. At most half of `file_bytes`, if that is set.
