@@ -1,14 +1,13 @@
 #include "logging.hpp"
 
 #include <roundhouse/detail/json_writer.hpp>
-#include <roundhouse/detail/utf8.hpp>
+#include <roundhouse/log_text.hpp>
 
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <chrono>
-#include <cstdint>
 #include <cstdio>
 
 namespace roundhouse::server {
@@ -17,83 +16,33 @@ namespace {
 
 constexpr std::size_t queued_lines = 8192;
 
-void append_escaped(std::string& line, char c) {
-    constexpr char digits[] = "0123456789abcdef";
-    const auto code = static_cast<unsigned char>(c);
-    switch (c) {
-    case '"': line += "\\\""; return;
-    case '\\': line += "\\\\"; return;
-    case '\n': line += "\\n"; return;
-    case '\r': line += "\\r"; return;
-    case '\t': line += "\\t"; return;
-    default: line.append("\\u00").append(1, digits[code >> 4U]).append(1, digits[code & 0xFU]);
+std::string json_line(instant time, const log_line& line) {
+    std::string out = "{\"time\":\"";
+    json::append_time(out, time);
+    out.append("\",\"level\":\"").append(name_of(line.level)).append("\",");
+    const auto append_member = [&out](const log_field& field) {
+        out.append("\"").append(field.name).append("\":");
+        append_log_value(out, field);
+    };
+    append_member({"message", line.message});
+    for (const auto& field : line.fields) {
+        out += ',';
+        append_member(field);
     }
+    return out += '}';
 }
 
-/// Appends text without control characters and malformed UTF-8. Quotes and backslashes are escaped
-/// if the text is between quotes.
-void append_clean(std::string& line, std::string_view text, bool quoted) {
-    while (!text.empty()) {
-        const auto length = roundhouse::detail::utf8_sequence(text);
-        const char c = text.front();
-        const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
-        if (length == 0) line += "\xEF\xBF\xBD";
-        else if (control || (quoted && (c == '"' || c == '\\'))) append_escaped(line, c);
-        else line.append(text.substr(0, length));
-        text.remove_prefix(length == 0 ? 1 : length);
-    }
-}
-
-void append_quoted(std::string& line, std::string_view text) {
-    line += '"';
-    append_clean(line, text, true);
-    line += '"';
-}
-
-std::string json_line(instant time, log_level level, std::string_view message,
-                      std::span<const log_field> fields) {
-    std::string line = "{\"time\":\"";
-    json::append_time(line, time);
-    line.append("\",\"level\":\"").append(name_of(level)).append("\",\"message\":");
-    append_quoted(line, message);
-    for (const auto& field : fields) {
-        line += ',';
-        append_quoted(line, field.name);
-        line += ':';
-        append_quoted(line, field.value);
-    }
-    return line += '}';
-}
-
-std::string text_line(instant time, log_level level, std::string_view message,
-                      std::span<const log_field> fields) {
-    std::string line;
-    json::append_time(line, time);
-    line.append(" ").append(name_of(level)).append(level == log_level::info ? "    " : " ");
-    append_clean(line, message, false);
-    for (const auto& field : fields) {
-        line.append(" ").append(field.name).append("=");
-        append_quoted(line, field.value);
-    }
-    return line;
+std::string text_line(instant time, const log_line& line) {
+    std::string out;
+    json::append_time(out, time);
+    out.append(" ").append(name_of(line.level));
+    return out.append(line.level == log_level::info ? "    " : " ").append(to_text(line));
 }
 
 } // namespace
 
-std::string_view name_of(log_level level) noexcept {
-    switch (level) {
-    case log_level::debug: return "debug";
-    case log_level::info: return "info";
-    case log_level::warning: return "warning";
-    case log_level::error: return "error";
-    }
-    return "unknown";
-}
-
-std::string format_log_line(log_format format, instant time, log_level level,
-                            std::string_view message, std::span<const log_field> fields) {
-    return format == log_format::json ? json_line(time, level, message, fields)
-                                      : text_line(time, level, message, fields);
+std::string format_log_line(log_format format, instant time, const log_line& line) {
+    return format == log_format::json ? json_line(time, line) : text_line(time, line);
 }
 
 struct logger::implementation {
@@ -119,18 +68,17 @@ logger::~logger() {
     const auto dropped = implementation_->queue->overrun_counter();
     if (dropped > 0)
         write(log_level::warning, "log lines were dropped because nobody read them in time",
-              {{"count", std::to_string(dropped)}});
+              {{"count", dropped}});
 }
 
-void logger::write(log_level level, std::string_view message,
-                   std::span<const log_field> fields) noexcept {
-    if (!shows(level)) return;
+void logger::write(const log_line& line) noexcept {
+    if (!shows(line.level)) return;
     try {
         const auto now = std::chrono::floor<std::chrono::milliseconds>(
             std::chrono::system_clock::now());
-        const auto line = format_log_line(format_, now, level, message, fields);
+        const auto text = format_log_line(format_, now, line);
         implementation_->lines->log(spdlog::level::info,
-                                    spdlog::string_view_t(line.data(), line.size()));
+                                    spdlog::string_view_t(text.data(), text.size()));
     } catch (...) {
         // Out of memory. The failure cannot be logged, and no caller could handle it.
     }

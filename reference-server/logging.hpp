@@ -13,20 +13,10 @@
 
 namespace roundhouse::server {
 
-[[nodiscard]] std::string_view name_of(log_level level) noexcept;
-
-/// A named value in a log line, such as the id of a request.
-struct log_field {
-    std::string_view name; ///< Letters and underscores.
-    std::string_view value;
-};
-
 /// Formats a log line, without its line break. In JSON it is an object with the members `time`,
-/// `level`, `message`, and one per field. Control characters are escaped, so that an entry is
-/// always one line. Malformed UTF-8 is replaced by U+FFFD.
-[[nodiscard]] std::string format_log_line(log_format format, instant time, log_level level,
-                                          std::string_view message,
-                                          std::span<const log_field> fields);
+/// `level`, `message`, and one per field; numbers are numbers. As text it is `time level` and what
+/// `to_text` returns, which has the escapes of both formats.
+[[nodiscard]] std::string format_log_line(log_format format, instant time, const log_line& line);
 
 /// The server's log, on the standard error.
 ///
@@ -45,16 +35,15 @@ public:
     [[nodiscard]] bool shows(log_level level) const noexcept { return level >= min_level_; }
 
     /// Writes a line if its level is shown. Does not block.
-    void write(log_level level, std::string_view message,
-               std::span<const log_field> fields) noexcept;
+    void write(const log_line& line) noexcept;
     void write(log_level level, std::string_view message,
                std::initializer_list<log_field> fields = {}) noexcept {
-        write(level, message, std::span(fields.begin(), fields.size()));
+        write({level, message, std::span(fields.begin(), fields.size())});
     }
 
     /// Writes the lines that the SDK logs. Must not outlive the logger.
     [[nodiscard]] log_sink sink() noexcept {
-        return [this](log_level level, std::string_view line) { write(level, line); };
+        return [this](const log_line& line) { write(line); };
     }
 
 private:

@@ -6,6 +6,8 @@
 #include "server.hpp"
 #include "store_tasks.hpp"
 
+#include <roundhouse/log_text.hpp>
+
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
@@ -26,8 +28,8 @@ int print(const std::string& text) {
 }
 
 int run_task(const invocation& task) {
-    const auto report = run_store_task(task, [](roundhouse::log_level, std::string_view line) {
-        print_error(std::string(line).c_str());
+    const auto report = run_store_task(task, [](const roundhouse::log_line& line) {
+        print_error(roundhouse::to_text(line).c_str());
     });
     if (!report) return print_error(report.error().message.c_str()), exit_code::bad_options;
     print(report->text);

@@ -48,7 +48,8 @@ int run_server(const server_options& options, const soft_limits& limits, logger&
                           "put a TLS proxy in front");
     worker_pool workers(std::max<std::size_t>(min_workers, std::thread::hardware_concurrency()),
                         [&log](std::string_view problem) {
-                            log.write(log_level::error, "a task failed: " + std::string(problem));
+                            log.write(log_level::error, "a task failed. Report it with the reason",
+                                      {{"reason", problem}});
                         });
     const auto code = serve(
         {.options = options, .log = log, .events = events, .workers = workers, .limits = limits});

@@ -43,9 +43,9 @@ inline std::size_t loop_count() { return std::max(1U, std::thread::hardware_conc
 class logged_request final : public http::reply_channel {
 public:
     logged_request(logger& log, const http::request& request, http::reply_channel& channel)
-        : line_(std::make_shared<line>(
-              line{log, std::chrono::steady_clock::now(),
-                   std::string(request.method) + " " + std::string(request.target)})),
+        : line_(std::make_shared<line>(line{log, std::chrono::steady_clock::now(),
+                                            std::string(request.method),
+                                            std::string(request.target)})),
           channel_(channel) {}
 
     std::function<void(http::reply)> open() override {
@@ -60,15 +60,18 @@ private:
     struct line {
         logger& log;
         std::chrono::steady_clock::time_point began;
-        std::string request;
+        std::string method;
+        std::string target;
 
         void write(const http::reply& reply) const {
             const auto took = std::chrono::duration_cast<std::chrono::microseconds>(
                 std::chrono::steady_clock::now() - began);
-            log.write(log_level::debug, request,
+            log.write(log_level::debug, "call",
                       {{"request_id", reply.request_id},
-                       {"status", std::to_string(reply.status)},
-                       {"took_us", std::to_string(took.count())}});
+                       {"method", method},
+                       {"target", target},
+                       {"status", reply.status},
+                       {"took_us", took.count()}});
         }
     };
 
@@ -114,16 +117,16 @@ public:
                 recover_at.reset();
                 recover();
             } else if (const auto* const stop = std::get_if<stop_asked>(&*event)) {
-                context_.log.write(log_level::info, "stopping",
-                                   {{"signal", std::to_string(stop->signal)}});
+                context_.log.write(log_level::info, "stopping", {{"signal", stop->signal}});
                 break;
             } else if (std::holds_alternative<reload_asked>(*event)) {
                 reload();
             } else if (const auto& outcome = std::get<recovery_ended>(*event).outcome; outcome) {
                 context_.log.write(log_level::info, "ready");
             } else {
-                context_.log.write(log_level::error, "recovery failed and will be tried again: " +
-                                                         outcome.error().message);
+                context_.log.write(log_level::error,
+                                   "recovery failed and is tried again. Mend what the reason tells",
+                                   {{"reason", outcome.error().message}});
                 recover_at = std::chrono::steady_clock::now() + wait;
                 wait = std::min<std::chrono::steady_clock::duration>(wait * 2, last_recovery_retry);
             }
@@ -169,13 +172,11 @@ private:
         if (files.scarce)
             context_.log.write(log_level::warning,
                                "few files may be open at once (ulimit -n): connections are limited",
-                               {{"connections", std::to_string(files.connections)}});
+                               {{"connections", files.connections}});
         auto& log = context_.log;
         auto api = std::make_shared<http::api>(
-            orchestrator_->calls(), http::api_options{.admin_key = std::string(options.admin_key),
-                                                      .log = [&log](std::string_view line) {
-                                                          log.write(log_level::error, line);
-                                                      }});
+            orchestrator_->calls(),
+            http::api_options{.admin_key = std::string(options.admin_key), .log = log.sink()});
         auto listening = listener_options_for(files, api->max_body_bytes());
         try {
             listener_.emplace(std::move(listening), handler_for(std::move(api), log));
@@ -254,7 +255,8 @@ private:
                 wait_for(settings.stop_grace + settings.backend_timeout));
             if (!ended)
                 context_.log.write(log_level::error,
-                                   "not all engines could be stopped: " + ended.error().message);
+                                   "not all engines could be stopped. Check their processes",
+                                   {{"reason", ended.error().message}});
         }
         if (!orchestrator_->async_close(wait_for(flush_may_take)))
             context_.log.write(log_level::warning,

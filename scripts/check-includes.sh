@@ -36,6 +36,7 @@ find_layer() {
         fleet.hpp | *_fleet.hpp) layer=front ;;
         fleet_calls* | product_handle* | text_stream.hpp | wait.hpp) layer=calls ;;
         concepts*) layer=concepts ;;
+        log_text.hpp) layer=log_text ;; # for sinks: no other header writes lines
         *) layer=base ;; # types, error, settings and other headers that all layers use
     esac
 }
@@ -45,6 +46,7 @@ declare -A allowed=(
     [base]=""
     [detail]=""
     [crypto]="detail"
+    [log_text]="detail"
     [core]="detail"
     [concepts]="detail core"
     [clock]="detail core concepts"
@@ -66,7 +68,7 @@ find_floor() {
         adapters.* | orchestrator_parts.* | running_engine.*) floor=2 ;;
         services.*) floor=3 ;;
         boot_failure_log.* | denial_log.* | earliest_timer.* | log_reader.* | mailbox.* | \
-            running_engines.*) floor=4 ;;
+            refusal_log.* | running_engines.*) floor=4 ;;
         command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
         command_scheduler.* | housekeeping.* | prober.*) floor=6 ;;
         reconciler*) floor=7 ;;

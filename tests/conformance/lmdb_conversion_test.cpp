@@ -58,9 +58,7 @@ struct old_store {
 
     old_store() {
         options.folder = folder.path();
-        options.log = [lines = logged](log_level, std::string_view line) {
-            lines->emplace_back(line);
-        };
+        options.log = [lines = logged](const log_line& line) { lines->emplace_back(line.message); };
         std::filesystem::copy_file(fixtures / "schema-1.mdb", data);
     }
 

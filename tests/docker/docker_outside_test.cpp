@@ -123,7 +123,7 @@ TEST_CASE("the output of a failed boot is in the server's log, and in no answer"
     const auto answer = server.post("/engines/provision", R"({"user_id":"ann"})", 504);
     CHECK_THAT(answer, Contains("BOOT_TIMEOUT") && Contains("exited with code 3") &&
                            !Contains("at boot, as asked"));
-    CHECK_THAT(server.process.line_with("at boot, as asked"), Contains("wrote:"));
+    CHECK_THAT(server.process.line_with("at boot, as asked"), Contains("\"output\":"));
     CHECK_THAT(server.get("/engines/ann/logs"), Contains("at boot, as asked"));
     CHECK_THAT(server.get("/audit?action=provision"), Contains(R"("exit_code":3)"));
     server.client.Delete("/engines/ann");

@@ -5,6 +5,7 @@
 
 #include <roundhouse/backend/docker.hpp>
 #include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/log_text.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -43,9 +44,9 @@ public:
         options.pull_timeout = patience;
         options.reconnect_min = rh::duration{1};
         options.reconnect_max = rh::duration{20};
-        options.log = [this](rh::log_level level, std::string_view line) {
+        options.log = [this](const rh::log_line& line) {
             const std::lock_guard lock(mutex_);
-            log_.emplace_back(level, line);
+            log_.emplace_back(line.level, rh::to_text(line));
         };
     }
 

@@ -320,7 +320,8 @@ TEST_CASE_METHOD(
     CHECK(eventually([&] { return !backend().trouble(); }));
     const auto lines = log_lines();
     CHECK(std::ranges::count(
-              lines, "Docker is away: Docker: cannot follow its events: too many listeners") == 1);
+              lines, "Docker is away; it is tried until it is back "
+                     "reason=\"Docker: cannot follow its events: too many listeners\"") == 1);
     CHECK(eventually([&] { return std::ranges::count(log_lines(), "Docker is back") == 1; }));
 }
 

@@ -206,7 +206,7 @@ TEST_CASE("engines kept at the server's exit are ended at the next start of a me
     }
     CHECK(answers(url));
     running_server server(options(folder.path(), {{"ORCH_STORE", "memory"}}));
-    server.process.line_with("had no row: ended");
+    server.process.line_with("had no row was ended");
     CHECK_FALSE(answers(url));
 }
 
@@ -223,7 +223,7 @@ TEST_CASE(
     }
     CHECK(answers(url));
     running_server server(variables);
-    server.process.line_with("had no row: ended");
+    server.process.line_with("had no row was ended");
     CHECK_FALSE(answers(url));
     server.get("/engines/ann", 404);
 }

@@ -3,6 +3,7 @@
 #include "fake_orchestrator.hpp"
 
 #include <roundhouse/http/api.hpp>
+#include <roundhouse/log_text.hpp>
 
 #include <memory>
 #include <optional>
@@ -21,8 +22,11 @@ class api_harness {
 public:
     explicit api_harness(std::string_view admin_key = test_admin_key,
                          std::size_t max_body_bytes = 64 * 1024)
-        : api_(fake_, {std::string(admin_key), max_body_bytes,
-                       [this](std::string_view line) { logged.emplace_back(line); }}) {}
+        : api_(fake_,
+               {std::string(admin_key), max_body_bytes, [this](const roundhouse::log_line& line) {
+                    logged.push_back(std::string(name_of(line.level)) + " " +
+                                     roundhouse::to_text(line));
+                }}) {}
 
     roundhouse::http::request request{{}, {}, {}, fake_platform_key, test_admin_key, {}, false};
     std::vector<std::string> logged;

@@ -16,6 +16,7 @@ namespace http = roundhouse::http;
 using roundhouse::errc;
 using roundhouse::instant;
 using namespace roundhouse_tests;
+using Catch::Matchers::EndsWith;
 using namespace std::chrono_literals;
 
 namespace {
@@ -503,7 +504,9 @@ TEST_CASE("an internal error hides its reason from the caller and logs it") {
     CHECK(reply.body.find("damaged") == std::string::npos);
     CHECK(reply.body.find("req-7") != std::string::npos);
     CHECK(api.logged ==
-          std::vector<std::string>{"request req-7 failed inside: record 12 is damaged"});
+          std::vector<std::string>{
+              "error a request ended in an internal error. Report it with the reason, unless that "
+              "tells what to do request_id=\"req-7\" reason=\"record 12 is damaged\""});
 }
 
 TEST_CASE("an exception from a call is an internal error and does not reach the transport") {
@@ -511,7 +514,7 @@ TEST_CASE("an exception from a call is an internal error and does not reach the 
     api.request.request_id = "req-8";
     api.fake().trouble = [] { throw std::runtime_error("out of everything"); };
     CHECK(told(api.ask("GET", "/status")) == "500 INTERNAL_ERROR");
-    CHECK(api.logged.back() == "request req-8 failed inside: out of everything");
+    CHECK_THAT(api.logged.back(), EndsWith("request_id=\"req-8\" reason=\"out of everything\""));
     api.fake().trouble = [] { throw 42; };
     CHECK(told(api.ask("GET", "/status")) == "500 INTERNAL_ERROR");
     api.fake().trouble = nullptr;

@@ -1,35 +1,12 @@
+#include "log_lines.hpp"
 #include "orchestrator_fixture.hpp"
 
 #include <asio/use_future.hpp>
 
-#include <algorithm>
 #include <atomic>
-#include <mutex>
 
 using namespace std::chrono_literals;
 using namespace roundhouse_tests;
-
-namespace {
-
-/// Collects the lines of a log.
-class log_lines {
-public:
-    void add(std::string_view line) {
-        const std::lock_guard lock(mutex_);
-        lines_.emplace_back(line);
-    }
-    [[nodiscard]] std::size_t count(std::string_view text) const {
-        const std::lock_guard lock(mutex_);
-        return static_cast<std::size_t>(std::ranges::count_if(
-            lines_, [&](const std::string& line) { return line.find(text) != std::string::npos; }));
-    }
-
-private:
-    mutable std::mutex mutex_;
-    std::vector<std::string> lines_;
-};
-
-} // namespace
 
 TEST_CASE("an engine paused by others sleeps, and runs once they resume it") {
     memory_fleet<> fleet;
@@ -175,15 +152,15 @@ TEST_CASE("the last output of an engine whose boot failed is logged with its sec
     log_lines lines;
     memory_fleet<> fleet(std::move(script), settings, store, [&](orchestrator_options& options) {
         options.redacted = {"hush-hush"};
-        options.log = [&](log_level, std::string_view line) { lines.add(line); };
+        options.log = [&](const log_line& line) { lines.add(line); };
     });
     const auto product = fleet.registered();
     const auto failed = fleet.orchestrator->of(product).provision("ada");
     REQUIRE_FALSE(failed);
     CHECK(failed.error().message.find("first") == std::string::npos);
-    REQUIRE(fleet.eventually([&] { return lines.count("wrote: MODEL_TOKEN=*") == 1; }));
-    CHECK(lines.count("wrote: first") == 1);
-    CHECK(lines.count("wrote: ENGINE_KEY_HASH=*") == 1);
+    REQUIRE(fleet.eventually([&] { return lines.count("output=\"MODEL_TOKEN=*\"") == 1; }));
+    CHECK(lines.count("output=\"first\"") == 1);
+    CHECK(lines.count("output=\"ENGINE_KEY_HASH=*\"") == 1);
     CHECK(lines.count("hush-hush") == 0);
     CHECK(lines.count(to_hex(fleet.orchestrator->find(product, "ada")->record->key_hash)) == 0);
 }

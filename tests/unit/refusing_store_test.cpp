@@ -49,8 +49,10 @@ struct refusing_fleet {
         options.settings.store_wait = 300ms;
         options.settings.store_retry = 10ms;
         options.settings.store_retry_max = 50ms;
-        options.log = [this](log_level, std::string_view line) {
-            if (line.find("cannot be stored") != std::string_view::npos) ++refusals_logged;
+        options.log = [this](const log_line& line) {
+            const bool refusal = line.message.find("cannot be stored") != std::string_view::npos &&
+                                 line.message.find("Free space") != std::string_view::npos;
+            if (refusal && line.level == log_level::error) ++refusals_logged;
         };
         orchestrator = std::make_shared<orchestrator_type>(
             threads.get_executor(), backend, store, std::make_shared<roundhouse::system_clock>(),
@@ -110,6 +112,16 @@ TEST_CASE(
     CHECK(fleet.becomes(engine_status::stopped)); // and no call that was given up runs late
     CHECK(fleet.orchestrator->of(fleet.product).start("ada"));
     CHECK(fleet.orchestrator->of(fleet.product).admit("ada")->engine);
+}
+
+TEST_CASE(
+    "a store that takes no changes is an error in the log that says what to do, once a minute") {
+    refusing_fleet fleet;
+    fleet.store->full = true;
+    for (const auto* const user : {"ada", "bob"})
+        CHECK(code_of(fleet.orchestrator->of(fleet.product).provision(user)) ==
+              errc::store_unavailable);
+    CHECK(fleet.refusals_logged == 1);
 }
 
 TEST_CASE("an engine whose crash cannot be stored is not admitted") {

@@ -26,16 +26,9 @@ namespace http = roundhouse::http;
 using Catch::Matchers::Contains;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
-using roundhouse::instant;
 using roundhouse::log_level;
 
 namespace {
-
-const instant noon{std::chrono::milliseconds{1'769'904'000'007}}; // 2026-02-01T00:00:00.007Z
-
-std::string line(log_format format, std::string_view message, std::vector<log_field> fields = {}) {
-    return format_log_line(format, noon, log_level::info, message, fields);
-}
 
 std::string bytes_of(const http::reply& reply, bool keep_alive) {
     std::string out;
@@ -44,38 +37,6 @@ std::string bytes_of(const http::reply& reply, bool keep_alive) {
 }
 
 } // namespace
-
-TEST_CASE("a JSON log line is an object with its fields") {
-    CHECK(
-        line(log_format::json, "listening", {{"address", "x:1"}}) ==
-        R"({"time":"2026-02-01T00:00:00.007Z","level":"info","message":"listening","address":"x:1"})");
-}
-
-TEST_CASE("a text log line is for people") {
-    CHECK(line(log_format::text, "listening", {{"address", "x:1"}}) ==
-          R"(2026-02-01T00:00:00.007Z info    listening address="x:1")");
-}
-
-TEST_CASE("a JSON log line escapes what JSON does not allow") {
-    CHECK_THAT(line(log_format::json, "\"\\\n\r\t\x01\x7F"),
-               Contains(R"("message":"\"\\\n\r\t\u0001\u007f")"));
-}
-
-TEST_CASE("a text log line stays one line") {
-    CHECK_THAT(line(log_format::text, "a\nb", {{"user", "\x1b[2J\" c\n"}}),
-               EndsWith(R"(a\nb user="\u001b[2J\" c\n")") && !Contains("\n"));
-}
-
-TEST_CASE("a log line replaces malformed UTF-8") {
-    CHECK_THAT(line(log_format::json, "caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x9A\x82"),
-               Contains("caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x9A\x82"));
-    for (const std::string bad :
-         {"\xFF", "\xC3", "\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\x80", "\x80"}) {
-        CAPTURE(bad.size());
-        CHECK_THAT(line(log_format::json, bad + "!"),
-                   Contains("\xEF\xBF\xBD") && Contains("!") && !Contains(bad));
-    }
-}
 
 TEST_CASE("a logger shows its level and those above") {
     const logger log(log_level::warning, log_format::text);

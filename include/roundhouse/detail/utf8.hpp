@@ -33,6 +33,17 @@ constexpr std::size_t utf8_sequence(std::string_view text) noexcept {
     return 0;
 }
 
+/// Returns the code point of one well-formed UTF-8 sequence; U+FFFD for an empty text.
+constexpr char32_t utf8_code_point(std::string_view sequence) noexcept {
+    if (sequence.empty()) return 0xFFFD;
+    const auto lead = static_cast<std::uint8_t>(sequence[0]);
+    if (sequence.size() == 1) return lead;
+    char32_t code = lead & (0x7FU >> sequence.size());
+    for (const char byte : sequence.substr(1))
+        code = (code << 6U) | (static_cast<std::uint8_t>(byte) & 0x3FU);
+    return code;
+}
+
 /// Returns the number of bytes at the end of a text that may be the beginning of a UTF-8 sequence.
 constexpr std::size_t utf8_unfinished(std::string_view text) noexcept {
     constexpr std::size_t longest = 4;

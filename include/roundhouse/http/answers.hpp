@@ -7,7 +7,9 @@
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/http/routes.hpp>
+#include <roundhouse/log.hpp>
 
+#include <array>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -23,40 +25,48 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http::detail {
 
-/// Receives the causes of internal errors. Shared, because a reply may follow the end of the api.
-using log_sink = std::shared_ptr<const std::function<void(std::string_view)>>;
+/// A sink that is shared, because a reply may follow the end of the api.
+using shared_log = std::shared_ptr<const log_sink>;
 
-/// Logs why a request ended in an internal error. Exceptions of the sink are ignored, because there
-/// is no other place to report them.
-inline void log_reason(const log_sink& log, const std::string& request_id,
+/// Logs why a request failed where the reply does not tell: because of an internal error, or with a
+/// path of the host. Exceptions of the sink are ignored, because there is no other place to report
+/// them.
+inline void log_reason(const shared_log& log, log_level level, const std::string& request_id,
                        std::string_view reason) noexcept {
+    constexpr std::string_view internal =
+        "a request ended in an internal error. Report it with the "
+        "reason, unless that tells what to do";
     try {
-        if (log && *log) (*log)("request " + request_id + " failed inside: " + std::string(reason));
+        if (!log || !*log) return;
+        const std::array<log_field, 2> fields{log_field{"request_id", request_id},
+                                              log_field{"reason", reason}};
+        (*log)({level, level == log_level::error ? internal : "a request failed", fields});
     } catch (...) {
     }
 }
 
 /// Makes the reply to a failure. Logs what the reply does not show: the cause of an internal error,
 /// and the paths of the host in the causes of others.
-inline reply failed(const log_sink& log, const std::string& request_id, const error& failure) {
+inline reply failed(const shared_log& log, const std::string& request_id, const error& failure) {
     const auto status = http_status(failure.code);
-    if (status == 500) log_reason(log, request_id, failure.message);
+    if (status == 500) log_reason(log, log_level::error, request_id, failure.message);
     if (status <= 500) return error_reply(failure, request_id);
     error shown = failure;
     shown.message = without_host_paths(failure.message);
-    if (shown.message != failure.message) log_reason(log, request_id, failure.message);
+    if (shown.message != failure.message)
+        log_reason(log, log_level::warning, request_id, failure.message);
     return error_reply(shown, request_id);
 }
 
 /// Makes the reply to the exception that is being handled. If there is no memory for a message, the
 /// reply has no body.
-inline reply failed_inside(const log_sink& log, const std::string& request_id) noexcept {
+inline reply failed_inside(const shared_log& log, const std::string& request_id) noexcept {
     try {
         throw;
     } catch (const std::exception& problem) {
-        log_reason(log, request_id, problem.what());
+        log_reason(log, log_level::error, request_id, problem.what());
     } catch (...) {
-        log_reason(log, request_id, "an exception of an unknown type");
+        log_reason(log, log_level::error, request_id, "an exception of an unknown type");
     }
     try {
         return error_reply(error{}, request_id);
@@ -69,7 +79,7 @@ inline reply failed_inside(const log_sink& log, const std::string& request_id) n
 
 /// Makes the reply to an outcome: `render` renders its value.
 template <class Outcome, class Render>
-reply settled(const log_sink& log, const std::string& request_id, const Outcome& outcome,
+reply settled(const shared_log& log, const std::string& request_id, const Outcome& outcome,
               const Render& render) {
     if (!outcome) return failed(log, request_id, outcome.error());
     reply out;
@@ -111,7 +121,7 @@ private:
 struct pending_call {
     const request& in;
     reply_channel& channel;
-    log_sink log;
+    shared_log log;
     std::string id;
     http::route route{};
     credentials keys{};
@@ -140,7 +150,7 @@ struct pending_call {
                 try {
                     waiting->complete(std::move(out));
                 } catch (...) {
-                    log_reason(log, id, "the transport threw at its reply");
+                    log_reason(log, log_level::error, id, "the transport threw at its reply");
                 }
             }));
         return waiting->reply_now(channel);

@@ -8,6 +8,7 @@
 #include <roundhouse/http/key_failures.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
+#include <roundhouse/log.hpp>
 #include <roundhouse/types.hpp>
 
 #include <chrono>
@@ -31,8 +32,8 @@ struct api_options {
     /// The api keeps its SHA-256 only. If it is empty, every admin call is refused.
     std::string admin_key = {};
     std::size_t max_body_bytes = 64 * 1024;
-    /// Receives the causes of internal errors, which replies do not show. Called from any thread.
-    std::function<void(std::string_view)> log = {};
+    /// Gets the causes of failures that replies do not show, and the number of wrong keys.
+    log_sink log = {};
 };
 
 /// The HTTP API (SPEC §3) without a transport: turns a request into a reply.
@@ -68,6 +69,7 @@ private:
     [[nodiscard]] bool is_admin(std::string_view key) const;
     /// Refuses a key, counts it if there is one, and delays the reply.
     reply refuse_key(pending_call& call, std::string_view key, error cause) const;
+    void log_wrong_keys(std::size_t count, std::string_view last_client) const;
     /// Whether a bearer token beside a key header is a key too.
     [[nodiscard]] bool is_second_key(const pending_call& call) const;
     std::optional<reply> for_admin(pending_call& call) const;
@@ -99,7 +101,7 @@ private:
     sha256_digest admin_key_hash_;
     bool has_admin_key_;
     std::size_t max_body_bytes_;
-    std::shared_ptr<const std::function<void(std::string_view)>> log_;
+    std::shared_ptr<const log_sink> log_;
     std::unique_ptr<key_failures> wrong_keys_;
     /// Tokens beside a key header that were compared with the admin key: after too many of a client
     /// they are not, or the admin key could be guessed by them.

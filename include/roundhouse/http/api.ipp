@@ -10,8 +10,10 @@
 #include <roundhouse/http/render.hpp>
 #include <roundhouse/http/routes.hpp>
 
+#include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,7 +27,7 @@ ROUNDHOUSE_DECL api::api(std::shared_ptr<fleet_calls> fleet, api_options options
       admin_key_hash_(crypto::sha256(options.admin_key)),
       has_admin_key_(!options.admin_key.empty()),
       max_body_bytes_(options.max_body_bytes),
-      log_(std::make_shared<const std::function<void(std::string_view)>>(std::move(options.log))),
+      log_(std::make_shared<const log_sink>(std::move(options.log))),
       wrong_keys_(std::make_unique<key_failures>()),
       compared_tokens_(std::make_unique<key_failures>()) {
     OPENSSL_cleanse(options.admin_key.data(), options.admin_key.size());
@@ -102,7 +104,7 @@ ROUNDHOUSE_DECL reply api::refuse_key(pending_call& call, std::string_view key, 
     key_failures::verdict verdict;
     // A missing key is no guess.
     if (!key.empty()) verdict = wrong_keys_->note(call.in.client, key_failures::clock::now());
-    if (verdict.report && *log_) (*log_)(*verdict.report);
+    if (verdict.unreported > 0 && *log_) log_wrong_keys(verdict.unreported, call.in.client);
     if (verdict.too_many)
         cause = {
             errc::too_many_failures,
@@ -111,6 +113,15 @@ ROUNDHOUSE_DECL reply api::refuse_key(pending_call& call, std::string_view key, 
     auto out = call.fail_with(cause);
     out.delay = verdict.delay;
     return out;
+}
+
+ROUNDHOUSE_DECL void api::log_wrong_keys(std::size_t count, std::string_view last_client) const {
+    const std::array<log_field, 2> fields{log_field{"count", count},
+                                          log_field{"address", last_client}};
+    // A client without a name has no address.
+    (*log_)({log_level::warning,
+             "wrong keys were refused. If they are none of your products', block the last address",
+             std::span(fields).first(last_client.empty() ? 1 : 2)});
 }
 
 ROUNDHOUSE_DECL bool api::is_second_key(const pending_call& call) const {

@@ -32,8 +32,9 @@ public:
     struct verdict {
         bool too_many = false; ///< Until a minute has passed without a wrong key.
         std::chrono::milliseconds delay{0};
-        /// A line for the log, at most once a minute for all clients together.
-        std::optional<std::string> report;
+        /// How many wrong keys the log has not told of yet; other than 0 at most once a minute for
+        /// all clients together.
+        std::size_t unreported = 0;
     };
 
     /// Counts a wrong key. A client without a name is not counted.
@@ -53,7 +54,7 @@ private:
     using entries = std::list<entry>;
 
     entry& entry_of(std::string_view client, clock::time_point now);
-    std::optional<std::string> report(std::string_view client, clock::time_point now);
+    std::size_t take_unreported(clock::time_point now);
 
     mutable std::mutex mutex_;
     entries by_time_; ///< The client that has sent no wrong key for longest comes first.

@@ -23,7 +23,7 @@ ROUNDHOUSE_DECL key_failures::verdict key_failures::note(std::string_view client
             longest_delay, delay_each * std::min(known.count, most_a_minute));
     }
     ++unreported_;
-    out.report = report(client, now);
+    out.unreported = take_unreported(now);
     return out;
 }
 
@@ -58,13 +58,10 @@ ROUNDHOUSE_DECL key_failures::entry& key_failures::entry_of(std::string_view cli
     return before;
 }
 
-ROUNDHOUSE_DECL std::optional<std::string> key_failures::report(std::string_view client,
-                                                                clock::time_point now) {
-    if (reported_at_ && now - *reported_at_ < window) return std::nullopt;
+ROUNDHOUSE_DECL std::size_t key_failures::take_unreported(clock::time_point now) {
+    if (reported_at_ && now - *reported_at_ < window) return 0;
     reported_at_ = now;
-    auto line = "wrong keys were refused: " + std::to_string(std::exchange(unreported_, 0));
-    if (!client.empty()) line.append(", the last from ").append(client);
-    return line;
+    return std::exchange(unreported_, 0);
 }
 
 } // namespace http

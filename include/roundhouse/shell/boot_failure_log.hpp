@@ -19,11 +19,12 @@ class boot_failure_log {
 public:
     explicit boot_failure_log(services& services) : services_(services) {}
 
-    void log(const engine_record& engine);
+    void log(const engine_record& engine, logged_engine named);
 
 private:
     asio::awaitable<result<std::string>> read(workload_ref ref);
-    void log_lines(const engine_record& engine, const std::string& output) const;
+    void log_lines(const engine_record& engine, const logged_engine& named,
+                   const std::string& output) const;
 
     services& services_;
 };

@@ -10,14 +10,13 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-ROUNDHOUSE_DECL void boot_failure_log::log(const engine_record& engine) {
-    auto done = [this, engine](const std::exception_ptr& failure,
-                               const result<std::string>& output) {
+ROUNDHOUSE_DECL void boot_failure_log::log(const engine_record& engine, logged_engine named) {
+    auto done = [this, engine, named = std::move(named)](const std::exception_ptr& failure,
+                                                         const result<std::string>& output) {
         if (failure) return; // cancelled: the orchestrator goes away
-        if (output) return log_lines(engine, *output);
-        services_.log(log_level::warning,
-                      "engine " + to_string(engine.id) + " of user '" + engine.user_id +
-                          "': its output cannot be read: " + output.error().message);
+        if (output) return log_lines(engine, named, *output);
+        services_.log(log_level::warning, "the output of an engine cannot be read", named,
+                      {{"reason", output.error().message}});
     };
     services_.tasks.spawn(read(ref_of(engine)), std::move(done));
 }
@@ -28,12 +27,13 @@ ROUNDHOUSE_DECL asio::awaitable<result<std::string>> boot_failure_log::read(work
 }
 
 ROUNDHOUSE_DECL void boot_failure_log::log_lines(const engine_record& engine,
+                                                 const logged_engine& named,
                                                  const std::string& output) const {
     auto redacted = services_.redacted;
     redacted.push_back(to_hex(engine.key_hash));
     for (const auto& line : log_excerpt(output, services_.settings.boot_log_lines, redacted))
-        services_.log(log_level::warning, "engine " + to_string(engine.id) + " of user '" +
-                                              engine.user_id + "' wrote: " + line);
+        services_.log(log_level::warning, "an engine wrote before its boot failed", named,
+                      {{"output", line}});
 }
 
 } // namespace detail

@@ -53,7 +53,7 @@ private:
     void leave_turn(const mailbox& engine);
     [[nodiscard]] boot_queue::limit limit_of(const product& product) const;
     void announce(const std::vector<boot_queue::boot>& begun);
-    void report(const std::exception_ptr& failure) const;
+    void report(const engine_owner& owner, const std::exception_ptr& failure) const;
 
     services& services_;
     engine_inbox& inbox_;

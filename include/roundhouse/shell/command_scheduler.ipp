@@ -100,8 +100,8 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
 ROUNDHOUSE_DECL void command_scheduler::launch(mailbox& engine, command_request request) {
     auto& state = engine.command;
     if (request.command == core::command::boot && services_.sink)
-        services_.log(log_level::debug, "engine " + to_string(request.record->id) + " of user '" +
-                                            engine.owner.user_id + "': its turn has come to boot");
+        services_.log(log_level::debug, "its turn has come to boot",
+                      logged_engine(*request.record, engine.product_slug()));
     state.running = services_.tasks.make_task();
     state.began = services_.steady_now();
     state.probes = request.probes;
@@ -109,7 +109,7 @@ ROUNDHOUSE_DECL void command_scheduler::launch(mailbox& engine, command_request 
                      const std::exception_ptr& failure, core::event_variant outcome) {
         command_ended end{number, std::nullopt};
         if (!failure) end.outcome = std::move(outcome);
-        else report(failure);
+        else report(owner, failure);
         inbox_.enqueue(owner, std::move(end));
     };
     auto body = runner_.run(std::move(request), state.running);
@@ -131,14 +131,17 @@ ROUNDHOUSE_DECL void command_scheduler::announce(const std::vector<boot_queue::b
 }
 
 /// A cancelled command is no news; anything else that a backend throws is.
-ROUNDHOUSE_DECL void command_scheduler::report(const std::exception_ptr& failure) const {
+ROUNDHOUSE_DECL void command_scheduler::report(const engine_owner& owner,
+                                               const std::exception_ptr& failure) const {
     try {
         std::rethrow_exception(failure);
-    } catch (const std::system_error& cause) {
-        if (cause.code() != asio::error::operation_aborted)
-            services_.log(log_level::error, cause.what());
     } catch (const std::exception& cause) {
-        services_.log(log_level::error, cause.what());
+        const auto* const known = dynamic_cast<const std::system_error*>(&cause);
+        if (known != nullptr && known->code() == asio::error::operation_aborted) return;
+        services_.log(log_level::error,
+                      "the backend threw an exception; the engine's deadline moves it on. Check "
+                      "memory and open files, and report it",
+                      logged_engine(owner), {{"reason", cause.what()}});
     }
 }
 

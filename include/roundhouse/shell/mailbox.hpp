@@ -7,6 +7,7 @@
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/shell/boot_queue.hpp>
+#include <roundhouse/shell/logged_engine.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -17,6 +18,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -168,6 +170,12 @@ struct mailbox {
     bool retrying = false;                ///< A `retry_stalled` is on its way.
     product_ptr product;                  ///< As last seen; null if it was not.
     command_state command;
+
+    /// The engine in the log, as far as it is known without its record.
+    [[nodiscard]] logged_engine named() const { return logged_engine(owner, product_slug()); }
+    [[nodiscard]] std::string_view product_slug() const noexcept {
+        return product ? std::string_view(product->slug) : std::string_view();
+    }
 
     [[nodiscard]] bool idle() const noexcept {
         return waiting.empty() && stalled.empty() && !doubt && command.idle();

@@ -430,9 +430,10 @@ ROUNDHOUSE_DECL void orchestrator_state::stop_workloads(const std::vector<engine
         auto ended = [this, engine, count_down](const std::exception_ptr& failure,
                                                 const result<void>& outcome) {
             if (failure || !outcome)
-                services.log(log_level::error, "engine " + to_string(engine->id) +
-                                                   " could not be stopped" +
-                                                   (failure ? "" : ": " + outcome.error().message));
+                services.log(
+                    log_level::error, "an engine could not be stopped. Check the backend",
+                    logged_engine(*engine),
+                    {{"reason", failure ? "" : std::string_view(outcome.error().message)}});
             count_down();
         };
         services.tasks.spawn(stop_workload(engine), std::move(ended));

@@ -10,6 +10,7 @@
 #include <roundhouse/shell/metrics_book.hpp>
 #include <roundhouse/shell/prober.hpp>
 #include <roundhouse/shell/rate_gate.hpp>
+#include <roundhouse/shell/refusal_log.hpp>
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
 #include <roundhouse/shell/unreconciled_engines.hpp>
@@ -21,7 +22,6 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +44,7 @@ public:
           timers_(services, inbox),
           scheduler_(services, running, inbox),
           boot_failures_(services),
+          refusals_(services),
           mailboxes_(services.settings.background_drains),
           waiting_(services.settings.max_waiting) {}
 
@@ -108,7 +109,6 @@ private:
     void retry_later(const shared& engine);
     void give_up_waiting(mailbox& engine);
     void note_refusal(mailbox& engine, const error& cause) const;
-    void log_refusal(const mailbox& engine, const error& cause);
     [[nodiscard]] bool refused_too_long(const mailbox& engine) const;
     void taken_in(mailbox& engine);
 
@@ -138,14 +138,13 @@ private:
     deadline_timers timers_;
     command_scheduler scheduler_;
     boot_failure_log boot_failures_;
+    refusal_log refusals_;
     mailbox_table mailboxes_;
     unreconciled_engines unreconciled_;
     waiting_calls waiting_;
     rate_gate creations_;
     std::atomic<bool> quiesced_ = false;
     std::atomic<bool> closed_ = false;
-    std::mutex log_mutex_;
-    std::optional<duration> refusal_logged_at_; ///< Steady time.
 };
 
 } // namespace detail

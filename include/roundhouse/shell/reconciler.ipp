@@ -195,6 +195,7 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
     auto committing = commit(std::move(changes));
     const auto done = co_await std::move(committing);
     if (!done) {
+        refusals_.note(engine->named(), done.error());
         doubtful_commit doubted{std::move(made), nullptr, id};
         co_return doubt(engine, done.error(), std::move(doubted));
     }

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/notice.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/reconciler.hpp>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <utility>
@@ -30,10 +30,12 @@ ROUNDHOUSE_DECL void reconciler::stall(const shared& engine, core::event_variant
     }
     if (cause.code != errc::store_unavailable && cause.code != errc::port_exhaustion)
         return services_.log(log_level::error,
-                             "engine of user '" + engine->owner.user_id + "': " + cause.message);
+                             "what has happened to an engine is dropped: its record cannot be read "
+                             "or changed. Check the store with --verify-store",
+                             engine->named(), {{"reason", cause.message}});
     note_refusal(*engine, cause);
     unreconciled_.add(engine->owner);
-    log_refusal(*engine, cause);
+    refusals_.note(engine->named(), cause);
     engine->stalled.push_back(std::move(event));
     retry_later(engine);
 }
@@ -109,21 +111,6 @@ ROUNDHOUSE_DECL void reconciler::give_up_waiting(mailbox& engine) {
     for (auto& call : std::exchange(engine.waiting, {})) answer(call, unexpected(engine.refusal));
 }
 
-/// At most one line a minute for all engines: a full disk concerns each of them.
-ROUNDHOUSE_DECL void reconciler::log_refusal(const mailbox& engine, const error& cause) {
-    constexpr duration between = std::chrono::minutes{1};
-    const auto now = services_.steady_now();
-    {
-        const std::lock_guard lock(log_mutex_);
-        if (refusal_logged_at_ && now - *refusal_logged_at_ < between) return;
-        refusal_logged_at_ = now;
-    }
-    services_.log(log_level::warning, "engine of user '" + engine.owner.user_id +
-                                          "': what has happened cannot be stored, and is tried "
-                                          "again until it can; others may wait too: " +
-                                          cause.message);
-}
-
 // A store that fails in the last step of a commit may have made it all the same. Then what follows
 // from it is still to be done, and what comes next is to be decided on what it made.
 
@@ -193,6 +180,7 @@ reconciler::carry_out(shared engine, core::decision decided, engine_ptr before) 
     auto committing = commit(decided, *before);
     const auto stored = co_await std::move(committing);
     if (stored) co_return follow(engine, decided, before, *stored);
+    refusals_.note(engine->named(), stored.error());
     doubtful_commit doubted{std::move(decided), before, before->id};
     co_return unexpected(doubt(engine, stored.error(), std::move(doubted)).error());
 }
@@ -246,19 +234,23 @@ ROUNDHOUSE_DECL void reconciler::publish(const shared& engine, const core::decis
     for (const auto& row : decided.audit) metrics_.add(row);
     prober_.follow(before, after, decided.made_at);
     if (!services_.sink) return;
-    const bool boot_failed = before.intent == intent::boot && decided.settled &&
-                             decided.settled->failure &&
-                             decided.settled->failure->code == errc::boot_timeout;
-    if (boot_failed) boot_failures_.log(before);
-    const auto now = after != nullptr ? std::string(name_of(after->status)) + "/" +
-                                            std::string(name_of(after->intent))
-                                      : std::string("gone");
-    services_.log(
-        log_level::info,
-        "engine " + to_string(before.id) + " of user '" + engine->owner.user_id +
-            "': " + std::string(name_of(before.status)) + "/" +
-            std::string(name_of(before.intent)) + " -> " + now + ": " + std::string(decided.why) +
-            (after != nullptr && !after->reason.empty() ? " (" + after->reason + ")" : ""));
+    const auto& settled = decided.settled;
+    const auto failure = settled ? settled->failure : std::nullopt;
+    const logged_engine named(before, engine->product_slug());
+    if (before.intent == intent::boot && failure && failure->code == errc::boot_timeout)
+        boot_failures_.log(before, named);
+    const auto notice = core::notice_of(decided, before.status, after);
+    std::string message(decided.why);
+    if (!notice.remedy.empty()) message.append(". ").append(notice.remedy);
+    const bool has_intent = after != nullptr && after->intent != intent::none;
+    std::string reason = after != nullptr ? after->reason : std::string();
+    if (failure && (reason.empty() || failure->code == errc::port_exhaustion))
+        reason = failure->message;
+    services_.log(notice.level, message, named,
+                  {{"from", name_of(before.status)},
+                   {"to", after != nullptr ? name_of(after->status) : "gone"},
+                   {"intent", has_intent ? name_of(after->intent) : ""},
+                   {"reason", reason}});
 }
 
 ROUNDHOUSE_DECL void reconciler::settle(const shared& engine, const core::settlement& settled,

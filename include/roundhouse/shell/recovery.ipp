@@ -10,7 +10,7 @@
 #include <exception>
 #include <functional>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -57,7 +57,9 @@ recovery::by_engine(const std::vector<found_workload>& listed) {
 }
 
 ROUNDHOUSE_DECL void recovery::log_unreadable(const error& cause) const {
-    services_.log(log_level::error, "left out: " + cause.message);
+    services_.log(log_level::error,
+                  "a damaged record is left out. Restore a backup that --verify-store accepts",
+                  {{"reason", cause.message}});
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<recovery::rows>> recovery::read_rows() {
@@ -120,18 +122,21 @@ recovery::wait_for_reconciliation(std::shared_ptr<task> self) {
 
 ROUNDHOUSE_DECL asio::awaitable<void> recovery::handle_orphan(found_workload orphan) {
     if (!orphan.ours) co_return;
-    const auto id = to_string(orphan.ref.engine_id);
+    const logged_engine named(orphan.ref.engine_id);
     pending_result<engine_ptr> pending;
     services_.store->read_engine(orphan.ref.engine_id, pending.complete());
     auto reading = pending.wait();
     const auto row = co_await std::move(reading);
     if (!row) {
-        services_.log(log_level::error, "the workload of engine " + id +
-                                            " is left alone: its row exists and cannot be read");
+        services_.log(log_level::error,
+                      "a workload is left alone: its engine's row cannot be read. Restore a backup "
+                      "that --verify-store accepts",
+                      named, {{"reason", row.error().message}});
     } else if (orphan.state == workload_state::down) {
-        services_.log(log_level::warning, "data of engine " + id +
-                                              " has no row: it is left alone. Remove it by hand if "
-                                              "it is not wanted.");
+        services_.log(log_level::warning,
+                      "data of an engine has no row: it is left alone. Remove it by hand if it is "
+                      "not wanted",
+                      named);
     } else {
         // The start waits for it as for an engine that is not reconciled.
         reconciler_.unreconciled().add(owner_of(orphan));
@@ -149,9 +154,10 @@ ROUNDHOUSE_DECL void recovery::end_orphan(const found_workload& orphan, std::uin
         reconciler_.unreconciled().remove(owner_of(orphan)); // the start waits for the first try
         if (!failure && outcome) return services_.tasks.run(audit_end(orphan));
         services_.log(log_level::error,
-                      "workload of engine " + to_string(orphan.ref.engine_id) +
-                          " has no row and could not be ended; it is tried again" +
-                          (failure ? "" : ": " + outcome.error().message));
+                      "a workload that has no row could not be ended; it is tried again. Check the "
+                      "backend",
+                      logged_engine(orphan.ref.engine_id),
+                      {{"reason", failure ? "" : std::string_view(outcome.error().message)}});
         end_orphan_later(orphan, attempt);
     };
     services_.tasks.spawn(ending, discard(orphan), std::move(ended));
@@ -177,8 +183,9 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::discard(found_workload o
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void> recovery::audit_end(found_workload orphan) {
-    services_.log(log_level::warning, "workload of engine " + to_string(orphan.ref.engine_id) +
-                                          " had no row: ended; its data is left alone");
+    services_.log(log_level::warning,
+                  "a workload that had no row was ended; its data is left alone",
+                  logged_engine(orphan.ref.engine_id));
     audit_entry row;
     row.timestamp = services_.now();
     if (orphan.owner) {
@@ -196,7 +203,8 @@ ROUNDHOUSE_DECL asio::awaitable<void> recovery::audit_end(found_workload orphan)
     const auto done = co_await std::move(committing);
     if (!done)
         services_.log(log_level::error,
-                      "orphan_removed could not be stored: " + done.error().message);
+                      "the audit row orphan_removed could not be stored. Check the store's disk",
+                      logged_engine(orphan.ref.engine_id), {{"reason", done.error().message}});
 }
 
 } // namespace detail

@@ -5,11 +5,15 @@
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
+#include <roundhouse/shell/logged_engine.hpp>
 #include <roundhouse/shell/orchestrator_parts.hpp>
 
+#include <initializer_list>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <variant>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -31,8 +35,20 @@ struct services : orchestrator_parts {
     [[nodiscard]] duration steady_now() const noexcept { return clock->steady_now(); }
     [[nodiscard]] core::moment moment() const noexcept { return {now(), steady_now()}; }
 
-    void log(log_level level, std::string_view line) const {
-        if (sink) sink(level, line);
+    /// Logs a line. Fields without text are left out.
+    void log(log_level level, std::string_view message,
+             std::initializer_list<log_field> fields = {}) const {
+        if (sink) log_present(level, message, fields);
+    }
+    /// Logs a line about an engine.
+    void log(log_level level, std::string_view message, const logged_engine& engine,
+             std::initializer_list<log_field> more = {}) const {
+        if (!sink) return;
+        std::vector<log_field> fields{{"product", engine.product},
+                                      {"user_id", engine.user_id},
+                                      {"engine_id", engine.engine_id}};
+        fields.insert(fields.end(), more);
+        log_present(level, message, std::move(fields));
     }
 
     /// What an engine asks the store for if it needs a host port; nothing if this backend gives none.
@@ -40,6 +56,16 @@ struct services : orchestrator_parts {
         if (!backend->needs_port()) return std::nullopt;
         return port_request{settings.port_min, settings.port_max,
                             [this](std::uint16_t port) { return backend->port_usable(port); }};
+    }
+
+private:
+    void log_present(log_level level, std::string_view message,
+                     std::vector<log_field> fields) const {
+        std::erase_if(fields, [](const log_field& field) {
+            const auto* const text = std::get_if<std::string_view>(&field.value);
+            return text != nullptr && text->empty();
+        });
+        sink({level, message, fields});
     }
 };
 

@@ -33,6 +33,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -305,8 +306,10 @@ private:
             was_away = std::exchange(away_, true);
             trouble_ = cause;
         }
-        if (!was_away && !closed_ && options_.log)
-            options_.log(log_level::warning, "Docker is away: " + cause);
+        if (was_away || closed_ || !options_.log) return;
+        const log_field reason("reason", cause);
+        options_.log({log_level::warning, "Docker is away; it is tried until it is back",
+                      std::span(&reason, 1)});
     }
     void set_back() {
         bool was_away = false;
@@ -315,7 +318,7 @@ private:
             was_away = std::exchange(away_, false);
             trouble_.reset();
         }
-        if (was_away && options_.log) options_.log(log_level::info, "Docker is back");
+        if (was_away && options_.log) options_.log({log_level::info, "Docker is back", {}});
     }
 
     const asio::any_io_executor strand_; ///< Runs the private members.

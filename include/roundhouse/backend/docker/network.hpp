@@ -106,10 +106,11 @@ private:
         if (!read || text_at((*read)->root, std::string{"/Options/"} + traffic_option) == "false")
             co_return;
         if (log_)
-            log_(log_level::warning,
-                 "the network " + name_ +
-                     " was there already and lets engines talk to each other: remove it, so that "
-                     "it is made anew, or name another");
+            log_({log_level::warning,
+                  "the network " + name_ +
+                      " was there already and lets engines talk to each other: remove it, so that "
+                      "it is made anew, or name another",
+                  {}});
     }
 
     [[nodiscard]] std::string description() const {

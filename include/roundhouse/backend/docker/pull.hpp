@@ -10,6 +10,7 @@
 #include <asio/this_coro.hpp>
 #include <simdjson.h>
 
+#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -30,13 +31,17 @@ namespace detail::docker {
     return {image.substr(0, colon), image.substr(colon + 1)};
 }
 
+/// Logs a step of a pull, if there is a sink.
+inline void log_pull(const log_sink& log, const std::string& image, const std::string& status) {
+    if (!log) return;
+    const std::array<log_field, 2> fields{log_field{"image", image}, log_field{"status", status}};
+    log({log_level::info, "an image is pulled", fields});
+}
+
 /// Pulls an image (API, "Create an image"), and logs its progress. A failure's message has the
 /// cause.
 inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string image,
                                                 const docker_options& options) {
-    const auto log = [&options](log_level level, const std::string& line) {
-        if (options.log) options.log(level, line);
-    };
     const auto cannot = [&image](std::string_view cause) {
         return fail(errc::backend_error,
                     "Docker: the image " + image +
@@ -47,7 +52,7 @@ inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string imag
                                                (tag.empty() ? "" : "&tag=" + escaped(tag)));
     const auto request = co_await std::move(asking);
     if (!request) co_return unexpected{request.error()};
-    log(log_level::info, "pulling " + image);
+    log_pull(options.log, image, "begun");
     const auto strand = co_await asio::this_coro::executor;
     const http_limits limits{.deadline = options.pull_timeout,
                              .body_bytes = std::size_t{16} * 1024 * 1024};
@@ -77,8 +82,8 @@ inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string imag
                                 simdjson::SUCCESS;
             if (counts || !text_at(root, "/progress").empty()) continue;
             const auto layer = text_at(root, "/id");
-            log(log_level::info, "pulling " + image + ": " + (layer.empty() ? "" : layer + ": ") +
-                                     text_at(root, "/status"));
+            log_pull(options.log, image,
+                     (layer.empty() ? "" : layer + ": ") + text_at(root, "/status"));
         }
     }
     if (exchange.response().status != 200) co_return cannot(message_of(exchange.response()));

@@ -210,7 +210,8 @@ public:
 
 private:
     void write(const std::string& what) const {
-        if (options_.log) options_.log(log_level::info, "store: " + options_.folder + " " + what);
+        if (options_.log)
+            options_.log({log_level::info, "store: " + options_.folder + " " + what, {}});
     }
 
     const lmdb_options& options_;
