@@ -68,6 +68,7 @@ int serve_subprocess(const server_context& context) {
     backend_options.uids = options.engine.uids;
     backend_options.processes = static_cast<std::uint32_t>(options.engine.pids);
     backend_options.limits = context.limits;
+    backend_options.log = context.log.sink();
     try {
         return serve_over(context, [&](const std::string&) {
             auto backend = std::make_shared<subprocess_backend>(context.workers.executor(),

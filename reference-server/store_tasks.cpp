@@ -3,6 +3,7 @@
 #include "disk_store.hpp"
 #include "store_folder.hpp"
 
+#include <roundhouse/backend/subprocess/trash.hpp>
 #include <roundhouse/clock/system.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/store/sealed_keys.hpp>
@@ -43,12 +44,15 @@ result<store_task_report> verify(const std::string& folder) {
     if (!store) return unexpected(store.error());
     const auto found = (*store)->verify();
     if (!found) return refuse("ORCH_STORE_PATH", found.error());
+    const auto trash = detail::subprocess::count_trash(folder);
+    if (!trash) return refuse("ORCH_STORE_PATH", trash.error());
+    auto all = contents(*found);
+    if (*trash > 0) all += ", and in the trash " + counted(*trash, "data folder");
     if (found->problems.empty())
-        return store_task_report{
-            "the store in " + folder + " agrees with itself: " + contents(*found) + "\n", true};
+        return store_task_report{"the store in " + folder + " agrees with itself: " + all + "\n",
+                                 true};
     return store_task_report{lines(found->problems) + "the store in " + folder + " has " +
-                                 counted(found->problems.size(), "problem") + ": " +
-                                 contents(*found) + "\n",
+                                 counted(found->problems.size(), "problem") + ": " + all + "\n",
                              false};
 }
 

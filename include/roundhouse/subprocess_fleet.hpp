@@ -28,6 +28,7 @@ struct subprocess_fleet_options : fleet_options {
     engines.store_path = options.folder;
     engines.command = std::move(options.engine_command);
     engines.environment = std::move(options.environment);
+    engines.log = options.log;
     auto store = lmdb_store::open({.folder = options.folder, .log = options.log});
     if (!store) return unexpected(std::move(store.error()));
     auto chosen = detail::orchestrator_options_of(std::move(options));

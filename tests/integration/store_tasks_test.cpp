@@ -265,6 +265,20 @@ TEST_CASE("a store is verified while a server uses it") {
     server.provision("bob");
 }
 
+TEST_CASE("a verification counts the data folders in the trash, and leaves them there") {
+    const temporary_folder folder;
+    make_store(with_memory_backend(folder));
+    const auto store = std::filesystem::path(store_in(folder));
+    const auto waiting = store / "trash/5f0c9f0e-2f8e-4d9b-8a43-4f7a1c9d2e60.0";
+    CHECK_THAT(run({"--verify-store"}, only_the_store(folder)).output, !Contains("trash"));
+    std::filesystem::create_directories(waiting / "data");
+    std::filesystem::create_directories(store / "trash/of others");
+    const auto found = run({"--verify-store"}, only_the_store(folder));
+    CHECK(found.code == 0);
+    CHECK_THAT(found.output, Contains(", and in the trash 1 data folder\n"));
+    CHECK(std::filesystem::exists(waiting / "data"));
+}
+
 TEST_CASE(
     "a damaged record is reported by a verification and a backup, and affects no other engine") {
     const temporary_folder folder;

@@ -41,10 +41,15 @@ struct process_watch;
 /// reach. Exit codes are known for engines that this program started.
 ///
 /// All members but the constructor may be called from any thread. The operations run on `executor`.
-/// Most of their system calls are short, but removing a large folder takes long: give the backend
-/// an executor with threads of its own, which do not serve requests. The executor must outlive the
-/// backend, and its context must run until the operations have ended. Operations can be cancelled
-/// with type `terminal`.
+/// Their system calls are short, but they block: give the backend an executor with threads of its
+/// own, which do not serve requests. The executor must outlive the backend, and its context must run
+/// until the operations have ended. Operations can be cancelled with type `terminal`.
+///
+/// `destroy` moves the data folder to the trash, `<store_path>/trash/`, or to
+/// `<store_path>/engines/.trash/` if `engines` is on another file system, and returns. A thread of the
+/// backend removes it afterwards, at low priority. The thread is started when there is something to
+/// remove, also by the constructor, and blocks all signals; what the destructor interrupts, the next
+/// backend on the store removes. A folder that cannot be moved is removed by `destroy` itself.
 class subprocess_backend {
 public:
     static constexpr auto optional_members = optional_member::boot_logs |
@@ -58,8 +63,8 @@ public:
     subprocess_backend(const subprocess_backend&) = delete;
     subprocess_backend& operator=(const subprocess_backend&) = delete;
 
-    /// Leaves the engines as they are. No operation may be under way. The handler of `on_exit` does
-    /// not run any more once this has returned.
+    /// Leaves the engines as they are. No operation may be under way. Neither the handler of `on_exit`
+    /// nor the log is called any more once this has returned.
     ~subprocess_backend();
 
     [[nodiscard]] std::string_view name() const noexcept { return "subprocess"; }

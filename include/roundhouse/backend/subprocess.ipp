@@ -331,9 +331,10 @@ subprocess_backend::do_destroy(const workload_ref& ref) {
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>>
 subprocess_backend::remove_folder_of(const uuid& engine) {
-    // The identity last: until then `list` shows that something is left.
-    auto removed = detail::subprocess::remove_folder(supervisor_->folder_of(engine));
-    if (!removed) co_return removed;
+    // The identity last: until then `list` shows that something is left. What is in its folder is
+    // bounded, because engines do not write there.
+    auto taken = supervisor_->trash().take(supervisor_->engines(), to_string(engine));
+    if (!taken) co_return taken;
     co_return detail::subprocess::remove_folder(supervisor_->workload_folder_of(engine));
 }
 

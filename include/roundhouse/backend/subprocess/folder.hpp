@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -82,8 +84,16 @@ namespace detail::subprocess {
 
 using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 
-/// Opens a folder in another without following a link. Adds the owner's rights first if some are
-/// missing.
+/// Opens a folder in another to read it. Follows no link. On failure the cause is in errno.
+[[nodiscard]] inline open_folder open_to_read(int parent, const char* name) {
+    const int number = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (number < 0) return {nullptr, ::closedir};
+    open_folder folder{::fdopendir(number), ::closedir};
+    if (!folder) ::close(number);
+    return folder;
+}
+
+/// The same, and adds the owner's rights first if some are missing.
 [[nodiscard]] inline open_folder open_subfolder(int parent, const char* name) {
     struct stat status {};
     const descriptor seen{::openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
@@ -92,25 +102,47 @@ using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
         // rights fail.
         ::chmod(("/proc/self/fd/" + std::to_string(seen.get())).c_str(), 0700);
     }
-    const int number = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (number < 0) return {nullptr, ::closedir};
-    open_folder folder{::fdopendir(number), ::closedir};
-    if (!folder) ::close(number);
-    return folder;
+    return open_to_read(parent, name);
 }
 
-[[nodiscard]] inline bool is_dots(const char* name) {
-    const std::string_view text{name};
-    return text == "." || text == "..";
+/// The next entry of a folder, without "." and "..". Null at the end, with 0 in errno, and on a
+/// failure, with its cause there.
+[[nodiscard]] inline const dirent* next_entry(const open_folder& folder) {
+    for (;;) {
+        errno = 0;
+        const dirent* const entry = ::readdir(folder.get());
+        if (entry == nullptr) return nullptr;
+        const std::string_view name{entry->d_name};
+        if (name != "." && name != "..") return entry;
+    }
+}
+
+/// Whether a folder's entry is a folder, and no link.
+[[nodiscard]] inline bool is_folder(int parent, const std::string& name) {
+    struct stat status {};
+    return ::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode);
 }
 
 /// Removes a tree of any depth with three descriptors and no recursion: the folders in a folder
 /// below the top are moved up to the top, and removed there.
 class folder_remover {
 public:
+    folder_remover() = default;
+    /// `goes_on` is asked before each entry; where it answers false, the removal stops.
+    explicit folder_remover(std::function<bool()> goes_on) : goes_on_{std::move(goes_on)} {}
+
     /// Succeeds if the folder does not exist. Of a link in its place, the link is removed. A failure
-    /// names the path and the cause; part of the tree may have been removed then.
+    /// names the path and the cause; part of the tree may have been removed then. Fails with
+    /// `errc::cancelled` where it was stopped: the next call goes on.
     [[nodiscard]] result<void> remove(const std::string& path) {
+        auto removed = remove_tree(path);
+        top_.reset();
+        return removed;
+    }
+
+private:
+    [[nodiscard]] result<void> remove_tree(const std::string& path) {
         path_ = path;
         top_ = open_subfolder(AT_FDCWD, path.c_str());
         if (!top_ && errno == ENOENT) return {};
@@ -120,10 +152,9 @@ public:
         for (bool found = true; found;) {
             found = false;
             ::rewinddir(top_.get());
-            errno = 0;
-            while (const dirent* entry = ::readdir(top_.get())) {
-                if (is_dots(entry->d_name)) continue;
+            while (const dirent* entry = next_entry(top_)) {
                 found = true;
+                if (goes_on_ && !goes_on_()) return stopped();
                 if (auto removed = remove_entry(entry->d_name); !removed) return removed;
             }
             if (errno != 0) return cannot_remove("");
@@ -132,7 +163,6 @@ public:
         return {};
     }
 
-private:
     [[nodiscard]] result<void> remove_entry(const std::string& name) {
         const int top = ::dirfd(top_.get());
         if (::unlinkat(top, name.c_str(), 0) == 0) return {};
@@ -144,7 +174,6 @@ private:
         }
         if (auto emptied = empty_subfolder(name); !emptied) return emptied;
         if (::unlinkat(top, name.c_str(), AT_REMOVEDIR) != 0) return cannot_remove('/' + name);
-        errno = 0; // the caller checks it for a failure of readdir
         return {};
     }
 
@@ -156,9 +185,9 @@ private:
         for (bool found = true; found;) {
             found = false;
             ::rewinddir(folder.get());
-            while (const dirent* entry = ::readdir(folder.get())) {
-                if (is_dots(entry->d_name)) continue;
+            while (const dirent* entry = next_entry(folder)) {
                 found = true;
+                if (goes_on_ && !goes_on_()) return stopped();
                 if (::unlinkat(number, entry->d_name, 0) == 0) continue;
                 if (!move_up(number, entry->d_name))
                     return cannot_remove('/' + name + '/' + entry->d_name);
@@ -185,16 +214,15 @@ private:
         }
     }
 
-    [[nodiscard]] static bool is_folder(int parent, const std::string& name) {
-        struct stat status {};
-        return ::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-               S_ISDIR(status.st_mode);
-    }
-
     [[nodiscard]] unexpected cannot_remove(const std::string& below) const {
         return failed("cannot remove " + path_ + below, errno);
     }
 
+    [[nodiscard]] unexpected stopped() const {
+        return fail(errc::cancelled, "the removal of " + path_ + " was stopped");
+    }
+
+    std::function<bool()> goes_on_;
     std::string path_;
     open_folder top_{nullptr, ::closedir};
     std::uint64_t moved_ = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/detail/engine_calls.hpp>
+#include <roundhouse/log.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -99,6 +100,10 @@ struct subprocess_options {
     duration launch_timeout = std::chrono::seconds{5};
 
     detail::engine_answer_limits answers;
+
+    /// Gets what no operation reports: which folders of destroyed engines cannot be removed. Must be
+    /// callable until the backend has been destroyed.
+    log_sink log;
 };
 
 } // namespace ROUNDHOUSE_ABI

@@ -90,9 +90,7 @@ private:
         const auto opened = open_below(folder);
         if (!opened && (errno == ENOENT || errno == EXDEV)) return {}; // removed, or mounted there
         if (!opened) return failed(path_ + '/' + folder, errno);
-        errno = 0;
-        while (const dirent* entry = ::readdir(opened.get())) {
-            if (is_dots(entry->d_name)) continue;
+        while (const dirent* const entry = next_entry(opened)) {
             const auto name = folder + '/' + entry->d_name;
             const descriptor file{
                 ::openat(::dirfd(opened.get()), entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC)};
@@ -104,7 +102,6 @@ private:
             if (is_given(status.st_uid) && (is_folder || is_file) && !give(file.get(), to_))
                 return failed(path_ + '/' + name, errno);
             if (is_given(status.st_uid) && is_folder) folders_.push_back(name);
-            errno = 0;
         }
         if (errno != 0) return failed(path_ + '/' + folder, errno);
         return {};

@@ -11,6 +11,7 @@
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
 #include <roundhouse/backend/subprocess/take_over.hpp>
+#include <roundhouse/backend/subprocess/trash.hpp>
 #include <roundhouse/backend/subprocess/uids.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
 #include <roundhouse/detail/replaceable_handler.hpp>
@@ -72,6 +73,7 @@ public:
           processes_{executor, options_.kill_timeout, isolation_.uids()},
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
+          trash_{options_.store_path.string(), options_.log},
           uids_{isolation_.uids()},
           log_timer_{strand_} {}
 
@@ -101,6 +103,7 @@ public:
     [[nodiscard]] bool settled() const noexcept { return settled_; }
 
     [[nodiscard]] engine_logs& logs() const noexcept { return *logs_; }
+    [[nodiscard]] subprocess::trash& trash() noexcept { return trash_; }
     [[nodiscard]] const subprocess::isolation& isolation() const noexcept { return isolation_; }
 
     /// From any thread. The handler is called on the strand, with no lock held.
@@ -108,10 +111,12 @@ public:
         exit_handler_.set(std::move(handler));
     }
 
-    /// Ends the watches and the timers, and leaves the engines alone. No handler runs once this has
-    /// returned. From any thread, also from inside an exit handler.
+    /// Ends the watches, the timers and the removal of folders, and leaves the engines alone. Neither
+    /// the handler nor the log is called once this has returned. From any thread, also from inside an
+    /// exit handler.
     void close() {
         on_exit({});
+        trash_.close();
         asio::dispatch(strand_, [self = shared_from_this()] {
             self->closed_ = true;
             self->log_timer_.cancel();
@@ -412,6 +417,7 @@ private:
     const asio::any_io_executor strand_;
     workload_processes processes_;
     const std::shared_ptr<engine_logs> logs_;
+    subprocess::trash trash_;
     replaceable_handler<workload_exit> exit_handler_;
     std::atomic<bool> settled_{false}; ///< Written on the strand only.
 
