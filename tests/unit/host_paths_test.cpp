@@ -17,7 +17,7 @@ TEST_CASE("neither errors nor audit rows show a product paths of the host, and t
     const auto reply = api.ask("POST", "/engines/u1/stop");
     CHECK(reply.body.ends_with(R"("message":"engine.log: full"}})"));
     REQUIRE(api.logged.size() == 1);
-    CHECK(api.logged.front().ends_with("/srv/e/engine.log: full"));
+    CHECK(api.logged.front().ends_with("/srv/e/engine.log: full\""));
 
     roundhouse::audit_page page;
     page.entries.emplace_back().metadata = {{"reason", std::string("/srv/e/engine.log: full")}};
