@@ -1,9 +1,9 @@
 #include "options.hpp"
 
+#include "docker_checks.hpp"
 #include "option_table.hpp"
 #include "secrets.hpp"
 
-#include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/detail/ascii.hpp>
 #include <roundhouse/version.hpp>
 
@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 namespace roundhouse::server {
@@ -145,10 +146,10 @@ std::optional<std::string> find_command(const std::string& word, const environme
 }
 
 void warn_of_unused(const command_line& line, const environment& variables, invocation& parsed) {
-    constexpr std::array<std::string_view, 8> docker_only{
+    constexpr std::array<std::string_view, 9> docker_only{
         "ORCH_ENGINE_NETWORK", "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
         "ORCH_ENGINE_USER",    "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
-        "ORCH_ENGINE_PIDS",    "ORCH_ENGINE_RELAX"};
+        "ORCH_ENGINE_PIDS",    "ORCH_ENGINE_RELAX",     "ORCH_ENGINE_REGISTRIES"};
     constexpr std::array<std::string_view, 3> subprocess_only{
         "ORCH_ENGINE_ISOLATION", "ORCH_ENGINE_READABLE", "ORCH_ENGINE_FILE_MB"};
     const auto& options = parsed.options;
@@ -162,6 +163,8 @@ void warn_of_unused(const command_line& line, const environment& variables, invo
             parsed.warnings.push_back(std::string(row.name) + ": has no effect on the " +
                                       std::string(name_of(options.backend)) + " backend");
     }
+    if (options.backend == backend_kind::docker)
+        std::ranges::move(docker_warnings(options), std::back_inserter(parsed.warnings));
     if (options.backend == backend_kind::subprocess &&
         !find_command(options.engine.command.front(), variables))
         parsed.warnings.push_back(
@@ -195,8 +198,7 @@ result<void> check_engine(server_options& options, const environment& variables)
             engine.command.front() = std::move(*found);
     }
     if (options.backend == backend_kind::docker)
-        if (const auto read = detail::docker::read_address(engine.docker_host); !read)
-            return wrong("DOCKER_HOST", read.error().message);
+        if (auto checked = check_docker(options); !checked) return checked;
     std::error_code ignored; // a folder that cannot be examined cannot be used
     // With Docker the catalog is on the daemon's host, which may be another machine.
     if (options.backend == backend_kind::subprocess && !engine.catalog_path.empty() &&

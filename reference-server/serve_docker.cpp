@@ -17,6 +17,7 @@ docker_options options_for(const server_context& context) {
     // No other variable of the server's environment reaches a container (SPEC §6).
     out.environment = engine.passed_through();
     out.catalog_path = engine.catalog_path;
+    out.registries = engine.registries;
     out.runtime = engine.runtime;
     out.user = engine.user;
     out.memory_bytes = engine.memory_mb * 1024 * 1024;

@@ -3,7 +3,7 @@
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
-#include <roundhouse/backend/docker/pull.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 
 #include <stdexcept>
 #include <string>
@@ -49,6 +49,34 @@ TEST_CASE("an image with a digest has no tag") {
     CHECK(split_image("engine@sha256:abc") == parts{"engine@sha256:abc", ""});
     CHECK(split_image("localhost:5000/engine:1@sha256:abc") ==
           parts{"localhost:5000/engine:1@sha256:abc", ""});
+}
+
+TEST_CASE("the registry of an image is the host that its name begins with, or docker.io") {
+    CHECK(registry_of("engine") == "docker.io");
+    CHECK(registry_of("engine:1.2") == "docker.io");
+    CHECK(registry_of("team/engine") == "docker.io");
+    CHECK(registry_of("team/registry.example.com/engine") == "docker.io");
+    CHECK(registry_of("docker.io/engine") == "docker.io");
+    CHECK(registry_of("index.docker.io/engine") == "docker.io");
+    CHECK(registry_of("registry.example.com") == "docker.io"); // a name without a registry
+    CHECK(registry_of("registry.example.com/engine") == "registry.example.com");
+    CHECK(registry_of("Registry.Example.com/engine") == "registry.example.com");
+    CHECK(registry_of("registry:5000/team/engine:1") == "registry:5000");
+    CHECK(registry_of("localhost/engine@sha256:abc") == "localhost");
+    CHECK(registry_of("[::1]:5000/engine") == "[::1]:5000");
+    CHECK(registry_of("docker://docker.io/engine") == "docker:"); // a transport of Podman's
+}
+
+TEST_CASE("a registry is written as image names begin with it") {
+    CHECK(read_registry("Registry.example.com:443").value() == "registry.example.com:443");
+    CHECK(read_registry("localhost").value() == "localhost");
+    CHECK(read_registry("index.docker.io").value() == "docker.io");
+    for (const auto* const wrong :
+         {"", "https://registry.example.com", "registry.example.com/team", "*.example.com", "a b"})
+        CHECK_THAT(read_registry(wrong).error().message,
+                   Contains("\"" + std::string{wrong} + "\" is no registry"));
+    CHECK_THAT(read_registry("registry").error().message,
+               Contains("would be a part of a name on docker.io"));
 }
 
 TEST_CASE("text in a query keeps its unreserved characters and no others") {

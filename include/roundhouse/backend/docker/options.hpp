@@ -48,6 +48,10 @@ struct docker_options {
     /// none.
     std::string catalog_path;
 
+    /// The registries that images may be pulled from; empty for all. A registry is the host, with
+    /// its port, that an image's name begins with; `docker.io` if it begins with none.
+    std::vector<std::string> registries;
+
     std::string runtime;            ///< Such as runsc (gVisor); empty for the daemon's default.
     std::string user;               ///< Empty for the image's.
     std::uint64_t memory_bytes = 0; ///< 0 for no limit, here and in the next two.

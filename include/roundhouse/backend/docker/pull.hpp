@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
@@ -10,24 +11,33 @@
 #include <asio/this_coro.hpp>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::docker {
 
-/// Splits an image into the name and the tag of a pull. The tag is empty if the image has a digest.
-[[nodiscard]] inline std::pair<std::string, std::string> split_image(const std::string& image) {
-    if (image.find('@') != std::string::npos) return {image, ""};
-    const auto colon = image.rfind(':');
-    const bool tagged = colon != std::string::npos && image.find('/', colon) == std::string::npos;
-    // Without a tag all tags would be pulled.
-    if (!tagged) return {image, "latest"};
-    return {image.substr(0, colon), image.substr(colon + 1)};
+/// The error of an image that neither is there nor can be pulled.
+[[nodiscard]] inline unexpected cannot_pull(const std::string& image, std::string_view cause) {
+    return fail(errc::backend_error,
+                "Docker: the image " + image +
+                    " is not there and cannot be pulled: " + std::string{cause});
+}
+
+/// Decides whether an image may be pulled (SPEC §6).
+[[nodiscard]] inline result<void> may_pull(const std::string& image,
+                                           const docker_options& options) {
+    const auto registry = registry_of(image);
+    const auto& allowed = options.registries;
+    if (allowed.empty() || std::ranges::find(allowed, registry) != allowed.end()) return {};
+    return cannot_pull(image, "its registry " + registry +
+                                  " is not in ORCH_ENGINE_REGISTRIES "
+                                  "(docker_options::registries): add it there, or pull the image "
+                                  "by hand on the daemon");
 }
 
 /// Pulls an image (API, "Create an image"), and logs its progress. A failure's message has the
@@ -36,11 +46,6 @@ inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string imag
                                                 const docker_options& options) {
     const auto log = [&options](log_level level, const std::string& line) {
         if (options.log) options.log(level, line);
-    };
-    const auto cannot = [&image](std::string_view cause) {
-        return fail(errc::backend_error,
-                    "Docker: the image " + image +
-                        " is not there and cannot be pulled: " + std::string{cause});
     };
     const auto [name, tag] = split_image(image);
     auto asking = docker.streaming("POST", "/images/create?fromImage=" + escaped(name) +
@@ -59,7 +64,7 @@ inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string imag
     for (bool open = true; open;) {
         auto reading = exchange.read_more();
         const auto more = co_await std::move(reading);
-        if (!more) co_return cannot(more.error().message);
+        if (!more) co_return cannot_pull(image, more.error().message);
         open = *more;
         if (!exchange.head_complete() || exchange.response().status != 200) continue;
         auto& text = exchange.response().body;
@@ -81,8 +86,9 @@ inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string imag
                                      text_at(root, "/status"));
         }
     }
-    if (exchange.response().status != 200) co_return cannot(message_of(exchange.response()));
-    if (!failure.empty()) co_return cannot(failure);
+    if (exchange.response().status != 200)
+        co_return cannot_pull(image, message_of(exchange.response()));
+    if (!failure.empty()) co_return cannot_pull(image, failure);
     co_return result<void>{};
 }
 
@@ -94,6 +100,7 @@ inline asio::awaitable<result<void>> ensure_image(daemon& docker, const std::str
     if (!answer) co_return unexpected{answer.error()};
     if (answer->status == 200) co_return result<void>{};
     if (answer->status != 404) co_return daemon::refused("cannot look for " + image, *answer);
+    if (auto allowed = may_pull(image, options); !allowed) co_return allowed;
     auto pulling = pull_image(docker, image, options);
     co_return co_await std::move(pulling);
 }

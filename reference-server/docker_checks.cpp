@@ -1,0 +1,30 @@
+#include "docker_checks.hpp"
+
+#include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/image.hpp>
+
+#include <algorithm>
+
+namespace roundhouse::server {
+
+namespace docker = roundhouse::detail::docker;
+
+result<void> check_docker(const server_options& options) {
+    if (const auto read = docker::read_address(options.engine.docker_host); !read)
+        return fail(errc::invalid_request, "DOCKER_HOST: " + read.error().message);
+    return {};
+}
+
+std::vector<std::string> docker_warnings(const server_options& options) {
+    std::vector<std::string> warnings;
+    const auto& registries = options.engine.registries;
+    const auto& image = options.settings.default_version;
+    const auto registry = docker::registry_of(image);
+    if (!registries.empty() && std::ranges::find(registries, registry) == registries.end())
+        warnings.push_back("ORCH_ENGINE_IMAGE: " + image +
+                           " cannot be pulled, because its registry " + registry +
+                           " is not in ORCH_ENGINE_REGISTRIES; the daemon must have it already");
+    return warnings;
+}
+
+} // namespace roundhouse::server
