@@ -12,6 +12,8 @@ namespace docker = roundhouse::detail::docker;
 result<void> check_docker(const server_options& options) {
     if (const auto read = docker::read_address(options.engine.docker_host); !read)
         return fail(errc::invalid_request, "DOCKER_HOST: " + read.error().message);
+    if (const auto image = docker::image_of(options.settings.default_version, {}); !image)
+        return fail(errc::invalid_request, "ORCH_ENGINE_IMAGE: " + image.error().message);
     return {};
 }
 
@@ -20,7 +22,8 @@ std::vector<std::string> docker_warnings(const server_options& options) {
     const auto& registries = options.engine.registries;
     const auto& image = options.settings.default_version;
     const auto registry = docker::registry_of(image);
-    if (!registries.empty() && std::ranges::find(registries, registry) == registries.end())
+    if (!registries.empty() && !docker::is_digest(image) &&
+        std::ranges::find(registries, registry) == registries.end())
         warnings.push_back("ORCH_ENGINE_IMAGE: " + image +
                            " cannot be pulled, because its registry " + registry +
                            " is not in ORCH_ENGINE_REGISTRIES; the daemon must have it already");

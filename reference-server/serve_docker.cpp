@@ -1,6 +1,7 @@
 #include "serving.hpp"
 
 #include <roundhouse/backend/docker.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/own_container.hpp>
 
 #include <stdexcept>
@@ -17,6 +18,7 @@ docker_options options_for(const server_context& context) {
     // No other variable of the server's environment reaches a container (SPEC §6).
     out.environment = engine.passed_through();
     out.catalog_path = engine.catalog_path;
+    out.repository = detail::docker::repository_of(context.options.settings.default_version);
     out.registries = engine.registries;
     out.runtime = engine.runtime;
     out.user = engine.user;

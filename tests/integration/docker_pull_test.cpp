@@ -159,3 +159,36 @@ TEST_CASE_METHOD(docker_answers, "a list of registries with a malformed one is r
     options.registries = {"docker.io", "https://registry.example.com"};
     CHECK_THROWS_WITH(backend(), Contains("`registries`: \"https://registry.example.com\" is no"));
 }
+
+TEST_CASE_METHOD(docker_answers, "a version may be a digest, with or without a name") {
+    const auto digest = "sha256:" + std::string(64, '7');
+    const auto query = "fromImage=registry.example.com%2Ftiny%40sha256%3A" + std::string(64, '7');
+    options.repository = "registry.example.com/tiny";
+    options.registries = {"registry.example.com"};
+    auto w = engine();
+    for (const auto& version : {"registry.example.com/tiny@" + digest, '@' + digest}) {
+        daemon.forget_image();
+        w.version = version;
+        REQUIRE(create(w));
+        CHECK(daemon.requests("POST", pulled).back().query == query);
+        CHECK_THAT(daemon.requests("POST", "/containers/create").back().body,
+                   Contains(R"("Image":"registry.example.com/tiny@)" + digest + '"'));
+        REQUIRE(destroy(w.ref));
+    }
+}
+
+TEST_CASE_METHOD(docker_answers, "a malformed digest is refused before the daemon is asked") {
+    auto w = engine();
+    w.version = "tiny@sha256:77";
+    CHECK_THAT(failure_of(create(w)), Contains("the version tiny@sha256:77 has no digest"));
+    CHECK(daemon.count("GET", "/images/*/json") == 0);
+}
+
+TEST_CASE_METHOD(docker_answers, "an id names an image that is there, and is never pulled") {
+    auto w = engine();
+    w.version = "sha256:" + std::string(64, '7');
+    REQUIRE(create(w));
+    daemon.forget_image();
+    CHECK_THAT(failure_of(create(w)), Contains("cannot be pulled: an id says neither"));
+    CHECK(daemon.count("POST", pulled) == 0);
+}

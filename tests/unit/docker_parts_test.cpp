@@ -79,6 +79,37 @@ TEST_CASE("a registry is written as image names begin with it") {
                Contains("would be a part of a name on docker.io"));
 }
 
+TEST_CASE("the repository of an image is its name without tag and digest") {
+    const auto digest = "sha256:" + std::string(64, 'a');
+    CHECK(repository_of("engine") == "engine");
+    CHECK(repository_of("team/engine:1.2") == "team/engine");
+    CHECK(repository_of("localhost:5000/engine:1@" + digest) == "localhost:5000/engine");
+    CHECK(repository_of("localhost:5000/engine") == "localhost:5000/engine");
+    CHECK(repository_of(digest).empty());
+}
+
+TEST_CASE("a version is an image, an id, or a digest in the repository of the default") {
+    const auto digest = "sha256:" + std::string(64, '7');
+    for (const auto& version : {std::string{"engine:1"}, "host:5000/engine@" + digest,
+                                "engine:1@" + digest, digest, std::string{"sha256"}})
+        CHECK(image_of(version, "host/other").value() == version);
+    CHECK(image_of('@' + digest, "host:5000/engine").value() == "host:5000/engine@" + digest);
+    CHECK_THAT(image_of('@' + digest, "").error().message, Contains("names no repository"));
+}
+
+TEST_CASE("a version with a malformed digest is refused") {
+    const auto digits = std::string(63, 'a');
+    for (const auto& wrong : {std::string{"@"}, std::string{"engine@"}, "engine@sha256:" + digits,
+                              "engine@sha256:" + digits + 'A', "engine@sha512:" + digits + 'a',
+                              "engine@sha256:" + digits + "aa", "@@sha256:" + digits + 'a',
+                              "engine@sha256:" + digits + "a:1"})
+        CHECK_THAT(image_of(wrong, "engine").error().message,
+                   Contains("the version " + wrong + " has no digest after its @: sha256: and 64"));
+    for (const auto& wrong : {std::string{"sha256:abc"}, "sha256:" + digits + 'g'})
+        CHECK_THAT(image_of(wrong, "engine").error().message,
+                   Contains("is not the id of an image"));
+}
+
 TEST_CASE("text in a query keeps its unreserved characters and no others") {
     CHECK(escaped("AZaz09-._~") == "AZaz09-._~");
     CHECK(escaped(R"({"a":["b=c"]})") == "%7B%22a%22%3A%5B%22b%3Dc%22%5D%7D");

@@ -67,6 +67,17 @@ TEST_CASE("registries are hosts, with commas between them") {
                  "ORCH_ENGINE_REGISTRIES: has no effect") == 1);
 }
 
+TEST_CASE("the default image has a name or an id") {
+    const auto digest = "sha256:" + std::string(64, 'a');
+    for (const auto& wrong :
+         {'@' + digest, std::string{"engine@sha256:12"}, std::string{"sha256:12"}})
+        CHECK_THAT(failure_of(good({{"ORCH_ENGINE_IMAGE", wrong}})),
+                   StartsWith("ORCH_ENGINE_IMAGE: ") && Contains(wrong));
+    CHECK(parse(good({{"ORCH_ENGINE_IMAGE", digest}, {"ORCH_ENGINE_REGISTRIES", "docker.io"}})));
+    CHECK(parse(good({{"ORCH_ENGINE_IMAGE", "engine:1@" + digest}})));
+    CHECK(parse(good({{"ORCH_ENGINE_BACKEND", "memory"}, {"ORCH_ENGINE_IMAGE", "@any name"}})));
+}
+
 TEST_CASE("a default image that cannot be pulled is a warning") {
     const auto warned = [](const char* image, const char* registries) {
         return warnings(

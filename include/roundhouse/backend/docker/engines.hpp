@@ -4,6 +4,7 @@
 #include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/event_stream.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/network.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/backend/docker/pull.hpp>
@@ -57,7 +58,9 @@ public:
     }
 
     asio::awaitable<result<void>> prepare(const workload& requested) {
-        auto ensuring = ensure_image(*daemon_, requested.version, options_);
+        const auto image = image_of(requested.version, options_.repository);
+        if (!image) co_return unexpected{image.error()};
+        auto ensuring = ensure_image(*daemon_, *image, options_);
         co_return co_await std::move(ensuring);
     }
 

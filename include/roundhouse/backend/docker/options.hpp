@@ -48,6 +48,9 @@ struct docker_options {
     /// none.
     std::string catalog_path;
 
+    /// The name, without tag and digest, of the images whose version is a digest alone
+    /// (`@sha256:…`). Empty if there are none.
+    std::string repository;
     /// The registries that images may be pulled from; empty for all. A registry is the host, with
     /// its port, that an image's name begins with; `docker.io` if it begins with none.
     std::vector<std::string> registries;

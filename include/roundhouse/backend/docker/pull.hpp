@@ -31,6 +31,9 @@ namespace detail::docker {
 /// Decides whether an image may be pulled (SPEC §6).
 [[nodiscard]] inline result<void> may_pull(const std::string& image,
                                            const docker_options& options) {
+    if (is_digest(image))
+        return cannot_pull(image, "an id says neither the registry nor the name of an image: name "
+                                  "it as NAME@sha256:DIGEST, or load it on the daemon");
     const auto registry = registry_of(image);
     const auto& allowed = options.registries;
     if (allowed.empty() || std::ranges::find(allowed, registry) != allowed.end()) return {};
