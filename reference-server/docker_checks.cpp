@@ -17,7 +17,7 @@ result<void> check_docker(const server_options& options) {
     return {};
 }
 
-std::vector<std::string> docker_warnings(const server_options& options) {
+std::vector<std::string> docker_warnings(const server_options& options, bool memory_is_chosen) {
     std::vector<std::string> warnings;
     const auto& registries = options.engine.registries;
     const auto& image = options.settings.default_version;
@@ -27,6 +27,9 @@ std::vector<std::string> docker_warnings(const server_options& options) {
         warnings.push_back("ORCH_ENGINE_IMAGE: " + image +
                            " cannot be pulled, because its registry " + registry +
                            " is not in ORCH_ENGINE_REGISTRIES; the daemon must have it already");
+    if (!memory_is_chosen)
+        warnings.push_back("ORCH_ENGINE_MEMORY_MB: is not set, so that one engine can use up the "
+                           "memory of the daemon's host; set a ceiling in MiB, or 0 to go without");
     return warnings;
 }
 

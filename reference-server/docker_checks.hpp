@@ -15,6 +15,8 @@ namespace roundhouse::server {
 [[nodiscard]] result<void> check_docker(const server_options& options);
 
 /// What is valid and probably not intended; each warning begins with the name of the option.
-[[nodiscard]] std::vector<std::string> docker_warnings(const server_options& options);
+/// `memory_is_chosen` says that there is a memory ceiling, or none by choice.
+[[nodiscard]] std::vector<std::string> docker_warnings(const server_options& options,
+                                                       bool memory_is_chosen);
 
 } // namespace roundhouse::server

@@ -104,11 +104,10 @@ std::string help_text() {
 
 /// Returns the text that is given for an option; null if there is none. An empty variable counts as
 /// not set, because scripts and compose files leave options out that way.
-const std::string* given_text(const option_row& row, const command_line& line,
+const std::string* given_text(std::string_view name, const command_line& line,
                               const environment& variables) {
-    if (const auto flag = line.values.find(row.name); flag != line.values.end())
-        return &flag->second;
-    const auto variable = variables.find(row.name);
+    if (const auto flag = line.values.find(name); flag != line.values.end()) return &flag->second;
+    const auto variable = variables.find(name);
     return variable != variables.end() && !variable->second.empty() ? &variable->second : nullptr;
 }
 
@@ -159,12 +158,14 @@ void warn_of_unused(const command_line& line, const environment& variables, invo
         };
         const bool unused = only_of(backend_kind::docker, docker_only) ||
                             only_of(backend_kind::subprocess, subprocess_only);
-        if (unused && given_text(row, line, variables) != nullptr)
+        if (unused && given_text(row.name, line, variables) != nullptr)
             parsed.warnings.push_back(std::string(row.name) + ": has no effect on the " +
                                       std::string(name_of(options.backend)) + " backend");
     }
-    if (options.backend == backend_kind::docker)
-        std::ranges::move(docker_warnings(options), std::back_inserter(parsed.warnings));
+    if (options.backend == backend_kind::docker) {
+        const bool chosen = given_text("ORCH_ENGINE_MEMORY_MB", line, variables) != nullptr;
+        std::ranges::move(docker_warnings(options, chosen), std::back_inserter(parsed.warnings));
+    }
     if (options.backend == backend_kind::subprocess &&
         !find_command(options.engine.command.front(), variables))
         parsed.warnings.push_back(
@@ -271,8 +272,8 @@ std::string credential_file(std::string_view variable, const environment& variab
 result<std::string> given_secret(const option_row& row, const command_line& line,
                                  const environment& variables) {
     const auto& by_file = secret_file_row(row);
-    const auto* const given = given_text(row, line, variables);
-    const auto* const named = given_text(by_file, line, variables);
+    const auto* const given = given_text(row.name, line, variables);
+    const auto* const named = given_text(by_file.name, line, variables);
     if (given != nullptr && named != nullptr)
         return wrong(by_file.name,
                      "is given together with " + std::string(row.name) + "; keep one of them");
@@ -288,7 +289,7 @@ result<void> read_row(const option_row& row, const command_line& line, const env
                       server_options& options) {
     result<std::string> text = std::string(row.fallback);
     if (row.secret) text = given_secret(row, line, variables);
-    else if (const auto* const given = given_text(row, line, variables)) text = *given;
+    else if (const auto* const given = given_text(row.name, line, variables)) text = *given;
     if (!text) return unexpected(std::move(text.error()));
     auto read = row.read(options, *text);
     if (row.secret) OPENSSL_cleanse(text->data(), text->size());
@@ -365,7 +366,7 @@ void note_secret_files(const command_line& line, const environment& variables, i
     for (const auto& row : option_table()) {
         if (!row.secret) continue;
         const auto& by_file = secret_file_row(row);
-        const auto* const path = given_text(by_file, line, variables);
+        const auto* const path = given_text(by_file.name, line, variables);
         struct stat status {};
         if (path == nullptr || ::stat(path->c_str(), &status) != 0) continue;
         parsed.options.secret_files.emplace_back(by_file.name, *path);

@@ -67,6 +67,17 @@ TEST_CASE("registries are hosts, with commas between them") {
                  "ORCH_ENGINE_REGISTRIES: has no effect") == 1);
 }
 
+TEST_CASE("engines without a memory ceiling are a warning, unless that was chosen") {
+    const auto warned = [](environment more) {
+        return warnings(good(std::move(more)), "_MEMORY_MB");
+    };
+    CHECK(warned({}) == 1);
+    CHECK(warned({{"ORCH_ENGINE_MEMORY_MB", ""}}) == 1);
+    CHECK(warned({{"ORCH_ENGINE_MEMORY_MB", "512"}}) == 0);
+    CHECK(warned({{"ORCH_ENGINE_MEMORY_MB", "0"}}) == 0);
+    CHECK(warned({{"ORCH_ENGINE_BACKEND", "memory"}}) == 0);
+}
+
 TEST_CASE("the default image has a name or an id") {
     const auto digest = "sha256:" + std::string(64, 'a');
     for (const auto& wrong :
