@@ -124,6 +124,8 @@ TEST_CASE("a daemon's address is a Unix socket or a host and its port") {
     CHECK(to_string(parse_host("tcp://[::1]:2375")) == "[::1]:2375");
     CHECK(to_string(parse_host("tcp://127.0.0.1:1")) == "127.0.0.1:1");
     CHECK(to_string(parse_host("tcp://127.0.0.1:65535")) == "127.0.0.1:65535");
+    CHECK(to_string(parse_host("tcp://127.1.2.3:2375")) == "127.1.2.3:2375");
+    CHECK(to_string(parse_host("tcp://localhost:2375")) == "127.0.0.1:2375");
 }
 
 TEST_CASE("a malformed address is refused and named") {
@@ -155,6 +157,19 @@ TEST_CASE("a malformed address is refused and named") {
     const auto longest = "unix:///" + std::string(99, 'x');
     CHECK(refusal_of(longest).empty());
     CHECK_THAT(refusal_of(longest + 'x'), Contains("at most 100 bytes"));
+}
+
+TEST_CASE("a daemon on another machine is refused, with the way to reach it") {
+    for (const auto* const address :
+         {"tcp://10.0.0.7:2375", "tcp://0.0.0.0:2375", "tcp://[::]:2375",
+          "tcp://[2001:db8::1]:2376", "tcp://[::ffff:10.0.0.7]:2375",
+          "tcp://docker.example.com:2376", "tcp://127.0.0.1.evil:1",
+          "tcp://localhost.example.com:2375", "tcp://1:2375"}) {
+        CAPTURE(address);
+        CHECK_THAT(refusal_of(address), Contains("\"" + std::string{address} + "\"") &&
+                                            Contains("not on this machine") &&
+                                            Contains("ssh -nNT -L"));
+    }
 }
 
 TEST_CASE("output is extracted from its frames") {

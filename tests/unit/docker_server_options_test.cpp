@@ -42,6 +42,8 @@ long warnings(const environment& variables, const std::string& part) {
 TEST_CASE("the daemon's address is checked only where it is used") {
     CHECK_THAT(failure_of(good({{"DOCKER_HOST", "ssh://build-host"}}), {"--check"}),
                StartsWith("DOCKER_HOST: ") && Contains("neither unix:// nor tcp://"));
+    CHECK_THAT(failure_of(good({{"DOCKER_HOST", "tcp://10.0.0.7:2375"}})),
+               StartsWith("DOCKER_HOST: ") && Contains("not on this machine"));
     CHECK(parse(good({{"ORCH_ENGINE_BACKEND", "memory"}, {"DOCKER_HOST", "ssh://build-host"}})));
     CHECK(parse(good({{"DOCKER_HOST", "tcp://127.0.0.1:2375"}})));
 }

@@ -36,9 +36,9 @@ class engines;
 /// by the daemon's event stream. When that breaks, the backend opens it again; `trouble` has the
 /// cause while it is not open.
 ///
-/// All members may be called from any thread and do not block, except the constructor, which looks
-/// up the name of the host in `tcp://`. `executor` must outlive the backend, and its context must
-/// run until the operations have ended. Operations can be cancelled with type `terminal`.
+/// All members may be called from any thread and do not block. `executor` must outlive the backend,
+/// and its context must run until the operations have ended. Operations can be cancelled with type
+/// `terminal`.
 class docker_backend {
 public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::discard |

@@ -34,7 +34,7 @@ struct docker_hardening {
 
 /// The daemon of a `docker_backend`, and the containers that it creates.
 struct docker_options {
-    /// The daemon's address: `unix:///path` or `tcp://host:port`, without TLS.
+    /// The daemon's address: `unix:///path`, or `tcp://host:port` on this machine.
     std::string host = "unix:///var/run/docker.sock";
     /// The id of this installation on the daemon, in a label of everything that it creates.
     /// Installations with different ids never touch each other's objects.
