@@ -66,8 +66,9 @@ template <class Member> reader text(Member member) {
 
 /// Makes a reader of a path, which may be empty.
 template <class Member> reader path(Member member) {
-    return [=](server_options& options, const std::string& value) -> result<void> {
-        if (value.empty()) return member(options).clear(), result<void>();
+    return [=, line = text(member)](server_options& options,
+                                    const std::string& value) -> result<void> {
+        if (auto read = line(options, value); !read || value.empty()) return read;
         // Engines run in folders of their own, where a relative path would have another meaning.
         member(options) = std::filesystem::absolute(value).lexically_normal().string();
         return {};
@@ -418,6 +419,10 @@ std::vector<option_row> engine_rows() {
          "docker: registries that images may be pulled from, separated by commas, such as "
          "registry.example.com,docker.io; empty for all.",
          read_registries},
+        {"ORCH_REGISTRY_AUTH_FILE", "FILE", "",
+         "docker: file with the credentials of registries, as `docker login` writes it to "
+         "config.json. Read at each pull.",
+         path(engine(&engine_options::registry_auth_file))},
         {"DOCKER_HOST", "URL", "unix:///var/run/docker.sock", "docker: where the daemon listens.",
          text(engine(&engine_options::docker_host))},
         {"ORCH_SUBPROCESS_ON_EXIT", "WHAT", "stop",

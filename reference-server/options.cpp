@@ -9,7 +9,6 @@
 
 #include <CLI/CLI.hpp>
 #include <openssl/crypto.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -145,10 +144,11 @@ std::optional<std::string> find_command(const std::string& word, const environme
 }
 
 void warn_of_unused(const command_line& line, const environment& variables, invocation& parsed) {
-    constexpr std::array<std::string_view, 9> docker_only{
-        "ORCH_ENGINE_NETWORK", "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
-        "ORCH_ENGINE_USER",    "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
-        "ORCH_ENGINE_PIDS",    "ORCH_ENGINE_RELAX",     "ORCH_ENGINE_REGISTRIES"};
+    constexpr std::array<std::string_view, 10> docker_only{
+        "ORCH_ENGINE_NETWORK",    "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
+        "ORCH_ENGINE_USER",       "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
+        "ORCH_ENGINE_PIDS",       "ORCH_ENGINE_RELAX",     "ORCH_ENGINE_REGISTRIES",
+        "ORCH_REGISTRY_AUTH_FILE"};
     constexpr std::array<std::string_view, 3> subprocess_only{
         "ORCH_ENGINE_ISOLATION", "ORCH_ENGINE_READABLE", "ORCH_ENGINE_FILE_MB"};
     const auto& options = parsed.options;
@@ -367,12 +367,10 @@ void note_secret_files(const command_line& line, const environment& variables, i
         if (!row.secret) continue;
         const auto& by_file = secret_file_row(row);
         const auto* const path = given_text(by_file.name, line, variables);
-        struct stat status {};
-        if (path == nullptr || ::stat(path->c_str(), &status) != 0) continue;
+        if (path == nullptr || ::access(path->c_str(), F_OK) != 0) continue;
         parsed.options.secret_files.emplace_back(by_file.name, *path);
-        if (S_ISREG(status.st_mode) && (status.st_mode & S_IROTH) != 0)
-            parsed.warnings.push_back(std::string(by_file.name) + ": every user may read " + *path +
-                                      ": chmod 600 keeps them out");
+        if (auto warning = warning_of_readers(*path))
+            parsed.warnings.push_back(std::string(by_file.name) + ": " + *warning);
     }
 }
 

@@ -20,6 +20,7 @@ docker_options options_for(const server_context& context) {
     out.catalog_path = engine.catalog_path;
     out.repository = detail::docker::repository_of(context.options.settings.default_version);
     out.registries = engine.registries;
+    out.registry_auth_file = engine.registry_auth_file;
     out.runtime = engine.runtime;
     out.user = engine.user;
     out.memory_bytes = engine.memory_mb * 1024 * 1024;

@@ -2,6 +2,8 @@
 #include "docker_answers.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 using namespace roundhouse_tests;
@@ -190,5 +192,43 @@ TEST_CASE_METHOD(docker_answers, "an id names an image that is there, and is nev
     REQUIRE(create(w));
     daemon.forget_image();
     CHECK_THAT(failure_of(create(w)), Contains("cannot be pulled: an id says neither"));
+    CHECK(daemon.count("POST", pulled) == 0);
+}
+
+TEST_CASE_METHOD(docker_answers, "the credentials of a registry go with its own pulls only") {
+    const temporary_folder folder;
+    options.registry_auth_file = folder.path() / "config.json";
+    const auto head_of = [&](const char* image) {
+        daemon.forget_image();
+        auto w = engine();
+        w.version = image;
+        REQUIRE(create(w));
+        return daemon.requests("POST", pulled).back().head;
+    };
+    // The file is read at each pull. "YW5uOnB3" is ann:pw.
+    std::ofstream{options.registry_auth_file}
+        << R"({"auths":{"registry.example.com":{"auth":"YW5uOnB3"}}})";
+    // {"username":"ann","password":"pw","serveraddress":"registry.example.com"}
+    CHECK_THAT(
+        head_of("registry.example.com/tiny"),
+        Contains("X-Registry-Auth: eyJ1c2VybmFtZSI6ImFubiIsInBhc3N3b3JkIjoicHciLCJzZXJ2ZXJhZG"
+                 "RyZXNzIjoicmVnaXN0cnkuZXhhbXBsZS5jb20ifQ=="));
+    for (const auto* const other : {"tiny", "registry.example.org/tiny",
+                                    "registry.example.com:444/tiny", "x/registry.example.com/tiny"})
+        CHECK_THAT(head_of(other), !Contains("X-Registry-Auth"));
+    std::ofstream{options.registry_auth_file} << R"({"auths":{}})";
+    CHECK_THAT(head_of("registry.example.com/tiny"), !Contains("X-Registry-Auth"));
+    for (const auto& line : log_lines())
+        CHECK_THAT(line, !Contains("YW5uOnB3") && !Contains("ann") && !Contains("eyJ1c2"));
+}
+
+TEST_CASE_METHOD(docker_answers, "a pull without its file of credentials fails with the cause") {
+    options.registry_auth_file = "/no/such/config.json";
+    CHECK(create(engine())); // nothing is to be pulled
+    daemon.forget_image();
+    CHECK_THAT(failure_of(create(engine())),
+               Contains("the image tiny:1 is not there and cannot be pulled") &&
+                   Contains("ORCH_REGISTRY_AUTH_FILE") &&
+                   Contains("/no/such/config.json cannot be opened: No such file"));
     CHECK(daemon.count("POST", pulled) == 0);
 }

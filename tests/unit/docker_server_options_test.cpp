@@ -1,8 +1,12 @@
 #include "../../reference-server/options.hpp"
+#include "../temporary_folder.hpp"
 #include "catch.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace roundhouse::server;
@@ -78,6 +82,22 @@ TEST_CASE("engines without a memory ceiling are a warning, unless that was chose
     CHECK(warned({{"ORCH_ENGINE_MEMORY_MB", "512"}}) == 0);
     CHECK(warned({{"ORCH_ENGINE_MEMORY_MB", "0"}}) == 0);
     CHECK(warned({{"ORCH_ENGINE_BACKEND", "memory"}}) == 0);
+}
+
+TEST_CASE("the file of credentials is read at the start, and warned of if every user may read it") {
+    const roundhouse_tests::temporary_folder folder;
+    const auto path = (folder.path() / "config.json").string();
+    std::ofstream{path} << R"({"auths":{"localhost":{"auth":"YW5uOnB3"}}})";
+    std::filesystem::permissions(path, std::filesystem::perms::owner_read);
+    CHECK(warnings(good({{"ORCH_REGISTRY_AUTH_FILE", path}}), "ORCH_REGISTRY_AUTH_FILE") == 0);
+    std::filesystem::permissions(path, std::filesystem::perms::others_read,
+                                 std::filesystem::perm_options::add);
+    CHECK(warnings(good({{"ORCH_REGISTRY_AUTH_FILE", path}}),
+                   "ORCH_REGISTRY_AUTH_FILE: every user may read " + path) == 1);
+    CHECK_THAT(failure_of(good({{"ORCH_REGISTRY_AUTH_FILE", "/no/such/file"}})),
+               StartsWith("ORCH_REGISTRY_AUTH_FILE: /no/such/file cannot be opened"));
+    CHECK(parse(
+        good({{"ORCH_ENGINE_BACKEND", "memory"}, {"ORCH_REGISTRY_AUTH_FILE", "/no/such/file"}})));
 }
 
 TEST_CASE("the default image has a name or an id") {

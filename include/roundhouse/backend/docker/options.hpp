@@ -54,6 +54,9 @@ struct docker_options {
     /// The registries that images may be pulled from; empty for all. A registry is the host, with
     /// its port, that an image's name begins with; `docker.io` if it begins with none.
     std::vector<std::string> registries;
+    /// A file with the credentials of registries, in the format of Docker's `config.json`, without
+    /// helpers. It is read at each pull. Empty for none: then pulls are anonymous.
+    std::string registry_auth_file;
 
     std::string runtime;            ///< Such as runsc (gVisor); empty for the daemon's default.
     std::string user;               ///< Empty for the image's.

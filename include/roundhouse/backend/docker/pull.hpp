@@ -3,6 +3,7 @@
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/options.hpp>
+#include <roundhouse/backend/docker/registry_auth.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
 #include <roundhouse/types.hpp>
@@ -15,6 +16,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -43,16 +45,33 @@ namespace detail::docker {
                                   "by hand on the daemon");
 }
 
-/// Pulls an image (API, "Create an image"), and logs its progress. A failure's message has the
+/// The request of a pull (API, "Create an image"), with the credentials of the image's registry.
+inline asio::awaitable<result<http_request>> pull_request(daemon& docker, const std::string& image,
+                                                          const docker_options& options) {
+    const auto& file = options.registry_auth_file;
+    auto auth = file.empty() ? result<std::string>{std::string{}}
+                             : read_registry_auth(file, registry_of(image));
+    if (!auth)
+        co_return cannot_pull(image, "ORCH_REGISTRY_AUTH_FILE (docker_options::"
+                                     "registry_auth_file): " +
+                                         auth.error().message);
+    const auto [name, tag] = split_image(image);
+    auto asking = docker.streaming("POST", "/images/create?fromImage=" + escaped(name) +
+                                               (tag.empty() ? "" : "&tag=" + escaped(tag)));
+    auto request = co_await std::move(asking);
+    if (request && !auth->empty())
+        request->headers.emplace_back("X-Registry-Auth", std::move(*auth));
+    co_return request;
+}
+
+/// Pulls an image, and logs its progress. A failure's message has the
 /// cause.
 inline asio::awaitable<result<void>> pull_image(daemon& docker, std::string image,
                                                 const docker_options& options) {
     const auto log = [&options](log_level level, const std::string& line) {
         if (options.log) options.log(level, line);
     };
-    const auto [name, tag] = split_image(image);
-    auto asking = docker.streaming("POST", "/images/create?fromImage=" + escaped(name) +
-                                               (tag.empty() ? "" : "&tag=" + escaped(tag)));
+    auto asking = pull_request(docker, image, options);
     const auto request = co_await std::move(asking);
     if (!request) co_return unexpected{request.error()};
     log(log_level::info, "pulling " + image);
