@@ -1,3 +1,4 @@
+#include "metadata_address.hpp"
 #include "serving.hpp"
 
 #include <roundhouse/backend/docker.hpp>
@@ -44,6 +45,11 @@ docker_options options_for(const server_context& context) {
 } // namespace
 
 int serve_docker(const server_context& context) {
+    if (!blocks_metadata_address(docker_user_rules()))
+        context.log.write(log_level::warning,
+                          "no rule can be seen that keeps engines from 169.254.169.254, where a "
+                          "cloud hands out the machine's credentials: run `iptables -I DOCKER-USER "
+                          "-d 169.254.169.254 -j DROP` at each start of the machine");
     try {
         auto options = options_for(context);
         return serve_over(context, [&](const std::string& installation_id) {
