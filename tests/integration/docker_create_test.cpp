@@ -226,6 +226,18 @@ TEST_CASE_METHOD(docker_answers, "a network that lets engines talk to each other
     CHECK(warned() == 1);
 }
 
+TEST_CASE_METHOD(docker_answers, "a name that is in use is found out, whichever way it is said") {
+    put(engine(1, 1), "exited");
+    daemon.once("POST", "/networks/create",
+                daemon_says::replies(500, R"({"message":"network already exists"})"));
+    daemon.when("GET", "/networks/*", daemon_says::replies(200, R"({"Options":{}})"));
+    daemon.once("POST", created,
+                daemon_says::replies(500, R"({"message":"that name is already in use"})"));
+    REQUIRE(create(engine(1, 2)));
+    CHECK(daemon.container_named(name_of(engine())).labels == labels_of(engine(1, 2)));
+    CHECK(daemon.count("POST", "/networks/create") == 1);
+}
+
 TEST_CASE_METHOD(docker_answers, "a network that was removed is created again") {
     REQUIRE(create(engine(1)));
     REQUIRE(daemon.count("POST", "/networks/create") == 1);

@@ -290,7 +290,12 @@ private:
                                       read ? text_at((*read)->root, "/Id") : std::string{});
                 co_return co_await std::move(starting);
             }
-            if (answer->status != 409) co_return daemon::refused("cannot make " + name, *answer);
+            if (answer->status != 409) { // Podman answers 500 also if the name is in use.
+                auto looking = inspect_container(*daemon_, requested.ref.engine_id,
+                                                 options_.network);
+                const auto found = co_await std::move(looking);
+                if (!found || !*found) co_return daemon::refused("cannot make " + name, *answer);
+            }
             auto clearing = clear_name(requested);
             const auto cleared = co_await std::move(clearing);
             if (!cleared) co_return unexpected{cleared.error()};
