@@ -1,5 +1,6 @@
 #include "option_table.hpp"
 
+#include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/crypto/keys.hpp>
@@ -69,8 +70,9 @@ template <class Member> reader text(Member member) {
 
 /// Makes a reader of a path, which may be empty.
 template <class Member> reader path(Member member) {
-    return [=](server_options& options, const std::string& value) -> result<void> {
-        if (value.empty()) return member(options).clear(), result<void>();
+    return [=, line = text(member)](server_options& options,
+                                    const std::string& value) -> result<void> {
+        if (auto read = line(options, value); !read || value.empty()) return read;
         // Engines run in folders of their own, where a relative path would have another meaning.
         member(options) = std::filesystem::absolute(value).lexically_normal().string();
         return {};
@@ -196,6 +198,16 @@ result<void> read_network(server_options& options, const std::string& value) {
                      "\" is one of Docker's own networks, where engines find nobody by name: name "
                      "another, which is made if it is missing");
     options.engine.network = value;
+    return {};
+}
+
+result<void> read_registries(server_options& options, const std::string& value) {
+    options.engine.registries.clear();
+    for (const auto& entry : split_list(value)) {
+        auto registry = roundhouse::detail::docker::read_registry(entry);
+        if (!registry) return unexpected(std::move(registry.error()));
+        options.engine.registries.push_back(std::move(*registry));
+    }
     return {};
 }
 
@@ -443,6 +455,14 @@ std::vector<option_row> engine_rows() {
          "docker: restrictions of engines to lift, separated by commas: capabilities, "
          "new-privileges, writable-root, no-init, traffic.",
          read_relaxations},
+        {"ORCH_ENGINE_REGISTRIES", "HOSTS", "",
+         "docker: registries that images may be pulled from, separated by commas, such as "
+         "registry.example.com,docker.io; empty for all.",
+         read_registries},
+        {"ORCH_REGISTRY_AUTH_FILE", "FILE", "",
+         "docker: file with the credentials of registries, as `docker login` writes it to "
+         "config.json. Read at each pull.",
+         path(engine(&engine_options::registry_auth_file))},
         {"DOCKER_HOST", "URL", "unix:///var/run/docker.sock", "docker: where the daemon listens.",
          text(engine(&engine_options::docker_host))},
         {"ORCH_SUBPROCESS_ON_EXIT", "WHAT", "stop",

@@ -1,20 +1,20 @@
 #include "options.hpp"
 
+#include "docker_checks.hpp"
 #include "option_table.hpp"
 #include "secrets.hpp"
 
-#include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/detail/ascii.hpp>
 #include <roundhouse/version.hpp>
 
 #include <CLI/CLI.hpp>
 #include <openssl/crypto.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 namespace roundhouse::server {
@@ -103,11 +103,10 @@ std::string help_text() {
 
 /// Returns the text that is given for an option; null if there is none. An empty variable counts as
 /// not set, because scripts and compose files leave options out that way.
-const std::string* given_text(const option_row& row, const command_line& line,
+const std::string* given_text(std::string_view name, const command_line& line,
                               const environment& variables) {
-    if (const auto flag = line.values.find(row.name); flag != line.values.end())
-        return &flag->second;
-    const auto variable = variables.find(row.name);
+    if (const auto flag = line.values.find(name); flag != line.values.end()) return &flag->second;
+    const auto variable = variables.find(name);
     return variable != variables.end() && !variable->second.empty() ? &variable->second : nullptr;
 }
 
@@ -145,9 +144,10 @@ std::optional<std::string> find_command(const std::string& word, const environme
 }
 
 void warn_of_unused(const command_line& line, const environment& variables, invocation& parsed) {
-    constexpr std::array<std::string_view, 7> docker_only{
-        "ORCH_ENGINE_NETWORK",   "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME", "ORCH_ENGINE_USER",
-        "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",      "ORCH_ENGINE_RELAX"};
+    constexpr std::array<std::string_view, 9> docker_only{
+        "ORCH_ENGINE_NETWORK", "ORCH_ENGINE_ADVERTISE",  "ORCH_ENGINE_RUNTIME",
+        "ORCH_ENGINE_USER",    "ORCH_ENGINE_MEMORY_MB",  "ORCH_ENGINE_CPUS",
+        "ORCH_ENGINE_RELAX",   "ORCH_ENGINE_REGISTRIES", "ORCH_REGISTRY_AUTH_FILE"};
     constexpr std::array<std::string_view, 4> subprocess_only{
         "ORCH_ENGINE_ISOLATION", "ORCH_ENGINE_READABLE", "ORCH_ENGINE_FILE_MB", "ORCH_ENGINE_UIDS"};
     const auto& options = parsed.options;
@@ -157,9 +157,13 @@ void warn_of_unused(const command_line& line, const environment& variables, invo
         };
         const bool unused = only_of(backend_kind::docker, docker_only) ||
                             only_of(backend_kind::subprocess, subprocess_only);
-        if (unused && given_text(row, line, variables) != nullptr)
+        if (unused && given_text(row.name, line, variables) != nullptr)
             parsed.warnings.push_back(std::string(row.name) + ": has no effect on the " +
                                       std::string(name_of(options.backend)) + " backend");
+    }
+    if (options.backend == backend_kind::docker) {
+        const bool chosen = given_text("ORCH_ENGINE_MEMORY_MB", line, variables) != nullptr;
+        std::ranges::move(docker_warnings(options, chosen), std::back_inserter(parsed.warnings));
     }
     if (options.backend == backend_kind::subprocess &&
         !find_command(options.engine.command.front(), variables))
@@ -194,8 +198,7 @@ result<void> check_engine(server_options& options, const environment& variables)
             engine.command.front() = std::move(*found);
     }
     if (options.backend == backend_kind::docker)
-        if (const auto read = detail::docker::read_address(engine.docker_host); !read)
-            return wrong("DOCKER_HOST", read.error().message);
+        if (auto checked = check_docker(options); !checked) return checked;
     std::error_code ignored; // a folder that cannot be examined cannot be used
     // With Docker the catalog is on the daemon's host, which may be another machine.
     if (options.backend == backend_kind::subprocess && !engine.catalog_path.empty() &&
@@ -268,8 +271,8 @@ std::string credential_file(std::string_view variable, const environment& variab
 result<std::string> given_secret(const option_row& row, const command_line& line,
                                  const environment& variables) {
     const auto& by_file = secret_file_row(row);
-    const auto* const given = given_text(row, line, variables);
-    const auto* const named = given_text(by_file, line, variables);
+    const auto* const given = given_text(row.name, line, variables);
+    const auto* const named = given_text(by_file.name, line, variables);
     if (given != nullptr && named != nullptr)
         return wrong(by_file.name,
                      "is given together with " + std::string(row.name) + "; keep one of them");
@@ -285,7 +288,7 @@ result<void> read_row(const option_row& row, const command_line& line, const env
                       server_options& options) {
     result<std::string> text = std::string(row.fallback);
     if (row.secret) text = given_secret(row, line, variables);
-    else if (const auto* const given = given_text(row, line, variables)) text = *given;
+    else if (const auto* const given = given_text(row.name, line, variables)) text = *given;
     if (!text) return unexpected(std::move(text.error()));
     auto read = row.read(options, *text);
     if (row.secret) OPENSSL_cleanse(text->data(), text->size());
@@ -362,13 +365,11 @@ void note_secret_files(const command_line& line, const environment& variables, i
     for (const auto& row : option_table()) {
         if (!row.secret) continue;
         const auto& by_file = secret_file_row(row);
-        const auto* const path = given_text(by_file, line, variables);
-        struct stat status {};
-        if (path == nullptr || ::stat(path->c_str(), &status) != 0) continue;
+        const auto* const path = given_text(by_file.name, line, variables);
+        if (path == nullptr || ::access(path->c_str(), F_OK) != 0) continue;
         parsed.options.secret_files.emplace_back(by_file.name, *path);
-        if (S_ISREG(status.st_mode) && (status.st_mode & S_IROTH) != 0)
-            parsed.warnings.push_back(std::string(by_file.name) + ": every user may read " + *path +
-                                      ": chmod 600 keeps them out");
+        if (auto warning = warning_of_readers(*path))
+            parsed.warnings.push_back(std::string(by_file.name) + ": " + *warning);
     }
 }
 

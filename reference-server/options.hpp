@@ -73,6 +73,8 @@ struct engine_options {
     std::uint64_t pids = 0;      ///< 0 is no ceiling
     relaxations relaxed;
     std::string docker_host;
+    std::vector<std::string> registries; ///< Empty for all.
+    std::string registry_auth_file;      ///< Absolute, or empty.
 
     /// The variables of `environment` that are in `env_passthrough`.
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> passed_through() const;

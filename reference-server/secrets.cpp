@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -99,6 +100,14 @@ result<std::string> read_secret_file(const std::string& path) {
     if (text.ends_with('\r')) text.pop_back();
     if (text.empty()) return fail(errc::invalid_request, path + " is empty");
     return text;
+}
+
+std::optional<std::string> warning_of_readers(const std::string& path) {
+    struct stat status {};
+    const bool readable = ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+                          (status.st_mode & S_IROTH) != 0;
+    if (!readable) return std::nullopt;
+    return "every user may read " + path + ": chmod 600 keeps them out";
 }
 
 } // namespace roundhouse::server

@@ -4,6 +4,7 @@
 
 #include <roundhouse/error.hpp>
 
+#include <optional>
 #include <span>
 #include <string>
 
@@ -21,5 +22,8 @@ void wipe_given_secrets(std::span<char* const> arguments, environment& copy) noe
 /// Reads a secret from a file or pipe, without the line end after it. A failure's message is the
 /// cause.
 [[nodiscard]] result<std::string> read_secret_file(const std::string& path);
+
+/// A warning of a file that every user may read; nothing for any other.
+[[nodiscard]] std::optional<std::string> warning_of_readers(const std::string& path);
 
 } // namespace roundhouse::server

@@ -1,6 +1,8 @@
+#include "metadata_address.hpp"
 #include "serving.hpp"
 
 #include <roundhouse/backend/docker.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/own_container.hpp>
 
 #include <stdexcept>
@@ -17,6 +19,9 @@ docker_options options_for(const server_context& context) {
     // No other variable of the server's environment reaches a container (SPEC §6).
     out.environment = engine.passed_through();
     out.catalog_path = engine.catalog_path;
+    out.repository = detail::docker::repository_of(context.options.settings.default_version);
+    out.registries = engine.registries;
+    out.registry_auth_file = engine.registry_auth_file;
     out.runtime = engine.runtime;
     out.user = engine.user;
     out.memory_bytes = engine.memory_mb * 1024 * 1024;
@@ -40,6 +45,11 @@ docker_options options_for(const server_context& context) {
 } // namespace
 
 int serve_docker(const server_context& context) {
+    if (!blocks_metadata_address(docker_user_rules()))
+        context.log.write(log_level::warning,
+                          "no rule can be seen that keeps engines from 169.254.169.254, where a "
+                          "cloud hands out the machine's credentials: run `iptables -I DOCKER-USER "
+                          "-d 169.254.169.254 -j DROP` at each start of the machine");
     try {
         auto options = options_for(context);
         return serve_over(context, [&](const std::string& installation_id) {

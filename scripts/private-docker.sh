@@ -13,9 +13,17 @@ private_docker_start() {
     private_docker_folder=$folder
     export DOCKER_HOST="unix://$folder/docker.sock"
     mkdir -p "$folder"
+    # gVisor, if it is installed, with the kernel's network: the own one of Debian 12's runsc does not
+    # start on newer kernels ("network enabled in root network namespace").
+    local runtimes=()
+    if command -v runsc >/dev/null; then
+        printf '#!/bin/sh\nexec runsc --network=host "$@"\n' >"$folder/runsc"
+        chmod 755 "$folder/runsc"
+        runtimes=(--add-runtime "runsc=$folder/runsc")
+    fi
     # In a separate session, so that Ctrl-C reaches only the script, which ends the daemon last.
     setsid dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" --host "$DOCKER_HOST" \
-        >"$folder/log" 2>&1 &
+        "${runtimes[@]}" >"$folder/log" 2>&1 &
     private_docker_pid=$!
     for _ in $(seq 600); do
         docker version >/dev/null 2>&1 && return 0

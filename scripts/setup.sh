@@ -18,7 +18,7 @@ bench_packages=(
     libbenchmark-dev wrk nginx-light python3 python3-cryptography
     postgresql python3-fastapi python3-asyncpg python3-uvicorn python3-uvloop python3-httptools jupyterhub
 )
-ci_packages=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev python3-cryptography)
+ci_packages=(clang-16 clang-format-16 clang-tidy-16 libclang-rt-16-dev python3-cryptography docker-registry runsc)
 
 case "${1:-}" in
     "") ;;

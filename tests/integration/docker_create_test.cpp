@@ -13,15 +13,6 @@ namespace {
 
 constexpr auto created = "/containers/create";
 constexpr auto started = "/containers/*/start";
-constexpr auto pulled = "/images/create";
-
-/// A script of a daemon that pulls an image and sends these lines.
-daemon_says::script pulls(recorded_daemon& daemon, const std::string& lines) {
-    return [&daemon, lines](daemon_says::socket& connection, const daemon_request& request) {
-        static_cast<void>(daemon.usual_answer(request)); // for its effect
-        daemon_says::send_and_close(connection, chunked_head() + chunk(lines) + chunk(""));
-    };
-}
 
 /// A script of a daemon that does what was asked, and closes the connection without an answer.
 daemon_says::script loses_its_reply(recorded_daemon& daemon) {
@@ -235,6 +226,18 @@ TEST_CASE_METHOD(docker_answers, "a network that lets engines talk to each other
     CHECK(warned() == 1);
 }
 
+TEST_CASE_METHOD(docker_answers, "a name that is in use is found out, whichever way it is said") {
+    put(engine(1, 1), "exited");
+    daemon.once("POST", "/networks/create",
+                daemon_says::replies(500, R"({"message":"network already exists"})"));
+    daemon.when("GET", "/networks/*", daemon_says::replies(200, R"({"Options":{}})"));
+    daemon.once("POST", created,
+                daemon_says::replies(500, R"({"message":"that name is already in use"})"));
+    REQUIRE(create(engine(1, 2)));
+    CHECK(daemon.container_named(name_of(engine())).labels == labels_of(engine(1, 2)));
+    CHECK(daemon.count("POST", "/networks/create") == 1);
+}
+
 TEST_CASE_METHOD(docker_answers, "a network that was removed is created again") {
     REQUIRE(create(engine(1)));
     REQUIRE(daemon.count("POST", "/networks/create") == 1);
@@ -267,110 +270,4 @@ TEST_CASE_METHOD(docker_answers, "a create that cannot make the container leaves
     CHECK(failure_of(create(engine())) ==
           "Docker: cannot make " + name_of(engine()) + ": no such runtime");
     CHECK_FALSE(daemon.has_volume(volume_of(engine())));
-}
-
-TEST_CASE_METHOD(docker_answers, "a missing image is pulled, and the steps are logged") {
-    daemon.forget_image();
-    REQUIRE(create(engine()));
-    REQUIRE(daemon.count("POST", pulled) == 1);
-    CHECK(daemon.requests("POST", pulled).front().query == "fromImage=tiny&tag=1");
-    const auto lines = log_lines();
-    const auto logged = [&](const std::string& status) {
-        return std::ranges::count(lines,
-                                  "an image is pulled image=\"tiny:1\" status=\"" + status + '"');
-    };
-    CHECK(logged("begun") == 1);
-    CHECK(logged("1: Pulling from library/tiny") == 1);
-    CHECK(logged("Status: Downloaded newer image for tiny:1") == 1);
-}
-
-TEST_CASE_METHOD(docker_answers, "the progress of a pull is not logged") {
-    daemon.forget_image();
-    std::string lines = "{\"status\":\"Pulling fs layer\",\"progressDetail\":{},\"id\":\"a1\"}\r\n";
-    for (int i = 0; i < 500; ++i)
-        lines += R"({"status":"Downloading","progressDetail":{"current":)" + std::to_string(i) +
-                 R"(,"total":500},"progress":"[=>   ]  1kB/500kB","id":"a1"})" + "\r\n";
-    lines += "{\"status\":\"Pull complete\",\"progressDetail\":{},\"id\":\"a1\"}\r\n";
-    daemon.once("POST", pulled, pulls(daemon, lines));
-    REQUIRE(create(engine()));
-    CHECK(std::ranges::count_if(log_lines(), [](const std::string& line) {
-              return line.find("status=\"a1: ") != std::string::npos;
-          }) == 2);
-}
-
-TEST_CASE_METHOD(docker_answers, "unreadable lines of a pull are ignored") {
-    daemon.forget_image();
-    daemon.once("POST", pulled,
-                pulls(daemon, "nonsense\r\n\r\n[]\r\nnull\r\n{\"status\":7,\"error\":null}\r\n"));
-    CHECK(create(engine()));
-}
-
-TEST_CASE_METHOD(docker_answers,
-                 "a pull that fails half-way has the cause in its message, and leaves nothing") {
-    daemon.forget_image();
-    for (const auto* const end : {"\r\n", "\n", ""}) {
-        daemon.once("POST", pulled,
-                    daemon_says::sends(
-                        chunked_head() +
-                        chunk("{\"status\":\"Pulling from tiny\",\"id\":\"1\"}\r\n") +
-                        chunk(R"({"errorDetail":{"message":"no space left"},"error":"no sp)") +
-                        chunk(std::string{R"(ace left"})"} + end) + chunk("")));
-        CHECK(failure_of(create(engine())) == "Docker: the image tiny:1 is not there and cannot be "
-                                              "pulled: no space left");
-    }
-    CHECK_FALSE(daemon.has_volume(volume_of(engine())));
-    CHECK_FALSE(daemon.has_container(name_of(engine())));
-}
-
-TEST_CASE_METHOD(docker_answers,
-                 "a pull works with a daemon that does not send the deprecated texts") {
-    daemon.forget_image();
-    std::string lines;
-    for (int i = 0; i < 500; ++i)
-        lines += R"({"status":"Downloading","progressDetail":{"current":)" + std::to_string(i) +
-                 R"(,"total":500},"id":"a1"})" + "\r\n";
-    lines += R"({"errorDetail":{"message":"no space left"}})";
-    daemon.once("POST", pulled, daemon_says::sends(chunked_head() + chunk(lines) + chunk("")));
-    CHECK_THAT(failure_of(create(engine())), Contains("cannot be pulled: no space left"));
-    CHECK(log_lines().size() < 10);
-}
-
-TEST_CASE_METHOD(docker_answers, "a refused pull has the cause in its message") {
-    daemon.forget_image();
-    for (const unsigned status : {404U, 500U}) {
-        daemon.once("POST", pulled,
-                    daemon_says::replies(status, R"({"message":"pull access denied for tiny"})"));
-        CHECK_THAT(failure_of(create(engine())),
-                   Contains("tiny:1 is not there and cannot be pulled: pull access denied"));
-    }
-    for (const auto* const body : {"", "{}"}) {
-        daemon.once("POST", pulled, daemon_says::replies(500, body));
-        CHECK_THAT(failure_of(create(engine())), Contains("cannot be pulled: HTTP 500"));
-    }
-    daemon.once("POST", pulled, daemon_says::replies(502, "bad gateway"));
-    CHECK_THAT(failure_of(create(engine())),
-               Contains("cannot be pulled: HTTP 502: \"bad gateway\""));
-}
-
-TEST_CASE_METHOD(docker_answers, "a pull fails if the connection breaks") {
-    daemon.forget_image();
-    daemon.once("POST", pulled,
-                daemon_says::sends(chunked_head() + chunk("{\"status\":\"Pulling\"}\r\n")));
-    CHECK_THAT(failure_of(create(engine())),
-               Contains("tiny:1") && Contains("cut the connection in the middle of its answer"));
-}
-
-TEST_CASE_METHOD(docker_answers, "a pull that stalls fails at the timeout of pulls") {
-    daemon.forget_image();
-    options.pull_timeout = rh::duration{200};
-    daemon.once("POST", pulled,
-                daemon_says::sends_and_hangs(chunked_head() + chunk("{\"status\":\"Wait\"}\r\n")));
-    CHECK_THAT(failure_of(create(engine())), Contains("tiny:1") && Contains("within 200 ms"));
-}
-
-TEST_CASE_METHOD(docker_answers, "an image that is missing after its pull is not pulled again") {
-    daemon.forget_image();
-    daemon.when("POST", pulled, daemon_says::sends(chunked_head() + chunk("")));
-    CHECK_THAT(failure_of(create(engine())), Contains("No such image: tiny:1"));
-    CHECK(daemon.count("POST", pulled) == 1);
 }

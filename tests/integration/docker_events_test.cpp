@@ -400,3 +400,9 @@ TEST_CASE_METHOD(docker_events, "an installation id may contain any character") 
     CHECK(daemon.requests("GET", "/volumes").back().query.find("%3Da%5C%22b%5C%5Cc%22") !=
           std::string::npos);
 }
+
+TEST_CASE_METHOD(docker_events, "ends are asked for by Docker's name and by Podman's") {
+    listening();
+    CHECK(daemon.requests("GET", "/events").back().query.find("%22die%22%2C%22died%22") !=
+          std::string::npos);
+}

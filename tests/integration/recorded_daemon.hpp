@@ -33,6 +33,7 @@ struct daemon_request {
     std::string version; ///< Such as v1.41; empty if the path has none.
     std::string path;    ///< Without the version.
     std::string query;   ///< Percent-encoded.
+    std::string head;    ///< All before the body.
     std::string body;
 };
 
@@ -304,7 +305,9 @@ private:
         const auto question = target.find('?');
         request.path = target.substr(0, question);
         if (question != std::string::npos) request.query = target.substr(question + 1);
-        request.body = text.substr(text.find("\r\n\r\n") + 4);
+        const auto end_of_head = text.find("\r\n\r\n");
+        request.head = text.substr(0, end_of_head);
+        request.body = text.substr(end_of_head + 4);
         return request;
     }
 

@@ -3,7 +3,7 @@
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
-#include <roundhouse/backend/docker/pull.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 
 #include <stdexcept>
 #include <string>
@@ -51,6 +51,65 @@ TEST_CASE("an image with a digest has no tag") {
           parts{"localhost:5000/engine:1@sha256:abc", ""});
 }
 
+TEST_CASE("the registry of an image is the host that its name begins with, or docker.io") {
+    CHECK(registry_of("engine") == "docker.io");
+    CHECK(registry_of("engine:1.2") == "docker.io");
+    CHECK(registry_of("team/engine") == "docker.io");
+    CHECK(registry_of("team/registry.example.com/engine") == "docker.io");
+    CHECK(registry_of("docker.io/engine") == "docker.io");
+    CHECK(registry_of("index.docker.io/engine") == "docker.io");
+    CHECK(registry_of("registry.example.com") == "docker.io"); // a name without a registry
+    CHECK(registry_of("registry.example.com/engine") == "registry.example.com");
+    CHECK(registry_of("Registry.Example.com/engine") == "registry.example.com");
+    CHECK(registry_of("registry:5000/team/engine:1") == "registry:5000");
+    CHECK(registry_of("localhost/engine@sha256:abc") == "localhost");
+    CHECK(registry_of("[::1]:5000/engine") == "[::1]:5000");
+    CHECK(registry_of("docker://docker.io/engine") == "docker:"); // a transport of Podman's
+}
+
+TEST_CASE("a registry is written as image names begin with it") {
+    CHECK(read_registry("Registry.example.com:443").value() == "registry.example.com:443");
+    CHECK(read_registry("localhost").value() == "localhost");
+    CHECK(read_registry("index.docker.io").value() == "docker.io");
+    for (const auto* const wrong :
+         {"", "https://registry.example.com", "registry.example.com/team", "*.example.com", "a b"})
+        CHECK_THAT(read_registry(wrong).error().message,
+                   Contains("\"" + std::string{wrong} + "\" is no registry"));
+    CHECK_THAT(read_registry("registry").error().message,
+               Contains("would be a part of a name on docker.io"));
+}
+
+TEST_CASE("the repository of an image is its name without tag and digest") {
+    const auto digest = "sha256:" + std::string(64, 'a');
+    CHECK(repository_of("engine") == "engine");
+    CHECK(repository_of("team/engine:1.2") == "team/engine");
+    CHECK(repository_of("localhost:5000/engine:1@" + digest) == "localhost:5000/engine");
+    CHECK(repository_of("localhost:5000/engine") == "localhost:5000/engine");
+    CHECK(repository_of(digest).empty());
+}
+
+TEST_CASE("a version is an image, an id, or a digest in the repository of the default") {
+    const auto digest = "sha256:" + std::string(64, '7');
+    for (const auto& version : {std::string{"engine:1"}, "host:5000/engine@" + digest,
+                                "engine:1@" + digest, digest, std::string{"sha256"}})
+        CHECK(image_of(version, "host/other").value() == version);
+    CHECK(image_of('@' + digest, "host:5000/engine").value() == "host:5000/engine@" + digest);
+    CHECK_THAT(image_of('@' + digest, "").error().message, Contains("names no repository"));
+}
+
+TEST_CASE("a version with a malformed digest is refused") {
+    const auto digits = std::string(63, 'a');
+    for (const auto& wrong : {std::string{"@"}, std::string{"engine@"}, "engine@sha256:" + digits,
+                              "engine@sha256:" + digits + 'A', "engine@sha512:" + digits + 'a',
+                              "engine@sha256:" + digits + "aa", "@@sha256:" + digits + 'a',
+                              "engine@sha256:" + digits + "a:1"})
+        CHECK_THAT(image_of(wrong, "engine").error().message,
+                   Contains("the version " + wrong + " has no digest after its @: sha256: and 64"));
+    for (const auto& wrong : {std::string{"sha256:abc"}, "sha256:" + digits + 'g'})
+        CHECK_THAT(image_of(wrong, "engine").error().message,
+                   Contains("is not the id of an image"));
+}
+
 TEST_CASE("text in a query keeps its unreserved characters and no others") {
     CHECK(escaped("AZaz09-._~") == "AZaz09-._~");
     CHECK(escaped(R"({"a":["b=c"]})") == "%7B%22a%22%3A%5B%22b%3Dc%22%5D%7D");
@@ -65,6 +124,8 @@ TEST_CASE("a daemon's address is a Unix socket or a host and its port") {
     CHECK(to_string(parse_host("tcp://[::1]:2375")) == "[::1]:2375");
     CHECK(to_string(parse_host("tcp://127.0.0.1:1")) == "127.0.0.1:1");
     CHECK(to_string(parse_host("tcp://127.0.0.1:65535")) == "127.0.0.1:65535");
+    CHECK(to_string(parse_host("tcp://127.1.2.3:2375")) == "127.1.2.3:2375");
+    CHECK(to_string(parse_host("tcp://localhost:2375")) == "127.0.0.1:2375");
 }
 
 TEST_CASE("a malformed address is refused and named") {
@@ -96,6 +157,19 @@ TEST_CASE("a malformed address is refused and named") {
     const auto longest = "unix:///" + std::string(99, 'x');
     CHECK(refusal_of(longest).empty());
     CHECK_THAT(refusal_of(longest + 'x'), Contains("at most 100 bytes"));
+}
+
+TEST_CASE("a daemon on another machine is refused, with the way to reach it") {
+    for (const auto* const address :
+         {"tcp://10.0.0.7:2375", "tcp://0.0.0.0:2375", "tcp://[::]:2375",
+          "tcp://[2001:db8::1]:2376", "tcp://[::ffff:10.0.0.7]:2375",
+          "tcp://docker.example.com:2376", "tcp://127.0.0.1.evil:1",
+          "tcp://localhost.example.com:2375", "tcp://1:2375"}) {
+        CAPTURE(address);
+        CHECK_THAT(refusal_of(address), Contains("\"" + std::string{address} + "\"") &&
+                                            Contains("not on this machine") &&
+                                            Contains("ssh -nNT -L"));
+    }
 }
 
 TEST_CASE("output is extracted from its frames") {

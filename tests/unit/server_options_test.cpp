@@ -233,22 +233,6 @@ TEST_CASE("an admin key that no header could carry is refused") {
                StartsWith("ORCH_ADMIN_KEY: "));
 }
 
-TEST_CASE("the daemon's address is checked only where it is used") {
-    const environment docker{{"ORCH_ENGINE_BACKEND", "docker"},
-                             {"DOCKER_HOST", "ssh://build-host"}};
-    CHECK_THAT(failure_of(good(docker), {"--check"}),
-               StartsWith("DOCKER_HOST: ") && Contains("neither unix:// nor tcp://"));
-    CHECK(parse(good({{"DOCKER_HOST", "ssh://build-host"}})));
-    CHECK(
-        parse(good({{"ORCH_ENGINE_BACKEND", "docker"}, {"DOCKER_HOST", "tcp://127.0.0.1:2375"}})));
-}
-
-TEST_CASE("engines cannot be on a predefined network of Docker") {
-    for (const auto* const name : {"bridge", "host", "none", "default"})
-        CHECK_THAT(failure_of(good({{"ORCH_ENGINE_NETWORK", name}})),
-                   StartsWith("ORCH_ENGINE_NETWORK: ") && Contains("name another"));
-}
-
 TEST_CASE("the range of ports must not be empty") {
     CHECK(failure_of(good({{"ORCH_PORT_MAX", "80"}})) ==
           "ORCH_PORT_MAX: 80 is below ORCH_PORT_MIN (9001)");

@@ -36,9 +36,9 @@ class engines;
 /// by the daemon's event stream. When that breaks, the backend opens it again; `trouble` has the
 /// cause while it is not open.
 ///
-/// All members may be called from any thread and do not block, except the constructor, which looks
-/// up the name of the host in `tcp://`. `executor` must outlive the backend, and its context must
-/// run until the operations have ended. Operations can be cancelled with type `terminal`.
+/// All members may be called from any thread and do not block. `executor` must outlive the backend,
+/// and its context must run until the operations have ended. Operations can be cancelled with type
+/// `terminal`.
 class docker_backend {
 public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::discard |
@@ -46,8 +46,8 @@ public:
                                              optional_member::boot_logs |
                                              optional_member::open_logs;
 
-    /// Throws std::invalid_argument for a malformed address, and if `installation_id` is empty. The
-    /// daemon need not be reachable.
+    /// Throws std::invalid_argument for a malformed address or registry, and if `installation_id`
+    /// is empty. The daemon need not be reachable.
     docker_backend(const asio::any_io_executor& executor, docker_options options);
 
     docker_backend(const docker_backend&) = delete;
@@ -66,7 +66,8 @@ public:
 
     [[nodiscard]] bool port_usable(std::uint16_t port) const;
 
-    /// Pulls the workload's image unless the daemon has it.
+    /// Pulls the workload's image unless the daemon has it. Fails if its registry is not one of
+    /// `docker_options::registries`.
     asio::awaitable<result<void>> prepare(const workload& requested);
     asio::awaitable<result<void>> create(const workload& requested);
     asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace);

@@ -4,6 +4,7 @@
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/docker/engines.hpp>
 #include <roundhouse/backend/docker/event_stream.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/detail/port_usable.hpp>
 #include <roundhouse/detail/run_on.hpp>
 
@@ -147,6 +148,12 @@ ROUNDHOUSE_DECL docker_options docker_backend::checked(docker_options options) {
         throw std::invalid_argument{"docker backend: `installation_id` is empty: it "
                                     "distinguishes this installation's containers from those "
                                     "of others"};
+    for (auto& registry : options.registries) {
+        auto read = detail::docker::read_registry(registry);
+        if (!read)
+            throw std::invalid_argument{"docker backend: `registries`: " + read.error().message};
+        registry = std::move(*read);
+    }
     return options;
 }
 

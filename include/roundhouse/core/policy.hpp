@@ -43,11 +43,18 @@ struct policy_fault {
 }
 
 /// Returns whether `pattern`, an exact version or `prefix*`, matches `version`.
-[[nodiscard]] inline bool matches_version(std::string_view pattern,
-                                          std::string_view version) noexcept {
-    if (!pattern.empty() && pattern.back() == '*')
-        return version.starts_with(pattern.substr(0, pattern.size() - 1));
-    return pattern == version;
+///
+/// Of a version with a tag and a digest (`name:tag@sha256:…`) the digest alone decides what runs. A
+/// prefix is compared without the tag, so that `name:1.*` allows no digest under the name of 1.0.
+[[nodiscard]] inline bool matches_version(std::string_view pattern, std::string_view version) {
+    if (pattern.empty() || pattern.back() != '*') return pattern == version;
+    const auto prefix = pattern.substr(0, pattern.size() - 1);
+    const auto digest = version.find("@sha256:");
+    if (digest == std::string_view::npos) return version.starts_with(prefix);
+    const auto named = version.substr(0, digest);
+    const auto slash = named.rfind('/');
+    const auto tag = named.find(':', slash == std::string_view::npos ? 0 : slash);
+    return std::string{named.substr(0, tag)}.append(version.substr(digest)).starts_with(prefix);
 }
 
 /// Decides whether the policy that holds for a product allows it to create an engine of `version`

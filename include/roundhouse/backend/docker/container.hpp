@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/detail/json_writer.hpp>
 #include <roundhouse/error.hpp>
@@ -184,7 +185,9 @@ public:
     [[nodiscard]] std::string of_container() const {
         std::string body;
         json::json_writer json(body);
-        json.open('{').member("Image", workload_.version);
+        // `prepare` has refused a malformed version, and so does the daemon.
+        json.open('{').member(
+            "Image", image_of(workload_.version, options_.repository).value_or(workload_.version));
         json.member("StopSignal", "SIGTERM"); // overrides the image's
         if (!options_.user.empty()) json.member("User", options_.user);
         write_environment(json);

@@ -4,6 +4,7 @@
 #include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/event_stream.hpp>
+#include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/network.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/backend/docker/pull.hpp>
@@ -57,7 +58,9 @@ public:
     }
 
     asio::awaitable<result<void>> prepare(const workload& requested) {
-        auto ensuring = ensure_image(*daemon_, requested.version, options_);
+        const auto image = image_of(requested.version, options_.repository);
+        if (!image) co_return unexpected{image.error()};
+        auto ensuring = ensure_image(*daemon_, *image, options_);
         co_return co_await std::move(ensuring);
     }
 
@@ -287,7 +290,12 @@ private:
                                       read ? text_at((*read)->root, "/Id") : std::string{});
                 co_return co_await std::move(starting);
             }
-            if (answer->status != 409) co_return daemon::refused("cannot make " + name, *answer);
+            if (answer->status != 409) { // Podman answers 500 also if the name is in use.
+                auto looking = inspect_container(*daemon_, requested.ref.engine_id,
+                                                 options_.network);
+                const auto found = co_await std::move(looking);
+                if (!found || !*found) co_return daemon::refused("cannot make " + name, *answer);
+            }
             auto clearing = clear_name(requested);
             const auto cleared = co_await std::move(clearing);
             if (!cleared) co_return unexpected{cleared.error()};

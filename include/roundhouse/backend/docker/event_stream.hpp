@@ -128,9 +128,10 @@ private:
     /// wait before the next attempt once the stream is open.
     asio::awaitable<error> follow(duration& reconnect_after) {
         daemon_->forget_version();
+        // Podman sends `die` too, but its filter knows it as `died`.
         auto asking = daemon_->streaming(
             "GET", "/events?filters=" +
-                       filters_for(options_.installation_id, {"die", "pause", "unpause"}));
+                       filters_for(options_.installation_id, {"die", "died", "pause", "unpause"}));
         const auto request = co_await std::move(asking);
         if (!request) co_return request.error();
         const http_limits limits{.deadline = no_deadline,

@@ -85,32 +85,35 @@ private:
         auto calling = self->daemon_->call("POST", "/networks/create", self->description());
         const auto answer = co_await std::move(calling);
         if (!answer) self->outcome_ = unexpected{answer.error()};
-        else if (answer->status != 201 && answer->status != 409)
-            self->outcome_ = daemon::refused("cannot make the network " + self->name_, *answer);
-        else self->outcome_ = result<void>{};
-        if (answer && answer->status == 409 && !self->traffic_) {
-            auto looking = self->warn_of_traffic();
-            co_await std::move(looking);
+        else if (answer->status == 201) self->outcome_ = result<void>{};
+        else {
+            auto taking = self->take_present(*answer);
+            self->outcome_ = co_await std::move(taking);
         }
         self->exists_.store(self->outcome_->has_value());
         co_return *self->outcome_;
     }
 
-    /// Logs a warning if a network that existed before lets engines talk to each other. It is used
-    /// as it is.
-    asio::awaitable<void> warn_of_traffic() {
+    /// Takes a network that existed before as it is, and logs a warning if it lets engines talk to
+    /// each other against the options. Fails with the daemon's refusal if there is none.
+    asio::awaitable<result<void>> take_present(const http_response& refusal) {
         auto calling = daemon_->call("GET", "/networks/" + name_);
         const auto answer = co_await std::move(calling);
-        if (!answer || answer->status != 200) co_return;
+        const bool present = answer && answer->status == 200;
+        // Docker answers 409 if the name is in use, Podman 500.
+        if (!present && refusal.status != 409)
+            co_return daemon::refused("cannot make the network " + name_, refusal);
+        if (!present || traffic_) co_return result<void>{};
         const auto read = read_json(answer->body);
         if (!read || text_at((*read)->root, std::string{"/Options/"} + traffic_option) == "false")
-            co_return;
+            co_return result<void>{};
         if (log_)
             log_({log_level::warning,
                   "the network " + name_ +
                       " was there already and lets engines talk to each other: remove it, so that "
                       "it is made anew, or name another",
                   {}});
+        co_return result<void>{};
     }
 
     [[nodiscard]] std::string description() const {

@@ -34,7 +34,7 @@ struct docker_hardening {
 
 /// The daemon of a `docker_backend`, and the containers that it creates.
 struct docker_options {
-    /// The daemon's address: `unix:///path` or `tcp://host:port`, without TLS.
+    /// The daemon's address: `unix:///path`, or `tcp://host:port` on this machine.
     std::string host = "unix:///var/run/docker.sock";
     /// The id of this installation on the daemon, in a label of everything that it creates.
     /// Installations with different ids never touch each other's objects.
@@ -47,6 +47,16 @@ struct docker_options {
     /// A folder of the daemon's host, mounted read-only at /catalog in every engine; empty for
     /// none.
     std::string catalog_path;
+
+    /// The name, without tag and digest, of the images whose version is a digest alone
+    /// (`@sha256:…`). Empty if there are none.
+    std::string repository;
+    /// The registries that images may be pulled from; empty for all. A registry is the host, with
+    /// its port, that an image's name begins with; `docker.io` if it begins with none.
+    std::vector<std::string> registries;
+    /// A file with the credentials of registries, in the format of Docker's `config.json`, without
+    /// helpers. It is read at each pull. Empty for none: then pulls are anonymous.
+    std::string registry_auth_file;
 
     std::string runtime;            ///< Such as runsc (gVisor); empty for the daemon's default.
     std::string user;               ///< Empty for the image's.
