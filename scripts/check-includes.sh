@@ -67,8 +67,8 @@ find_floor() {
     case "${1##*/}" in
         adapters.* | orchestrator_parts.* | running_engine.*) floor=2 ;;
         services.*) floor=3 ;;
-        boot_failure_log.* | denial_log.* | earliest_timer.* | log_reader.* | mailbox.* | \
-            refusal_log.* | running_engines.*) floor=4 ;;
+        boot_failure_log.* | brakes.* | denial_log.* | earliest_timer.* | log_reader.* | \
+            mailbox.* | refusal_log.* | running_engines.*) floor=4 ;;
         command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
         command_scheduler.* | housekeeping.* | prober.*) floor=6 ;;
         reconciler*) floor=7 ;;

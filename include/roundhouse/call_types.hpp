@@ -120,9 +120,18 @@ static_assert(detail::lists_every_enumerator<all_fleet_healths>(), "a row is mis
     return detail::name_in(detail::fleet_health_names, health);
 }
 
+/// A brake that is on: many of a product's engines fail their probes together, and failed probes
+/// restart none of them (SPEC §5).
+struct brake_status {
+    instant since{};
+    std::uint64_t failing = 0; ///< Running engines whose last probe failed.
+    std::uint64_t running = 0;
+};
+
 struct fleet_status {
     fleet_counts counts;
     fleet_health health = fleet_health::ok;
+    std::optional<brake_status> brake = {}; ///< Nothing if it is off.
 };
 
 /// Figures of a product's engines. Those that end in `_1h` and `avg_boot_ms` cover the last 3,600

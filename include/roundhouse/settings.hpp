@@ -33,6 +33,11 @@ struct settings {
     /// Failed probes in a row after which a running engine counts as failed.
     std::uint32_t health_max_failures = 3;
     std::size_t health_concurrency = 256; ///< Probes at the same time.
+    /// The share of a product's running engines that must fail their probes together for failed
+    /// probes not to count; 0 turns this off.
+    std::uint32_t brake_percent = 50;
+    /// How long that may last before failing engines are restarted one at a time, as a trial.
+    duration brake_max = std::chrono::seconds{3600};
 
     duration restart_backoff_base = std::chrono::seconds{5}; ///< The wait before the first restart.
     duration restart_backoff_max = std::chrono::seconds{300};
@@ -49,6 +54,12 @@ struct settings {
 
     /// The least time between two `health_check` audit rows of an engine.
     duration health_row_interval = std::chrono::hours{1};
+
+    /// The least number of failing engines for `brake_percent` to apply.
+    std::size_t brake_min_failing = 5;
+    /// The number of audit rows about brakes that wait for a store which refuses them; further ones
+    /// are only logged.
+    std::size_t max_unstored_brake_rows = 1'000;
 
     /// How long the backend may take to start a workload, counted from the workload's turn in the
     /// boot queue. Includes pulling an image. `boot_timeout` begins when the workload has started.

@@ -283,11 +283,13 @@ enum class audit_action : std::uint8_t {
     admit_denied,
     recovered,
     orphan_removed,
+    brake_on,
+    brake_off,
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<audit_action>, 19> audit_action_names{{
+inline constexpr std::array<name_row<audit_action>, 21> audit_action_names{{
     {audit_action::provision, "provision"},
     {audit_action::provision_failed, "provision_failed"},
     {audit_action::start, "start"},
@@ -307,6 +309,8 @@ inline constexpr std::array<name_row<audit_action>, 19> audit_action_names{{
     {audit_action::admit_denied, "admit_denied"},
     {audit_action::recovered, "recovered"},
     {audit_action::orphan_removed, "orphan_removed"},
+    {audit_action::brake_on, "brake_on"},
+    {audit_action::brake_off, "brake_off"},
 }};
 
 } // namespace detail

@@ -41,6 +41,7 @@ child_process::environment server_environment(const std::string& folder) {
     return options(folder, {{"ORCH_HEALTH_CHECK_INTERVAL_S", "0.5"},
                             {"ORCH_HEALTH_CHECK_TIMEOUT_S", "0.5"},
                             {"ORCH_HEALTH_MAX_FAILURES", "2"},
+                            {"ORCH_BRAKE_MAX_S", "2"},
                             {"ORCH_BOOT_TIMEOUT_S", "5"},
                             {"ORCH_STOP_GRACE_S", "1"},
                             {"ORCH_RESTART_BACKOFF_MAX_S", "1"},

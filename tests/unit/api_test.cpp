@@ -3,6 +3,7 @@
 
 #include <roundhouse/http/api.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -250,7 +251,16 @@ TEST_CASE("status counts engines in every state") {
     CHECK(
         api.ask("GET", "/status").body ==
         R"({"total":21,"by_status":{"provisioning":1,"running":2,"sleeping":3,"stopped":4,"failed":5,"destroying":6},)"
-        R"("health":"degraded","unhealthy_count":5})");
+        R"("health":"degraded","unhealthy_count":5,"brake":null})");
+}
+
+TEST_CASE("status says since when the brake is on, and how many engines fail together") {
+    api_harness api;
+    api.fake().fleet->brake = {
+        {roundhouse::instant{std::chrono::seconds{1'800'000'000}}, 250, 500}};
+    CHECK_THAT(api.ask("GET", "/status").body,
+               Catch::Matchers::EndsWith(
+                   R"("brake":{"since":"2027-01-15T08:00:00.000Z","failing":250,"running":500}})"));
 }
 
 TEST_CASE("metrics show the last hour and the lifetime") {

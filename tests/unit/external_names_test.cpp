@@ -154,6 +154,7 @@ void list_bodies(std::ostream& out) {
     show("denied", http::render_admission({std::nullopt, denial::engine_sleeping}));
     show("engines", http::render_engines({{view}, 1}));
     show("status", http::render_status({counts, fleet_health::degraded}));
+    show("status", http::render_status({counts, fleet_health::ok, brake_status{noon, 1, 2}}));
     show("metrics", http::render_metrics({1, 2, 3, 4.5, 6, 7}));
     show("audit", http::render_audit({{sample_audit_entry()}, 11}));
     show("logs", http::render_logs("a line\n"));

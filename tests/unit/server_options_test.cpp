@@ -88,6 +88,8 @@ TEST_CASE("the server's defaults are those of the library") {
     CHECK(parsed.health_check_timeout == library.health_check_timeout);
     CHECK(parsed.health_max_failures == library.health_max_failures);
     CHECK(parsed.health_concurrency == library.health_concurrency);
+    CHECK(parsed.brake_percent == library.brake_percent);
+    CHECK(parsed.brake_max == library.brake_max);
     CHECK(parsed.restart_backoff_base == library.restart_backoff_base);
     CHECK(parsed.restart_backoff_max == library.restart_backoff_max);
     CHECK(parsed.restart_max_attempts == library.restart_max_attempts);
@@ -244,6 +246,9 @@ TEST_CASE("a number out of its bounds is refused with the bounds") {
           "ORCH_PORT_MIN: 65536 is out of range: it must be from 1 to 65535");
     CHECK(failure_of(good({{"ORCH_CRITICAL_PERCENT", "101"}})) ==
           "ORCH_CRITICAL_PERCENT: 101 is out of range: it must be from 0 to 100");
+    CHECK(failure_of(good({{"ORCH_BRAKE_PERCENT", "101"}})) ==
+          "ORCH_BRAKE_PERCENT: 101 is out of range: it must be from 0 to 100");
+    CHECK(options_of(good({{"ORCH_BRAKE_PERCENT", "0"}})).settings.brake_percent == 0);
     CHECK_THAT(failure_of(good({{"ORCH_BOOT_CONCURRENCY", "0"}})),
                StartsWith("ORCH_BOOT_CONCURRENCY: 0 is out"));
     CHECK_THAT(failure_of(good({{"ORCH_PORT_MIN", "99999999999999999999999"}})),

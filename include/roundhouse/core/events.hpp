@@ -191,15 +191,23 @@ struct decision {
     moment made_at;
 };
 
+/// Whether failed probes count (`brake`).
+enum class brake_state : std::uint8_t {
+    off,
+    on,    ///< They do not, because many engines of the product fail together.
+    trial, ///< The same, but this engine is to be restarted, to see whether that helps.
+};
+
 /// What a decision may know beside the record and the input. Spans of time are measured on a steady
 /// clock, so that a wall clock that is set back or forward neither delays nor hastens anything.
 struct context {
     instant now{};
     const roundhouse::settings& settings;
-    std::string_view product_slug; ///< The actor of what callers asked for.
-    double jitter = 0;             ///< Drawn evenly from [0, 1).
-    bool backend_away = false;     ///< The backend can do nothing at present, and says so.
-    duration lease_left{};         ///< How much is left of the busy lease.
+    std::string_view product_slug;        ///< The actor of what callers asked for.
+    double jitter = 0;                    ///< Drawn evenly from [0, 1).
+    bool backend_away = false;            ///< The backend can do nothing at present, and says so.
+    brake_state brake = brake_state::off; ///< Of the engine's product.
+    duration lease_left{};                ///< How much is left of the busy lease.
     /// How long the operation under way has taken, for a boot since its turn came; nothing if that
     /// was not measured.
     std::optional<duration> elapsed{};

@@ -232,14 +232,18 @@ inline decision on_event(const event::probed_unhealthy& what, const engine_recor
                          const context& context) {
     if (engine.status != engine_status::running || engine.intent != intent::none)
         return stale("only a running engine is probed");
-    if (what.failures_in_a_row < context.settings.health_max_failures)
+    if (context.brake == brake_state::on)
+        return stale("many fail together: a restart would not help");
+    const bool trial = context.brake == brake_state::trial;
+    if (!trial && what.failures_in_a_row < context.settings.health_max_failures)
         return stale("it may have been chance");
     if (context.backend_away) return stale("it may be the backend that fails");
     auto out = lost(engine, context, what.reason);
     out.audit_if_given_up();
-    auto decided = out.take("failed its probes");
-    decided.audit.front().metadata.emplace_back("failures",
-                                                static_cast<std::int64_t>(what.failures_in_a_row));
+    auto decided = out.take(trial ? "restarted as a trial" : "failed its probes");
+    auto& metadata = decided.audit.front().metadata;
+    if (trial) metadata.emplace_back("trial", true);
+    else metadata.emplace_back("failures", static_cast<std::int64_t>(what.failures_in_a_row));
     return decided;
 }
 

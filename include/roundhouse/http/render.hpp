@@ -219,6 +219,13 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
         json.close('}')
             .member("health", name_of(fleet.health))
             .member("unhealthy_count", fleet.counts.of(engine_status::failed));
+        if (!fleet.brake) return (void)json.member("brake", nullptr);
+        json.name("brake")
+            .open('{')
+            .member("since", fleet.brake->since)
+            .member("failing", fleet.brake->failing)
+            .member("running", fleet.brake->running)
+            .close('}');
     });
 }
 

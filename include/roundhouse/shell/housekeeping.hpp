@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/config.hpp>
+#include <roundhouse/shell/brakes.hpp>
 #include <roundhouse/shell/denial_log.hpp>
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
@@ -19,8 +20,9 @@ namespace detail {
 /// `settings::write_behind_interval`.
 class housekeeping {
 public:
-    housekeeping(services& services, running_engines& running, denial_log& denials)
-        : services_(services), running_(running), denials_(denials) {}
+    housekeeping(services& services, running_engines& running, denial_log& denials,
+                 class brakes& brakes)
+        : services_(services), running_(running), denials_(denials), brakes_(brakes) {}
 
     /// Goes on until the tasks are closed.
     void start();
@@ -39,6 +41,7 @@ private:
     services& services_;
     running_engines& running_;
     denial_log& denials_;
+    class brakes& brakes_;
     /// How far the wall clock is ahead of the steady clock, and since when (steady time).
     std::optional<duration> offset_;
     duration offset_since_{};

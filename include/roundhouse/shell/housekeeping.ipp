@@ -24,6 +24,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> housekeeping::run() {
     for (;;) {
         co_await services_.clock->wait_for(services_.settings.write_behind_interval);
         denials_.store([] {});
+        brakes_.store();
         co_await store_activity();
         co_await prune_audit();
     }

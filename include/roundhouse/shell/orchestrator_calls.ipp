@@ -309,16 +309,19 @@ ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
 
 ROUNDHOUSE_DECL void orchestrator_state::status(product_ptr product,
                                                 completion<fleet_status> done) {
-    services.store->counts(product->id, [self = shared_from_this(), done = std::move(done)](
-                                            const result<fleet_counts>& counts) {
-        if (!counts) return done(unexpected(counts.error()));
-        const auto failed = counts->of(engine_status::failed);
-        const bool critical = failed * 100 >=
-                              counts->total() * self->services.settings.critical_percent;
-        done(fleet_status{*counts, failed == 0 ? fleet_health::ok
-                                   : critical  ? fleet_health::critical
-                                               : fleet_health::degraded});
-    });
+    services.store->counts(
+        product->id, [self = shared_from_this(), product,
+                      done = std::move(done)](const result<fleet_counts>& counts) {
+            if (!counts) return done(unexpected(counts.error()));
+            const auto failed = counts->of(engine_status::failed);
+            const bool critical = failed * 100 >=
+                                  counts->total() * self->services.settings.critical_percent;
+            done(fleet_status{*counts,
+                              failed == 0 ? fleet_health::ok
+                              : critical  ? fleet_health::critical
+                                          : fleet_health::degraded,
+                              self->brakes.status(product->id)});
+        });
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::metrics(product_ptr product,

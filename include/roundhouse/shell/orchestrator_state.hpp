@@ -6,6 +6,7 @@
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/fleet_calls.hpp>
+#include <roundhouse/shell/brakes.hpp>
 #include <roundhouse/shell/denial_log.hpp>
 #include <roundhouse/shell/housekeeping.hpp>
 #include <roundhouse/shell/log_reader.hpp>
@@ -46,12 +47,13 @@ public:
 
     explicit orchestrator_state(orchestrator_parts parts)
         : services(std::move(parts)),
+          brakes(services),
           log_streams(std::make_shared<open_log_streams>(services.settings)),
-          prober(services, running, *this),
-          reconciler(services, running, rolling_metrics, prober, *this),
+          prober(services, running, brakes, *this),
+          reconciler(services, running, brakes, rolling_metrics, prober, *this),
           recovery(services, reconciler, prober, rolling_metrics),
           denials(services),
-          housekeeping(services, running, denials),
+          housekeeping(services, running, denials, brakes),
           began(services.steady_now()) {}
 
     void enqueue(const engine_owner& owner, mailbox_input input) override {
@@ -104,6 +106,7 @@ public:
     running_engines running;
     metrics_book rolling_metrics;
     rate_gate rates;
+    detail::brakes brakes;
     const std::shared_ptr<open_log_streams> log_streams;
     detail::prober prober;
     detail::reconciler reconciler;

@@ -2,6 +2,7 @@
 
 #include <roundhouse/config.hpp>
 #include <roundhouse/core/events.hpp>
+#include <roundhouse/shell/brakes.hpp>
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/probe_schedule.hpp>
 #include <roundhouse/shell/running_engines.hpp>
@@ -25,9 +26,10 @@ namespace detail {
 /// however soon engines are put to sleep. Thread-safe.
 class prober {
 public:
-    prober(services& services, running_engines& running, engine_inbox& inbox)
+    prober(services& services, running_engines& running, class brakes& brakes, engine_inbox& inbox)
         : services_(services),
           running_(running),
+          brakes_(brakes),
           inbox_(inbox),
           schedule_(services, [this](std::uint64_t hash, duration due) { check(hash, due); }) {}
 
@@ -79,6 +81,7 @@ private:
 
     services& services_;
     running_engines& running_;
+    class brakes& brakes_;
     engine_inbox& inbox_;
     probe_schedule schedule_;
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
-#include <limits>
 #include <utility>
 
 namespace roundhouse {
@@ -18,13 +17,15 @@ ROUNDHOUSE_DECL void prober::follow(const engine_record& before, const engine_re
     const bool was = before.status == engine_status::running;
     const bool is = after != nullptr && after->status == engine_status::running;
     if (is && !was) watch(*after, then);
-    else if (after == nullptr) running_.remove(before);
-    else if (was && !is) running_.suspend(before);
     else if (is) running_.follow(before, *after, then);
+    const bool ends = after == nullptr ? running_.remove(before)
+                                       : was && !is && running_.suspend(before);
+    if (ends) brakes_.ended(before);
+    if (after == nullptr || !core::comes_back(*after)) brakes_.left(before);
 }
 
 ROUNDHOUSE_DECL void prober::watch(const engine_record& engine, const core::moment& then) {
-    running_.add(engine, then);
+    if (running_.add(engine, then)) brakes_.began(engine);
     check_next(engine, services_.steady_now());
 }
 
@@ -79,7 +80,7 @@ ROUNDHOUSE_DECL std::optional<prober::observation> prober::begin_check(std::uint
         return running.next_check_ms.compare_exchange_strong(expected, running_engine::never);
     };
     running_.visit_first(hash, is_due, [&](const running_engine& running) {
-        out = {running.id, running.life, running.failures_in_a_row.load() > 0,
+        out = {running.id, running.life, running.last_probe_failed.load(),
                running_engine::read(running.last_probe_ms)};
     });
     return out;
@@ -211,7 +212,8 @@ ROUNDHOUSE_DECL void prober::probed(const request& wanted, const result<health>&
 ROUNDHOUSE_DECL void prober::probed_healthy(const request& wanted, const health& answer) {
     const auto now = services_.moment();
     running_.visit(*wanted.engine, wanted.life, [&](running_engine& running) {
-        running.failures_in_a_row.store(0, std::memory_order_relaxed);
+        running.last_probe_failed.store(false, std::memory_order_relaxed);
+        brakes_.passed(*wanted.engine);
         running_engine::write(running.last_health_ms, now.wall.time_since_epoch());
         if (answer.busy) running.use(now.steady);
     });
@@ -223,19 +225,15 @@ ROUNDHOUSE_DECL void prober::probed_healthy(const request& wanted, const health&
 }
 
 ROUNDHOUSE_DECL void prober::probed_unhealthy(const request& wanted, const error& why) {
-    std::uint32_t failures = 0;
+    core::failed_probe failed;
     running_.visit(*wanted.engine, wanted.life, [&](running_engine& running) {
-        // The count stays at its largest value, which is more than enough of any limit.
-        constexpr auto most = std::numeric_limits<std::uint16_t>::max();
-        const auto before = running.failures_in_a_row.load(std::memory_order_relaxed);
-        failures = before == most ? std::numeric_limits<std::uint32_t>::max() : before + 1U;
-        if (before != most)
-            running.failures_in_a_row.store(static_cast<std::uint16_t>(failures),
-                                            std::memory_order_relaxed);
+        running.last_probe_failed.store(true, std::memory_order_relaxed);
+        failed = brakes_.failed(*wanted.engine);
     });
-    if (failures > 0)
-        inbox_.enqueue({wanted.engine->product_id, wanted.engine->user_id},
-                       engine_event{core::event::probed_unhealthy{failures, why.message}});
+    if (failed.matters())
+        inbox_.enqueue(
+            {wanted.engine->product_id, wanted.engine->user_id},
+            engine_event{core::event::probed_unhealthy{failed.failures_in_a_row, why.message}});
 }
 
 } // namespace detail

@@ -4,6 +4,7 @@
 #include <roundhouse/config.hpp>
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/shell/boot_failure_log.hpp>
+#include <roundhouse/shell/brakes.hpp>
 #include <roundhouse/shell/command_scheduler.hpp>
 #include <roundhouse/shell/deadline_timers.hpp>
 #include <roundhouse/shell/mailbox.hpp>
@@ -35,10 +36,11 @@ namespace detail {
 /// engines do not wait for each other.
 class reconciler {
 public:
-    reconciler(services& services, running_engines& running, metrics_book& metrics,
-               class prober& prober, engine_inbox& inbox)
+    reconciler(services& services, running_engines& running, const class brakes& brakes,
+               metrics_book& metrics, class prober& prober, engine_inbox& inbox)
         : services_(services),
           running_(running),
+          brakes_(brakes),
           metrics_(metrics),
           prober_(prober),
           timers_(services, inbox),
@@ -133,6 +135,7 @@ private:
 
     services& services_;
     running_engines& running_;
+    const class brakes& brakes_;
     metrics_book& metrics_;
     class prober& prober_;
     deadline_timers timers_;

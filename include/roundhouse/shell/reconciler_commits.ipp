@@ -158,6 +158,7 @@ ROUNDHOUSE_DECL core::context reconciler::context(const mailbox& engine,
     out.steady_now = services_.steady_now();
     out.jitter = number / double{1U << 24U};
     out.backend_away = services_.backend->trouble().has_value();
+    out.brake = brakes_.state_of(record);
     const auto now = out.steady_now;
     if (const auto until = running_.leased_until(record))
         out.lease_left = std::max(*until - now, duration{0});

@@ -48,7 +48,7 @@ public:
     std::atomic<std::int64_t> next_check_ms = never;  ///< When the prober looks at it next.
     std::atomic<std::int64_t> last_health_ms = never; ///< Wall time.
     const std::uint32_t life; ///< A new number each time that the engine begins to run.
-    std::atomic<std::uint16_t> failures_in_a_row = 0;
+    std::atomic<bool> last_probe_failed = false;
     std::atomic<bool> use_is_stored = true; ///< The store knows of the last use.
 
     /// Makes one in a pool; `kind` must outlive it.

@@ -104,14 +104,15 @@ public:
 
     /// An engine begins to run; its record was decided or found then. If the engine ran before, its
     /// use, lease and health keep their times; else they are those of the record, and what seems to
-    /// lie in the future was noted by another wall clock and counts from then.
-    void add(const engine_record& engine, const core::moment& then);
+    /// lie in the future was noted by another wall clock and counts from then. False if it
+    /// runs already.
+    bool add(const engine_record& engine, const core::moment& then);
     /// The record of a running engine has changed; the change was decided then.
     void follow(const engine_record& before, const engine_record& after, const core::moment& then);
-    /// An engine ceases to run. It may run again.
-    void suspend(const engine_record& engine);
-    /// An engine is gone.
-    void remove(const engine_record& engine);
+    /// An engine ceases to run. It may run again. False if it did not run.
+    bool suspend(const engine_record& engine);
+    /// An engine is gone. False if it did not run.
+    bool remove(const engine_record& engine);
 
     /// Calls `look(running_engine&)`, which must not call this table and changes nothing but what
     /// is atomic. False if the engine is not running.
@@ -213,7 +214,7 @@ private:
     };
 
     running_engine& add(shard& part, const engine_record& engine);
-    void erase(shard& part, const running_engine_ref& engine);
+    bool erase(shard& part, const running_engine_ref& engine);
 
     shard& of(std::uint64_t hash) const noexcept { return shards_[hash % shards_.size()]; }
 

@@ -16,10 +16,11 @@ ROUNDHOUSE_DECL running_engines::~running_engines() {
         });
 }
 
-ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, const core::moment& then) {
+ROUNDHOUSE_DECL bool running_engines::add(const engine_record& engine, const core::moment& then) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
     const std::unique_lock lock(mutex_);
+    const bool begins = part.engines.find(ref.hash, ref) == nullptr;
     auto& running = add(part, engine);
     running_engine::write(running.last_used_ms, then.past_steady_at(engine.last_activity_at));
     running.use_is_stored.store(true, std::memory_order_relaxed);
@@ -41,7 +42,8 @@ ROUNDHOUSE_DECL void running_engines::add(const engine_record& engine, const cor
         running_engine::write(running.health_row_ms, at);
         running_engine::write(running.last_probe_ms, at);
     }
-    running.failures_in_a_row.store(0, std::memory_order_relaxed);
+    running.last_probe_failed.store(false, std::memory_order_relaxed);
+    return begins;
 }
 
 ROUNDHOUSE_DECL void running_engines::follow(const engine_record& before,
@@ -55,25 +57,25 @@ ROUNDHOUSE_DECL void running_engines::follow(const engine_record& before,
     });
 }
 
-ROUNDHOUSE_DECL void running_engines::suspend(const engine_record& engine) {
+ROUNDHOUSE_DECL bool running_engines::suspend(const engine_record& engine) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
     const std::unique_lock lock(mutex_);
     const auto* const running = part.engines.find(ref.hash, ref);
-    if (running == nullptr) return;
+    if (running == nullptr) return false;
     part.suspended[engine.id] = {(*running)->last_used_ms.load(std::memory_order_relaxed),
                                  (*running)->leased_until_ms.load(std::memory_order_relaxed),
                                  engine.healthy_since,
                                  (*running)->healthy_since_ms.load(std::memory_order_relaxed)};
-    erase(part, ref);
+    return erase(part, ref);
 }
 
-ROUNDHOUSE_DECL void running_engines::remove(const engine_record& engine) {
+ROUNDHOUSE_DECL bool running_engines::remove(const engine_record& engine) {
     const auto ref = running_engine_ref::of(engine);
     auto& part = of(ref.hash);
     const std::unique_lock lock(mutex_);
-    erase(part, ref);
     part.suspended.erase(engine.id);
+    return erase(part, ref);
 }
 
 ROUNDHOUSE_DECL std::optional<duration>
@@ -196,12 +198,13 @@ ROUNDHOUSE_DECL running_engine& running_engines::add(shard& part, const engine_r
     return *part.engines.insert(ref.hash, running_engine::make(pool_, engine, kind, ++part.lives));
 }
 
-ROUNDHOUSE_DECL void running_engines::erase(shard& part, const running_engine_ref& engine) {
+ROUNDHOUSE_DECL bool running_engines::erase(shard& part, const running_engine_ref& engine) {
     auto* const erased = part.engines.erase(engine.hash, engine);
-    if (erased == nullptr) return;
+    if (erased == nullptr) return false;
     const auto kind = kinds_.find(erased->kind);
     running_engine::remove(pool_, erased);
     if (--kind->second == 0) kinds_.erase(kind);
+    return true;
 }
 
 } // namespace detail

@@ -89,32 +89,55 @@ const std::string legend =
     "# members those that change. Times are offsets from the time of the input. `choose port`: "
     "the\n"
     "# commit looks for a usable port. `away:` what is different while the backend is away.\n"
+    "# `brake:` what is different while the brake is on, `trial:` for the engine that is tried.\n"
     "\n"
     "every state\n";
+
+/// A circumstance in which some inputs are decided differently.
+struct circumstance {
+    std::string name;
+    void (*set)(core::context&);
+};
+
+const std::vector<circumstance> circumstances{
+    {"away", [](core::context& context) { context.backend_away = true; }},
+    {"brake", [](core::context& context) { context.brake = core::brake_state::on; }},
+    {"trial", [](core::context& context) { context.brake = core::brake_state::trial; }}};
 
 struct table_section {
     std::string title;
     std::vector<table_line> lines;
-    std::vector<table_line> lines_while_away;
+    std::vector<std::vector<table_line>> lines_while; ///< For each of `circumstances`.
 };
+
+std::vector<table_line> different(const std::vector<table_line>& changed,
+                                  const std::vector<table_line>& usual) {
+    std::vector<table_line> out;
+    for (std::size_t input = 0; input < usual.size(); ++input)
+        if (!same_effect(changed[input], usual[input])) out.push_back(changed[input]);
+    return out;
+}
 
 std::vector<table_section> all_sections() {
     const auto settings = lifecycle::plain_settings();
     std::vector<table_section> sections;
     for (const auto& [name, record] : lifecycle::all_records()) {
-        auto context = lifecycle::context_of(record, settings);
+        const auto context = lifecycle::context_of(record, settings);
         table_section section{name + ": " + lifecycle::members_text(record, record, context.now),
                               lines_of(record, context),
                               {}};
-        context.backend_away = true;
-        section.lines_while_away = lines_of(record, context);
+        for (const auto& present : circumstances) {
+            auto changed = context;
+            present.set(changed);
+            section.lines_while.push_back(lines_of(record, changed));
+        }
         sections.push_back(std::move(section));
     }
     return sections;
 }
 
-/// What has the same effect in every state is told once. While the backend is away, only what
-/// differs is told.
+/// What has the same effect in every state is told once. Of a circumstance, only what differs is
+/// told.
 std::string whole_table() {
     const auto sections = all_sections();
     const auto is_common = [&](std::size_t input) {
@@ -127,15 +150,14 @@ std::string whole_table() {
     for (std::size_t n = 0; n < sections.size(); ++n) {
         const auto& section = sections[n];
         std::vector<table_line> present;
-        std::vector<table_line> away;
         for (std::size_t input = 0; input < section.lines.size(); ++input) {
-            const auto& line = section.lines[input];
-            const auto& line_while_away = section.lines_while_away[input];
-            if (!is_common(input)) present.push_back(line);
-            else if (n == 0) common.push_back(line);
-            if (!same_effect(line_while_away, line)) away.push_back(line_while_away);
+            if (!is_common(input)) present.push_back(section.lines[input]);
+            else if (n == 0) common.push_back(section.lines[input]);
         }
-        texts[n] = "\n" + section.title + "\n" + text_of(present, "  ") + text_of(away, "  away: ");
+        texts[n] = "\n" + section.title + "\n" + text_of(present, "  ");
+        for (std::size_t i = 0; i < circumstances.size(); ++i)
+            texts[n] += text_of(different(section.lines_while[i], section.lines),
+                                "  " + circumstances[i].name + ": ");
     }
     auto text = legend + text_of(common, "  ");
     for (const auto& section_text : texts) text += section_text;

@@ -44,6 +44,7 @@ enum class fault : std::uint8_t {
     crash_after,       ///< The process dies just after an interaction had its effect.
     store_full_midway, ///< Every commit fails for a while after an operation has begun.
     clock_set,         ///< The wall clock is set forward or back, for good or for seconds.
+    outage,            ///< All engines of a product answer probes as unhealthy for a while.
     count_of_faults,
 };
 
@@ -82,6 +83,7 @@ inline constexpr std::array<std::string_view, fault_count> fault_names{
     "crash_after",
     "store_full_midway",
     "clock_set",
+    "outage",
 };
 
 } // namespace detail

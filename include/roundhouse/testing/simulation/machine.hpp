@@ -132,6 +132,8 @@ public:
             return fail(errc::port_taken, "A stranger has its port.");
         if (engine->healthy_at > now) return fail(errc::backend_error, "It is booting.");
         if (engine->sick_until > now) return fail(errc::backend_error, "It is not well.");
+        if (lacks_provider(engine->owner.product_id))
+            return fail(errc::backend_error, "Its provider is down.");
         return health{engine->busy_until > now};
     }
     [[nodiscard]] bool hangs(const workload_ref& ref) {
@@ -191,6 +193,13 @@ public:
     void go_away(instant until) { away_until_ = until; }
     [[nodiscard]] bool away() const noexcept { return time_.now() < away_until_; }
 
+    /// Makes all engines of a product unhealthy until then, also those that boot meanwhile.
+    void begin_outage(const uuid& product, instant until) { outages_[product] = until; }
+    [[nodiscard]] bool lacks_provider(const uuid& product) const {
+        const auto outage = outages_.find(product);
+        return outage != outages_.end() && time_.now() < outage->second;
+    }
+
     /// A foreign process takes or frees a host port.
     void take_port(std::uint16_t port) { foreign_ports_.insert(port); }
     void free_port(std::uint16_t port) { foreign_ports_.erase(port); }
@@ -209,6 +218,7 @@ public:
     /// Makes engines healthy, except those that never become so.
     void heal() {
         foreign_ports_.clear();
+        outages_.clear();
         away_until_ = {};
         for (auto& [id, engine] : engines_)
             engine.sick_until = engine.busy_until = engine.hung_until = {};
@@ -266,6 +276,7 @@ private:
     const duration boot_timeout_;
     std::map<uuid, hosted_engine> engines_;
     std::set<std::uint16_t> foreign_ports_;
+    std::map<uuid, instant> outages_; ///< When they end, by product.
     std::function<void(const uuid&)> removal_;
     std::function<void(const workload_exit&)> exit_;
     std::function<void(const workload_pause&)> pause_;

@@ -52,6 +52,7 @@ struct scenario {
         if (random.chance(0.1)) out.take_months();
         if (random.chance(0.3)) out.most_boots = random.between(1, 2);
         if (random.chance(0.3)) out.settings.default_policy.max_engines = random.below(4);
+        if (random.chance(0.2)) out.crowd(random);
         return out;
     }
 
@@ -63,6 +64,20 @@ private:
         longest_fault_gap = hours{24};
         settings.health_check_interval = hours{1};
         if (settings.sleep_after > duration{0}) settings.sleep_after *= 1'000;
+    }
+
+    /// Gives one product so many engines that they can fail together.
+    void crowd(random_generator& random) {
+        using std::chrono::seconds;
+        products = 1;
+        users = random.between(5, 10);
+        settings.port_max = static_cast<std::uint16_t>(settings.port_min + 2 * users);
+        settings.brake_percent = random.chance(0.1)
+                                     ? 0
+                                     : static_cast<std::uint32_t>(random.between(30, 100));
+        settings.brake_max = seconds{random.between(10, 600)};
+        settings.brake_min_failing = random.between(2, 5);
+        if (random.chance(0.7)) settings.sleep_after = duration{0};
     }
 
     static roundhouse::settings settings_drawn(random_generator& random) {
@@ -81,6 +96,7 @@ private:
         out.restart_backoff_max = seconds{20};
         out.restart_max_attempts = static_cast<std::uint32_t>(random.between(0, 8));
         out.restart_reset = seconds{60};
+        out.brake_max = seconds{600};
         out.sleep_after = random.chance(0.25) ? duration{0} : seconds{random.between(5, 60)};
         out.admit_wait = seconds{random.between(0, 10)};
         out.backend_timeout = seconds{30};

@@ -82,6 +82,11 @@ private:
         if (faults_.fires(fault::resumed_alone)) machine_.set_paused(id, false);
         if (faults_.fires(fault::lone_death)) machine_.end_workload(id, 1);
         if (faults_.fires(fault::clean_death)) machine_.end_workload(id, 0);
+        const auto& product = engine.owner.product_id;
+        if (!machine_.lacks_provider(product) && faults_.fires(fault::outage)) {
+            trace_.note("machine: an outage of what a product's engines need");
+            machine_.begin_outage(product, time_within(std::chrono::minutes{10}));
+        }
         if (faults_.fires(fault::removed)) {
             // A workload that is paused, or that the orchestrator may take for paused, is not
             // probed: without an event its end could not be known.

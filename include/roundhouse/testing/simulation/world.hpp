@@ -8,6 +8,7 @@
 #include <roundhouse/testing/simulation/answer_check.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
 #include <roundhouse/testing/simulation/boot_turn_rules.hpp>
+#include <roundhouse/testing/simulation/brake_rules.hpp>
 #include <roundhouse/testing/simulation/call_driver.hpp>
 #include <roundhouse/testing/simulation/fault_injector.hpp>
 #include <roundhouse/testing/simulation/faults.hpp>
@@ -71,6 +72,7 @@ public:
           rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings),
           boot_turns_(violations_, ledger_, scenario_),
           latencies_(time_, violations_, calls_, ledger_, scenario_),
+          brakes_(time_, violations_, ledger_, scenario_.settings),
           model_(time_, violations_, scenario_),
           answers_(violations_, scenario_.settings, scenario_.faulty),
           driver_(time_, violations_, calls_, ledger_, rules_, machine_, model_, answers_),
@@ -109,11 +111,12 @@ private:
 
     /// The time within which a fleet must come to rest once there are no more faults: a create that
     /// is answered very late while others wait for a turn, all restarts that an engine has left,
-    /// and the probes that find engines which hang.
+    /// and the probes that find engines which hang. If many do, they are probed once for the brake,
+    /// then after its longest time for the trial and for its success, and then for themselves.
     [[nodiscard]] duration longest_recovery() const {
         const auto& settings = scenario_.settings;
-        return std::chrono::minutes{30} +
-               settings.health_check_interval * (settings.health_max_failures + 1);
+        return std::chrono::minutes{30} + settings.brake_max +
+               settings.health_check_interval * 3 * (settings.health_max_failures + 1);
     }
 
     static std::set<std::uint64_t> crash_points(const run_options& options,
@@ -171,6 +174,7 @@ private:
         ledger_.process_ended();
         boot_turns_.process_ended();
         latencies_.process_ended();
+        brakes_.process_ended();
         model_.give_up();
         time_.after(random_.between(duration{0}, duration{10'000}), [this] { begin_process(); });
     }
@@ -191,11 +195,23 @@ private:
         out.committed = [this, &current](const change_set& set, const auto& outcome) {
             ledger_.committed(set, outcome);
             latencies_.commit_made(set);
+            if (outcome)
+                for (const auto& row : set.audit) check_brake(current, row);
             if (outcome && begins_operation(*outcome)) spontaneous_.operation_began();
             check_counts();
             if (current.commit_crash == detail::crash_time::after_effect) current.process.die();
         };
         return out;
+    }
+
+    void check_brake(const incarnation& current, const audit_entry& row) {
+        if (row.product_id) brakes_.committed(row, brake_of(current, *row.product_id));
+    }
+    static std::optional<brake_status> brake_of(const incarnation& current, const uuid& product) {
+        roundhouse::product asked;
+        asked.id = product;
+        return or_throw(current.orchestrator->status(std::make_shared<roundhouse::product>(asked)))
+            .brake;
     }
 
     static bool begins_operation(const committed& made) {
@@ -262,6 +278,9 @@ private:
     bool after_event() {
         rules_.check();
         latencies_.check();
+        if (process_ && process_->process.alive())
+            for (const auto& product : products_)
+                brakes_.saw(product, brake_of(*process_, product));
         if (process_ && !process_->process.alive()) bury_process();
         return !violations_.first();
     }
@@ -278,6 +297,8 @@ private:
     [[nodiscard]] std::optional<std::string> unrest() {
         if (!process_ || !process_->recovered) return "the process has not recovered";
         if (calls_.count() > 0) return "calls are not answered:" + calls_.text();
+        for (const auto& product : products_)
+            if (brake_of(*process_, product)) return "the brake is on";
         return detail::reason_for_unrest(ledger_, machine_, scenario_.settings);
     }
 
@@ -367,6 +388,7 @@ private:
     detail::workload_rules rules_;
     detail::boot_turn_rules boot_turns_;
     detail::latency_rules latencies_;
+    detail::brake_rules brakes_;
     detail::model model_;
     const detail::answer_check answers_;
     detail::call_driver<incarnation> driver_;
