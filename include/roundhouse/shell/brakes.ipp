@@ -140,21 +140,19 @@ ROUNDHOUSE_DECL void brakes::forget_first_unstored() {
 
 ROUNDHOUSE_DECL void brakes::log(const report& what, const std::string& product) const {
     const auto& change = what.change;
-    const auto share = std::to_string(change.failing) + " of " + std::to_string(change.running) +
-                       " running engines";
-    const auto head = "product '" + product + "': ";
     if (change.on)
         return services_.log(
             log_level::error,
-            head + share +
-                " fail their probes, so that the cause may be what they share, such as their model "
-                "provider. Failed probes restart none of them until fewer fail; exits still do. "
-                "See what the engines answer to GET /health, and mend that.");
+            "many engines of a product fail their probes, so that the cause may be what they "
+            "share, "
+            "such as their model provider; failed probes restart none of them until fewer fail, "
+            "exits still do: see what the engines answer to GET /health, and mend that",
+            {{"product", product}, {"failing", change.failing}, {"running", change.running}});
     services_.log(log_level::warning,
-                  head + "failed probes restart engines again: " +
-                      (change.by_trial ? "one that was restarted stays healthy, while " + share +
-                                             " fail their probes."
-                                       : share + " fail their probes."));
+                  change.by_trial ? "failed probes restart engines again: one that was restarted "
+                                    "stays healthy, while others fail their probes"
+                                  : "failed probes restart engines again, because few fail",
+                  {{"product", product}, {"failing", change.failing}, {"running", change.running}});
 }
 
 ROUNDHOUSE_DECL audit_entry brakes::row_of(const report& what) {
