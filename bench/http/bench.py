@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import functools
-import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 
 from full_server import FullServer, Served
 from harness import Bench, Wrk, median_ratio, median_wrk
+from nginx import start_nginx
 
-HERE = Path(__file__).resolve().parent
 OURS, NGINX, HTTPLIB = "roundhouse", "nginx", "cpp-httplib"
 # It has a thread for each connection. At 1,000 it breaks some off.
 HTTPLIB_MOST_CONNECTIONS = 64
-
-
-def start_nginx(bench: Bench, body: str) -> Served:
-    folder, port = bench.folder(), bench.free_port()
-    text = (HERE / "nginx.conf.in").read_text()
-    for name, value in {"folder": folder, "port": port, "body": body}.items():
-        text = text.replace(f"@{name}@", str(value))
-    configuration = folder / "nginx.conf"
-    configuration.write_text(text)
-    nginx = bench.tool("nginx", "nginx")
-    url = f"http://127.0.0.1:{port}"
-    process = bench.start([nginx, "-p", folder, "-c", configuration], lambda: answers(url))
-    return Served(url, process)
 
 
 def start_httplib(bench: Bench, body: str, connections: int) -> Served:
@@ -37,14 +22,6 @@ def start_httplib(bench: Bench, body: str, connections: int) -> Served:
     program = bench.program("bench_http_httplib_server")
     process = bench.start([program, "--body", file, "--threads", str(threads)], "ready ")
     return Served(f"http://127.0.0.1:{str(process.line('ready ')).split()[1]}", process)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/engines/user-0/admit", data=b"{}", timeout=5):
-            return True
-    except OSError:
-        return False
 
 
 def run(bench: Bench) -> None:

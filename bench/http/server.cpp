@@ -3,9 +3,10 @@
 // memory backend: a small machine cannot run 100,000 processes, and an admit of a running engine
 // does not contact it.
 //
-//   bench_http_server --folder DIR [--engines N] [--port P]
+//   bench_http_server --folder DIR [--engines N] [--port P] [--certificate FILE --key FILE]
 //
-// Users are user-0 to user-<N-1>. Prints "ready PORT PLATFORM_KEY" and serves until SIGTERM.
+// Users are user-0 to user-<N-1>. With a certificate it speaks TLS. Prints "ready PORT PLATFORM_KEY"
+// and serves until SIGTERM.
 #include "../support/full_fleet.hpp"
 #include "logging.hpp"
 #include "main_events.hpp"
@@ -13,6 +14,7 @@
 #include "options.hpp"
 #include "serving.hpp"
 #include "transport/listener.hpp"
+#include "transport/tls_settings.hpp"
 
 #include <roundhouse/http/api.hpp>
 #include <roundhouse/store/lmdb.hpp>
@@ -38,6 +40,7 @@ struct arguments {
     std::string folder;
     std::size_t engines = 1'000;
     std::uint16_t port = 0;
+    server::tls_files tls;
 };
 
 arguments read_arguments(int argc, char** argv) {
@@ -48,10 +51,13 @@ arguments read_arguments(int argc, char** argv) {
         if (name == "--folder") out.folder = value;
         else if (name == "--engines") out.engines = std::stoul(value);
         else if (name == "--port") out.port = static_cast<std::uint16_t>(std::stoul(value));
+        else if (name == "--certificate") out.tls.certificate = value;
+        else if (name == "--key") out.tls.key = value;
         else throw std::invalid_argument(std::string(name) + " is not known");
     }
     if (out.folder.empty() || argc % 2 == 0)
-        throw std::invalid_argument("--folder DIR [--engines N] [--port P]");
+        throw std::invalid_argument(
+            "--folder DIR [--engines N] [--port P] [--certificate FILE --key FILE]");
     return out;
 }
 
@@ -80,6 +86,8 @@ server::listener_options listener_options_for(const arguments& command_line,
                                               std::size_t max_body_bytes, server::logger& log) {
     server::listener_options out;
     out.places = {{.host = "127.0.0.1", .port = command_line.port}};
+    if (!command_line.tls.certificate.empty())
+        out.places.front().tls = or_throw(server::tls_settings::load(command_line.tls));
     out.loops = server::loop_count();
     const auto defaults = std::make_unique<server::server_options>();
     out.limits.max_connections =
