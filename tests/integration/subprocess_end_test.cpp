@@ -5,6 +5,7 @@
 #include <asio/cancellation_signal.hpp>
 #include <asio/post.hpp>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include <chrono>
 
@@ -345,4 +346,37 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK_FALSE(exits().at(0).signal);
     CHECK(wait(backend().destroy(w.ref)));
     ::signal(SIGCHLD, before);
+}
+
+namespace {
+
+/// Engines of the server's user, of which this process inherits what they leave.
+struct engine_with_orphans : subprocess_fixture {
+    engine_with_orphans() {
+        options.uids = rh::uid_range{};
+        options.ends_orphans = true;
+    }
+    ~engine_with_orphans() { ::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); }
+};
+
+} // namespace
+
+TEST_CASE_METHOD(engine_with_orphans, "what an engine leaves behind is ended by who inherits it") {
+    run_shell(
+        "(/usr/bin/setsid /bin/sh -c 'echo $$ > kept.new; mv kept.new kept; exec sleep 1000' &); "
+        "(env -i /usr/bin/setsid /bin/sh -c 'trap \"\" TERM; echo $$ > left.new; "
+        "mv left.new left; while :; do sleep 1000; done' &); touch ready; exec sleep 1000");
+    const auto w = create_ready();
+    REQUIRE(eventually([&] { return has(w, "kept") && has(w, "left"); }));
+    const pid_t kept = std::stoi(text(w, "kept"));
+    const pid_t left = std::stoi(text(w, "left"));
+    SECTION("while the engine runs, unless it can be told that it is the engine's") {
+        CHECK(eventually([&] { return !runs(left); }));
+        CHECK(runs(kept));
+        REQUIRE(stop(w));
+    }
+    SECTION("at a stop") { REQUIRE(stop(w, rh::duration{100})); }
+    SECTION("at a destroy") { REQUIRE(wait(backend().destroy(w.ref))); }
+    CHECK_FALSE(runs(left));
+    CHECK_FALSE(runs(kept));
 }

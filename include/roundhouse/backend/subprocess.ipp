@@ -199,33 +199,22 @@ subprocess_backend::do_create(const workload& requested) {
     const auto uid = co_await std::move(owning);
     if (!uid) co_return unexpected{uid.error()};
     const auto started = start(requested, *uid);
-    // If the start has undone what it made, the engine has no user any more.
-    if (!started && supervisor_->uid_of(engine) != *uid) supervisor_->uids().give_back(*uid);
+    if (!started) supervisor_->uids().release(engine, *uid); // it may have undone what it made
     co_return started;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<uid_t>>
 subprocess_backend::own_data_folder(const uuid& engine) {
     const auto folder = supervisor_->folder_of(engine);
+    auto& uids = supervisor_->uids();
+    const auto uid = uids.choose(engine);
     const auto owner = detail::subprocess::owner_of(folder);
-    const auto known = supervisor_->uid_of(engine);
-    if (owner && *owner != ::geteuid() && *owner != known)
-        co_return fail(errc::backend_error,
-                       folder + " belongs to user " + std::to_string(*owner) +
-                           ", who is neither this server's nor one of its engines': give it, and "
-                           "all in it, to user " +
-                           std::to_string(::geteuid()));
-    const auto& of_engines = supervisor_->isolation().uids();
-    const bool keeps = known != 0 && (owner == known || of_engines.contains(known));
-    if (!keeps && of_engines.empty()) co_return uid_t{0};
-    if (keeps) supervisor_->uids().mark(known);
-    const auto uid = keeps ? result<uid_t>{known} : supervisor_->uids().take();
-    if (!uid || !owner || *owner == *uid) co_return uid;
-    auto changing = change_owner(folder, of_engines, *uid);
+    if (!uid || *uid == 0 || !owner || *owner == *uid) co_return uid;
+    auto changing = change_owner(folder, uids.range(), *uid);
     auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(changing));
     const auto changed = co_await std::move(elsewhere);
     if (changed) co_return uid;
-    if (!keeps) supervisor_->uids().give_back(*uid);
+    uids.release(engine, *uid);
     co_return unexpected{changed.error()};
 }
 
@@ -320,12 +309,12 @@ subprocess_backend::do_destroy(const workload_ref& ref) {
     const auto stopped = co_await std::move(stopping);
     if (!stopped) co_return stopped;
     supervisor_->launches().forget(ref.engine_id);
-    const auto uid = supervisor_->uid_of(ref.engine_id);
+    const auto uid = supervisor_->uids().of(ref.engine_id);
     auto removing = remove_folder_of(ref.engine_id);
     auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(removing));
     const auto removed = co_await std::move(elsewhere);
     supervisor_->logs().forget(ref.engine_id); // not before: the log would be noted again
-    if (removed) supervisor_->uids().give_back(uid);
+    if (removed) supervisor_->uids().release(ref.engine_id, uid);
     co_return removed;
 }
 

@@ -74,6 +74,10 @@ struct subprocess_options {
     std::optional<uid_range> uids;
     /// The most processes and threads of an engine that has a user of its own; 0 for no bound.
     std::uint32_t processes = 4096;
+    /// Makes this process the one that inherits what engines have started and left (prctl(2),
+    /// PR_SET_CHILD_SUBREAPER), and ends of that what belongs to no engine that runs. For a program whose only
+    /// child processes are the engines of one backend.
+    bool ends_orphans = false;
     /// The limits that engines get with `isolation_mode::none`; without a value those of this
     /// program. A program that changes its own limits names here those that it was started with.
     std::optional<soft_limits> limits = {};

@@ -8,6 +8,7 @@
 #include <roundhouse/backend/subprocess/uids.hpp>
 #include <roundhouse/types.hpp>
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -96,6 +97,9 @@ inline void check_owners(const std::string& engines) {
         throw std::system_error{errno, std::system_category(),
                                 "subprocess backend: needs pidfd_open and close_range (Linux 5.9)"};
     }
+    if (options.ends_orphans && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        throw std::system_error{errno, std::system_category(),
+                                "subprocess backend: cannot inherit what engines leave"};
     check_owners(engines.string());
     using std::filesystem::perms;
     constexpr auto enterable = perms::owner_all | perms::group_exec | perms::others_exec;

@@ -1,18 +1,18 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/engine_logs.hpp>
-#include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/engine_uids.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/backend/subprocess/orphans.hpp>
 #include <roundhouse/backend/subprocess/output_starts.hpp>
 #include <roundhouse/backend/subprocess/port_owner.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
 #include <roundhouse/backend/subprocess/take_over.hpp>
 #include <roundhouse/backend/subprocess/trash.hpp>
-#include <roundhouse/backend/subprocess/uids.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
 #include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/detail/run_on.hpp>
@@ -74,7 +74,7 @@ public:
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
           trash_{options_.store_path.string(), options_.log},
-          uids_{isolation_.uids()},
+          uids_{engines_, workloads_, isolation_.uids()},
           log_timer_{strand_} {}
 
     [[nodiscard]] const subprocess_options& options() const noexcept { return options_; }
@@ -147,22 +147,13 @@ public:
             co_await timer.async_wait(asio::use_awaitable);
         }
         if (auto taken = take_over(engines_, workloads_, boot_id_); !taken) co_return taken;
-        auto marked = mark_uids();
+        auto marked = uids_.mark_all();
         settled_ = marked.has_value();
         co_return marked;
     }
 
-    /// The user that an engine has for itself: of the process that its identity names, or the owner
-    /// of its data folder. 0 if it has none.
-    [[nodiscard]] uid_t uid_of(const uuid& engine) const {
-        const auto identity = read_identity(identity_of(engine));
-        if (identity && *identity && (*identity)->uid != 0) return (*identity)->uid;
-        const auto owner = owner_of(folder_of(engine));
-        return owner && is_engines(*owner) ? *owner : 0;
-    }
-
-    /// The users that engines have and may have.
-    [[nodiscard]] uid_pool& uids() noexcept { return uids_; }
+    /// The users of the engines.
+    [[nodiscard]] engine_uids& uids() noexcept { return uids_; }
 
     /// The watch over an engine's process, which is adopted if it is not watched yet. Null if none
     /// runs.
@@ -228,7 +219,7 @@ public:
             auto ending = processes_.end_unwatched({.engine = engine,
                                                     .session = last_session_of(engine),
                                                     .held = false,
-                                                    .uid = uid_of(engine)},
+                                                    .uid = uids_.of(engine)},
                                                    deadline);
             co_return co_await std::move(ending);
         }
@@ -321,19 +312,6 @@ public:
     [[nodiscard]] output_starts& launches() noexcept { return output_starts_; }
 
 private:
-    /// Whether a user is one that an engine has for itself, also of an earlier range.
-    [[nodiscard]] bool is_engines(uid_t uid) const noexcept {
-        return isolation_.uids().contains(uid) || default_engine_uids.contains(uid);
-    }
-
-    [[nodiscard]] result<void> mark_uids() {
-        const auto engines = engines_in(engines_);
-        if (!engines) return unexpected{engines.error()};
-        for (const auto& engine : *engines)
-            if (const auto uid = uid_of(engine); uid != 0) uids_.mark(uid);
-        return {};
-    }
-
     /// Watches one process until nothing of its workload is left, or the supervisor is closed.
     asio::awaitable<void> run(watch_ptr watched) {
         const auto self = shared_from_this();
@@ -354,9 +332,27 @@ private:
         }
         auto ending = processes_.end_rest(watched);
         watched->outcome = co_await std::move(ending);
+        auto sweeping = sweep_orphans();
+        co_await std::move(sweeping);
         // Up to here the zombie has kept the number of the session from being reused.
         reap(watched->pidfd());
         forget(watched);
+    }
+
+    /// Ends what engines have left behind, if the options say so, until nothing of it is left. Of
+    /// what does not end, the rest is left to the next call.
+    asio::awaitable<void> sweep_orphans() {
+        const auto give_up = std::chrono::steady_clock::now() + options_.kill_timeout;
+        while (options_.ends_orphans && has_other_child(watched_pids_) &&
+               std::chrono::steady_clock::now() < give_up) {
+            auto reading = processes_.table();
+            const auto table = co_await std::move(reading);
+            if (!table) co_return;
+            const auto orphans = take_orphans(**table, {watches_, watched_pids_});
+            if (orphans.empty()) co_return;
+            auto ending = processes_.end_these(orphans, SIGKILL, give_up);
+            if (!co_await std::move(ending)) co_return;
+        }
     }
 
     /// The last session of an engine that has no leader, or 0. Its number may have been reused.
@@ -389,7 +385,8 @@ private:
         exit_handler_(exit);
     }
 
-    /// Has the logs looked at from time to time while any engine is watched.
+    /// Has the logs looked at from time to time while any engine is watched, and sees what engines
+    /// have left behind.
     asio::awaitable<void> keep_logs() {
         const auto self = shared_from_this();
         while (!closed_ && !watches_.empty()) {
@@ -404,6 +401,8 @@ private:
             const auto rotated = co_await std::move(elsewhere);
             for (const auto& [engine, rotation] : rotated)
                 output_starts_.rotated(engine, rotation, launches);
+            auto sweeping = sweep_orphans();
+            co_await std::move(sweeping);
         }
         logs_are_kept_ = false;
     }
@@ -425,7 +424,7 @@ private:
     std::unordered_map<uuid, watch_ptr> watches_;
     /// Twice if a number was reused before the rest of its earlier session had ended.
     std::unordered_multiset<pid_t> watched_pids_;
-    uid_pool uids_;
+    engine_uids uids_;
     output_starts output_starts_;
     asio::steady_timer log_timer_;
     bool logs_are_kept_ = false;

@@ -34,6 +34,9 @@ public:
                        const uid_range& of_engines)
         : table_{executor, of_engines}, kill_timeout_{kill_timeout} {}
 
+    /// All processes of the machine, as they are after this call.
+    asio::awaitable<result<process_table_reader::snapshot>> table() { return table_.read(); }
+
     /// Returns false if the group cannot be signalled as a whole.
     static bool signal_group(process_watch& watched, int signal) {
         return send_signal_to_group(watched.pidfd(), watched.pid, is_our_child(watched.pidfd()),
@@ -132,6 +135,26 @@ public:
         }
     }
 
+    /// Signals processes, unless `signal` is 0, and waits until they have ended, at most until
+    /// `until`.
+    asio::awaitable<result<void>> end_these(const process_table& processes, int signal,
+                                            moment until) {
+        std::vector<descriptor> waited_for;
+        for (const auto& process : processes) {
+            auto pidfd = open_member(process);
+            if (!pidfd) co_return unexpected{pidfd.error()};
+            if (!*pidfd) continue;
+            if (signal != 0) send_signal(pidfd->get(), signal);
+            if (signal == SIGTERM) send_signal(pidfd->get(), SIGCONT);
+            if (waited_for.size() < most_waited_for) waited_for.push_back(std::move(*pidfd));
+        }
+        for (auto& pidfd : waited_for) {
+            auto waiting = wait_for_end(pidfd, until);
+            static_cast<void>(co_await std::move(waiting)); // the next table shows what is left
+        }
+        co_return result<void>{};
+    }
+
 private:
     /// The most processes of an engine that are waited for at a time.
     static constexpr std::size_t most_waited_for = 64;
@@ -151,26 +174,6 @@ private:
                                        .uid = watched->uid},
                                       watched->members);
         co_return watched->members;
-    }
-
-    /// Signals processes, unless `signal` is 0, and waits until they have ended, at most until
-    /// `until`.
-    asio::awaitable<result<void>> end_these(const process_table& processes, int signal,
-                                            moment until) {
-        std::vector<descriptor> waited_for;
-        for (const auto& process : processes) {
-            auto pidfd = open_member(process);
-            if (!pidfd) co_return unexpected{pidfd.error()};
-            if (!*pidfd) continue;
-            if (signal != 0) send_signal(pidfd->get(), signal);
-            if (signal == SIGTERM) send_signal(pidfd->get(), SIGCONT);
-            if (waited_for.size() < most_waited_for) waited_for.push_back(std::move(*pidfd));
-        }
-        for (auto& pidfd : waited_for) {
-            auto waiting = wait_for_end(pidfd, until);
-            static_cast<void>(co_await std::move(waiting)); // the next table shows what is left
-        }
-        co_return result<void>{};
     }
 
     /// Before its processes are ended one by one, which a process that starts others all the time
