@@ -76,6 +76,7 @@ template <class Store> struct incarnation {
 
     sim::detail::process process;
     crash_time commit_crash = crash_time::never; ///< Of the commit under way.
+    bool commit_denied = false;                  ///< The same.
     random_generator entropy;
     virtual_clock clock;
     faulty_backend backend;

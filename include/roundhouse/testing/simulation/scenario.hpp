@@ -77,7 +77,7 @@ private:
                                      : static_cast<std::uint32_t>(random.between(30, 100));
         settings.brake_max = seconds{random.between(10, 600)};
         settings.brake_min_failing = random.between(2, 5);
-        if (random.chance(0.7)) settings.sleep_after = duration{0};
+        settings.sleep_after = duration{0}; // Those that sleep are not probed.
     }
 
     static roundhouse::settings settings_drawn(random_generator& random) {

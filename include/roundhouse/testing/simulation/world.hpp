@@ -190,12 +190,14 @@ private:
                 latencies_.commit_refused(set);
                 return store_fault::refused;
             }
-            return faults_.fires(fault::store_denies) ? store_fault::denied : store_fault::none;
+            current.commit_denied = faults_.fires(fault::store_denies);
+            return current.commit_denied ? store_fault::denied : store_fault::none;
         };
         out.committed = [this, &current](const change_set& set, const auto& outcome) {
             ledger_.committed(set, outcome);
             latencies_.commit_made(set);
-            if (outcome)
+            // The process does not know yet what was made and denied.
+            if (outcome && !current.commit_denied)
                 for (const auto& row : set.audit) check_brake(current, row);
             if (outcome && begins_operation(*outcome)) spontaneous_.operation_began();
             check_counts();
