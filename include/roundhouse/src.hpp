@@ -11,6 +11,7 @@
 #include <roundhouse/detail/task.ipp>
 #include <roundhouse/orchestrator_base.ipp>
 #include <roundhouse/shell/boot_failure_log.ipp>
+#include <roundhouse/shell/brakes.ipp>
 #include <roundhouse/shell/command_runner.ipp>
 #include <roundhouse/shell/command_scheduler.ipp>
 #include <roundhouse/shell/deadline_timers.ipp>
