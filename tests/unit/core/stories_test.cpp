@@ -36,6 +36,15 @@ template <class Named> Named find_named(const std::vector<Named>& entries, std::
     throw std::invalid_argument("there is no '" + std::string(name) + "'");
 }
 
+struct named_brake {
+    std::string name;
+    core::brake_state state;
+};
+
+const std::vector<named_brake> brakes{{"off", core::brake_state::off},
+                                      {"on", core::brake_state::on},
+                                      {"trial", core::brake_state::trial}};
+
 bool is_outcome(std::string_view event) {
     const auto outcomes = lifecycle::outcomes_of_commands();
     return std::any_of(outcomes.begin(), outcomes.end(),
@@ -53,6 +62,7 @@ bool is_outcome(std::string_view event) {
 ///     deadline             time goes on until the deadline of the record, which then passes
 ///     probe TEXT           the reason why the last probe of a boot or wake failed
 ///     backend away         the backend can do nothing, until `backend back`
+///     brake STATE          the brake of the engine's product is `off`, `on`, or `trial`
 ///     down for 60s         no orchestrator runs meanwhile
 ///     after 5s, INPUT      time goes on before an input
 class story {
@@ -68,6 +78,7 @@ public:
         else if (input == "deadline") pass_deadline();
         else if (input == "backend away") backend_away_ = true;
         else if (input == "backend back") backend_away_ = false;
+        else if (take_prefix(input, "brake ")) brake_ = find_named(brakes, input).state;
         else if (take_prefix(input, "down for ")) stay_down(input);
         else throw std::invalid_argument("unknown input");
         while (!again_.empty()) {
@@ -167,6 +178,7 @@ private:
     [[nodiscard]] core::context context() const {
         auto out = lifecycle::at(now_, settings_);
         out.backend_away = backend_away_;
+        out.brake = brake_;
         out.lease_left = std::max(duration{0}, row_->busy_until - now_);
         if (command_began_) out.elapsed = now_ - *command_began_;
         if (row_->restart_at) out.restart_in = *row_->restart_at - now_;
@@ -232,6 +244,7 @@ private:
     bool command_under_way_ = false;
     std::optional<instant> command_began_; ///< The last command; nothing if that is not known.
     bool backend_away_ = false;
+    core::brake_state brake_ = core::brake_state::off;
     std::string last_probe_;
     std::vector<waiting_call> waiting_;
     std::deque<lifecycle::named_call> again_; ///< To be decided again once the input is handled.
