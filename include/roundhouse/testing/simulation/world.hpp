@@ -280,7 +280,8 @@ private:
     bool after_event() {
         rules_.check();
         latencies_.check();
-        if (process_ && process_->process.alive())
+        const bool can_brake = scenario_.users >= scenario_.settings.brake_min_failing;
+        if (can_brake && process_ && process_->process.alive())
             for (const auto& product : products_)
                 brakes_.saw(product, brake_of(*process_, product));
         if (process_ && !process_->process.alive()) bury_process();
