@@ -1,5 +1,6 @@
 #include "catch.hpp"
 
+#include <roundhouse/log_text.hpp>
 #include <roundhouse/roundhouse.hpp>
 #include <roundhouse/testing/faulty_store.hpp>
 
@@ -31,8 +32,8 @@ class shared_fate {
 public:
     explicit shared_fate(int engines) {
         options_.settings.sleep_after = duration{0};
-        options_.log = [this](log_level level, std::string_view line) {
-            if (level == log_level::error) errors.emplace_back(line);
+        options_.log = [this](const log_line& line) {
+            if (line.level == log_level::error) errors.push_back(to_text(line));
         };
         orchestrator_ = std::make_unique<fleet_type>(loop_.get_executor(), backend, store_, clock_,
                                                      options_);
@@ -182,7 +183,8 @@ TEST_CASE("an outage of ten minutes restarts none of 500 engines, and clears by 
     REQUIRE(off.size() == 1);
     CHECK(off.front().took == off.front().timestamp - on.front().timestamp);
     REQUIRE(fleet.errors.size() == 1);
-    CHECK_THAT(fleet.errors.front(), Catch::Matchers::StartsWith("product 'demo': 250 of 500"));
+    CHECK_THAT(fleet.errors.front(),
+               Catch::Matchers::EndsWith(" product=\"demo\" failing=250 running=500"));
 }
 
 TEST_CASE("fewer engines than the brake needs are restarted when they fail their probes") {

@@ -61,16 +61,16 @@ TEST_CASE("a star at the end of a pattern matches any rest") {
 TEST_CASE("a prefix is compared with a digest, not with the tag beside it") {
     const auto digest = "@sha256:" + std::string(64, 'a');
     const auto of_tags = product_with(allowing({"host:5000/engine:1.*"}));
-    CHECK(core::may_provision(of_tags, "host:5000/engine:1.4", "default:1"));
-    CHECK_FALSE(core::may_provision(of_tags, "host:5000/engine:1.4" + digest, "default:1"));
+    CHECK(core::may_provision(of_tags, "host:5000/engine:1.4", defaults()));
+    CHECK_FALSE(core::may_provision(of_tags, "host:5000/engine:1.4" + digest, defaults()));
     const auto of_digests = product_with(allowing({"host:5000/engine@sha256:*"}));
-    CHECK(core::may_provision(of_digests, "host:5000/engine:1.4" + digest, "default:1"));
-    CHECK(core::may_provision(of_digests, "host:5000/engine" + digest, "default:1"));
-    CHECK_FALSE(core::may_provision(of_digests, "host:5000/engine:1.4", "default:1"));
+    CHECK(core::may_provision(of_digests, "host:5000/engine:1.4" + digest, defaults()));
+    CHECK(core::may_provision(of_digests, "host:5000/engine" + digest, defaults()));
+    CHECK_FALSE(core::may_provision(of_digests, "host:5000/engine:1.4", defaults()));
     const auto exact = product_with(allowing({"engine:1" + digest}));
-    CHECK(core::may_provision(exact, "engine:1" + digest, "default:1"));
-    CHECK_FALSE(core::may_provision(exact, "engine" + digest, "default:1"));
-    CHECK(core::may_provision(product_with(allowing({"*"})), "engine:1" + digest, "default:1"));
+    CHECK(core::may_provision(exact, "engine:1" + digest, defaults()));
+    CHECK_FALSE(core::may_provision(exact, "engine" + digest, defaults()));
+    CHECK(core::may_provision(product_with(allowing({"*"})), "engine:1" + digest, defaults()));
 }
 
 TEST_CASE("a star elsewhere matches itself only") {
