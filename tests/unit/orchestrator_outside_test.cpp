@@ -198,8 +198,7 @@ TEST_CASE("a boot whose port a stranger takes ends, and the next one gets anothe
         REQUIRE_FALSE(refused);
         CHECK(refused.error().code == errc::port_taken);
         REQUIRE(fleet.becomes(product, "ada", engine_status::stopped));
-        const auto ada = fleet.orchestrator->of(product).start("ada");
-        REQUIRE(ada);
-        CHECK(ada->record->port != taken);
+        REQUIRE(fleet.orchestrator->of(product).start("ada"));
+        CHECK(fleet.orchestrator->find(product, "ada")->record->port != taken);
     }
 }
