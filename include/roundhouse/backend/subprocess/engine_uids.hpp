@@ -33,10 +33,11 @@ public:
     [[nodiscard]] uid_t of(const uuid& engine) const {
         const auto name = '/' + to_string(engine);
         const auto identity = read_identity(workloads_ + name + '/' + identity_name);
-        if (identity && *identity && (*identity)->uid != 0) return (*identity)->uid;
+        const auto known = identity && *identity ? (*identity)->uid : 0;
         const auto owner = owner_of(engines_ + name);
-        const bool is_engines = owner && (range_.contains(*owner) || // or of an earlier range
-                                          default_engine_uids.contains(*owner));
+        if (!owner || *owner == ::geteuid()) return known;
+        const bool is_engines = *owner == known || range_.contains(*owner) ||
+                                default_engine_uids.contains(*owner); // or of an earlier range
         return is_engines ? *owner : 0;
     }
 

@@ -219,7 +219,7 @@ public:
             auto ending = processes_.end_unwatched({.engine = engine,
                                                     .session = last_session_of(engine),
                                                     .held = false,
-                                                    .uid = uids_.of(engine)},
+                                                    .uid = unwatched_uid_of(engine)},
                                                    deadline);
             co_return co_await std::move(ending);
         }
@@ -359,6 +359,14 @@ private:
     [[nodiscard]] pid_t last_session_of(const uuid& engine) const {
         const auto identity = read_identity(identity_of(engine));
         return identity && *identity && (*identity)->boot_id == boot_id_ ? (*identity)->pid : 0;
+    }
+
+    /// The user of an engine that has no leader; 0 if another engine, which runs, has it.
+    [[nodiscard]] uid_t unwatched_uid_of(const uuid& engine) const {
+        const auto uid = uids_.of(engine);
+        for (const auto& [other, watched] : watches_)
+            if (watched->uid == uid) return 0;
+        return uid;
     }
 
     void forget(const watch_ptr& watched) {
