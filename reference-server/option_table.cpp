@@ -300,8 +300,10 @@ result<void> read_uids(server_options& options, const std::string& value) {
                           ? std::from_chars(low.ptr + 1, end, range.high)
                           : low;
     if (low.ec != std::errc{} || high.ec != std::errc{} || high.ptr != end || range.empty())
-        return cause('"' + value +
-                     "\" is not auto, none or LOW-HIGH, such as 1879048192-1879113727");
+        return cause(
+            '"' + value +
+            "\" is not auto, none or LOW-HIGH, such as 1879048192-1879113727, where LOW is 1 or "
+            "more and at most HIGH");
     constexpr std::uint32_t highest = 4'294'967'293; // the two above mean no user
     if (range.high > highest) return cause("a user has no number above 4294967293");
     uids = range;
@@ -371,7 +373,8 @@ std::vector<option_row> serving_rows() {
          one_of<store_kind>(server(&server_options::store),
                             {{"lmdb", store_kind::lmdb}, {"memory", store_kind::memory}})},
         {"ORCH_STORE_PATH", "FOLDER", "./var/roundhouse",
-         "Folder of the store and of the engines' data; created with mode 0700 if it does not "
+         "Folder of the store and of the engines' data; created with mode 0700 (0711 where "
+         "engines have users of their own) if it does not "
          "exist.",
          read_store_path},
         {"ORCH_LOG_LEVEL", "LEVEL", "info", "debug, info, warning or error.",
@@ -412,8 +415,8 @@ std::vector<option_row> engine_rows() {
         {"ORCH_CATALOG_MOUNT_PATH", "FOLDER", "", "Folder that engines get as CATALOG_DIR.",
          path(engine(&engine_options::catalog_path))},
         {"ORCH_ENGINE_ISOLATION", "MODE", "auto",
-         "subprocess: auto (all that this machine allows), require (do not start with less than "
-         "no-new-privileges, limits and Landlock) or none.",
+         "subprocess: auto (all that this machine allows), require (do not start with neither "
+         "Landlock nor a user for each engine) or none.",
          one_of<isolation_mode>(engine(&engine_options::isolation),
                                 {{"auto", isolation_mode::automatic},
                                  {"require", isolation_mode::required},

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace roundhouse::server {
@@ -31,7 +33,7 @@ void warn_of_readable(const server_options& options, logger& log) {
     for (const auto& [name, path] : options.secret_files) warn(name, path);
 }
 
-void tell_isolation(const subprocess_backend& backend, logger& log) {
+void tell_isolation(const subprocess_backend& backend, bool is_off, logger& log) {
     const auto parts = backend.isolation();
     const auto has = [&parts](std::string_view part) {
         return std::ranges::find(parts, part) != parts.end();
@@ -41,7 +43,8 @@ void tell_isolation(const subprocess_backend& backend, logger& log) {
     if (const auto why = backend.why_no_uids(); !why.empty() && ::geteuid() == 0)
         log.write(log_level::warning,
                   "engines run as root, not as users of their own: " + why +
-                      ": mend that, or set ORCH_ENGINE_UIDS to users that can be had, or to none");
+                      ": open what is closed to all users (chmod o+rx), set ORCH_ENGINE_UIDS to "
+                      "users that can be had, or to none");
     if (has("landlock") || has("uid"))
         return log.write(log_level::info, "engines are isolated", {{"isolation", names}});
     const auto* const who = ::geteuid() == 0 ? "root" : "this server's user";
@@ -49,8 +52,21 @@ void tell_isolation(const subprocess_backend& backend, logger& log) {
               std::string("engines run as ") + who +
                   ", and nothing keeps them from the store and from each other's data" +
                   (::geteuid() == 0 ? ", nor from this server's keys" : "") +
-                  ": use a kernel with Landlock, or run engines in containers",
+                  (is_off ? ": set ORCH_ENGINE_ISOLATION=auto, or run engines in containers"
+                          : ": use a kernel with Landlock, or run engines in containers"),
               {{"isolation", names}});
+}
+
+/// A refusal of the backend, with the name of the variable in place of the option's.
+std::string by_variable(std::string_view refusal) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 3> names{
+        {{"subprocess backend: uids: ", "ORCH_ENGINE_UIDS: "},
+         {"subprocess backend: readable: ", "ORCH_ENGINE_READABLE: "},
+         {"subprocess backend: isolation: ", "ORCH_ENGINE_ISOLATION: "}}};
+    for (const auto& [option, variable] : names)
+        if (refusal.starts_with(option))
+            return std::string(variable).append(refusal.substr(option.size()));
+    return std::string(refusal);
 }
 
 } // namespace
@@ -74,13 +90,13 @@ int serve_subprocess(const server_context& context) {
         return serve_over(context, [&](const std::string&) {
             auto backend = std::make_shared<subprocess_backend>(context.workers.executor(),
                                                                 std::move(backend_options));
-            tell_isolation(*backend, context.log);
+            tell_isolation(*backend, options.engine.isolation == isolation_mode::none, context.log);
             if (options.engine.isolation != isolation_mode::none)
                 warn_of_readable(options, context.log);
             return backend;
         });
     } catch (const std::invalid_argument& refused) {
-        context.log.write(log_level::error, refused.what());
+        context.log.write(log_level::error, by_variable(refused.what()));
         return exit_code::bad_options;
     }
 }

@@ -143,15 +143,17 @@ ROUNDHOUSE_DECL void brakes::log(const report& what, const std::string& product)
     if (change.on)
         return services_.log(
             log_level::error,
-            "many engines of a product fail their probes, so that the cause may be what they "
-            "share, "
-            "such as their model provider; failed probes restart none of them until fewer fail, "
-            "exits still do: see what the engines answer to GET /health, and mend that",
+            "the brake is on: many engines of a product fail their probes, so that the cause may "
+            "be "
+            "what they share, such as their model provider; failed probes restart none of them "
+            "until "
+            "fewer fail, exits still do: see what the engines answer to GET /health, and mend that",
             {{"product", product}, {"failing", change.failing}, {"running", change.running}});
     services_.log(log_level::warning,
-                  change.by_trial ? "failed probes restart engines again: one that was restarted "
-                                    "stays healthy, while others fail their probes"
-                                  : "failed probes restart engines again, because few fail",
+                  change.by_trial
+                      ? "the brake is off: an engine that was restarted stays healthy, "
+                        "while others fail their probes"
+                      : "the brake is off: few engines of the product fail their probes",
                   {{"product", product}, {"failing", change.failing}, {"running", change.running}});
 }
 

@@ -56,7 +56,7 @@ namespace detail::subprocess {
     for (auto& path : options.readable) {
         path = std::filesystem::absolute(path).string();
         if (const auto why = not_to_be_given(real_path(path), store); !why.empty())
-            refuse("engines cannot be given " + path + " to read: " + std::string(why));
+            refuse("readable: engines cannot be given " + path + " to read: " + std::string(why));
     }
     // The bound of one file is one of the log too: it has to be cut before.
     if (options.file_bytes > 0)
@@ -114,12 +114,12 @@ inline void check_owners(const std::string& engines) {
     const bool has_uids = !reached.uids().empty();
     set(has_uids ? enterable : before, has_uids ? enterable : perms::owner_all);
     if (options.uids && !options.uids->empty() && !has_uids)
-        throw std::invalid_argument{"subprocess backend: engines cannot have the users " +
+        throw std::invalid_argument{"subprocess backend: uids: engines cannot have the users " +
                                     std::to_string(options.uids->low) + '-' +
                                     std::to_string(options.uids->high) + ": " +
-                                    reached.why_no_uids()};
+                                    reached.why_no_uids() + "; choose others, or none"};
     if (const auto unmet = unmet_requirement(options, reached))
-        throw std::invalid_argument{"subprocess backend: " + *unmet};
+        throw std::invalid_argument{"subprocess backend: isolation: " + *unmet};
     return reached;
 }
 
