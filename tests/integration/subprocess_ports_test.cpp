@@ -3,13 +3,17 @@
 
 #include <roundhouse/backend/subprocess/port_owner.hpp>
 
+#include <asio/buffer.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/ip/v6_only.hpp>
+#include <asio/read_until.hpp>
+#include <asio/write.hpp>
 #include <unistd.h>
 
 #include <filesystem>
 #include <string>
+#include <thread>
 
 namespace rh = roundhouse;
 namespace sub = roundhouse::detail::subprocess;
@@ -70,6 +74,25 @@ TEST_CASE_METHOD(engine_with_port, "a stranger on an engine's port is no engine,
     asio::error_code nobody;
     static_cast<void>(stranger.accept(nobody));
     CHECK(nobody == asio::error::would_block);
+}
+
+TEST_CASE_METHOD(engine_with_port, "who answers and does not listen any more is no engine") {
+    if (!sub::tells_listeners()) ROUNDHOUSE_SKIP(no_sock_diag);
+    const auto w = create_new();
+    asio::io_context context;
+    tcp::acceptor stranger{context, {asio::ip::address_v4::loopback(), w.ref.port}};
+    const std::jthread answering{[&] {
+        auto client = stranger.accept();
+        stranger.close();
+        std::string request;
+        asio::read_until(client, asio::dynamic_buffer(request), "\r\n\r\n");
+        const std::string answer =
+            "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"status\":\"ok\"}";
+        asio::write(client, asio::buffer(answer));
+    }};
+    const auto seen = wait(backend().probe(w.ref, std::chrono::seconds{30}));
+    REQUIRE_FALSE(seen);
+    CHECK_THAT(seen.error().message, Contains("does not listen any more"));
 }
 
 TEST_CASE_METHOD(engine_with_port, "an engine's port may be held by any of its processes") {

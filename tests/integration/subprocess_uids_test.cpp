@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -79,6 +80,7 @@ TEST_CASE_METHOD(engine_with_user, "an engine with a user of its own reaches not
     const auto shown = text(w, "out");
     for (const auto* const leak : {"SECRET", "LISTED", "READ", "SIGNALLED", "WRITTEN"})
         CHECK_THAT(shown, !Contains(leak));
+    CHECK(owner(log_of(w)) == ::geteuid());
     CHECK_THAT(shown, Contains("CapPrm:\t0000000000000000") && Contains("done"));
     const auto uid = owner(folder(w));
     CHECK(rh::default_engine_uids.contains(uid));
@@ -97,7 +99,7 @@ TEST_CASE_METHOD(engine_with_user, "an engine keeps its user until it is destroy
     REQUIRE(stop(w));
     REQUIRE(create(next_generation(w)));
     CHECK(owner(folder(w)) == uid);
-    options.uids = rh::uid_range{.low = 1'900'000'000, .high = 1'900'000'000};
+    options.uids = rh::uid_range{.low = 1'900'000'000, .high = 1'900'000'001}; // the last is kept
     reopen();
     REQUIRE(create(next_generation(next_generation(w))));
     CHECK(owner(folder(w)) == uid); // of another range
@@ -173,6 +175,34 @@ TEST_CASE_METHOD(engine_with_user, "an engine that starts processes without end 
     const auto table = sub::read_process_table(rh::default_engine_uids);
     REQUIRE(table);
     for (const auto& process : *table) CHECK((process.uid != uid || process.stat.gone()));
+}
+
+TEST_CASE_METHOD(engine_with_user, "an engine that is in no list of processes is ended") {
+    if (!may_use_uids()) ROUNDHOUSE_SKIP(not_root);
+    if (!fs::exists("/usr/bin/perl")) ROUNDHOUSE_SKIP("no perl");
+    // Each process starts the next one and ends, so that a look at /proc may miss all of them.
+    run_shell("perl -e '$SIG{TERM} = \"IGNORE\"; use POSIX; while (1) { my $p = fork; "
+              "if ($p) { POSIX::_exit(0) } POSIX::setsid(); open(F, \">>hops\"); print F \"x\"; "
+              "close F; select undef, undef, undef, 0.0004 }' & "
+              "until [ -s hops ]; do sleep 0.01; done; touch ready; exec sleep 1000");
+    const auto w = create_ready();
+    REQUIRE(stop(w, rh::duration{50}));
+    const auto hops = fs::file_size(folder(w) / "hops");
+    for (int look = 0; look < 50; ++look) // each takes longer than a hop
+        REQUIRE(sub::read_process_table({}));
+    CHECK(fs::file_size(folder(w) / "hops") == hops);
+}
+
+TEST_CASE_METHOD(engine_with_user, "what a user leaves in shared memory goes with its engine") {
+    if (!may_use_uids()) ROUNDHOUSE_SKIP(not_root);
+    const auto name = "/dev/shm/" + rh::to_string(fresh_id());
+    run_shell("echo SECRET > " + name + "; mkdir " + name + ".d; touch " + name +
+              ".d/file ready; exec sleep 1000");
+    const auto w = create_ready();
+    REQUIRE(fs::exists(name));
+    REQUIRE(wait(backend().destroy(w.ref)));
+    CHECK_FALSE(fs::exists(name));
+    CHECK_FALSE(fs::exists(name + ".d"));
 }
 
 TEST_CASE_METHOD(engine_with_user, "what an engine's user may not use is named") {

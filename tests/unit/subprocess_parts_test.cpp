@@ -83,7 +83,7 @@ TEST_CASE("an identity is read only if it is whole") {
     CHECK_FALSE(sub::parse_identity(std::string(512, '\0')));
 }
 
-TEST_CASE("an identity has the user that the engine has for itself; one of 0.1.0 has none") {
+TEST_CASE("an identity has the user that the engine has for itself, and one of 0.1.0 none") {
     const sub::process_identity made{
         .boot_id = "b", .generation = 1, .port = 9001, .owner = {{}, "ada"}, .uid = 1'879'048'200};
     const auto tail = "123\nstart 456\nend\n";

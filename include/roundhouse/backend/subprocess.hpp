@@ -150,7 +150,8 @@ private:
 
     asio::awaitable<result<health>> do_probe(const workload_ref& ref, duration timeout);
 
-    asio::awaitable<result<void>> check_port(const workload_ref& ref);
+    /// `answered`: somebody has just answered there.
+    asio::awaitable<result<void>> check_port(const workload_ref& ref, bool answered);
 
     asio::awaitable<result<std::string>> do_boot_logs(const workload_ref& ref, std::size_t tail);
 

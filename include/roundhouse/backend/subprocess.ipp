@@ -244,7 +244,7 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     const auto log = workload_folder + '/' + sub::log_name;
     const auto output = sub::open_regular(log, O_WRONLY | O_APPEND | O_CREAT);
     // Programs open their output by its path too.
-    if (!output || (uid != 0 && !sub::give(output.get(), uid))) return sub::failed(log, errno);
+    if (!output || (uid != 0 && !sub::let_write(output.get(), uid))) return sub::failed(log, errno);
     ::fcntl(output.get(), F_SETFL, O_APPEND); // the engine must not inherit O_NONBLOCK
     const auto& ref = requested.ref;
     const auto& isolation = supervisor_->isolation();
@@ -330,7 +330,7 @@ subprocess_backend::remove_folder_of(const uuid& engine) {
 ROUNDHOUSE_DECL asio::awaitable<result<key_swap>>
 subprocess_backend::do_swap_key(const workload_ref& ref, const std::string& key,
                                 const sha256_digest& next) {
-    auto checking = check_port(ref);
+    auto checking = check_port(ref, false);
     if (const auto checked = co_await std::move(checking); !checked)
         co_return unexpected{checked.error()};
     const auto peer = detail::subprocess::engine_at(ref.port);
@@ -345,15 +345,15 @@ subprocess_backend::do_probe(const workload_ref& ref, duration timeout) {
     const auto peer = detail::subprocess::engine_at(ref.port);
     auto call = detail::ask_health(peer, supervisor_->options().answers, timeout);
     const auto answer = co_await std::move(call);
-    auto checking = check_port(ref);
+    auto checking = check_port(ref, answer.has_value());
     const auto checked = co_await std::move(checking);
     if (!checked) co_return unexpected{checked.error()};
     co_return answer;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>>
-subprocess_backend::check_port(const workload_ref& ref) {
-    auto checking = supervisor_->check_port(ref.engine_id, ref.port);
+subprocess_backend::check_port(const workload_ref& ref, bool answered) {
+    auto checking = supervisor_->check_port(ref.engine_id, ref.port, answered);
     return detail::run_on(supervisor_->strand(), std::move(checking));
 }
 

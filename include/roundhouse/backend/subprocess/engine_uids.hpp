@@ -2,11 +2,14 @@
 
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/uids.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
@@ -35,18 +38,26 @@ public:
         const auto identity = read_identity(workloads_ + name + '/' + identity_name);
         const auto known = identity && *identity ? (*identity)->uid : 0;
         const auto owner = owner_of(engines_ + name);
-        if (!owner || *owner == ::geteuid()) return known;
+        if (!owner || *owner == ::geteuid()) return is_usable(known) ? known : 0;
         const bool is_engines = *owner == known || range_.contains(*owner) ||
                                 default_engine_uids.contains(*owner); // or of an earlier range
-        return is_engines ? *owner : 0;
+        return is_engines && is_usable(*owner) ? *owner : 0;
+    }
+
+    /// Whether a user can be an engine's. One of an earlier range may be somebody's account by now.
+    [[nodiscard]] bool is_usable(uid_t uid) const {
+        return uid != 0 && uid != killer_of(range_) &&
+               (range_.contains(uid) || !has_account_in("/etc/passwd", {uid, uid}));
     }
 
     /// Learns which users are taken. To be called before the first `choose`.
     [[nodiscard]] result<void> mark_all() {
-        const auto engines = engines_in(engines_);
-        if (!engines) return unexpected{engines.error()};
-        for (const auto& engine : *engines)
-            if (const auto uid = of(engine); uid != 0) pool_.mark(uid);
+        for (const auto& folder : {engines_, workloads_}) { // an engine may have lost its data
+            const auto engines = engines_in(folder);
+            if (!engines) return unexpected{engines.error()};
+            for (const auto& engine : *engines)
+                if (const auto uid = of(engine); uid != 0) pool_.mark(uid);
+        }
         return {};
     }
 
@@ -73,10 +84,26 @@ public:
     /// After a failed start, and once an engine is destroyed: `uid`, which was the engine's, is free
     /// unless the engine still has it.
     void release(const uuid& engine, uid_t uid) {
-        if (of(engine) != uid) pool_.give_back(uid);
+        if (uid == 0 || of(engine) == uid) return;
+        remove_shared_memory(uid);
+        pool_.give_back(uid);
     }
 
 private:
+    /// What a user has left where all engines may write: the next engine with it must not find that.
+    static void remove_shared_memory(uid_t uid) {
+        const std::string folder = shared_memory;
+        const open_folder entries = open_to_read(AT_FDCWD, folder.c_str());
+        if (!entries) return;
+        while (const dirent* const entry = next_entry(entries)) {
+            struct stat status {};
+            if (::fstatat(::dirfd(entries.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) ==
+                    0 &&
+                status.st_uid == uid)
+                static_cast<void>(remove_folder(folder + '/' + entry->d_name)); // or a file
+        }
+    }
+
     const std::string engines_;
     const std::string workloads_;
     const uid_range range_;

@@ -178,7 +178,8 @@ struct usable_uids {
     const auto range = options.uids.value_or(default_engine_uids);
     if (range.empty() || (!options.uids && options.isolation == isolation_mode::none)) return {};
     std::string why{why_unusable(range)};
-    if (why.empty()) why = why_refused(range.low, needed_paths(options, engines));
+    if (why.empty() && range.low == range.high) why = "there is only one";
+    if (why.empty()) why = why_refused(killer_of(range), needed_paths(options, engines));
     if (why.empty()) return {.range = range, .why_none = {}};
     return {.range = {}, .why_none = why};
 }

@@ -69,7 +69,8 @@ struct subprocess_options {
 
     /// The users of which each engine gets one of its own, with a group of the same number: for a
     /// program that is root, or has its capabilities to change users and files. Absent:
-    /// `default_engine_uids` if they can be used. An empty range: none, but an engine whose data
+    /// `default_engine_uids` if they can be used. The last of a range is kept for the processes that
+    /// end engines, and no two programs may use the same user. An empty range: none, but an engine whose data
     /// folder has such a user keeps it. One that is given and cannot be used is refused.
     std::optional<uid_range> uids;
     /// The most processes and threads of an engine that has a user of its own; 0 for no bound.

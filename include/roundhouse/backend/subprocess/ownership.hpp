@@ -28,6 +28,13 @@ namespace detail::subprocess {
     return ::fchownat(file, "", uid, uid, AT_EMPTY_PATH) == 0;
 }
 
+/// Lets an engine's user write to the log, which stays the server's: as its owner, the engine could
+/// keep the server from it (fcntl(2), F_SETLEASE).
+[[nodiscard]] inline bool let_write(int log, uid_t uid) noexcept {
+    constexpr mode_t by_group = 0620;
+    return ::fchown(log, ::geteuid(), uid) == 0 && ::fchmod(log, by_group) == 0;
+}
+
 /// Opens an engine's data folder by O_PATH, and sees that it has a folder for temporary files. With a
 /// `uid` other than 0, gives it what is made here. `is_new`: the data folder was made by the caller.
 [[nodiscard]] inline result<descriptor> open_for_engine(const std::string& path, bool is_new,
@@ -75,12 +82,16 @@ private:
         return owner == ::geteuid() || of_engines_.contains(owner);
     }
 
-    [[nodiscard]] open_folder open_below(const std::string& folder) const {
+    /// Opens what lies below a folder, by no link. Fails with EXDEV for what is mounted there.
+    [[nodiscard]] static descriptor open_at(int folder, const char* path, unsigned flags) {
         open_how how{};
-        how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+        how.flags = flags | O_NOFOLLOW | O_CLOEXEC;
         how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-        descriptor opened{
-            static_cast<int>(::syscall(SYS_openat2, top_.get(), folder.c_str(), &how, sizeof how))};
+        return descriptor{static_cast<int>(::syscall(SYS_openat2, folder, path, &how, sizeof how))};
+    }
+
+    [[nodiscard]] open_folder open_below(const std::string& folder) const {
+        auto opened = open_at(top_.get(), folder.c_str(), O_RDONLY | O_DIRECTORY);
         open_folder out{opened ? ::fdopendir(opened.get()) : nullptr, ::closedir};
         if (out) static_cast<void>(opened.release());
         return out;
@@ -92,8 +103,8 @@ private:
         if (!opened) return failed(path_ + '/' + folder, errno);
         while (const dirent* const entry = next_entry(opened)) {
             const auto name = folder + '/' + entry->d_name;
-            const descriptor file{
-                ::openat(::dirfd(opened.get()), entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+            const auto file = open_at(::dirfd(opened.get()), entry->d_name, O_PATH);
+            if (!file && (errno == ENOENT || errno == EXDEV)) continue;
             struct stat status {};
             if (!file || ::fstat(file.get(), &status) != 0)
                 return failed(path_ + '/' + name, errno);

@@ -3,6 +3,7 @@
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/backend/subprocess/rights.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
@@ -33,7 +34,7 @@ namespace detail::subprocess {
 struct process_entry {
     pid_t pid = 0;
     process_stat stat;
-    uid_t uid = 0;                ///< Its user, if that is one of the engines'; else 0.
+    uid_t uid = 0;                ///< Its user; 0 too if engines can have none of their own.
     std::optional<uuid> engine{}; ///< The `ENGINE_ID` in its environment.
 };
 
@@ -83,6 +84,7 @@ inline void read_all(int folder, const std::string& path, std::string& into) {
 [[nodiscard]] inline result<process_table> read_process_table(const uid_range& of_engines) {
     const std::unique_ptr<DIR, int (*)(DIR*)> proc{::opendir("/proc"), ::closedir};
     if (!proc) return failed("/proc", errno);
+    const bool has_users = may_use_other_users(); // also of an earlier range
     process_table table;
     std::string text;
     while (const dirent* entry = ::readdir(proc.get())) {
@@ -95,12 +97,11 @@ inline void read_all(int folder, const std::string& path, std::string& into) {
         const auto stat = parse_process_stat(text);
         if (!stat) continue;
         process.stat = *stat;
-        if (!of_engines.empty()) {
+        if (has_users) {
             read_all(::dirfd(proc.get()), name + "/status", text);
-            const auto uid = uid_in(text).value_or(0);
-            if (of_engines.contains(uid)) process.uid = uid;
+            process.uid = uid_in(text).value_or(0);
         }
-        if (process.uid == 0) {
+        if (!of_engines.contains(process.uid)) {
             read_all(::dirfd(proc.get()), name + "/environ", text);
             process.engine = engine_in(text);
         }

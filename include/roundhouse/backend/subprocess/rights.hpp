@@ -100,17 +100,28 @@ template <class Run> [[nodiscard, gnu::noinline]] int run_in_child(const Run& ru
     return pid > 0 && info.si_code == CLD_EXITED ? info.si_status : -1;
 }
 
+/// Whether the programs of this process may become other users, and reach what belongs to these.
+[[nodiscard]] inline bool may_use_other_users() noexcept {
+    return (capabilities() & for_other_users) == for_other_users;
+}
+
 /// Ends all processes of a user at once, so that none can start another meanwhile: by a child that
-/// becomes that user, and so may signal no process of anybody else. False if that cannot be done.
-[[nodiscard]] inline bool kill_all_of(uid_t uid) noexcept {
-    const auto kill_as_user = [uid]() noexcept {
-        if (uid == 0 || !become(uid)) return 1;
+/// acts as that user, and so may signal no process of anybody else. The child itself belongs to
+/// `killer`, a user without processes, so that those of `uid` cannot stop it: the calling thread waits
+/// for it. False if that cannot be done.
+[[nodiscard]] inline bool kill_all_of(uid_t uid, uid_t killer) noexcept {
+    const auto kill_as_user = [uid, killer]() noexcept {
+        if (uid == 0 || killer == 0 || uid == killer) return 1;
+        if (::syscall(set_groups, 0, nullptr) != 0 ||
+            ::syscall(set_group, killer, killer, killer) != 0 ||
+            ::syscall(set_user, killer, uid, killer) != 0 || !keep_capabilities(0))
+            return 1;
         uid_t real = 0;
         uid_t effective = 0;
         uid_t saved = 0;
         // As root, this signal would end the machine.
-        const bool is_user = ::getresuid(&real, &effective, &saved) == 0 && real == uid &&
-                             effective == uid && saved == uid && capabilities() == 0;
+        const bool is_user = ::getresuid(&real, &effective, &saved) == 0 && real == killer &&
+                             effective == uid && saved == killer && capabilities() == 0;
         if (!is_user) return 1;
         ::kill(-1, SIGKILL); // fails if the user has no process
         return 0;

@@ -70,7 +70,7 @@ namespace detail::subprocess {
 /// The engines' folders that this program may not use, because they belong to other users: throws
 /// std::invalid_argument for the first.
 inline void check_owners(const std::string& engines) {
-    if ((capabilities() & for_other_users) == for_other_users) return;
+    if (may_use_other_users()) return;
     const auto found = engines_in(engines);
     if (!found) return; // reported by the first call that needs the folder
     for (const auto& engine : *found) {
@@ -105,11 +105,15 @@ inline void check_owners(const std::string& engines) {
     constexpr auto enterable = perms::owner_all | perms::group_exec | perms::others_exec;
     const auto before = had_store ? std::filesystem::status(options.store_path).permissions()
                                   : perms::owner_all;
-    const auto set = [&](perms of_store, perms of_engines) {
-        std::filesystem::permissions(options.store_path, of_store);
-        std::filesystem::permissions(engines, of_engines);
+    const auto set_mode = [](const std::filesystem::path& folder, perms wanted) {
+        if (std::filesystem::status(folder).permissions() != wanted)
+            std::filesystem::permissions(folder, wanted);
     };
-    set(before | enterable, enterable); // for the trial
+    const auto set = [&](perms of_store, perms of_engines) {
+        set_mode(options.store_path, of_store);
+        set_mode(engines, of_engines);
+    };
+    if (may_use_other_users()) set(before | enterable, enterable); // for the trial
     isolation reached{options.isolation, find_uids(options, engines.string())};
     const bool has_uids = !reached.uids().empty();
     set(has_uids ? enterable : before, has_uids ? enterable : perms::owner_all);

@@ -175,7 +175,8 @@ public:
         const bool ended = has_ended(pidfd->get());
         const workload_ref ref{
             .engine_id = engine, .generation = identity.generation, .port = identity.port};
-        auto watched = watch(ref, identity.owner, identity.uid, identity.pid, std::move(*pidfd));
+        const auto uid = uids_.is_usable(identity.uid) ? identity.uid : 0;
+        auto watched = watch(ref, identity.owner, uid, identity.pid, std::move(*pidfd));
         // The exit of a zombie is not reported. It is watched so that the rest of its session is
         // ended.
         if (watched) (*watched)->leader_ended = (*watched)->asked = ended;
@@ -246,13 +247,18 @@ public:
     }
 
     /// Sees that no stranger answers in place of an engine: fails with `port_taken` if another
-    /// process listens on its port. Succeeds if nobody does, if isolation is off, and if the kernel
-    /// does not tell who it is, unless isolation is required.
-    asio::awaitable<result<void>> check_port(const uuid& engine, std::uint16_t port) {
+    /// process listens on its port. If nobody listens, succeeds unless somebody has `answered` there.
+    /// Succeeds if isolation is off, and if the kernel does not tell who it is, unless isolation is
+    /// required.
+    asio::awaitable<result<void>> check_port(const uuid& engine, std::uint16_t port,
+                                             bool answered) {
         if (!isolation_.is_on()) co_return result<void>{};
         const auto found = find_listener(port);
-        if (!found || !*found)
-            co_return result<void>{}; // what cannot be asked is told at the start
+        if (!found) co_return result<void>{}; // what cannot be asked is told at the start
+        if (!*found && !answered) co_return result<void>{};
+        if (!*found)
+            co_return fail(errc::backend_error, "port " + std::to_string(port) +
+                                                    ": who answered does not listen any more");
         const auto present = find(engine);
         if (!present) co_return unexpected{present.error()};
         const watch_ptr watched = *present;
@@ -339,12 +345,17 @@ private:
         forget(watched);
     }
 
-    /// Ends what engines have left behind, if the options say so, until nothing of it is left. Of
-    /// what does not end, the rest is left to the next call.
+    [[nodiscard]] bool leaves_orphans() const {
+        return options_.ends_orphans && has_other_child(watched_pids_);
+    }
+
+    /// Ends what engines have left behind, if the options say so. What they have started meanwhile is
+    /// left to the next call.
     asio::awaitable<void> sweep_orphans() {
+        constexpr int most_passes =
+            3; // orphans that start others must not delay who waits for this
         const auto give_up = std::chrono::steady_clock::now() + options_.kill_timeout;
-        while (options_.ends_orphans && has_other_child(watched_pids_) &&
-               std::chrono::steady_clock::now() < give_up) {
+        for (int pass = 0; pass < most_passes && leaves_orphans(); ++pass) {
             auto reading = processes_.table();
             const auto table = co_await std::move(reading);
             if (!table) co_return;
@@ -397,7 +408,7 @@ private:
     /// have left behind.
     asio::awaitable<void> keep_logs() {
         const auto self = shared_from_this();
-        while (!closed_ && !watches_.empty()) {
+        while (!closed_ && (!watches_.empty() || leaves_orphans())) {
             log_timer_.expires_after(options_.log_check_interval);
             asio::error_code cancelled; // by the last engine's end, or by close()
             co_await log_timer_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));

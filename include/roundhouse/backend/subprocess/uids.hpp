@@ -78,7 +78,7 @@ namespace detail::subprocess {
 
 /// Why engines cannot have the users of a range; empty if they can.
 [[nodiscard]] inline std::string_view why_unusable(const uid_range& range) {
-    if ((capabilities() & for_other_users) != for_other_users)
+    if (!may_use_other_users())
         return "this process is not root, or lacks one of the capabilities CHOWN, DAC_OVERRIDE, "
                "FOWNER, KILL, SETGID and SETUID";
     for (const auto* const map : {"/proc/self/uid_map", "/proc/self/gid_map"})
@@ -89,6 +89,12 @@ namespace detail::subprocess {
         if (has_subordinate_in(file, range))
             return "they overlap with the subordinate ids of an account (subuid(5))";
     return {};
+}
+
+/// The user of a range that no engine gets: processes that end an engine's processes are this one's
+/// (`kill_all_of`).
+[[nodiscard]] constexpr uid_t killer_of(const uid_range& range) noexcept {
+    return range.empty() ? default_engine_uids.high : range.high;
 }
 
 /// A path, and what is to be done with it: R_OK, X_OK, or both.
@@ -129,12 +135,13 @@ public:
     [[nodiscard]] result<uid_t> take() {
         for (std::uint64_t tried = 0; tried <= range_.high - range_.low; ++tried) {
             const auto uid = std::exchange(next_, next_ == range_.high ? range_.low : next_ + 1);
-            if (used_.insert(uid).second) return uid;
+            if (uid != killer_of(range_) && used_.insert(uid).second) return uid;
         }
-        return fail(errc::backend_error, "each user of " + std::to_string(range_.low) + '-' +
-                                             std::to_string(range_.high) +
-                                             " has an engine: widen ORCH_ENGINE_UIDS, or "
-                                             "subprocess_options::uids");
+        return fail(errc::backend_error,
+                    "each user of " + std::to_string(range_.low) + '-' +
+                        std::to_string(range_.high) +
+                        " but the last has an engine: widen ORCH_ENGINE_UIDS, or "
+                        "subprocess_options::uids");
     }
 
     /// Makes a user free, all of whose processes have ended.

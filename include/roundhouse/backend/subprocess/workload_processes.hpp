@@ -6,6 +6,7 @@
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
 #include <roundhouse/backend/subprocess/rights.hpp>
+#include <roundhouse/backend/subprocess/uids.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
@@ -32,7 +33,9 @@ public:
     /// `of_engines` are the users that engines have for themselves.
     workload_processes(const asio::any_io_executor& executor, duration kill_timeout,
                        const uid_range& of_engines)
-        : table_{executor, of_engines}, kill_timeout_{kill_timeout} {}
+        : table_{executor, of_engines},
+          kill_timeout_{kill_timeout},
+          killer_{killer_of(of_engines)} {}
 
     /// All processes of the machine, as they are after this call.
     asio::awaitable<result<process_table_reader::snapshot>> table() { return table_.read(); }
@@ -103,10 +106,10 @@ public:
             const auto table = co_await std::move(reading);
             if (!table) co_return unexpected{table.error()};
             found = members_of(**table, marks, found);
-            if (found.empty()) co_return result<void>{};
             const auto now = std::chrono::steady_clock::now();
+            if (found.empty() || now >= deadline) kill_user(marks.uid);
+            if (found.empty()) co_return result<void>{};
             if (now >= give_up) co_return stuck(marks.engine, found.front());
-            if (now >= deadline) kill_user(marks.uid);
             auto ending = end_these(found, now < deadline ? SIGTERM : SIGKILL,
                                     now < deadline ? deadline : give_up);
             const auto ended = co_await std::move(ending);
@@ -122,12 +125,12 @@ public:
             auto finding = members(watched);
             const auto found = co_await std::move(finding);
             if (!found) co_return unexpected{found.error()};
-            if (found->empty()) co_return result<void>{};
             const auto now = std::chrono::steady_clock::now();
             const auto deadline = watched->deadline; // may change during the waits
+            if (found->empty() || now >= deadline) kill_user(watched->uid);
+            if (found->empty()) co_return result<void>{};
             const auto give_up = std::max(deadline, begun_at) + kill_timeout_;
             if (now >= give_up) co_return stuck(watched->ref.engine_id, found->front());
-            if (now >= deadline) kill_user(watched->uid);
             auto ending = end_these(*found, now < deadline ? 0 : SIGKILL,
                                     now < deadline ? deadline : give_up);
             const auto ended = co_await std::move(ending);
@@ -176,10 +179,10 @@ private:
         co_return watched->members;
     }
 
-    /// Before its processes are ended one by one, which a process that starts others all the time
-    /// could outrun.
-    static void kill_user(uid_t uid) {
-        if (uid != 0) static_cast<void>(kill_all_of(uid)); // the next table shows what is left
+    /// Ends all processes of an engine's user. A process that starts others and ends all the time
+    /// could outrun their being ended one by one, and be in no table.
+    void kill_user(uid_t uid) const {
+        if (uid != 0) static_cast<void>(kill_all_of(uid, killer_)); // a table shows what is left
     }
 
     static unexpected stuck(const uuid& engine, const process_entry& process) {
@@ -190,6 +193,7 @@ private:
 
     process_table_reader table_;
     const duration kill_timeout_;
+    const uid_t killer_;
 };
 
 } // namespace detail::subprocess
