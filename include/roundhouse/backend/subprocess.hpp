@@ -74,8 +74,8 @@ public:
     /// they can.
     [[nodiscard]] std::optional<std::string> trouble() const;
 
-    /// The names of what engines are isolated by: `no_new_privileges`, `limits`, `landlock`, `uid`. Of
-    /// those that an earlier program started, what that program reached holds.
+    /// The names of what engines are isolated by: `no_new_privileges`, `limits`, `landlock`, `uid`,
+    /// `port_owner`. Of those that an earlier program started, what that program reached holds.
     [[nodiscard]] std::vector<std::string> isolation() const;
 
     /// Why engines have no users of their own; empty if they have, or none are wanted.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess.hpp>
+#include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/environment.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
@@ -28,7 +29,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -407,14 +407,11 @@ ROUNDHOUSE_DECL asio::awaitable<result<std::vector<found_workload>>> subprocess_
 ROUNDHOUSE_DECL asio::awaitable<result<std::vector<detail::subprocess::engine_folder>>>
 subprocess_backend::read_engines() {
     // An engine's process may run although its data folder is gone, and the other way round.
-    std::unordered_set<uuid> engines;
-    for (const auto& path : {supervisor_->engines(), supervisor_->workloads()}) {
-        const auto listed = detail::subprocess::engines_in(path);
-        if (!listed) co_return unexpected{listed.error()};
-        engines.insert(listed->begin(), listed->end());
-    }
+    const auto engines = detail::subprocess::engines_in_either(supervisor_->engines(),
+                                                               supervisor_->workloads());
+    if (!engines) co_return unexpected{engines.error()};
     std::vector<detail::subprocess::engine_folder> found;
-    for (const auto& engine : engines) {
+    for (const auto& engine : *engines) {
         auto identity = detail::subprocess::read_identity(supervisor_->identity_of(engine));
         if (!identity) co_return unexpected{identity.error()};
         found.push_back({.engine = engine, .identity = std::move(*identity)});

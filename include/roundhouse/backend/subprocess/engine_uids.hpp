@@ -52,12 +52,10 @@ public:
 
     /// Learns which users are taken. To be called before the first `choose`.
     [[nodiscard]] result<void> mark_all() {
-        for (const auto& folder : {engines_, workloads_}) { // an engine may have lost its data
-            const auto engines = engines_in(folder);
-            if (!engines) return unexpected{engines.error()};
-            for (const auto& engine : *engines)
-                if (const auto uid = of(engine); uid != 0) pool_.mark(uid);
-        }
+        const auto engines = engines_in_either(engines_, workloads_); // one may have lost its data
+        if (!engines) return unexpected{engines.error()};
+        for (const auto& engine : *engines)
+            if (const auto uid = of(engine); uid != 0) pool_.mark(uid);
         return {};
     }
 

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -79,6 +80,18 @@ namespace detail::subprocess {
             found.push_back(*engine);
     }
     if (problem) return failed(path, problem.value());
+    return found;
+}
+
+/// The engines that have an entry in one of two folders, or in both.
+[[nodiscard]] inline result<std::unordered_set<uuid>> engines_in_either(const std::string& one,
+                                                                        const std::string& other) {
+    std::unordered_set<uuid> found;
+    for (const auto& path : {one, other}) {
+        const auto listed = engines_in(path);
+        if (!listed) return unexpected{listed.error()};
+        found.insert(listed->begin(), listed->end());
+    }
     return found;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
@@ -154,23 +155,6 @@ inline void reset_signals() noexcept {
     give_up(report, launch_step::program);
 }
 
-/// Starts the child by vfork, because a fork would copy the page tables of a large server. The
-/// calling thread waits until the child has called exec. All signals are blocked, so that no
-/// handler runs in the child. The address and thread sanitizers support vfork (the latter makes it
-/// a fork). Not inlined, because the child may change the frame of the function that calls vfork.
-[[gnu::noinline]] inline pid_t start_child(const child_plan& plan) noexcept {
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = ::vfork();
-    if (pid == 0) run_child(plan);
-    const int number = errno;
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    errno = number;
-    return pid;
-}
-
 [[nodiscard]] inline std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
     std::vector<char*> pointers;
     pointers.reserve(texts.size() + 1);
@@ -221,12 +205,6 @@ inline void reset_signals() noexcept {
     }
 }
 
-inline void wait_for_child(pid_t pid) noexcept {
-    siginfo_t info{};
-    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) {
-    }
-}
-
 /// Starts the engine. Blocks until exec has returned. On failure no process is left.
 [[nodiscard]] inline result<launched> launch(const launch_plan& plan) {
     const descriptor input{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
@@ -242,18 +220,19 @@ inline void wait_for_child(pid_t pid) noexcept {
     const auto draft = plan.workload_folder + '/' + identity_draft_name;
     const auto arguments = pointers_to(plan.arguments);
     const auto environment = pointers_to(plan.environment);
-    const pid_t pid = start_child({.program = plan.program.c_str(),
-                                   .arguments = arguments.data(),
-                                   .environment = environment.data(),
-                                   .folder = plan.working_folder,
-                                   .identity = identity.c_str(),
-                                   .identity_draft = draft.c_str(),
-                                   .identity_head = plan.identity_head,
-                                   .input = input.get(),
-                                   .output = plan.output,
-                                   .lock = lock.get(),
-                                   .report = reports_in.get(),
-                                   .isolation = plan.isolation});
+    const child_plan child{.program = plan.program.c_str(),
+                           .arguments = arguments.data(),
+                           .environment = environment.data(),
+                           .folder = plan.working_folder,
+                           .identity = identity.c_str(),
+                           .identity_draft = draft.c_str(),
+                           .identity_head = plan.identity_head,
+                           .input = input.get(),
+                           .output = plan.output,
+                           .lock = lock.get(),
+                           .report = reports_in.get(),
+                           .isolation = plan.isolation};
+    const pid_t pid = start_child([&child]() noexcept -> int { run_child(child); });
     if (pid < 0) return failed("cannot start a process", errno);
     reports_in = descriptor{};
     const auto report = read_reports(reports.get());

@@ -1,15 +1,13 @@
 #pragma once
 
-#include <roundhouse/version.hpp>
+#include <roundhouse/backend/subprocess/child.hpp>
 
 #include <linux/capability.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <csignal>
 #include <cstdint>
 
@@ -79,25 +77,6 @@ inline constexpr long set_user = SYS_setresuid;
 [[nodiscard]] inline bool become(uid_t uid) noexcept {
     return ::syscall(set_groups, 0, nullptr) == 0 && ::syscall(set_group, uid, uid, uid) == 0 &&
            ::syscall(set_user, uid, uid, uid) == 0 && keep_capabilities(0);
-}
-
-/// Calls `run()` in a child that shares this program's memory, and waits for its end: the exit
-/// status that `run` returns; negative if no child can be started. The calling thread waits, with all
-/// signals blocked, so that no handler runs in the child. Not inlined, because the child may change
-/// the frame of the function that calls vfork.
-template <class Run> [[nodiscard, gnu::noinline]] int run_in_child(const Run& run) noexcept {
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = ::vfork();
-    if (pid == 0) ::_exit(run());
-    siginfo_t info{};
-    if (pid > 0)
-        while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) {
-        }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return pid > 0 && info.si_code == CLD_EXITED ? info.si_status : -1;
 }
 
 /// Whether the programs of this process may become other users, and reach what belongs to these.

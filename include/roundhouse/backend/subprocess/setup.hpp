@@ -86,21 +86,10 @@ inline void check_owners(const std::string& engines) {
     }
 }
 
-/// Creates `<store_path>/engines`, checks that the kernel is new enough, and finds out which
-/// isolation is reached. Throws std::system_error, and std::invalid_argument if less is reached than
-/// is required.
-[[nodiscard]] inline isolation make_ready(const subprocess_options& options) {
+/// Finds out which isolation is reached, and gives the store's folder and that of the engines the
+/// modes that go with it. Blocks for a child.
+[[nodiscard]] inline isolation find_isolation(const subprocess_options& options, bool had_store) {
     const auto engines = options.store_path / "engines";
-    const bool had_store = std::filesystem::exists(options.store_path);
-    std::filesystem::create_directories(engines);
-    if (!open_pidfd(::getpid()) || ::syscall(SYS_close_range, ~0U, ~0U, 0U) != 0) {
-        throw std::system_error{errno, std::system_category(),
-                                "subprocess backend: needs pidfd_open and close_range (Linux 5.9)"};
-    }
-    if (options.ends_orphans && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
-        throw std::system_error{errno, std::system_category(),
-                                "subprocess backend: cannot inherit what engines leave"};
-    check_owners(engines.string());
     using std::filesystem::perms;
     constexpr auto enterable = perms::owner_all | perms::group_exec | perms::others_exec;
     const auto before = had_store ? std::filesystem::status(options.store_path).permissions()
@@ -117,7 +106,26 @@ inline void check_owners(const std::string& engines) {
     isolation reached{options.isolation, find_uids(options, engines.string())};
     const bool has_uids = !reached.uids().empty();
     set(has_uids ? enterable : before, has_uids ? enterable : perms::owner_all);
-    if (options.uids && !options.uids->empty() && !has_uids)
+    return reached;
+}
+
+/// Creates `<store_path>/engines`, checks that the kernel is new enough, and finds out which
+/// isolation is reached. Throws std::system_error, and std::invalid_argument if less is reached than
+/// is required.
+[[nodiscard]] inline isolation make_ready(const subprocess_options& options) {
+    const auto engines = options.store_path / "engines";
+    const bool had_store = std::filesystem::exists(options.store_path);
+    std::filesystem::create_directories(engines);
+    if (!open_pidfd(::getpid()) || ::syscall(SYS_close_range, ~0U, ~0U, 0U) != 0) {
+        throw std::system_error{errno, std::system_category(),
+                                "subprocess backend: needs pidfd_open and close_range (Linux 5.9)"};
+    }
+    if (options.ends_orphans && ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        throw std::system_error{errno, std::system_category(),
+                                "subprocess backend: cannot inherit what engines leave"};
+    check_owners(engines.string());
+    auto reached = find_isolation(options, had_store);
+    if (options.uids && !options.uids->empty() && reached.uids().empty())
         throw std::invalid_argument{"subprocess backend: uids: engines cannot have the users " +
                                     std::to_string(options.uids->low) + '-' +
                                     std::to_string(options.uids->high) + ": " +

@@ -352,8 +352,7 @@ private:
     /// Ends what engines have left behind, if the options say so. What they have started meanwhile is
     /// left to the next call.
     asio::awaitable<void> sweep_orphans() {
-        constexpr int most_passes =
-            3; // orphans that start others must not delay who waits for this
+        constexpr int most_passes = 3; // orphans that start others must not delay the caller
         const auto give_up = std::chrono::steady_clock::now() + options_.kill_timeout;
         for (int pass = 0; pass < most_passes && leaves_orphans(); ++pass) {
             auto reading = processes_.table();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/rights.hpp>
 #include <roundhouse/error.hpp>
@@ -25,15 +26,15 @@ inline namespace ROUNDHOUSE_ABI {
 /// The users that engines run as: whether they can be used, and which are free.
 namespace detail::subprocess {
 
-/// The number in a field of a line. Empty if there is none.
-[[nodiscard]] inline std::optional<std::uint64_t> number_in(std::string_view line, char between,
+/// The number in a field of a line, which colons separate. Empty if there is none.
+[[nodiscard]] inline std::optional<std::uint64_t> number_in(std::string_view line,
                                                             std::size_t field) {
     for (; field > 0; --field) {
-        const auto end = line.find(between);
+        const auto end = line.find(':');
         if (end == std::string_view::npos) return std::nullopt;
         line.remove_prefix(end + 1);
     }
-    line = line.substr(0, line.find(between));
+    line = line.substr(0, line.find(':'));
     std::uint64_t number = 0;
     const auto [end, problem] = std::from_chars(line.data(), line.data() + line.size(), number);
     if (problem != std::errc{} || end != line.data() + line.size()) return std::nullopt;
@@ -45,7 +46,7 @@ namespace detail::subprocess {
 [[nodiscard]] inline bool has_account_in(const std::string& file, const uid_range& range) {
     std::ifstream lines(file);
     for (std::string line; std::getline(lines, line);) {
-        const auto number = number_in(line, ':', 2);
+        const auto number = number_in(line, 2);
         if (number && *number <= range.high && range.contains(static_cast<std::uint32_t>(*number)))
             return true;
     }
@@ -56,8 +57,8 @@ namespace detail::subprocess {
 [[nodiscard]] inline bool has_subordinate_in(const std::string& file, const uid_range& range) {
     std::ifstream lines(file);
     for (std::string line; std::getline(lines, line);) {
-        const auto first = number_in(line, ':', 1);
-        const auto count = number_in(line, ':', 2);
+        const auto first = number_in(line, 1);
+        const auto count = number_in(line, 2);
         if (first && count && *count > 0 && *first <= range.high && *first + *count > range.low)
             return true;
     }
