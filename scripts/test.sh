@@ -24,7 +24,7 @@ if [ "$preset" = tsan ] && [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || ec
 fi
 
 case "$preset" in
-    debug | release | asan) scripts/setup.sh ;;
+    debug | release) scripts/setup.sh ;;
     *) scripts/setup.sh --ci ;;
 esac
 cmake --preset "$preset"

@@ -79,13 +79,15 @@ struct policy_fault {
 }
 
 /// The error of a call beyond a product's `limit` calls a minute, which the member of its policy
-/// sets; one more will be taken after `wait`.
+/// sets; one more will be taken after `wait`, unless the limit is 0.
 [[nodiscard]] inline error over_rate(const product& product, std::string_view member,
                                      std::uint64_t limit, duration wait) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+    const auto way_out = limit == 0 ? std::string("Ask the operator to change the policy.")
+                                    : "Try again in " + std::to_string(seconds) + " s.";
     return {errc::rate_limited,
             "Product '" + product.slug + "' is over its " + std::string(member) + " (" +
-                std::to_string(limit) + "). Try again in " + std::to_string(seconds) + " s.",
+                std::to_string(limit) + "). " + way_out,
             static_cast<int>(seconds)};
 }
 
