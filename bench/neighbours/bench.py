@@ -155,7 +155,7 @@ class Fleet:
             return Product(self.url, json.load(reply)["platform_api_key"])
 
     def trash_is_empty(self) -> bool:
-        return not any((self.store / "engines/.trash").glob("*"))
+        return not any((self.store / "trash").glob("*"))
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -1,19 +1,18 @@
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
+#include "stranger.hpp"
 
 #include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/backend/subprocess/take_over.hpp>
 
-#include <spawn.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 
 #include <set>
 
 using namespace roundhouse_tests;
-namespace sub = rh::detail::subprocess;
 
 namespace {
 
@@ -67,44 +66,6 @@ private:
 
     pid_t pid_ = 0;
     int started_ = -1;
-};
-
-/// Writes an identity file as the process itself does.
-void write_identity(const std::filesystem::path& folder, const sub::process_identity& identity) {
-    std::filesystem::create_directories(folder);
-    std::ofstream{folder / sub::identity_name} << sub::identity_head(identity) << identity.pid
-                                               << "\nstart " << identity.start_time << "\nend\n";
-}
-
-/// A process that is no engine.
-class stranger {
-public:
-    /// By default it leads a session and a group, as an engine does.
-    explicit stranger(short flags = POSIX_SPAWN_SETSID) {
-        posix_spawnattr_t attributes;
-        ::posix_spawnattr_init(&attributes);
-        ::posix_spawnattr_setflags(&attributes, flags);
-        std::string program = "sleep";
-        std::string time = "1000";
-        char* const arguments[] = {program.data(), time.data(), nullptr};
-        const int failed = ::posix_spawnp(&pid_, "sleep", nullptr, &attributes, arguments, environ);
-        ::posix_spawnattr_destroy(&attributes);
-        if (failed != 0) throw std::runtime_error{"no stranger"};
-    }
-    ~stranger() {
-        ::kill(pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
-    }
-    [[nodiscard]] sub::process_identity identity() const {
-        return {.boot_id = sub::read_boot_id(),
-                .generation = 3,
-                .port = 9001,
-                .pid = pid_,
-                .start_time = sub::read_process_stat(pid_)->start_time};
-    }
-
-private:
-    pid_t pid_ = 0;
 };
 
 /// Those of a fleet's engines of which a process runs.

@@ -188,6 +188,7 @@ void list_backends(std::ostream& out) {
     out << "file " << subprocess::identity_name << ' ' << subprocess::identity_draft_name << ' '
         << subprocess::log_name << ' ' << subprocess::old_log_name << '\n';
     subprocess::process_identity identity;
+    identity.engine_id = id_of(0xAB);
     identity.boot_id = "boot";
     identity.generation = 3;
     identity.port = 9001;

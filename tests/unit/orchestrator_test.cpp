@@ -401,13 +401,13 @@ TEST_CASE("the time of an engine's last use is written to the store periodically
 }
 
 TEST_CASE("an engine fails after exactly health_max_failures failed probes and is restarted") {
-    std::atomic<bool> sick = false;
-    std::atomic<int> probes = 0;
+    std::atomic<int> sick_for = 0;
+    std::atomic<int> healthy = 0;
     memory_backend_script script;
-    script.answer = [&](const workload_ref& workload) -> result<health> {
-        if (!sick || workload.generation > 1) return health{};
-        ++probes;
-        return fail(errc::backend_error, "status is sick");
+    script.answer = [&](const workload_ref&) -> result<health> {
+        if (sick_for > 0 && sick_for-- > 0) return fail(errc::backend_error, "status is sick");
+        ++healthy;
+        return health{};
     };
     auto settings = memory_fleet<>::quick();
     settings.health_check_interval = 5ms;
@@ -415,11 +415,19 @@ TEST_CASE("an engine fails after exactly health_max_failures failed probes and i
     memory_fleet<> fleet(std::move(script), settings);
     const auto product = fleet.registered();
     REQUIRE(fleet.orchestrator->of(product).provision("ada"));
-    sick = true;
-    REQUIRE(fleet.eventually(
-        [&] { return fleet.audit(product, audit_action::auto_restart_success).size() == 1; }));
-    CHECK(probes.load() == 3);
-    CHECK(fleet.audit(product, audit_action::health_failed).size() == 1);
+    healthy = 0;
+    SECTION("three are enough") {
+        sick_for = 3;
+        REQUIRE(fleet.eventually(
+            [&] { return fleet.audit(product, audit_action::auto_restart_success).size() == 1; }));
+        CHECK(fleet.audit(product, audit_action::health_failed).size() == 1);
+    }
+    SECTION("two are not") {
+        sick_for = 2;
+        REQUIRE(fleet.eventually([&] { return sick_for == 0 && healthy >= 5; }));
+        CHECK(fleet.audit(product, audit_action::health_failed).empty());
+        CHECK(fleet.orchestrator->find(product, "ada")->record->generation == 1);
+    }
 }
 
 TEST_CASE("a new policy applies from the next call on") {

@@ -62,12 +62,16 @@ TEST_CASE("the stat of a process is parsed after its name, which may contain any
 }
 
 TEST_CASE("an identity is read only if it is whole") {
-    const sub::process_identity made{
-        .boot_id = "boot-1", .generation = 7, .port = 9001, .owner = {{}, "ada\nb"}};
+    const sub::process_identity made{.engine_id = roundhouse::uuid{{1}},
+                                     .boot_id = "boot-1",
+                                     .generation = 7,
+                                     .port = 9001,
+                                     .owner = {{}, "ada\nb"}};
     const auto head = sub::identity_head(made);
     const auto text = head + "123\nstart 456\nend\n";
     const auto identity = sub::parse_identity(text);
     REQUIRE(identity);
+    CHECK(identity->engine_id == made.engine_id);
     CHECK(identity->boot_id == "boot-1");
     CHECK(identity->generation == 7);
     CHECK(identity->port == 9001);
@@ -93,8 +97,10 @@ TEST_CASE("an identity has the user that the engine has for itself, and one of 0
     auto old = text;
     old.replace(0, old.find('\n'), "roundhouse-engine 2");
     CHECK_FALSE(sub::parse_identity(old)); // it had no such line
-    const auto line = old.find("uid ");
-    old.erase(line, old.find('\n', line) + 1 - line);
+    for (const char* const name : {"engine ", "uid "}) {
+        const auto line = old.find(std::string("\n") + name) + 1;
+        old.erase(line, old.find('\n', line) + 1 - line);
+    }
     REQUIRE(sub::parse_identity(old));
     CHECK(sub::parse_identity(old)->uid == 0);
     CHECK(sub::parse_identity(old)->pid == 123);

@@ -258,7 +258,8 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
         .working_folder = opened->get(),
         .output = output.get(),
         .workload_folder = workload_folder,
-        .identity_head = sub::identity_head({.boot_id = supervisor_->boot_id(),
+        .identity_head = sub::identity_head({.engine_id = ref.engine_id,
+                                             .boot_id = supervisor_->boot_id(),
                                              .generation = ref.generation,
                                              .port = ref.port,
                                              .owner = requested.owner,
@@ -412,7 +413,7 @@ subprocess_backend::read_engines() {
     if (!engines) co_return unexpected{engines.error()};
     std::vector<detail::subprocess::engine_folder> found;
     for (const auto& engine : *engines) {
-        auto identity = detail::subprocess::read_identity(supervisor_->identity_of(engine));
+        auto identity = detail::subprocess::read_identity(supervisor_->identity_of(engine), engine);
         if (!identity) co_return unexpected{identity.error()};
         found.push_back({.engine = engine, .identity = std::move(*identity)});
     }

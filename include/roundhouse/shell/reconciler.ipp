@@ -106,7 +106,10 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_
         auto carrying_out = carry_out(engine, std::move(decided), record);
         const auto after = co_await std::move(carrying_out);
         if (!after && lost_race(after.error())) continue;
-        if (!after) co_return answer(call, unexpected(after.error()));
+        if (!after) {
+            refusals_.note(engine->named(), after.error());
+            co_return answer(call, unexpected(after.error()));
+        }
         note_use(call, **after);
         const bool stalls = !engine->stalled.empty(); // but what it lacked it needs no more
         if (stalls) engine->refused_since.reset();
@@ -288,6 +291,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::happen(shared engine, core::ev
         if (engine->doubt) engine->doubt->of_event = true;
         if (after.error().code == errc::port_exhaustion &&
             record->status == engine_status::failed && record->restart_at) {
+            refusals_.note(engine->named(), after.error());
             event = core::event::restart_without_port{after.error()};
             continue;
         }

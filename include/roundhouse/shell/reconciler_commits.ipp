@@ -181,7 +181,6 @@ reconciler::carry_out(shared engine, core::decision decided, engine_ptr before) 
     auto committing = commit(decided, *before);
     const auto stored = co_await std::move(committing);
     if (stored) co_return follow(engine, decided, before, *stored);
-    refusals_.note(engine->named(), stored.error());
     doubtful_commit doubted{std::move(decided), before, before->id};
     co_return unexpected(doubt(engine, stored.error(), std::move(doubted)).error());
 }

@@ -35,7 +35,7 @@ public:
     /// The user that an engine has for itself; 0 if it has none.
     [[nodiscard]] uid_t of(const uuid& engine) const {
         const auto name = '/' + to_string(engine);
-        const auto identity = read_identity(workloads_ + name + '/' + identity_name);
+        const auto identity = read_identity(workloads_ + name + '/' + identity_name, engine);
         const auto known = identity && *identity ? (*identity)->uid : 0;
         const auto owner = owner_of(engines_ + name);
         if (!owner || *owner == ::geteuid()) return is_usable(known) ? known : 0;

@@ -31,6 +31,7 @@ inline constexpr const char* identity_name = "identity";
 inline constexpr const char* identity_draft_name = "identity.new";
 
 struct process_identity {
+    uuid engine_id{}; ///< Nil in a file of 0.1.0, which does not say.
     std::string boot_id;
     std::uint64_t generation = 0;
     std::uint16_t port = 0;
@@ -40,12 +41,14 @@ struct process_identity {
     std::uint64_t start_time = 0; ///< As in /proc/<pid>/stat.
 };
 
-/// The part of the file that is known before the process exists. `identity_tail` follows. The user is in hexadecimal, so that no user_id can break the lines.
+/// The part of the file that is known before the process exists. `identity_tail` follows. The user is
+/// in hexadecimal, so that no user_id can break the lines.
 [[nodiscard]] inline std::string identity_head(const process_identity& identity) {
-    return "roundhouse-engine 3\nboot " + identity.boot_id + "\ngeneration " +
-           std::to_string(identity.generation) + "\nport " + std::to_string(identity.port) +
-           "\nproduct " + to_string(identity.owner.product_id) + "\nuser " +
-           to_hex(identity.owner.user_id) + "\nuid " + std::to_string(identity.uid) + "\npid ";
+    return "roundhouse-engine 3\nengine " + to_string(identity.engine_id) + "\nboot " +
+           identity.boot_id + "\ngeneration " + std::to_string(identity.generation) + "\nport " +
+           std::to_string(identity.port) + "\nproduct " + to_string(identity.owner.product_id) +
+           "\nuser " + to_hex(identity.owner.user_id) + "\nuid " + std::to_string(identity.uid) +
+           "\npid ";
 }
 
 /// The rest of the file, which the process writes. Does not allocate.
@@ -82,8 +85,13 @@ struct identity_tail {
         return problem == std::errc{} && end == value->data() + value->size();
     };
     process_identity identity;
-    const bool has_uid = !text.starts_with("roundhouse-engine 2\n"); // of 0.1.0
-    if (!take(has_uid ? "roundhouse-engine 3" : "roundhouse-engine 2")) return std::nullopt;
+    const bool of_0_1_0 = text.starts_with("roundhouse-engine 2\n");
+    if (!take(of_0_1_0 ? "roundhouse-engine 2" : "roundhouse-engine 3")) return std::nullopt;
+    if (!of_0_1_0) {
+        const auto engine = parse_uuid(take("engine ").value_or(""));
+        if (!engine) return std::nullopt;
+        identity.engine_id = *engine;
+    }
     const auto boot = take("boot ");
     if (!boot) return std::nullopt;
     identity.boot_id = *boot;
@@ -93,7 +101,7 @@ struct identity_tail {
     const auto user = from_hex(take("user ").value_or("?"));
     if (!product || !user) return std::nullopt;
     identity.owner = {*product, *user};
-    if (has_uid && !read_number("uid ", identity.uid)) return std::nullopt;
+    if (!of_0_1_0 && !read_number("uid ", identity.uid)) return std::nullopt;
     if (!read_number("pid ", identity.pid) || !read_number("start ", identity.start_time) ||
         !take("end") || identity.pid <= 1) {
         return std::nullopt;
@@ -116,6 +124,14 @@ read_identity(const std::string& path) {
     const auto size = ::read(file.get(), text.data(), text.size());
     if (size < 0) return failed(path, errno);
     return parse_identity({text.data(), static_cast<std::size_t>(size)});
+}
+
+/// Reads the identity file of an engine. One of another engine, such as a copy, counts as damaged.
+[[nodiscard]] inline result<std::optional<process_identity>> read_identity(const std::string& path,
+                                                                           const uuid& engine) {
+    auto identity = read_identity(path);
+    if (identity && *identity && (*identity)->engine_id != engine) identity->reset();
+    return identity;
 }
 
 /// An id that is new with each boot of the machine. Start times count from the boot.

@@ -159,7 +159,7 @@ public:
     /// runs.
     [[nodiscard]] result<watch_ptr> find(const uuid& engine) {
         if (const auto known = watches_.find(engine); known != watches_.end()) return known->second;
-        const auto identity = read_identity(identity_of(engine));
+        const auto identity = read_identity(identity_of(engine), engine);
         if (!identity) return unexpected{identity.error()};
         if (!*identity) return nullptr;
         return adopt(engine, **identity);
@@ -367,7 +367,7 @@ private:
 
     /// The last session of an engine that has no leader, or 0. Its number may have been reused.
     [[nodiscard]] pid_t last_session_of(const uuid& engine) const {
-        const auto identity = read_identity(identity_of(engine));
+        const auto identity = read_identity(identity_of(engine), engine);
         return identity && *identity && (*identity)->boot_id == boot_id_ ? (*identity)->pid : 0;
     }
 

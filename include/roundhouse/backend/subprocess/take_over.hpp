@@ -46,8 +46,9 @@ inline constexpr const char* identity_name_0_1_0 = ".roundhouse-identity";
 /// and is the engine's. Empty if not, and if the engine has made the file unreadable.
 [[nodiscard]] inline result<std::optional<process_identity>>
 proven_identity(const std::string& folder, const uuid& engine, std::string_view boot_id) {
-    const auto identity = read_identity(folder + '/' + identity_name_0_1_0);
+    auto identity = read_identity(folder + '/' + identity_name_0_1_0);
     if (!identity || !*identity) return std::nullopt;
+    (*identity)->engine_id = engine;
     const auto process = open_identified(**identity, boot_id);
     if (!process) return unexpected{process.error()};
     // In this order: if the process has not ended now, what was read of its pid is its own.
