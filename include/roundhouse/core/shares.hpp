@@ -10,7 +10,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
 
-/// The number of turns to boot, of `turns`, that are kept for products that hold none (SPEC §5).
+/// The number of turns, of `turns`, that are kept for products that hold none: turns to boot, and
+/// to prepare a workload (SPEC §5).
 [[nodiscard]] constexpr std::size_t kept_turns(std::size_t turns) noexcept {
     return std::max<std::size_t>(1, turns / 5);
 }

@@ -227,8 +227,8 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, turn_cam
     co_return;
 }
 
-/// A boot whose turn has come must have started its workload in time; what is stored is the limit
-/// for the whole boot.
+/// A boot whose turn has come must have prepared or started its workload in time; what is stored is
+/// the limit for the whole boot.
 ROUNDHOUSE_DECL void reconciler::limit_creation(const mailbox& engine) {
     const auto& state = engine.command;
     if (!state.holds_turn || state.pending) return;
@@ -243,9 +243,9 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, workload
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, command_ended ended) {
-    const bool superseded = engine->command.pending.has_value();
+    if (quiesced_.load()) scheduler_.drop(*engine); // nothing more is asked of the backend
     auto outcome = scheduler_.take_end(*engine, std::move(ended));
-    if (superseded) limit_creation(*engine);
+    limit_creation(*engine);
     if (!outcome) co_return;
     auto happening = happen(engine, std::move(*outcome));
     co_await std::move(happening);
