@@ -109,7 +109,8 @@ struct settings {
     std::size_t max_waiting = 100'000;
     /// The number of streams of one engine's output that may be open; further ones are `overloaded`.
     std::size_t max_log_streams_per_engine = 200;
-    /// The number of streams of all engines' output that may be open together.
+    /// The number of streams of all engines' output that may be open together, of which one product
+    /// may have half.
     std::size_t max_log_streams = 1'000;
     /// How often activity and folded denials, which are kept in memory at first, are committed, and
     /// old audit rows are removed.

@@ -1,7 +1,7 @@
 #include "orchestrator_fixture.hpp"
 
 #include <roundhouse/core/shares.hpp>
-#include <roundhouse/shell/waiting_calls.hpp>
+#include <roundhouse/shell/shared_places.hpp>
 
 #include <asio/use_future.hpp>
 
@@ -271,8 +271,36 @@ TEST_CASE("one product's calls take at most half of the places for waiting calls
     CHECK(fleet.orchestrator->of(other).provision("bob"));
 }
 
-TEST_CASE("the places for waiting calls are counted of all products and of each") {
-    detail::waiting_calls places(3);
+TEST_CASE("one product's streams of output take at most half of the places for them") {
+    auto settings = memory_fleet<>::quick();
+    settings.max_log_streams = 4;
+    memory_fleet<> fleet({}, settings);
+    const auto crowded = fleet.orchestrator->of(fleet.registered({}, "crowded"));
+    const auto other = fleet.orchestrator->of(fleet.registered({}, "other"));
+    for (const auto* const user : {"ada", "bob", "eve"}) REQUIRE(crowded.provision(user));
+    REQUIRE(other.provision("ada"));
+    std::vector<text_stream_ptr> open;
+    const auto follow = [&](const auto& product, const std::string& user) -> result<void> {
+        auto stream = product.stream_logs(user, {.tail = 0, .follow = true});
+        if (!stream) return unexpected(std::move(stream.error()));
+        open.push_back(std::move(*stream));
+        return {};
+    };
+    REQUIRE(follow(crowded, "ada"));
+    REQUIRE(follow(crowded, "bob"));
+    const auto refused = follow(crowded, "eve");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::overloaded);
+    CHECK(refused.error().retry_after_s == 1);
+    CHECK(follow(other, "ada"));
+    CHECK(follow(other, "ada"));
+    CHECK_FALSE(follow(other, "ada"));
+    open.erase(open.begin()); // ada's, of the crowded product
+    CHECK(follow(crowded, "eve"));
+}
+
+TEST_CASE("places that products share are counted of all and of each") {
+    detail::shared_places places(3);
     const uuid first{};
     auto second = first;
     second.bytes.front() = 1;

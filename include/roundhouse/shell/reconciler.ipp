@@ -27,8 +27,9 @@ namespace detail {
 ROUNDHOUSE_DECL void reconciler::enqueue(const engine_owner& owner, mailbox_input input) {
     if (auto* const call = std::get_if<waiting_call>(&input)) {
         if (quiesced_.load()) return call->done(unexpected(going_away()));
-        if (auto place = waiting_.take(owner.product_id); !place)
-            return call->done(unexpected(std::move(place.error())));
+        if (!waiting_.take(owner.product_id))
+            return call->done(
+                fail(errc::overloaded, "Too many calls are waiting. Try again later.", 1));
         call->counted_for = owner.product_id;
     } else if (closed_.load() && std::holds_alternative<engine_event>(input)) {
         return;
