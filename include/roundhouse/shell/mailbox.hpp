@@ -7,6 +7,7 @@
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/shell/logged_engine.hpp>
+#include <roundhouse/shell/product_rounds.hpp>
 #include <roundhouse/shell/turn_queue.hpp>
 #include <roundhouse/types.hpp>
 
@@ -196,7 +197,8 @@ struct mailbox {
 /// All mailboxes. Thread-safe.
 class mailbox_table {
 public:
-    /// Of mailboxes with nothing urgent, at most `background` are drained at once.
+    /// Of mailboxes with nothing urgent, at most `background` are drained at once. Products take
+    /// turns.
     explicit mailbox_table(std::size_t background) : places_(background) {}
 
     /// Puts an input into an engine's mailbox. Returns the mailbox if a drain has to be posted.
@@ -222,7 +224,7 @@ private:
 
     mutable std::mutex mutex_;
     std::size_t places_;
-    std::deque<std::shared_ptr<mailbox>> backlog_; ///< In the order in which they came.
+    product_rounds<std::shared_ptr<mailbox>> backlog_;
     std::unordered_map<engine_owner, std::shared_ptr<mailbox>, engine_owner_hash,
                        engine_owner_equal>
         mailboxes_;
