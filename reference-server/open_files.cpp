@@ -38,10 +38,11 @@ open_file_plan plan_open_files(std::size_t limit, const server_options& options)
     const auto& settings = options.settings;
     // An engine with a port is a process, which is watched through one descriptor.
     const std::size_t engines = static_cast<std::size_t>(settings.port_max - settings.port_min) + 1;
-    // Each stream of a container's output is a connection to the daemon.
-    const std::size_t streams = options.backend == backend_kind::docker ? settings.max_log_streams
-                                                                        : 0;
-    const std::size_t reserve = engines + streams + settings.health_concurrency +
+    // Each stream of a container's output is a connection to the daemon, and so is each pull.
+    const std::size_t to_daemon = options.backend == backend_kind::docker
+                                      ? settings.max_log_streams + settings.prepare_concurrency
+                                      : 0;
+    const std::size_t reserve = engines + to_daemon + settings.health_concurrency +
                                 settings.boot_concurrency * files_of_a_boot + files_for_the_rest;
     const std::size_t left = limit > reserve ? limit - reserve : 0;
     const std::size_t possible = std::max<std::size_t>({left, limit / 4, 1});

@@ -65,7 +65,7 @@ declare -A allowed=(
 # Sets `floor` to the height of a header within shell/: each includes only what is below it.
 find_floor() {
     case "${1##*/}" in
-        adapters.* | orchestrator_parts.* | running_engine.*) floor=2 ;;
+        adapters.* | open_log_streams.* | orchestrator_parts.* | running_engine.*) floor=2 ;;
         services.*) floor=3 ;;
         boot_failure_log.* | brakes.* | denial_log.* | earliest_timer.* | log_reader.* | \
             mailbox.* | refusal_log.* | running_engines.*) floor=4 ;;

@@ -246,7 +246,7 @@ concept backend = detail::member::name<B> && detail::member::trouble<B> &&
 
 /// `asio::awaitable<result<void>> prepare(const workload&)` fetches what `create` will need, such as
 /// an image. It may take long and be cancelled at any time; what it leaves is of no importance. It
-/// fails as `create` does.
+/// fails as `create` does. Between it and `create` the boot may wait for its turn.
 template <class B> concept prepares = backend<B> && detail::member::prepare<B>;
 
 /// `asio::awaitable<result<void>> discard(const workload_ref&, duration grace)` leaves nothing of a

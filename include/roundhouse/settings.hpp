@@ -61,8 +61,12 @@ struct settings {
     /// are only logged.
     std::size_t max_unstored_brake_rows = 1'000;
 
-    /// How long the backend may take to start a workload, counted from the workload's turn in the
-    /// boot queue. Includes pulling an image. `boot_timeout` begins when the workload has started.
+    /// The number of workloads that the backend prepares at the same time, for example by pulling
+    /// their images; further ones are queued. A boot holds none of the `boot_concurrency` turns
+    /// meanwhile. Without effect on a backend that has no `prepare`.
+    std::size_t prepare_concurrency = 16;
+    /// How long the backend may take to prepare a workload, and then to start it, each counted from
+    /// the boot's turn to do so. `boot_timeout` begins when the workload has started.
     duration create_timeout = std::chrono::minutes{35};
     /// The wait between the first probes of a boot; it grows up to `boot_probe_max`.
     duration boot_probe_min{5};
@@ -105,7 +109,8 @@ struct settings {
     std::size_t max_waiting = 100'000;
     /// The number of streams of one engine's output that may be open; further ones are `overloaded`.
     std::size_t max_log_streams_per_engine = 200;
-    /// The number of streams of all engines' output that may be open together.
+    /// The number of streams of all engines' output that may be open together, of which one product
+    /// may have half.
     std::size_t max_log_streams = 1'000;
     /// How often activity and folded denials, which are kept in memory at first, are committed, and
     /// old audit rows are removed.

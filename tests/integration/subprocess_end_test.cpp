@@ -8,6 +8,9 @@
 #include <sys/prctl.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
 
 using namespace roundhouse_tests;
 using std::chrono::steady_clock;
@@ -53,6 +56,18 @@ struct with_family : subprocess_fixture {
 };
 
 } // namespace
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "a data folder that cannot be moved to the trash is gone when the destroy ends") {
+    const auto w = create_new();
+    // Where these files are, there can be no folder for the trash.
+    std::ofstream{store.path() / "trash"};
+    std::ofstream{store.path() / "engines" / ".trash"};
+    for (int i = 0; i < 100; ++i) std::ofstream{folder(w) / std::to_string(i)};
+    REQUIRE(wait(backend().destroy(w.ref)));
+    CHECK_FALSE(std::filesystem::exists(folder(w)));
+    CHECK_FALSE(std::filesystem::exists(workload_folder(w)));
+}
 
 TEST_CASE_METHOD(subprocess_fixture,
                  "an exit that was not asked for is reported once, with its code") {

@@ -1,7 +1,7 @@
 #include "orchestrator_fixture.hpp"
 
 #include <roundhouse/core/shares.hpp>
-#include <roundhouse/shell/waiting_calls.hpp>
+#include <roundhouse/shell/shared_places.hpp>
 
 #include <asio/use_future.hpp>
 
@@ -45,6 +45,21 @@ struct hanging_backend {
     std::mutex mutex;
     std::set<uuid> hung;
     std::atomic<bool> hanging = true;
+};
+
+/// A backend on which pulls of the version `slow` do not end.
+struct pulling_backend {
+    memory_backend_script script() {
+        memory_backend_script out;
+        out.prepare_time = [this](const workload& wanted) -> duration {
+            if (wanted.version != "slow") return duration{0};
+            ++pulls;
+            return 24h;
+        };
+        return out;
+    }
+
+    std::atomic<std::size_t> pulls = 0; ///< That have begun.
 };
 
 template <class T> bool becomes_ready(const std::future<T>& outcome) {
@@ -99,6 +114,104 @@ TEST_CASE(
     limits.max_concurrent_boots = 5;
     REQUIRE(fleet.orchestrator->async_set_policy("demo", limits, wait));
     CHECK(fleet.eventually([&] { return host.count() == 5; }));
+}
+
+TEST_CASE("200 pulls of one product that do not end keep no other product from booting") {
+    pulling_backend host;
+    const auto settings = memory_fleet<>::quick();
+    memory_fleet<> fleet(host.script(), settings);
+    const auto crowded = fleet.registered({}, "crowded");
+    const auto other = fleet.registered({}, "other");
+    std::vector<std::future<result<engine_view>>> pulling;
+    for (int i = 0; i < 200; ++i)
+        pulling.push_back(fleet.orchestrator->async_provision(crowded, "user" + std::to_string(i),
+                                                              "slow", asio::use_future));
+    const auto turns = settings.prepare_concurrency;
+    const auto share = turns - core::kept_turns(turns);
+    REQUIRE(fleet.eventually([&] { return host.pulls == share; }));
+    for (int i = 0; i < 5; ++i) {
+        auto made = fleet.orchestrator->async_provision(other, "user" + std::to_string(i),
+                                                        std::nullopt, asio::use_future);
+        REQUIRE(becomes_ready(made));
+        CHECK(made.get());
+    }
+    CHECK(host.pulls == share);
+    CHECK(fleet.backend->created() == 5);
+}
+
+TEST_CASE("a boot whose image is pulled holds no turn to boot") {
+    pulling_backend host;
+    auto settings = memory_fleet<>::quick();
+    settings.boot_concurrency = 1;
+    memory_fleet<> fleet(host.script(), settings);
+    const auto product = fleet.registered();
+    const auto pulling = fleet.orchestrator->async_provision(product, "ada", "slow",
+                                                             asio::use_future);
+    REQUIRE(fleet.eventually([&] { return host.pulls == 1; }));
+    auto made = fleet.orchestrator->async_provision(product, "bob", std::nullopt, asio::use_future);
+    REQUIRE(becomes_ready(made));
+    CHECK(made.get());
+    CHECK(fleet.orchestrator->find(product, "ada")->record->status == engine_status::provisioning);
+}
+
+TEST_CASE("a DELETE ends a pull, and a pull that waits for its turn, and the next one begins") {
+    pulling_backend host;
+    auto settings = memory_fleet<>::quick();
+    settings.prepare_concurrency = 1;
+    memory_fleet<> fleet(host.script(), settings);
+    const auto product = fleet.registered();
+    const auto provision = [&](const std::string& user, const std::string& version) {
+        return fleet.orchestrator->async_provision(product, user, version, asio::use_future);
+    };
+    auto pulled = provision("ada", "slow");
+    REQUIRE(fleet.eventually([&] { return host.pulls == 1; }));
+    auto given_up = provision("bob", "slow");
+    REQUIRE(fleet.becomes(product, "bob", engine_status::provisioning));
+    auto next = provision("eve", "quick");
+    REQUIRE(fleet.becomes(product, "eve", engine_status::provisioning));
+    for (const auto* const user : {"bob", "ada"}) {
+        auto gone = fleet.orchestrator->async_destroy(product, user, asio::use_future);
+        REQUIRE(becomes_ready(gone));
+        CHECK(gone.get());
+    }
+    CHECK_FALSE(pulled.get());
+    CHECK_FALSE(given_up.get());
+    REQUIRE(becomes_ready(next));
+    CHECK(next.get());
+    CHECK(host.pulls == 1);
+}
+
+TEST_CASE("a pull that takes longer than the backend may take ends its boot") {
+    pulling_backend host;
+    auto settings = memory_fleet<>::quick();
+    settings.create_timeout = 50ms;
+    settings.restart_max_attempts = 0;
+    memory_fleet<> fleet(host.script(), settings);
+    const auto product = fleet.registered();
+    auto made = fleet.orchestrator->async_provision(product, "ada", "slow", asio::use_future);
+    REQUIRE(becomes_ready(made));
+    const auto outcome = made.get();
+    REQUIRE_FALSE(outcome);
+    CHECK(outcome.error().code == errc::boot_timeout);
+    CHECK(fleet.backend->created() == 0);
+}
+
+TEST_CASE("no more images are pulled for a product at once than its policy allows boots") {
+    pulling_backend host;
+    memory_fleet<> fleet(host.script());
+    policy limits;
+    limits.max_concurrent_boots = 2;
+    const auto product = fleet.registered(limits);
+    std::vector<std::future<result<engine_view>>> pulling;
+    for (int i = 0; i < 8; ++i)
+        pulling.push_back(fleet.orchestrator->async_provision(product, "user" + std::to_string(i),
+                                                              "slow", asio::use_future));
+    REQUIRE(fleet.eventually([&] { return host.pulls == 2; }));
+    REQUIRE(fleet.orchestrator->of(fleet.registered({}, "other")).provision("ada"));
+    CHECK(host.pulls == 2);
+    limits.max_concurrent_boots = 5;
+    REQUIRE(fleet.orchestrator->async_set_policy("demo", limits, wait));
+    CHECK(fleet.eventually([&] { return host.pulls == 5; }));
 }
 
 TEST_CASE("max_provisions_per_minute counts engines that are created, and says how long to wait") {
@@ -158,8 +271,36 @@ TEST_CASE("one product's calls take at most half of the places for waiting calls
     CHECK(fleet.orchestrator->of(other).provision("bob"));
 }
 
-TEST_CASE("the places for waiting calls are counted of all products and of each") {
-    detail::waiting_calls places(3);
+TEST_CASE("one product's streams of output take at most half of the places for them") {
+    auto settings = memory_fleet<>::quick();
+    settings.max_log_streams = 4;
+    memory_fleet<> fleet({}, settings);
+    const auto crowded = fleet.orchestrator->of(fleet.registered({}, "crowded"));
+    const auto other = fleet.orchestrator->of(fleet.registered({}, "other"));
+    for (const auto* const user : {"ada", "bob", "eve"}) REQUIRE(crowded.provision(user));
+    REQUIRE(other.provision("ada"));
+    std::vector<text_stream_ptr> open;
+    const auto follow = [&](const auto& product, const std::string& user) -> result<void> {
+        auto stream = product.stream_logs(user, {.tail = 0, .follow = true});
+        if (!stream) return unexpected(std::move(stream.error()));
+        open.push_back(std::move(*stream));
+        return {};
+    };
+    REQUIRE(follow(crowded, "ada"));
+    REQUIRE(follow(crowded, "bob"));
+    const auto refused = follow(crowded, "eve");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::overloaded);
+    CHECK(refused.error().retry_after_s == 1);
+    CHECK(follow(other, "ada"));
+    CHECK(follow(other, "ada"));
+    CHECK_FALSE(follow(other, "ada"));
+    open.erase(open.begin()); // ada's, of the crowded product
+    CHECK(follow(crowded, "eve"));
+}
+
+TEST_CASE("places that products share are counted of all and of each") {
+    detail::shared_places places(3);
     const uuid first{};
     auto second = first;
     second.bytes.front() = 1;

@@ -75,3 +75,22 @@ TEST_CASE("a call and its engine's events do not wait behind the events of other
     CHECK(drain(table, bob) == 1);
     CHECK_FALSE(table.next_in_background());
 }
+
+TEST_CASE("events of one product's engines wait for one of each other product's at a time") {
+    mailbox_table table(1);
+    uuid other;
+    other.bytes.front() = 1;
+    const auto busy = table.put(user("busy"), event());
+    REQUIRE(busy);
+    for (const auto* const name : {"ada", "bob", "eve"})
+        CHECK_FALSE(table.put(user(name), event()));
+    CHECK_FALSE(table.put({other, "late"}, event()));
+    CHECK(drain(table, busy) == 1);
+    for (const auto* const name : {"ada", "late", "bob", "eve"}) {
+        const auto next = table.next_in_background();
+        REQUIRE(next);
+        CHECK(next->owner.user_id == name);
+        CHECK(drain(table, next) == 1);
+    }
+    CHECK_FALSE(table.next_in_background());
+}

@@ -113,7 +113,7 @@ TEST_CASE("an engine that cannot swap its key keeps it while the backend is away
 TEST_CASE("a DELETE does not wait for a boot that is preparing its workload") {
     std::atomic<int> creates = 0;
     memory_backend_script script;
-    script.prepare_time = 1h;
+    script.prepare_time = [](const workload&) { return 1h; };
     script.fail = [&](backend_operation operation, const workload_ref&) -> std::optional<error> {
         if (operation == backend_operation::create) ++creates;
         return std::nullopt;

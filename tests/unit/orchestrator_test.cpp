@@ -498,10 +498,10 @@ TEST_CASE("the recovery ends a workload that has no row") {
     CHECK(fleet.backend->alive() == 0);
 }
 
-TEST_CASE("the streams of output that are open are bounded, for each engine and in all") {
+TEST_CASE("the streams of output that are open are bounded, for each engine and each product") {
     auto limits = memory_fleet<>::quick();
     limits.max_log_streams_per_engine = 2;
-    limits.max_log_streams = 3;
+    limits.max_log_streams = 6; // three of one product
     memory_fleet<> fleet({}, limits);
     const auto demo = fleet.orchestrator->of(fleet.registered());
     for (const auto* const user : {"ada", "bob"}) REQUIRE(demo.provision(user));

@@ -47,10 +47,11 @@ enum class backend_operation : std::uint8_t {
 /// The behaviour of a `memory_backend`. The functions are called from any thread, with no lock
 /// held; each may be empty.
 struct memory_backend_script {
-    duration latency{};      ///< Real time that every operation but `probe` takes.
-    duration prepare_time{}; ///< Real time that `prepare` takes beyond that, as a pull does.
-    duration boot_delay{};   ///< Real time from `create` until the workload answers healthy.
+    duration latency{};    ///< Real time that every operation but `probe` takes.
+    duration boot_delay{}; ///< Real time from `create` until the workload answers healthy.
     bool needs_port = false;
+    /// Real time that `prepare` takes beyond the latency, as a pull does; none if empty.
+    std::function<duration(const workload&)> prepare_time = {};
     /// Returns an error to make the operation fail with it before it has any effect.
     std::function<std::optional<error>(backend_operation, const workload_ref&)> fail = {};
     /// The answer of a booted workload to a probe; healthy if empty.

@@ -32,7 +32,8 @@ ROUNDHOUSE_DECL bool memory_backend::port_usable(std::uint16_t port) const {
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> memory_backend::prepare(const workload& requested) {
-    auto waiting = wait(script_.prepare_time);
+    const auto takes = script_.prepare_time ? script_.prepare_time(requested) : duration{0};
+    auto waiting = wait(takes);
     co_await std::move(waiting);
     co_return co_await begin(backend_operation::prepare, requested.ref);
 }

@@ -145,6 +145,9 @@ private:
 
     asio::awaitable<result<void>> remove_folder_of(const uuid& engine);
 
+    /// Removes what a user has in shared memory. Nothing is done for 0.
+    asio::awaitable<result<void>> remove_shared_memory(uid_t uid);
+
     asio::awaitable<result<key_swap>> do_swap_key(const workload_ref& ref, const std::string& key,
                                                   const sha256_digest& next);
 

@@ -4,6 +4,7 @@
 #include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/environment.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/gradual_removal.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
@@ -36,22 +37,6 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
-
-/// Removes a folder at the end of its scope, unless `leave` is called: for a create that fails.
-class folder_undo {
-public:
-    explicit folder_undo(std::string path) : path_{std::move(path)} {}
-    folder_undo(const folder_undo&) = delete;
-    folder_undo& operator=(const folder_undo&) = delete;
-    ~folder_undo() {
-        // On failure the folder stays, and is listed as the remains of an engine without a row.
-        if (!path_.empty()) static_cast<void>(remove_folder(path_));
-    }
-    void leave() noexcept { path_.clear(); }
-
-private:
-    std::string path_;
-};
 
 [[nodiscard]] inline http_peer engine_at(std::uint16_t port) {
     return asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), port};
@@ -199,7 +184,10 @@ subprocess_backend::do_create(const workload& requested) {
     const auto uid = co_await std::move(owning);
     if (!uid) co_return unexpected{uid.error()};
     const auto started = start(requested, *uid);
-    if (!started) supervisor_->uids().release(engine, *uid); // it may have undone what it made
+    if (started || supervisor_->uids().of(engine) == *uid) co_return started;
+    auto removing = remove_shared_memory(*uid); // it has undone what it made
+    static_cast<void>(co_await std::move(removing));
+    supervisor_->uids().release(engine, *uid);
     co_return started;
 }
 
@@ -310,7 +298,10 @@ subprocess_backend::do_destroy(const workload_ref& ref) {
     const auto stopped = co_await std::move(stopping);
     if (!stopped) co_return stopped;
     supervisor_->launches().forget(ref.engine_id);
+    // While the folders still say whose it is, for a repeat to find if this is cancelled.
     const auto uid = supervisor_->uids().of(ref.engine_id);
+    auto forgetting = remove_shared_memory(uid);
+    static_cast<void>(co_await std::move(forgetting));
     auto removing = remove_folder_of(ref.engine_id);
     auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(removing));
     const auto removed = co_await std::move(elsewhere);
@@ -323,9 +314,22 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>>
 subprocess_backend::remove_folder_of(const uuid& engine) {
     // The identity last: until then `list` shows that something is left. What is in its folder is
     // bounded, because engines do not write there.
-    auto taken = supervisor_->trash().take(supervisor_->engines(), to_string(engine));
-    if (!taken) co_return taken;
+    const auto taken = supervisor_->trash().take(supervisor_->engines(), to_string(engine));
+    if (!taken) co_return unexpected{taken.error()};
+    if (!*taken) {
+        auto removing = detail::subprocess::remove_gradually(supervisor_->folder_of(engine));
+        auto elsewhere = detail::run_on(supervisor_->removals(), std::move(removing));
+        const auto removed = co_await std::move(elsewhere);
+        if (!removed) co_return removed;
+    }
     co_return detail::subprocess::remove_folder(supervisor_->workload_folder_of(engine));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> subprocess_backend::remove_shared_memory(uid_t uid) {
+    if (uid == 0) co_return result<void>{};
+    auto removing = detail::subprocess::remove_gradually(uid, detail::subprocess::shared_memory);
+    auto elsewhere = detail::run_on(supervisor_->removals(), std::move(removing));
+    co_return co_await std::move(elsewhere);
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<key_swap>>

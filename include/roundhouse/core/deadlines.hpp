@@ -16,7 +16,8 @@ namespace core {
 inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 
 /// The longest that a boot may take from its turn to a healthy answer. Within it, creating and
-/// probing have limits of their own (`settings::create_timeout`, `boot_timeout`).
+/// probing have limits of their own (`settings::create_timeout`, `boot_timeout`). Preparing comes
+/// before that turn, in a turn of its own.
 [[nodiscard]] inline duration longest_boot(boot_reason reason, const settings& settings) {
     // A rotation ends the workload that has the old key first.
     const auto before = reason == boot_reason::rotate ? settings.stop_grace : duration{0};

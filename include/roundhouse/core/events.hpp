@@ -119,7 +119,7 @@ using event_variant = std::variant<
 /// is under way.
 enum class command : std::uint8_t {
     none,
-    boot,     ///< Wait for a turn, create, probe until healthy.
+    boot,     ///< Prepare, create, probe until healthy; each step waits for its turn.
     stop,     ///< End the workload within the stop grace.
     end,      ///< End what is left of a failed workload.
     sleep,    ///< Probe once more, then pause.

@@ -53,6 +53,7 @@ public:
         return backend_->url(engine, port);
     }
 
+    [[nodiscard]] bool has_prepare() const noexcept override { return prepares<Backend>; }
     asio::awaitable<result<void>> prepare(const workload& wanted) override {
         if constexpr (prepares<Backend>) return backend_->prepare(wanted);
         else return nothing_to_prepare();

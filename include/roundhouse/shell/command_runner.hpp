@@ -13,23 +13,27 @@
 #include <asio/awaitable.hpp>
 
 #include <memory>
+#include <optional>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// Carries out one command with the backend, and returns the event that came of it. It can be
-/// cancelled at any wait, except while a workload is being created: what was begun must be known.
+/// Carries out one command with the backend, and returns the event that came of it; nothing if it
+/// has prepared the workload of a boot, which is to be started next. It can be cancelled at any
+/// wait, except while a workload is being created: what was begun must be known.
 class command_runner {
 public:
     command_runner(services& services, running_engines& running, engine_inbox& inbox)
         : services_(services), running_(running), inbox_(inbox) {}
 
-    asio::awaitable<core::event_variant> run(command_request request, std::shared_ptr<task> self);
+    asio::awaitable<std::optional<core::event_variant>> run(command_request request,
+                                                            std::shared_ptr<task> self);
 
 private:
     using outcome = core::event_variant;
 
+    asio::awaitable<std::optional<outcome>> prepare(const command_request& request);
     asio::awaitable<outcome> boot(const command_request& request, const task& self);
     asio::awaitable<outcome> stop(const engine_record& engine, duration grace);
     asio::awaitable<outcome> sleep(const command_request& request);

@@ -7,6 +7,7 @@
 #include <asio/this_coro.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -15,12 +16,20 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+/// The workload that a boot asks the backend for.
+[[nodiscard]] inline workload wanted_by(const command_request& boot) {
+    const auto& engine = *boot.record;
+    return {ref_of(engine), {engine.product_id, engine.user_id}, engine.version, engine.key_hash};
+}
+
+ROUNDHOUSE_DECL asio::awaitable<std::optional<core::event_variant>>
 command_runner::run(command_request request, std::shared_ptr<task> self) {
     const auto& engine = *request.record;
     const auto& settings = services_.settings;
     switch (request.command) {
-    case core::command::boot: co_return co_await boot(request, *self);
+    case core::command::boot:
+        if (request.step == boot_step::prepare) co_return co_await prepare(request);
+        co_return co_await boot(request, *self);
     case core::command::stop: co_return co_await stop(engine, settings.stop_grace);
     case core::command::end: co_return co_await stop(engine, settings.failed_grace);
     case core::command::sleep: co_return co_await sleep(request);
@@ -32,16 +41,20 @@ command_runner::run(command_request request, std::shared_ptr<task> self) {
     co_return co_await destroy(engine);
 }
 
+ROUNDHOUSE_DECL asio::awaitable<std::optional<core::event_variant>>
+command_runner::prepare(const command_request& request) {
+    const auto wanted = wanted_by(request);
+    const auto prepared = co_await services_.backend->prepare(wanted);
+    if (!prepared) co_return outcome(core::event::boot_refused{prepared.error()});
+    co_return std::nullopt;
+}
+
 ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
 command_runner::boot(const command_request& request, const task& self) {
     auto& backend = *services_.backend;
     const auto& settings = services_.settings;
-    const auto& engine = *request.record;
-    const engine_owner owner{engine.product_id, engine.user_id};
-    const workload wanted{ref_of(engine), owner, engine.version, engine.key_hash};
-    const auto prepared = co_await backend.prepare(wanted);
-    if (!prepared) co_return outcome(core::event::boot_refused{prepared.error()});
-    if (engine.boot == boot_reason::rotate) {
+    const auto wanted = wanted_by(request);
+    if (request.record->boot == boot_reason::rotate) {
         const auto ended = co_await backend.stop(wanted.ref, settings.stop_grace);
         if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
     }
@@ -51,7 +64,7 @@ command_runner::boot(const command_request& request, const task& self) {
     const auto created = co_await backend.create(wanted);
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     if (!created) co_return outcome(core::event::boot_refused{created.error()});
-    inbox_.enqueue(owner, workload_started{request.number});
+    inbox_.enqueue(wanted.owner, workload_started{request.number});
     core::probe_pauses pauses(settings.boot_probe_min, settings.boot_probe_max);
     for (;;) {
         // The signal was not heard while `create` was shielded.

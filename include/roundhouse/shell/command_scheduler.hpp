@@ -2,10 +2,10 @@
 
 #include <roundhouse/config.hpp>
 #include <roundhouse/core/events.hpp>
-#include <roundhouse/shell/boot_queue.hpp>
 #include <roundhouse/shell/command_runner.hpp>
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/services.hpp>
+#include <roundhouse/shell/turn_queue.hpp>
 #include <roundhouse/types.hpp>
 
 #include <exception>
@@ -16,14 +16,16 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// Runs at most one command per engine. A new command cancels and replaces the running one. Boots
-/// pass through the `boot_queue`. Called from the drain of the engine's mailbox, into which the
-/// outcome goes.
+/// Runs at most one command per engine. A new command cancels and replaces the running one. Each
+/// step of a boot waits for a turn in a queue of its own, so a boot whose workload is being prepared
+/// holds no turn to boot. Called from the drain of the engine's mailbox, into which the outcome
+/// goes.
 class command_scheduler {
 public:
     command_scheduler(services& services, running_engines& running, engine_inbox& inbox)
         : services_(services),
           inbox_(inbox),
+          preparations_(services.settings.prepare_concurrency),
           boots_(services.settings.boot_concurrency),
           runner_(services, running, inbox) {}
 
@@ -39,25 +41,27 @@ public:
     /// Lets the present policy of a product hold for boots that wait.
     void policy_changed(const product& product);
 
-    /// Takes the turn of a boot that waited, unless it was superseded or `give_up` is set.
+    /// Takes the turn of a boot's step that waited, unless it was superseded or `give_up` is set.
     void take_turn(mailbox& engine, const turn_came& came, bool give_up);
 
-    /// Takes the end of a command, and starts the next one. Returns what came of it unless it was
-    /// superseded.
+    /// Takes the end of a command, and starts the next one, or the next step of the same boot.
+    /// Returns what came of it unless it was superseded.
     std::optional<core::event_variant> take_end(mailbox& engine, command_ended ended);
 
 private:
     void start(mailbox& engine, command_request request);
     void launch(mailbox& engine, command_request request);
     void withdraw(command_state& state);
-    void leave_turn(const mailbox& engine);
-    [[nodiscard]] boot_queue::limit limit_of(const product& product) const;
-    void announce(const std::vector<boot_queue::boot>& begun);
+    void leave_turn(const mailbox& engine, boot_step step);
+    [[nodiscard]] turn_queue& turns_of(boot_step step) noexcept;
+    [[nodiscard]] turn_queue::limit limit_of(const product& product) const;
+    void announce(boot_step step, const std::vector<turn_queue::command>& begun);
     void report(const engine_owner& owner, const std::exception_ptr& failure) const;
 
     services& services_;
     engine_inbox& inbox_;
-    boot_queue boots_;
+    turn_queue preparations_;
+    turn_queue boots_;
     command_runner runner_;
 };
 

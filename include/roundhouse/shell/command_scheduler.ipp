@@ -5,6 +5,8 @@
 
 #include <asio/error.hpp>
 
+#include <initializer_list>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -18,6 +20,7 @@ ROUNDHOUSE_DECL void command_scheduler::submit(mailbox& engine, core::command co
     withdraw(state);
     command_request request;
     request.command = command;
+    request.step = services_.backend->has_prepare() ? boot_step::prepare : boot_step::start;
     request.number = ++state.last_number;
     request.record = record;
     request.submitted = services_.steady_now();
@@ -37,11 +40,16 @@ ROUNDHOUSE_DECL void command_scheduler::drop(mailbox& engine) {
 }
 
 ROUNDHOUSE_DECL void command_scheduler::hurry(mailbox& engine) {
-    if (engine.command.queued) boots_.hurry(engine.command.ticket);
+    const auto& state = engine.command;
+    if (state.queued) turns_of(state.step).hurry(state.ticket);
 }
 
-ROUNDHOUSE_DECL boot_queue::limit command_scheduler::limit_of(const product& product) const {
-    boot_queue::limit out;
+ROUNDHOUSE_DECL turn_queue& command_scheduler::turns_of(boot_step step) noexcept {
+    return step == boot_step::prepare ? preparations_ : boots_;
+}
+
+ROUNDHOUSE_DECL turn_queue::limit command_scheduler::limit_of(const product& product) const {
+    turn_queue::limit out;
     out.revision = product.revision;
     const auto& limits = core::policy_of(product, services_.settings);
     out.most = limits.max_concurrent_boots.value_or(out.most);
@@ -49,13 +57,15 @@ ROUNDHOUSE_DECL boot_queue::limit command_scheduler::limit_of(const product& pro
 }
 
 ROUNDHOUSE_DECL void command_scheduler::policy_changed(const product& product) {
-    announce(boots_.change(product.id, limit_of(product)));
+    for (const auto step : {boot_step::prepare, boot_step::start})
+        announce(step, turns_of(step).change(product.id, limit_of(product)));
 }
 
 ROUNDHOUSE_DECL void command_scheduler::take_turn(mailbox& engine, const turn_came& came,
                                                   bool give_up) {
     auto& state = engine.command;
-    if (!state.queued || state.queued->number != came.number || give_up) return leave_turn(engine);
+    if (!state.queued || state.queued->number != came.number || give_up)
+        return leave_turn(engine, came.step);
     auto request = std::move(*state.queued);
     state.queued.reset();
     state.holds_turn = true;
@@ -65,13 +75,14 @@ ROUNDHOUSE_DECL void command_scheduler::take_turn(mailbox& engine, const turn_ca
 ROUNDHOUSE_DECL std::optional<core::event_variant>
 command_scheduler::take_end(mailbox& engine, command_ended ended) {
     auto& state = engine.command;
+    // A workload that was prepared just before its boot was dropped is not started.
+    const bool cancelled = state.running->cancelled();
     state.running.reset();
-    if (std::exchange(state.holds_turn, false)) leave_turn(engine);
-    if (!state.pending)
-        return ended.number == state.last_number ? std::move(ended.outcome) : std::nullopt;
-    auto request = std::move(*state.pending);
-    state.pending.reset();
-    start(engine, std::move(request));
+    if (std::exchange(state.holds_turn, false)) leave_turn(engine, state.step);
+    auto next = std::exchange(state.pending, std::nullopt);
+    if (!next && ended.next && !cancelled) next = std::move(ended.next);
+    if (!next) return ended.number == state.last_number ? std::move(ended.outcome) : std::nullopt;
+    start(engine, std::move(*next));
     return std::nullopt;
 }
 
@@ -79,14 +90,15 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
     if (request.command != core::command::boot) return launch(engine, std::move(request));
     auto& state = engine.command;
     state.reason = request.record->boot;
+    state.step = request.step;
     const bool awaited = request.record->boot != boot_reason::restart &&
                          request.record->boot != boot_reason::recover;
     const bool waited_for = awaited || !engine.waiting.empty();
-    const auto urgency = waited_for ? boot_queue::urgency::awaited
-                                    : boot_queue::urgency::background;
-    const auto limit = engine.product ? limit_of(*engine.product) : boot_queue::limit{};
-    const auto entered = boots_.enter(urgency, {engine.owner, request.number}, limit);
-    announce(entered.begun);
+    const auto urgency = waited_for ? turn_queue::urgency::awaited
+                                    : turn_queue::urgency::background;
+    const auto limit = engine.product ? limit_of(*engine.product) : turn_queue::limit{};
+    const auto entered = turns_of(state.step).enter(urgency, {engine.owner, request.number}, limit);
+    announce(state.step, entered.begun);
     state.ticket = entered.place;
     state.began.reset();
     if (state.ticket != 0) {
@@ -100,16 +112,22 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
 ROUNDHOUSE_DECL void command_scheduler::launch(mailbox& engine, command_request request) {
     auto& state = engine.command;
     if (request.command == core::command::boot && services_.sink)
-        services_.log(log_level::debug, "its turn has come to boot",
+        services_.log(log_level::debug,
+                      request.step == boot_step::prepare ? "its turn has come to be prepared"
+                                                         : "its turn has come to boot",
                       logged_engine(*request.record, engine.product_slug()));
     state.running = services_.tasks.make_task();
     state.began = services_.steady_now();
     state.probes = request.probes;
-    auto ended = [this, owner = engine.owner, number = request.number](
-                     const std::exception_ptr& failure, core::event_variant outcome) {
-        command_ended end{number, std::nullopt};
-        if (!failure) end.outcome = std::move(outcome);
-        else report(owner, failure);
+    auto ended = [this, owner = engine.owner, request](const std::exception_ptr& failure,
+                                                       std::optional<core::event_variant> outcome) {
+        command_ended end{request.number, std::move(outcome), std::nullopt};
+        if (failure) {
+            report(owner, failure);
+        } else if (!end.outcome) {
+            end.next = request;
+            end.next->step = boot_step::start;
+        }
         inbox_.enqueue(owner, std::move(end));
     };
     auto body = runner_.run(std::move(request), state.running);
@@ -118,16 +136,17 @@ ROUNDHOUSE_DECL void command_scheduler::launch(mailbox& engine, command_request 
 
 ROUNDHOUSE_DECL void command_scheduler::withdraw(command_state& state) {
     // If its turn has come, `take_turn` finds nothing that waits for it.
-    if (state.queued) (void)boots_.withdraw(state.ticket);
+    if (state.queued) (void)turns_of(state.step).withdraw(state.ticket);
     state.queued.reset();
 }
 
-ROUNDHOUSE_DECL void command_scheduler::leave_turn(const mailbox& engine) {
-    announce(boots_.leave(engine.owner.product_id));
+ROUNDHOUSE_DECL void command_scheduler::leave_turn(const mailbox& engine, boot_step step) {
+    announce(step, turns_of(step).leave(engine.owner.product_id));
 }
 
-ROUNDHOUSE_DECL void command_scheduler::announce(const std::vector<boot_queue::boot>& begun) {
-    for (const auto& boot : begun) inbox_.enqueue(boot.owner, turn_came{boot.number});
+ROUNDHOUSE_DECL void command_scheduler::announce(boot_step step,
+                                                 const std::vector<turn_queue::command>& begun) {
+    for (const auto& boot : begun) inbox_.enqueue(boot.owner, turn_came{step, boot.number});
 }
 
 /// A cancelled command is no news; anything else that a backend throws is.

@@ -6,8 +6,9 @@
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
-#include <roundhouse/shell/boot_queue.hpp>
 #include <roundhouse/shell/logged_engine.hpp>
+#include <roundhouse/shell/product_rounds.hpp>
+#include <roundhouse/shell/turn_queue.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -62,9 +63,16 @@ private:
     std::string last_failure_;
 };
 
+/// The steps of a boot, one after the other. Each needs a turn of its own.
+enum class boot_step : std::uint8_t {
+    prepare, ///< The backend fetches what the workload needs. Left out if it has no `prepare`.
+    start,   ///< The workload is created, and probed until it is healthy.
+};
+
 /// One command on its way to the backend. A newer one of the same engine supersedes it.
 struct command_request {
     core::command command = core::command::none;
+    boot_step step = boot_step::start; ///< Of a boot.
     std::uint64_t number = 0;
     engine_ptr record;    ///< As committed with the decision that asked for it.
     duration submitted{}; ///< Steady time.
@@ -76,8 +84,9 @@ struct command_request {
 struct engine_event {
     core::event_variant event;
 };
-/// The turn of a boot has come.
+/// The turn of a step of a boot has come.
 struct turn_came {
+    boot_step step = boot_step::start;
     std::uint64_t number = 0;
 };
 /// The workload of a boot has been started: its time to become healthy runs from now.
@@ -86,7 +95,9 @@ struct workload_started {
 };
 struct command_ended {
     std::uint64_t number = 0;
-    std::optional<core::event_variant> outcome; ///< None if it was cancelled.
+    /// None if it was cancelled, or has only prepared a workload.
+    std::optional<core::event_variant> outcome;
+    std::optional<command_request> next; ///< The next step of a boot whose workload is prepared.
 };
 /// The store may take now what it refused.
 struct retry_stalled {};
@@ -132,11 +143,12 @@ struct command_state {
     std::uint64_t last_number = 0;
     std::shared_ptr<task> running;
     std::optional<command_request> pending; ///< It superseded the running one.
-    std::optional<command_request> queued;  ///< A boot that waits for its turn.
-    boot_queue::ticket ticket = 0;
+    std::optional<command_request> queued;  ///< A boot that waits for a turn.
+    turn_queue::ticket ticket = 0;
+    boot_step step = boot_step::start; ///< Whose turn the boot holds or waits for.
     bool holds_turn = false;
     boot_reason reason = boot_reason::first; ///< Of the last boot.
-    /// Steady time at which the command began, for a boot its turn.
+    /// Steady time at which the command began, for a boot the turn of its step.
     std::optional<duration> began;
     std::shared_ptr<const probe_note> probes; ///< Of the command that runs.
 
@@ -185,7 +197,8 @@ struct mailbox {
 /// All mailboxes. Thread-safe.
 class mailbox_table {
 public:
-    /// Of mailboxes with nothing urgent, at most `background` are drained at once.
+    /// Of mailboxes with nothing urgent, at most `background` are drained at once. Products take
+    /// turns.
     explicit mailbox_table(std::size_t background) : places_(background) {}
 
     /// Puts an input into an engine's mailbox. Returns the mailbox if a drain has to be posted.
@@ -211,7 +224,7 @@ private:
 
     mutable std::mutex mutex_;
     std::size_t places_;
-    std::deque<std::shared_ptr<mailbox>> backlog_; ///< In the order in which they came.
+    product_rounds<std::shared_ptr<mailbox>> backlog_;
     std::unordered_map<engine_owner, std::shared_ptr<mailbox>, engine_owner_hash,
                        engine_owner_equal>
         mailboxes_;

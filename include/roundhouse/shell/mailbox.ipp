@@ -22,7 +22,7 @@ ROUNDHOUSE_DECL std::shared_ptr<mailbox> mailbox_table::put(const engine_owner& 
         return known;
     }
     if (std::exchange(known->drain, mailbox::drain_state::waiting) == mailbox::drain_state::none)
-        backlog_.push_back(known);
+        backlog_.push(owner.product_id, known);
     return take_turn();
 }
 
@@ -83,8 +83,7 @@ ROUNDHOUSE_DECL std::size_t mailbox_table::size() const {
 
 ROUNDHOUSE_DECL std::shared_ptr<mailbox> mailbox_table::take_turn() {
     while (places_ > 0 && !backlog_.empty()) {
-        auto next = std::move(backlog_.front());
-        backlog_.pop_front();
+        auto next = *backlog_.pop();
         if (next->drain != mailbox::drain_state::waiting) continue; // something urgent came
         next->drain = mailbox::drain_state::posted;
         next->in_background = true;

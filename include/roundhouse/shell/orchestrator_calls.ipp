@@ -365,7 +365,7 @@ ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::s
                 [self = shared_from_this(), query,
                  done = std::move(done)](const result<engine_ptr>& found) {
                     if (!found) return done(unexpected(found.error()));
-                    auto place = self->log_streams->take((*found)->id);
+                    auto place = self->log_streams->take((*found)->product_id, (*found)->id);
                     if (!place) return done(unexpected(place.error()));
                     // The caller's stream has the place alone: with the stream it is given back.
                     auto opened = [self, done, place = std::move(*place)](

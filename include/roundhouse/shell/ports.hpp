@@ -52,6 +52,8 @@ public:
     [[nodiscard]] virtual bool port_usable(std::uint16_t port) const = 0;
     [[nodiscard]] virtual std::string url(const uuid& engine, std::uint16_t port) const = 0;
 
+    /// Whether `prepare` has anything to do.
+    [[nodiscard]] virtual bool has_prepare() const noexcept = 0;
     virtual asio::awaitable<result<void>> prepare(const workload& wanted) = 0;
     virtual asio::awaitable<result<void>> create(const workload& wanted) = 0;
     virtual asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) = 0;

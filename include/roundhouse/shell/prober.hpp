@@ -5,6 +5,7 @@
 #include <roundhouse/shell/brakes.hpp>
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/probe_schedule.hpp>
+#include <roundhouse/shell/product_rounds.hpp>
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
 
@@ -12,7 +13,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <optional>
 
@@ -89,8 +89,8 @@ private:
     std::size_t probing_ = 0;
     std::size_t probing_suspects_ = 0;
     // At most one request for each life of an engine: it has one time to be checked.
-    std::deque<request> queue_;
-    std::deque<request> suspects_;
+    product_rounds<request> queue_;
+    product_rounds<request> suspects_;
 };
 
 } // namespace detail

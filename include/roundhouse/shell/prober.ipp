@@ -132,7 +132,8 @@ ROUNDHOUSE_DECL void prober::put_to_sleep(const engine_ptr& engine) {
 // Probes
 
 /// Engines that hang keep a place for the whole timeout. Once that is known of them they have half
-/// of the places, so that however many they are the others get theirs.
+/// of the places, so that however many they are the others get theirs. Products take turns in both
+/// halves: while a brake is on, thousands of engines of one product may hang for long.
 ROUNDHOUSE_DECL bool prober::has_place_for(bool suspect) const noexcept {
     const auto places = services_.settings.health_concurrency;
     return probing_ < places &&
@@ -161,8 +162,9 @@ ROUNDHOUSE_DECL void prober::probe(request wanted) {
     {
         const std::lock_guard lock(mutex_);
         if (!has_place_for(wanted.suspect)) {
-            (wanted.suspect ? suspects_ : queue_).push_back(std::move(wanted));
-            return;
+            auto& to = wanted.suspect ? suspects_ : queue_;
+            const auto product = wanted.engine->product_id;
+            return to.push(product, std::move(wanted));
         }
         take_place(wanted.suspect);
     }
@@ -191,9 +193,8 @@ ROUNDHOUSE_DECL std::optional<prober::request> prober::next() {
         const bool suspect = !suspects_.empty() && (queue_.empty() || probing_suspects_ == 0);
         auto& from = suspect ? suspects_ : queue_;
         if (from.empty() || !has_place_for(suspect)) return std::nullopt;
-        auto first = std::move(from.front());
-        from.pop_front();
-        if (lives(first)) return first; // else it ended meanwhile
+        auto first = from.pop();
+        if (lives(*first)) return first; // else it ended meanwhile
     }
 }
 

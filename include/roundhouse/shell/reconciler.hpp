@@ -14,8 +14,8 @@
 #include <roundhouse/shell/refusal_log.hpp>
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
+#include <roundhouse/shell/shared_places.hpp>
 #include <roundhouse/shell/unreconciled_engines.hpp>
-#include <roundhouse/shell/waiting_calls.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -144,7 +144,7 @@ private:
     refusal_log refusals_;
     mailbox_table mailboxes_;
     unreconciled_engines unreconciled_;
-    waiting_calls waiting_;
+    shared_places waiting_; ///< Of calls that wait.
     rate_gate creations_;
     std::atomic<bool> quiesced_ = false;
     std::atomic<bool> closed_ = false;

@@ -27,8 +27,9 @@ namespace detail {
 ROUNDHOUSE_DECL void reconciler::enqueue(const engine_owner& owner, mailbox_input input) {
     if (auto* const call = std::get_if<waiting_call>(&input)) {
         if (quiesced_.load()) return call->done(unexpected(going_away()));
-        if (auto place = waiting_.take(owner.product_id); !place)
-            return call->done(unexpected(std::move(place.error())));
+        if (!waiting_.take(owner.product_id))
+            return call->done(
+                fail(errc::overloaded, "Too many calls are waiting. Try again later.", 1));
         call->counted_for = owner.product_id;
     } else if (closed_.load() && std::holds_alternative<engine_event>(input)) {
         return;
@@ -230,8 +231,8 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, turn_cam
     co_return;
 }
 
-/// A boot whose turn has come must have started its workload in time; what is stored is the limit
-/// for the whole boot.
+/// A boot whose turn has come must have prepared or started its workload in time; what is stored is
+/// the limit for the whole boot.
 ROUNDHOUSE_DECL void reconciler::limit_creation(const mailbox& engine) {
     const auto& state = engine.command;
     if (!state.holds_turn || state.pending) return;
@@ -246,9 +247,9 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, workload
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, command_ended ended) {
-    const bool superseded = engine->command.pending.has_value();
+    if (quiesced_.load()) scheduler_.drop(*engine); // nothing more is asked of the backend
     auto outcome = scheduler_.take_end(*engine, std::move(ended));
-    if (superseded) limit_creation(*engine);
+    limit_creation(*engine);
     if (!outcome) co_return;
     auto happening = happen(engine, std::move(*outcome));
     co_await std::move(happening);

@@ -8,8 +8,6 @@
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
@@ -80,28 +78,13 @@ public:
     }
 
     /// After a failed start, and once an engine is destroyed: `uid`, which was the engine's, is free
-    /// unless the engine still has it.
+    /// unless the engine still has it. What it has left in shared memory must be removed by then:
+    /// the next engine with it must not find that.
     void release(const uuid& engine, uid_t uid) {
-        if (uid == 0 || of(engine) == uid) return;
-        remove_shared_memory(uid);
-        pool_.give_back(uid);
+        if (uid != 0 && of(engine) != uid) pool_.give_back(uid);
     }
 
 private:
-    /// What a user has left where all engines may write: the next engine with it must not find that.
-    static void remove_shared_memory(uid_t uid) {
-        const std::string folder = shared_memory;
-        const open_folder entries = open_to_read(AT_FDCWD, folder.c_str());
-        if (!entries) return;
-        while (const dirent* const entry = next_entry(entries)) {
-            struct stat status {};
-            if (::fstatat(::dirfd(entries.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) ==
-                    0 &&
-                status.st_uid == uid)
-                static_cast<void>(remove_folder(folder + '/' + entry->d_name)); // or a file
-        }
-    }
-
     const std::string engines_;
     const std::string workloads_;
     const uid_range range_;

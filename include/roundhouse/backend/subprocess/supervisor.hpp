@@ -70,6 +70,7 @@ public:
           boot_id_{read_boot_id()},
           executor_{executor},
           strand_{asio::make_strand(executor)},
+          removals_{asio::make_strand(executor)},
           processes_{executor, options_.kill_timeout, isolation_.uids()},
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
@@ -82,6 +83,8 @@ public:
     [[nodiscard]] const std::string& boot_id() const noexcept { return boot_id_; }
     [[nodiscard]] const asio::any_io_executor& strand() const noexcept { return strand_; }
     [[nodiscard]] asio::any_io_executor own_strand() const { return asio::make_strand(executor_); }
+    /// Of all `gradual_removal`s.
+    [[nodiscard]] const asio::any_io_executor& removals() const noexcept { return removals_; }
     [[nodiscard]] const std::string& workloads() const noexcept { return workloads_; }
     /// The engine's data folder.
     [[nodiscard]] std::string folder_of(const uuid& engine) const {
@@ -432,6 +435,7 @@ private:
     const std::string boot_id_;
     const asio::any_io_executor executor_;
     const asio::any_io_executor strand_;
+    const asio::any_io_executor removals_;
     workload_processes processes_;
     const std::shared_ptr<engine_logs> logs_;
     subprocess::trash trash_;

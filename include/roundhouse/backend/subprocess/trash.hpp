@@ -105,9 +105,9 @@ public:
     ~trash() { close(); }
 
     /// Takes an entry of `parent` away: a folder into the trash, anything else, such as a link, for
-    /// good. Succeeds if there is none. A folder that cannot be moved is removed where it is, which
-    /// may take long. From any thread.
-    [[nodiscard]] result<void> take(const std::string& parent, const std::string& name) {
+    /// good. Succeeds if there is none. False if it is a folder that cannot be moved, which the
+    /// caller is to remove where it is. From any thread.
+    [[nodiscard]] result<bool> take(const std::string& parent, const std::string& name) {
         const auto path = parent + '/' + name;
         const descriptor from{::open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
         if (from && is_folder(from.get(), name)) {
@@ -116,13 +116,16 @@ public:
             for (const auto& folder : folders_) {
                 if (!move(from.get(), name, folder)) continue;
                 wake();
-                return {};
+                return true;
             }
             tell(log_level::warning,
                  "a data folder cannot be moved to the trash, and is removed where it is",
                  {{"path", path}, {"reason", cause(errno)}});
+            return false;
         }
-        return remove_folder(path);
+        const auto removed = remove_folder(path);
+        if (!removed) return unexpected{removed.error()};
+        return true;
     }
 
     /// Ends the thread. Waits for the entry of a folder that is being removed at the moment; the

@@ -9,6 +9,7 @@
 #include <roundhouse/testing/simulation/pending_calls.hpp>
 #include <roundhouse/testing/simulation/scenario.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
+#include <roundhouse/testing/simulation/turns.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -26,9 +27,11 @@ inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
 /// Checks that every call is answered within a bound of virtual time, which follows from the
-/// settings. Time in which its product cannot have a turn to boot does not count: while every turn is
-/// taken; and, for a product that holds one, while it may have no more by its policy, and while only
-/// those are free that are kept for products that hold none. So a product that holds none waits no longer because of what others hold.
+/// settings. Time in which its product cannot have a turn, to prepare a workload or to boot, does
+/// not count: while every turn is taken; and, for a product that holds one, while it may have no
+/// more by its policy, and while only those are free that are kept for products that hold none. So a
+/// product that holds none waits no longer because of what others hold. A destroy needs no turn: all
+/// of its time counts.
 ///
 /// A call whose engine's commits are refused must be answered within `settings::store_wait`.
 class latency_rules {
@@ -43,12 +46,16 @@ public:
           settings_(scenario.settings) {}
 
     void backend_call_began(backend_operation operation, const workload_ref& ref) {
-        if (!creates(operation)) return;
         const auto row = ledger_.find(ref.engine_id);
-        boots_[ref.engine_id] = {ref, row ? row->product_id : uuid{}, true};
+        const held_turn held{ref, row ? row->product_id : uuid{}, true};
+        const auto kind = turn_of(operation, row);
+        if (kind == turn::prepare) preparations_[ref.engine_id] = held;
+        if (kind == turn::boot) boots_[ref.engine_id] = held;
     }
     void backend_call_ended(backend_operation operation, const workload_ref& ref) {
-        if (!creates(operation)) return;
+        const auto kind = turn_during(operation);
+        if (kind == turn::prepare) preparations_.erase(ref.engine_id);
+        if (kind != turn::boot) return;
         if (const auto boot = boots_.find(ref.engine_id); boot != boots_.end())
             boot->second.call_under_way = false;
     }
@@ -82,6 +89,7 @@ public:
 
     /// Forgets what the process kept in memory only.
     void process_ended() {
+        preparations_.clear();
         boots_.clear();
         refusals_.clear();
         begun_.clear();
@@ -89,12 +97,14 @@ public:
     }
 
 private:
-    /// A boot that may hold a turn.
+    /// The turn that a boot may hold.
     struct held_turn {
         workload_ref ref;
         uuid product;
         bool call_under_way = false;
     };
+    using held_turns = std::map<uuid, held_turn>; ///< By engine.
+
     /// Commits of one engine that were refused, without a success between them.
     struct refusal_streak {
         std::optional<instant> first;
@@ -102,10 +112,6 @@ private:
     };
 
     static constexpr duration tolerance = std::chrono::seconds{2};
-
-    static bool creates(backend_operation operation) {
-        return operation == backend_operation::prepare || operation == backend_operation::create;
-    }
 
     template <class Action> static void for_each_owner(const change_set& set, Action action) {
         for (const auto& change : set.changes) {
@@ -136,23 +142,26 @@ private:
     /// The longest time between two tries of one commit.
     [[nodiscard]] duration longest_retry() const { return settings_.store_retry_max + tolerance; }
 
-    /// Adds the time since the last event to that in which each product could have a turn to boot.
+    /// Adds the time since the last event to that in which each product could have a turn of each
+    /// kind.
     void count_time() {
         const auto now = time_.now();
         if (now != counted_until_)
             for (auto& [product, time] : free_time_)
-                if (may_take_turn(product)) time += now - counted_until_;
+                if (may_take(product, settings_.prepare_concurrency, preparations_) &&
+                    may_take(product, settings_.boot_concurrency, boots_))
+                    time += now - counted_until_;
         counted_until_ = now;
         std::erase_if(boots_, [this](const auto& entry) { return !holds_turn(entry.second); });
     }
-    [[nodiscard]] bool may_take_turn(const uuid& product) const {
-        const auto turns = settings_.boot_concurrency;
-        const bool holds = std::any_of(boots_.begin(), boots_.end(), [&](const auto& entry) {
+    [[nodiscard]] bool may_take(const uuid& product, std::size_t turns,
+                                const held_turns& held) const {
+        const bool holds = std::any_of(held.begin(), held.end(), [&](const auto& entry) {
             return entry.second.product == product;
         });
         if (holds && scenario_.most_boots) return false;
         const auto kept = holds ? core::kept_turns(turns) : 0;
-        return boots_.size() + kept < turns;
+        return held.size() + kept < turns;
     }
     [[nodiscard]] bool holds_turn(const held_turn& held) const {
         if (held.call_under_way) return true;
@@ -165,14 +174,17 @@ private:
     void check_age(pending_calls::number id, const pending_call& call) {
         const auto counted = free_time_[call.request.owner.product_id];
         const auto [begun, added] = begun_.try_emplace(id, counted);
+        const bool needs_turn = call.request.kind != call_kind::destroy;
+        const auto waited = needs_turn ? counted - begun->second : time_.now() - call.issued_at;
         const auto operations = static_cast<duration::rep>(call.others + 3);
         const auto bound = settings_.admit_wait + operations * longest_operation() +
                            settings_.store_wait + tolerance;
-        violations_.require(counted - begun->second <= bound,
-                            "a call is not answered within its bound", shown(id, call));
+        violations_.require(waited <= bound, "a call is not answered within its bound",
+                            shown(id, call));
     }
     [[nodiscard]] duration longest_operation() const {
-        const auto boot = settings_.stop_grace + settings_.create_timeout + settings_.boot_timeout;
+        const auto boot = settings_.create_timeout + settings_.stop_grace +
+                          settings_.create_timeout + settings_.boot_timeout;
         const auto other = std::max(settings_.stop_grace, settings_.health_check_timeout) +
                            settings_.backend_timeout;
         return std::max(boot, other);
@@ -201,7 +213,8 @@ private:
     const ledger& ledger_;
     const scenario& scenario_;
     const settings& settings_;
-    std::map<uuid, held_turn> boots_;
+    held_turns preparations_;
+    held_turns boots_;
     std::map<engine_owner, refusal_streak> refusals_;
     /// The `free_time_` of its product when each call was first seen.
     std::map<pending_calls::number, duration> begun_;

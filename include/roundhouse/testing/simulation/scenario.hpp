@@ -53,6 +53,7 @@ struct scenario {
         if (random.chance(0.3)) out.most_boots = random.between(1, 2);
         if (random.chance(0.3)) out.settings.default_policy.max_engines = random.below(4);
         if (random.chance(0.2)) out.crowd(random);
+        out.settings.prepare_concurrency = random.between(1, 4);
         return out;
     }
 

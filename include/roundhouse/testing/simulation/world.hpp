@@ -7,7 +7,6 @@
 #include <roundhouse/testing/simulation/action_generator.hpp>
 #include <roundhouse/testing/simulation/answer_check.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
-#include <roundhouse/testing/simulation/boot_turn_rules.hpp>
 #include <roundhouse/testing/simulation/brake_rules.hpp>
 #include <roundhouse/testing/simulation/call_driver.hpp>
 #include <roundhouse/testing/simulation/fault_injector.hpp>
@@ -27,6 +26,7 @@
 #include <roundhouse/testing/simulation/spontaneous_faults.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
+#include <roundhouse/testing/simulation/turn_rules.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/testing/simulation/wall_clock.hpp>
 #include <roundhouse/testing/simulation/workload_rules.hpp>
@@ -70,7 +70,7 @@ public:
           ledger_(time_, wall_, trace_, violations_, calls_, scenario_.settings,
                   scenario_.needs_port),
           rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings),
-          boot_turns_(violations_, ledger_, scenario_),
+          turns_(violations_, ledger_, scenario_),
           latencies_(time_, violations_, calls_, ledger_, scenario_),
           brakes_(time_, violations_, ledger_, scenario_.settings),
           model_(time_, violations_, scenario_),
@@ -172,7 +172,7 @@ private:
         calls_.drop_all();
         rules_.process_ended();
         ledger_.process_ended();
-        boot_turns_.process_ended();
+        turns_.process_ended();
         latencies_.process_ended();
         brakes_.process_ended();
         model_.give_up();
@@ -226,13 +226,13 @@ private:
         return {.began =
                     [this](backend_operation operation, const workload_ref& ref) {
                         rules_.call_began(operation, ref);
-                        boot_turns_.call_began(operation, ref);
+                        turns_.call_began(operation, ref);
                         latencies_.backend_call_began(operation, ref);
                     },
                 .ended =
                     [this](backend_operation operation, const workload_ref& ref) {
                         rules_.call_ended(ref);
-                        boot_turns_.call_ended(operation, ref);
+                        turns_.call_ended(operation, ref);
                         latencies_.backend_call_ended(operation, ref);
                     },
                 .probed = [this](const workload_ref& ref,
@@ -389,7 +389,7 @@ private:
     const std::shared_ptr<Store> store_; ///< Shared because `faulty_store` takes it so.
     detail::ledger ledger_;
     detail::workload_rules rules_;
-    detail::boot_turn_rules boot_turns_;
+    detail::turn_rules turns_;
     detail::latency_rules latencies_;
     detail::brake_rules brakes_;
     detail::model model_;

@@ -22,43 +22,45 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// Lets a bounded number of boots run at once, and shares their turns out fairly between products.
+/// Lets a bounded number of commands run at once, and shares their turns out fairly between
+/// products.
 ///
 /// Products that hold no turn go first, in the order in which they came to wait; then the others, one
-/// boot of each in turn. A product that holds a turn takes no further one of the last
-/// `core::kept_turns` free turns: they are kept for products that hold none. Within a product, boots
-/// that a caller waits for go first. A product that has as many turns as its policy allows gets no
-/// further one.
+/// command of each in turn. A product that holds a turn takes no further one of the last
+/// `core::kept_turns` free turns: they are kept for products that hold none. Within a product,
+/// commands that a caller waits for go first. A product that has as many turns as its policy allows
+/// gets no further one.
 ///
-/// Every operation takes constant time for each boot whose turn comes by it. Thread-safe.
-class boot_queue {
+/// Every operation takes constant time for each command whose turn comes by it. Thread-safe.
+class turn_queue {
 public:
     using ticket = std::uint64_t; ///< Names a place in the queue; 0 is none.
     enum class urgency : std::uint8_t { awaited, background };
 
-    /// A boot that waits: of which engine, and the number of its command.
-    struct boot {
+    /// A command that takes a turn: of which engine, and its number.
+    struct command {
         engine_owner owner;
         std::uint64_t number = 0;
     };
 
-    /// How many boots of a product may run at once, by its policy of a revision. Of two limits the
+    /// How many turns a product may hold at once, by its policy of a revision. Of two limits the
     /// one of the higher revision holds.
     struct limit {
         std::uint64_t revision = 0;
         std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
     };
 
-    /// What comes of a boot that enters.
+    /// What comes of a command that enters.
     struct entry {
-        ticket place = 0;        ///< 0 if its turn has come at once.
-        std::vector<boot> begun; ///< Others whose turn has come, by a limit that was not known yet.
+        ticket place = 0; ///< 0 if its turn has come at once.
+        /// Others whose turn has come, by a limit that was not known yet.
+        std::vector<command> begun;
     };
 
-    explicit boot_queue(std::size_t at_once) : free_(at_once), kept_(core::kept_turns(at_once)) {}
+    explicit turn_queue(std::size_t at_once) : free_(at_once), kept_(core::kept_turns(at_once)) {}
 
     /// Takes a turn at once, or a place in the queue. Whoever has a turn must `leave`.
-    entry enter(urgency how, boot wanted, limit allowed) {
+    entry enter(urgency how, command wanted, limit allowed) {
         const std::lock_guard lock(mutex_);
         auto& of = shares_.try_emplace(wanted.owner.product_id).first->second;
         of.take_in(allowed);
@@ -94,9 +96,9 @@ public:
         how = urgency::awaited;
     }
 
-    /// Changes the limit of a product, which also holds for boots that wait: those whose turn has
-    /// come by that.
-    [[nodiscard]] std::vector<boot> change(const uuid& product, limit allowed) {
+    /// Changes the limit of a product, which also holds for commands that wait: those whose turn
+    /// has come by that.
+    [[nodiscard]] std::vector<command> change(const uuid& product, limit allowed) {
         const std::lock_guard lock(mutex_);
         const auto found = shares_.find(product);
         if (found == shares_.end()) return {};
@@ -105,8 +107,8 @@ public:
         return begin_next();
     }
 
-    /// Ends a turn of a product: the boots whose turn has come by that.
-    [[nodiscard]] std::vector<boot> leave(const uuid& product) {
+    /// Ends a turn of a product: the commands whose turn has come by that.
+    [[nodiscard]] std::vector<command> leave(const uuid& product) {
         const std::lock_guard lock(mutex_);
         auto& of = shares_.at(product);
         --of.held;
@@ -120,11 +122,12 @@ public:
 private:
     struct place {
         ticket mine = 0;
-        boot wanted;
+        command wanted;
     };
 
     struct share;
-    using ring = std::list<share*>; ///< Products of which boots wait, in the order of their turns.
+    using ring =
+        std::list<share*>; ///< Products of which commands wait, in the order of their turns.
 
     /// What one product has of the queue.
     struct share {
@@ -177,9 +180,10 @@ private:
         return nullptr;
     }
 
-    /// Gives free turns to those that are next: their boots, without that of the place `entering`.
-    std::vector<boot> begin_next(ticket entering = 0) {
-        std::vector<boot> begun;
+    /// Gives free turns to those that are next: their commands, without that of the place
+    /// `entering`.
+    std::vector<command> begin_next(ticket entering = 0) {
+        std::vector<command> begun;
         while (auto* const of = next_product()) {
             auto& [mine, wanted] = (!of->lines[0].empty() ? of->lines[0] : of->lines[1]).front();
             if (mine != entering) begun.push_back(std::move(wanted));

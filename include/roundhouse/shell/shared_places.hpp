@@ -1,7 +1,6 @@
 #pragma once
 
 #include <roundhouse/core/shares.hpp>
-#include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -12,28 +11,27 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// Counts the calls that wait, and bounds their number: of all products together, and of each.
-/// Thread-safe.
-class waiting_calls {
+/// A bounded number of places that products share: each may have `core::most_of_a_product` of them.
+/// Whoever finds none does not wait, but is refused. Thread-safe.
+class shared_places {
 public:
-    explicit waiting_calls(std::size_t most)
+    explicit shared_places(std::size_t most)
         : most_(most), most_of_a_product_(core::most_of_a_product(most)) {}
 
-    /// Takes a place for a call of a product. Fails with `overloaded` if there is none.
-    [[nodiscard]] result<void> take(const uuid& product) {
+    /// Takes a place for a product. False if there is none for it.
+    [[nodiscard]] bool take(const uuid& product) {
         const std::lock_guard lock(mutex_);
         const auto known = of_product_.find(product);
-        if (waiting_ >= most_ ||
-            (known != of_product_.end() && known->second >= most_of_a_product_))
-            return fail(errc::overloaded, "Too many calls are waiting. Try again later.", 1);
-        ++waiting_;
+        if (taken_ >= most_ || (known != of_product_.end() && known->second >= most_of_a_product_))
+            return false;
+        ++taken_;
         ++of_product_[product];
-        return {};
+        return true;
     }
 
-    void give_back(const uuid& product) {
+    void give_back(const uuid& product) noexcept {
         const std::lock_guard lock(mutex_);
-        --waiting_;
+        --taken_;
         const auto known = of_product_.find(product);
         if (--known->second == 0) of_product_.erase(known);
     }
@@ -42,8 +40,8 @@ private:
     const std::size_t most_;
     const std::size_t most_of_a_product_;
     std::mutex mutex_;
-    std::size_t waiting_ = 0;
-    std::unordered_map<uuid, std::size_t> of_product_; ///< Of products of which calls wait.
+    std::size_t taken_ = 0;
+    std::unordered_map<uuid, std::size_t> of_product_; ///< Of products that have places.
 };
 
 } // namespace detail

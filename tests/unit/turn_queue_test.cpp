@@ -1,6 +1,6 @@
 #include "catch.hpp"
 
-#include <roundhouse/shell/boot_queue.hpp>
+#include <roundhouse/shell/turn_queue.hpp>
 
 #include <cstdint>
 #include <string>
@@ -8,8 +8,8 @@
 #include <vector>
 
 using namespace roundhouse;
-using detail::boot_queue;
-using enum detail::boot_queue::urgency;
+using detail::turn_queue;
+using enum detail::turn_queue::urgency;
 
 namespace {
 
@@ -19,29 +19,29 @@ uuid nth_product(std::uint8_t n) {
     return out;
 }
 
-boot_queue::boot boot_of(std::uint8_t n, std::string user = "user") {
+turn_queue::command boot_of(std::uint8_t n, std::string user = "user") {
     return {{nth_product(n), std::move(user)}, 1};
 }
 
 /// The place of a boot that enters; 0 if it begins at once.
-boot_queue::ticket enter(boot_queue& queue, boot_queue::urgency how, boot_queue::boot wanted,
-                         boot_queue::limit allowed = {}) {
+turn_queue::ticket enter(turn_queue& queue, turn_queue::urgency how, turn_queue::command wanted,
+                         turn_queue::limit allowed = {}) {
     return queue.enter(how, std::move(wanted), allowed).place;
 }
 
-std::vector<std::string> users_of(const std::vector<boot_queue::boot>& begun) {
+std::vector<std::string> users_of(const std::vector<turn_queue::command>& begun) {
     std::vector<std::string> out;
     for (const auto& next : begun) out.push_back(next.owner.user_id);
     return out;
 }
 
 /// The users of the boots that begin because a product leaves.
-std::vector<std::string> begun_by_leaving(boot_queue& queue, std::uint8_t n) {
+std::vector<std::string> begun_by_leaving(turn_queue& queue, std::uint8_t n) {
     return users_of(queue.leave(nth_product(n)));
 }
 
 /// Lets a product boot until it has to wait, and returns how many boots have begun.
-int fill(boot_queue& queue, std::uint8_t n) {
+int fill(turn_queue& queue, std::uint8_t n) {
     int begun = 0;
     while (enter(queue, awaited, boot_of(n)) == 0) ++begun;
     return begun;
@@ -53,7 +53,7 @@ using users = std::vector<std::string>;
 
 TEST_CASE("boots take turns: a bounded number at once, awaited ones before others, and a place can "
           "be given up") {
-    boot_queue queue(1);
+    turn_queue queue(1);
     CHECK(enter(queue, background, boot_of(1, "first")) == 0);
     CHECK(enter(queue, background, boot_of(1, "restart")) != 0);
     const auto given_up = enter(queue, awaited, boot_of(1, "gone"));
@@ -72,20 +72,20 @@ TEST_CASE("boots take turns: a bounded number at once, awaited ones before other
 
 TEST_CASE("a product gets all turns to boot but a fifth, and at least one, which are kept for "
           "products that hold none") {
-    boot_queue sixteen(16);
+    turn_queue sixteen(16);
     CHECK(fill(sixteen, 1) == 13);
     for (std::uint8_t other = 2; other <= 4; ++other) CHECK(fill(sixteen, other) == 1);
     CHECK(fill(sixteen, 5) == 0);
-    boot_queue two(2);
+    turn_queue two(2);
     CHECK(fill(two, 1) == 1);
     CHECK(fill(two, 2) == 1);
-    boot_queue only(1);
+    turn_queue only(1);
     CHECK(fill(only, 1) == 1);
     CHECK(fill(only, 2) == 0);
 }
 
 TEST_CASE("products that wait take turns, however many boots each of them has") {
-    boot_queue queue(2); // one turn is kept
+    turn_queue queue(2); // one turn is kept
     REQUIRE(enter(queue, awaited, boot_of(1)) == 0);
     REQUIRE(enter(queue, awaited, boot_of(2)) == 0);
     for (const auto* const user : {"a1", "a2", "a3"}) enter(queue, awaited, boot_of(3, user));
@@ -102,7 +102,7 @@ TEST_CASE("products that wait take turns, however many boots each of them has") 
 }
 
 TEST_CASE("a product that holds no turn goes before those that hold one, and those go in turn") {
-    boot_queue queue(5); // one turn is kept
+    turn_queue queue(5); // one turn is kept
     REQUIRE(fill(queue, 1) == 4);
     enter(queue, awaited, boot_of(1, "a"));
     REQUIRE(enter(queue, awaited, boot_of(2)) == 0);
@@ -117,7 +117,7 @@ TEST_CASE("a product that holds no turn goes before those that hold one, and tho
 }
 
 TEST_CASE("a place that is given up leaves the turn to the next product") {
-    boot_queue queue(1);
+    turn_queue queue(1);
     REQUIRE(enter(queue, awaited, boot_of(1)) == 0);
     const auto only = enter(queue, awaited, boot_of(2, "gone"));
     enter(queue, awaited, boot_of(3, "next"));
@@ -127,8 +127,8 @@ TEST_CASE("a place that is given up leaves the turn to the next product") {
 
 TEST_CASE(
     "no more boots of a product run at once than its policy allows, and others take the turns") {
-    boot_queue queue(8);
-    const boot_queue::limit two{1, 2};
+    turn_queue queue(8);
+    const turn_queue::limit two{1, 2};
     CHECK(enter(queue, awaited, boot_of(1, "a"), two) == 0);
     CHECK(enter(queue, awaited, boot_of(1, "b"), two) == 0);
     CHECK(enter(queue, background, boot_of(1, "c"), two) != 0);
@@ -140,7 +140,7 @@ TEST_CASE(
 }
 
 TEST_CASE("of two limits of a product the newer one holds, also for boots that wait") {
-    boot_queue queue(16);
+    turn_queue queue(16);
     CHECK(queue.change(nth_product(1), {1, 1}).empty()); // of a product that is not known yet
     REQUIRE(enter(queue, awaited, boot_of(1), {2, 1}) == 0);
     for (const auto* const user : {"a", "b", "c", "d"})
