@@ -285,10 +285,11 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
                       .limits = options.limits}};
     std::ranges::transform(*entrances, plan.cgroups.begin(), &sub::descriptor::get);
     supervisor_->launches().record(ref, workload_folder);
+    const auto kills = isolation.cgroups().out_of_memory_kills(ref.engine_id);
     auto process = sub::launch(plan);
     if (!process) return unexpected{process.error()};
     const auto watched = supervisor_->watch(ref, requested.owner, uid, process->pid,
-                                            std::move(process->pidfd));
+                                            std::move(process->pidfd), kills);
     if (!watched) {
         ::kill(-process->pid, SIGKILL); // not reaped, so that the number is its own
         sub::wait_for_child(process->pid);

@@ -37,6 +37,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -177,23 +178,25 @@ public:
         const workload_ref ref{
             .engine_id = engine, .generation = identity.generation, .port = identity.port};
         const auto uid = uids_.is_usable(identity.uid) ? identity.uid : 0;
-        auto watched = watch(ref, identity.owner, uid, identity.pid, std::move(*pidfd));
+        auto watched = watch(ref, identity.owner, uid, identity.pid, std::move(*pidfd),
+                             isolation_.cgroups().out_of_memory_kills(engine));
         // The exit of a zombie is not reported. It is watched so that the rest of its session is
         // ended.
         if (watched) (*watched)->leader_ended = (*watched)->asked = ended;
         return watched;
     }
 
-    /// Starts to watch a process.
+    /// Starts to watch a process. `kills` are the `out_of_memory_kills` that do not count.
     [[nodiscard]] result<watch_ptr> watch(const workload_ref& ref, const engine_owner& owner,
-                                          uid_t uid, pid_t pid, descriptor pidfd) {
+                                          uid_t uid, pid_t pid, descriptor pidfd,
+                                          std::uint64_t kills) {
         watch_ptr made;
         try {
             made = std::make_shared<process_watch>(strand_, ref, owner, uid, pid, std::move(pidfd));
         } catch (const std::system_error& problem) { // the reactor takes no more descriptors
             return failed("cannot watch process " + std::to_string(pid), problem.code().value());
         }
-        made->out_of_memory_kills = isolation_.cgroups().out_of_memory_kills(ref.engine_id);
+        made->out_of_memory_kills = kills;
         watches_.insert_or_assign(ref.engine_id, made);
         watched_pids_.insert(pid);
         auto watching = run(made);
