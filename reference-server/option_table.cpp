@@ -447,12 +447,15 @@ std::vector<option_row> engine_rows() {
          text(engine(&engine_options::runtime))},
         {"ORCH_ENGINE_USER", "USER", "", "docker: user that engines run as.",
          text(engine(&engine_options::user))},
-        {"ORCH_ENGINE_MEMORY_MB", "MIB", "0", "docker: memory ceiling per engine; 0 is none.",
+        {"ORCH_ENGINE_MEMORY_MB", "MIB", "0",
+         "Memory ceiling per engine; 0 is none. As subprocesses only with control groups.",
          whole(engine(&engine_options::memory_mb), 0, 64 * max_count)},
-        {"ORCH_ENGINE_CPUS", "CPUS", "0", "docker: processor ceiling per engine; 0 is none.",
+        {"ORCH_ENGINE_CPUS", "CPUS", "0",
+         "Processor ceiling per engine; 0 is none. As subprocesses only with control groups.",
          read_cpus},
         {"ORCH_ENGINE_PIDS", "COUNT", "4096",
-         "Ceiling of processes per engine; 0 is none. As subprocesses only with ORCH_ENGINE_UIDS.",
+         "Ceiling of processes per engine; 0 is none. As subprocesses only with control groups or "
+         "ORCH_ENGINE_UIDS.",
          whole(engine(&engine_options::pids), 0, 4'194'304)},
         {"ORCH_ENGINE_RELAX", "NAMES", "",
          "docker: restrictions of engines to lift, separated by commas: capabilities, "

@@ -144,10 +144,12 @@ std::optional<std::string> find_command(const std::string& word, const environme
 }
 
 void warn_of_unused(const command_line& line, const environment& variables, invocation& parsed) {
-    constexpr std::array<std::string_view, 9> docker_only{
-        "ORCH_ENGINE_NETWORK", "ORCH_ENGINE_ADVERTISE",  "ORCH_ENGINE_RUNTIME",
-        "ORCH_ENGINE_USER",    "ORCH_ENGINE_MEMORY_MB",  "ORCH_ENGINE_CPUS",
-        "ORCH_ENGINE_RELAX",   "ORCH_ENGINE_REGISTRIES", "ORCH_REGISTRY_AUTH_FILE"};
+    constexpr std::array<std::string_view, 7> docker_only{
+        "ORCH_ENGINE_NETWORK",    "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
+        "ORCH_ENGINE_USER",       "ORCH_ENGINE_RELAX",     "ORCH_ENGINE_REGISTRIES",
+        "ORCH_REGISTRY_AUTH_FILE"};
+    constexpr std::array<std::string_view, 3> ceilings{"ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
+                                                       "ORCH_ENGINE_PIDS"};
     constexpr std::array<std::string_view, 4> subprocess_only{
         "ORCH_ENGINE_ISOLATION", "ORCH_ENGINE_READABLE", "ORCH_ENGINE_FILE_MB", "ORCH_ENGINE_UIDS"};
     const auto& options = parsed.options;
@@ -156,7 +158,9 @@ void warn_of_unused(const command_line& line, const environment& variables, invo
             return options.backend != kind && std::ranges::find(names, row.name) != names.end();
         };
         const bool unused = only_of(backend_kind::docker, docker_only) ||
-                            only_of(backend_kind::subprocess, subprocess_only);
+                            only_of(backend_kind::subprocess, subprocess_only) ||
+                            (options.backend == backend_kind::memory &&
+                             std::ranges::find(ceilings, row.name) != ceilings.end());
         if (unused && given_text(row.name, line, variables) != nullptr)
             parsed.warnings.push_back(std::string(row.name) + ": has no effect on the " +
                                       std::string(name_of(options.backend)) + " backend");
@@ -386,6 +390,7 @@ result<void> read_serving(const command_line& line, const environment& variables
     if (auto read = read_values(line, variables, parsed.options); !read) return read;
     if (auto passed = take_passed_sockets(parsed.options, variables); !passed) return passed;
     take_environment(parsed.options.engine, variables);
+    parsed.options.engine.pids_given = given_text("ORCH_ENGINE_PIDS", line, variables) != nullptr;
     warn_of_unused(line, variables, parsed);
     warn_of_short_admin_key(parsed);
     note_secret_files(line, variables, parsed);

@@ -57,6 +57,32 @@ void tell_isolation(const subprocess_backend& backend, bool is_off, logger& log)
               {{"isolation", names}});
 }
 
+/// Warns of each ceiling that was asked for and does not hold.
+void warn_of_ceilings(const subprocess_backend& backend, const engine_options& engine,
+                      logger& log) {
+    const auto unheld = backend.unheld_ceilings();
+    const auto warn = [&](std::string_view member, std::string_view variable,
+                          std::string_view controller, std::string_view other_way) {
+        if (std::ranges::find(unheld, member) == unheld.end()) return;
+        std::string text(variable);
+        if (engine.isolation == isolation_mode::none && member == "processes")
+            text.append(": does not hold with ORCH_ENGINE_ISOLATION=none: set auto");
+        else
+            text.append(": does not hold: engines have no control group with the controller ")
+                .append(controller)
+                .append(", because this server may not make one below its own. With systemd, set "
+                        "Delegate=yes and DelegateSubgroup=roundhouse-server in its unit; ")
+                .append(other_way)
+                .append("or run engines in containers");
+        log.write(log_level::warning, text);
+    };
+    warn("memory_bytes", "ORCH_ENGINE_MEMORY_MB", "memory", "");
+    warn("cpus", "ORCH_ENGINE_CPUS", "cpu", "");
+    if (engine.pids_given)
+        warn("processes", "ORCH_ENGINE_PIDS", "pids",
+             "or run it as root, with a user for each engine (ORCH_ENGINE_UIDS); ");
+}
+
 /// A refusal of the backend, with the name of the variable in place of the option's.
 std::string by_variable(std::string_view refusal) {
     constexpr std::array<std::pair<std::string_view, std::string_view>, 3> names{
@@ -83,6 +109,8 @@ int serve_subprocess(const server_context& context) {
     backend_options.file_bytes = options.engine.file_mb * 1024 * 1024;
     backend_options.uids = options.engine.uids;
     backend_options.processes = static_cast<std::uint32_t>(options.engine.pids);
+    backend_options.memory_bytes = options.engine.memory_mb * 1024 * 1024;
+    backend_options.cpus = options.engine.cpus;
     backend_options.ends_orphans = true; // the server has no other children
     backend_options.limits = context.limits;
     backend_options.log = context.log.sink();
@@ -93,6 +121,7 @@ int serve_subprocess(const server_context& context) {
             tell_isolation(*backend, options.engine.isolation == isolation_mode::none, context.log);
             if (options.engine.isolation != isolation_mode::none)
                 warn_of_readable(options, context.log);
+            warn_of_ceilings(*backend, options.engine, context.log);
             return backend;
         });
     } catch (const std::invalid_argument& refused) {

@@ -365,11 +365,13 @@ TEST_CASE_METHOD(subprocess_fixture,
 
 namespace {
 
-/// Engines of the server's user, of which this process inherits what they leave.
+/// Engines of the server's user without control groups, of which this process inherits what they
+/// leave.
 struct engine_with_orphans : subprocess_fixture {
     engine_with_orphans() {
         options.uids = rh::uid_range{};
         options.ends_orphans = true;
+        options.cgroup_root.clear();
     }
     ~engine_with_orphans() { ::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0); }
 };

@@ -149,6 +149,8 @@ TEST_CASE_METHOD(isolated_engine, "an engine cannot reach the store, other engin
     std::vector<std::string> expected{"no_new_privileges", "limits", "landlock"};
     if (sub::why_unusable(rh::default_engine_uids).empty()) expected.emplace_back("uid");
     if (sub::tells_listeners()) expected.emplace_back("port_owner");
+    if (!sub::find_cgroups(options, (store.path() / "engines").string()).empty())
+        expected.emplace_back("cgroup");
     CHECK(backend().isolation() == expected);
 }
 
@@ -211,12 +213,12 @@ TEST_CASE("a place that is given to all engines is no place for secrets") {
     CHECK(sub::given_to_all("/no/such/file").empty());
     rh::subprocess_options options;
     options.store_path = "/usr/share";
-    const sub::isolation without_uids{rh::isolation_mode::automatic, {}};
+    const sub::isolation without_uids{rh::isolation_mode::automatic, {}, {}};
     CHECK_FALSE(sub::unmet_requirement(options, without_uids));
     options.isolation = rh::isolation_mode::required;
     CHECK(sub::unmet_requirement(options, without_uids));
-    const sub::isolation with_uids{options.isolation,
-                                   {.range = {.low = 1, .high = 2}, .why_none = {}}};
+    const sub::isolation with_uids{
+        options.isolation, {.range = {.low = 1, .high = 2}, .why_none = {}}, {}};
     CHECK_FALSE(sub::unmet_requirement(options, with_uids));
 }
 

@@ -457,11 +457,17 @@ TEST_CASE("an unknown ORCH_ variable is a warning with its name and without its 
 }
 
 TEST_CASE("a limit that the backend does not enforce is a warning") {
-    const auto parsed = parse(good({{"ORCH_ENGINE_MEMORY_MB", "512"}}));
+    const auto ceiling = GENERATE(as<std::string>{}, "ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
+                                  "ORCH_ENGINE_PIDS");
+    const auto parsed = parse(good({{"ORCH_ENGINE_BACKEND", "memory"}, {ceiling, "2"}}));
     REQUIRE(parsed);
     REQUIRE(parsed->warnings.size() == 1);
-    CHECK_THAT(parsed->warnings[0],
-               StartsWith("ORCH_ENGINE_MEMORY_MB: ") && Contains("subprocess"));
+    CHECK_THAT(parsed->warnings[0], StartsWith(ceiling + ": ") && Contains("memory backend"));
+    // Whether it holds for subprocesses is known once their backend is made.
+    const auto of_subprocesses = parse(good({{ceiling, "2"}}));
+    REQUIRE(of_subprocesses);
+    CHECK(of_subprocesses->warnings.empty());
+    CHECK(of_subprocesses->options.engine.pids_given == (ceiling == "ORCH_ENGINE_PIDS"));
 }
 
 TEST_CASE("an unknown flag is an error that names it and not its value") {

@@ -75,11 +75,16 @@ public:
     [[nodiscard]] std::optional<std::string> trouble() const;
 
     /// The names of what engines are isolated by: `no_new_privileges`, `limits`, `landlock`, `uid`,
-    /// `port_owner`. Of those that an earlier program started, what that program reached holds.
+    /// `port_owner`, `cgroup`. Of those that an earlier program started, what that program reached
+    /// holds.
     [[nodiscard]] std::vector<std::string> isolation() const;
 
     /// Why engines have no users of their own; empty if they have, or none are wanted.
     [[nodiscard]] std::string why_no_uids() const;
+
+    /// The ceilings that the options ask for and nothing holds on this machine, by their members:
+    /// `memory_bytes`, `cpus`, `processes`.
+    [[nodiscard]] std::vector<std::string> unheld_ceilings() const;
 
     [[nodiscard]] std::string url(const uuid& /*engine*/, std::uint16_t port) const;
 

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <memory>
@@ -67,6 +68,10 @@ ROUNDHOUSE_DECL std::vector<std::string> subprocess_backend::isolation() const {
 
 ROUNDHOUSE_DECL std::string subprocess_backend::why_no_uids() const {
     return supervisor_->isolation().why_no_uids();
+}
+
+ROUNDHOUSE_DECL std::vector<std::string> subprocess_backend::unheld_ceilings() const {
+    return detail::subprocess::unheld_ceilings(supervisor_->options(), supervisor_->isolation());
 }
 
 ROUNDHOUSE_DECL std::optional<std::string> subprocess_backend::trouble() const {
@@ -173,9 +178,11 @@ subprocess_backend::do_create(const workload& requested) {
             co_return result<void>{};
         }
     }
+    const auto& cgroups = supervisor_->isolation().cgroups();
     // Processes of an engine may be left whose data folder is gone.
     if (*found || detail::subprocess::exists(supervisor_->folder_of(engine)) ||
-        detail::subprocess::exists(supervisor_->workload_folder_of(engine))) {
+        detail::subprocess::exists(supervisor_->workload_folder_of(engine)) ||
+        cgroups.has(engine)) {
         auto ending = supervisor_->end(engine, supervisor_->options().short_grace);
         const auto ended = co_await std::move(ending);
         if (!ended) co_return ended;
@@ -184,6 +191,8 @@ subprocess_backend::do_create(const workload& requested) {
     const auto uid = co_await std::move(owning);
     if (!uid) co_return unexpected{uid.error()};
     const auto started = start(requested, *uid);
+    if (!started)
+        static_cast<void>(cgroups.remove(engine)); // what stays is used by the next start
     if (started || supervisor_->uids().of(engine) == *uid) co_return started;
     auto removing = remove_shared_memory(*uid); // it has undone what it made
     static_cast<void>(co_await std::move(removing));
@@ -238,7 +247,9 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     const auto& isolation = supervisor_->isolation();
     const auto rules = isolation.rules_for(options, *program, folder, log, ref.port);
     if (!rules) return unexpected{rules.error()};
-    const sub::launch_plan plan{
+    const auto entrances = isolation.cgroups().make(ref.engine_id);
+    if (!entrances) return unexpected{entrances.error()};
+    sub::launch_plan plan{
         .program = std::move(*program),
         .arguments = options.command,
         .environment = sub::engine_environment(options, requested, folder),
@@ -253,17 +264,20 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
                                              .owner = requested.owner,
                                              .uid = uid}),
         .lock = supervisor_->launch_lock(),
+        .cgroups = {-1, -1, -1, -1},
         .isolation = {.on = isolation.is_on(),
                       .ruleset = rules->get(),
                       .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY,
                       .uid = uid,
                       .processes = options.processes > 0 ? options.processes : RLIM_INFINITY,
                       .limits = options.limits}};
+    std::ranges::transform(*entrances, plan.cgroups.begin(), &sub::descriptor::get);
     supervisor_->launches().record(ref, workload_folder);
+    const auto kills = isolation.cgroups().out_of_memory_kills(ref.engine_id);
     auto process = sub::launch(plan);
     if (!process) return unexpected{process.error()};
     const auto watched = supervisor_->watch(ref, requested.owner, uid, process->pid,
-                                            std::move(process->pidfd));
+                                            std::move(process->pidfd), kills);
     if (!watched) {
         ::kill(-process->pid, SIGKILL); // not reaped, so that the number is its own
         sub::wait_for_child(process->pid);
@@ -406,6 +420,8 @@ ROUNDHOUSE_DECL asio::awaitable<result<std::vector<found_workload>>> subprocess_
         if (!seen) co_return unexpected{seen.error()};
         workloads.push_back(*seen);
     }
+    auto sweeping = supervisor_->end_leftovers();
+    co_await std::move(sweeping);
     co_return workloads;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/landlock.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/port_owner.hpp>
@@ -187,10 +188,11 @@ struct usable_uids {
 /// What this program can put into effect on this machine.
 class isolation {
 public:
-    isolation(isolation_mode mode, usable_uids uids)
+    isolation(isolation_mode mode, usable_uids uids, engine_cgroups cgroups)
         : on_{mode != isolation_mode::none},
           landlock_{on_ ? landlock_version() : 0},
           uids_{std::move(uids)},
+          cgroups_{std::move(cgroups)},
           tells_listeners_{on_ && tells_listeners()} {}
 
     [[nodiscard]] bool is_on() const noexcept { return on_; }
@@ -200,6 +202,9 @@ public:
     /// Why they have none; empty if they have, or none are wanted.
     [[nodiscard]] const std::string& why_no_uids() const noexcept { return uids_.why_none; }
 
+    /// The control groups of the engines.
+    [[nodiscard]] const engine_cgroups& cgroups() const noexcept { return cgroups_; }
+
     /// The names of the parts that are reached.
     [[nodiscard]] std::vector<std::string_view> names() const {
         std::vector<std::string_view> out;
@@ -207,6 +212,7 @@ public:
         if (has_landlock()) out.emplace_back("landlock");
         if (!uids().empty()) out.emplace_back("uid");
         if (on_ && tells_listeners_) out.emplace_back("port_owner");
+        if (!cgroups_.empty()) out.emplace_back("cgroup");
         return out;
     }
 
@@ -236,6 +242,7 @@ private:
     bool on_;
     int landlock_;
     usable_uids uids_;
+    engine_cgroups cgroups_;
     bool tells_listeners_;
 };
 
@@ -256,6 +263,20 @@ private:
         return "isolation is required, and the store lies in " + given +
                ", which every engine may read: move it, such as to /var/lib" + without_uid;
     return std::nullopt;
+}
+
+/// The members of the options that ask for a ceiling which nothing holds here.
+[[nodiscard]] inline std::vector<std::string> unheld_ceilings(const subprocess_options& options,
+                                                              const isolation& reached) {
+    std::vector<std::string> out;
+    const auto& cgroups = reached.cgroups();
+    if (options.memory_bytes > 0 && !cgroups.hold(&cgroup_controllers::memory))
+        out.emplace_back("memory_bytes");
+    if (options.cpus > 0 && !cgroups.hold(&cgroup_controllers::cpu)) out.emplace_back("cpus");
+    const bool bounds_user = reached.is_on() && !reached.uids().empty();
+    if (options.processes > 0 && !bounds_user && !cgroups.hold(&cgroup_controllers::pids))
+        out.emplace_back("processes");
+    return out;
 }
 
 /// The isolation of one child, prepared by its parent.

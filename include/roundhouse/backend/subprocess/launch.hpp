@@ -2,6 +2,7 @@
 
 #include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
@@ -9,6 +10,7 @@
 
 #include <sys/file.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -34,6 +36,7 @@ struct launch_plan {
     /// A file that the child keeps locked, shared, until it has become the engine. An exclusive
     /// lock on it proves that no launch is under way, not even one of a crashed orchestrator.
     std::string lock;
+    std::array<int, most_cgroup_trees> cgroups{-1, -1, -1, -1}; ///< The entrances of its groups.
     child_isolation isolation;
 };
 
@@ -47,6 +50,7 @@ struct launched {
 enum class launch_step : int {
     session,
     folder,
+    cgroup,
     descriptors,
     identity,
     isolation,
@@ -75,6 +79,7 @@ struct child_plan {
     int output;
     int lock;
     int report;
+    std::array<int, most_cgroup_trees> cgroups;
     child_isolation isolation;
 };
 
@@ -143,6 +148,7 @@ inline void reset_signals() noexcept {
     if (::setsid() < 0) give_up(report, launch_step::session);
     ::umask(077);
     if (::fchdir(plan.folder) != 0) give_up(report, launch_step::folder);
+    if (!enter_cgroups(plan.cgroups)) give_up(report, launch_step::cgroup);
     auto wanted = plan.isolation;
     if (!arrange_descriptors(plan, report, wanted)) give_up(report, launch_step::descriptors);
     const launch_report started{
@@ -168,6 +174,7 @@ inline void reset_signals() noexcept {
     switch (report.step) {
     case launch_step::session: return "cannot begin a session";
     case launch_step::folder: return "cannot enter " + plan.folder;
+    case launch_step::cgroup: return "cannot enter the engine's control group";
     case launch_step::descriptors: return "cannot arrange the engine's descriptors";
     case launch_step::identity: return "cannot write " + plan.workload_folder + '/' + identity_name;
     case launch_step::isolation: return "cannot isolate " + plan.program;
@@ -231,6 +238,7 @@ inline void reset_signals() noexcept {
                            .output = plan.output,
                            .lock = lock.get(),
                            .report = reports_in.get(),
+                           .cgroups = plan.cgroups,
                            .isolation = plan.isolation};
     const pid_t pid = start_child([&child]() noexcept -> int { run_child(child); });
     if (pid < 0) return failed("cannot start a process", errno);

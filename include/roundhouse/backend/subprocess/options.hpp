@@ -73,8 +73,19 @@ struct subprocess_options {
     /// end engines, and no two programs may use the same user. An empty range: none, but an engine whose data
     /// folder has such a user keeps it. One that is given and cannot be used is refused.
     std::optional<uid_range> uids;
-    /// The most processes and threads of an engine that has a user of its own; 0 for no bound.
+    /// The most processes and threads of an engine that has a user or a control group of its own; 0
+    /// for no bound.
     std::uint32_t processes = 4096;
+    /// The most memory of an engine, with what of it is swapped out, and the most processors, of which
+    /// it may use a fraction; 0 for no ceiling. For these the backend needs control groups.
+    std::uint64_t memory_bytes = 0;
+    double cpus = 0;
+    /// Where control groups (cgroups(7)) are mounted; empty to use none. Each engine gets a group of
+    /// its own, as far as this program may make groups in its own: its processes end with it,
+    /// wherever they have gone. With version 2 the constructor moves this program to a group
+    /// `roundhouse-server` in its group, so that engines can have ceilings. With
+    /// `isolation_mode::none` used only for a ceiling of memory or processors.
+    std::string cgroup_root = "/sys/fs/cgroup";
     /// Makes this process the one that inherits what engines have started and left (prctl(2),
     /// PR_SET_CHILD_SUBREAPER), and ends of that what belongs to no engine that runs. For a program whose only
     /// child processes are the engines of one backend.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
@@ -26,11 +27,14 @@ namespace detail::subprocess {
 struct running_workloads {
     const std::unordered_map<uuid, watch_ptr>& watches;
     const std::unordered_multiset<pid_t>& leaders;
+    const engine_cgroups& cgroups;
 
     /// Whether a process is one of theirs, as far as that can be seen.
     [[nodiscard]] bool have(const process_entry& process) const {
         if (leaders.contains(process.pid) || leaders.contains(process.stat.session)) return true;
         if (process.engine && watches.contains(*process.engine)) return true;
+        const auto grouped = cgroups.engine_of(process.pid);
+        if (grouped && watches.contains(*grouped)) return true;
         if (process.uid == 0) return false;
         for (const auto& [engine, watched] : watches)
             if (watched->uid == process.uid) return true;

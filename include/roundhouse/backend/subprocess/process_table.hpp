@@ -196,6 +196,17 @@ struct workload_marks {
     return members;
 }
 
+/// Adds the processes that a table does not have yet.
+inline void add_to(process_table& table, const process_table& others) {
+    std::unordered_map<pid_t, std::uint64_t> began;
+    for (const auto& process : table) began.emplace(process.pid, process.stat.start_time);
+    for (const auto& process : others) {
+        const auto known = began.find(process.pid);
+        if (known == began.end() || known->second != process.stat.start_time)
+            table.push_back(process);
+    }
+}
+
 /// Opens a pidfd of a process in the table. Empty if that process has ended meanwhile; fails if no
 /// descriptors are left.
 [[nodiscard]] inline result<descriptor> open_member(const process_entry& process) {

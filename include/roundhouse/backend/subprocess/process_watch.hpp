@@ -49,6 +49,7 @@ struct process_watch {
     engine_owner owner;
     uid_t uid; ///< The user that the engine has for itself, or 0.
     pid_t pid;
+    std::uint64_t out_of_memory_kills = 0; ///< Those that do not count.
     asio::posix::stream_descriptor stream; ///< A pidfd: readable once the process has ended.
     asio::cancellation_signal cancel;      ///< Cancels the coroutine that watches.
     bool asked = false;                    ///< The exit was asked for, and is not reported.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
@@ -48,6 +49,9 @@ namespace detail::subprocess {
         if (has_nul(value)) refuse("the environment variable " + name + " holds a NUL");
     }
     if (has_nul(options.catalog_dir)) refuse("the catalog folder holds a NUL");
+    constexpr double most_cpus = 65'536; // more is no machine's, and no number for the kernel
+    if (!(options.cpus >= 0 && options.cpus <= most_cpus))
+        refuse("cpus: is not a number from 0 to 65536");
     options.store_path = std::filesystem::absolute(options.store_path).lexically_normal();
     if (!options.catalog_dir.empty())
         options.catalog_dir = std::filesystem::absolute(options.catalog_dir).string();
@@ -103,7 +107,8 @@ inline void check_owners(const std::string& engines) {
         set_mode(engines, of_engines);
     };
     if (may_use_other_users()) set(before | enterable, enterable); // for the trial
-    isolation reached{options.isolation, find_uids(options, engines.string())};
+    isolation reached{options.isolation, find_uids(options, engines.string()),
+                      find_cgroups(options, engines.string())};
     const bool has_uids = !reached.uids().empty();
     set(has_uids ? enterable : before, has_uids ? enterable : perms::owner_all);
     return reached;

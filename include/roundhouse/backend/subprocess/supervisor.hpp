@@ -37,6 +37,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -71,7 +72,7 @@ public:
           executor_{executor},
           strand_{asio::make_strand(executor)},
           removals_{asio::make_strand(executor)},
-          processes_{executor, options_.kill_timeout, isolation_.uids()},
+          processes_{executor, options_.kill_timeout, isolation_.uids(), isolation_.cgroups()},
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
           trash_{options_.store_path.string(), options_.log},
@@ -120,6 +121,7 @@ public:
     void close() {
         on_exit({});
         trash_.close();
+        isolation_.cgroups().remove_own(); // now: the next backend on the store uses them too
         asio::dispatch(strand_, [self = shared_from_this()] {
             self->closed_ = true;
             self->log_timer_.cancel();
@@ -179,22 +181,25 @@ public:
         const workload_ref ref{
             .engine_id = engine, .generation = identity.generation, .port = identity.port};
         const auto uid = uids_.is_usable(identity.uid) ? identity.uid : 0;
-        auto watched = watch(ref, identity.owner, uid, identity.pid, std::move(*pidfd));
+        auto watched = watch(ref, identity.owner, uid, identity.pid, std::move(*pidfd),
+                             isolation_.cgroups().out_of_memory_kills(engine));
         // The exit of a zombie is not reported. It is watched so that the rest of its session is
         // ended.
         if (watched) (*watched)->leader_ended = (*watched)->asked = ended;
         return watched;
     }
 
-    /// Starts to watch a process.
+    /// Starts to watch a process. `kills` are the `out_of_memory_kills` that do not count.
     [[nodiscard]] result<watch_ptr> watch(const workload_ref& ref, const engine_owner& owner,
-                                          uid_t uid, pid_t pid, descriptor pidfd) {
+                                          uid_t uid, pid_t pid, descriptor pidfd,
+                                          std::uint64_t kills) {
         watch_ptr made;
         try {
             made = std::make_shared<process_watch>(strand_, ref, owner, uid, pid, std::move(pidfd));
         } catch (const std::system_error& problem) { // the reactor takes no more descriptors
             return failed("cannot watch process " + std::to_string(pid), problem.code().value());
         }
+        made->out_of_memory_kills = kills;
         watches_.insert_or_assign(ref.engine_id, made);
         watched_pids_.insert(pid);
         auto watching = run(made);
@@ -225,7 +230,11 @@ public:
                                                     .held = false,
                                                     .uid = unwatched_uid_of(engine)},
                                                    deadline);
-            co_return co_await std::move(ending);
+            const auto ended = co_await std::move(ending);
+            if (!ended) co_return ended;
+            auto removing = processes_.remove_group(engine);
+            co_await std::move(removing);
+            co_return ended;
         }
         watched->asked = true;
         watched->deadline = deadline; // the last caller's
@@ -265,56 +274,33 @@ public:
         const auto present = find(engine);
         if (!present) co_return unexpected{present.error()};
         const watch_ptr watched = *present;
-        if (watched && watched->listener == (*found)->inode) co_return result<void>{};
-        auto owner = result<listener_owner>{listener_owner::stranger};
-        if (watched) {
-            auto looking = processes_.owner_of(watched, **found);
-            owner = co_await std::move(looking);
-        }
-        if (!owner) co_return unexpected{owner.error()};
-        if (*owner == listener_owner::engine) watched->listener = (*found)->inode;
-        const bool is_refused = *owner == listener_owner::stranger ||
-                                (*owner == listener_owner::unknown &&
-                                 options_.isolation == isolation_mode::required);
-        if (!is_refused) co_return result<void>{};
-        co_return fail(errc::port_taken,
-                       "port " + std::to_string(port) + " is held by another process");
+        auto checking = processes_.check_listener(watched, **found, port,
+                                                  options_.isolation != isolation_mode::required);
+        co_return co_await std::move(checking);
     }
 
-    /// Pauses or resumes every process of an engine, and waits until /proc shows it.
+    /// Pauses or resumes every process of an engine, as `workload_processes` does.
     asio::awaitable<result<void>> set_paused(const uuid& engine, bool paused) {
         const auto found = find(engine);
         if (!found) co_return unexpected{found.error()};
         const watch_ptr watched = *found;
-        const auto name = "engine " + to_string(engine);
         if (!watched || has_ended(watched->pidfd()))
-            co_return fail(errc::backend_error, name + ": no process runs it");
-        const auto until = std::chrono::steady_clock::now() + options_.pause_timeout;
-        asio::steady_timer timer{strand_};
-        constexpr duration longest_wait{32};
-        for (duration wait{1};; wait = std::min(wait * 2, longest_wait)) {
-            auto signalling = processes_.signal_others(watched, paused);
-            const auto others = co_await std::move(signalling);
-            if (!others) co_return unexpected{others.error()};
-            if (has_ended(watched->pidfd()))
-                co_return fail(errc::backend_error, name + ": its process has ended");
-            if (*others == 0) co_return result<void>{};
-            if (std::chrono::steady_clock::now() >= until) break;
-            timer.expires_after(wait);
-            co_await timer.async_wait(asio::use_awaitable);
-            // A process in vfork cannot stop before its child has called exec, which the child
-            // cannot do if it was stopped first. Resuming both lets them get past that.
-            if (!paused || wait < longest_wait) continue;
-            auto resuming = processes_.signal_all(watched, SIGCONT);
-            const auto resumed = co_await std::move(resuming);
-            if (!resumed) co_return resumed;
+            co_return fail(errc::backend_error,
+                           "engine " + to_string(engine) + ": no process runs it");
+        auto pausing = processes_.set_paused(watched, paused, options_.pause_timeout);
+        co_return co_await std::move(pausing);
+    }
+
+    /// Ends what is left of engines that have a control group and are not watched: those that an
+    /// earlier program left, and that the list of engines has not found. To be called after that.
+    asio::awaitable<void> end_leftovers() {
+        if (std::exchange(leftovers_ended_, true)) co_return;
+        for (const auto& engine : isolation_.cgroups().engines()) {
+            if (watches_.contains(engine)) continue;
+            auto ending = end(engine, duration{0});
+            // The next list tries again, and so does the next start of that engine.
+            if (!co_await std::move(ending)) leftovers_ended_ = false;
         }
-        // All processes are resumed rather than left paused in part.
-        auto resuming = processes_.signal_all(watched, SIGCONT);
-        const auto resumed = co_await std::move(resuming);
-        if (!resumed) co_return resumed;
-        co_return fail(errc::backend_error,
-                       name + ": its processes do not " + (paused ? "stop" : "continue"));
     }
 
     /// Where the output of each engine's last launch begins.
@@ -343,6 +329,10 @@ private:
         watched->outcome = co_await std::move(ending);
         auto sweeping = sweep_orphans();
         co_await std::move(sweeping);
+        if (watched->outcome) {
+            auto removing = processes_.remove_group(watched->ref.engine_id);
+            co_await std::move(removing);
+        }
         // Up to here the zombie has kept the number of the session from being reused.
         reap(watched->pidfd());
         forget(watched);
@@ -361,7 +351,8 @@ private:
             auto reading = processes_.table();
             const auto table = co_await std::move(reading);
             if (!table) co_return;
-            const auto orphans = take_orphans(**table, {watches_, watched_pids_});
+            const auto orphans = take_orphans(**table,
+                                              {watches_, watched_pids_, isolation_.cgroups()});
             if (orphans.empty()) co_return;
             auto ending = processes_.end_these(orphans, SIGKILL, give_up);
             if (!co_await std::move(ending)) co_return;
@@ -399,10 +390,13 @@ private:
                            .exit_code = {},
                            .signal = {},
                            .out_of_memory = false};
-        if (const auto status = look_at_exit(watched.pidfd())) {
+        const auto status = look_at_exit(watched.pidfd());
+        if (status) {
             exit.exit_code = status->code;
             exit.signal = status->signal;
         }
+        exit.out_of_memory = isolation_.cgroups().ended_out_of_memory(
+            watched.ref.engine_id, watched.out_of_memory_kills, status);
         exit_handler_(exit);
     }
 
@@ -450,6 +444,7 @@ private:
     output_starts output_starts_;
     asio::steady_timer log_timer_;
     bool logs_are_kept_ = false;
+    bool leftovers_ended_ = false;
     bool closed_ = false;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/port_owner.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
@@ -12,11 +13,15 @@
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,12 +35,13 @@ namespace detail::subprocess {
 /// one by one. Its coroutines run on the supervisor's strand; their arguments must outlive them.
 class workload_processes {
 public:
-    /// `of_engines` are the users that engines have for themselves.
+    /// `of_engines` are the users that engines have for themselves, `cgroups` their control groups.
     workload_processes(const asio::any_io_executor& executor, duration kill_timeout,
-                       const uid_range& of_engines)
+                       const uid_range& of_engines, engine_cgroups cgroups)
         : table_{executor, of_engines},
           kill_timeout_{kill_timeout},
-          killer_{killer_of(of_engines)} {}
+          killer_{killer_of(of_engines)},
+          cgroups_{std::move(cgroups)} {}
 
     /// All processes of the machine, as they are after this call.
     asio::awaitable<result<process_table_reader::snapshot>> table() { return table_.read(); }
@@ -83,6 +89,59 @@ public:
         co_return others;
     }
 
+    /// Pauses or resumes every process of an engine, and waits until /proc shows it, at most for
+    /// `timeout`.
+    asio::awaitable<result<void>> set_paused(const watch_ptr& watched, bool paused,
+                                             duration timeout) {
+        const auto name = "engine " + to_string(watched->ref.engine_id);
+        const auto until = std::chrono::steady_clock::now() + timeout;
+        const auto strand = co_await asio::this_coro::executor;
+        asio::steady_timer timer{strand};
+        constexpr duration longest_wait{32};
+        for (duration wait{1};; wait = std::min(wait * 2, longest_wait)) {
+            auto signalling = signal_others(watched, paused);
+            const auto others = co_await std::move(signalling);
+            if (!others) co_return unexpected{others.error()};
+            if (has_ended(watched->pidfd()))
+                co_return fail(errc::backend_error, name + ": its process has ended");
+            if (*others == 0) co_return result<void>{};
+            if (std::chrono::steady_clock::now() >= until) break;
+            timer.expires_after(wait);
+            co_await timer.async_wait(asio::use_awaitable);
+            // A process in vfork cannot stop before its child has called exec, which the child
+            // cannot do if it was stopped first. Resuming both lets them get past that.
+            if (!paused || wait < longest_wait) continue;
+            auto resuming = signal_all(watched, SIGCONT);
+            const auto resumed = co_await std::move(resuming);
+            if (!resumed) co_return resumed;
+        }
+        // All processes are resumed rather than left paused in part.
+        auto resuming = signal_all(watched, SIGCONT);
+        const auto resumed = co_await std::move(resuming);
+        if (!resumed) co_return resumed;
+        co_return fail(errc::backend_error,
+                       name + ": its processes do not " + (paused ? "stop" : "continue"));
+    }
+
+    /// Sees that a socket which listens on an engine's port is the engine's: fails with `port_taken` if
+    /// it is not, and if that cannot be told unless `trusts_unknown`. `watched` may be null.
+    asio::awaitable<result<void>> check_listener(const watch_ptr& watched, listener found,
+                                                 std::uint16_t port, bool trusts_unknown) {
+        if (watched && watched->listener == found.inode) co_return result<void>{};
+        auto owner = result<listener_owner>{listener_owner::stranger};
+        if (watched) {
+            auto looking = owner_of(watched, found);
+            owner = co_await std::move(looking);
+        }
+        if (!owner) co_return unexpected{owner.error()};
+        if (*owner == listener_owner::engine) watched->listener = found.inode;
+        const bool is_refused = *owner == listener_owner::stranger ||
+                                (*owner == listener_owner::unknown && !trusts_unknown);
+        if (!is_refused) co_return result<void>{};
+        co_return fail(errc::port_taken,
+                       "port " + std::to_string(port) + " is held by another process");
+    }
+
     /// Whose a socket that listens is.
     asio::awaitable<result<listener_owner>> owner_of(watch_ptr watched, listener socket) {
         if (watched->uid != 0)
@@ -106,8 +165,9 @@ public:
             const auto table = co_await std::move(reading);
             if (!table) co_return unexpected{table.error()};
             found = members_of(**table, marks, found);
+            add_to(found, cgroups_.processes_of(marks.engine));
             const auto now = std::chrono::steady_clock::now();
-            if (found.empty() || now >= deadline) kill_user(marks.uid);
+            if (found.empty() || now >= deadline) kill_all(marks.engine, marks.uid);
             if (found.empty()) co_return result<void>{};
             if (now >= give_up) co_return stuck(marks.engine, found.front());
             auto ending = end_these(found, now < deadline ? SIGTERM : SIGKILL,
@@ -127,7 +187,7 @@ public:
             if (!found) co_return unexpected{found.error()};
             const auto now = std::chrono::steady_clock::now();
             const auto deadline = watched->deadline; // may change during the waits
-            if (found->empty() || now >= deadline) kill_user(watched->uid);
+            if (found->empty() || now >= deadline) kill_all(watched->ref.engine_id, watched->uid);
             if (found->empty()) co_return result<void>{};
             const auto give_up = std::max(deadline, begun_at) + kill_timeout_;
             if (now >= give_up) co_return stuck(watched->ref.engine_id, found->front());
@@ -158,6 +218,23 @@ public:
         co_return result<void>{};
     }
 
+    /// Removes the control groups of an engine that has ended. The kernel may need a moment for
+    /// processes that are about to be gone; groups that stay are used again by the engine's next start.
+    asio::awaitable<void> remove_group(uuid engine) {
+        constexpr duration longest_wait{32};
+        constexpr duration patience{1'000};
+        const auto give_up = std::chrono::steady_clock::now() + patience;
+        const auto strand = co_await asio::this_coro::executor;
+        asio::steady_timer timer{strand};
+        for (duration wait{1};
+             !cgroups_.remove(engine) && std::chrono::steady_clock::now() < give_up;
+             wait = std::min(wait * 2, longest_wait)) {
+            cgroups_.kill(engine);
+            timer.expires_after(wait);
+            co_await timer.async_wait(asio::use_awaitable);
+        }
+    }
+
 private:
     /// The most processes of an engine that are waited for at a time.
     static constexpr std::size_t most_waited_for = 64;
@@ -176,12 +253,14 @@ private:
                                        .held = held,
                                        .uid = watched->uid},
                                       watched->members);
+        add_to(watched->members, cgroups_.processes_of(watched->ref.engine_id));
         co_return watched->members;
     }
 
-    /// Ends all processes of an engine's user. A process that starts others and ends all the time
-    /// could outrun their being ended one by one, and be in no table.
-    void kill_user(uid_t uid) const {
+    /// Ends all processes of an engine's group and user. A process that starts others and ends all the
+    /// time could outrun their being ended one by one, and be in no table.
+    void kill_all(const uuid& engine, uid_t uid) const {
+        cgroups_.kill(engine);
         if (uid != 0) static_cast<void>(kill_all_of(uid, killer_)); // a table shows what is left
     }
 
@@ -194,6 +273,7 @@ private:
     process_table_reader table_;
     const duration kill_timeout_;
     const uid_t killer_;
+    const engine_cgroups cgroups_;
 };
 
 } // namespace detail::subprocess

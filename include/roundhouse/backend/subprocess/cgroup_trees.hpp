@@ -1,0 +1,189 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/process_table.hpp>
+#include <roundhouse/error.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+/// The control groups (cgroups(7)) that this program may make others in.
+namespace detail::subprocess {
+
+/// The group that this program moves to, because a group of version 2 with processes of its own
+/// cannot give controllers to those in it. A unit of systemd may start it there (DelegateSubgroup=).
+inline constexpr std::string_view server_cgroup = "roundhouse-server";
+
+/// The controllers of a group that engines can have ceilings by.
+struct cgroup_controllers {
+    bool memory = false;
+    bool cpu = false;
+    bool pids = false;
+};
+
+/// What a group of version 2 is told, so that those in it get these controllers.
+[[nodiscard]] inline std::string passed_on(const cgroup_controllers& controllers) {
+    std::string text;
+    const auto add = [&text](bool wanted, std::string_view name) {
+        if (wanted) text.append(text.empty() ? "+" : " +").append(name);
+    };
+    add(controllers.memory, "memory");
+    add(controllers.cpu, "cpu");
+    add(controllers.pids, "pids");
+    return text;
+}
+
+/// One of the hierarchies that the machine has, and the place of this program in it.
+struct cgroup_tree {
+    std::string base; ///< The folder of the group in which engines get theirs.
+    bool unified;     ///< Of version 2.
+    cgroup_controllers controllers;
+};
+
+/// The most that there are: of version 2, and one for each controller.
+inline constexpr std::size_t most_cgroup_trees = 4;
+
+/// Writes to a file that the kernel makes. Fails with the path and the cause.
+[[nodiscard]] inline result<void> write_setting(const std::string& path, std::string_view value) {
+    const descriptor file{::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC)};
+    if (!file || ::write(file.get(), value.data(), value.size()) < 0)
+        return failed("cannot write " + path, errno);
+    return {};
+}
+
+/// The parts of a text between separators, without empty ones.
+[[nodiscard]] inline std::vector<std::string_view> parts_of(std::string_view text, char separator) {
+    std::vector<std::string_view> parts;
+    while (!text.empty()) {
+        const auto part = text.substr(0, text.find(separator));
+        text.remove_prefix(std::min(text.size(), part.size() + 1));
+        if (!part.empty()) parts.push_back(part);
+    }
+    return parts;
+}
+
+[[nodiscard]] inline bool has_part(const std::vector<std::string_view>& parts,
+                                   std::string_view part) {
+    return std::ranges::find(parts, part) != parts.end();
+}
+
+[[nodiscard]] inline bool is_folder_at(const std::string& path) noexcept {
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/// The folder of a group that /proc/self/cgroup names, or of its parent if it is `server_cgroup`. In
+/// a container the name may count from a group that is not seen: then it is the top of the mount.
+[[nodiscard]] inline std::string cgroup_folder(const std::string& mount, std::string_view path) {
+    while (path.ends_with('/')) path.remove_suffix(1);
+    if (path.ends_with(server_cgroup) &&
+        path.substr(0, path.size() - server_cgroup.size()).ends_with('/'))
+        path.remove_suffix(server_cgroup.size() + 1);
+    auto folder = mount + std::string(path);
+    return is_folder_at(folder) ? folder : mount;
+}
+
+/// Whether a group of version 2 was left to this program: systemd marks those that it does not
+/// manage itself (Delegate=). What it manages it may undo at any time.
+[[nodiscard]] inline bool is_delegated(const std::string& folder, bool is_top) {
+    if (is_top || ::geteuid() != 0 || !is_folder_at("/run/systemd/system")) return true;
+    const auto is_marked = [&folder](const char* name) {
+        char value = 0;
+        return ::getxattr(folder.c_str(), name, &value, 1) == 1 && value == '1';
+    };
+    return is_marked("trusted.delegate") || is_marked("user.delegate");
+}
+
+/// Lets groups that are made in a group of version 2 have controllers. Moves this program out of it
+/// first, unless the group is the top of all (which has no type). Returns those that they have.
+inline cgroup_controllers enable_controllers(const std::string& base, cgroup_controllers wanted) {
+    std::string text;
+    read_all(AT_FDCWD, base + "/cgroup.controllers", text);
+    std::ranges::replace(text, '\n', ' ');
+    const auto available = parts_of(text, ' ');
+    wanted.memory = wanted.memory && has_part(available, "memory");
+    wanted.cpu = wanted.cpu && has_part(available, "cpu");
+    wanted.pids = wanted.pids && has_part(available, "pids");
+    if (!wanted.memory && !wanted.cpu && !wanted.pids) return wanted;
+    if (exists(base + "/cgroup.type")) {
+        const auto server = base + '/' + std::string(server_cgroup);
+        ::mkdir(server.c_str(), 0755); // one that cannot be made cannot be written to either
+        if (!write_setting(server + "/cgroup.procs", "0")) return {};
+    }
+    const auto file = base + "/cgroup.subtree_control";
+    if (write_setting(file, passed_on(wanted))) return wanted;
+    const auto passes_alone = [&file](const cgroup_controllers& one) {
+        return write_setting(file, passed_on(one)).has_value(); // the kernel may refuse one only
+    };
+    wanted.memory = wanted.memory && passes_alone({.memory = true});
+    wanted.cpu = wanted.cpu && passes_alone({.cpu = true});
+    wanted.pids = wanted.pids && passes_alone({.pids = true});
+    return wanted;
+}
+
+/// Whether groups can be made in a group: by making one, which is removed again.
+[[nodiscard]] inline bool takes_groups(const std::string& base, const std::string& name) {
+    const auto folder = base + '/' + name;
+    if (::mkdir(folder.c_str(), 0755) != 0) return errno == EEXIST;
+    ::rmdir(folder.c_str()); // fails for a folder that stands for a hierarchy and has files
+    return true;
+}
+
+/// The hierarchies in which engines can have groups. `root` is where they are mounted, `own` the text
+/// of /proc/self/cgroup, and `name` that of the group which holds the engines'. Of version 1 only
+/// those that have a controller which is wanted.
+[[nodiscard]] inline std::vector<cgroup_tree> find_cgroup_trees(const std::string& root,
+                                                                std::string_view own,
+                                                                const std::string& name,
+                                                                const cgroup_controllers& wanted) {
+    std::vector<cgroup_tree> unified;
+    std::vector<cgroup_tree> others;
+    for (const auto line : parts_of(own, '\n')) {
+        const auto first = line.find(':');
+        const auto second = line.find(':', first + 1);
+        if (first == std::string_view::npos || second == std::string_view::npos) continue;
+        const auto list = line.substr(first + 1, second - first - 1);
+        const auto path = line.substr(second + 1);
+        if (list.empty()) {
+            const bool is_hybrid = exists(root + "/unified/cgroup.controllers");
+            const auto mount = is_hybrid ? root + "/unified" : root;
+            auto base = cgroup_folder(mount, path);
+            if (!exists(base + "/cgroup.controllers") || !is_delegated(base, base == mount) ||
+                !takes_groups(base, name))
+                continue;
+            const auto controllers = enable_controllers(base, wanted);
+            unified.push_back({std::move(base), true, controllers});
+            continue;
+        }
+        const auto listed = parts_of(list, ',');
+        const cgroup_controllers has{.memory = wanted.memory && has_part(listed, "memory"),
+                                     .cpu = wanted.cpu && has_part(listed, "cpu"),
+                                     .pids = wanted.pids && has_part(listed, "pids")};
+        if (!has.memory && !has.cpu && !has.pids) continue;
+        const auto of_all = root + '/' + std::string(list);
+        const auto mount = is_folder_at(of_all) ? of_all : root + '/' + std::string(listed.front());
+        auto base = cgroup_folder(mount, path);
+        if (takes_groups(base, name)) others.push_back({std::move(base), false, has});
+    }
+    unified.insert(unified.end(), others.begin(), others.end()); // the one that can end all first
+    if (unified.size() > most_cgroup_trees) unified.resize(most_cgroup_trees);
+    return unified;
+}
+
+} // namespace detail::subprocess
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,310 @@
+#pragma once
+
+#include <roundhouse/backend/subprocess/cgroup_trees.hpp>
+#include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/backend/subprocess/process_table.hpp>
+#include <roundhouse/error.hpp>
+#include <roundhouse/types.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <csignal>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace detail::subprocess {
+
+/// The ceilings of an engine; 0 for none.
+struct engine_ceilings {
+    std::uint64_t memory_bytes = 0;
+    double cpus = 0;
+    std::uint32_t processes = 0;
+};
+
+/// The files by which a process enters an engine's groups, open for writing.
+using cgroup_entrances = std::array<descriptor, most_cgroup_trees>;
+
+/// Moves the calling process, which has one thread, into the groups that it has the entrances of.
+/// Async-signal-safe. On failure returns false, with the cause in errno.
+[[nodiscard]] inline bool enter_cgroups(const std::array<int, most_cgroup_trees>& files) noexcept {
+    return std::ranges::all_of(files,
+                               [](int file) { return file < 0 || ::write(file, "0", 1) == 1; });
+}
+
+/// The engine whose group a process is in: `text` is its /proc/<pid>/cgroup, and `name` the group that
+/// holds those of the engines.
+[[nodiscard]] inline std::optional<uuid> engine_in_cgroup(std::string_view text,
+                                                          std::string_view name) {
+    for (const auto line : parts_of(text, '\n')) {
+        const auto parts = parts_of(line, '/');
+        const auto at = std::ranges::find(parts, name);
+        if (at == parts.end() || at + 1 == parts.end()) continue;
+        if (const auto engine = parse_uuid(*(at + 1))) return engine;
+    }
+    return std::nullopt;
+}
+
+/// The control groups of engines: `<base>/<name>/<engine>` in each hierarchy. Holds their paths and
+/// settings only, so that it may be copied and used from any thread. Its members make a few system
+/// calls, which do not block for long.
+class engine_cgroups {
+public:
+    /// Engines have none.
+    engine_cgroups() = default;
+
+    /// Finds out what can be used, as `find_cgroup_trees` describes.
+    engine_cgroups(const std::string& root, std::string_view own, std::string name,
+                   const engine_ceilings& ceilings)
+        : name_{std::move(name)},
+          ceilings_{ceilings},
+          trees_{find_cgroup_trees(root, own, name_,
+                                   {.memory = true, .cpu = ceilings.cpus > 0, .pids = true})} {}
+
+    [[nodiscard]] bool empty() const noexcept { return trees_.empty(); }
+
+    /// Whether ceilings of a kind hold: `controller` is a member of `cgroup_controllers`.
+    [[nodiscard]] bool hold(bool cgroup_controllers::*controller) const {
+        return std::ranges::any_of(
+            trees_, [&](const cgroup_tree& tree) { return tree.controllers.*controller; });
+    }
+
+    /// Whether an engine has a group.
+    [[nodiscard]] bool has(const uuid& engine) const {
+        return std::ranges::any_of(
+            trees_, [&](const cgroup_tree& tree) { return exists(folder_in(tree, engine)); });
+    }
+
+    /// The engines that have groups.
+    [[nodiscard]] std::vector<uuid> engines() const {
+        std::vector<uuid> out;
+        for (const auto& tree : trees_)
+            if (const auto found = engines_in(tree.base + '/' + name_)) // or none has one there
+                for (const auto& engine : *found)
+                    if (std::ranges::find(out, engine) == out.end()) out.push_back(engine);
+        return out;
+    }
+
+    /// Makes the groups of an engine, with its ceilings. A failure names the file and the cause.
+    [[nodiscard]] result<cgroup_entrances> make(const uuid& engine) const {
+        cgroup_entrances entrances;
+        for (std::size_t i = 0; i < trees_.size(); ++i) {
+            const auto& tree = trees_[i];
+            auto made = make_in(tree, engine);
+            if (!made) return unexpected{made.error()};
+            // Moving one thread of version 1 spares the kernel a wait for all processes.
+            const auto file = folder_in(tree, engine) + (tree.unified ? "/cgroup.procs" : "/tasks");
+            entrances[i] = descriptor{::open(file.c_str(), O_WRONLY | O_CLOEXEC)};
+            if (!entrances[i]) return failed("cannot open " + file, errno);
+        }
+        return entrances;
+    }
+
+    /// The processes in an engine's group that run. What is in another group by the end of the call is
+    /// left out: its number may have been another process's.
+    [[nodiscard]] process_table processes_of(const uuid& engine) const {
+        process_table found;
+        if (trees_.empty()) return found;
+        const auto file = folder_in(trees_.front(), engine) + "/cgroup.procs";
+        for (const auto pid : pids_in(file)) {
+            process_entry process;
+            process.pid = pid;
+            const auto stat = read_process_stat(pid);
+            if (!stat || stat->gone()) continue;
+            process.stat = *stat;
+            found.push_back(process);
+        }
+        if (found.empty()) return found;
+        auto still = pids_in(file);
+        std::ranges::sort(still);
+        std::erase_if(found, [&still](const process_entry& process) {
+            return !std::ranges::binary_search(still, process.pid);
+        });
+        return found;
+    }
+
+    /// Ends all processes in an engine's group. Where the kernel does not do so at once, none of them
+    /// can start another any more, if there is a controller for that; call it again until none is left.
+    void kill(const uuid& engine) const {
+        for (const auto& tree : trees_)
+            if (tree.unified && write_setting(folder_in(tree, engine) + "/cgroup.kill", "1"))
+                return;
+        for (const auto& tree : trees_)
+            if (tree.controllers.pids) // fails if there is no group
+                static_cast<void>(write_setting(folder_in(tree, engine) + "/pids.max", "0"));
+        for (const auto& process : processes_of(engine))
+            if (const auto pidfd = open_member(process); pidfd && *pidfd) // or it has ended
+                send_signal(pidfd->get(), SIGKILL);
+    }
+
+    /// Removes the groups of an engine. False while processes are in one.
+    [[nodiscard]] bool remove(const uuid& engine) const {
+        bool gone = true;
+        for (const auto& tree : trees_)
+            gone = (::rmdir(folder_in(tree, engine).c_str()) == 0 || errno == ENOENT) && gone;
+        return gone;
+    }
+
+    /// Removes the groups that hold those of the engines, unless an engine has one.
+    void remove_own() const {
+        for (const auto& tree : trees_) ::rmdir((tree.base + '/' + name_).c_str());
+    }
+
+    /// The engine whose group a process is in.
+    [[nodiscard]] std::optional<uuid> engine_of(pid_t pid) const {
+        if (trees_.empty()) return std::nullopt;
+        std::string text;
+        read_all(AT_FDCWD, "/proc/" + std::to_string(pid) + "/cgroup", text);
+        return engine_in_cgroup(text, name_);
+    }
+
+    /// How many processes of an engine's group the kernel has ended for want of memory. 0 if it does
+    /// not tell.
+    [[nodiscard]] std::uint64_t out_of_memory_kills(const uuid& engine) const {
+        for (const auto& tree : trees_) {
+            if (!tree.controllers.memory) continue;
+            std::string text;
+            read_all(AT_FDCWD,
+                     folder_in(tree, engine) +
+                         (tree.unified ? "/memory.events" : "/memory.oom_control"),
+                     text);
+            constexpr std::string_view label = "oom_kill ";
+            for (const auto line : parts_of(text, '\n')) {
+                if (!line.starts_with(label)) continue;
+                std::uint64_t count = 0;
+                std::from_chars(line.data() + label.size(), line.data() + line.size(), count);
+                return count;
+            }
+        }
+        return 0;
+    }
+
+    /// Whether an engine ended because its memory, or the machine's, had run out: the kernel has ended
+    /// it, or the process that its shell waited for. `before` is what `out_of_memory_kills` was then.
+    [[nodiscard]] bool ended_out_of_memory(const uuid& engine, std::uint64_t before,
+                                           const std::optional<exit_report>& exit) const {
+        constexpr int of_shell = 128 + SIGKILL;
+        return (!exit || exit->signal == SIGKILL || exit->code == of_shell) &&
+               out_of_memory_kills(engine) > before;
+    }
+
+private:
+    [[nodiscard]] std::string folder_in(const cgroup_tree& tree, const uuid& engine) const {
+        return tree.base + '/' + name_ + '/' + to_string(engine);
+    }
+
+    [[nodiscard]] static std::vector<pid_t> pids_in(const std::string& file) {
+        std::string text;
+        read_all(AT_FDCWD, file, text);
+        std::vector<pid_t> pids;
+        for (const auto line : parts_of(text, '\n')) {
+            pid_t pid = 0; // stays so for a process of another pid namespace
+            std::from_chars(line.data(), line.data() + line.size(), pid);
+            if (pid > 0 && pid != ::getpid()) pids.push_back(pid);
+        }
+        return pids;
+    }
+
+    /// Programs look for their ceilings in their group: all users may read it.
+    [[nodiscard]] static result<void> make_group(const std::string& folder) {
+        if (::mkdir(folder.c_str(), 0755) == 0 || errno == EEXIST) return {};
+        return failed("cannot make the control group " + folder, errno);
+    }
+
+    [[nodiscard]] result<void> make_in(const cgroup_tree& tree, const uuid& engine) const {
+        const auto holder = tree.base + '/' + name_;
+        if (auto made = make_group(holder); !made) return made;
+        const auto& has = tree.controllers;
+        if (const auto text = passed_on(has); tree.unified && !text.empty())
+            if (auto set = write_setting(holder + "/cgroup.subtree_control", text); !set)
+                return set;
+        const auto folder = folder_in(tree, engine);
+        if (auto made = make_group(folder); !made) return made;
+        if (has.memory)
+            if (auto set = set_memory(folder, tree.unified); !set) return set;
+        if (has.cpu)
+            if (auto set = set_cpus(folder, tree.unified); !set) return set;
+        if (!has.pids) return {};
+        return write_setting(folder + "/pids.max", ceilings_.processes > 0
+                                                       ? std::to_string(ceilings_.processes)
+                                                       : std::string("max"));
+    }
+
+    /// A ceiling counts swapped memory too: an engine that swaps slows the others down.
+    [[nodiscard]] result<void> set_memory(const std::string& folder, bool unified) const {
+        const auto bytes = ceilings_.memory_bytes;
+        const auto write_if_there = [&folder](std::string_view name,
+                                              std::string_view value) -> result<void> {
+            const auto path = folder + std::string(name);
+            if (!exists(path)) return {}; // a kernel without it, or without swap
+            return write_setting(path, value);
+        };
+        const auto number = std::to_string(bytes);
+        if (!unified) {
+            constexpr std::string_view with_swap = "/memory.memsw.limit_in_bytes";
+            if (auto set = write_if_there(with_swap, "-1"); !set) return set; // at least the next
+            if (auto set = write_setting(folder + "/memory.limit_in_bytes",
+                                         bytes > 0 ? number : "-1");
+                !set)
+                return set;
+            return bytes > 0 ? write_if_there(with_swap, number) : result<void>{};
+        }
+        if (auto set = write_if_there("/memory.oom.group", "1"); !set) return set;
+        if (auto set = write_if_there("/memory.swap.max", bytes > 0 ? "0" : "max"); !set)
+            return set;
+        return write_setting(folder + "/memory.max", bytes > 0 ? number : "max");
+    }
+
+    [[nodiscard]] result<void> set_cpus(const std::string& folder, bool unified) const {
+        constexpr long long period_us = 100'000;
+        constexpr long long least_us = 1'000; // the kernel refuses less
+        const auto quota = std::to_string(
+            std::max(least_us, std::llround(ceilings_.cpus * static_cast<double>(period_us))));
+        const auto period = std::to_string(period_us);
+        if (unified) return write_setting(folder + "/cpu.max", quota + ' ' + period);
+        if (auto set = write_setting(folder + "/cpu.cfs_period_us", period); !set) return set;
+        return write_setting(folder + "/cpu.cfs_quota_us", quota);
+    }
+
+    std::string name_;
+    engine_ceilings ceilings_;
+    std::vector<cgroup_tree> trees_;
+};
+
+/// The control groups that the engines of a store can have; none if none are wanted. `engines` is
+/// their folder, by which a later program on the store finds them again: it keeps its number when it
+/// is moved.
+[[nodiscard]] inline engine_cgroups find_cgroups(const subprocess_options& options,
+                                                 const std::string& engines) {
+    const bool asked_for = options.memory_bytes > 0 || options.cpus > 0;
+    if (options.cgroup_root.empty() || (options.isolation == isolation_mode::none && !asked_for))
+        return {};
+    struct stat status {};
+    if (::stat(engines.c_str(), &status) != 0) return {};
+    std::string own;
+    read_all(AT_FDCWD, "/proc/self/cgroup", own);
+    return {options.cgroup_root, own,
+            "roundhouse-" + std::to_string(status.st_dev) + '-' + std::to_string(status.st_ino),
+            engine_ceilings{.memory_bytes = options.memory_bytes,
+                            .cpus = options.cpus,
+                            .processes = options.processes}};
+}
+
+} // namespace detail::subprocess
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

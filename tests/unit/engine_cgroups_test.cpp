@@ -1,0 +1,236 @@
+#include "../subprocess_fixture.hpp"
+#include "catch.hpp"
+
+#include <roundhouse/backend/subprocess/engine_cgroups.hpp>
+#include <roundhouse/backend/subprocess/isolation.hpp>
+
+#include <array>
+#include <csignal>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fs = std::filesystem;
+namespace rh = roundhouse;
+namespace sub = roundhouse::detail::subprocess;
+using namespace roundhouse_tests;
+using Catch::Matchers::Contains;
+
+namespace {
+
+constexpr auto of_engines = "roundhouse-1-2";
+constexpr sub::engine_ceilings all_ceilings{
+    .memory_bytes = 64 * 1024 * 1024, .cpus = 0.5, .processes = 100};
+
+/// A folder that stands for the hierarchies of a machine. Files that the kernel would make are there
+/// before.
+struct stand_in {
+    void add(const fs::path& folder, std::initializer_list<const char*> files) const {
+        fs::create_directories(root.path() / folder);
+        for (const auto* const file : files) std::ofstream{root.path() / folder / file};
+    }
+    void add_unified(const fs::path& top) const {
+        add(top, {"cgroup.subtree_control", "cgroup.procs"});
+        std::ofstream{root.path() / top / "cgroup.controllers"} << "cpuset cpu io memory pids\n";
+        add(top / of_engines, {"cgroup.subtree_control"});
+        add(top / of_engines / rh::to_string(engine),
+            {"cgroup.procs", "cgroup.kill", "memory.max", "memory.swap.max", "memory.oom.group",
+             "memory.events", "cpu.max", "pids.max"});
+    }
+    [[nodiscard]] std::string in(const fs::path& file) const { return text_of(root.path() / file); }
+    [[nodiscard]] std::string of_engine(const fs::path& top, const char* file) const {
+        return in(top / of_engines / rh::to_string(engine) / file);
+    }
+    [[nodiscard]] sub::engine_cgroups find(std::string_view own,
+                                           const sub::engine_ceilings& ceilings) const {
+        return {root.path().string(), own, of_engines, ceilings};
+    }
+
+    temporary_folder root;
+    rh::uuid engine = fresh_id();
+};
+
+} // namespace
+
+TEST_CASE("control groups of version 2 have the ceilings of their engines") {
+    const stand_in machine;
+    machine.add_unified("");
+    const auto cgroups = machine.find("0::/\n", all_ceilings);
+    REQUIRE_FALSE(cgroups.empty());
+    CHECK(cgroups.hold(&sub::cgroup_controllers::memory));
+    CHECK(cgroups.hold(&sub::cgroup_controllers::cpu));
+    CHECK(cgroups.hold(&sub::cgroup_controllers::pids));
+    CHECK(machine.in("cgroup.subtree_control") == "+memory +cpu +pids");
+    const auto entrances = cgroups.make(machine.engine);
+    REQUIRE(entrances);
+    CHECK((*entrances)[0]);
+    CHECK_FALSE((*entrances)[1]);
+    CHECK(machine.in(fs::path(of_engines) / "cgroup.subtree_control") == "+memory +cpu +pids");
+    CHECK(machine.of_engine("", "memory.max") == "67108864");
+    CHECK(machine.of_engine("", "memory.swap.max") == "0");
+    CHECK(machine.of_engine("", "memory.oom.group") == "1");
+    CHECK(machine.of_engine("", "cpu.max") == "50000 100000");
+    CHECK(machine.of_engine("", "pids.max") == "100");
+    std::array<int, sub::most_cgroup_trees> files{(*entrances)[0].get(), -1, -1, -1};
+    CHECK(sub::enter_cgroups(files));
+    CHECK(machine.of_engine("", "cgroup.procs") == "0");
+    CHECK(cgroups.engines() == std::vector{machine.engine});
+}
+
+TEST_CASE("an engine without ceilings has a control group without them") {
+    const stand_in machine;
+    machine.add_unified("");
+    const auto cgroups = machine.find("0::/\n", {});
+    CHECK(machine.in("cgroup.subtree_control") == "+memory +pids");
+    REQUIRE(cgroups.make(machine.engine));
+    CHECK(machine.of_engine("", "memory.max") == "max");
+    CHECK(machine.of_engine("", "memory.swap.max") == "max");
+    CHECK(machine.of_engine("", "cpu.max").empty());
+    CHECK(machine.of_engine("", "pids.max") == "max");
+}
+
+TEST_CASE("a server leaves a control group of version 2 that is to give controllers") {
+    const stand_in machine;
+    machine.add_unified("");
+    machine.add("", {"cgroup.type"}); // which the top of a machine does not have
+    SECTION("for a group of its own") {
+        machine.add(sub::server_cgroup, {"cgroup.procs"});
+        const auto own = GENERATE(as<std::string>{}, "0::/\n", "0::/roundhouse-server\n");
+        CHECK(machine.find(own, all_ceilings).hold(&sub::cgroup_controllers::memory));
+        CHECK(machine.in(fs::path(sub::server_cgroup) / "cgroup.procs") == "0");
+        CHECK(machine.in("cgroup.subtree_control") == "+memory +cpu +pids");
+    }
+    SECTION("and if it cannot, engines have groups without ceilings") {
+        const auto cgroups = machine.find("0::/\n", all_ceilings);
+        CHECK_FALSE(cgroups.empty());
+        CHECK_FALSE(cgroups.hold(&sub::cgroup_controllers::memory));
+        CHECK(machine.in("cgroup.subtree_control").empty());
+        REQUIRE(cgroups.make(machine.engine));
+        CHECK(machine.of_engine("", "memory.max").empty());
+    }
+}
+
+TEST_CASE("control groups of version 1 have the ceilings of their engines, each for itself") {
+    const stand_in machine;
+    const auto engine = fs::path(of_engines) / rh::to_string(machine.engine);
+    machine.add("memory/a" / engine,
+                {"tasks", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"});
+    machine.add("cpu,cpuacct" / engine, {"tasks", "cpu.cfs_period_us", "cpu.cfs_quota_us"});
+    constexpr auto own = "9:name=systemd:/\n8:pids:/b\n4:memory:/a\n1:cpu,cpuacct:/c\n0::/\n";
+    const auto cgroups = machine.find(own, all_ceilings); // the place of pids is not there
+    CHECK(cgroups.hold(&sub::cgroup_controllers::memory));
+    CHECK(cgroups.hold(&sub::cgroup_controllers::cpu));
+    CHECK_FALSE(cgroups.hold(&sub::cgroup_controllers::pids));
+    const auto entrances = cgroups.make(machine.engine);
+    REQUIRE(entrances);
+    CHECK(((*entrances)[0] && (*entrances)[1]));
+    CHECK(machine.of_engine("memory/a", "memory.limit_in_bytes") == "67108864");
+    CHECK(machine.of_engine("memory/a", "memory.memsw.limit_in_bytes") == "67108864");
+    CHECK(machine.of_engine("cpu,cpuacct", "cpu.cfs_period_us") == "100000");
+    CHECK(machine.of_engine("cpu,cpuacct", "cpu.cfs_quota_us") == "50000");
+    CHECK_FALSE(fs::exists(machine.root.path() / "pids"));
+}
+
+TEST_CASE("a control group that cannot have its ceilings is named") {
+    const stand_in machine;
+    machine.add_unified("");
+    const auto cgroups = machine.find("0::/\n", all_ceilings);
+    const auto other = fresh_id(); // whose files are not there
+    const auto made = cgroups.make(other);
+    REQUIRE_FALSE(made);
+    CHECK_THAT(made.error().message, Contains(rh::to_string(other)));
+}
+
+TEST_CASE("on a machine without control groups engines have none, and nothing fails") {
+    const stand_in machine;
+    const auto cgroups = machine.find("8:pids:/\n0::/\n", all_ceilings);
+    CHECK(cgroups.empty());
+    const auto entrances = cgroups.make(machine.engine);
+    REQUIRE(entrances);
+    CHECK_FALSE((*entrances)[0]);
+    CHECK(sub::enter_cgroups({-1, -1, -1, -1}));
+    CHECK(cgroups.processes_of(machine.engine).empty());
+    cgroups.kill(machine.engine);
+    CHECK(cgroups.remove(machine.engine));
+    CHECK_FALSE(cgroups.has(machine.engine));
+    CHECK(cgroups.engines().empty());
+}
+
+TEST_CASE("all of a control group are ended by the kernel where it can") {
+    const stand_in machine;
+    machine.add_unified("");
+    const auto cgroups = machine.find("0::/\n", all_ceilings);
+    REQUIRE(cgroups.make(machine.engine));
+    SECTION("at once") {
+        cgroups.kill(machine.engine);
+        CHECK(machine.of_engine("", "cgroup.kill") == "1");
+        CHECK(machine.of_engine("", "pids.max") == "100");
+    }
+    SECTION("and else they can start no others any more") {
+        fs::remove(machine.root.path() / of_engines / rh::to_string(machine.engine) /
+                   "cgroup.kill");
+        cgroups.kill(machine.engine);
+        CHECK(machine.of_engine("", "pids.max") == "0");
+    }
+}
+
+TEST_CASE("an engine is out of memory if the kernel ended it for that while it was watched") {
+    const stand_in machine;
+    machine.add_unified("");
+    const auto cgroups = machine.find("0::/\n", all_ceilings);
+    CHECK(cgroups.out_of_memory_kills(machine.engine) == 0);
+    std::ofstream(machine.root.path() / of_engines / rh::to_string(machine.engine) /
+                  "memory.events")
+        << "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 1\n";
+    CHECK(cgroups.out_of_memory_kills(machine.engine) == 2);
+    const auto ended = [&](std::uint64_t before, std::optional<sub::exit_report> exit) {
+        return cgroups.ended_out_of_memory(machine.engine, before, exit);
+    };
+    CHECK(ended(1, sub::exit_report{.code = {}, .signal = SIGKILL}));
+    CHECK(ended(1, sub::exit_report{.code = 137, .signal = {}})); // of a shell
+    CHECK(ended(1, std::nullopt));                                // of no child
+    CHECK_FALSE(ended(2, sub::exit_report{.code = {}, .signal = SIGKILL}));
+    CHECK_FALSE(ended(1, sub::exit_report{.code = {}, .signal = SIGSEGV}));
+    CHECK_FALSE(ended(1, sub::exit_report{.code = 1, .signal = {}}));
+}
+
+TEST_CASE("the engine of a process is told by its control group") {
+    const auto engine = fresh_id();
+    const auto id = rh::to_string(engine);
+    const auto find = [](const std::string& text) {
+        return sub::engine_in_cgroup(text, of_engines);
+    };
+    CHECK(find("8:pids:/\n0::/a/roundhouse-1-2/" + id + "\n") == engine);
+    CHECK(find("8:pids:/roundhouse-1-2/" + id + "/inner\n0::/\n") == engine);
+    CHECK_FALSE(find("0::/roundhouse-1-3/" + id + "\n"));
+    CHECK_FALSE(find("0::/roundhouse-1-2\n"));
+    CHECK_FALSE(find("0::/roundhouse-1-2/other\n"));
+    CHECK_FALSE(find(""));
+}
+
+TEST_CASE("a ceiling that nothing holds is told") {
+    rh::subprocess_options options;
+    options.processes = 0;
+    const sub::isolation nothing{rh::isolation_mode::automatic, {}, {}};
+    CHECK(sub::unheld_ceilings(options, nothing).empty());
+    options.memory_bytes = 1;
+    options.cpus = 1;
+    options.processes = 1;
+    CHECK(sub::unheld_ceilings(options, nothing) ==
+          std::vector<std::string>{"memory_bytes", "cpus", "processes"});
+    const sub::usable_uids uids{.range = rh::default_engine_uids, .why_none = {}};
+    const sub::isolation with_uids{rh::isolation_mode::automatic, uids, {}};
+    CHECK(sub::unheld_ceilings(options, with_uids) ==
+          std::vector<std::string>{"memory_bytes", "cpus"});
+    const stand_in machine;
+    machine.add_unified("");
+    const sub::isolation with_groups{
+        rh::isolation_mode::automatic, {}, machine.find("0::/\n", all_ceilings)};
+    CHECK(sub::unheld_ceilings(options, with_groups).empty());
+    CHECK(with_groups.names().back() == "cgroup");
+}
