@@ -53,10 +53,11 @@ namespace rh = roundhouse;
     return stat && !stat->gone();
 }
 
-/// A port that is free at the time of the call.
+/// A port that is free at the time of the call: no connection on it is being closed.
 [[nodiscard]] inline std::uint16_t free_port() {
+    constexpr bool share = false;
     asio::io_context context;
-    asio::ip::tcp::acceptor acceptor{context, {asio::ip::address_v4::loopback(), 0}};
+    asio::ip::tcp::acceptor acceptor{context, {asio::ip::address_v4::loopback(), 0}, share};
     return acceptor.local_endpoint().port();
 }
 

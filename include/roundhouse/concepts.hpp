@@ -230,7 +230,7 @@ concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
 ///   `destroy` or the `create` of a newer generation asking for it: from any thread, but never from
 ///   inside another call. After `on_exit(nullptr)` has returned no handler runs.
 /// - `port_usable` says whether a host port is free for an engine: false if a process that is no
-///   engine holds it. It may make a system call, and does not block.
+///   engine holds it. It may make a few system calls, and does not block.
 /// - `trouble` says why no workload can be handled at present; nothing if they can.
 template <class B>
 concept backend = detail::member::name<B> && detail::member::trouble<B> &&
