@@ -37,22 +37,6 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail::subprocess {
 
-/// Removes a folder at the end of its scope, unless `leave` is called: for a create that fails.
-class folder_undo {
-public:
-    explicit folder_undo(std::string path) : path_{std::move(path)} {}
-    folder_undo(const folder_undo&) = delete;
-    folder_undo& operator=(const folder_undo&) = delete;
-    ~folder_undo() {
-        // On failure the folder stays, and is listed as the remains of an engine without a row.
-        if (!path_.empty()) static_cast<void>(remove_folder(path_));
-    }
-    void leave() noexcept { path_.clear(); }
-
-private:
-    std::string path_;
-};
-
 [[nodiscard]] inline http_peer engine_at(std::uint16_t port) {
     return asio::ip::tcp::endpoint{asio::ip::address_v4::loopback(), port};
 }
@@ -100,7 +84,12 @@ ROUNDHOUSE_DECL std::string subprocess_backend::url(const uuid& /*engine*/,
 }
 
 ROUNDHOUSE_DECL bool subprocess_backend::port_usable(std::uint16_t port) const {
-    return detail::port_usable(port);
+    auto& ports = supervisor_->ports();
+    // Held first, so that the test does not disturb another server's engine that is about to bind.
+    if (!ports.reserve(port)) return false;
+    const bool usable = detail::port_usable(port);
+    if (!usable) ports.release(port);
+    return usable;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>>
@@ -198,8 +187,11 @@ subprocess_backend::do_create(const workload& requested) {
     auto owning = own_data_folder(engine);
     const auto uid = co_await std::move(owning);
     if (!uid) co_return unexpected{uid.error()};
-    const auto started = start(requested, *uid);
-    if (!started) supervisor_->uids().release(engine, *uid); // it may have undone what it made
+    const auto held = supervisor_->ports().keep(requested.ref.port, engine);
+    const auto started = held ? start(requested, *uid) : held;
+    if (started) co_return started;
+    supervisor_->ports().release(requested.ref.port, engine);
+    supervisor_->uids().release(engine, *uid); // it may have undone what it made
     co_return started;
 }
 
@@ -291,7 +283,9 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> subprocess_backend::do_stop(const 
     const auto settled = co_await std::move(settling);
     if (!settled) co_return settled;
     auto ending = supervisor_->end(ref.engine_id, grace);
-    co_return co_await std::move(ending);
+    const auto ended = co_await std::move(ending);
+    if (ended) supervisor_->ports().release(ref.port, ref.engine_id); // of a boot that did not come
+    co_return ended;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> subprocess_backend::do_pause(const workload_ref& ref,

@@ -17,6 +17,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,17 +84,23 @@ public:
         co_return others;
     }
 
-    /// Whose a socket that listens is.
-    asio::awaitable<result<listener_owner>> owner_of(watch_ptr watched, listener socket) {
-        if (watched->uid != 0)
-            co_return socket.uid == watched->uid ? listener_owner::engine
-                                                 : listener_owner::stranger;
-        if (has_socket(watched->pid, socket.inode).value_or(false))
-            co_return listener_owner::engine;
-        auto finding = members(watched);
-        const auto found = co_await std::move(finding);
-        if (!found) co_return unexpected{found.error()};
-        co_return owner_among(*found, socket.inode);
+    /// Fails with `port_taken` unless a socket that listens on a workload's port is one of its
+    /// processes'. `strict`: also if that cannot be seen. Without a watch there are no processes.
+    asio::awaitable<result<void>> check_owner(watch_ptr watched, listener socket,
+                                              std::uint16_t port, bool strict) {
+        if (watched && watched->listener == socket.inode) co_return result<void>{};
+        auto owner = result<listener_owner>{listener_owner::stranger};
+        if (watched) {
+            auto looking = owner_of(watched, socket);
+            owner = co_await std::move(looking);
+        }
+        if (!owner) co_return unexpected{owner.error()};
+        if (*owner == listener_owner::engine) watched->listener = socket.inode;
+        const bool is_refused = *owner == listener_owner::stranger ||
+                                (*owner == listener_owner::unknown && strict);
+        if (!is_refused) co_return result<void>{};
+        co_return fail(errc::port_taken,
+                       "port " + std::to_string(port) + " is held by another process");
     }
 
     /// Ends the processes of an engine that has no leader any more: SIGTERM, then SIGKILL at the
@@ -161,6 +168,19 @@ public:
 private:
     /// The most processes of an engine that are waited for at a time.
     static constexpr std::size_t most_waited_for = 64;
+
+    /// Whose a socket that listens is.
+    asio::awaitable<result<listener_owner>> owner_of(watch_ptr watched, listener socket) {
+        if (watched->uid != 0)
+            co_return socket.uid == watched->uid ? listener_owner::engine
+                                                 : listener_owner::stranger;
+        if (has_socket(watched->pid, socket.inode).value_or(false))
+            co_return listener_owner::engine;
+        auto finding = members(watched);
+        const auto found = co_await std::move(finding);
+        if (!found) co_return unexpected{found.error()};
+        co_return owner_among(*found, socket.inode);
+    }
 
     /// The running processes of a workload, from a new table.
     asio::awaitable<result<process_table>> members(const watch_ptr& watched) {
