@@ -36,8 +36,10 @@ std::size_t raise_open_file_limit() {
 
 open_file_plan plan_open_files(std::size_t limit, const server_options& options) {
     const auto& settings = options.settings;
-    // An engine with a port is a process, which is watched through one descriptor.
-    const std::size_t engines = static_cast<std::size_t>(settings.port_max - settings.port_min) + 1;
+    // An engine's process is watched through one descriptor, and its port held by another.
+    const std::size_t files_of_an_engine = options.backend == backend_kind::subprocess ? 2 : 1;
+    const std::size_t ports = static_cast<std::size_t>(settings.port_max - settings.port_min) + 1;
+    const std::size_t engines = ports * files_of_an_engine;
     // Each stream of a container's output is a connection to the daemon, and so is each pull.
     const std::size_t to_daemon = options.backend == backend_kind::docker
                                       ? settings.max_log_streams + settings.prepare_concurrency

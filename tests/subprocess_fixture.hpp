@@ -5,6 +5,7 @@
 
 #include <roundhouse/backend/subprocess.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/port_locks.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 
 #include <asio/io_context.hpp>
@@ -53,11 +54,16 @@ namespace rh = roundhouse;
     return stat && !stat->gone();
 }
 
-/// A port that is free at the time of the call.
+/// A port that is free at the time of the call: no connection on it is being closed, and no backend
+/// holds it.
 [[nodiscard]] inline std::uint16_t free_port() {
-    asio::io_context context;
-    asio::ip::tcp::acceptor acceptor{context, {asio::ip::address_v4::loopback(), 0}};
-    return acceptor.local_endpoint().port();
+    constexpr bool share = false;
+    for (;;) {
+        asio::io_context context;
+        asio::ip::tcp::acceptor acceptor{context, {asio::ip::address_v4::loopback(), 0}, share};
+        const auto port = acceptor.local_endpoint().port();
+        if (rh::detail::subprocess::lock_port(port)) return port;
+    }
 }
 
 /// A random id, which no other test has.

@@ -214,7 +214,7 @@ concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
 ///   is left of an older generation, and leaves a newer one alone and fails. If it fails it leaves
 ///   no workload: data that existed before stays, data that it made itself is removed. It fails
 ///   with `errc::backend_away` only if the backend could not be reached, so that surely nothing was
-///   done.
+///   done, and with `errc::port_taken` if another program holds its port: the next boot gets another.
 /// - `stop`, `destroy`, `pause` and `resume` act on whatever generation of the engine they find.
 ///   `stop` and `destroy` succeed if there is nothing, and also end a paused workload. `stop` keeps
 ///   the data; only `destroy` removes it.
@@ -230,7 +230,8 @@ concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
 ///   `destroy` or the `create` of a newer generation asking for it: from any thread, but never from
 ///   inside another call. After `on_exit(nullptr)` has returned no handler runs.
 /// - `port_usable` says whether a host port is free for an engine: false if a process that is no
-///   engine holds it. It may make a system call, and does not block.
+///   engine holds it. A backend may hold a port that it has called free against other programs, for
+///   a while or until `stop` or `destroy`. It may make a few system calls, and does not block.
 /// - `trouble` says why no workload can be handled at present; nothing if they can.
 template <class B>
 concept backend = detail::member::name<B> && detail::member::trouble<B> &&

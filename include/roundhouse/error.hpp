@@ -48,7 +48,7 @@ enum class errc {
     backend_away,      ///< The backend could not be reached.
     cancelled,         ///< The caller stopped waiting; the operation goes on.
     too_many_failures, ///< Too many wrong keys came from the caller's address.
-    port_taken,        ///< Another process listens on the port of the engine.
+    port_taken,        ///< Another process listens on the port of the engine, or holds it.
 };
 
 /// Whether the same call can succeed if it is repeated.

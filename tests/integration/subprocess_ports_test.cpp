@@ -2,11 +2,13 @@
 #include "catch.hpp"
 
 #include <roundhouse/backend/subprocess/port_owner.hpp>
+#include <roundhouse/detail/port_usable.hpp>
 
 #include <asio/buffer.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/ip/v6_only.hpp>
+#include <asio/read.hpp>
 #include <asio/read_until.hpp>
 #include <asio/write.hpp>
 #include <unistd.h>
@@ -52,6 +54,47 @@ TEST_CASE("the kernel tells who listens on a port of the loopback address") {
         CHECK(sub::has_socket(::getpid(), (*found)->inode + 1) == false);
     }
     CHECK(sub::find_listener(free_port()) == std::nullopt);
+}
+
+TEST_CASE("a port that is bound is taken, also if nobody listens there") {
+    if (!sub::tells_listeners()) ROUNDHOUSE_SKIP(no_sock_diag);
+    asio::io_context context;
+    for (const auto& address : {asio::ip::make_address("127.0.0.1"),
+                                asio::ip::make_address("0.0.0.0"), asio::ip::make_address("::")}) {
+        for (const bool shared : {false, true}) {
+            INFO(address << (shared ? ", shared" : ""));
+            const tcp::endpoint place{address, free_port()};
+            tcp::acceptor silent{context};
+            silent.open(place.protocol());
+            silent.set_option(tcp::acceptor::reuse_address{shared});
+            if (address.is_v6()) silent.set_option(asio::ip::v6_only{false});
+            CHECK(rh::detail::port_usable(place.port()));
+            silent.bind(place);
+            CHECK_FALSE(rh::detail::port_usable(place.port()));
+            silent.close();
+            CHECK(rh::detail::port_usable(place.port()));
+        }
+    }
+}
+
+TEST_CASE("a port is usable while connections of who had it are being closed") {
+    asio::io_context context;
+    tcp::acceptor listening{context, {asio::ip::address_v4::loopback(), free_port()}};
+    const auto place = listening.local_endpoint();
+    tcp::socket client{context};
+    client.connect(place);
+    auto server = listening.accept();
+    CHECK_FALSE(rh::detail::port_usable(place.port()));
+    server.close(); // the side that closes first keeps the port
+    char byte = 0;
+    asio::error_code end;
+    asio::read(client, asio::buffer(&byte, 1), end);
+    CHECK(end == asio::error::eof);
+    client.close();
+    listening.close();
+    CHECK_FALSE(rh::detail::can_bind(place.port(), false));
+    // A look at the connections counts for a moment, and may be that of an earlier test.
+    CHECK(eventually([&] { return rh::detail::port_usable(place.port()); }));
 }
 
 TEST_CASE_METHOD(engine_with_port, "a stranger on an engine's port is no engine, and gets no key") {

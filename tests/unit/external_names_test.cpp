@@ -7,6 +7,7 @@
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
+#include <roundhouse/backend/subprocess/port_locks.hpp>
 #include <roundhouse/http/render.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
@@ -187,6 +188,7 @@ void list_backends(std::ostream& out) {
     namespace subprocess = detail::subprocess;
     out << "file " << subprocess::identity_name << ' ' << subprocess::identity_draft_name << ' '
         << subprocess::log_name << ' ' << subprocess::old_log_name << '\n';
+    out << "lock " << subprocess::port_lock_name(9001) << '\n';
     subprocess::process_identity identity;
     identity.engine_id = id_of(0xAB);
     identity.boot_id = "boot";

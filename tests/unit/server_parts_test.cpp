@@ -84,7 +84,7 @@ TEST_CASE("open files are reserved for engines and probes") {
     server_options options; // 999 ports, 256 probes, 16 boots
     options.backend = backend_kind::subprocess;
     const auto plan = plan_open_files(20'000, options);
-    CHECK(plan.connections == 20'000 - 999 - 256 - 16 * 8 - 128);
+    CHECK(plan.connections == 20'000 - 2 * 999 - 256 - 16 * 8 - 128);
     CHECK_FALSE(plan.scarce);
     CHECK(plan.connections_per_address == plan.connections / 4);
     CHECK(plan_open_files(10'000'000, options).connections == 50'000);
@@ -96,9 +96,9 @@ TEST_CASE("open files are reserved for engines and probes") {
     options.connections = 40'000;
     CHECK(plan_open_files(20'000, options).connections == plan.connections);
     CHECK(plan_open_files(20'000, options).scarce);
-    // A stream of output is a connection to the daemon, and so is a pull.
+    // No port to hold; a stream of output is a connection to the daemon, and so is a pull.
     options.backend = backend_kind::docker;
-    CHECK(plan_open_files(20'000, options).connections == plan.connections - 1'000 - 16);
+    CHECK(plan_open_files(20'000, options).connections == plan.connections + 999 - 1'000 - 16);
 }
 
 TEST_CASE("with few open files clients get a quarter, and the plan says that they are scarce") {

@@ -45,6 +45,10 @@ struct process_watch;
 /// own, which do not serve requests. The executor must outlive the backend, and its context must run
 /// until the operations have ended. Operations can be cancelled with type `terminal`.
 ///
+/// While it runs an engine, and from the choice of a port on, it holds the engine's port against other
+/// backends of the network namespace, by one descriptor for each: a Unix socket with the abstract name
+/// `roundhouse-port-<port>`. `create` fails with `errc::port_taken` if another holds it.
+///
 /// `destroy` moves the data folder to the trash, `<store_path>/trash/`, or to
 /// `<store_path>/engines/.trash/` if `engines` is on another file system, and returns. A thread of the
 /// backend removes it afterwards, at low priority. The thread is started when there is something to
@@ -88,7 +92,9 @@ public:
 
     [[nodiscard]] std::string url(const uuid& /*engine*/, std::uint16_t port) const;
 
-    /// A listener on all addresses takes the port too. Makes a few system calls, does not block.
+    /// Whether nobody has bound the port on 127.0.0.1 or on all addresses, also without listening, and
+    /// no other backend of the network namespace holds it. Holds it from then on, for five minutes or
+    /// more if no engine is created with it. Makes a few system calls, does not block.
     [[nodiscard]] bool port_usable(std::uint16_t port) const;
 
     asio::awaitable<result<void>> create(const workload& requested);

@@ -90,7 +90,12 @@ ROUNDHOUSE_DECL std::string subprocess_backend::url(const uuid& /*engine*/,
 }
 
 ROUNDHOUSE_DECL bool subprocess_backend::port_usable(std::uint16_t port) const {
-    return detail::port_usable(port);
+    auto& ports = supervisor_->ports();
+    // Held first, so that the test does not disturb another server's engine that is about to bind.
+    if (!ports.reserve(port)) return false;
+    const bool usable = detail::port_usable(port);
+    if (!usable) ports.release(port);
+    return usable;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>>
@@ -190,9 +195,12 @@ subprocess_backend::do_create(const workload& requested) {
     auto owning = own_data_folder(engine);
     const auto uid = co_await std::move(owning);
     if (!uid) co_return unexpected{uid.error()};
-    const auto started = start(requested, *uid);
-    if (!started)
+    const auto held = supervisor_->ports().keep(requested.ref.port, engine);
+    const auto started = held ? start(requested, *uid) : held;
+    if (!started) {
+        supervisor_->ports().release(requested.ref.port, engine);
         static_cast<void>(cgroups.remove(engine)); // what stays is used by the next start
+    }
     if (started || supervisor_->uids().of(engine) == *uid) co_return started;
     auto removing = remove_shared_memory(*uid); // it has undone what it made
     static_cast<void>(co_await std::move(removing));
@@ -294,7 +302,9 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> subprocess_backend::do_stop(const 
     const auto settled = co_await std::move(settling);
     if (!settled) co_return settled;
     auto ending = supervisor_->end(ref.engine_id, grace);
-    co_return co_await std::move(ending);
+    const auto ended = co_await std::move(ending);
+    if (ended) supervisor_->ports().release(ref.port, ref.engine_id); // of a boot that did not come
+    co_return ended;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> subprocess_backend::do_pause(const workload_ref& ref,

@@ -2,25 +2,23 @@
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
+#include <roundhouse/detail/sock_diag.hpp>
+#include <roundhouse/error.hpp>
 
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -37,45 +35,20 @@ struct listener {
 /// The socket that would get a connection to a port of 127.0.0.1. Empty if there is none; fails if
 /// the kernel does not tell. A few system calls; does not block.
 [[nodiscard]] inline result<std::optional<listener>> find_listener(std::uint16_t port) {
-    constexpr auto what = "cannot ask who listens on a port";
-    const descriptor kernel{::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)};
-    if (!kernel) return failed(what, errno);
-    // The kernel answers at once. The bound is for one that does not.
-    const timeval second{.tv_sec = 1, .tv_usec = 0};
-    ::setsockopt(kernel.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
-    struct {
-        nlmsghdr head;
-        inet_diag_req_v2 body;
-    } request{};
-    request.head.nlmsg_len = sizeof request;
-    request.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    request.head.nlmsg_flags = NLM_F_REQUEST; // for one socket, not for a list
-    request.body.sdiag_family = AF_INET;
-    request.body.sdiag_protocol = IPPROTO_TCP;
-    request.body.id.idiag_sport = htons(port);
-    request.body.id.idiag_src[0] = htonl(INADDR_LOOPBACK);
-    request.body.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
-    request.body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-    if (::send(kernel.get(), &request, sizeof request, 0) < 0) return failed(what, errno);
-    alignas(nlmsghdr) std::array<char, 1024> answer;
-    const auto size = ::recv(kernel.get(), answer.data(), answer.size(), 0);
-    if (size < 0) return failed(what, errno);
-    nlmsghdr head;
-    if (static_cast<std::size_t>(size) < sizeof head) return failed(what, EPROTO);
-    std::memcpy(&head, answer.data(), sizeof head);
-    const char* const body = answer.data() + NLMSG_HDRLEN;
-    const auto body_size = static_cast<std::size_t>(size) - NLMSG_HDRLEN;
-    if (head.nlmsg_type == NLMSG_ERROR && body_size >= sizeof(nlmsgerr)) {
-        nlmsgerr problem;
-        std::memcpy(&problem, body, sizeof problem);
-        if (problem.error == -ENOENT) return std::optional<listener>{};
-        return failed(what, -problem.error);
-    }
-    if (head.nlmsg_type != SOCK_DIAG_BY_FAMILY || body_size < sizeof(inet_diag_msg))
-        return failed(what, EPROTO);
-    inet_diag_msg found;
-    std::memcpy(&found, body, sizeof found);
-    return std::optional(listener{.inode = found.idiag_inode, .uid = found.idiag_uid});
+    inet_diag_req_v2 request{};
+    request.sdiag_family = AF_INET;
+    request.sdiag_protocol = IPPROTO_TCP;
+    request.id.idiag_sport = htons(port);
+    request.id.idiag_src[0] = htonl(INADDR_LOOPBACK);
+    request.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
+    request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+    std::optional<listener> found;
+    const int problem = sock_diag().find(request, [&found](const inet_diag_msg& socket) {
+        found = listener{.inode = socket.idiag_inode, .uid = socket.idiag_uid};
+    });
+    if (problem != 0 && problem != ENOENT)
+        return failed("cannot ask who listens on a port", problem);
+    return found;
 }
 
 /// Whether a process has a socket among its descriptors. Empty if these may not be looked at. False

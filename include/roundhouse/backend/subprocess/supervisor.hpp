@@ -8,6 +8,7 @@
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/orphans.hpp>
 #include <roundhouse/backend/subprocess/output_starts.hpp>
+#include <roundhouse/backend/subprocess/port_locks.hpp>
 #include <roundhouse/backend/subprocess/port_owner.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
@@ -76,6 +77,7 @@ public:
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
           trash_{options_.store_path.string(), options_.log},
+          ports_{options_.log},
           uids_{engines_, workloads_, isolation_.uids()},
           log_timer_{strand_} {}
 
@@ -109,17 +111,20 @@ public:
     [[nodiscard]] engine_logs& logs() const noexcept { return *logs_; }
     [[nodiscard]] subprocess::trash& trash() noexcept { return trash_; }
     [[nodiscard]] const subprocess::isolation& isolation() const noexcept { return isolation_; }
+    /// The ports of the engines that run or are about to. From any thread.
+    [[nodiscard]] port_locks& ports() noexcept { return ports_; }
 
     /// From any thread. The handler is called on the strand, with no lock held.
     void on_exit(std::function<void(const workload_exit&)> handler) {
         exit_handler_.set(std::move(handler));
     }
 
-    /// Ends the watches, the timers and the removal of folders, and leaves the engines alone. Neither
-    /// the handler nor the log is called once this has returned. From any thread, also from inside an
-    /// exit handler.
+    /// Ends the watches, the timers and the removal of folders, gives the ports back, and leaves the
+    /// engines alone. Neither the handler nor the log is called once this has returned. From any
+    /// thread, also from inside an exit handler.
     void close() {
         on_exit({});
+        ports_.close();
         trash_.close();
         isolation_.cgroups().remove_own(); // now: the next backend on the store uses them too
         asio::dispatch(strand_, [self = shared_from_this()] {
@@ -186,6 +191,7 @@ public:
         // The exit of a zombie is not reported. It is watched so that the rest of its session is
         // ended.
         if (watched) (*watched)->leader_ended = (*watched)->asked = ended;
+        if (watched && !ended) ports_.keep_running(ref);
         return watched;
     }
 
@@ -375,6 +381,7 @@ private:
 
     void forget(const watch_ptr& watched) {
         watched->ended = true;
+        ports_.release(watched->ref.port, watched->ref.engine_id);
         logs_->ended(watched->ref.engine_id);
         for (const auto& waiting : watched->waiting)
             if (const auto timer = waiting.lock()) timer->cancel();
@@ -434,6 +441,7 @@ private:
     const std::shared_ptr<engine_logs> logs_;
     subprocess::trash trash_;
     replaceable_handler<workload_exit> exit_handler_;
+    port_locks ports_;
     std::atomic<bool> settled_{false}; ///< Written on the strand only.
 
     // Used on the strand only.

@@ -31,6 +31,14 @@ template <backend Backend> void stop_frees_the_port(backend_trial<Backend>& tria
     trial.await([&] { return trial.tested().port_usable(port); }, "the port should be free");
 }
 
+template <backend Backend> void destroy_frees_the_port(backend_trial<Backend>& trial) {
+    const auto engine = trial.boot();
+    must(trial.destroy(engine));
+    const auto port = engine.workload.ref.port;
+    if (port == 0) return;
+    trial.await([&] { return trial.tested().port_usable(port); }, "the port should be free");
+}
+
 template <backend Backend> void stop_while_paused(backend_trial<Backend>& trial) {
     const auto engine = trial.boot();
     must(trial.pause(engine));
@@ -119,6 +127,7 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
     return {
         {"a stop ends the workload, which stays listed as down", stop_ends_and_keeps<Backend>},
         {"a stop frees the port", stop_frees_the_port<Backend>},
+        {"a destroy frees the port", destroy_frees_the_port<Backend>},
         {"a paused workload can be stopped", stop_while_paused<Backend>},
         {"an engine without a workload can be stopped and destroyed",
          end_of_an_unknown_engine<Backend>},

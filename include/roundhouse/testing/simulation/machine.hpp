@@ -84,7 +84,7 @@ public:
         ++version_;
         if (ref.port != 0 && !port_usable(ref.port)) {
             if (fresh) engines_.erase(ref.engine_id);
-            return fail(errc::backend_error, "Its port is in use.");
+            return fail(errc::port_taken, "Its port is in use.");
         }
         if (fresh) engine.data = faults_.random().next() | 1U;
         engine.ref = ref;
