@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <cmath>
 #include <set>
 
 using namespace roundhouse_tests;
@@ -249,6 +250,9 @@ TEST_CASE_METHOD(subprocess_fixture, "options that cannot work are refused by th
         return std::string{};
     };
     SECTION("a NUL in an argument") { options.command = {"sh", std::string{"a\0b", 3}}; }
+    SECTION("a NUL in a path") { options.cgroup_root = std::string{"a\0b", 3}; }
+    SECTION("fewer processors than none") { options.cpus = -0.5; }
+    SECTION("processors that are no number") { options.cpus = std::nan(""); }
     SECTION("a variable without a name") { options.environment = {{"", "x"}}; }
     SECTION("a variable with = in its name") { options.environment = {{"A=B", "x"}}; }
     SECTION("no command") { options.command = {}; }
@@ -260,6 +264,8 @@ TEST_CASE_METHOD(subprocess_fixture, "options that cannot work are refused by th
     options.store_path = store.path();
     options.command = {"true"};
     options.environment = {};
+    options.cgroup_root.clear();
+    options.cpus = 0;
     CHECK(refusal().empty());
 }
 

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <string>
@@ -49,8 +48,8 @@ struct cgroup_controllers {
 
 /// One of the hierarchies that the machine has, and the place of this program in it.
 struct cgroup_tree {
-    std::string base; ///< The folder of the group in which engines get theirs.
-    bool unified;     ///< Of version 2.
+    std::string base;     ///< The folder of the group in which engines get theirs.
+    bool unified = false; ///< Of version 2.
     cgroup_controllers controllers;
 };
 

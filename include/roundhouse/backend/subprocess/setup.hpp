@@ -49,6 +49,7 @@ namespace detail::subprocess {
         if (has_nul(value)) refuse("the environment variable " + name + " holds a NUL");
     }
     if (has_nul(options.catalog_dir)) refuse("the catalog folder holds a NUL");
+    if (has_nul(options.cgroup_root)) refuse("the folder of control groups holds a NUL");
     constexpr double most_cpus = 65'536; // more is no machine's, and no number for the kernel
     if (!(options.cpus >= 0 && options.cpus <= most_cpus))
         refuse("cpus: is not a number from 0 to 65536");
