@@ -111,6 +111,7 @@ int serve_subprocess(const server_context& context) {
     backend_options.processes = static_cast<std::uint32_t>(options.engine.pids);
     backend_options.memory_bytes = options.engine.memory_mb * 1024 * 1024;
     backend_options.cpus = options.engine.cpus;
+    backend_options.ports = {.low = options.settings.port_min, .high = options.settings.port_max};
     backend_options.ends_orphans = true; // the server has no other children
     backend_options.limits = context.limits;
     backend_options.log = context.log.sink();

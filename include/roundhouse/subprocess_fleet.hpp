@@ -33,6 +33,7 @@ struct subprocess_fleet_options : fleet_options {
     if (!store) return unexpected(std::move(store.error()));
     auto chosen = detail::orchestrator_options_of(std::move(options));
     if (!chosen) return unexpected(std::move(chosen.error()));
+    engines.ports = {.low = chosen->settings.port_min, .high = chosen->settings.port_max};
     for (const auto& [name, value] : engines.environment) chosen->redacted.push_back(value);
     std::shared_ptr<subprocess_backend> backend;
     try {

@@ -57,6 +57,8 @@ struct workload_exit {
     std::optional<int> exit_code; ///< Set if it exited by itself, and the code is known.
     std::optional<int> signal;    ///< Set if a signal ended it, and that is known.
     bool out_of_memory = false;
+    /// Why the backend has ended it, as a sentence, with a full stop; empty if it has not.
+    std::string reason = {};
 };
 
 /// A pause or a resume of a workload that the backend was not asked for.

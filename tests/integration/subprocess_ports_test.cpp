@@ -13,6 +13,7 @@
 #include <asio/write.hpp>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -148,4 +149,37 @@ TEST_CASE_METHOD(engine_with_port, "an engine's port may be held by any of its p
     const auto w = create_new();
     CHECK(eventually([&] { return is_healthy(w); }));
     CHECK(is_healthy(w));
+}
+
+TEST_CASE_METHOD(engine_with_port,
+                 "an engine that listens on a port of the range beside its own is ended") {
+    if (!sub::tells_listeners()) ROUNDHOUSE_SKIP(no_sock_diag);
+    if (!std::filesystem::exists("/usr/bin/perl")) ROUNDHOUSE_SKIP("no perl");
+    SECTION("engines with users of their own, where these can be had") {}
+    SECTION("engines of the server's user") { options.uids = rh::uid_range{}; }
+    // Landlock lets an engine listen on an ephemeral port, which is in this range.
+    options.ports = {.low = 1, .high = 65535};
+    options.log_check_interval = rh::duration{20};
+    const std::string listen = "use Socket; sub take { socket(my $s, PF_INET, SOCK_STREAM, 0); "
+                               "bind($s, sockaddr_in(shift, INADDR_LOOPBACK)); listen($s, 5); "
+                               "return $s; } ";
+    run_shell("exec perl -e '" + listen +
+              "my $own = take($ENV{ENGINE_PORT}); open(my $f, \">\", \"ready\"); sleep 1000'");
+    const auto w = create_ready();
+    close(); // engines outlive it
+    run_shell("exec perl -e '" + listen +
+              "my $own = take($ENV{ENGINE_PORT}); "
+              "my $second = take(0); sleep 1000'");
+    reopen();
+    REQUIRE(listed(w));
+    const auto thief = create_new();
+    REQUIRE(eventually([&] { return !exits().empty(); }));
+    const auto exit = exits().front();
+    CHECK(exit.ref == thief.ref);
+    CHECK(exit.signal == SIGKILL);
+    CHECK_THAT(exit.reason,
+               Contains("it listened on port ") && Contains(", which is not its own."));
+    // It has been looked at too: it listened before.
+    CHECK(exits().size() == 1);
+    CHECK(listed(w)->state == rh::workload_state::up);
 }

@@ -2,6 +2,7 @@
 #include "catch.hpp"
 
 #include <roundhouse/backend/subprocess/process_table.hpp>
+#include <roundhouse/backend/subprocess/second_ports.hpp>
 #include <roundhouse/backend/subprocess/uids.hpp>
 
 #include <unistd.h>
@@ -136,4 +137,22 @@ TEST_CASE("the processes of an engine are those of its session, and those with i
                                   reused)) == std::vector<pid_t>{12});
     const sub::process_table ended{process(13, 13, {}, 'Z')};
     CHECK(sub::members_of(ended, {.engine = id, .session = 0, .held = false}, known).empty());
+}
+
+TEST_CASE("an engine answers for what its session started, whatever a process says of itself") {
+    const auto id = fresh_id();
+    auto left = process(12, 12, {});
+    left.stat.parent = 11;
+    left.stat.start_time = 2;
+    const auto stranger = process(20, 20, id); // with the engine's id in its environment
+    auto later = process(21, 21, {});          // its parent's pid is that of an earlier process
+    later.stat.parent = 11;
+    later.stat.start_time = 0;
+    const sub::process_table table{process(10, 10, id), process(11, 10, {}), left, stranger, later};
+    const std::vector<sub::engine_session> engines{{.engine = id, .leader = 10, .port = 9001}};
+    const sub::engine_sessions sessions(table, engines);
+    CHECK(sessions.engine_of(table[1]) == engines.data());
+    CHECK(sessions.engine_of(left) == engines.data());
+    CHECK(sessions.engine_of(stranger) == nullptr);
+    CHECK(sessions.engine_of(later) == nullptr);
 }

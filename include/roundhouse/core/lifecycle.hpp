@@ -30,6 +30,7 @@ namespace core {
 namespace detail {
 
 inline std::string describe(const workload_exit& what) {
+    if (!what.reason.empty()) return what.reason;
     if (what.out_of_memory) return "it ran out of memory.";
     if (what.signal) return "it was ended by signal " + std::to_string(*what.signal) + ".";
     if (what.exit_code) return "it exited with code " + std::to_string(*what.exit_code) + ".";

@@ -38,6 +38,14 @@ struct uid_range {
 /// (systemd's "Users, Groups, UIDs and GIDs").
 inline constexpr uid_range default_engine_uids{.low = 1'879'048'192, .high = 1'879'113'727};
 
+/// Ports, both ends included. Empty if `low` is 0.
+struct port_range {
+    std::uint16_t low = 0;
+    std::uint16_t high = 0;
+
+    [[nodiscard]] constexpr bool empty() const noexcept { return low == 0 || high < low; }
+};
+
 /// Soft limits of a process (setrlimit(2)), which it may raise up to its hard ones.
 struct soft_limits {
     std::uint64_t open_files = 0;
@@ -90,6 +98,10 @@ struct subprocess_options {
     /// PR_SET_CHILD_SUBREAPER), and ends of that what belongs to no engine that runs. For a program whose only
     /// child processes are the engines of one backend.
     bool ends_orphans = false;
+    /// The ports that are given to engines (`settings::port_min`, `port_max`). With isolation, an
+    /// engine that listens on one of them that is not its own is ended within about
+    /// `log_check_interval`, where the kernel tells who listens. Empty: that is not looked at.
+    port_range ports = {};
     /// The limits that engines get with `isolation_mode::none`; without a value those of this
     /// program. A program that changes its own limits names here those that it was started with.
     std::optional<soft_limits> limits = {};

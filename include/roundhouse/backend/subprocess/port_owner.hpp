@@ -14,6 +14,8 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -51,22 +53,32 @@ struct listener {
     return found;
 }
 
-/// Whether a process has a socket among its descriptors. Empty if these may not be looked at. False
-/// for a process that has ended.
-[[nodiscard]] inline std::optional<bool> has_socket(pid_t pid, std::uint32_t inode) {
+/// Whether one of the sockets among a process's descriptors, by its inode, is one that `matches`.
+/// Empty if the descriptors may not be looked at. False for a process that has ended.
+template <std::predicate<std::uint32_t> Matches>
+[[nodiscard]] std::optional<bool> any_socket(pid_t pid, const Matches& matches) {
     const auto path = "/proc/" + std::to_string(pid) + "/fd";
     const std::unique_ptr<DIR, int (*)(DIR*)> folder{::opendir(path.c_str()), ::closedir};
     if (!folder) return errno == ENOENT ? std::optional(false) : std::nullopt;
-    const auto wanted = "socket:[" + std::to_string(inode) + ']';
+    constexpr std::string_view kind = "socket:[";
     std::array<char, 64> target;
     while (const dirent* entry = ::readdir(folder.get())) {
         const auto size = ::readlinkat(::dirfd(folder.get()), entry->d_name, target.data(),
                                        target.size());
         if (size < 0 && (errno == EACCES || errno == EPERM)) return std::nullopt;
-        if (size > 0 && std::string_view(target.data(), static_cast<std::size_t>(size)) == wanted)
-            return true;
+        std::string_view text(target.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+        if (!text.starts_with(kind)) continue;
+        text.remove_prefix(kind.size());
+        std::uint32_t inode = 0;
+        std::from_chars(text.data(), text.data() + text.size(), inode);
+        if (matches(inode)) return true;
     }
     return false;
+}
+
+/// The same for one socket.
+[[nodiscard]] inline std::optional<bool> has_socket(pid_t pid, std::uint32_t inode) {
+    return any_socket(pid, [inode](std::uint32_t each) { return each == inode; });
 }
 
 /// Whose a listener is.

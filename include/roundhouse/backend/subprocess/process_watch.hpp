@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/error.hpp>
@@ -19,6 +20,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -53,8 +55,10 @@ struct process_watch {
     asio::posix::stream_descriptor stream; ///< A pidfd: readable once the process has ended.
     asio::cancellation_signal cancel;      ///< Cancels the coroutine that watches.
     bool asked = false;                    ///< The exit was asked for, and is not reported.
+    std::string end_reason;                ///< Why this program has ended it, though not asked to.
     process_table members;                 ///< As found last.
     std::uint32_t listener = 0;            ///< The inode of the socket that was seen to be its own.
+    bool looked_at = false;                ///< `second_ports` has looked where it listens.
     moment deadline{}; ///< Until then the other processes may end by themselves.
     bool leader_ended = false;
     std::atomic<bool> ended{false}; ///< All processes have. Read from any thread.
@@ -63,6 +67,24 @@ struct process_watch {
 };
 
 using watch_ptr = std::shared_ptr<process_watch>;
+
+/// What is reported of a process that has ended, and is not waited for yet.
+[[nodiscard]] inline workload_exit exit_of(process_watch& watched, const engine_cgroups& cgroups) {
+    workload_exit exit{.ref = watched.ref,
+                       .owner = watched.owner,
+                       .exit_code = {},
+                       .signal = {},
+                       .out_of_memory = false,
+                       .reason = watched.end_reason};
+    const auto status = look_at_exit(watched.pidfd());
+    if (status) {
+        exit.exit_code = status->code;
+        exit.signal = status->signal;
+    }
+    exit.out_of_memory = cgroups.ended_out_of_memory(watched.ref.engine_id,
+                                                     watched.out_of_memory_kills, status);
+    return exit;
+}
 
 /// Waits until the process of a pidfd has ended, and takes the pidfd. Returns false at `until`. On
 /// a strand.

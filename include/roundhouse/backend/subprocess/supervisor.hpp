@@ -12,6 +12,7 @@
 #include <roundhouse/backend/subprocess/port_owner.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/backend/subprocess/second_ports.hpp>
 #include <roundhouse/backend/subprocess/take_over.hpp>
 #include <roundhouse/backend/subprocess/trash.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
@@ -79,6 +80,7 @@ public:
           trash_{options_.store_path.string(), options_.log},
           ports_{options_.log},
           uids_{engines_, workloads_, isolation_.uids()},
+          second_ports_{executor, isolation_.is_on() ? options_.ports : port_range{}},
           log_timer_{strand_} {}
 
     [[nodiscard]] const subprocess_options& options() const noexcept { return options_; }
@@ -329,7 +331,7 @@ private:
             watched->asked = true;
             watched->deadline = std::chrono::steady_clock::now();
             workload_processes::signal_group(*watched, SIGKILL);
-            report(*watched);
+            exit_handler_(exit_of(*watched, isolation_.cgroups()));
         }
         auto ending = processes_.end_rest(watched);
         watched->outcome = co_await std::move(ending);
@@ -391,24 +393,8 @@ private:
         if (watches_.empty()) log_timer_.cancel();
     }
 
-    void report(process_watch& watched) {
-        workload_exit exit{.ref = watched.ref,
-                           .owner = watched.owner,
-                           .exit_code = {},
-                           .signal = {},
-                           .out_of_memory = false};
-        const auto status = look_at_exit(watched.pidfd());
-        if (status) {
-            exit.exit_code = status->code;
-            exit.signal = status->signal;
-        }
-        exit.out_of_memory = isolation_.cgroups().ended_out_of_memory(
-            watched.ref.engine_id, watched.out_of_memory_kills, status);
-        exit_handler_(exit);
-    }
-
-    /// Has the logs looked at from time to time while any engine is watched, and sees what engines
-    /// have left behind.
+    /// Has the logs looked at from time to time while any engine is watched, and sees where engines
+    /// listen and what they have left behind.
     asio::awaitable<void> keep_logs() {
         const auto self = shared_from_this();
         while (!closed_ && (!watches_.empty() || leaves_orphans())) {
@@ -423,6 +409,10 @@ private:
             const auto rotated = co_await std::move(elsewhere);
             for (const auto& [engine, rotation] : rotated)
                 output_starts_.rotated(engine, rotation, launches);
+            std::vector<watch_ptr> running;
+            for (const auto& [engine, watched] : watches_) running.push_back(watched);
+            auto looking_at_ports = second_ports_.look(std::move(running), processes_);
+            co_await std::move(looking_at_ports);
             auto sweeping = sweep_orphans();
             co_await std::move(sweeping);
         }
@@ -449,6 +439,7 @@ private:
     /// Twice if a number was reused before the rest of its earlier session had ended.
     std::unordered_multiset<pid_t> watched_pids_;
     engine_uids uids_;
+    subprocess::second_ports second_ports_;
     output_starts output_starts_;
     asio::steady_timer log_timer_;
     bool logs_are_kept_ = false;
