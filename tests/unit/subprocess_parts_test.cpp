@@ -130,6 +130,17 @@ TEST_CASE("the engine of an environment is the value of the variable with the ex
     CHECK_FALSE(sub::engine_in(""));
 }
 
+TEST_CASE("an engine of another store, such as a copy, has the id in vain") {
+    const auto id = std::string("11111111-2222-4333-8444-555555555555");
+    const auto of = [&](const std::string& store) {
+        return std::string("ENGINE_ID=") + id + '\0' + "ENGINE_STORE=" + store + '\0';
+    };
+    CHECK(sub::engine_in(of("1-2"), "1-2") == rh::parse_uuid(id));
+    CHECK(sub::engine_in(of("1-3"), "1-2") == std::nullopt);
+    CHECK(sub::engine_in("ENGINE_ID=" + id, "1-2") == rh::parse_uuid(id)); // of an older server
+    CHECK(sub::engine_in(of("1-3")) == rh::parse_uuid(id));
+}
+
 TEST_CASE("a tail has whole lines, the newest, of both files") {
     const temporary_folder folder;
     const auto tail = [&](std::size_t lines, std::size_t most = 1000) {

@@ -294,12 +294,11 @@ private:
     const bool asked_for = options.memory_bytes > 0 || options.cpus > 0;
     if (options.cgroup_root.empty() || (options.isolation == isolation_mode::none && !asked_for))
         return {};
-    struct stat status {};
-    if (::stat(engines.c_str(), &status) != 0) return {};
+    const auto mark = store_mark(engines);
+    if (mark.empty()) return {};
     std::string own;
     read_all(AT_FDCWD, "/proc/self/cgroup", own);
-    return {options.cgroup_root, own,
-            "roundhouse-" + std::to_string(status.st_dev) + '-' + std::to_string(status.st_ino),
+    return {options.cgroup_root, own, "roundhouse-" + mark,
             engine_ceilings{.memory_bytes = options.memory_bytes,
                             .cpus = options.cpus,
                             .processes = options.processes}};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -29,6 +30,8 @@ inline constexpr auto temporary_name = "tmp";
         {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
         {"HOME", folder},
         {"TMPDIR", folder + '/' + temporary_name}};
+    if (auto mark = store_mark((options.store_path / "engines").string()); !mark.empty())
+        variables.emplace_back("ENGINE_STORE", std::move(mark));
     if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
     variables.insert(variables.end(), options.environment.begin(), options.environment.end());
     std::vector<std::string> environment;

@@ -64,6 +64,14 @@ namespace detail::subprocess {
     return failed("cannot open " + path, errno);
 }
 
+/// What names a store on this machine, also after it was moved, and no copy of it: `engines` is its
+/// folder of that name. Empty if there is none.
+[[nodiscard]] inline std::string store_mark(const std::string& engines) {
+    struct stat status {};
+    if (::stat(engines.c_str(), &status) != 0) return {};
+    return std::to_string(status.st_dev) + '-' + std::to_string(status.st_ino);
+}
+
 /// The engines that have an entry in a folder: a folder, or a link in its place.
 [[nodiscard]] inline result<std::vector<uuid>> engines_in(const std::string& path) {
     std::vector<uuid> found;
@@ -106,14 +114,18 @@ using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
     return folder;
 }
 
-/// The same, and adds the owner's rights first if some are missing.
+/// The same, and leaves rights to this user only, who gets all of the owner's: nobody else adds to what
+/// is being removed.
 [[nodiscard]] inline open_folder open_subfolder(int parent, const char* name) {
     struct stat status {};
     const descriptor seen{::openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-    if (seen && ::fstat(seen.get(), &status) == 0 && (status.st_mode & 0700U) != 0700U) {
+    if (seen && ::fstat(seen.get(), &status) == 0) {
         // By the descriptor: a link may be in its place now. On failure the steps that need the
         // rights fail.
-        ::chmod(("/proc/self/fd/" + std::to_string(seen.get())).c_str(), 0700);
+        const auto path = "/proc/self/fd/" + std::to_string(seen.get());
+        if (status.st_uid != ::geteuid())
+            static_cast<void>(::chown(path.c_str(), ::geteuid(), static_cast<gid_t>(-1)) == 0);
+        if ((status.st_mode & 0777U) != 0700U) ::chmod(path.c_str(), 0700);
     }
     return open_to_read(parent, name);
 }

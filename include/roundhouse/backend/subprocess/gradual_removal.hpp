@@ -53,10 +53,10 @@ public:
         const open_folder entries = open_to_read(AT_FDCWD, folder.c_str());
         if (!entries) co_return result<void>{};
         while (const dirent* const entry = next_entry(entries)) {
-            if (belongs_to(owner, entries, entry->d_name)) {
-                auto removing = remove(folder + '/' + entry->d_name);
-                static_cast<void>(co_await std::move(removing));
-            }
+            // No rest while nothing is found, so that those who look end one after the other.
+            if (!belongs_to(owner, entries, entry->d_name)) continue;
+            auto removing = remove(folder + '/' + entry->d_name);
+            static_cast<void>(co_await std::move(removing));
             if (goes_on()) continue;
             auto resting = rest();
             co_await std::move(resting);

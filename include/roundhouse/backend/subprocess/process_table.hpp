@@ -41,15 +41,25 @@ struct process_entry {
 /// All processes of the machine, as read from /proc within a few milliseconds.
 using process_table = std::vector<process_entry>;
 
-/// The value of `ENGINE_ID` in an environment, which has the format of /proc/<pid>/environ.
-[[nodiscard]] inline std::optional<uuid> engine_in(std::string_view environment) {
-    constexpr std::string_view name = "ENGINE_ID=";
+/// The value of a variable in an environment, which has the format of /proc/<pid>/environ. `name` ends
+/// with "=".
+[[nodiscard]] inline std::optional<std::string_view> variable_in(std::string_view environment,
+                                                                 std::string_view name) {
     for (std::size_t at = 0; (at = environment.find(name, at)) != std::string_view::npos; ++at) {
         if (at > 0 && environment[at - 1] != '\0') continue;
         const auto value = environment.substr(at + name.size());
-        return parse_uuid(value.substr(0, value.find('\0')));
+        return value.substr(0, value.find('\0'));
     }
     return std::nullopt;
+}
+
+/// The `ENGINE_ID` of an environment, unless its `ENGINE_STORE` is another than `store`: a copy of a
+/// store has engines of the same ids. An empty `store` is any.
+[[nodiscard]] inline std::optional<uuid> engine_in(std::string_view environment,
+                                                   std::string_view store = {}) {
+    const auto of = variable_in(environment, "ENGINE_STORE=");
+    if (!store.empty() && of && *of != store) return std::nullopt;
+    return parse_uuid(variable_in(environment, "ENGINE_ID=").value_or(""));
 }
 
 /// Reads a whole file of /proc. The text is empty if the process has ended, or may not be read.
@@ -80,8 +90,9 @@ inline void read_all(int folder, const std::string& path, std::string& into) {
 }
 
 /// `of_engines` are the users that engines have for themselves. Of their processes the environment,
-/// which they may change, is not looked at.
-[[nodiscard]] inline result<process_table> read_process_table(const uid_range& of_engines) {
+/// which they may change, is not looked at. `store` is the `store_mark`; empty for any.
+[[nodiscard]] inline result<process_table> read_process_table(const uid_range& of_engines,
+                                                              std::string_view store = {}) {
     const std::unique_ptr<DIR, int (*)(DIR*)> proc{::opendir("/proc"), ::closedir};
     if (!proc) return failed("/proc", errno);
     const bool has_users = may_use_other_users(); // also of an earlier range
@@ -103,7 +114,7 @@ inline void read_all(int folder, const std::string& path, std::string& into) {
         }
         if (!of_engines.contains(process.uid)) {
             read_all(::dirfd(proc.get()), name + "/environ", text);
-            process.engine = engine_in(text);
+            process.engine = engine_in(text, store);
         }
         table.push_back(process);
     }
@@ -116,8 +127,9 @@ class process_table_reader {
 public:
     using snapshot = std::shared_ptr<const process_table>;
 
-    process_table_reader(const asio::any_io_executor& executor, const uid_range& of_engines)
-        : strand_{asio::make_strand(executor)}, of_engines_{of_engines} {}
+    process_table_reader(const asio::any_io_executor& executor, const uid_range& of_engines,
+                         std::string store)
+        : strand_{asio::make_strand(executor)}, of_engines_{of_engines}, store_{std::move(store)} {}
 
     /// Returns a table whose reading began after this call.
     asio::awaitable<result<snapshot>> read() {
@@ -129,7 +141,7 @@ private:
     asio::awaitable<result<snapshot>> read_since(std::chrono::steady_clock::time_point asked_at) {
         if (last_ && last_begun_at_ >= asked_at) co_return last_;
         const auto begun_at = std::chrono::steady_clock::now();
-        auto table = read_process_table(of_engines_);
+        auto table = read_process_table(of_engines_, store_);
         if (!table) co_return unexpected{table.error()};
         last_ = std::make_shared<const process_table>(std::move(*table));
         last_begun_at_ = begun_at;
@@ -138,6 +150,7 @@ private:
 
     asio::any_io_executor strand_;
     uid_range of_engines_;
+    std::string store_;
     // Used on the strand only.
     snapshot last_;
     std::chrono::steady_clock::time_point last_begun_at_;

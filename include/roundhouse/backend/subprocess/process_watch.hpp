@@ -86,8 +86,8 @@ using watch_ptr = std::shared_ptr<process_watch>;
     return exit;
 }
 
-/// Waits until the process of a pidfd has ended, and takes the pidfd. Returns false at `until`. On
-/// a strand.
+/// Waits until the process of a pidfd has ended, and takes the pidfd. Returns false at `until`, and
+/// sooner where the reactor takes no more descriptors. On a strand.
 inline asio::awaitable<bool> wait_for_end(descriptor& pidfd, moment until) {
     struct wait_state {
         asio::posix::stream_descriptor stream;
@@ -95,7 +95,15 @@ inline asio::awaitable<bool> wait_for_end(descriptor& pidfd, moment until) {
         bool expired = false;
     };
     const auto strand = co_await asio::this_coro::executor;
-    asio::posix::stream_descriptor stream{strand, pidfd.get()};
+    asio::posix::stream_descriptor stream{strand};
+    asio::error_code full;
+    stream.assign(pidfd.get(), full);
+    if (full) {
+        constexpr std::chrono::milliseconds look_again{20};
+        asio::steady_timer timer{strand, std::min(until, moment::clock::now() + look_again)};
+        co_await timer.async_wait(asio::use_awaitable);
+        co_return has_ended(pidfd.get());
+    }
     static_cast<void>(pidfd.release()); // `stream` owns it now
     const auto wait = std::make_shared<wait_state>(std::move(stream),
                                                    asio::steady_timer{strand, until});

@@ -74,7 +74,8 @@ public:
           executor_{executor},
           strand_{asio::make_strand(executor)},
           removals_{asio::make_strand(executor)},
-          processes_{executor, options_.kill_timeout, isolation_.uids(), isolation_.cgroups()},
+          processes_{executor, options_.kill_timeout, isolation_.uids(), isolation_.cgroups(),
+                     store_mark(engines_)},
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
           trash_{options_.store_path.string(), options_.log},
@@ -304,7 +305,7 @@ public:
     asio::awaitable<void> end_leftovers() {
         if (std::exchange(leftovers_ended_, true)) co_return;
         for (const auto& engine : isolation_.cgroups().engines()) {
-            if (watches_.contains(engine)) continue;
+            if (watches_.contains(engine) || isolation_.cgroups().remove(engine)) continue;
             auto ending = end(engine, duration{0});
             // The next list tries again, and so does the next start of that engine.
             if (!co_await std::move(ending)) leftovers_ended_ = false;
@@ -358,7 +359,7 @@ private:
         for (int pass = 0; pass < most_passes && leaves_orphans(); ++pass) {
             auto reading = processes_.table();
             const auto table = co_await std::move(reading);
-            if (!table) co_return;
+            if (!table || closed_) co_return;
             const auto orphans = take_orphans(**table,
                                               {watches_, watched_pids_, isolation_.cgroups()});
             if (orphans.empty()) co_return;
@@ -401,6 +402,7 @@ private:
             log_timer_.expires_after(options_.log_check_interval);
             asio::error_code cancelled; // by the last engine's end, or by close()
             co_await log_timer_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+            if (closed_) break; // the engines are left alone
             std::vector<uuid> engines;
             for (const auto& [engine, watched] : watches_) engines.push_back(engine);
             const auto launches = output_starts_.count();

@@ -35,10 +35,11 @@ namespace detail::subprocess {
 /// one by one. Its coroutines run on the supervisor's strand; their arguments must outlive them.
 class workload_processes {
 public:
-    /// `of_engines` are the users that engines have for themselves, `cgroups` their control groups.
+    /// `of_engines` are the users that engines have for themselves, `cgroups` their control groups,
+    /// and `store` is the `store_mark`.
     workload_processes(const asio::any_io_executor& executor, duration kill_timeout,
-                       const uid_range& of_engines, engine_cgroups cgroups)
-        : table_{executor, of_engines},
+                       const uid_range& of_engines, engine_cgroups cgroups, std::string store)
+        : table_{executor, of_engines, std::move(store)},
           kill_timeout_{kill_timeout},
           killer_{killer_of(of_engines)},
           cgroups_{std::move(cgroups)} {}
