@@ -131,14 +131,20 @@ TEST_CASE("the engine of an environment is the value of the variable with the ex
 }
 
 TEST_CASE("an engine of another store, such as a copy, has the id in vain") {
-    const auto id = std::string("11111111-2222-4333-8444-555555555555");
-    const auto of = [&](const std::string& store) {
-        return std::string("ENGINE_ID=") + id + '\0' + "ENGINE_STORE=" + store + '\0';
+    const temporary_folder store;
+    const temporary_folder copy;
+    const auto id = fresh_id();
+    const auto name = "ENGINE_ID=" + to_string(id) + '\0';
+    const auto in = [&](const fs::path& engines) {
+        return name + "TMPDIR=" + (engines / to_string(id) / "tmp").string() + '\0';
     };
-    CHECK(sub::engine_in(of("1-2"), "1-2") == rh::parse_uuid(id));
-    CHECK(sub::engine_in(of("1-3"), "1-2") == std::nullopt);
-    CHECK(sub::engine_in("ENGINE_ID=" + id, "1-2") == rh::parse_uuid(id)); // of an older server
-    CHECK(sub::engine_in(of("1-3")) == rh::parse_uuid(id));
+    const auto mark = sub::store_mark(store.path().string());
+    CHECK(sub::engine_in(in(store.path()), mark) == id);
+    CHECK(sub::engine_in(in(copy.path()), mark) == std::nullopt);
+    CHECK(sub::engine_in(in(store.path() / "moved"), mark) == id); // there is none any more
+    CHECK(sub::engine_in(name + "TMPDIR=/var/tmp" + '\0', mark) == id);
+    CHECK(sub::engine_in(name, mark) == id);
+    CHECK(sub::engine_in(in(copy.path())) == id);
 }
 
 TEST_CASE("a tail has whole lines, the newest, of both files") {

@@ -14,9 +14,6 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::subprocess {
 
-/// The folder for an engine's temporary files, in its own folder.
-inline constexpr auto temporary_name = "tmp";
-
 /// The environment of an engine: the variables of SPEC §6, and those of the options that have other
 /// names.
 [[nodiscard]] inline std::vector<std::string> engine_environment(const subprocess_options& options,
@@ -30,8 +27,6 @@ inline constexpr auto temporary_name = "tmp";
         {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
         {"HOME", folder},
         {"TMPDIR", folder + '/' + temporary_name}};
-    if (auto mark = store_mark((options.store_path / "engines").string()); !mark.empty())
-        variables.emplace_back("ENGINE_STORE", std::move(mark));
     if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
     variables.insert(variables.end(), options.environment.begin(), options.environment.end());
     std::vector<std::string> environment;

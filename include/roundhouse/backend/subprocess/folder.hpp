@@ -64,6 +64,9 @@ namespace detail::subprocess {
     return failed("cannot open " + path, errno);
 }
 
+/// The folder for an engine's temporary files, in its own folder.
+inline constexpr auto temporary_name = "tmp";
+
 /// What names a store on this machine, also after it was moved, and no copy of it: `engines` is its
 /// folder of that name. Empty if there is none.
 [[nodiscard]] inline std::string store_mark(const std::string& engines) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/rights.hpp>
@@ -53,13 +54,18 @@ using process_table = std::vector<process_entry>;
     return std::nullopt;
 }
 
-/// The `ENGINE_ID` of an environment, unless its `ENGINE_STORE` is another than `store`: a copy of a
-/// store has engines of the same ids. An empty `store` is any.
+/// The `ENGINE_ID` of an environment. With a `store`, a `store_mark`, not that of an engine whose
+/// `TMPDIR` is in another store that exists: a copy of a store has engines of the same ids.
 [[nodiscard]] inline std::optional<uuid> engine_in(std::string_view environment,
                                                    std::string_view store = {}) {
-    const auto of = variable_in(environment, "ENGINE_STORE=");
-    if (!store.empty() && of && *of != store) return std::nullopt;
-    return parse_uuid(variable_in(environment, "ENGINE_ID=").value_or(""));
+    const auto engine = parse_uuid(variable_in(environment, "ENGINE_ID=").value_or(""));
+    if (!engine || store.empty()) return engine;
+    const auto temporary = variable_in(environment, "TMPDIR=").value_or("");
+    const auto own = '/' + to_string(*engine) + '/' + temporary_name;
+    if (!temporary.ends_with(own)) return engine; // it has chosen another
+    const auto found = store_mark(std::string(temporary.substr(0, temporary.size() - own.size())));
+    if (!found.empty() && found != store) return std::nullopt;
+    return engine;
 }
 
 /// Reads a whole file of /proc. The text is empty if the process has ended, or may not be read.
