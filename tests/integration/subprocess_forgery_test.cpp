@@ -89,7 +89,7 @@ private:
 /// How many identities are forged. ROUNDHOUSE_FORGED_IDENTITIES sets it.
 int rounds() {
     const char* const text = std::getenv("ROUNDHOUSE_FORGED_IDENTITIES");
-    return text == nullptr ? 500 : std::stoi(text);
+    return text == nullptr ? 200 : std::stoi(text);
 }
 
 } // namespace
