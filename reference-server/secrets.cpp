@@ -1,6 +1,7 @@
 #include "secrets.hpp"
 
 #include "option_table.hpp"
+#include "sanitizers.hpp"
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 
@@ -29,7 +30,7 @@ constexpr std::size_t most_secret_bytes = std::size_t{64} * 1024;
 
 /// The leak checker of AddressSanitizer attaches to the process as a debugger does, and takes for
 /// leaked what only OpenSSL's secure memory refers to.
-#if defined(__SANITIZE_ADDRESS__)
+#if ROUNDHOUSE_ADDRESS_SANITIZER
 constexpr bool is_leak_checked = true;
 #else
 constexpr bool is_leak_checked = false;

@@ -1,5 +1,6 @@
 #include "catch.hpp"
 #include "io_threads.hpp"
+#include "sanitizers.hpp"
 #include "toy_server.hpp"
 
 #include <fcntl.h>
@@ -175,7 +176,7 @@ TEST_CASE("replies that nobody reads hold back the requests behind them") {
 }
 
 TEST_CASE("a listener that runs out of file descriptors accepts again when some are free") {
-#if defined(__SANITIZE_ADDRESS__)
+#if ROUNDHOUSE_ADDRESS_SANITIZER
     // With g++ 12, UBSan otherwise reports a member call "on an invalid vptr".
     ROUNDHOUSE_SKIP("UBSan opens a pipe to inspect memory, and no descriptor is free for it");
 #else

@@ -1,5 +1,6 @@
 #include "catch.hpp"
 #include "running_server.hpp"
+#include "sanitizers.hpp"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -56,7 +57,7 @@ TEST_CASE("a server shows its secrets neither in its environment nor in its argu
 }
 
 TEST_CASE("another process of a server's own user cannot look into it") {
-#if defined(__SANITIZE_ADDRESS__)
+#if ROUNDHOUSE_ADDRESS_SANITIZER
     ROUNDHOUSE_SKIP("the leak checker of AddressSanitizer attaches to the server");
 #endif
     if (!ordinary_user_can(ROUNDHOUSE_SERVER, X_OK))
