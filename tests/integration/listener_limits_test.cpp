@@ -1,6 +1,6 @@
+#include "../../reference-server/sanitizers.hpp"
 #include "catch.hpp"
 #include "io_threads.hpp"
-#include "sanitizers.hpp"
 #include "toy_server.hpp"
 
 #include <fcntl.h>

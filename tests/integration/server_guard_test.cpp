@@ -1,6 +1,6 @@
+#include "../../reference-server/sanitizers.hpp"
 #include "catch.hpp"
 #include "running_server.hpp"
-#include "sanitizers.hpp"
 
 #include <fcntl.h>
 #include <sys/wait.h>
