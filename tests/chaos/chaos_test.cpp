@@ -1,5 +1,6 @@
 #include "../catch.hpp"
 #include "../integration/running_server.hpp"
+#include "../number_from_environment.hpp"
 #include "../temporary_folder.hpp"
 #include "chaos_users.hpp"
 #include "fleet_inspector.hpp"
@@ -31,11 +32,6 @@ using namespace roundhouse_tests;
 using namespace std::chrono_literals;
 
 namespace {
-
-std::uint64_t number_from_environment(const char* name, std::uint64_t fallback) {
-    const char* const text = std::getenv(name);
-    return text == nullptr ? fallback : std::stoull(text);
-}
 
 child_process::environment server_environment(const std::string& folder) {
     return options(folder, {{"ORCH_HEALTH_CHECK_INTERVAL_S", "0.5"},

@@ -1,13 +1,14 @@
 // Identity files that name processes of others, as a restored backup, a copied store or a reused pid
 // can make them.
 
+#include "../number_from_environment.hpp"
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 #include "stranger.hpp"
 
 #include <unistd.h>
 
-#include <cstdlib>
+#include <cstdint>
 #include <fstream>
 #include <list>
 #include <random>
@@ -86,23 +87,18 @@ private:
     bool may_choose_pids_ = false;
 };
 
-/// How many identities are forged. ROUNDHOUSE_FORGED_IDENTITIES sets it.
-int rounds() {
-    const char* const text = std::getenv("ROUNDHOUSE_FORGED_IDENTITIES");
-    return text == nullptr ? 200 : std::stoi(text);
-}
-
 } // namespace
 
 TEST_CASE_METHOD(subprocess_fixture,
                  "no process of somebody else gets a signal for a forged or recycled identity") {
-    constexpr int at_once = 50;
+    constexpr std::uint64_t at_once = 50;
+    const auto rounds = number_from_environment("ROUNDHOUSE_FORGED_IDENTITIES", 200);
     const auto bystander = create_new();
     forger forged(
         sub::read_identity(workload_folder(bystander) / sub::identity_name).value().value());
-    for (int done = 0; done < rounds(); done += at_once) {
+    for (std::uint64_t done = 0; done < rounds; done += at_once) {
         std::vector<rh::workload> batch;
-        for (int n = 0; n < at_once; ++n) {
+        for (std::uint64_t n = 0; n < at_once; ++n) {
             batch.push_back(new_workload());
             const auto folder = workload_folder(batch.back());
             std::filesystem::create_directories(folder);

@@ -76,8 +76,7 @@ TEST_CASE("control groups of version 2 have the ceilings of their engines") {
     CHECK(machine.of_engine("", "memory.oom.group") == "1");
     CHECK(machine.of_engine("", "cpu.max") == "50000 100000");
     CHECK(machine.of_engine("", "pids.max") == "100");
-    std::array<int, sub::most_cgroup_trees> files{(*entrances)[0].get(), -1, -1, -1};
-    CHECK(sub::enter_cgroups(files));
+    CHECK(sub::enter_cgroups(*entrances));
     CHECK(machine.of_engine("", "cgroup.procs") == "0");
     CHECK(cgroups.engines() == std::vector{machine.engine});
 }
@@ -153,7 +152,7 @@ TEST_CASE("on a machine without control groups engines have none, and nothing fa
     const auto entrances = cgroups.make(machine.engine);
     REQUIRE(entrances);
     CHECK_FALSE((*entrances)[0]);
-    CHECK(sub::enter_cgroups({-1, -1, -1, -1}));
+    CHECK(sub::enter_cgroups(*entrances));
     CHECK(cgroups.processes_of(machine.engine).empty());
     cgroups.kill(machine.engine);
     CHECK(cgroups.remove(machine.engine));

@@ -66,6 +66,28 @@ template <class T> bool becomes_ready(const std::future<T>& outcome) {
     return outcome.wait_for(patience) == std::future_status::ready;
 }
 
+using provisions = std::vector<std::future<result<engine_view>>>;
+
+/// Begins the provisions of `count` users of a product.
+provisions begin_provisions(const memory_fleet<>& fleet, const product_ptr& product, int count,
+                            const std::optional<std::string>& version = {}) {
+    provisions begun;
+    for (int i = 0; i < count; ++i)
+        begun.push_back(fleet.orchestrator->async_provision(product, "user" + std::to_string(i),
+                                                            version, asio::use_future));
+    return begun;
+}
+
+/// Provisions the engines of five users of a product, one after the other.
+void provision_five(const memory_fleet<>& fleet, const product_ptr& product) {
+    for (int i = 0; i < 5; ++i) {
+        auto made = fleet.orchestrator->async_provision(product, "user" + std::to_string(i),
+                                                        std::nullopt, asio::use_future);
+        REQUIRE(becomes_ready(made));
+        CHECK(made.get());
+    }
+}
+
 } // namespace
 
 TEST_CASE("200 boots of one product that hang do not keep another product from booting") {
@@ -75,19 +97,11 @@ TEST_CASE("200 boots of one product that hang do not keep another product from b
     memory_fleet<> fleet(host.script(), settings);
     const auto crowded = fleet.registered({}, "crowded");
     const auto other = fleet.registered({}, "other");
-    std::vector<std::future<result<engine_view>>> hang;
-    for (int i = 0; i < 200; ++i)
-        hang.push_back(fleet.orchestrator->async_provision(crowded, "user" + std::to_string(i),
-                                                           std::nullopt, asio::use_future));
+    const auto hang = begin_provisions(fleet, crowded, 200);
     const auto share = settings.boot_concurrency - core::kept_turns(settings.boot_concurrency);
     REQUIRE(fleet.eventually([&] { return host.count() == share; }));
     host.hanging = false;
-    for (int i = 0; i < 5; ++i) {
-        auto made = fleet.orchestrator->async_provision(other, "user" + std::to_string(i),
-                                                        std::nullopt, asio::use_future);
-        REQUIRE(becomes_ready(made));
-        CHECK(made.get());
-    }
+    provision_five(fleet, other);
     CHECK(host.count() == share);
     CHECK(fleet.backend->created() == share + 5);
 }
@@ -102,10 +116,7 @@ TEST_CASE(
     policy limits;
     limits.max_concurrent_boots = 2;
     const auto product = fleet.registered(limits);
-    std::vector<std::future<result<engine_view>>> hang;
-    for (int i = 0; i < 8; ++i)
-        hang.push_back(fleet.orchestrator->async_provision(product, "user" + std::to_string(i),
-                                                           std::nullopt, asio::use_future));
+    const auto hang = begin_provisions(fleet, product, 8);
     REQUIRE(fleet.eventually([&] { return host.count() == 2; }));
     host.hanging = false;
     REQUIRE(fleet.orchestrator->of(fleet.registered({}, "other")).provision("ada"));
@@ -122,19 +133,11 @@ TEST_CASE("200 pulls of one product that do not end keep no other product from b
     memory_fleet<> fleet(host.script(), settings);
     const auto crowded = fleet.registered({}, "crowded");
     const auto other = fleet.registered({}, "other");
-    std::vector<std::future<result<engine_view>>> pulling;
-    for (int i = 0; i < 200; ++i)
-        pulling.push_back(fleet.orchestrator->async_provision(crowded, "user" + std::to_string(i),
-                                                              "slow", asio::use_future));
+    const auto pulling = begin_provisions(fleet, crowded, 200, "slow");
     const auto turns = settings.prepare_concurrency;
     const auto share = turns - core::kept_turns(turns);
     REQUIRE(fleet.eventually([&] { return host.pulls == share; }));
-    for (int i = 0; i < 5; ++i) {
-        auto made = fleet.orchestrator->async_provision(other, "user" + std::to_string(i),
-                                                        std::nullopt, asio::use_future);
-        REQUIRE(becomes_ready(made));
-        CHECK(made.get());
-    }
+    provision_five(fleet, other);
     CHECK(host.pulls == share);
     CHECK(fleet.backend->created() == 5);
 }
@@ -202,10 +205,7 @@ TEST_CASE("no more images are pulled for a product at once than its policy allow
     policy limits;
     limits.max_concurrent_boots = 2;
     const auto product = fleet.registered(limits);
-    std::vector<std::future<result<engine_view>>> pulling;
-    for (int i = 0; i < 8; ++i)
-        pulling.push_back(fleet.orchestrator->async_provision(product, "user" + std::to_string(i),
-                                                              "slow", asio::use_future));
+    const auto pulling = begin_provisions(fleet, product, 8, "slow");
     REQUIRE(fleet.eventually([&] { return host.pulls == 2; }));
     REQUIRE(fleet.orchestrator->of(fleet.registered({}, "other")).provision("ada"));
     CHECK(host.pulls == 2);

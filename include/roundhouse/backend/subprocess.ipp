@@ -24,7 +24,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <memory>
@@ -255,9 +254,9 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     const auto& isolation = supervisor_->isolation();
     const auto rules = isolation.rules_for(options, *program, folder, log, ref.port);
     if (!rules) return unexpected{rules.error()};
-    const auto entrances = isolation.cgroups().make(ref.engine_id);
+    auto entrances = isolation.cgroups().make(ref.engine_id);
     if (!entrances) return unexpected{entrances.error()};
-    sub::launch_plan plan{
+    const sub::launch_plan plan{
         .program = std::move(*program),
         .arguments = options.command,
         .environment = sub::engine_environment(options, requested, folder),
@@ -272,14 +271,13 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
                                              .owner = requested.owner,
                                              .uid = uid}),
         .lock = supervisor_->launch_lock(),
-        .cgroups = {-1, -1, -1, -1},
+        .cgroups = std::move(*entrances),
         .isolation = {.on = isolation.is_on(),
                       .ruleset = rules->get(),
                       .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY,
                       .uid = uid,
                       .processes = options.processes > 0 ? options.processes : RLIM_INFINITY,
                       .limits = options.limits}};
-    std::ranges::transform(*entrances, plan.cgroups.begin(), &sub::descriptor::get);
     supervisor_->launches().record(ref, workload_folder);
     const auto kills = isolation.cgroups().out_of_memory_kills(ref.engine_id);
     auto process = sub::launch(plan);

@@ -42,9 +42,10 @@ using cgroup_entrances = std::array<descriptor, most_cgroup_trees>;
 
 /// Moves the calling process, which has one thread, into the groups that it has the entrances of.
 /// Async-signal-safe. On failure returns false, with the cause in errno.
-[[nodiscard]] inline bool enter_cgroups(const std::array<int, most_cgroup_trees>& files) noexcept {
-    return std::ranges::all_of(files,
-                               [](int file) { return file < 0 || ::write(file, "0", 1) == 1; });
+[[nodiscard]] inline bool enter_cgroups(const cgroup_entrances& entrances) noexcept {
+    return std::ranges::all_of(entrances, [](const descriptor& file) {
+        return !file || ::write(file.get(), "0", 1) == 1;
+    });
 }
 
 /// The engine whose group a process is in: `text` is its /proc/<pid>/cgroup, and `name` the group that

@@ -10,7 +10,6 @@
 
 #include <sys/file.h>
 
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -36,7 +35,7 @@ struct launch_plan {
     /// A file that the child keeps locked, shared, until it has become the engine. An exclusive
     /// lock on it proves that no launch is under way, not even one of a crashed orchestrator.
     std::string lock;
-    std::array<int, most_cgroup_trees> cgroups{-1, -1, -1, -1}; ///< The entrances of its groups.
+    cgroup_entrances cgroups{};
     child_isolation isolation;
 };
 
@@ -79,7 +78,7 @@ struct child_plan {
     int output;
     int lock;
     int report;
-    std::array<int, most_cgroup_trees> cgroups;
+    const cgroup_entrances& cgroups;
     child_isolation isolation;
 };
 
