@@ -5,24 +5,35 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
+#include <string_view>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
-/// Asks the kernel about sockets of TCP in this network namespace (sock_diag(7)). Makes a few system
-/// calls for each question; the kernel answers at once.
+/// A Unix socket that has a name.
+struct named_socket {
+    std::string_view name; ///< One of the abstract namespace begins with a NUL.
+    int type = 0;          ///< SOCK_STREAM and so on.
+    uid_t uid = 0;         ///< Of the process that made it.
+};
+
+/// Asks the kernel about sockets in this network namespace (sock_diag(7)). Makes a few system calls
+/// for each question; the kernel answers at once.
 class sock_diag {
 public:
     sock_diag() noexcept
@@ -49,11 +60,11 @@ public:
         question.head.nlmsg_flags = NLM_F_REQUEST;
         question.body = request;
         if (::send(kernel_, &question, sizeof question, 0) < 0) return errno;
-        const auto outcome = receive(seen);
+        const auto outcome = receive<inet_diag_msg>(without_attributes(seen));
         return outcome == more ? 0 : outcome;
     }
 
-    /// Calls `seen(const inet_diag_msg&)` with each socket of the family in one of the states (bits
+    /// Calls `seen(const inet_diag_msg&)` with each TCP socket of the family in one of the states (bits
     /// `1 << TCP_LISTEN` and so on) whose own port is in the range. Returns 0 or an errno value.
     template <class Seen>
     [[nodiscard]] int list(int family, std::uint32_t states, std::uint16_t low, std::uint16_t high,
@@ -81,15 +92,65 @@ public:
         question.filter_head.nla_type = INET_DIAG_REQ_BYTECODE;
         question.filter_head.nla_len = sizeof question.filter_head + sizeof question.filter;
         if (::send(kernel_, &question, sizeof question, 0) < 0) return errno;
-        for (;;)
-            if (const auto outcome = receive(seen); outcome != more) return outcome;
+        return receive_all<inet_diag_msg>(without_attributes(seen));
+    }
+
+    /// Calls `seen(const named_socket&)` with each Unix socket that has a name, in any state. Returns 0
+    /// or an errno value.
+    template <class Seen> [[nodiscard]] int list_named(Seen seen) const {
+        struct {
+            nlmsghdr head;
+            unix_diag_req body;
+        } question{};
+        question.head.nlmsg_len = sizeof question;
+        question.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+        question.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+        question.body.sdiag_family = AF_UNIX;
+        question.body.udiag_states = ~0U;
+        question.body.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_UID;
+        if (::send(kernel_, &question, sizeof question, 0) < 0) return errno;
+        return receive_all<unix_diag_msg>(
+            [&seen](const unix_diag_msg& socket, std::string_view attributes) {
+                const auto name = attribute(attributes, UNIX_DIAG_NAME);
+                const auto user = attribute(attributes, UNIX_DIAG_UID);
+                std::uint32_t uid = 0;
+                if (!name || !user || user->size() != sizeof uid) return;
+                std::memcpy(&uid, user->data(), sizeof uid);
+                seen(named_socket{.name = *name, .type = socket.udiag_type, .uid = uid});
+            });
     }
 
 private:
     static constexpr int more = -1;
 
-    /// Takes one packet. Returns `more`, 0 at the end of a list, or an errno value.
-    template <class Seen> [[nodiscard]] int receive(Seen& seen) const {
+    template <class Seen> [[nodiscard]] static auto without_attributes(Seen& seen) {
+        return [&seen](const inet_diag_msg& socket, std::string_view) { seen(socket); };
+    }
+
+    /// The value of one of the attributes that follow a message. Empty if it is not there.
+    [[nodiscard]] static std::optional<std::string_view> attribute(std::string_view attributes,
+                                                                   int wanted) {
+        nlattr head;
+        while (attributes.size() >= sizeof head) {
+            std::memcpy(&head, attributes.data(), sizeof head);
+            if (head.nla_len < sizeof head || head.nla_len > attributes.size()) break;
+            if (head.nla_type == wanted)
+                return attributes.substr(NLA_HDRLEN, std::size_t{head.nla_len} - NLA_HDRLEN);
+            attributes.remove_prefix(
+                std::min<std::size_t>(NLA_ALIGN(head.nla_len), attributes.size()));
+        }
+        return std::nullopt;
+    }
+
+    /// Takes packets up to the end of a list. Returns 0 or an errno value.
+    template <class Message, class Seen> [[nodiscard]] int receive_all(const Seen& seen) const {
+        for (;;)
+            if (const auto outcome = receive<Message>(seen); outcome != more) return outcome;
+    }
+
+    /// Takes one packet, and calls `seen(const Message&, attributes)` with each socket in it. Returns
+    /// `more`, 0 at the end of a list, or an errno value.
+    template <class Message, class Seen> [[nodiscard]] int receive(const Seen& seen) const {
         alignas(nlmsghdr) std::array<char, 32 * 1024> packet; // what the kernel fills at most
         const auto received = ::recv(kernel_, packet.data(), packet.size(), 0);
         if (received <= 0) return received < 0 ? errno : EPROTO;
@@ -106,11 +167,11 @@ private:
                 if (body_size >= sizeof problem) std::memcpy(&problem, body, sizeof problem);
                 return -problem.error;
             }
-            if (head.nlmsg_type != SOCK_DIAG_BY_FAMILY || body_size < sizeof(inet_diag_msg))
+            if (head.nlmsg_type != SOCK_DIAG_BY_FAMILY || body_size < sizeof(Message))
                 return EPROTO;
-            inet_diag_msg socket;
+            Message socket;
             std::memcpy(&socket, body, sizeof socket);
-            seen(socket);
+            seen(socket, std::string_view(body, body_size).substr(NLMSG_ALIGN(sizeof socket)));
             at += NLMSG_ALIGN(head.nlmsg_len);
         }
         return more;

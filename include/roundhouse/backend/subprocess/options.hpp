@@ -129,9 +129,9 @@ struct subprocess_options {
 
     detail::engine_answer_limits answers;
 
-    /// Gets what no operation reports: which folders of destroyed engines cannot be removed, and which
-    /// engines were found on a port that another backend holds. Must be callable until the backend has
-    /// been destroyed.
+    /// Gets what no operation reports: which folders of destroyed engines cannot be removed, which
+    /// engines were found on a port that another backend holds, and which engines have the name of
+    /// a port. Must be callable until the backend has been destroyed.
     log_sink log;
 };
 

@@ -79,7 +79,7 @@ public:
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes)},
           trash_{options_.store_path.string(), options_.log},
-          ports_{options_.log},
+          ports_{options_.log, isolation_.uids()},
           uids_{engines_, workloads_, isolation_.uids()},
           second_ports_{executor, isolation_.is_on() ? options_.ports : port_range{}},
           log_timer_{strand_} {}
