@@ -11,9 +11,13 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <variant>
+#include <vector>
 
 namespace fs = std::filesystem;
 namespace rh = roundhouse;
@@ -227,6 +231,35 @@ TEST_CASE_METHOD(engine_with_group, "without a folder of control groups engines 
     CHECK(std::ranges::count(backend().unheld_ceilings(), "memory_bytes") == 1);
     CHECK_THAT(text_of("/proc/" + std::to_string(pid_of(w)) + "/cgroup"),
                !Contains(rh::to_string(w.ref.engine_id)));
+}
+
+TEST_CASE_METHOD(engine_with_group, "a start warns of control groups that cannot be entered") {
+    if (!holds(text_of("/proc/self/cgroup"), "0::")) ROUNDHOUSE_SKIP("no cgroups of version 2");
+    const temporary_folder root; // stands for the hierarchy
+    const auto of_store = "roundhouse-" + sub::store_mark((store.path() / "engines").string());
+    const auto tried = root.path() / of_store / rh::to_string(rh::uuid{});
+    fs::create_directories(tried); // where no file is by which to enter
+    for (const auto& file : {root.path() / "cgroup.subtree_control",
+                             root.path() / of_store / "cgroup.subtree_control", tried / "pids.max"})
+        std::ofstream{file};
+    std::ofstream{root.path() / "cgroup.controllers"} << "pids\n";
+    options.cgroup_root = root.path().string();
+    std::mutex mutex;
+    std::vector<std::string> causes;
+    options.log = [&](const rh::log_line& line) {
+        const std::lock_guard lock{mutex};
+        for (const auto& field : line.fields)
+            if (field.name == "cause") causes.emplace_back(std::get<std::string_view>(field.value));
+    };
+    CHECK(std::ranges::count(backend().isolation(), "cgroup") == 0);
+    CHECK(std::ranges::count(backend().unheld_ceilings(), "processes") == 1);
+    const auto w = create_new(); // which has no group
+    REQUIRE(wait(backend().destroy(w.ref)));
+    close();
+    options.log = {};
+    const std::lock_guard lock{mutex};
+    REQUIRE(causes.size() == 1);
+    CHECK_THAT(causes.front(), Contains(tried.string()));
 }
 
 TEST_CASE("all of a control group of version 2 are ended by the kernel") {

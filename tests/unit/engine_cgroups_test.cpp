@@ -38,9 +38,12 @@ struct stand_in {
         add(top, {"cgroup.subtree_control", "cgroup.procs"});
         std::ofstream{root.path() / top / "cgroup.controllers"} << "cpuset cpu io memory pids\n";
         add(top / of_engines, {"cgroup.subtree_control"});
-        add(top / of_engines / rh::to_string(engine),
-            {"cgroup.procs", "cgroup.kill", "memory.max", "memory.swap.max", "memory.oom.group",
-             "memory.events", "cpu.max", "pids.max"});
+        add_engine(top, {"cgroup.procs", "cgroup.kill", "memory.max", "memory.swap.max",
+                         "memory.oom.group", "memory.events", "cpu.max", "pids.max"});
+    }
+    /// The group of the engine, and the one by which the machine is tried out.
+    void add_engine(const fs::path& top, std::initializer_list<const char*> files) const {
+        for (const auto& id : {engine, tried}) add(top / of_engines / rh::to_string(id), files);
     }
     [[nodiscard]] std::string in(const fs::path& file) const { return text_of(root.path() / file); }
     [[nodiscard]] std::string of_engine(const fs::path& top, const char* file) const {
@@ -51,6 +54,14 @@ struct stand_in {
         return {root.path().string(), own, of_engines, ceilings};
     }
 
+    /// Lets the kernel refuse what is written to a file of the group that is tried out.
+    void refuse(const fs::path& top, const char* file) const {
+        const auto path = root.path() / top / of_engines / rh::to_string(tried) / file;
+        fs::remove(path);
+        fs::create_symlink("/dev/full", path);
+    }
+
+    static constexpr rh::uuid tried{};
     temporary_folder root;
     rh::uuid engine = fresh_id();
 };
@@ -116,10 +127,9 @@ TEST_CASE("a server leaves a control group of version 2 that is to give controll
 
 TEST_CASE("control groups of version 1 have the ceilings of their engines, each for itself") {
     const stand_in machine;
-    const auto engine = fs::path(of_engines) / rh::to_string(machine.engine);
-    machine.add("memory/a" / engine,
-                {"tasks", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"});
-    machine.add("cpu,cpuacct" / engine, {"tasks", "cpu.cfs_period_us", "cpu.cfs_quota_us"});
+    machine.add_engine("memory/a",
+                       {"tasks", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"});
+    machine.add_engine("cpu,cpuacct", {"tasks", "cpu.cfs_period_us", "cpu.cfs_quota_us"});
     constexpr auto own = "9:name=systemd:/\n8:pids:/b\n4:memory:/a\n1:cpu,cpuacct:/c\n0::/\n";
     const auto cgroups = machine.find(own, all_ceilings); // the place of pids is not there
     CHECK(cgroups.hold(&sub::cgroup_controllers::memory));
@@ -143,6 +153,36 @@ TEST_CASE("a control group that cannot have its ceilings is named") {
     const auto made = cgroups.make(other);
     REQUIRE_FALSE(made);
     CHECK_THAT(made.error().message, Contains(rh::to_string(other)));
+}
+
+TEST_CASE("control groups that can be made and not entered are not used, and named") {
+    const stand_in machine;
+    machine.add_unified("");
+    SECTION("for a process that may not be moved") { machine.refuse("", "cgroup.procs"); }
+    SECTION("for a file by which to enter that is not there") {
+        fs::remove(machine.root.path() / of_engines / rh::to_string(machine.tried) /
+                   "cgroup.procs");
+    }
+    SECTION("for a ceiling that cannot be set") { machine.refuse("", "memory.max"); }
+    const auto cgroups = machine.find("0::/\n", all_ceilings);
+    CHECK(cgroups.empty());
+    REQUIRE(cgroups.left_out().size() == 1);
+    CHECK_THAT(cgroups.left_out().front(),
+               Contains((machine.root.path() / of_engines).string()) && Contains(": "));
+    CHECK(cgroups.make(machine.engine)); // none
+    CHECK(machine.of_engine("", "memory.max").empty());
+}
+
+TEST_CASE("a hierarchy of version 1 that cannot be entered does not keep others from being used") {
+    const stand_in machine;
+    machine.add_engine("pids", {"tasks", "pids.max"});
+    machine.add_engine("cpu", {"tasks", "cpu.cfs_period_us", "cpu.cfs_quota_us"});
+    machine.refuse("cpu", "tasks");
+    const auto cgroups = machine.find("2:cpu:/\n1:pids:/\n", all_ceilings);
+    CHECK(cgroups.hold(&sub::cgroup_controllers::pids));
+    CHECK_FALSE(cgroups.hold(&sub::cgroup_controllers::cpu));
+    CHECK(cgroups.left_out().size() == 1);
+    CHECK(cgroups.make(machine.engine));
 }
 
 TEST_CASE("on a machine without control groups engines have none, and nothing fails") {

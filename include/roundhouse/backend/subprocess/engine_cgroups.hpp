@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/cgroup_trees.hpp>
+#include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
@@ -40,12 +41,15 @@ struct engine_ceilings {
 /// The files by which a process enters an engine's groups, open for writing.
 using cgroup_entrances = std::array<descriptor, most_cgroup_trees>;
 
-/// Moves the calling process, which has one thread, into the groups that it has the entrances of.
-/// Async-signal-safe. On failure returns false, with the cause in errno.
+/// Moves the calling process, which has one thread, into the group that it has the entrance of, if it
+/// has one. Async-signal-safe. On failure returns false, with the cause in errno.
+[[nodiscard]] inline bool enter_cgroup(const descriptor& entrance) noexcept {
+    return !entrance || ::write(entrance.get(), "0", 1) == 1;
+}
+
+/// The same for several groups.
 [[nodiscard]] inline bool enter_cgroups(const cgroup_entrances& entrances) noexcept {
-    return std::ranges::all_of(entrances, [](const descriptor& file) {
-        return !file || ::write(file.get(), "0", 1) == 1;
-    });
+    return std::ranges::all_of(entrances, enter_cgroup);
 }
 
 /// The engine whose group a process is in: `text` is its /proc/<pid>/cgroup, and `name` the group that
@@ -69,15 +73,25 @@ public:
     /// Engines have none.
     engine_cgroups() = default;
 
-    /// Finds out what can be used, as `find_cgroup_trees` describes.
+    /// Finds out what can be used: of the hierarchies that `find_cgroup_trees` describes those in which
+    /// a group could be made as an engine's is, and entered by a child. Blocks for one child each.
     engine_cgroups(const std::string& root, std::string_view own, std::string name,
                    const engine_ceilings& ceilings)
         : name_{std::move(name)},
           ceilings_{ceilings},
           trees_{find_cgroup_trees(root, own, name_,
-                                   {.memory = true, .cpu = ceilings.cpus > 0, .pids = true})} {}
+                                   {.memory = true, .cpu = ceilings.cpus > 0, .pids = true})} {
+        std::erase_if(trees_, [this](const cgroup_tree& tree) {
+            const auto usable = try_out(tree);
+            if (!usable) left_out_.push_back(usable.error().message);
+            return !usable;
+        });
+    }
 
     [[nodiscard]] bool empty() const noexcept { return trees_.empty(); }
+
+    /// Why hierarchies are not used in which groups can be made: a folder and a cause for each.
+    [[nodiscard]] const std::vector<std::string>& left_out() const noexcept { return left_out_; }
 
     /// Whether ceilings of a kind hold: `controller` is a member of `cgroup_controllers`.
     [[nodiscard]] bool hold(bool cgroup_controllers::*controller) const {
@@ -105,13 +119,9 @@ public:
     [[nodiscard]] result<cgroup_entrances> make(const uuid& engine) const {
         cgroup_entrances entrances;
         for (std::size_t i = 0; i < trees_.size(); ++i) {
-            const auto& tree = trees_[i];
-            auto made = make_in(tree, engine);
+            auto made = make_in(trees_[i], engine);
             if (!made) return unexpected{made.error()};
-            // Moving one thread of version 1 spares the kernel a wait for all processes.
-            const auto file = folder_in(tree, engine) + (tree.unified ? "/cgroup.procs" : "/tasks");
-            entrances[i] = descriptor{::open(file.c_str(), O_WRONLY | O_CLOEXEC)};
-            if (!entrances[i]) return failed("cannot open " + file, errno);
+            entrances[i] = std::move(*made);
         }
         return entrances;
     }
@@ -163,7 +173,7 @@ public:
 
     /// Removes the groups that hold those of the engines, unless an engine has one.
     void remove_own() const {
-        for (const auto& tree : trees_) ::rmdir((tree.base + '/' + name_).c_str());
+        for (const auto& tree : trees_) remove_from(tree);
     }
 
     /// The engine whose group a process is in.
@@ -227,7 +237,42 @@ private:
         return failed("cannot make the control group " + folder, errno);
     }
 
-    [[nodiscard]] result<void> make_in(const cgroup_tree& tree, const uuid& engine) const {
+    /// Makes the group of an engine in one hierarchy, with its ceilings.
+    [[nodiscard]] result<descriptor> make_in(const cgroup_tree& tree, const uuid& engine) const {
+        if (auto set = make_with_ceilings(tree, engine); !set) return unexpected{set.error()};
+        // Moving one thread of version 1 spares the kernel a wait for all processes.
+        const auto file = folder_in(tree, engine) + (tree.unified ? "/cgroup.procs" : "/tasks");
+        descriptor entrance{::open(file.c_str(), O_WRONLY | O_CLOEXEC)};
+        if (!entrance) return failed("cannot open " + file, errno);
+        return entrance;
+    }
+
+    /// Makes a group in a hierarchy as for an engine, has a child enter it, and removes it. Groups can
+    /// be made where no process may be moved to, such as from a group that is not this program's.
+    [[nodiscard]] result<void> try_out(const cgroup_tree& tree) const {
+        constexpr uuid nobody{};
+        auto outcome = enter_by_child(tree, nobody);
+        // What stays is used by the next trial, or removed like a group that is left of an engine.
+        ::rmdir(folder_in(tree, nobody).c_str());
+        remove_from(tree);
+        return outcome;
+    }
+
+    [[nodiscard]] result<void> enter_by_child(const cgroup_tree& tree, const uuid& engine) const {
+        const auto entrance = make_in(tree, engine);
+        if (!entrance) return unexpected{entrance.error()};
+        const int problem = run_in_child(
+            [&entrance]() noexcept { return enter_cgroup(*entrance) ? 0 : errno; });
+        if (problem == 0) return {};
+        return failed("no process can enter the control group " + folder_in(tree, engine),
+                      problem > 0 ? problem : ECHILD);
+    }
+
+    /// Removes the group that holds those of the engines, unless an engine has one.
+    void remove_from(const cgroup_tree& tree) const { ::rmdir((tree.base + '/' + name_).c_str()); }
+
+    [[nodiscard]] result<void> make_with_ceilings(const cgroup_tree& tree,
+                                                  const uuid& engine) const {
         const auto holder = tree.base + '/' + name_;
         if (auto made = make_group(holder); !made) return made;
         const auto& has = tree.controllers;
@@ -285,6 +330,7 @@ private:
     std::string name_;
     engine_ceilings ceilings_;
     std::vector<cgroup_tree> trees_;
+    std::vector<std::string> left_out_;
 };
 
 /// The control groups that the engines of a store can have; none if none are wanted. `engines` is

@@ -130,8 +130,9 @@ struct subprocess_options {
     detail::engine_answer_limits answers;
 
     /// Gets what no operation reports: which folders of destroyed engines cannot be removed, which
-    /// engines were found on a port that another backend holds, and which engines have the name of
-    /// a port. Must be callable until the backend has been destroyed.
+    /// engines were found on a port that another backend holds, which engines have the name of a
+    /// port, and which control groups cannot be entered. Must be callable until the backend has
+    /// been destroyed.
     log_sink log;
 };
 

@@ -7,6 +7,7 @@
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/rights.hpp>
 #include <roundhouse/backend/subprocess/uids.hpp>
+#include <roundhouse/log.hpp>
 #include <roundhouse/types.hpp>
 
 #include <sys/prctl.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <stdexcept>
@@ -115,6 +117,20 @@ inline void check_owners(const std::string& engines) {
     return reached;
 }
 
+/// Warns of each hierarchy of control groups that is not used although groups can be made there.
+inline void warn_of_cgroups(const engine_cgroups& cgroups, const log_sink& log) {
+    if (!log) return;
+    for (const auto& why : cgroups.left_out()) {
+        const std::array<log_field, 1> fields{log_field{"cause", why}};
+        log({.level = log_level::warning,
+             .message =
+                 "engines have no control groups in one hierarchy, because a group can be made "
+                 "there and not used: give this program's own group, with all files in it, "
+                 "to its user",
+             .fields = fields});
+    }
+}
+
 /// Creates `<store_path>/engines`, checks that the kernel is new enough, and finds out which
 /// isolation is reached. Throws std::system_error, and std::invalid_argument if less is reached than
 /// is required.
@@ -138,6 +154,7 @@ inline void check_owners(const std::string& engines) {
                                     reached.why_no_uids() + "; choose others, or none"};
     if (const auto unmet = unmet_requirement(options, reached))
         throw std::invalid_argument{"subprocess backend: isolation: " + *unmet};
+    warn_of_cgroups(reached.cgroups(), options.log);
     return reached;
 }
 
