@@ -114,9 +114,16 @@ struct open_process {
     return ::poll(&entry, 1, 0) > 0;
 }
 
-/// Sends a signal to the process alone. Failures are ignored: the process has ended.
+/// Sends a signal to the process alone. Failures are ignored: the process has ended, or stays, which
+/// the caller notices and tells (`why_unmoved`).
 inline void send_signal(int pidfd, int signal) noexcept {
     ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
+}
+
+/// Whether this program may signal the process. It may not if that is another user's, such as one that
+/// runs a set-user-ID program (execve(2)). True for a process that has ended.
+[[nodiscard]] inline bool may_signal(int pidfd) noexcept {
+    return ::syscall(SYS_pidfd_send_signal, pidfd, 0, nullptr, 0) == 0 || errno != EPERM;
 }
 
 /// Sends a signal to the group that the process leads. Returns false if that cannot be done without

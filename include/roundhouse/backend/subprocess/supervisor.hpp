@@ -262,9 +262,10 @@ public:
                            options_.pause_timeout;
         auto killed = wait_for_all(watched, limit);
         if (co_await std::move(killed)) co_return watched->outcome;
-        co_return fail(errc::backend_error, "process " + std::to_string(watched->pid) +
-                                                " of engine " + to_string(engine) +
-                                                " does not end after SIGKILL");
+        process_entry leader;
+        leader.pid = watched->pid;
+        leader.stat = read_process_stat(watched->pid).value_or(process_stat{});
+        co_return workload_processes::stuck(engine, {leader}, "end");
     }
 
     /// Sees that no stranger answers in place of an engine: fails with `port_taken` if another

@@ -23,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -72,17 +73,17 @@ public:
         co_return result<void>{};
     }
 
-    /// Pauses or resumes the processes that are not in that state. Returns their number.
-    asio::awaitable<result<std::size_t>> signal_others(const watch_ptr& watched, bool paused) {
+    /// Pauses or resumes the processes that are not in that state, and returns them.
+    asio::awaitable<result<process_table>> signal_others(const watch_ptr& watched, bool paused) {
         const int signal = paused ? SIGSTOP : SIGCONT;
         signal_group(*watched, signal);
         auto finding = members(watched);
         const auto found = co_await std::move(finding);
         if (!found) co_return unexpected{found.error()};
-        std::size_t others = 0;
+        process_table others;
         for (const auto& member : *found) {
             if (member.stat.stopped() == paused) continue;
-            ++others;
+            others.push_back(member);
             const auto pidfd = open_member(member);
             if (!pidfd) co_return unexpected{pidfd.error()};
             if (*pidfd) send_signal(pidfd->get(), signal);
@@ -94,18 +95,20 @@ public:
     /// `timeout`.
     asio::awaitable<result<void>> set_paused(const watch_ptr& watched, bool paused,
                                              duration timeout) {
-        const auto name = "engine " + to_string(watched->ref.engine_id);
+        const auto engine = watched->ref.engine_id;
+        result<process_table> others;
         const auto until = std::chrono::steady_clock::now() + timeout;
         const auto strand = co_await asio::this_coro::executor;
         asio::steady_timer timer{strand};
         constexpr duration longest_wait{32};
         for (duration wait{1};; wait = std::min(wait * 2, longest_wait)) {
             auto signalling = signal_others(watched, paused);
-            const auto others = co_await std::move(signalling);
+            others = co_await std::move(signalling);
             if (!others) co_return unexpected{others.error()};
             if (has_ended(watched->pidfd()))
-                co_return fail(errc::backend_error, name + ": its process has ended");
-            if (*others == 0) co_return result<void>{};
+                co_return fail(errc::backend_error,
+                               "engine " + to_string(engine) + ": its process has ended");
+            if (others->empty()) co_return result<void>{};
             if (std::chrono::steady_clock::now() >= until) break;
             timer.expires_after(wait);
             co_await timer.async_wait(asio::use_awaitable);
@@ -120,8 +123,7 @@ public:
         auto resuming = signal_all(watched, SIGCONT);
         const auto resumed = co_await std::move(resuming);
         if (!resumed) co_return resumed;
-        co_return fail(errc::backend_error,
-                       name + ": its processes do not " + (paused ? "stop" : "continue"));
+        co_return stuck(engine, *others, paused ? "stop" : "continue");
     }
 
     /// Sees that a socket which listens on an engine's port is the engine's: fails with `port_taken` if
@@ -170,7 +172,7 @@ public:
             const auto now = std::chrono::steady_clock::now();
             if (found.empty() || now >= deadline) kill_all(marks.engine, marks.uid);
             if (found.empty()) co_return result<void>{};
-            if (now >= give_up) co_return stuck(marks.engine, found.front());
+            if (now >= give_up) co_return stuck(marks.engine, found, "end");
             auto ending = end_these(found, now < deadline ? SIGTERM : SIGKILL,
                                     now < deadline ? deadline : give_up);
             const auto ended = co_await std::move(ending);
@@ -191,7 +193,7 @@ public:
             if (found->empty() || now >= deadline) kill_all(watched->ref.engine_id, watched->uid);
             if (found->empty()) co_return result<void>{};
             const auto give_up = std::max(deadline, begun_at) + kill_timeout_;
-            if (now >= give_up) co_return stuck(watched->ref.engine_id, found->front());
+            if (now >= give_up) co_return stuck(watched->ref.engine_id, *found, "end");
             auto ending = end_these(*found, now < deadline ? 0 : SIGKILL,
                                     now < deadline ? deadline : give_up);
             const auto ended = co_await std::move(ending);
@@ -236,6 +238,13 @@ public:
         }
     }
 
+    /// The failure of a call that these processes of an engine stand in the way of. `wanted` is a verb.
+    static unexpected stuck(const uuid& engine, const process_table& processes,
+                            std::string_view wanted) {
+        return fail(errc::backend_error,
+                    "engine " + to_string(engine) + ": " + why_unmoved(processes, wanted));
+    }
+
 private:
     /// The most processes of an engine that are waited for at a time.
     static constexpr std::size_t most_waited_for = 64;
@@ -263,12 +272,6 @@ private:
     void kill_all(const uuid& engine, uid_t uid) const {
         cgroups_.kill(engine);
         if (uid != 0) static_cast<void>(kill_all_of(uid, killer_)); // a table shows what is left
-    }
-
-    static unexpected stuck(const uuid& engine, const process_entry& process) {
-        return fail(errc::backend_error, "process " + std::to_string(process.pid) + " of engine " +
-                                             to_string(engine) + " does not end (state " +
-                                             process.stat.state + ')');
     }
 
     process_table_reader table_;
