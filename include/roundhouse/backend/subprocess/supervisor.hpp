@@ -2,6 +2,7 @@
 
 #include <roundhouse/backend/subprocess/engine_logs.hpp>
 #include <roundhouse/backend/subprocess/engine_uids.hpp>
+#include <roundhouse/backend/subprocess/growing_waits.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
@@ -149,15 +150,12 @@ public:
         const auto path = launch_lock();
         const auto lock = open_regular(path, O_RDWR | O_CREAT);
         if (!lock) co_return failed(path, errno);
-        const auto until = std::chrono::steady_clock::now() + options_.launch_timeout;
-        asio::steady_timer timer{strand_};
+        growing_waits waits{strand_, std::chrono::steady_clock::now() + options_.launch_timeout};
         while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
             if (errno != EWOULDBLOCK && errno != EINTR) co_return failed(path, errno);
-            if (std::chrono::steady_clock::now() >= until) {
+            auto waiting = waits.next();
+            if (!co_await std::move(waiting))
                 co_return fail(errc::backend_error, path + ": a start begun earlier does not end");
-            }
-            timer.expires_after(std::chrono::milliseconds{1});
-            co_await timer.async_wait(asio::use_awaitable);
         }
         if (auto taken = take_over(engines_, workloads_, boot_id_); !taken) co_return taken;
         auto marked = uids_.mark_all();

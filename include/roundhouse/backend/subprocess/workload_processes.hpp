@@ -2,6 +2,7 @@
 
 #include <roundhouse/backend/subprocess/descriptor.hpp>
 #include <roundhouse/backend/subprocess/engine_cgroups.hpp>
+#include <roundhouse/backend/subprocess/growing_waits.hpp>
 #include <roundhouse/backend/subprocess/port_owner.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
@@ -13,9 +14,7 @@
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -97,11 +96,9 @@ public:
                                              duration timeout) {
         const auto engine = watched->ref.engine_id;
         result<process_table> others;
-        const auto until = std::chrono::steady_clock::now() + timeout;
         const auto strand = co_await asio::this_coro::executor;
-        asio::steady_timer timer{strand};
-        constexpr duration longest_wait{32};
-        for (duration wait{1};; wait = std::min(wait * 2, longest_wait)) {
+        growing_waits waits{strand, std::chrono::steady_clock::now() + timeout};
+        for (;;) {
             auto signalling = signal_others(watched, paused);
             others = co_await std::move(signalling);
             if (!others) co_return unexpected{others.error()};
@@ -109,12 +106,11 @@ public:
                 co_return fail(errc::backend_error,
                                "engine " + to_string(engine) + ": its process has ended");
             if (others->empty()) co_return result<void>{};
-            if (std::chrono::steady_clock::now() >= until) break;
-            timer.expires_after(wait);
-            co_await timer.async_wait(asio::use_awaitable);
+            auto waiting = waits.next();
+            if (!co_await std::move(waiting)) break;
             // A process in vfork cannot stop before its child has called exec, which the child
             // cannot do if it was stopped first. Resuming both lets them get past that.
-            if (!paused || wait < longest_wait) continue;
+            if (!paused || !waits.at_longest()) continue;
             auto resuming = signal_all(watched, SIGCONT);
             const auto resumed = co_await std::move(resuming);
             if (!resumed) co_return resumed;
@@ -224,17 +220,13 @@ public:
     /// Removes the control groups of an engine that has ended. The kernel may need a moment for
     /// processes that are about to be gone; groups that stay are used again by the engine's next start.
     asio::awaitable<void> remove_group(uuid engine) {
-        constexpr duration longest_wait{32};
         constexpr duration patience{1'000};
-        const auto give_up = std::chrono::steady_clock::now() + patience;
         const auto strand = co_await asio::this_coro::executor;
-        asio::steady_timer timer{strand};
-        for (duration wait{1};
-             !cgroups_.remove(engine) && std::chrono::steady_clock::now() < give_up;
-             wait = std::min(wait * 2, longest_wait)) {
+        growing_waits waits{strand, std::chrono::steady_clock::now() + patience};
+        while (!cgroups_.remove(engine)) {
             cgroups_.kill(engine);
-            timer.expires_after(wait);
-            co_await timer.async_wait(asio::use_awaitable);
+            auto waiting = waits.next();
+            if (!co_await std::move(waiting)) co_return;
         }
     }
 
