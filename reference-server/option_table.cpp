@@ -163,9 +163,9 @@ result<void> read_command(server_options& options, const std::string& value) {
 result<void> read_passthrough(server_options& options, const std::string& value) {
     auto names = parse_variable_names(value);
     if (!names) return unexpected(std::move(names.error()));
-    constexpr std::array<std::string_view, 6> given{"ENGINE_ID",      "ENGINE_KEY_HASH",
-                                                    "ENGINE_HOST",    "ENGINE_PORT",
-                                                    "SQLITE_DB_PATH", "CATALOG_DIR"};
+    constexpr std::array<std::string_view, 7> given{
+        "ENGINE_ID",        "ENGINE_KEY_HASH", "ENGINE_HOST", "ENGINE_PORT",
+        "ENGINE_LISTEN_FD", "SQLITE_DB_PATH",  "CATALOG_DIR"};
     const auto is_secret = [](const std::string& name) {
         return std::ranges::any_of(
             option_table(), [&](const option_row& row) { return row.secret && row.name == name; });
@@ -412,6 +412,10 @@ std::vector<option_row> engine_rows() {
         {"ORCH_ENGINE_ENV_PASSTHROUGH", "NAMES", "",
          "Names of environment variables of the server that engines get too, separated by commas.",
          read_passthrough},
+        {"ORCH_ENGINE_LISTEN_FD", "BOOLEAN", "false",
+         "subprocess: true passes each engine a socket that listens on its port already, as "
+         "ENGINE_LISTEN_FD, for engines that take it over.",
+         one_of<bool>(engine(&engine_options::pass_listener), {{"true", true}, {"false", false}})},
         {"ORCH_CATALOG_MOUNT_PATH", "FOLDER", "", "Folder that engines get as CATALOG_DIR.",
          path(engine(&engine_options::catalog_path))},
         {"ORCH_ENGINE_ISOLATION", "MODE", "auto",

@@ -58,6 +58,7 @@ struct engine_options {
     /// The part of the server's environment that subprocesses get: PATH, LANG, TZ, and the
     /// variables in `env_passthrough`.
     std::vector<std::pair<std::string, std::string>> environment;
+    bool pass_listener = false;
     std::string catalog_path; ///< Absolute, or empty.
     isolation_mode isolation = isolation_mode::automatic;
     std::vector<std::string> readable; ///< Absolute paths.

@@ -103,6 +103,7 @@ int serve_subprocess(const server_context& context) {
     backend_options.store_path = options.store_path;
     backend_options.command = options.engine.command;
     backend_options.environment = options.engine.environment;
+    backend_options.pass_listener = options.engine.pass_listener;
     backend_options.catalog_dir = options.engine.catalog_path;
     backend_options.isolation = options.engine.isolation;
     backend_options.readable = options.engine.readable;

@@ -5,10 +5,13 @@
 #include "json.hpp"
 #include "worker_pool.hpp"
 
+#include <fcntl.h>
 #include <httplib.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <simdjson.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -40,6 +43,7 @@ public:
         : id_{variable("ENGINE_ID")},
           host_{variable("ENGINE_HOST", "127.0.0.1")},
           port_{number("ENGINE_PORT", 1, 65535)},
+          passed_{passed_listener()},
           rotates_{number("DEMO_ENGINE_NO_ROTATE", 0, 1, "0") == 0},
           keys_{own_key_hash()},
           executions_{
@@ -52,9 +56,13 @@ public:
         add_routes();
     }
 
-    /// Starts to listen; connections wait until `serve` is called. Throws std::runtime_error if the
-    /// port cannot be bound.
+    /// Starts to listen, or takes over the socket that listens already; connections wait until
+    /// `serve` is called. Throws std::runtime_error if the port cannot be bound.
     void bind() {
+        if (passed_ >= 0) {
+            take_over();
+            return;
+        }
         if (!server_.bind_to_port(host_, port_)) {
             throw std::runtime_error{"ENGINE_PORT: cannot listen on " + host_ + ":" +
                                      std::to_string(port_) +
@@ -93,6 +101,18 @@ private:
         return *hash;
     }
 
+    /// Gives httplib the passed socket. It takes no descriptor, so the socket is put in the place of
+    /// one that it binds: to the same port, the only one that an engine may have, of another address.
+    void take_over() {
+        if (!server_.bind_to_port("127.0.0.2", port_) || ::dup3(passed_, bound_, O_CLOEXEC) < 0) {
+            throw std::runtime_error{"ENGINE_LISTEN_FD: cannot take over the socket"};
+        }
+        ::close(passed_);
+        const int on = 1;
+        ::setsockopt(bound_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        log("engine " + id_ + " listens on the socket that it was passed");
+    }
+
     void configure() {
         server_.new_task_queue = [] { return new worker_pool; }; // httplib deletes it
         server_.set_tcp_nodelay(true);
@@ -102,9 +122,10 @@ private:
         server_.set_payload_max_length(1 << 20);
         // httplib's default is SO_REUSEPORT, with which a second engine could start on the same
         // port.
-        server_.set_socket_options([](socket_t socket) {
+        server_.set_socket_options([this](socket_t socket) {
             const int on = 1;
             ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+            bound_ = socket;
         });
         observe_requests();
         shape_errors();
@@ -289,6 +310,8 @@ private:
     std::string id_;
     std::string host_;
     int port_;
+    int passed_;     // negative if no socket was passed
+    int bound_ = -1; // the last that httplib made
     bool rotates_;
     bool has_catalog_ = false;
     key_lock keys_;

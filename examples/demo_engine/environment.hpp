@@ -1,7 +1,10 @@
 #pragma once
 
+#include <sys/socket.h>
+
 #include <charconv>
 #include <cstdlib>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -35,6 +38,23 @@ inline int number(const char* name, int min, int max,
                                  std::to_string(min) + " to " + std::to_string(max)};
     }
     return value;
+}
+
+/// Returns the descriptor of the socket that the engine was passed, which listens on its port;
+/// negative if `ENGINE_LISTEN_FD` is not set. Throws std::runtime_error if it is no such socket.
+inline int passed_listener() {
+    constexpr auto name = "ENGINE_LISTEN_FD";
+    const int passed = number(name, -1, std::numeric_limits<int>::max(), "-1");
+    if (passed < 0) {
+        return passed;
+    }
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    if (::getsockopt(passed, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) {
+        throw std::runtime_error{std::string{name} + ": descriptor " + std::to_string(passed) +
+                                 " is no socket that listens"};
+    }
+    return passed;
 }
 
 } // namespace demo_engine

@@ -1,9 +1,10 @@
 // A demo engine: a small program that keeps the engine's side of the contract.
 //
 // The orchestrator starts it with ENGINE_ID, ENGINE_KEY_HASH, ENGINE_HOST, ENGINE_PORT,
-// SQLITE_DB_PATH and CATALOG_DIR. It answers GET /health to anyone, and POST /rotate-key and POST
-// /execute to callers that send the key; it ends with exit code 0 on SIGTERM. The text of --help
-// below describes all of it, and the variables and endpoints that simulate failures.
+// SQLITE_DB_PATH and CATALOG_DIR, and may pass it a socket (ENGINE_LISTEN_FD). It answers GET
+// /health to anyone, and POST /rotate-key and POST /execute to callers that send the key; it ends
+// with exit code 0 on SIGTERM. The text of --help below describes all of it, and the variables and
+// endpoints that simulate failures.
 
 #include "application.hpp"
 #include "environment.hpp"
@@ -27,6 +28,7 @@ Environment, set by the orchestrator:
   ENGINE_KEY_HASH   lower-case hex SHA-256 of the key that requests carry in X-Engine-Key
   ENGINE_HOST       address to listen on (default 127.0.0.1)
   ENGINE_PORT       port to listen on
+  ENGINE_LISTEN_FD  descriptor of a socket that listens there already, if one is passed
   SQLITE_DB_PATH    executions are counted in the file "executions" beside it
                     (default ./brain.sqlite)
   CATALOG_DIR       looked at by /health only
@@ -38,7 +40,7 @@ Endpoints (all but /health ask for the key):
                     answers {"engine_id":"...","echo":<input>,"count":<executions so far>}
 
 For trying failures, environment variables read at the start:
-  DEMO_ENGINE_BOOT_DELAY_MS=n      listens only after n milliseconds
+  DEMO_ENGINE_BOOT_DELAY_MS=n      listens, and answers, only after n milliseconds
   DEMO_ENGINE_EXIT_CODE_AT_BOOT=n  exits with n instead of listening, after the delay if any
   DEMO_ENGINE_NO_ROTATE=1          answers 404 to /rotate-key, as an engine without it does
 

@@ -47,7 +47,8 @@ struct process_watch;
 ///
 /// While it runs an engine, and from the choice of a port on, it holds the engine's port against other
 /// backends of the network namespace, by one descriptor for each: a Unix socket with the abstract name
-/// `roundhouse-port-<port>`. `create` fails with `errc::port_taken` if another holds it.
+/// `roundhouse-port-<port>`. `create` fails with `errc::port_taken` if another holds it, and, where the
+/// engine is to be passed a socket (`subprocess_options::pass_listener`), if any process has bound it.
 ///
 /// `destroy` moves the data folder to the trash, `<store_path>/trash/`, or to
 /// `<store_path>/engines/.trash/` if `engines` is on another file system, and returns. A thread of the

@@ -9,6 +9,7 @@
 #include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/ownership.hpp>
+#include <roundhouse/backend/subprocess/passed_listener.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
 #include <roundhouse/backend/subprocess/program.hpp>
@@ -254,6 +255,8 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     const auto& isolation = supervisor_->isolation();
     const auto rules = isolation.rules_for(options, *program, folder, log, ref.port);
     if (!rules) return unexpected{rules.error()};
+    const auto listener = sub::listener_to_pass(options, ref.port, uid);
+    if (!listener) return unexpected{listener.error()};
     auto entrances = isolation.cgroups().make(ref.engine_id);
     if (!entrances) return unexpected{entrances.error()};
     const sub::launch_plan plan{
@@ -263,6 +266,7 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
         .folder = folder,
         .working_folder = opened->get(),
         .output = output.get(),
+        .listener = listener->get(),
         .workload_folder = workload_folder,
         .identity_head = sub::identity_head({.engine_id = ref.engine_id,
                                              .boot_id = supervisor_->boot_id(),

@@ -55,19 +55,23 @@ private:
     bool known_ = false;
 };
 
-/// Whether a socket can be bound to a port of the loopback address. `shared`: beside others with
-/// SO_REUSEADDR of which none listens.
-[[nodiscard]] inline bool can_bind(std::uint16_t port, bool shared) noexcept {
-    const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe < 0) return false;
+/// Binds a socket of IPv4 to a port of the loopback address. `shared`: beside others with
+/// SO_REUSEADDR of which none listens. On failure returns false, with the cause in errno.
+[[nodiscard]] inline bool bind_loopback(int socket, std::uint16_t port, bool shared) noexcept {
     const int share = shared ? 1 : 0;
-    ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &share, sizeof share);
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &share, sizeof share);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const bool bound = ::bind(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
-                       0;
+    return ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
+
+/// Whether a socket can be bound to a port of the loopback address, `shared` as above.
+[[nodiscard]] inline bool can_bind(std::uint16_t port, bool shared) noexcept {
+    const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe < 0) return false;
+    const bool bound = bind_loopback(probe, port, shared);
     ::close(probe);
     return bound;
 }

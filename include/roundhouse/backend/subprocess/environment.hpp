@@ -2,6 +2,7 @@
 
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
+#include <roundhouse/backend/subprocess/passed_listener.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
@@ -27,6 +28,8 @@ namespace detail::subprocess {
         {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
         {"HOME", folder},
         {"TMPDIR", folder + '/' + temporary_name}};
+    if (options.pass_listener)
+        variables.emplace_back("ENGINE_LISTEN_FD", std::to_string(listener_number));
     if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
     variables.insert(variables.end(), options.environment.begin(), options.environment.end());
     std::vector<std::string> environment;

@@ -5,6 +5,7 @@
 #include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
+#include <roundhouse/backend/subprocess/passed_listener.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/error.hpp>
 
@@ -30,6 +31,7 @@ struct launch_plan {
     std::string folder;                   ///< The path of the working folder, for messages.
     int working_folder = -1;              ///< A descriptor of it. Like all here, the caller's.
     int output = -1;                      ///< What stdout and stderr are appended to.
+    int listener = -1;                    ///< Passed as `listener_number`, if there is one.
     std::string workload_folder;          ///< For the identity file. The folder must exist.
     std::string identity_head;
     /// A file that the child keeps locked, shared, until it has become the engine. An exclusive
@@ -76,6 +78,7 @@ struct child_plan {
     std::string_view identity_head;
     int input;
     int output;
+    int listener;
     int lock;
     int report;
     const cgroup_entrances& cgroups;
@@ -89,26 +92,38 @@ struct child_plan {
     ::_exit(127);
 }
 
-/// Gives the descriptors the numbers that the engine expects, and closes all others.
+/// Gives the descriptors the numbers that the engine expects, and closes all others. Those that the
+/// child itself needs have the numbers after these, and are closed by exec.
 [[nodiscard]] inline bool arrange_descriptors(const child_plan& plan, int& report,
                                               child_isolation& isolation) noexcept {
-    constexpr int clear = 10; // copies above the numbers that are assigned below
-    const int input = ::fcntl(plan.input, F_DUPFD_CLOEXEC, clear);
-    const int output = ::fcntl(plan.output, F_DUPFD_CLOEXEC, clear);
-    const int lock = ::fcntl(plan.lock, F_DUPFD_CLOEXEC, clear);
-    const int reports = ::fcntl(plan.report, F_DUPFD_CLOEXEC, clear);
-    if (reports < 0 || ::dup3(reports, 3, O_CLOEXEC) < 0) return false;
-    report = 3;
-    unsigned first_closed = 5;
-    if (isolation.ruleset >= 0) {
-        const int ruleset = ::fcntl(isolation.ruleset, F_DUPFD_CLOEXEC, clear);
-        if (ruleset < 0 || ::dup3(ruleset, 5, O_CLOEXEC) < 0) return false;
-        isolation.ruleset = 5;
-        first_closed = 6;
+    struct assignment {
+        int from; ///< Negative if there is none.
+        int to;
+        int flags;
+        int copy = -1;
+    };
+    constexpr int own = listener_number + 1;
+    std::array<assignment, 7> assignments{{{plan.report, own, O_CLOEXEC},
+                                           {plan.input, 0, 0},
+                                           {plan.output, 1, 0},
+                                           {plan.output, 2, 0},
+                                           {plan.listener, listener_number, 0},
+                                           {plan.lock, own + 1, O_CLOEXEC},
+                                           {isolation.ruleset, own + 2, O_CLOEXEC}}};
+    // All are copied first, because each may have a number that another is to get.
+    constexpr int clear = 10;
+    for (auto& each : assignments) {
+        if (each.from >= 0) each.copy = ::fcntl(each.from, F_DUPFD_CLOEXEC, clear);
+        if (each.from >= 0 && each.copy < 0) return false;
     }
-    return input >= 0 && output >= 0 && lock >= 0 && ::dup2(input, 0) == 0 &&
-           ::dup2(output, 1) == 1 && ::dup2(output, 2) == 2 && ::dup3(lock, 4, O_CLOEXEC) == 4 &&
-           ::syscall(SYS_close_range, first_closed, ~0U, 0U) == 0;
+    report = assignments.front().copy;
+    for (const auto& each : assignments) {
+        if (each.copy < 0) ::close(each.to); // this program may have something there
+        else if (::dup3(each.copy, each.to, each.flags) < 0) return false;
+    }
+    report = own;
+    if (isolation.ruleset >= 0) isolation.ruleset = own + 2;
+    return ::syscall(SYS_close_range, static_cast<unsigned>(own + 3), ~0U, 0U) == 0;
 }
 
 /// Writes the identity file atomically, by renaming a draft. Returns the start time, or 0 with the
@@ -235,6 +250,7 @@ inline void reset_signals() noexcept {
                            .identity_head = plan.identity_head,
                            .input = input.get(),
                            .output = plan.output,
+                           .listener = plan.listener,
                            .lock = lock.get(),
                            .report = reports_in.get(),
                            .cgroups = plan.cgroups,

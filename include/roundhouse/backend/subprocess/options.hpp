@@ -66,6 +66,10 @@ struct subprocess_options {
     std::vector<std::pair<std::string, std::string>> environment;
     /// The `CATALOG_DIR` of every engine; empty for none.
     std::string catalog_dir;
+    /// Engines do not bind their port but get a socket that listens on it already, as the descriptor
+    /// that `ENGINE_LISTEN_FD` names: no other process can take the port before the engine listens.
+    /// For engines that take the socket over; one that binds its port itself finds it in use.
+    bool pass_listener = false;
 
     isolation_mode isolation = isolation_mode::automatic;
     /// Files and folders that every engine may read and execute, beside those of the system, those

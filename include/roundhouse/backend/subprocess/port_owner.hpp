@@ -31,7 +31,7 @@ namespace detail::subprocess {
 /// A socket that listens.
 struct listener {
     std::uint32_t inode = 0; ///< Names it among the descriptors of a process.
-    uid_t uid = 0;           ///< Of the process that made it.
+    uid_t uid = 0;           ///< Of the process that made it, or that it was given to (fchown).
 };
 
 /// The socket that would get a connection to a port of 127.0.0.1. Empty if there is none; fails if
@@ -79,6 +79,11 @@ template <std::predicate<std::uint32_t> Matches>
 /// The same for one socket.
 [[nodiscard]] inline std::optional<bool> has_socket(pid_t pid, std::uint32_t inode) {
     return any_socket(pid, [inode](std::uint32_t each) { return each == inode; });
+}
+
+/// The failure of an engine whose port somebody else has.
+[[nodiscard]] inline unexpected held_by_another(std::uint16_t port) {
+    return fail(errc::port_taken, "port " + std::to_string(port) + " is held by another process");
 }
 
 /// Whose a listener is.

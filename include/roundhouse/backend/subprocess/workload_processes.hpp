@@ -137,8 +137,7 @@ public:
         const bool is_refused = *owner == listener_owner::stranger ||
                                 (*owner == listener_owner::unknown && !trusts_unknown);
         if (!is_refused) co_return result<void>{};
-        co_return fail(errc::port_taken,
-                       "port " + std::to_string(port) + " is held by another process");
+        co_return held_by_another(port);
     }
 
     /// Whose a socket that listens is.
