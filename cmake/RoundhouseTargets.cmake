@@ -85,7 +85,11 @@ roundhouse_component(
     LINK HttpParser::HttpParser simdjson::simdjson
 )
 # The HTTP client that both use is part of roundhouse::subprocess.
-roundhouse_component(docker HEADERS "backend/docker|src_docker" LINK roundhouse_subprocess)
+roundhouse_component(
+    docker
+    HEADERS "backend/docker|src_docker"
+    LINK roundhouse_subprocess OpenSSL::SSL
+)
 roundhouse_component(lmdb HEADERS "store/lmdb|src_lmdb" LINK LMDB::LMDB)
 roundhouse_component(fleet HEADERS "subprocess_fleet" LINK roundhouse_subprocess roundhouse_lmdb)
 roundhouse_component(

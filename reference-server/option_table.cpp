@@ -475,6 +475,14 @@ std::vector<option_row> engine_rows() {
          path(engine(&engine_options::registry_auth_file))},
         {"DOCKER_HOST", "URL", "unix:///var/run/docker.sock", "docker: where the daemon listens.",
          text(engine(&engine_options::docker_host))},
+        {"DOCKER_CERT_PATH", "FOLDER", "",
+         "docker: folder with ca.pem, cert.pem and key.pem, with which a tcp:// daemon is spoken "
+         "to "
+         "over TLS, and its certificate verified.",
+         path(engine(&engine_options::docker_certificates_path))},
+        {"DOCKER_TLS_VERIFY", "VALUE", "",
+         "docker: if not empty, a tcp:// daemon is refused without DOCKER_CERT_PATH.",
+         text(engine(&engine_options::docker_tls_verify))},
         {"ORCH_SUBPROCESS_ON_EXIT", "WHAT", "stop",
          "subprocess: on an orderly exit, stop the engines or keep them running.",
          one_of<on_exit>(server(&server_options::on_exit),

@@ -75,8 +75,10 @@ struct engine_options {
     bool pids_given = false;     ///< Not by the default, of which subprocesses have what holds.
     relaxations relaxed;
     std::string docker_host;
-    std::vector<std::string> registries; ///< Empty for all.
-    std::string registry_auth_file;      ///< Absolute, or empty.
+    std::string docker_certificates_path; ///< Absolute, or empty.
+    std::string docker_tls_verify;        ///< Not empty: TLS is wanted.
+    std::vector<std::string> registries;  ///< Empty for all.
+    std::string registry_auth_file;       ///< Absolute, or empty.
 
     /// The variables of `environment` that are in `env_passthrough`.
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> passed_through() const;

@@ -15,6 +15,7 @@ docker_options options_for(const server_context& context) {
     const auto& engine = context.options.engine;
     docker_options out;
     out.host = engine.docker_host;
+    out.certificates_path = engine.docker_certificates_path;
     out.network = engine.network;
     // No other variable of the server's environment reaches a container (SPEC §6).
     out.environment = engine.passed_through();

@@ -1,6 +1,7 @@
 #include "tls_settings.hpp"
 
-#include <openssl/err.h>
+#include <roundhouse/crypto/openssl_cause.hpp>
+
 #include <openssl/ssl.h>
 
 #include <array>
@@ -13,17 +14,10 @@ namespace {
 
 using context_ptr = std::shared_ptr<SSL_CTX>;
 
-/// The cause that OpenSSL tells for its last failure.
-std::string openssl_cause() {
-    const auto code = ::ERR_get_error();
-    ::ERR_clear_error();
-    const char* const reason = code == 0 ? nullptr : ::ERR_reason_error_string(code);
-    return reason != nullptr ? reason : "it cannot be used";
-}
-
 unexpected cannot_use(std::string_view variable, const std::string& file) {
     return fail(errc::invalid_request,
-                std::string(variable).append(": ").append(file).append(": ") + openssl_cause());
+                std::string(variable).append(": ").append(file).append(": ") +
+                    crypto::openssl_cause());
 }
 
 /// Of the protocols that a client offers this server speaks one (RFC 7301). A client that offers

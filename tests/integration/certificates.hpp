@@ -19,10 +19,12 @@ template <class T, void (*Free)(T*)> struct freed_with {
 using key_ptr = std::unique_ptr<EVP_PKEY, freed_with<EVP_PKEY, EVP_PKEY_free>>;
 using certificate_ptr = std::unique_ptr<X509, freed_with<X509, X509_free>>;
 
-/// A key with a certificate that is signed by another key, or by itself.
+/// A key with a certificate that is signed by another key, or by itself. `hosts` are what it is for,
+/// as in x509v3_config(5): `DNS:a.example,IP:127.0.0.1`.
 class signed_key {
 public:
-    explicit signed_key(const std::string& name, const signed_key* signer = nullptr)
+    explicit signed_key(const std::string& name, const signed_key* signer = nullptr,
+                        const std::string& hosts = {})
         : key_(EVP_EC_gen("P-256")), certificate_(X509_new()) {
         auto* const certificate = certificate_.get();
         X509_set_version(certificate, 2);
@@ -35,12 +37,8 @@ public:
                                    reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
         const auto& by = signer != nullptr ? *signer : *this;
         X509_set_issuer_name(certificate, X509_get_subject_name(by.certificate_.get()));
-        if (signer == nullptr) {
-            auto* const authority = X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints,
-                                                        "critical,CA:TRUE");
-            X509_add_ext(certificate, authority, -1);
-            X509_EXTENSION_free(authority);
-        }
+        if (signer == nullptr) extend(NID_basic_constraints, "critical,CA:TRUE");
+        if (!hosts.empty()) extend(NID_subject_alt_name, hosts);
         if (X509_sign(certificate, by.key_.get(), EVP_sha256()) == 0)
             throw std::runtime_error("a certificate cannot be signed");
     }
@@ -58,6 +56,12 @@ public:
     }
 
 private:
+    void extend(int kind, const std::string& value) {
+        auto* const extension = X509V3_EXT_conf_nid(nullptr, nullptr, kind, value.c_str());
+        X509_add_ext(certificate_.get(), extension, -1);
+        X509_EXTENSION_free(extension);
+    }
+
     template <class Write>
     static void write(const std::filesystem::path& file, const Write& write_to) {
         std::FILE* const to = std::fopen(file.c_str(), "w");

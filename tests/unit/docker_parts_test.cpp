@@ -1,11 +1,11 @@
 #include "catch.hpp"
 
+#include <roundhouse/backend/docker/address.hpp>
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/image.hpp>
 
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -19,12 +19,8 @@ namespace {
 
 /// The message that refuses an address; empty if it is valid.
 std::string refusal_of(const std::string& address) {
-    try {
-        static_cast<void>(parse_host(address));
-        return {};
-    } catch (const std::invalid_argument& refused) {
-        return refused.what();
-    }
+    const auto found = find_daemon(address, {});
+    return found ? std::string{} : found.error().message;
 }
 
 std::string frame(char stream, const std::string& text) {
@@ -119,13 +115,16 @@ TEST_CASE("text in a query keeps its unreserved characters and no others") {
 }
 
 TEST_CASE("a daemon's address is a Unix socket or a host and its port") {
-    CHECK(to_string(parse_host("unix:///run/docker.sock")) == "/run/docker.sock");
-    CHECK(to_string(parse_host("tcp://127.0.0.1:2375")) == "127.0.0.1:2375");
-    CHECK(to_string(parse_host("tcp://[::1]:2375")) == "[::1]:2375");
-    CHECK(to_string(parse_host("tcp://127.0.0.1:1")) == "127.0.0.1:1");
-    CHECK(to_string(parse_host("tcp://127.0.0.1:65535")) == "127.0.0.1:65535");
-    CHECK(to_string(parse_host("tcp://127.1.2.3:2375")) == "127.1.2.3:2375");
-    CHECK(to_string(parse_host("tcp://localhost:2375")) == "127.0.0.1:2375");
+    const auto at = [](const std::string& address) {
+        return to_string(find_daemon(address, {}).value());
+    };
+    CHECK(at("unix:///run/docker.sock") == "/run/docker.sock");
+    CHECK(at("tcp://127.0.0.1:2375") == "127.0.0.1:2375");
+    CHECK(at("tcp://[::1]:2375") == "[::1]:2375");
+    CHECK(at("tcp://127.0.0.1:1") == "127.0.0.1:1");
+    CHECK(at("tcp://127.0.0.1:65535") == "127.0.0.1:65535");
+    CHECK(at("tcp://127.1.2.3:2375") == "127.1.2.3:2375");
+    CHECK(at("tcp://localhost:2375") == "127.0.0.1:2375");
 }
 
 TEST_CASE("a malformed address is refused and named") {
@@ -150,6 +149,14 @@ TEST_CASE("a malformed address is refused and named") {
                                       "tcp://127.0.0.1:http",
                                       "tcp://127.0.0.1:2375/",
                                       "tcp://127.0.0.1:23 75",
+                                      "tcp://two words:2375",
+                                      "tcp://a\r\nb:2375",
+                                      "tcp://a..b:2375",
+                                      "tcp://.a:2375",
+                                      "tcp://a.:2375",
+                                      "tcp://user@a:2375",
+                                      "tcp://[name]:2375",
+                                      "tcp://[fe80::1%eth0]:2375",
                                       "tcp://[]:2375"}) {
         CAPTURE(address);
         CHECK_THAT(refusal_of(address), Contains("\"" + std::string{address} + "\""));
@@ -159,7 +166,7 @@ TEST_CASE("a malformed address is refused and named") {
     CHECK_THAT(refusal_of(longest + 'x'), Contains("at most 100 bytes"));
 }
 
-TEST_CASE("a daemon on another machine is refused, with the way to reach it") {
+TEST_CASE("a daemon on another machine is refused without TLS, with both ways to reach it") {
     for (const auto* const address :
          {"tcp://10.0.0.7:2375", "tcp://0.0.0.0:2375", "tcp://[::]:2375",
           "tcp://[2001:db8::1]:2376", "tcp://[::ffff:10.0.0.7]:2375",
@@ -168,6 +175,7 @@ TEST_CASE("a daemon on another machine is refused, with the way to reach it") {
         CAPTURE(address);
         CHECK_THAT(refusal_of(address), Contains("\"" + std::string{address} + "\"") &&
                                             Contains("not on this machine") &&
+                                            Contains("DOCKER_CERT_PATH") &&
                                             Contains("ssh -nNT -L"));
     }
 }

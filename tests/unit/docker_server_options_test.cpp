@@ -52,6 +52,25 @@ TEST_CASE("the daemon's address is checked only where it is used") {
     CHECK(parse(good({{"DOCKER_HOST", "tcp://127.0.0.1:2375"}})));
 }
 
+TEST_CASE("the certificates for the daemon are read at the start where its address is one of TCP") {
+    const environment tcp{{"DOCKER_HOST", "tcp://docker.example.com:2376"},
+                          {"DOCKER_CERT_PATH", "/no/such/folder"}};
+    CHECK_THAT(failure_of(good(tcp), {"--check"}),
+               StartsWith("DOCKER_CERT_PATH: /no/such/folder/ca.pem cannot be opened: "));
+    CHECK(warnings(good({{"DOCKER_CERT_PATH", "/no/such/folder"}, {"DOCKER_TLS_VERIFY", "1"}}),
+                   "DOCKER_CERT_PATH: is not used, because DOCKER_HOST is a Unix socket") == 1);
+    auto elsewhere = tcp;
+    elsewhere.emplace("ORCH_ENGINE_BACKEND", "memory");
+    CHECK(parse(good(elsewhere)));
+}
+
+TEST_CASE("a daemon that is to be verified needs certificates") {
+    CHECK_THAT(
+        failure_of(good({{"DOCKER_HOST", "tcp://127.0.0.1:2376"}, {"DOCKER_TLS_VERIFY", "1"}})),
+        StartsWith("DOCKER_TLS_VERIFY: needs DOCKER_CERT_PATH"));
+    CHECK(parse(good({{"DOCKER_HOST", "tcp://127.0.0.1:2376"}, {"DOCKER_TLS_VERIFY", ""}})));
+}
+
 TEST_CASE("engines cannot be on a predefined network of Docker") {
     for (const auto* const name : {"bridge", "host", "none", "default"})
         CHECK_THAT(failure_of(good({{"ORCH_ENGINE_NETWORK", name}})),

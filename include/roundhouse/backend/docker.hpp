@@ -46,8 +46,9 @@ public:
                                              optional_member::boot_logs |
                                              optional_member::open_logs;
 
-    /// Throws std::invalid_argument for a malformed address or registry, and if `installation_id`
-    /// is empty. The daemon need not be reachable.
+    /// Throws std::invalid_argument for a malformed address or registry, for certificates that
+    /// cannot be used, and if `installation_id` is empty. Reads the certificates; the daemon need not
+    /// be reachable.
     docker_backend(const asio::any_io_executor& executor, docker_options options);
 
     docker_backend(const docker_backend&) = delete;

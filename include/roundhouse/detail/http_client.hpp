@@ -1,7 +1,9 @@
 #pragma once
 
+#include <roundhouse/detail/http_client/client_socket.hpp>
 #include <roundhouse/detail/http_client/messages.hpp>
 #include <roundhouse/detail/http_client/response_reader.hpp>
+#include <roundhouse/detail/http_client/secure_peer.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
@@ -10,18 +12,14 @@
 #include <asio/buffer.hpp>
 #include <asio/generic/stream_protocol.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/local/stream_protocol.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/write.hpp>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -36,8 +34,8 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
 /// One connection for one request. Use `http_call` unless the answer is to be read as it arrives:
-/// then send, `read_head()`, and take `response().body` away before each further `read_more()`. Runs on a strand, like `http_call`. It and the arguments must outlive the
-/// awaitables.
+/// then send, `read_head()`, and take `response().body` away before each further `read_more()`. Runs
+/// on a strand, like `http_call`. It and the arguments must outlive the awaitables.
 class http_exchange {
 public:
     http_exchange(const asio::any_io_executor& strand, const http_peer& peer,
@@ -45,24 +43,26 @@ public:
         : peer_{peer},
           deadline_{limits.deadline},
           watch_peer_{limits.watch_peer},
-          connection_{std::make_shared<connection>(strand, limits, answers_head)} {}
+          connection_{std::make_shared<connection>(strand, limits, answers_head)} {
+        if (const auto* secure = std::get_if<secure_peer_ptr>(&peer_))
+            connection_->channel = (*secure)->make_channel(strand, watch_peer_);
+    }
 
     /// Starts the deadline, connects and sends the request.
     asio::awaitable<result<void>> send(const http_request& request) {
         start_deadline();
-        using endpoint = asio::generic::stream_protocol::endpoint;
-        const auto to = std::visit([](const auto& peer) { return endpoint{peer}; }, peer_);
+        if (connection_->channel) {
+            auto sending = send_encrypted(request);
+            co_return co_await std::move(sending);
+        }
+        const auto to = endpoint();
         auto& socket = connection_->socket;
         asio::error_code failed;
-        open_socket(to.protocol(), failed);
+        open_socket(socket, to.protocol(), failed);
         if (failed) co_return failure("cannot make a socket: ", failed);
         co_await socket.async_connect(to, asio::redirect_error(asio::use_awaitable, failed));
-        if (failed) co_return no_connection(failed);
-        // Without it a request waits for the acknowledgement of the one before. A failure only
-        // costs time.
-        asio::error_code ignored;
-        if (peer_.index() == 0) socket.set_option(asio::ip::tcp::no_delay{true}, ignored);
-        if (peer_.index() == 0 && watch_peer_) watch_peer();
+        if (failed) co_return no_connection("cannot connect: ", failed);
+        if (peer_.index() == 0) set_tcp_options(socket, watch_peer_);
 
         const auto text = wire_text(request);
         const auto bytes = asio::buffer(text);
@@ -78,8 +78,16 @@ public:
         if (reader.complete()) co_return false;
         const auto into = asio::buffer(connection_->buffer);
         asio::error_code failed;
-        const auto size = co_await connection_->socket.async_read_some(
-            into, asio::redirect_error(asio::use_awaitable, failed));
+        std::size_t size = 0;
+        if (connection_->channel) {
+            auto reading = connection_->channel->read_some(into);
+            const auto read = co_await std::move(reading);
+            failed = read.failed;
+            size = read.size;
+        } else {
+            size = co_await connection_->socket.async_read_some(
+                into, asio::redirect_error(asio::use_awaitable, failed));
+        }
         if (failed && failed != asio::error::eof)
             co_return failure("cannot read the answer: ", failed);
         const auto problem = reader.feed({connection_->buffer.data(), size});
@@ -116,14 +124,15 @@ private:
                    bool answers_head)
             : socket{strand}, deadline{strand}, reader{limits, answers_head} {}
 
-        asio::generic::stream_protocol::socket socket;
+        client_socket socket;
+        std::unique_ptr<secure_channel> channel; ///< In place of the socket; null if it is not.
         asio::steady_timer deadline;
         http_response_reader reader;
         std::array<char, 8192> buffer{};
         bool expired = false;
     };
 
-    /// At the deadline the socket is closed, which ends the operation that waits on it. The handler
+    /// At the deadline the connection is closed, which ends the operation that waits on it. The handler
     /// may run after the exchange has been destroyed.
     void start_deadline() {
         connection_->deadline.expires_after(deadline_);
@@ -133,40 +142,40 @@ private:
                 if (cancelled || !state) return;
                 state->expired = true;
                 asio::error_code ignored; // the descriptor is closed in either case
-                state->socket.close(ignored);
+                if (state->channel) state->channel->close();
+                else state->socket.close(ignored);
             });
     }
 
-    /// Turns TCP keepalive on (tcp(7)): after 15 s of silence three probes, 5 s apart. Asio has no
-    /// names for these times. A failure is ignored: the peer's end is noticed later then.
-    void watch_peer() {
-        constexpr std::array<std::array<int, 3>, 4> options{{{SOL_SOCKET, SO_KEEPALIVE, 1},
-                                                             {IPPROTO_TCP, TCP_KEEPIDLE, 15},
-                                                             {IPPROTO_TCP, TCP_KEEPINTVL, 5},
-                                                             {IPPROTO_TCP, TCP_KEEPCNT, 3}}};
-        for (const auto& [level, name, value] : options)
-            static_cast<void>(::setsockopt(connection_->socket.native_handle(), level, name, &value,
-                                           sizeof value));
+    /// The address of a peer that is reached over a plain socket.
+    [[nodiscard]] asio::generic::stream_protocol::endpoint endpoint() const {
+        if (const auto* local = std::get_if<asio::local::stream_protocol::endpoint>(&peer_))
+            return *local;
+        return std::get<asio::ip::tcp::endpoint>(peer_);
     }
 
-    /// Opens a socket that is close-on-exec, which Asio's own are not.
-    void open_socket(const asio::generic::stream_protocol& protocol, asio::error_code& failed) {
-        const int number = ::socket(protocol.family(), protocol.type() | SOCK_CLOEXEC, 0);
-        if (number < 0) {
-            failed.assign(errno, asio::error::get_system_category());
-            return;
-        }
-        connection_->socket.assign(protocol, number, failed);
-        if (failed) ::close(number);
+    /// `send` over an encrypted connection. A coroutine of its own, so that the frame of `send` does
+    /// not grow by it.
+    asio::awaitable<result<void>> send_encrypted(const http_request& request) {
+        auto& channel = *connection_->channel;
+        auto opening = channel.open();
+        const auto opened = co_await std::move(opening);
+        if (opened.failed) co_return no_connection(opened.step, opened.failed);
+        const auto text = wire_text(request);
+        auto writing = channel.write(asio::buffer(text));
+        const auto failed = co_await std::move(writing);
+        if (failed) co_return failure("cannot send the request: ", failed);
+        co_return result<void>{};
     }
 
-    [[nodiscard]] unexpected no_connection(const asio::error_code& cause) const {
+    [[nodiscard]] unexpected no_connection(const std::string& step,
+                                           const asio::error_code& cause) const {
         if (connection_->expired)
             return fail(errc::backend_away, to_string(peer_) + ": no connection within " + limit());
-        return failure("cannot connect: ", cause, errc::backend_away);
+        return failure(step, cause, errc::backend_away);
     }
 
-    [[nodiscard]] unexpected failure(const char* step, const asio::error_code& cause,
+    [[nodiscard]] unexpected failure(const std::string& step, const asio::error_code& cause,
                                      errc code = errc::backend_error) const {
         if (connection_->expired)
             return fail(code, to_string(peer_) + ": no answer within " + limit());
@@ -178,7 +187,7 @@ private:
 
     [[nodiscard]] std::string wire_text(const http_request& request) const {
         auto text = request.method + ' ' + request.target +
-                    " HTTP/1.1\r\nHost: " + (peer_.index() == 0 ? to_string(peer_) : "localhost") +
+                    " HTTP/1.1\r\nHost: " + (peer_.index() == 1 ? "localhost" : to_string(peer_)) +
                     "\r\nConnection: close\r\n";
         for (const auto& [name, value] : request.headers) text += name + ": " + value + "\r\n";
         if (!request.body.empty() || request.method == "POST" || request.method == "PUT") {

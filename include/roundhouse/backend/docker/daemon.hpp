@@ -6,24 +6,17 @@
 #include <roundhouse/types.hpp>
 
 #include <asio/awaitable.hpp>
-#include <asio/error_code.hpp>
-#include <asio/ip/address.hpp>
-#include <asio/ip/tcp.hpp>
-#include <asio/local/stream_protocol.hpp>
 #include <simdjson.h>
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 namespace roundhouse {
@@ -85,53 +78,6 @@ struct document {
         else (((out += '%') += digits[byte >> 4U]) += digits[byte & 0xFU]);
     }
     return out;
-}
-
-/// Parses a daemon's address: `unix:///path`, or `tcp://host:port` with a host that is a loopback
-/// address or `localhost`, which stands for 127.0.0.1. The message of a failure (`invalid_request`)
-/// names the fault.
-[[nodiscard]] inline result<http_peer> read_address(const std::string& text) {
-    const auto refused = [&](const std::string& fault) {
-        return fail(errc::invalid_request, "Docker's address \"" + text + "\" " + fault);
-    };
-    constexpr std::string_view local = "unix://";
-    constexpr std::string_view remote = "tcp://";
-    if (text.starts_with(local)) {
-        const auto path = text.substr(local.size());
-        if (path.empty() || path.front() != '/' || path.size() > 100)
-            return refused("has no absolute path of at most 100 bytes");
-        return asio::local::stream_protocol::endpoint{path};
-    }
-    if (!text.starts_with(remote)) return refused("begins with neither unix:// nor tcp://");
-    const auto rest = text.substr(remote.size());
-    const auto colon = rest.rfind(':');
-    if (colon == std::string::npos || colon == 0) return refused("has no host and port");
-    auto host = rest.substr(0, colon);
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']') // IPv6, as in a URL
-        host = host.substr(1, host.size() - 2);
-    const auto digits = rest.substr(colon + 1);
-    std::uint16_t port = 0;
-    const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    if (wrong != std::errc{} || end != digits.data() + digits.size() || port == 0)
-        return refused("has no port from 1 to 65535");
-    asio::error_code no_number; // a name
-    const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host,
-                                                no_number);
-    if (no_number || !address.is_loopback())
-        return refused("is not on this machine (127.0.0.1, [::1], localhost): without TLS, which "
-                       "is not supported here, anyone on the way could take over the daemon's "
-                       "host. Forward the daemon's socket to this machine, such as with `ssh -nNT "
-                       "-L /run/docker-there.sock:/var/run/docker.sock HOST`, and name "
-                       "unix:///run/docker-there.sock");
-    return asio::ip::tcp::endpoint{address, port};
-}
-
-/// Parses an address, like `read_address`. Throws std::invalid_argument whose message names the
-/// fault.
-[[nodiscard]] inline http_peer parse_host(const std::string& text) {
-    auto address = read_address(text);
-    if (!address) throw std::invalid_argument{address.error().message};
-    return std::move(*address);
 }
 
 /// The daemon's API, with one connection for each call. Thread-safe. Calls run on strands, like

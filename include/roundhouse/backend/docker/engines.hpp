@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/backend/docker/address.hpp>
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
@@ -45,8 +46,7 @@ class engines {
 public:
     engines(const asio::any_io_executor& executor, docker_options options)
         : options_(std::move(options)),
-          daemon_(
-              std::make_shared<docker::daemon>(parse_host(options_.host), options_.call_timeout)),
+          daemon_(std::make_shared<docker::daemon>(daemon_of(options_), options_.call_timeout)),
           network_(std::make_shared<engine_network>(executor, daemon_, options_)),
           volumes_(daemon_, options_),
           watched_(std::make_shared<watched_engines>()),

@@ -34,8 +34,12 @@ struct docker_hardening {
 
 /// The daemon of a `docker_backend`, and the containers that it creates.
 struct docker_options {
-    /// The daemon's address: `unix:///path`, or `tcp://host:port` on this machine.
+    /// The daemon's address: `unix:///path`, or `tcp://host:port`, which without
+    /// `certificates_path` must be on this machine.
     std::string host = "unix:///var/run/docker.sock";
+    /// A folder with `ca.pem`, `cert.pem` and `key.pem`, with which `tcp://` is spoken over TLS. They
+    /// are read once, by the backend's constructor. Empty for none: then `tcp://` has no TLS.
+    std::string certificates_path;
     /// The id of this installation on the daemon, in a label of everything that it creates.
     /// Installations with different ids never touch each other's objects.
     std::string installation_id;

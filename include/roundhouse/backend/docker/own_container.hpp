@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/backend/docker/address.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/error.hpp>
@@ -21,14 +22,14 @@ inline namespace ROUNDHOUSE_ABI {
 /// The way to reach engines from this process (SPEC §6, `auto`): by their network if the process
 /// runs in a container on it, else by ports of the host. Blocks until the daemon has answered, at
 /// most for `call_timeout`; the result is `host` if it does not. Throws std::invalid_argument for a
-/// malformed address.
+/// malformed address, and for certificates that cannot be used.
 [[nodiscard]] inline docker_advertise find_docker_advertise(const docker_options& options) {
     namespace dk = detail::docker;
     if (!std::filesystem::exists("/.dockerenv")) return docker_advertise::host;
     // The host name of a container is its id, unless another was set.
     std::array<char, 256> own{};
     if (::gethostname(own.data(), own.size() - 1) != 0) return docker_advertise::host;
-    dk::daemon daemon{dk::parse_host(options.host), options.call_timeout};
+    dk::daemon daemon{dk::daemon_of(options), options.call_timeout};
     asio::io_context io{1};
     result<detail::http_response> answer = fail(errc::backend_error, "no answer");
     auto asking = daemon.call("GET", "/containers/" + dk::escaped(own.data()) + "/json");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/detail/ascii.hpp>
+#include <roundhouse/detail/http_client/secure_peer.hpp>
 #include <roundhouse/types.hpp>
 
 #include <asio/ip/tcp.hpp>
@@ -21,8 +22,9 @@ inline namespace ROUNDHOUSE_ABI {
 
 namespace detail {
 
-/// Where a request goes: `address:port`, or a Unix socket.
-using http_peer = std::variant<asio::ip::tcp::endpoint, asio::local::stream_protocol::endpoint>;
+/// Where a request goes: `address:port`, a Unix socket, or over encrypted connections.
+using http_peer =
+    std::variant<asio::ip::tcp::endpoint, asio::local::stream_protocol::endpoint, secure_peer_ptr>;
 
 using http_headers = std::vector<std::pair<std::string, std::string>>;
 
@@ -66,6 +68,7 @@ struct http_limits {
     if (const auto* local = std::get_if<asio::local::stream_protocol::endpoint>(&peer)) {
         return local->path();
     }
+    if (const auto* secure = std::get_if<secure_peer_ptr>(&peer)) return (*secure)->name();
     const auto& remote = std::get<asio::ip::tcp::endpoint>(peer);
     const auto address = remote.address().to_string();
     const auto host = remote.address().is_v6() ? '[' + address + ']' : address;
