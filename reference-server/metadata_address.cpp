@@ -1,9 +1,11 @@
 #include "metadata_address.hpp"
 
-#include <array>
-#include <cstddef>
-#include <cstdio>
-#include <initializer_list>
+#include "run_program.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
 
 namespace roundhouse::server {
 
@@ -11,6 +13,15 @@ namespace {
 
 bool holds(std::string_view rule, std::string_view part) {
     return rule.find(part) != std::string_view::npos;
+}
+
+/// Why a program did not do its work; empty if it did.
+std::string failure_of(const result<program_outcome>& outcome) {
+    if (!outcome) return outcome.error().message;
+    if (outcome->exit_code == 0) return {};
+    const auto first_line = outcome->output.substr(0, outcome->output.find('\n'));
+    return first_line.empty() ? "iptables exits with " + std::to_string(outcome->exit_code)
+                              : first_line;
 }
 
 } // namespace
@@ -29,17 +40,30 @@ bool blocks_metadata_address(std::string_view rules) {
     return false;
 }
 
-std::string docker_user_rules() {
-    // Services often have no sbin folder in their PATH.
-    FILE* const output = ::popen(
-        "PATH=$PATH:/usr/sbin:/sbin; exec iptables -w 5 -S DOCKER-USER 2>/dev/null", "re");
-    if (output == nullptr) return {};
-    std::string rules;
-    std::array<char, 4096> piece{};
-    while (const auto got = std::fread(piece.data(), 1, piece.size(), output))
-        rules.append(piece.data(), got);
-    ::pclose(output); // after a failure there is no output
-    return rules;
+std::string find_iptables(std::string_view path) {
+    const std::string folders = std::string(path) + ":/usr/sbin:/sbin";
+    for (std::string_view rest = folders; !rest.empty();) {
+        const auto folder = rest.substr(0, rest.find(':'));
+        rest.remove_prefix(std::min(rest.size(), folder.size() + 1));
+        auto program = std::string(folder) + "/iptables";
+        if (folder.starts_with('/') && ::access(program.c_str(), X_OK) == 0) return program;
+    }
+    return {};
+}
+
+metadata_outcome check_metadata_rule(const std::string& iptables, bool may_add) {
+    if (iptables.empty()) return {metadata_rule::missing, "iptables is not installed"};
+    const auto listed = run_program(iptables, {"-w", "5", "-S", "DOCKER-USER"});
+    if (auto cause = failure_of(listed); !cause.empty())
+        return {metadata_rule::missing, std::move(cause)};
+    if (blocks_metadata_address(listed->output)) return {metadata_rule::present, {}};
+    if (!may_add) return {metadata_rule::missing, "DOCKER-USER has no such rule"};
+    const auto added = run_program(
+        iptables,
+        {"-w", "5", "-I", "DOCKER-USER", "-d", "169.254.169.254/32", "-j", "DROP"});
+    if (auto cause = failure_of(added); !cause.empty())
+        return {metadata_rule::missing, std::move(cause)};
+    return {metadata_rule::added, {}};
 }
 
 } // namespace roundhouse::server

@@ -465,6 +465,11 @@ std::vector<option_row> engine_rows() {
          "docker: restrictions of engines to lift, separated by commas: capabilities, "
          "new-privileges, writable-root, no-init, traffic.",
          read_relaxations},
+        {"ORCH_ENGINE_METADATA_RULE", "MODE", "auto",
+         "docker: auto adds a rule to DOCKER-USER that keeps containers from a cloud's metadata "
+         "address, if the server is root on the daemon's machine and there is none; none adds none.",
+         one_of<bool>(engine(&engine_options::adds_metadata_rule),
+                      {{"auto", true}, {"none", false}})},
         {"ORCH_ENGINE_REGISTRIES", "HOSTS", "",
          "docker: registries that images may be pulled from, separated by commas, such as "
          "registry.example.com,docker.io; empty for all.",

@@ -144,10 +144,10 @@ std::optional<std::string> find_command(const std::string& word, const environme
 }
 
 void warn_of_unused(const command_line& line, const environment& variables, invocation& parsed) {
-    constexpr std::array<std::string_view, 7> docker_only{
-        "ORCH_ENGINE_NETWORK",    "ORCH_ENGINE_ADVERTISE", "ORCH_ENGINE_RUNTIME",
-        "ORCH_ENGINE_USER",       "ORCH_ENGINE_RELAX",     "ORCH_ENGINE_REGISTRIES",
-        "ORCH_REGISTRY_AUTH_FILE"};
+    constexpr std::array<std::string_view, 8> docker_only{
+        "ORCH_ENGINE_NETWORK",       "ORCH_ENGINE_ADVERTISE",  "ORCH_ENGINE_RUNTIME",
+        "ORCH_ENGINE_USER",          "ORCH_ENGINE_RELAX",      "ORCH_ENGINE_REGISTRIES",
+        "ORCH_ENGINE_METADATA_RULE", "ORCH_REGISTRY_AUTH_FILE"};
     constexpr std::array<std::string_view, 3> ceilings{"ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
                                                        "ORCH_ENGINE_PIDS"};
     constexpr std::array<std::string_view, 5> subprocess_only{

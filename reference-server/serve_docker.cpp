@@ -5,7 +5,12 @@
 #include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/own_container.hpp>
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 namespace roundhouse::server {
 
@@ -43,14 +48,39 @@ docker_options options_for(const server_context& context) {
     return out;
 }
 
-} // namespace
-
-int serve_docker(const server_context& context) {
-    if (!blocks_metadata_address(docker_user_rules()))
+/// Keeps containers from the metadata address where that can be done, and warns where it is not.
+/// The rules of this machine count for a daemon at a Unix socket or without TLS, which are on it; the
+/// latter may be a forwarded one, so nothing is added for it.
+void guard_metadata_address(const server_context& context) {
+    const auto& engine = context.options.engine;
+    const bool on_socket = engine.docker_host.starts_with("unix://");
+    const bool may_add = engine.adds_metadata_rule && on_socket && ::geteuid() == 0;
+    metadata_outcome found{metadata_rule::missing, "the daemon may be on another machine"};
+    if (on_socket || engine.docker_certificates_path.empty()) {
+        const auto& variables = engine.environment;
+        const auto path = std::ranges::find(variables, "PATH",
+                                            &std::pair<std::string, std::string>::first);
+        const auto iptables = find_iptables(path == variables.end() ? "" : path->second);
+        found = check_metadata_rule(iptables, may_add);
+    }
+    if (found.rule == metadata_rule::added)
+        context.log.write(log_level::info,
+                          "a rule was added to DOCKER-USER that keeps containers from "
+                          "169.254.169.254, where a cloud hands out the machine's credentials; it "
+                          "stays when the server ends");
+    if (found.rule == metadata_rule::missing)
         context.log.write(log_level::warning,
                           "no rule can be seen that keeps engines from 169.254.169.254, where a "
                           "cloud hands out the machine's credentials: run `iptables -I DOCKER-USER "
-                          "-d 169.254.169.254 -j DROP` at each start of the machine");
+                          "-d 169.254.169.254 -j DROP` on the daemon's machine, at each of its "
+                          "starts",
+                          {{"reason", found.cause}});
+}
+
+} // namespace
+
+int serve_docker(const server_context& context) {
+    guard_metadata_address(context);
     try {
         auto options = options_for(context);
         return serve_over(context, [&](const std::string& installation_id) {

@@ -70,6 +70,7 @@ public:
         more.insert({{"ORCH_ENGINE_BACKEND", "docker"},
                      {"ORCH_ENGINE_IMAGE", "roundhouse-test-engine:1"},
                      {"ORCH_ENGINE_NETWORK", network_},
+                     {"ORCH_ENGINE_METADATA_RULE", "none"}, // it would stay on this machine
                      {"ORCH_STOP_GRACE_S", "3"}});
         return inherited(options(folder_.path(), std::move(more)));
     }

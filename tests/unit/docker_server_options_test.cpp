@@ -77,6 +77,16 @@ TEST_CASE("engines cannot be on a predefined network of Docker") {
                    StartsWith("ORCH_ENGINE_NETWORK: ") && Contains("name another"));
 }
 
+TEST_CASE("the rule for the metadata address is added unless that is switched off") {
+    CHECK(parse(good())->options.engine.adds_metadata_rule);
+    CHECK_FALSE(
+        parse(good({{"ORCH_ENGINE_METADATA_RULE", "none"}}))->options.engine.adds_metadata_rule);
+    CHECK_THAT(failure_of(good({{"ORCH_ENGINE_METADATA_RULE", "yes"}})),
+               StartsWith("ORCH_ENGINE_METADATA_RULE: ") && Contains("none of: auto, none"));
+    CHECK(warnings(good({{"ORCH_ENGINE_BACKEND", "memory"}, {"ORCH_ENGINE_METADATA_RULE", "none"}}),
+                   "ORCH_ENGINE_METADATA_RULE: has no effect") == 1);
+}
+
 TEST_CASE("registries are hosts, with commas between them") {
     const auto parsed = parse(
         good({{"ORCH_ENGINE_REGISTRIES", "Registry.example.com, localhost:5000,index.docker.io"}}));
