@@ -201,6 +201,7 @@ struct policy {
     std::optional<std::uint64_t> rate_limit_rpm;
     std::optional<std::uint64_t> max_concurrent_boots; ///< 1 or more
     std::optional<std::uint64_t> max_provisions_per_minute;
+    std::optional<std::uint64_t> weight; ///< 1 to 100; as if it were 1 where it is absent
     std::optional<bool> allow_provision;
     std::optional<std::vector<std::string>> allowed_versions; ///< exact names, or `prefix*`
 

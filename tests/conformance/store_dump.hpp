@@ -49,6 +49,7 @@ private:
         if (limits.max_concurrent_boots) out_ << " boots " << *limits.max_concurrent_boots;
         if (limits.max_provisions_per_minute)
             out_ << " provisions " << *limits.max_provisions_per_minute;
+        if (limits.weight) out_ << " weight " << *limits.weight;
         if (limits.allow_provision) out_ << " provision " << *limits.allow_provision;
         if (limits.allowed_versions) {
             out_ << " versions";

@@ -214,6 +214,49 @@ TEST_CASE("no more images are pulled for a product at once than its policy allow
     CHECK(fleet.eventually([&] { return host.pulls == 5; }));
 }
 
+TEST_CASE("pulls begin by the weights of their products") {
+    std::mutex mutex;
+    std::vector<std::string> begun;
+    memory_backend_script script;
+    script.prepare_time = [&](const workload& wanted) -> duration {
+        const std::lock_guard lock(mutex);
+        begun.push_back(wanted.owner.user_id);
+        return wanted.version == "slow" ? duration{24h} : duration{0};
+    };
+    const auto pulled = [&] {
+        const std::lock_guard lock(mutex);
+        return begun;
+    };
+    auto settings = memory_fleet<>::quick();
+    settings.prepare_concurrency = 1;
+    memory_fleet<> fleet(std::move(script), settings);
+    policy twice;
+    twice.weight = 2;
+    const auto first = fleet.registered({}, "first");
+    const auto heavy = fleet.registered(twice, "heavy");
+    const auto light = fleet.registered({}, "light");
+    const auto slow = fleet.orchestrator->async_provision(first, "ada", "slow", asio::use_future);
+    REQUIRE(fleet.eventually([&] { return pulled().size() == 1; }));
+    std::vector<std::future<result<engine_view>>> made;
+    const auto provision = [&](const product_ptr& product, const std::string& user) {
+        made.push_back(
+            fleet.orchestrator->async_provision(product, user, "quick", asio::use_future));
+        REQUIRE(fleet.becomes(product, user, engine_status::provisioning));
+        // It is decided after the provision, whose pull waits for its turn then.
+        CHECK(fleet.orchestrator->of(product).stop(user).error().code == errc::engine_not_running);
+    };
+    for (const auto* const user : {"h1", "h2", "h3"}) provision(heavy, user);
+    for (const auto* const user : {"l1", "l2"}) provision(light, user);
+    auto gone = fleet.orchestrator->async_destroy(first, "ada", asio::use_future);
+    REQUIRE(becomes_ready(gone));
+    CHECK(gone.get());
+    for (auto& engine : made) {
+        REQUIRE(becomes_ready(engine));
+        CHECK(engine.get());
+    }
+    CHECK(pulled() == std::vector<std::string>{"ada", "h1", "h2", "l1", "h3", "l2"});
+}
+
 TEST_CASE("max_provisions_per_minute counts engines that are created, and says how long to wait") {
     memory_fleet<stopped_clock> fleet;
     policy limits;
@@ -241,7 +284,8 @@ TEST_CASE("the SDK refuses a policy that the HTTP API would refuse, and names th
     const auto made = fleet.orchestrator->async_register_product("demo", "Demo", limits, wait);
     REQUIRE_FALSE(made);
     CHECK(made.error().code == errc::invalid_request);
-    CHECK(made.error().message.starts_with("policy.max_concurrent_boots: must be 1 or more"));
+    CHECK(made.error().message.starts_with(
+        "policy.max_concurrent_boots: must be a whole number, 1 or more"));
     (void)fleet.registered();
     limits = {};
     limits.allowed_versions = {"a*b"};
@@ -346,5 +390,5 @@ TEST_CASE("a default policy that no product may have stops the recovery, which n
     REQUIRE_FALSE(recovered);
     CHECK(recovered.error().code == errc::invalid_request);
     CHECK(recovered.error().message.starts_with(
-        "settings::default_policy: max_concurrent_boots: must be 1 or more"));
+        "settings::default_policy: max_concurrent_boots: must be a whole number, 1 or more"));
 }

@@ -266,7 +266,7 @@ TEST_CASE("escapes in names and values are understood") {
 TEST_CASE("a policy that was written is read back") {
     const std::string all =
         R"({"max_engines":0,"rate_limit_rpm":18446744073709551615,"max_concurrent_boots":1,)"
-        R"("max_provisions_per_minute":0,"allow_provision":false,)"
+        R"("max_provisions_per_minute":0,"weight":100,"allow_provision":false,)"
         R"("allowed_versions":["a:1","b*","*"]})";
     for (const auto& text : {all, std::string("{}"), std::string(R"({"allowed_versions":[]})")}) {
         const auto policy = http::read_policy(text);
@@ -307,8 +307,10 @@ TEST_CASE("a member of a policy that is null or of a wrong type is refused with 
         {"\"max_concurrent_boots\":null",
          "policy.max_concurrent_boots: must be a whole number, 0 or more."},
         {"\"max_concurrent_boots\":0",
-         "policy.max_concurrent_boots: must be 1 or more: with 0 every boot would wait for ever. "
-         "Set allow_provision to false to allow no engine."},
+         "policy.max_concurrent_boots: must be a whole number, 1 or more, and is 0. Set "
+         "allow_provision to false to allow no engine."},
+        {"\"weight\":0", "policy.weight: must be a whole number from 1 to 100, and is 0."},
+        {"\"weight\":101", "policy.weight: must be a whole number from 1 to 100, and is 101."},
         {"\"max_provisions_per_minute\":-1",
          "policy.max_provisions_per_minute: must be a whole number, 0 or more."},
         {"\"allow_provision\":null", "policy.allow_provision: must be true or false."},

@@ -264,14 +264,16 @@ TEST_CASE("text that is not a whole number is refused where a whole number is ex
 }
 
 TEST_CASE("the default policy is JSON, and refused where the policy of a product would be") {
-    const auto read = options_of(
-        good({{"ORCH_DEFAULT_POLICY", R"({"max_engines":5,"max_concurrent_boots":2})"}}));
+    const auto read = options_of(good(
+        {{"ORCH_DEFAULT_POLICY", R"({"max_engines":5,"max_concurrent_boots":2,"weight":3})"}}));
     CHECK(read.settings.default_policy.max_engines == 5U);
     CHECK(read.settings.default_policy.max_concurrent_boots == 2U);
+    CHECK(read.settings.default_policy.weight == 3U);
     CHECK(failure_of(good({{"ORCH_DEFAULT_POLICY", R"({"max_engine":5})"}})) ==
           "ORCH_DEFAULT_POLICY: max_engine: is not known here. Check its spelling.");
-    CHECK_THAT(failure_of(good({{"ORCH_DEFAULT_POLICY", R"({"max_concurrent_boots":0})"}})),
-               StartsWith("ORCH_DEFAULT_POLICY: max_concurrent_boots: must be 1 or more"));
+    CHECK_THAT(
+        failure_of(good({{"ORCH_DEFAULT_POLICY", R"({"max_concurrent_boots":0})"}})),
+        StartsWith("ORCH_DEFAULT_POLICY: max_concurrent_boots: must be a whole number, 1 or more"));
     CHECK_THAT(failure_of(good({{"ORCH_DEFAULT_POLICY", "max_engines=5"}})),
                StartsWith("ORCH_DEFAULT_POLICY: The policy is not valid JSON"));
     CHECK_THAT(failure_of(good({{"ORCH_DEFAULT_POLICY", "[]"}})),

@@ -25,7 +25,7 @@ turn_queue::command boot_of(std::uint8_t n, std::string user = "user") {
 
 /// The place of a boot that enters; 0 if it begins at once.
 turn_queue::ticket enter(turn_queue& queue, turn_queue::urgency how, turn_queue::command wanted,
-                         turn_queue::limit allowed = {}) {
+                         turn_queue::allowance allowed = {}) {
     return queue.enter(how, std::move(wanted), allowed).place;
 }
 
@@ -128,7 +128,7 @@ TEST_CASE("a place that is given up leaves the turn to the next product") {
 TEST_CASE(
     "no more boots of a product run at once than its policy allows, and others take the turns") {
     turn_queue queue(8);
-    const turn_queue::limit two{1, 2};
+    const turn_queue::allowance two{1, 2};
     CHECK(enter(queue, awaited, boot_of(1, "a"), two) == 0);
     CHECK(enter(queue, awaited, boot_of(1, "b"), two) == 0);
     CHECK(enter(queue, background, boot_of(1, "c"), two) != 0);

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <roundhouse/core/names.hpp>
+#include <roundhouse/core/whole_range.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -23,12 +25,35 @@ struct policy_fault {
     std::string complaint;
 };
 
+/// A member of a policy that is a whole number.
+struct policy_number {
+    std::string_view name;
+    std::optional<std::uint64_t> policy::*member = nullptr;
+    whole_range range;
+    std::string_view instead; ///< What to do instead of setting another number: a sentence.
+};
+
+/// In the order in which they are shown.
+inline constexpr std::array policy_numbers{
+    policy_number{"max_engines", &policy::max_engines, {}, {}},
+    policy_number{"rate_limit_rpm", &policy::rate_limit_rpm, {}, {}},
+    policy_number{"max_concurrent_boots",
+                  &policy::max_concurrent_boots,
+                  {.least = 1},
+                  " Set allow_provision to false to allow no engine."},
+    policy_number{"max_provisions_per_minute", &policy::max_provisions_per_minute, {}, {}},
+    policy_number{"weight", &policy::weight, {1, 100}, {}},
+};
+
 /// Finds the first member of a policy that it may not have so; nothing if there is none.
 [[nodiscard]] inline std::optional<policy_fault> check_policy(const policy& limits) {
-    if (limits.max_concurrent_boots == 0U)
-        return policy_fault{"max_concurrent_boots",
-                            "must be 1 or more: with 0 every boot would wait for ever. Set "
-                            "allow_provision to false to allow no engine."};
+    for (const auto& number : policy_numbers) {
+        const auto value = limits.*number.member;
+        if (!value || number.range.holds(*value)) continue;
+        return policy_fault{std::string(number.name), "must be " + number.range.text() +
+                                                          ", and is " + std::to_string(*value) +
+                                                          "." + std::string(number.instead)};
+    }
     if (!limits.allowed_versions) return std::nullopt;
     for (std::size_t i = 0; i < limits.allowed_versions->size(); ++i)
         if (auto complaint = names::check_version_pattern((*limits.allowed_versions)[i]))

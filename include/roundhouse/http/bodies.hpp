@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 /// Reads the bodies of requests. `null` has the wrong type for every field: it must be left out.
 namespace roundhouse {
@@ -50,12 +51,10 @@ inline std::optional<std::string> owned(std::optional<std::string_view> text) {
 /// for absent.
 inline roundhouse::policy read_members(field_reader& in) {
     roundhouse::policy out;
-    in.only({"max_engines", "rate_limit_rpm", "max_concurrent_boots", "max_provisions_per_minute",
-             "allow_provision", "allowed_versions"});
-    out.max_engines = in.whole("max_engines");
-    out.rate_limit_rpm = in.whole("rate_limit_rpm");
-    out.max_concurrent_boots = in.whole("max_concurrent_boots");
-    out.max_provisions_per_minute = in.whole("max_provisions_per_minute");
+    std::vector<std::string_view> known{"allow_provision", "allowed_versions"};
+    for (const auto& number : core::policy_numbers) known.push_back(number.name);
+    in.only(known);
+    for (const auto& number : core::policy_numbers) out.*number.member = in.whole(number.name);
     out.allow_provision = in.boolean("allow_provision");
     out.allowed_versions = in.texts("allowed_versions");
     if (const auto fault = core::check_policy(out)) in.refuse(fault->member, fault->complaint);

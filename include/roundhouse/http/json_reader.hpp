@@ -5,10 +5,10 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -178,12 +178,11 @@ public:
     }
 
     /// Fails if the object has a member that is not in `known`.
-    void only(std::initializer_list<std::string_view> known) {
+    void only(const std::vector<std::string_view>& known) {
         if (failure_ || !fields_) return;
         for (const auto [name, value] : *fields_) {
-            bool is_known = false;
-            for (const auto& known_name : known) is_known = is_known || known_name == name;
-            if (!is_known) return refuse(name, "is not known here. Check its spelling.");
+            if (std::ranges::find(known, name) == known.end())
+                return refuse(name, "is not known here. Check its spelling.");
         }
     }
 

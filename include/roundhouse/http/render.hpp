@@ -2,6 +2,7 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/http/host_paths.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/http/reply.hpp>
@@ -76,12 +77,8 @@ inline void write_engine(json_writer& json, const admitted_engine& engine) {
 
 inline void write_policy(json_writer& json, const policy& limits) {
     json.open('{');
-    if (limits.max_engines) json.member("max_engines", *limits.max_engines);
-    if (limits.rate_limit_rpm) json.member("rate_limit_rpm", *limits.rate_limit_rpm);
-    if (limits.max_concurrent_boots)
-        json.member("max_concurrent_boots", *limits.max_concurrent_boots);
-    if (limits.max_provisions_per_minute)
-        json.member("max_provisions_per_minute", *limits.max_provisions_per_minute);
+    for (const auto& number : core::policy_numbers)
+        if (const auto& value = limits.*number.member) json.member(number.name, *value);
     if (limits.allow_provision) json.member("allow_provision", *limits.allow_provision);
     if (limits.allowed_versions) {
         json.name("allowed_versions").open('[');

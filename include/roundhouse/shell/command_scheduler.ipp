@@ -48,17 +48,19 @@ ROUNDHOUSE_DECL turn_queue& command_scheduler::turns_of(boot_step step) noexcept
     return step == boot_step::prepare ? preparations_ : boots_;
 }
 
-ROUNDHOUSE_DECL turn_queue::limit command_scheduler::limit_of(const product& product) const {
-    turn_queue::limit out;
+ROUNDHOUSE_DECL turn_queue::allowance
+command_scheduler::allowance_of(const product& product) const {
+    turn_queue::allowance out;
     out.revision = product.revision;
     const auto& limits = core::policy_of(product, services_.settings);
     out.most = limits.max_concurrent_boots.value_or(out.most);
+    out.weight = limits.weight.value_or(out.weight);
     return out;
 }
 
 ROUNDHOUSE_DECL void command_scheduler::policy_changed(const product& product) {
     for (const auto step : {boot_step::prepare, boot_step::start})
-        announce(step, turns_of(step).change(product.id, limit_of(product)));
+        announce(step, turns_of(step).change(product.id, allowance_of(product)));
 }
 
 ROUNDHOUSE_DECL void command_scheduler::take_turn(mailbox& engine, const turn_came& came,
@@ -96,8 +98,9 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
     const bool waited_for = awaited || !engine.waiting.empty();
     const auto urgency = waited_for ? turn_queue::urgency::awaited
                                     : turn_queue::urgency::background;
-    const auto limit = engine.product ? limit_of(*engine.product) : turn_queue::limit{};
-    const auto entered = turns_of(state.step).enter(urgency, {engine.owner, request.number}, limit);
+    const auto allowed = engine.product ? allowance_of(*engine.product) : turn_queue::allowance{};
+    const auto entered =
+        turns_of(state.step).enter(urgency, {engine.owner, request.number}, allowed);
     announce(state.step, entered.begun);
     state.ticket = entered.place;
     state.began.reset();

@@ -25,11 +25,12 @@ namespace detail {
 /// Lets a bounded number of commands run at once, and shares their turns out fairly between
 /// products.
 ///
-/// Products that hold no turn go first, in the order in which they came to wait; then the others, one
-/// command of each in turn. A product that holds a turn takes no further one of the last
-/// `core::kept_turns` free turns: they are kept for products that hold none. Within a product,
-/// commands that a caller waits for go first. A product that has as many turns as its policy allows
-/// gets no further one.
+/// Products that hold no turn go first, in the order in which they came to wait; then the others. In
+/// each round a product takes as many turns as its weight says, one after the other, before it goes
+/// behind those that wait. So while a product that holds no turn waits, no other takes more turns
+/// than its weight. A product that holds a turn takes no further one of the last `core::kept_turns`
+/// free turns: they are kept for products that hold none. Within a product, commands that a caller
+/// waits for go first. A product that has as many turns as its policy allows gets no further one.
 ///
 /// Every operation takes constant time for each command whose turn comes by it. Thread-safe.
 class turn_queue {
@@ -43,24 +44,25 @@ public:
         std::uint64_t number = 0;
     };
 
-    /// How many turns a product may hold at once, by its policy of a revision. Of two limits the
-    /// one of the higher revision holds.
-    struct limit {
+    /// How many turns a product may hold at once, and take in a round, by its policy of a revision.
+    /// Of two allowances that of the higher revision holds.
+    struct allowance {
         std::uint64_t revision = 0;
         std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+        std::uint64_t weight = 1;
     };
 
     /// What comes of a command that enters.
     struct entry {
         ticket place = 0; ///< 0 if its turn has come at once.
-        /// Others whose turn has come, by a limit that was not known yet.
+        /// Others whose turn has come, by an allowance that was not known yet.
         std::vector<command> begun;
     };
 
     explicit turn_queue(std::size_t at_once) : free_(at_once), kept_(core::kept_turns(at_once)) {}
 
     /// Takes a turn at once, or a place in the queue. Whoever has a turn must `leave`.
-    entry enter(urgency how, command wanted, limit allowed) {
+    entry enter(urgency how, command wanted, allowance allowed) {
         const std::lock_guard lock(mutex_);
         auto& of = shares_.try_emplace(wanted.owner.product_id).first->second;
         of.take_in(allowed);
@@ -96,9 +98,9 @@ public:
         how = urgency::awaited;
     }
 
-    /// Changes the limit of a product, which also holds for commands that wait: those whose turn
-    /// has come by that.
-    [[nodiscard]] std::vector<command> change(const uuid& product, limit allowed) {
+    /// Changes the allowance of a product, which also holds for commands that wait: those whose turn
+    /// has come by that. A lower weight ends its round with the next turn that it takes.
+    [[nodiscard]] std::vector<command> change(const uuid& product, allowance allowed) {
         const std::lock_guard lock(mutex_);
         const auto found = shares_.find(product);
         if (found == shares_.end()) return {};
@@ -131,8 +133,9 @@ private:
 
     /// What one product has of the queue.
     struct share {
-        std::size_t held = 0; ///< Turns.
-        limit allowed;
+        std::size_t held = 0;       ///< Turns.
+        std::uint64_t of_round = 0; ///< Turns that it has taken in its round.
+        allowance allowed;
         std::array<std::list<place>, 2> lines;
         ring* in = nullptr; ///< The ring in which it is, if it waits for a turn that it may have.
         ring::iterator at{};
@@ -140,7 +143,7 @@ private:
         [[nodiscard]] bool waits() const noexcept {
             return std::ranges::any_of(lines, [](const auto& line) { return !line.empty(); });
         }
-        void take_in(const limit& given) noexcept {
+        void take_in(const allowance& given) noexcept {
             if (given.revision > allowed.revision) allowed = given;
         }
     };
@@ -156,14 +159,25 @@ private:
         return free_ > (of.held == 0 ? 0 : kept_);
     }
 
-    /// Puts a product at the end of the ring to which it belongs now, unless it is in that ring.
+    /// Puts a product into the ring to which it belongs now, unless it is there: at the front if its
+    /// round goes on, else at the end.
     void find_ring(share& of) {
+        if (!of.waits()) of.of_round = 0;
         ring* to = of.held == 0 ? &without_turn_ : &with_turn_;
         if (!of.waits() || of.held >= of.allowed.most) to = nullptr;
         if (of.in == to) return;
         if (of.in != nullptr) of.in->erase(of.at);
         of.in = to;
-        if (to != nullptr) of.at = to->insert(to->end(), &of);
+        if (to != nullptr) of.at = to->insert(of.of_round == 0 ? to->end() : to->begin(), &of);
+    }
+
+    /// Counts a turn that a product at the front of its ring takes. Its round ends with the last
+    /// turn of its weight.
+    static void count_turn(share& of) {
+        ++of.held;
+        if (++of.of_round < of.allowed.weight) return;
+        of.of_round = 0;
+        of.in->splice(of.in->end(), *of.in, of.at);
     }
 
     void remove(position_table::iterator found) {
@@ -188,8 +202,7 @@ private:
             auto& [mine, wanted] = (!of->lines[0].empty() ? of->lines[0] : of->lines[1]).front();
             if (mine != entering) begun.push_back(std::move(wanted));
             --free_;
-            ++of->held;
-            of->in->splice(of->in->end(), *of->in, of->at);
+            count_turn(*of);
             remove(places_.find(mine));
         }
         return begun;

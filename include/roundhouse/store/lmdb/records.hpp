@@ -156,6 +156,7 @@ enum class product_section : std::uint8_t {
     allowed_versions, ///< Texts. An empty one allows no version.
     max_concurrent_boots,
     max_provisions_per_minute,
+    weight,
 };
 
 [[nodiscard]] inline record_writer encode(const product& record) {
@@ -185,6 +186,7 @@ enum class product_section : std::uint8_t {
     if (limits.max_provisions_per_minute)
         out.section(max_provisions_per_minute,
                     [&] { out.number(*limits.max_provisions_per_minute); });
+    if (limits.weight) out.section(weight, [&] { out.number(*limits.weight); });
     return out;
 }
 
@@ -212,6 +214,7 @@ inline void decode(record_reader& in, product& record) {
         case max_provisions_per_minute:
             limits.max_provisions_per_minute = values.number<std::uint64_t>();
             return true;
+        case weight: limits.weight = values.number<std::uint64_t>(); return true;
         }
         return false;
     });

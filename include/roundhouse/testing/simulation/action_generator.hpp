@@ -64,6 +64,7 @@ public:
             out.max_provisions_per_minute = random_.between(0, 10);
         if (scenario_.most_boots)
             out.max_concurrent_boots = random_.between(1, *scenario_.most_boots);
+        if (random_.chance(0.3)) out.weight = random_.between(1, 3);
         if (random_.chance(0.1)) out.allow_provision = false;
         return out;
     }

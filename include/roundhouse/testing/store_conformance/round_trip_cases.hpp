@@ -137,6 +137,7 @@ template <store Store> void products_as_they_were(Store& store) {
     full.policy.rate_limit_rpm = 600;
     full.policy.max_concurrent_boots = 7;
     full.policy.max_provisions_per_minute = 70;
+    full.policy.weight = 17;
     full.policy.allow_provision = false;
     full.policy.allowed_versions = std::vector<std::string>{"v1", "v2.*", "",
                                                             std::string(5000, 'v')};
@@ -147,7 +148,7 @@ template <store Store> void products_as_they_were(Store& store) {
 }
 
 template <store Store> void each_limit_by_itself(Store& store) {
-    std::vector<policy> limits(8);
+    std::vector<policy> limits(9);
     limits[0].max_engines = 0;
     limits[1].rate_limit_rpm = 0;
     limits[2].allow_provision = false;
@@ -156,6 +157,7 @@ template <store Store> void each_limit_by_itself(Store& store) {
     limits[5].allowed_versions.emplace(1, "");
     limits[6].max_concurrent_boots = 1;
     limits[7].max_provisions_per_minute = 0;
+    limits[8].weight = 1;
     for (std::uint32_t n = 0; n < limits.size(); ++n) {
         auto record = tenant(n + 1, "product" + std::to_string(n));
         record.policy = limits[n];
