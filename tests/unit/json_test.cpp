@@ -220,7 +220,7 @@ TEST_CASE("unknown fields of a request's body are ignored") {
 
 TEST_CASE("a field of the wrong type is refused with its name") {
     CHECK(message_of(http::read_provision_body(R"({"user_id":1})")) ==
-          "user_id: must be a string.");
+          "user_id: must be a string, and is 1.");
     CHECK(message_of(http::read_provision_body(R"({"user_id":null})")) ==
           "user_id: must be a string.");
     CHECK(message_of(http::read_provision_body(R"({"user_id":"u","engine_version":null})")) ==
@@ -228,9 +228,11 @@ TEST_CASE("a field of the wrong type is refused with its name") {
     CHECK(message_of(http::read_admit_body(R"({"auto_wake":"true"})")) ==
           "auto_wake: must be true or false.");
     CHECK(message_of(http::read_admit_body(R"({"auto_provision":1})")) ==
-          "auto_provision: must be true or false.");
+          "auto_provision: must be true or false, and is 1.");
     CHECK(message_of(http::read_activity_body(R"({"busy_for_s":"60"})")) ==
           "busy_for_s: must be a number from 0 to 86400.");
+    CHECK(message_of(http::read_activity_body(R"({"busy_for_s":-0.5})")) ==
+          "busy_for_s: must be a number from 0 to 86400, and is -0.5.");
     CHECK(message_of(http::read_policy_body(R"({"policy":[]})")) == "policy: must be an object.");
     CHECK(message_of(http::read_policy_body(R"({"policy":null})")) == "policy: must be an object.");
 }
@@ -296,25 +298,25 @@ TEST_CASE("an unknown member of a policy is refused with its name") {
 TEST_CASE("a member of a policy that is null or of a wrong type is refused with its name") {
     const std::vector<std::pair<std::string, std::string>> bad{
         {"\"max_engines\":null", "policy.max_engines: must be a whole number, 0 or more."},
-        {"\"max_engines\":-1", "policy.max_engines: must be a whole number, 0 or more."},
-        {"\"max_engines\":1.5", "policy.max_engines: must be a whole number, 0 or more."},
+        {"\"max_engines\":1.5",
+         "policy.max_engines: must be a whole number, 0 or more, and is 1.5."},
         {"\"max_engines\":\"5\"", "policy.max_engines: must be a whole number, 0 or more."},
         {"\"max_engines\":true", "policy.max_engines: must be a whole number, 0 or more."},
         {"\"max_engines\":[]", "policy.max_engines: must be a whole number, 0 or more."},
-        {"\"max_engines\":1e300", "policy.max_engines: must be a whole number, 0 or more."},
+        {"\"max_engines\":1e300",
+         "policy.max_engines: must be a whole number, 0 or more, and is 1e+300."},
         {"\"rate_limit_rpm\":null", "policy.rate_limit_rpm: must be a whole number, 0 or more."},
         {"\"rate_limit_rpm\":{}", "policy.rate_limit_rpm: must be a whole number, 0 or more."},
         {"\"max_concurrent_boots\":null",
-         "policy.max_concurrent_boots: must be a whole number, 0 or more."},
+         "policy.max_concurrent_boots: must be a whole number, 1 or more."},
         {"\"max_concurrent_boots\":0",
          "policy.max_concurrent_boots: must be a whole number, 1 or more, and is 0. Set "
          "allow_provision to false to allow no engine."},
         {"\"weight\":0", "policy.weight: must be a whole number from 1 to 100, and is 0."},
         {"\"weight\":101", "policy.weight: must be a whole number from 1 to 100, and is 101."},
-        {"\"max_provisions_per_minute\":-1",
-         "policy.max_provisions_per_minute: must be a whole number, 0 or more."},
+        {"\"weight\":\"2\"", "policy.weight: must be a whole number from 1 to 100."},
         {"\"allow_provision\":null", "policy.allow_provision: must be true or false."},
-        {"\"allow_provision\":0", "policy.allow_provision: must be true or false."},
+        {"\"allow_provision\":0", "policy.allow_provision: must be true or false, and is 0."},
         {"\"allowed_versions\":null", "policy.allowed_versions: must be a list of strings."},
         {"\"allowed_versions\":\"a\"", "policy.allowed_versions: must be a list of strings."},
         {"\"allowed_versions\":[\"a\",1]", "policy.allowed_versions: must be a list of strings."},
@@ -330,6 +332,29 @@ TEST_CASE("a member of a policy that is null or of a wrong type is refused with 
         INFO(member);
         CHECK(message_of(http::read_policy_body("{\"policy\":{" + member + "}}")) == message);
     }
+}
+
+TEST_CASE(
+    "a negative number in a policy is refused with its member, its value and what is allowed") {
+    const auto refused = [](const std::string& member, const std::string& value) {
+        return message_of(
+            http::read_policy_body("{\"policy\":{\"" + member + "\":" + value + "}}"));
+    };
+    for (const auto& number : roundhouse::core::policy_numbers)
+        for (const auto* const value : {"-1", "-9223372036854775808", "-0.25"})
+            CHECK(refused(std::string(number.name), value) ==
+                  "policy." + std::string(number.name) + ": must be " + number.range.text() +
+                      ", and is " + value + ".");
+    CHECK(refused("max_concurrent_boots", "-1") ==
+          "policy.max_concurrent_boots: must be a whole number, 1 or more, and is -1.");
+    CHECK(refused("weight", "-1") ==
+          "policy.weight: must be a whole number from 1 to 100, and is -1.");
+    CHECK(refused("allow_provision", "-1") ==
+          "policy.allow_provision: must be true or false, and is -1.");
+    CHECK(refused("allowed_versions", "-1") ==
+          "policy.allowed_versions: must be a list of strings, and is -1.");
+    CHECK(message_of(http::read_policy_body(R"({"policy":-1})")) ==
+          "policy: must be an object, and is -1.");
 }
 
 TEST_CASE("a whole number may be written with a fraction or an exponent") {

@@ -274,6 +274,9 @@ TEST_CASE("the default policy is JSON, and refused where the policy of a product
     CHECK_THAT(
         failure_of(good({{"ORCH_DEFAULT_POLICY", R"({"max_concurrent_boots":0})"}})),
         StartsWith("ORCH_DEFAULT_POLICY: max_concurrent_boots: must be a whole number, 1 or more"));
+    CHECK(
+        failure_of(good({{"ORCH_DEFAULT_POLICY", R"({"max_concurrent_boots":-1})"}})) ==
+        "ORCH_DEFAULT_POLICY: max_concurrent_boots: must be a whole number, 1 or more, and is -1.");
     CHECK_THAT(failure_of(good({{"ORCH_DEFAULT_POLICY", "max_engines=5"}})),
                StartsWith("ORCH_DEFAULT_POLICY: The policy is not valid JSON"));
     CHECK_THAT(failure_of(good({{"ORCH_DEFAULT_POLICY", "[]"}})),

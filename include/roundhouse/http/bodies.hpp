@@ -54,7 +54,8 @@ inline roundhouse::policy read_members(field_reader& in) {
     std::vector<std::string_view> known{"allow_provision", "allowed_versions"};
     for (const auto& number : core::policy_numbers) known.push_back(number.name);
     in.only(known);
-    for (const auto& number : core::policy_numbers) out.*number.member = in.whole(number.name);
+    for (const auto& number : core::policy_numbers)
+        out.*number.member = in.whole(number.name, number.range.text());
     out.allow_provision = in.boolean("allow_provision");
     out.allowed_versions = in.texts("allowed_versions");
     if (const auto fault = core::check_policy(out)) in.refuse(fault->member, fault->complaint);

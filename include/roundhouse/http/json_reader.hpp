@@ -6,6 +6,8 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -89,6 +91,21 @@ whole_number(simdjson::dom::element value) noexcept {
     return static_cast<std::uint64_t>(number);
 }
 
+/// Returns a JSON number as text, in the shortest form that is read back as the same.
+[[nodiscard]] inline std::string number_text(simdjson::dom::element number) {
+    std::array<char, 32> text{};
+    const auto write = [&](auto value) {
+        const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+        return std::string(text.data(), end);
+    };
+    std::int64_t negative = 0;
+    std::uint64_t whole = 0;
+    double any = 0;
+    if (number.get(negative) == simdjson::SUCCESS) return write(negative);
+    if (number.get(whole) == simdjson::SUCCESS) return write(whole);
+    return number.get(any) == simdjson::SUCCESS ? write(any) : std::string();
+}
+
 } // namespace detail
 
 /// Reads the fields of a JSON object. After a failure, further reads return nothing, so that the
@@ -112,7 +129,7 @@ public:
         const auto found = find(name);
         if (!found) return std::nullopt;
         if (found->get(value) == simdjson::SUCCESS) return value;
-        refuse(name, "must be a string.");
+        refuse(name, "a string", *found);
         return std::nullopt;
     }
 
@@ -129,7 +146,7 @@ public:
         const auto found = find(name);
         if (!found) return std::nullopt;
         if (found->get(value) == simdjson::SUCCESS) return value;
-        refuse(name, "must be true or false.");
+        refuse(name, "true or false", *found);
         return std::nullopt;
     }
 
@@ -141,19 +158,21 @@ public:
         if (found->is_number() && found->get(value) == simdjson::SUCCESS && value >= least &&
             value <= most)
             return value;
-        std::string range = "must be a number from ";
-        range += std::to_string(static_cast<std::int64_t>(least)) + " to " +
-                 std::to_string(static_cast<std::int64_t>(most));
-        refuse(name, range + ".");
+        refuse(name,
+               "a number from " + std::to_string(static_cast<std::int64_t>(least)) + " to " +
+                   std::to_string(static_cast<std::int64_t>(most)),
+               *found);
         return std::nullopt;
     }
 
-    /// Reads a whole number that is not negative.
-    [[nodiscard]] std::optional<std::uint64_t> whole(std::string_view name) {
+    /// Reads a whole number that is not negative. Another value is refused, because it is not what is
+    /// `expected`: "a whole number, 1 or more". Whether the number is in that range, callers check.
+    [[nodiscard]] std::optional<std::uint64_t> whole(std::string_view name,
+                                                     std::string_view expected) {
         const auto found = find(name);
         if (!found) return std::nullopt;
         if (const auto value = detail::whole_number(*found)) return value;
-        refuse(name, "must be a whole number, 0 or more.");
+        refuse(name, expected, *found);
         return std::nullopt;
     }
 
@@ -162,7 +181,7 @@ public:
         const auto found = find(name);
         if (!found) return std::nullopt;
         if (auto values = texts_of(*found)) return values;
-        refuse(name, "must be a list of strings.");
+        refuse(name, "a list of strings", *found);
         return std::nullopt;
     }
 
@@ -173,7 +192,7 @@ public:
         if (!found) return std::nullopt;
         simdjson::dom::object inner;
         if (found->get(inner) == simdjson::SUCCESS) return field_reader(inner, shown(name) + ".");
-        refuse(name, "must be an object.");
+        refuse(name, "an object", *found);
         return std::nullopt;
     }
 
@@ -201,6 +220,15 @@ public:
 private:
     field_reader(simdjson::dom::object fields, std::string prefix)
         : fields_(fields), prefix_(std::move(prefix)) {}
+
+    /// Fails because a field is not what is `expected` of it. The message has the value if that is a
+    /// number; others may be long.
+    void refuse(std::string_view name, std::string_view expected, simdjson::dom::element value) {
+        std::string complaint = "must be ";
+        complaint += expected;
+        if (value.is_number()) complaint += ", and is " + detail::number_text(value);
+        refuse(name, complaint + '.');
+    }
 
     [[nodiscard]] std::optional<simdjson::dom::element> find(std::string_view name) {
         if (failure_ || !fields_) return std::nullopt;

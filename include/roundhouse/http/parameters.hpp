@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/names.hpp>
+#include <roundhouse/core/whole_range.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/log_source.hpp>
@@ -110,12 +111,9 @@ public:
         const auto value = find(name);
         if (!value) return otherwise;
         const auto number = detail::read_whole(*value);
-        if (number && *number >= least && *number <= most) return *number;
-        std::string complaint = "must be a whole number";
-        if (most == std::numeric_limits<std::uint64_t>::max())
-            complaint += ", " + std::to_string(least) + " or more.";
-        else complaint += " from " + std::to_string(least) + " to " + std::to_string(most) + ".";
-        refuse(name, complaint);
+        const core::whole_range range{least, most};
+        if (number && range.holds(*number)) return *number;
+        refuse(name, "must be " + range.text() + ".");
         return otherwise;
     }
 
