@@ -199,10 +199,10 @@ std::optional<http::reply> connection::ask_handler(const http::request& request)
         reply = loop_.handler()(request, later);
         if (!reply && !later.pending()) reply = internal_error_reply(request.request_id);
     } catch (const std::exception& problem) {
-        loop_.warn(std::string("a call failed: ") + problem.what());
+        loop_.warn(warning_kind::failed_call, std::string("a call failed: ") + problem.what());
         reply = internal_error_reply(request.request_id);
     } catch (...) {
-        loop_.warn("a call failed in an unknown way");
+        loop_.warn(warning_kind::failed_call, "a call failed in an unknown way");
         reply = internal_error_reply(request.request_id);
     }
     if (!later.pending() || !reply) return reply;
@@ -212,12 +212,12 @@ std::optional<http::reply> connection::ask_handler(const http::request& request)
 
 void connection::refuse() {
     last_request_ = true;
-    head_only_ = false;
+    head_only_ = reader_.text(reader_.head().method) == "HEAD";
     const auto message = message_of(reader_.fault());
     if (message.empty()) out_.append(bare_bad_request);
     else
         append(http::error_reply(400, code_name(errc::invalid_request), message,
-                                 http::request_id_for({})));
+                                 http::request_id_for(reader_.text(reader_.head().request_id))));
 }
 
 void connection::append(const http::reply& reply) {
@@ -260,7 +260,7 @@ void connection::take_piece(result<std::string> piece) {
     streamed_->asked = false;
     progressed_ = true;
     if (!piece) {
-        loop_.warn("a reply was cut off: " + piece.error().message);
+        loop_.warn(warning_kind::cut_off_reply, "a reply was cut off: " + piece.error().message);
         return close();
     }
     or_close([&] {

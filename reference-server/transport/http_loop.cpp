@@ -129,7 +129,8 @@ void http_loop::listening_socket::on_events(std::uint32_t /*events*/) {
         const int code = errno;
         if (code == EAGAIN) return;
         if (code == EINTR || code == ECONNABORTED) continue; // the client has gone
-        loop_.warn("cannot accept connections: " + std::system_category().message(code));
+        loop_.warn(warning_kind::not_accepted,
+                   "cannot accept connections: " + std::system_category().message(code));
         return pause();
     }
 }
@@ -156,14 +157,16 @@ void http_loop::admit(int descriptor, const sockaddr_storage& peer, const tls_se
         answer = take_place(share);
     } catch (const std::exception& problem) {
         ::close(descriptor);
-        return warn(std::string("a connection could not be set up: ") + problem.what());
+        return warn_of_setup(problem);
     }
     if (answer != connection_places::answer::taken) {
         ::close(descriptor);
-        return warn(answer == connection_places::answer::all_taken
-                        ? "connections are refused: there are as many as there may be"
-                        : "connections of " + to_string(client) +
-                              " are refused: it has as many as one client may have");
+        if (answer == connection_places::answer::all_taken)
+            return warn(warning_kind::all_taken,
+                        "connections are refused: there are as many as there may be");
+        return warn(warning_kind::share_taken,
+                    "connections of " + to_string(client) +
+                        " are refused: it has as many as one client may have");
     }
     set_options(descriptor, peer.ss_family);
     std::shared_ptr<connection> added;
@@ -174,14 +177,14 @@ void http_loop::admit(int descriptor, const sockaddr_storage& peer, const tls_se
         connections_.add(added, std::chrono::steady_clock::now());
     } catch (const std::exception& problem) {
         shared_->places.give_back(share);
-        return warn(std::string("a connection could not be set up: ") + problem.what());
+        return warn_of_setup(problem);
     }
     try {
         added->start();
         check_timeouts();
     } catch (const std::exception& problem) {
         added->close();
-        warn(std::string("a connection could not be set up: ") + problem.what());
+        warn_of_setup(problem);
     }
 }
 
@@ -240,19 +243,18 @@ std::string_view http_loop::date() {
     return date_;
 }
 
-void http_loop::warn(std::string_view message) {
-    const auto now = std::chrono::steady_clock::now();
-    if (warned_at_ != std::chrono::steady_clock::time_point() &&
-        now - warned_at_ < std::chrono::minutes(1)) {
-        ++suppressed_warnings_;
-        return;
-    }
-    warned_at_ = now;
-    const auto suppressed = std::exchange(suppressed_warnings_, 0);
-    shared_->warn(std::string(message) +
-                  (suppressed > 0
-                       ? " (" + std::to_string(suppressed) + " more times since the last such line)"
-                       : ""));
+void http_loop::warn(warning_kind kind, std::string_view message) {
+    const auto suppressed = warnings_.admit(kind, std::chrono::steady_clock::now());
+    if (!suppressed) return;
+    std::string line(message);
+    if (*suppressed > 0)
+        line += " (" + std::to_string(*suppressed) + " more times since the last such line)";
+    shared_->warn(line);
+}
+
+void http_loop::warn_of_setup(const std::exception& problem) {
+    warn(warning_kind::not_set_up,
+         std::string("a connection could not be set up: ") + problem.what());
 }
 
 } // namespace roundhouse::server

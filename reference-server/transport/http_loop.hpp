@@ -7,6 +7,7 @@
 #include "limits.hpp"
 #include "listener.hpp"
 #include "tls_settings.hpp"
+#include "warning_limiter.hpp"
 
 #include <sys/socket.h>
 
@@ -16,6 +17,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <ctime>
+#include <exception>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -83,8 +85,9 @@ public:
     void return_buffer(std::string& from) noexcept;
     /// The present time, as replies tell it.
     [[nodiscard]] std::string_view date();
-    /// Writes at most one line per minute, so that a flood of connections does not flood the log.
-    void warn(std::string_view message);
+    /// Writes a line, unless one of its kind was written less than a minute ago.
+    void warn(warning_kind kind, std::string_view message);
+    void warn_of_setup(const std::exception& problem);
     void wait_as(connection& what, waiting_for until) noexcept;
     void forget(connection& closed) noexcept;
 
@@ -116,8 +119,7 @@ private:
     std::string spare_buffer_;
     std::time_t date_of_ = 0;
     std::string date_;
-    std::chrono::steady_clock::time_point warned_at_{};
-    std::size_t suppressed_warnings_ = 0;
+    warning_limiter warnings_;
     bool draining_ = false;
     bool checks_timeouts_ = false;
 

@@ -4,6 +4,10 @@
 
 #include <roundhouse/http/request.hpp>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -23,12 +27,34 @@ constexpr std::array known_methods{
 
 constexpr std::size_t longest_length = 18; ///< Digits of a Content-Length: fewer than 2^63 bytes.
 
-/// The size of the host that a text begins with: a name, or an address in brackets.
+/// `v1.name`: an address of a later version (RFC 3986 §3.2.2, IPvFuture).
+bool is_future_address(std::string_view text) noexcept {
+    const auto dot = text.find('.');
+    if (dot == text.npos || dot < 2 || dot + 1 == text.size() || (text[0] | 0x20) != 'v')
+        return false;
+    return std::ranges::all_of(text.substr(1, dot - 1),
+                               [](char c) { return roundhouse::detail::hex_digit(c) >= 0; }) &&
+           std::ranges::all_of(text.substr(dot + 1), [](char c) {
+               return c == ':' || (c != '%' && is(byte_class::host, c));
+           });
+}
+
+bool is_ipv6_address(std::string_view text) noexcept {
+    std::array<char, INET6_ADDRSTRLEN> terminated{};
+    if (text.size() >= terminated.size()) return false;
+    std::ranges::copy(text, terminated.begin());
+    in6_addr address{};
+    return ::inet_pton(AF_INET6, terminated.data(), &address) == 1;
+}
+
+/// The size of the host that a text begins with: a name, or an address in brackets. 0 also if there
+/// is no address in the brackets.
 std::size_t host_size(std::string_view text) noexcept {
     if (!text.starts_with('[')) return count_of(byte_class::host, text);
-    std::size_t size = 1;
-    while (size < text.size() && (is(byte_class::host, text[size]) || text[size] == ':')) ++size;
-    return size > 1 && size < text.size() && text[size] == ']' ? size + 1 : 0;
+    const auto end = text.find(']');
+    if (end == text.npos) return 0;
+    const auto address = text.substr(1, end - 1);
+    return is_ipv6_address(address) || is_future_address(address) ? end + 1 : 0;
 }
 
 bool escapes_are_whole(std::string_view text) noexcept {
@@ -100,8 +126,11 @@ request_head_reader::progress request_head_reader::read(std::string_view bytes) 
             std::memchr(bytes.data() + searched_, '\n', bytes.size() - searched_));
         if (found == nullptr) {
             searched_ = bytes.size();
-            const auto fault = check_unfinished(bytes.substr(line_at_));
-            return fault == request_fault::none ? progress::more : refuse(fault);
+            const auto line = bytes.substr(line_at_);
+            const auto fault = check_unfinished(line);
+            if (fault == request_fault::none) return progress::more;
+            if (!has_request_line_) note_method(line, line_at_);
+            return refuse(fault);
         }
         const auto end = static_cast<std::size_t>(found - bytes.data());
         // A line ends in CRLF. A lone LF is read as its end by some readers, and not by others.
@@ -135,6 +164,12 @@ request_fault request_head_reader::check_unfinished(std::string_view line) const
                : request_fault::none;
 }
 
+/// Early, so that the refusal of a HEAD has no body either.
+void request_head_reader::note_method(std::string_view line, std::size_t at) noexcept {
+    const auto size = count_of(byte_class::token, line);
+    head_.method = {static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(size)};
+}
+
 request_fault request_head_reader::read_line(std::string_view bytes, std::size_t end) noexcept {
     const auto line = bytes.substr(line_at_, end - line_at_);
     if (has_request_line_) return read_field(line, line_at_);
@@ -151,6 +186,7 @@ request_fault request_head_reader::read_request_line(std::string_view line,
     if (method_size == 0 || method_size > limits_->max_method_bytes || method_size == line.size() ||
         line[method_size] != ' ')
         return request_fault::not_http;
+    note_method(line, at);
     const auto method = line.substr(0, method_size);
     const auto rest = line.substr(method_size + 1);
     const auto target_size = rest.find(' ');
@@ -170,7 +206,6 @@ request_fault request_head_reader::read_request_line(std::string_view line,
 
     head_.http_1_0 = version.back() == '0';
     head_.keep_alive = !head_.http_1_0;
-    head_.method = {static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(method.size())};
     head_.target = {static_cast<std::uint32_t>(at + method_size + 1),
                     static_cast<std::uint32_t>(target.size())};
     return request_fault::none;

@@ -74,6 +74,7 @@ private:
         return progress::refused;
     }
     request_fault check_unfinished(std::string_view line) const noexcept;
+    void note_method(std::string_view line, std::size_t at) noexcept;
     request_fault read_line(std::string_view bytes, std::size_t end) noexcept;
     request_fault read_request_line(std::string_view line, std::size_t at) noexcept;
     request_fault read_field(std::string_view line, std::size_t at) noexcept;

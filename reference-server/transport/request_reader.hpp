@@ -43,8 +43,8 @@ public:
 
     [[nodiscard]] request_fault fault() const noexcept { return fault_; }
 
-    // Of a request that is whole. Texts are valid until `begin_next` is called or the input of the
-    // last `read` changes.
+    // Of a request that is whole; of one that is refused, what was read of its head before. Texts are
+    // valid until `begin_next` is called or the input of the last `read` changes.
 
     [[nodiscard]] const request_head& head() const noexcept { return head_reader_.head(); }
     [[nodiscard]] std::string_view text(text_part part) const noexcept { return part.of(head_); }

@@ -151,6 +151,21 @@ TEST_CASE("HEAD gets the headers of the answer and no body") {
     CHECK_THAT(connection.response(), EndsWith("GET /next [] //"));
 }
 
+TEST_CASE("a refusal has the request id that was read, and no body where the method is HEAD") {
+    const serving here;
+    const std::string fields = " / HTTP/1.1\r\nX-Request-Id: mine\r\nHost: a b\r\n\r\n";
+    for (const auto* const method : {"GET", "HEAD"}) {
+        auto connection = here.connect();
+        connection.send(method + fields);
+        const auto reply = connection.rest();
+        CHECK_THAT(reply, StartsWith("HTTP/1.1 400 ") && Contains("\r\nX-Request-Id: mine\r\n"));
+        const bool ends_with_head = reply.find("\r\n\r\n") + 4 == reply.size();
+        CHECK(ends_with_head == (std::string(method) == "HEAD"));
+    }
+    const auto nameless = here.ask("GET / HTTP/1.1\r\nX-Request-Id: m i n e\r\n\r\n");
+    CHECK_THAT(nameless, Contains("\r\nX-Request-Id: ") && !Contains("m i n e"));
+}
+
 TEST_CASE("the chunks of a body are joined") {
     const serving here;
     CHECK_THAT(here.ask("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
