@@ -15,7 +15,7 @@
 
 namespace roundhouse_tests {
 
-/// The log of a trash. While it is held, the thread of the trash waits in its line that says what it
+/// The log of a trash or of a backend. While it is held, the thread of the trash waits in its line that says what it
 /// is about to remove. To be released before the trash ends.
 class removal_log {
 public:

@@ -1,9 +1,13 @@
+#include "../removal_log.hpp"
 #include "../scripted_http_server.hpp"
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
 #include <asio/connect.hpp>
 #include <openssl/sha.h>
+#include <sys/stat.h>
+
+#include <memory>
 
 using namespace roundhouse_tests;
 using server = scripted_http_server;
@@ -404,6 +408,37 @@ TEST_CASE_METHOD(subprocess_fixture, "a link in place of a log is refused") {
     CHECK(text_of(secret) == "not for the engine\n");
     CHECK(wait(backend().destroy(w.ref)));
     CHECK(text_of(secret) == "not for the engine\n");
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "what lies in place of a log is refused by its kind, and told in the server's log") {
+    const auto told = std::make_shared<removal_log>();
+    options.log = [told](const rh::log_line& line) { told->sink()(line); };
+    options.log_check_interval = std::chrono::milliseconds{10};
+    run_shell("echo started; touch ready; exec sleep 1000");
+    const auto w = create_ready();
+    const auto log = log_of(w);
+    std::filesystem::remove(log);
+    std::string kind;
+    SECTION("a link that leads nowhere") {
+        std::filesystem::create_symlink(store.path() / "nowhere", log);
+        kind = "link";
+    }
+    SECTION("a pipe without a reader") {
+        REQUIRE(::mkfifo(log.c_str(), 0600) == 0);
+        kind = "pipe";
+    }
+    SECTION("a folder") {
+        std::filesystem::create_directory(log);
+        kind = "folder";
+    }
+    CHECK(told->waits_for("remove it, and start the engine again " +
+                          rh::to_string(w.ref.engine_id) + ' ' + log.string() + ' ' + kind));
+    const auto refusal = log.string() + " is a " + kind + " instead of a file: remove it";
+    CHECK(message_of(wait(backend().logs(w.ref, 10))) == refusal);
+    CHECK(message_of(create(next_generation(w))) == refusal);
+    CHECK(told->count("is no file") == 1);
+    CHECK_FALSE(std::filesystem::exists(store.path() / "nowhere"));
 }
 
 TEST_CASE_METHOD(subprocess_fixture, "the destruction of the backend ends what is followed") {

@@ -1,3 +1,4 @@
+#include "../removal_log.hpp"
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
@@ -14,6 +15,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -129,6 +131,9 @@ TEST_CASE_METHOD(engine_with_user,
     REQUIRE(::chown((folder(w) / "of somebody else").c_str(), 12345, 12345) == 0);
     fs::remove(folder(w) / "ready");
 
+    REQUIRE(::mkfifo((folder(w) / "pipe").c_str(), 0600) == 0);
+    const auto told = std::make_shared<removal_log>();
+    options.log = [told](const rh::log_line& line) { told->sink()(line); };
     options.uids = rh::default_engine_uids;
     run_shell(
         "cat a/b/file > out && echo more >> a/b/file && touch .hidden/x ready; exec sleep 1000");
@@ -141,6 +146,9 @@ TEST_CASE_METHOD(engine_with_user,
     CHECK(owner(folder(w) / "a" / "b" / "file") == uid);
     CHECK(owner(outside) == ::geteuid());
     CHECK(owner(folder(w) / "of somebody else") == 12345);
+    CHECK(owner(folder(w) / "pipe") == ::geteuid());
+    CHECK(told->count(rh::to_string(w.ref.engine_id) + ' ' + folder(w).string() +
+                      " file with several names: 1, link: 2, of another user: 1, pipe: 1") == 1);
 }
 
 TEST_CASE_METHOD(engine_with_user, "all that an engine has started ends with it, wherever it is") {

@@ -218,14 +218,20 @@ subprocess_backend::own_data_folder(const uuid& engine) {
     auto changing = change_owner(folder, uids.range(), *uid);
     auto elsewhere = detail::run_on(supervisor_->own_strand(), std::move(changing));
     const auto changed = co_await std::move(elsewhere);
-    if (changed) co_return uid;
+    if (changed) {
+        supervisor_->logs().refused().left(engine, folder, *changed);
+        co_return uid;
+    }
     uids.release(engine, *uid);
     co_return unexpected{changed.error()};
 }
 
-ROUNDHOUSE_DECL asio::awaitable<result<void>>
+ROUNDHOUSE_DECL asio::awaitable<result<std::string>>
 subprocess_backend::change_owner(std::string folder, uid_range of_engines, uid_t uid) {
-    co_return detail::subprocess::ownership_change{std::move(folder), of_engines, uid}.make();
+    detail::subprocess::ownership_change change{std::move(folder), of_engines, uid};
+    const auto made = change.make();
+    if (!made) co_return unexpected{made.error()};
+    co_return change.left();
 }
 
 ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested, uid_t uid) {
@@ -249,7 +255,8 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     const auto log = workload_folder + '/' + sub::log_name;
     const auto output = sub::open_regular(log, O_WRONLY | O_APPEND | O_CREAT);
     // Programs open their output by its path too.
-    if (!output || (uid != 0 && !sub::let_write(output.get(), uid))) return sub::failed(log, errno);
+    if (!output) return sub::not_opened(log, errno);
+    if (uid != 0 && !sub::let_write(output.get(), uid)) return sub::failed(log, errno);
     ::fcntl(output.get(), F_SETFL, O_APPEND); // the engine must not inherit O_NONBLOCK
     const auto& ref = requested.ref;
     const auto& isolation = supervisor_->isolation();

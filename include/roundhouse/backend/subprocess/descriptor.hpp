@@ -27,6 +27,28 @@ namespace detail::subprocess {
     return fail(errc::backend_error, std::string{subject} + ": " + cause(number));
 }
 
+/// What a file's mode says it is, in words.
+[[nodiscard]] inline std::string_view kind_of(mode_t mode) noexcept {
+    switch (mode & S_IFMT) {
+    case S_IFLNK: return "link";
+    case S_IFIFO: return "pipe";
+    case S_IFCHR:
+    case S_IFBLK: return "device";
+    case S_IFSOCK: return "socket";
+    case S_IFDIR: return "folder";
+    default: return "file";
+    }
+}
+
+/// The failure of `open_regular`, with its cause in `number`: it names what lies there instead of a
+/// file.
+[[nodiscard]] inline unexpected not_opened(const std::string& path, int number) {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return failed(path, number);
+    return fail(errc::backend_error, path + " is a " + std::string{kind_of(status.st_mode)} +
+                                         " instead of a file: remove it");
+}
+
 /// Owns a file descriptor. All descriptors of the backend are close-on-exec: engines inherit none.
 class descriptor {
 public:

@@ -4,9 +4,11 @@
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/log_growth.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/backend/subprocess/refused_files.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/detail/wakeable_wait.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/log.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/types.hpp>
 
@@ -49,11 +51,12 @@ public:
 
     /// `workloads` is the folder that has a workload folder of each engine.
     engine_logs(const asio::any_io_executor& executor, std::string workloads,
-                std::uint64_t limit_bytes, std::size_t tail_bytes)
+                std::uint64_t limit_bytes, std::size_t tail_bytes, log_sink log = {})
         : strand_{asio::make_strand(executor)},
           workloads_{std::move(workloads)},
           limit_bytes_{limit_bytes},
-          tail_bytes_{tail_bytes} {}
+          tail_bytes_{tail_bytes},
+          refused_{std::move(log)} {}
 
     [[nodiscard]] const asio::any_io_executor& strand() const noexcept { return strand_; }
 
@@ -93,6 +96,8 @@ public:
 
     // From any thread:
 
+    /// What is told of files that are not used.
+    [[nodiscard]] refused_files& refused() noexcept { return refused_; }
     /// The workload of an engine has ended.
     void ended(const uuid& engine) {
         asio::post(strand_, [self = shared_from_this(), engine] { self->wake(engine); });
@@ -105,7 +110,10 @@ public:
     }
     /// The engine is gone.
     void forget(const uuid& engine) {
-        asio::post(strand_, [self = shared_from_this(), engine] { self->growth_.erase(engine); });
+        asio::post(strand_, [self = shared_from_this(), engine] {
+            self->growth_.erase(engine);
+            self->refused_.forget(engine);
+        });
     }
     /// Nothing more is read.
     void close() {
@@ -174,6 +182,7 @@ private:
         struct stat status {};
         const auto path = folder_of(engine) + '/' + log_name;
         if (::lstat(path.c_str(), &status) != 0) return 0;
+        refused_.found_log(engine, path, status.st_mode);
         const auto size = static_cast<std::uint64_t>(status.st_size);
         const auto modified = std::chrono::seconds{status.st_mtim.tv_sec} +
                               std::chrono::nanoseconds{status.st_mtim.tv_nsec};
@@ -278,6 +287,7 @@ private:
     const std::string workloads_;
     const std::uint64_t limit_bytes_;
     const std::size_t tail_bytes_;
+    refused_files refused_;
 
     std::unordered_map<uuid, log_growth> growth_;
     std::unordered_map<uuid, read_log> logs_read_;

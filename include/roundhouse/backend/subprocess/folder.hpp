@@ -57,11 +57,13 @@ namespace detail::subprocess {
 [[nodiscard]] inline result<descriptor> open_data_folder(const std::string& path) {
     descriptor folder{::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
     if (folder) return folder;
-    if (errno == ENOTDIR || errno == ELOOP)
-        return fail(errc::backend_error,
-                    path + " is a link or a file instead of the engine's data folder: move the "
-                           "folder back, or remove that");
-    return failed("cannot open " + path, errno);
+    const int number = errno;
+    struct stat status {};
+    if ((number == ENOTDIR || number == ELOOP) && ::lstat(path.c_str(), &status) == 0)
+        return fail(errc::backend_error, path + " is a " + std::string{kind_of(status.st_mode)} +
+                                             " instead of the engine's data folder: move the "
+                                             "folder back, or remove that");
+    return failed("cannot open " + path, number);
 }
 
 /// The folder for an engine's temporary files, in its own folder.

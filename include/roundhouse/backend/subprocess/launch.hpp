@@ -231,7 +231,8 @@ inline void reset_signals() noexcept {
     const descriptor input{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
     if (!input) return failed("/dev/null", errno);
     const descriptor lock = open_regular(plan.lock, O_RDWR | O_CREAT);
-    if (!lock || ::flock(lock.get(), LOCK_SH) != 0) return failed(plan.lock, errno);
+    if (!lock) return not_opened(plan.lock, errno);
+    if (::flock(lock.get(), LOCK_SH) != 0) return failed(plan.lock, errno);
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return failed("cannot make a pipe", errno);
     const descriptor reports{ends[0]};

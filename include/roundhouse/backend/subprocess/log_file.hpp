@@ -101,8 +101,9 @@ public:
         begins_at_ = 0;
         const auto file = open_regular(path, O_RDONLY);
         if (!file && errno == ENOENT) return {};
+        if (!file) return not_opened(path, errno);
         struct stat status {};
-        if (!file || ::fstat(file.get(), &status) != 0) return failed(path, errno);
+        if (::fstat(file.get(), &status) != 0) return failed(path, errno);
         std::array<char, 65536> chunk;
         auto left = static_cast<std::uint64_t>(status.st_size);
         if (left < begin) begin = 0;
@@ -199,8 +200,9 @@ private:
         const auto path = folder + '/' + name;
         const auto file = open_regular(path, O_RDONLY);
         if (!file && errno == ENOENT) return offset = 0, std::string();
+        if (!file) return not_opened(path, errno);
         struct stat status {};
-        if (!file || ::fstat(file.get(), &status) != 0) return failed(path, errno);
+        if (::fstat(file.get(), &status) != 0) return failed(path, errno);
         if (inode && *inode != status.st_ino) offset = 0;
         inode = status.st_ino;
         if (static_cast<std::uint64_t>(status.st_size) < offset) offset = 0; // it was truncated

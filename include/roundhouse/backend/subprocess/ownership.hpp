@@ -13,7 +13,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -78,9 +81,22 @@ public:
         return {};
     }
 
+    /// What was left, by kind: "link: 2, pipe: 1". Empty if that is nothing.
+    [[nodiscard]] std::string left() const {
+        std::string out;
+        for (const auto& [kind, count] : left_)
+            out.append(out.empty() ? "" : ", ").append(kind).append(": " + std::to_string(count));
+        return out;
+    }
+
 private:
     [[nodiscard]] bool is_given(uid_t owner) const noexcept {
         return owner == ::geteuid() || of_engines_.contains(owner);
+    }
+
+    [[nodiscard]] std::string_view why_left(const struct stat& status) const noexcept {
+        if (!is_given(status.st_uid)) return "of another user";
+        return S_ISREG(status.st_mode) ? "file with several names" : kind_of(status.st_mode);
     }
 
     /// Opens what lies below a folder, by no link. Fails with EXDEV for what is mounted there.
@@ -105,15 +121,22 @@ private:
         while (const dirent* const entry = next_entry(opened)) {
             const auto name = folder + '/' + entry->d_name;
             const auto file = open_at(::dirfd(opened.get()), entry->d_name, O_PATH);
-            if (!file && (errno == ENOENT || errno == EXDEV)) continue;
+            if (!file && errno == EXDEV) {
+                ++left_["mount"];
+                continue;
+            }
+            if (!file && errno == ENOENT) continue;
             struct stat status {};
             if (!file || ::fstat(file.get(), &status) != 0)
                 return failed(path_ + '/' + name, errno);
             const bool is_folder = S_ISDIR(status.st_mode);
             const bool is_file = S_ISREG(status.st_mode) && status.st_nlink == 1;
-            if (is_given(status.st_uid) && (is_folder || is_file) && !give(file.get(), to_))
-                return failed(path_ + '/' + name, errno);
-            if (is_given(status.st_uid) && is_folder) folders_.push_back(name);
+            if (!is_given(status.st_uid) || (!is_folder && !is_file)) {
+                ++left_[why_left(status)];
+                continue;
+            }
+            if (!give(file.get(), to_)) return failed(path_ + '/' + name, errno);
+            if (is_folder) folders_.push_back(name);
         }
         if (errno != 0) return failed(path_ + '/' + folder, errno);
         return {};
@@ -124,6 +147,7 @@ private:
     uid_t to_;
     descriptor top_;
     std::vector<std::string> folders_;
+    std::map<std::string_view, std::uint64_t> left_; ///< By what it is.
 };
 
 } // namespace detail::subprocess

@@ -78,7 +78,7 @@ public:
           processes_{executor, options_.kill_timeout, isolation_.uids(), isolation_.cgroups(),
                      store_mark(engines_)},
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
-                                              options_.log_tail_bytes)},
+                                              options_.log_tail_bytes, options_.log)},
           trash_{options_.store_path.string(), options_.log},
           ports_{options_.log, isolation_.uids()},
           uids_{engines_, workloads_, isolation_.uids()},
@@ -130,6 +130,7 @@ public:
         on_exit({});
         ports_.close();
         trash_.close();
+        logs_->refused().close();
         isolation_.cgroups().remove_own(); // now: the next backend on the store uses them too
         asio::dispatch(strand_, [self = shared_from_this()] {
             self->closed_ = true;
@@ -149,7 +150,7 @@ public:
         if (settled_) co_return result<void>{};
         const auto path = launch_lock();
         const auto lock = open_regular(path, O_RDWR | O_CREAT);
-        if (!lock) co_return failed(path, errno);
+        if (!lock) co_return not_opened(path, errno);
         growing_waits waits{strand_, std::chrono::steady_clock::now() + options_.launch_timeout};
         while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
             if (errno != EWOULDBLOCK && errno != EINTR) co_return failed(path, errno);
