@@ -4,6 +4,7 @@
 #include "temporary_folder.hpp"
 
 #include <roundhouse/backend/subprocess.hpp>
+#include <roundhouse/backend/subprocess/boot_mark.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/port_locks.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
@@ -42,6 +43,14 @@ namespace rh = roundhouse;
     std::vector<std::string> lines;
     for (std::string line; std::getline(stream, line);) lines.push_back(line);
     return lines;
+}
+
+/// An engine's log without the lines that mark its boots.
+[[nodiscard]] inline std::string without_marks(const std::string& log) {
+    std::string out;
+    for (const auto& line : lines_of(log))
+        if (!line.starts_with(rh::detail::subprocess::boot_mark_begin)) out += line + '\n';
+    return out;
 }
 
 [[nodiscard]] inline bool holds(std::string_view text, std::string_view part) {

@@ -59,7 +59,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     REQUIRE(eventually([&] { return exits().size() == 1; }));
     ::unsetenv("ROUNDHOUSE_TEST_SECRET");
 
-    const auto printed = lines_of(text_of(log_of(w)));
+    const auto printed = lines_of(without_marks(text_of(log_of(w))));
     const auto data = folder(w).string();
     CHECK(std::set<std::string>(printed.begin(), printed.end()) ==
           std::set<std::string>{
@@ -92,7 +92,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK(stat->group == pid);
     CHECK(text(w, "pwd") == folder(w).string() + '\n');
     CHECK(text(w, "umask") == "0077\n");
-    CHECK(text_of(log_of(w)) == "to-stderr\nto-stdout\n");
+    CHECK(without_marks(text_of(log_of(w))) == "to-stderr\nto-stdout\n");
     std::vector<std::string> open;
     for (const auto& line : lines_of(text(w, "fds")))
         if (const auto arrow = line.find(" -> "); arrow != std::string::npos)
@@ -213,7 +213,7 @@ TEST_CASE_METHOD(subprocess_fixture, "each workload appends to the log of the on
     REQUIRE(create(next_generation(w)));
     REQUIRE(eventually([&] { return has(w, "ready"); }));
     const auto line = "line " + std::to_string(w.ref.port) + "\n";
-    CHECK(text_of(log_of(w)) == line + line);
+    CHECK(without_marks(text_of(log_of(w))) == line + line);
 }
 
 TEST_CASE_METHOD(subprocess_fixture,

@@ -3,6 +3,8 @@
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
+#include <roundhouse/http/parameters.hpp>
+
 #include <asio/connect.hpp>
 #include <openssl/sha.h>
 #include <sys/stat.h>
@@ -208,7 +210,8 @@ TEST_CASE_METHOD(subprocess_fixture, "logs are the last lines of what the engine
     const auto w = create_ready();
     CHECK(wait(backend().logs(w.ref, 3)) == "4999\n5000\noops\n");
     CHECK(wait(backend().logs(w.ref, 0)) == "");
-    CHECK(lines_of(wait(backend().logs(w.ref, 100'000)).value()).size() == 5001);
+    const auto all = wait(backend().logs(w.ref, 100'000)).value();
+    CHECK(lines_of(without_marks(all)).size() == 5001);
     const auto unknown = new_workload();
     CHECK(wait(backend().logs(unknown.ref, 3)) == "");
 }
@@ -239,7 +242,7 @@ TEST_CASE_METHOD(subprocess_fixture,
     REQUIRE(eventually([&] { return has(w, "ready"); }));
     const auto second = "generation\nof " + rh::to_hex(next.key_hash) + '\n';
     CHECK(boot_logs(next) == second);
-    CHECK(wait(backend().logs(w.ref, 100)) == first + second);
+    CHECK(without_marks(wait(backend().logs(w.ref, 100)).value()) == first + second);
     REQUIRE(stop(next));
     CHECK(boot_logs(next) == second);
 
@@ -248,12 +251,36 @@ TEST_CASE_METHOD(subprocess_fixture,
         write_program("#!/no/such/interpreter\n");
         CHECK_FALSE(create(next_generation(next)));
         CHECK(boot_logs(next_generation(next)).empty());
-        CHECK(wait(backend().logs(next.ref, 100)) == first + second);
+        CHECK(without_marks(wait(backend().logs(next.ref, 100)).value()) == first + second);
     }
     SECTION("an engine that was destroyed has written nothing") {
         REQUIRE(wait(backend().destroy(w.ref)));
         CHECK(boot_logs(next).empty());
     }
+}
+
+TEST_CASE_METHOD(subprocess_fixture, "a line of its own marks each boot in an engine's log") {
+    run_shell("printf unfinished; touch ready; exec sleep 1000");
+    const auto w = create_ready();
+    const auto next = next_generation(w);
+    std::filesystem::remove(folder(w) / "ready");
+    REQUIRE(create(next));
+    REQUIRE(eventually([&] { return has(w, "ready"); }));
+    const auto lines = lines_of(text_of(log_of(w)));
+    REQUIRE(lines.size() == 4);
+    for (const std::size_t i : {std::size_t{0}, std::size_t{2}}) {
+        const auto begin = "--- roundhouse: boot " + std::to_string(i / 2 + 1) + " at ";
+        CAPTURE(lines[i]);
+        CHECK(lines[i].starts_with(begin));
+        constexpr std::string_view end = " ---";
+        REQUIRE(lines[i].size() > begin.size() + end.size());
+        CHECK(lines[i].ends_with(end));
+        const auto time = lines[i].substr(begin.size(),
+                                          lines[i].size() - begin.size() - end.size());
+        CHECK(rh::http::parse_time(time));
+        CHECK(lines[i + 1] == "unfinished");
+    }
+    CHECK(wait(backend().boot_logs(next.ref, 100)) == "unfinished");
 }
 
 TEST_CASE_METHOD(subprocess_fixture, "boot logs of an adopted engine are all its output") {
@@ -264,7 +291,8 @@ TEST_CASE_METHOD(subprocess_fixture, "boot logs of an adopted engine are all its
     REQUIRE(eventually([&] { return has(w, "ready"); }));
     CHECK(wait(backend().boot_logs(next_generation(w).ref, 100)) == "line\n");
     reopen();
-    CHECK(wait(backend().boot_logs(next_generation(w).ref, 100)) == "line\nline\n");
+    const auto all = wait(backend().boot_logs(next_generation(w).ref, 100)).value();
+    CHECK(without_marks(all) == "line\nline\n");
 }
 
 TEST_CASE_METHOD(subprocess_fixture, "boot logs are complete after the log has been rotated") {
@@ -283,7 +311,8 @@ TEST_CASE_METHOD(subprocess_fixture, "boot logs are complete after the log has b
     }));
     CHECK(eventually(
         [&] { return wait(backend().boot_logs(next.ref, 100'000)).value() == written; }));
-    CHECK(wait(backend().logs(next.ref, 100'000)).value().ends_with("10000\n" + written));
+    const auto all = wait(backend().logs(next.ref, 100'000)).value();
+    CHECK(without_marks(all).ends_with("10000\n" + written));
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
@@ -338,7 +367,7 @@ TEST_CASE_METHOD(subprocess_fixture, "what an engine writes is followed until it
     run_shell("mkfifo pipe; echo started; touch ready; "
               "while read line; do echo \"$line\"; done <> pipe");
     const auto w = create_ready();
-    const rh::log_query query{.tail = 100, .follow = true};
+    const rh::log_query query{.tail = 1, .follow = true};
     const auto source = wait(backend().open_logs(w.ref, query)).value();
     const auto next = [&] { return wait(source->next()).value(); };
     CHECK(next() == "started\n");
@@ -411,7 +440,7 @@ TEST_CASE_METHOD(subprocess_fixture, "a link in place of a log is refused") {
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
-                 "what lies in place of a log is refused by its kind, and told in the server's log") {
+                 "what lies in place of a log is refused by its kind, and told in the log") {
     const auto told = std::make_shared<removal_log>();
     options.log = [told](const rh::log_line& line) { told->sink()(line); };
     options.log_check_interval = std::chrono::milliseconds{10};

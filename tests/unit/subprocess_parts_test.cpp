@@ -2,6 +2,7 @@
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
+#include <roundhouse/backend/subprocess/boot_mark.hpp>
 #include <roundhouse/backend/subprocess/engine_logs.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
@@ -355,6 +356,23 @@ TEST_CASE(
     for (std::string piece = "x"; !piece.empty(); text += piece)
         piece = io.wait(source->next()).value();
     CHECK(text == at_first);
+}
+
+TEST_CASE("the mark of a boot has its generation and its time, on a line of its own") {
+    const auto mark = sub::boot_mark(7, rh::instant{std::chrono::milliseconds{1'700'000'000'123}});
+    CHECK(mark == "--- roundhouse: boot 7 at 2023-11-14T22:13:20.123Z ---\n");
+    const temporary_folder folder;
+    const auto log = folder.path() / sub::log_name;
+    const auto appended = [&](const std::string& before) {
+        write(log, before);
+        const auto file = sub::open_regular(log, O_WRONLY | O_APPEND);
+        REQUIRE(file);
+        sub::mark_boot(file.get(), folder.path(), mark);
+        return text_of(log);
+    };
+    CHECK(appended("") == mark);
+    CHECK(appended("a line\n") == "a line\n" + mark);
+    CHECK(appended("unfinished") == "unfinished\n" + mark);
 }
 
 TEST_CASE("the last lines of an output begin at a place") {

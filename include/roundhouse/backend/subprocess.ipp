@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess.hpp>
+#include <roundhouse/backend/subprocess/boot_mark.hpp>
 #include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/environment.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
@@ -26,6 +27,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <memory>
 #include <optional>
@@ -289,6 +291,8 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
                       .uid = uid,
                       .processes = options.processes > 0 ? options.processes : RLIM_INFINITY,
                       .limits = options.limits}};
+    const auto now = std::chrono::floor<duration>(std::chrono::system_clock::now());
+    sub::mark_boot(output.get(), workload_folder, sub::boot_mark(ref.generation, now));
     supervisor_->launches().record(ref, workload_folder);
     const auto kills = isolation.cgroups().out_of_memory_kills(ref.engine_id);
     auto process = sub::launch(plan);

@@ -15,10 +15,11 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The output of an engine, in its workload folder. The engine appends to `engine.log` itself, by a
-/// descriptor, because it must be able to outlive the orchestrator. So the file is kept within its
-/// bound by copying its end to `engine.log.1` and truncating it. Output that arrives between the last
-/// read and the truncation is lost: a few microseconds' worth, once per rotation.
+/// The output of an engine, in its workload folder, with a line before each boot (`boot_mark.hpp`).
+/// The engine appends to `engine.log` itself, by a descriptor, because it must be able to outlive the
+/// orchestrator. So the file is kept within its bound by copying its end to `engine.log.1` and
+/// truncating it. Output that arrives between the last read and the truncation is lost: a few
+/// microseconds' worth, once per rotation.
 namespace detail::subprocess {
 
 inline constexpr const char* log_name = "engine.log";
