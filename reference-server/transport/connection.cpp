@@ -169,6 +169,7 @@ void connection::handle() {
     request.admin_key = reader_.text(head.admin_key);
     request.authorization = reader_.text(head.authorization);
     request.request_id = reader_.text(head.request_id);
+    request.strict = head.strict;
     const auto forwarded = forwarded_client();
     request.client = forwarded ? std::string_view(*forwarded) : address_text_;
     head_only_ = request.method == "HEAD";

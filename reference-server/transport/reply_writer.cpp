@@ -76,6 +76,8 @@ void append_reply(std::string& out, const http::reply& reply, const reply_form& 
     }
     if (!reply.allow.empty()) append_header(out, "Allow", reply.allow);
     if (!reply.challenge.empty()) append_header(out, "WWW-Authenticate", reply.challenge);
+    if (!reply.ignored.empty()) append_header(out, http::ignored_header, reply.ignored);
+    if (reply.strict) append_header(out, http::preference_applied_header, http::strict_handling);
     out.append("\r\n");
     if (!form.head_only) out.append(reply.body);
 }

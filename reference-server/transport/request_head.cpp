@@ -252,6 +252,7 @@ request_fault request_head_reader::read_known_field(std::string_view name, std::
             return request_fault::wrong_host;
         break;
     case 6:
+        if (same_but_case(name, "prefer")) head_.strict |= http::prefers_strict(value);
         if (!same_but_case(name, "expect")) break;
         if (!same_but_case(value, "100-continue")) return request_fault::unknown_expectation;
         head_.expects_continue = true;

@@ -50,6 +50,7 @@ struct request_head {
     bool http_1_0 = false;
     bool keep_alive = true;
     bool expects_continue = false;
+    bool strict = false; ///< `Prefer: handling=strict`
 };
 
 /// Reads the head of a request strictly (RFC 9110, RFC 9112): it takes only what all readers of

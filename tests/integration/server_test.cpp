@@ -130,6 +130,23 @@ TEST_CASE("an engine that exits by itself is restarted, and an admit waits for i
     CHECK(member(server.get("/metrics"), "crashes_1h") == "1");
 }
 
+TEST_CASE("a misspelt name is told, and refused if the client prefers that") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    const std::string misspelt = R"({"auto_provison":true})";
+    const auto strict = server.client.Post("/engines/ada/admit", {{"Prefer", "handling=strict"}},
+                                           misspelt, "application/json");
+    REQUIRE(strict);
+    CHECK(strict->status == 400);
+    CHECK(strict->get_header_value("Preference-Applied") == "handling=strict");
+    const auto lenient = server.client.Post("/engines/ada/admit", misspelt, "application/json");
+    REQUIRE(lenient);
+    CHECK(lenient->status == 200);
+    CHECK(lenient->get_header_value("Roundhouse-Ignored") ==
+          R"("auto_provison";in=body;nearest="auto_provision")");
+    CHECK_FALSE(lenient->has_header("Preference-Applied"));
+}
+
 TEST_CASE("concurrent life cycles of several engines all complete") {
     const temporary_folder folder;
     running_server server(options(

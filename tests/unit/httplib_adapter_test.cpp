@@ -127,6 +127,21 @@ bool has(const std::optional<std::string>& text, std::string_view part) {
 
 } // namespace
 
+TEST_CASE("a mounted api tells what it ignores, and refuses it if the client prefers that") {
+    served_api served;
+    auto client = served.client();
+    const auto lenient = client.Get("/status?x=1");
+    REQUIRE(lenient);
+    CHECK(lenient->status == 200);
+    CHECK(lenient->get_header_value("Roundhouse-Ignored") == R"("x";in=query)");
+    CHECK_FALSE(lenient->has_header("Preference-Applied"));
+    const auto strict = client.Get("/status?x=1",
+                                   {{"Prefer", "wait=1"}, {"Prefer", "handling=strict"}});
+    REQUIRE(strict);
+    CHECK(strict->status == 400);
+    CHECK(strict->get_header_value("Preference-Applied") == "handling=strict");
+}
+
 TEST_CASE("a mounted api answers at once and later") {
     served_api served;
     auto client = served.client();

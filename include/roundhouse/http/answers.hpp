@@ -4,6 +4,7 @@
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/credentials.hpp>
 #include <roundhouse/http/host_paths.hpp>
+#include <roundhouse/http/ignored_names.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/http/routes.hpp>
@@ -89,6 +90,13 @@ reply settled(const shared_log& log, const std::string& request_id, const Outcom
     return out;
 }
 
+/// Adds to a reply what was ignored of its request, and whether unknown names would be refused.
+inline reply noted(reply out, std::string ignored, bool strict) {
+    out.ignored = std::move(ignored);
+    out.strict = strict;
+    return out;
+}
+
 /// A reply that is either returned at once or delivered later.
 class waiting_reply {
 public:
@@ -126,12 +134,27 @@ struct pending_call {
     http::route route{};
     credentials keys{};
     std::string_view query{};
+    ignored_names ignored{};
 
-    [[nodiscard]] reply fail_with(const error& failure) const { return failed(log, id, failure); }
+    [[nodiscard]] reply fail_with(const error& failure) const {
+        return noted(failed(log, id, failure), ignored.header(), in.strict);
+    }
 
     template <class Outcome, class Render>
     [[nodiscard]] reply settle(const Outcome& outcome, const Render& render) const {
-        return settled(log, id, outcome, render);
+        return noted(settled(log, id, outcome, render), ignored.header(), in.strict);
+    }
+
+    /// The failure of a request that asks for strict handling and has names that were ignored.
+    [[nodiscard]] std::optional<error> refusal() const {
+        return in.strict && !ignored.empty() ? std::optional(ignored.refusal()) : std::nullopt;
+    }
+
+    /// Takes what was read of the request, unless it is to be refused for what was ignored.
+    template <class T> [[nodiscard]] result<T> take(result<T> read) const {
+        if (!read) return read;
+        if (auto refused = refusal()) return unexpected(*std::move(refused));
+        return read;
     }
 
     /// Begins a call of the fleet: `begin` is given its completion. Returns the reply if it is
@@ -139,20 +162,20 @@ struct pending_call {
     template <class T, class Render, class Begin>
     [[nodiscard]] std::optional<reply> ask(Render render, const Begin& begin) {
         const auto waiting = std::make_shared<waiting_reply>();
-        begin(
-            completion<T>([log = log, id = id, render, waiting](const result<T>& outcome) noexcept {
-                reply out;
-                try {
-                    out = settled(log, id, outcome, render);
-                } catch (...) {
-                    out = failed_inside(log, id);
-                }
-                try {
-                    waiting->complete(std::move(out));
-                } catch (...) {
-                    log_reason(log, log_level::error, id, "the transport threw at its reply");
-                }
-            }));
+        begin(completion<T>([log = log, id = id, ignored = ignored.header(), strict = in.strict,
+                             render, waiting](const result<T>& outcome) noexcept {
+            reply out;
+            try {
+                out = noted(settled(log, id, outcome, render), ignored, strict);
+            } catch (...) {
+                out = failed_inside(log, id);
+            }
+            try {
+                waiting->complete(std::move(out));
+            } catch (...) {
+                log_reason(log, log_level::error, id, "the transport threw at its reply");
+            }
+        }));
         return waiting->reply_now(channel);
     }
 };

@@ -72,6 +72,9 @@ private:
     void log_wrong_keys(std::size_t count, std::string_view last_client) const;
     /// Whether a bearer token beside a key header is a key too.
     [[nodiscard]] bool is_second_key(const pending_call& call) const;
+    /// Notes what the endpoint does not read, and refuses it if the caller asks for that. A query or
+    /// a body that the endpoint reads is left to it.
+    static std::optional<reply> refuse_unused(pending_call& call);
     std::optional<reply> for_admin(pending_call& call) const;
     std::optional<reply> register_product(pending_call& call) const;
 

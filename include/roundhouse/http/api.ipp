@@ -84,6 +84,7 @@ ROUNDHOUSE_DECL reply api::health(pending_call& call) const {
     const bool with_causes = !call.keys.admin_key.empty();
     if (with_causes && !is_admin(call.keys.admin_key))
         return refuse_key(call, call.keys.admin_key, wrong_admin_key());
+    if (auto refused = refuse_unused(call)) return *std::move(refused);
     const auto health = fleet_->health();
     if (health.starting) return call.fail_with(still_starting());
     return call.settle(result<orchestrator_health>(health), [&](const orchestrator_health& seen) {
@@ -133,15 +134,25 @@ ROUNDHOUSE_DECL bool api::is_second_key(const pending_call& call) const {
     return false;
 }
 
+ROUNDHOUSE_DECL std::optional<reply> api::refuse_unused(pending_call& call) {
+    const auto endpoint = call.route.endpoint;
+    if (!call.query.empty() && !reads_query(endpoint)) read_unused_query(call.query, call.ignored);
+    if (!call.in.body.empty() && !reads_body(endpoint))
+        read_unused_body(call.in.body, call.ignored);
+    const auto refusal = call.refusal();
+    return refusal ? std::optional(call.fail_with(*refusal)) : std::nullopt;
+}
+
 ROUNDHOUSE_DECL std::optional<reply> api::for_admin(pending_call& call) const {
     if (!is_admin(call.keys.admin_key))
         return refuse_key(call, call.keys.admin_key, wrong_admin_key());
+    if (auto refused = refuse_unused(call)) return refused;
     return call.route.endpoint == endpoint::register_product ? register_product(call)
                                                              : set_policy(call);
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::register_product(pending_call& call) const {
-    auto body = read_register_body(call.in.body);
+    auto body = call.take(read_register_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
     return call.ask<registration>(render_registration, [&](completion<registration> done) {
         fleet_->register_product(std::move(body->slug), std::move(body->display_name),
@@ -162,7 +173,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::set_policy(pending_call& call) const {
     if (!name)
         return call.fail_with({errc::product_not_found,
                                "There is no such product. Name it by its product_id or its slug."});
-    auto body = read_policy_body(call.in.body);
+    auto body = call.take(read_policy_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
     return call.ask<policy>(render_policy, [&](completion<policy> done) {
         fleet_->set_policy(*name, std::move(*body), std::move(done));
@@ -179,6 +190,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::for_product(pending_call& call) const 
     if (!found && found.error().code == errc::invalid_platform_key)
         return refuse_key(call, key, found.error());
     if (!found) return call.fail_with(found.error());
+    if (auto refused = refuse_unused(call)) return refused;
     if (audience_of(call.route.endpoint) != audience::engine) return ask(call, *found, {});
     std::string storage;
     const auto user_id = user_id_of(call.route.argument, storage);
@@ -231,7 +243,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
 
 ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
                                                     const product_ptr& product) const {
-    auto body = read_provision_body(call.in.body);
+    auto body = call.take(read_provision_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
     return call.ask<engine_view>(render_provisioned, [&](completion<engine_view> done) {
         fleet_->provision(product, std::move(body->user_id), std::move(body->engine_version),
@@ -241,7 +253,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
 
 ROUNDHOUSE_DECL std::optional<reply> api::list(pending_call& call,
                                                const product_ptr& product) const {
-    const auto query = read_engine_query(call.query, product->id);
+    const auto query = call.take(read_engine_query(call.query, product->id, &call.ignored));
     if (!query) return call.fail_with(query.error());
     return call.ask<engine_view_page>(render_engines, [&](completion<engine_view_page> done) {
         fleet_->list(*query, std::move(done));
@@ -250,7 +262,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::list(pending_call& call,
 
 ROUNDHOUSE_DECL std::optional<reply> api::audit(pending_call& call,
                                                 const product_ptr& product) const {
-    auto query = read_audit_query(call.query, product->id);
+    auto query = call.take(read_audit_query(call.query, product->id, &call.ignored));
     if (!query) return call.fail_with(query.error());
     return call.ask<audit_page>(render_audit, [&](completion<audit_page> done) {
         fleet_->audit(std::move(*query), std::move(done));
@@ -259,7 +271,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::audit(pending_call& call,
 
 ROUNDHOUSE_DECL std::optional<reply> api::admit(pending_call& call, const product_ptr& product,
                                                 std::string_view user) const {
-    const auto options = read_admit_body(call.in.body);
+    const auto options = call.take(read_admit_body(call.in.body, &call.ignored));
     if (!options) return call.fail_with(options.error());
     if (const auto outcome = fleet_->try_admit(product, user, *options))
         return call.settle(*outcome, render_admission);
@@ -270,7 +282,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::admit(pending_call& call, const produc
 
 ROUNDHOUSE_DECL std::optional<reply> api::stop(pending_call& call, const product_ptr& product,
                                                std::string_view user) const {
-    const auto force = read_force(call.query);
+    const auto force = call.take(read_force(call.query, &call.ignored));
     if (!force) return call.fail_with(force.error());
     return call.ask<void>(render_stopped, [&](completion<void> done) {
         fleet_->stop(product, std::string(user), *force, std::move(done));
@@ -279,7 +291,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::stop(pending_call& call, const product
 
 ROUNDHOUSE_DECL std::optional<reply> api::activity(pending_call& call, const product_ptr& product,
                                                    std::string_view user) const {
-    const auto busy_for = read_activity_body(call.in.body);
+    const auto busy_for = call.take(read_activity_body(call.in.body, &call.ignored));
     if (!busy_for) return call.fail_with(busy_for.error());
     using sleeps_at = std::optional<instant>;
     return call.ask<sleeps_at>(render_activity, [&](completion<sleeps_at> done) {
@@ -289,7 +301,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::activity(pending_call& call, const pro
 
 ROUNDHOUSE_DECL std::optional<reply> api::logs(pending_call& call, const product_ptr& product,
                                                std::string_view user) const {
-    const auto query = read_log_query(call.query);
+    const auto query = call.take(read_log_query(call.query, &call.ignored));
     if (!query) return call.fail_with(query.error());
     if (query->follow || query->since) {
         const auto render = [follows = query->follow](const text_stream_ptr& lines) {

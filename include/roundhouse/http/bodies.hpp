@@ -5,6 +5,7 @@
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/http/ignored_names.hpp>
 #include <roundhouse/http/json_reader.hpp>
 #include <roundhouse/types.hpp>
 
@@ -17,6 +18,7 @@
 #include <vector>
 
 /// Reads the bodies of requests. `null` has the wrong type for every field: it must be left out.
+/// Members that are not read are added to `ignored`, if that is given.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
@@ -81,7 +83,8 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
 }
 
 /// Reads the body of `POST /products/register`.
-[[nodiscard]] inline result<register_body> read_register_body(std::string_view body) {
+[[nodiscard]] inline result<register_body> read_register_body(std::string_view body,
+                                                              ignored_names* ignored = nullptr) {
     field_reader in(body);
     register_body out;
     out.slug = in.required_text("slug");
@@ -89,21 +92,25 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     out.display_name = in.required_text("display_name");
     detail::apply(in, "display_name", core::names::check_display_name(out.display_name));
     out.policy = detail::read_policy_field(in).value_or(policy{});
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     return out;
 }
 
 /// Reads the body of `PUT /products/{product_id or slug}/policy`.
-[[nodiscard]] inline result<policy> read_policy_body(std::string_view body) {
+[[nodiscard]] inline result<policy> read_policy_body(std::string_view body,
+                                                     ignored_names* ignored = nullptr) {
     field_reader in(body);
     auto out = detail::read_policy_field(in);
     if (!out) in.refuse("policy", "is missing. Send {\"policy\":{}} for the default policy.");
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     return *out;
 }
 
 /// Reads the body of `POST /engines/provision`.
-[[nodiscard]] inline result<provision_body> read_provision_body(std::string_view body) {
+[[nodiscard]] inline result<provision_body> read_provision_body(std::string_view body,
+                                                                ignored_names* ignored = nullptr) {
     field_reader in(body);
     provision_body out;
     out.user_id = in.required_text("user_id");
@@ -111,30 +118,42 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     out.engine_version = detail::owned(in.text("engine_version"));
     if (out.engine_version)
         detail::apply(in, "engine_version", core::names::check_version(*out.engine_version));
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     return out;
 }
 
 /// Reads the body of `POST /engines/{user_id}/admit`, which may be empty.
-[[nodiscard]] inline result<admit_options> read_admit_body(std::string_view body) {
+[[nodiscard]] inline result<admit_options> read_admit_body(std::string_view body,
+                                                           ignored_names* ignored = nullptr) {
     if (body.empty()) return admit_options{};
     field_reader in(body);
     admit_options out;
     out.auto_provision = in.boolean("auto_provision").value_or(false);
     out.auto_wake = in.boolean("auto_wake").value_or(false);
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     return out;
 }
 
 /// Reads the body of `POST /engines/{user_id}/activity`: the length of the lease, rounded up to
 /// whole milliseconds; nothing if no lease is wanted.
-[[nodiscard]] inline result<std::optional<duration>> read_activity_body(std::string_view body) {
+[[nodiscard]] inline result<std::optional<duration>>
+read_activity_body(std::string_view body, ignored_names* ignored = nullptr) {
     constexpr std::chrono::duration<double> longest = core::longest_lease;
     field_reader in(body);
     const auto busy_for_s = in.number("busy_for_s", 0, longest.count());
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     if (!busy_for_s) return std::optional<duration>();
     return std::optional(duration{static_cast<duration::rep>(std::ceil(*busy_for_s * 1'000))});
+}
+
+/// Reads the body of a call that takes none: whatever it is, nothing of it is used.
+inline void read_unused_body(std::string_view body, ignored_names& ignored) {
+    if (body.empty()) return;
+    const field_reader in(body);
+    in.tell_unread(&ignored);
 }
 
 } // namespace http

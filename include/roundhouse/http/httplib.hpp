@@ -90,6 +90,13 @@ inline std::string single_header(const httplib::Request& in, std::string_view na
     return in.get_header_value_count(key) == 1 ? in.get_header_value(key) : std::string();
 }
 
+/// Whether a request asks for strict handling.
+inline bool prefers_strict(const httplib::Request& in) {
+    const auto [begin, end] = in.headers.equal_range(std::string(prefer_header));
+    return std::any_of(begin, end,
+                       [](const auto& header) { return http::prefers_strict(header.second); });
+}
+
 /// Removes the prefix under which the api is mounted from a target. Returns an empty text, which is
 /// not a path, for a target outside of the prefix.
 inline std::string_view below(std::string_view prefix, std::string_view target) noexcept {
@@ -182,6 +189,9 @@ inline void send(reply&& answer, httplib::Response& out, bool takes_chunks, conn
     if (!answer.allow.empty()) out.set_header("Allow", std::string(answer.allow));
     if (!answer.challenge.empty())
         out.set_header("WWW-Authenticate", std::string(answer.challenge));
+    if (!answer.ignored.empty()) out.set_header(std::string(ignored_header), answer.ignored);
+    if (answer.strict)
+        out.set_header(std::string(preference_applied_header), std::string(strict_handling));
     if (answer.delay.count() > 0) std::this_thread::sleep_for(answer.delay);
     if (answer.stream) return send_stream(answer, out, takes_chunks, after);
     if (after == connection::kept || answer.body.empty()) {
@@ -240,6 +250,7 @@ private:
         forwarded.client = in.remote_addr;
         forwarded.request_id = request_id;
         forwarded.body_too_large = body.too_large;
+        forwarded.strict = prefers_strict(in);
         respond(in, out, ask(*api_, forwarded), close_after);
     }
 

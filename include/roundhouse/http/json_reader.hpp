@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/error.hpp>
+#include <roundhouse/http/ignored_names.hpp>
 #include <roundhouse/types.hpp>
 
 #include <simdjson.h>
@@ -123,6 +124,14 @@ public:
     /// The first failure, if there was one.
     [[nodiscard]] const std::optional<error>& failure() const noexcept { return failure_; }
 
+    /// Adds the members that were not read to `ignored`, which may be null.
+    void tell_unread(ignored_names* ignored) const {
+        if (ignored == nullptr || failure_ || !fields_ || found_ == fields_->size()) return;
+        for (const auto [name, value] : *fields_)
+            if (!asked_.has(name))
+                ignored->add(ignored_names::in_body, prefix_, name, asked_.all());
+    }
+
     /// Reads an optional string; nothing if the field is missing.
     [[nodiscard]] std::optional<std::string_view> text(std::string_view name) {
         std::string_view value;
@@ -232,6 +241,7 @@ private:
 
     [[nodiscard]] std::optional<simdjson::dom::element> find(std::string_view name) {
         if (failure_ || !fields_) return std::nullopt;
+        asked_.add(name);
         std::optional<simdjson::dom::element> found;
         for (const auto [key, value] : *fields_) {
             if (key != name) continue;
@@ -241,6 +251,7 @@ private:
             }
             found = value;
         }
+        found_ += found.has_value();
         return found;
     }
 
@@ -258,14 +269,15 @@ private:
 
     /// A name as messages show it. Names that callers made up are cut off.
     [[nodiscard]] std::string shown(std::string_view name) const {
-        constexpr std::size_t max_bytes = 64;
         std::string text = prefix_;
-        text += name.substr(0, max_bytes);
+        text += name.substr(0, detail::max_shown_name);
         return text;
     }
 
     std::optional<simdjson::dom::object> fields_;
     std::string prefix_;
+    asked_names asked_;
+    std::size_t found_ = 0; ///< How many of them there are.
     std::optional<error> failure_;
 };
 

@@ -4,6 +4,7 @@
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/core/whole_range.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/http/ignored_names.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/types.hpp>
@@ -20,8 +21,9 @@
 #include <string_view>
 #include <utility>
 
-/// Reads the query of a request's target. Unknown parameters are ignored. A filter with an empty
-/// value (`status=`) counts as missing. A parameter that is read and occurs twice is refused.
+/// Reads the query of a request's target. Parameters that are not read are added to `ignored`, if that
+/// is given. A filter with an empty value (`status=`) counts as missing. A parameter that is read and
+/// occurs twice is refused.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace http {
@@ -105,6 +107,18 @@ public:
     /// The first failure, if there was one.
     [[nodiscard]] const std::optional<error>& failure() const noexcept { return failure_; }
 
+    /// Adds the parameters that were not read to `ignored`, which may be null.
+    void tell_unread(ignored_names* ignored) const {
+        if (ignored == nullptr || failure_) return;
+        for (auto rest = query_; !rest.empty();) {
+            const auto [key, value] = split(take_pair(rest));
+            std::string name;
+            if (!percent_decode(key, plus_sign::space, name)) name = key;
+            if (name.empty() && value.empty()) continue;
+            if (!asked_.has(name)) ignored->add(ignored_names::in_query, {}, name, asked_.all());
+        }
+    }
+
     /// Reads a whole number from `least` to `most`; `otherwise` if the parameter is missing.
     [[nodiscard]] std::uint64_t whole(std::string_view name, std::uint64_t otherwise,
                                       std::uint64_t least, std::uint64_t most) {
@@ -153,21 +167,33 @@ private:
                              std::string(name) + ": " + std::string(complaint)};
     }
 
+    /// Removes the first parameter from the front of a query, and returns it.
+    [[nodiscard]] static std::string_view take_pair(std::string_view& query) noexcept {
+        const auto end = query.find('&');
+        const auto pair = query.substr(0, end);
+        query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
+        return pair;
+    }
+
+    /// The name and the value of a parameter, still percent-encoded.
+    [[nodiscard]] static std::pair<std::string_view, std::string_view>
+    split(std::string_view pair) noexcept {
+        const auto equals = pair.find('=');
+        if (equals == std::string_view::npos) return {pair, {}};
+        return {pair.substr(0, equals), pair.substr(equals + 1)};
+    }
+
     /// Returns the decoded value of a parameter; nothing if it is missing.
     [[nodiscard]] std::optional<std::string> find(std::string_view name) {
+        asked_.add(name);
         std::optional<std::string> found;
         for (auto rest = query_; !rest.empty() && !failure_;) {
-            const auto end = rest.find('&');
-            const auto pair = rest.substr(0, end);
-            rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-            const auto equals = pair.find('=');
+            const auto [encoded, value] = split(take_pair(rest));
             std::string key;
-            if (!percent_decode(pair.substr(0, equals), plus_sign::space, key) || key != name)
-                continue;
+            if (!percent_decode(encoded, plus_sign::space, key) || key != name) continue;
             if (found) refuse(name, "is given twice.");
             found.emplace();
-            if (equals == std::string_view::npos) continue;
-            if (!percent_decode(pair.substr(equals + 1), plus_sign::space, *found))
+            if (!percent_decode(value, plus_sign::space, *found))
                 refuse(name,
                        "a % must be followed by two hexadecimal digits. Write %25 for a % itself.");
         }
@@ -176,6 +202,7 @@ private:
     }
 
     std::string_view query_;
+    asked_names asked_;
     std::optional<error> failure_;
 };
 
@@ -191,8 +218,8 @@ inline constexpr std::string_view time_shape =
 } // namespace detail
 
 /// Reads the parameters of `GET /engines`.
-[[nodiscard]] inline result<engine_query> read_engine_query(std::string_view query,
-                                                            const uuid& product) {
+[[nodiscard]] inline result<engine_query>
+read_engine_query(std::string_view query, const uuid& product, ignored_names* ignored = nullptr) {
     query_reader in(query);
     engine_query out;
     out.product_id = product;
@@ -201,13 +228,14 @@ inline constexpr std::string_view time_shape =
         "must be provisioning, running, sleeping, stopped, failed or destroying.");
     out.limit = in.whole("limit", out.limit, 1, detail::max_page);
     out.offset = in.whole("offset", 0, 0, detail::no_bound);
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     return out;
 }
 
 /// Reads the parameters of `GET /audit`.
-[[nodiscard]] inline result<audit_query> read_audit_query(std::string_view query,
-                                                          const uuid& product) {
+[[nodiscard]] inline result<audit_query>
+read_audit_query(std::string_view query, const uuid& product, ignored_names* ignored = nullptr) {
     query_reader in(query);
     audit_query out;
     const auto read_positive = [](std::string_view text) {
@@ -223,12 +251,14 @@ inline constexpr std::string_view time_shape =
     out.before = in.filter("before", read_positive,
                            "must be a whole number, 1 or more: the next_before of a page.");
     out.limit = in.whole("limit", out.limit, 1, detail::max_page);
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     return out;
 }
 
 /// Reads the parameters of `GET /engines/{user_id}/logs`.
-[[nodiscard]] inline result<log_query> read_log_query(std::string_view query) {
+[[nodiscard]] inline result<log_query> read_log_query(std::string_view query,
+                                                      ignored_names* ignored = nullptr) {
     query_reader in(query);
     log_query out;
     out.follow = in.boolean("follow", false);
@@ -236,17 +266,26 @@ inline constexpr std::string_view time_shape =
     constexpr auto all = detail::no_bound;
     const auto tail = in.whole("tail", out.since ? all : 100, out.follow ? 0 : 1,
                                detail::max_log_lines);
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     out.tail = tail == all ? std::nullopt : std::optional(static_cast<std::size_t>(tail));
     return out;
 }
 
 /// Reads the parameters of `POST /engines/{user_id}/stop`: whether to stop in any state.
-[[nodiscard]] inline result<bool> read_force(std::string_view query) {
+[[nodiscard]] inline result<bool> read_force(std::string_view query,
+                                             ignored_names* ignored = nullptr) {
     query_reader in(query);
     const bool force = in.boolean("force", false);
+    in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     return force;
+}
+
+/// Reads the query of a call that takes none: nothing of it is used.
+inline void read_unused_query(std::string_view query, ignored_names& ignored) {
+    const query_reader in(query);
+    in.tell_unread(&ignored);
 }
 
 } // namespace http

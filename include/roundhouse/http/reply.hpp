@@ -41,6 +41,8 @@ struct reply {
     /// The stream goes on without an end of its own. The transport ends it, as a whole reply, when
     /// the client ends its sending side, and when the server stops.
     bool follows = false;
+    std::string ignored{}; ///< value of `Roundhouse-Ignored`; empty for no such header
+    bool strict = false;   ///< `Preference-Applied: handling=strict`
 };
 
 /// The way of a reply that is not known at once.

@@ -3,6 +3,8 @@
 #include <roundhouse/detail/ascii.hpp>
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,6 +18,10 @@ inline constexpr std::string_view platform_key_header = "X-Platform-Key";
 inline constexpr std::string_view admin_key_header = "X-Admin-Key";
 inline constexpr std::string_view authorization_header = "Authorization";
 inline constexpr std::string_view request_id_header = "X-Request-Id";
+inline constexpr std::string_view prefer_header = "Prefer";
+inline constexpr std::string_view ignored_header = "Roundhouse-Ignored";
+inline constexpr std::string_view preference_applied_header = "Preference-Applied";
+inline constexpr std::string_view strict_handling = "handling=strict";
 
 /// An HTTP request as it was received. The texts must live until `api::handle` returns.
 struct request {
@@ -33,7 +39,37 @@ struct request {
     /// What counts as one client, such as its address: wrong keys are counted by it. Empty if the
     /// transport does not tell.
     std::string_view client{};
+    /// Names that the api does not know are refused (`prefers_strict` of a value of `Prefer`).
+    bool strict = false;
 };
+
+/// Whether a value of `Prefer` asks for strict handling (RFC 7240 §4.4). Of a preference that is given
+/// twice the first counts.
+[[nodiscard]] constexpr bool prefers_strict(std::string_view value) noexcept {
+    constexpr std::string_view blanks = " \t";
+    const auto trimmed = [&](std::string_view text) {
+        text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+        return text.substr(0, text.find_last_not_of(blanks) + 1);
+    };
+    while (!value.empty()) {
+        bool quoted = false;
+        std::size_t end = 0;
+        for (; end < value.size() && (quoted || value[end] != ','); ++end) {
+            if (value[end] == '\\' && quoted) ++end;
+            else if (value[end] == '"') quoted = !quoted;
+        }
+        end = std::min(end, value.size());
+        const auto preference = value.substr(0, value.substr(0, end).find(';'));
+        value.remove_prefix(std::min(end + 1, value.size()));
+        const auto equals = preference.find('=');
+        if (equals == std::string_view::npos) continue;
+        if (!roundhouse::detail::same_but_case(trimmed(preference.substr(0, equals)), "handling"))
+            continue;
+        const auto handling = trimmed(preference.substr(equals + 1));
+        return handling == "strict" || handling == "\"strict\"";
+    }
+    return false;
+}
 
 /// The meaning of `+` in percent-encoded text: itself in a path (RFC 3986), a space in a query (the
 /// form encoding of HTML, which query-building libraries use).

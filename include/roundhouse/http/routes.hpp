@@ -68,6 +68,29 @@ enum class audience : std::uint8_t {
     return audience::nobody;
 }
 
+/// Whether an endpoint reads the bodies of its requests.
+[[nodiscard]] constexpr bool reads_body(endpoint what) noexcept {
+    switch (what) {
+    case endpoint::register_product:
+    case endpoint::set_policy:
+    case endpoint::provision:
+    case endpoint::admit:
+    case endpoint::activity: return true;
+    default: return false;
+    }
+}
+
+/// Whether an endpoint reads the queries of its requests.
+[[nodiscard]] constexpr bool reads_query(endpoint what) noexcept {
+    switch (what) {
+    case endpoint::list:
+    case endpoint::stop:
+    case endpoint::logs:
+    case endpoint::audit: return true;
+    default: return false;
+    }
+}
+
 /// The endpoint of a request.
 struct route {
     http::endpoint endpoint = http::endpoint::not_found;
