@@ -34,6 +34,8 @@ struct engine_view {
 struct engine_view_page {
     std::vector<engine_view> engines;
     std::uint64_t total = 0;
+    /// The `after` of the query for the page that follows; nothing on the last one.
+    std::optional<std::uint64_t> next{};
 };
 
 struct admit_options {

@@ -92,13 +92,17 @@ struct committed {
 struct engine_query {
     uuid product_id;
     std::optional<engine_status> status;
-    std::size_t offset = 0;
+    std::size_t offset = 0; ///< Counted from `after`.
     std::size_t limit = 100;
+    /// The `next` of a page, which this one follows whatever has been destroyed meanwhile.
+    std::optional<std::uint64_t> after{};
 };
 
 struct engine_page {
     std::vector<engine_ptr> engines;
     std::uint64_t total = 0; ///< The number of matching engines on all pages.
+    /// Of the last engine on this page, if more follow.
+    std::optional<std::uint64_t> next{};
 };
 
 /// Selects audit rows of one product, newest first. `since` is inclusive, `until` and `before` are

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -94,6 +95,12 @@ public:
                                completion<std::optional<instant>> done) = 0;
     /// The user's engine as it is.
     virtual void find(product_ptr product, std::string user_id, completion<engine_view> done) = 0;
+    /// The product's engine with this id.
+    virtual void find_by_id(product_ptr product, uuid engine_id, completion<engine_view> done) = 0;
+    /// The engines of several users, in the order of the users, without their keys. Users that have
+    /// none are left out.
+    virtual void look_up(product_ptr product, std::vector<std::string> user_ids,
+                         completion<std::vector<engine_view>> done) = 0;
 
     // Fleet
 

@@ -193,6 +193,25 @@ public:
                                      std::forward<Token>(token));
     }
 
+    template <class Token>
+    auto async_find_by_id(product_ptr product, uuid engine_id, Token&& token) {
+        return initiate<engine_view>(
+            [calls = calls_, product = std::move(product),
+             engine_id](completion<engine_view> done) {
+                calls->find_by_id(product, engine_id, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_look_up(product_ptr product, std::vector<std::string> user_ids, Token&& token) {
+        return initiate<std::vector<engine_view>>(
+            [calls = calls_, product = std::move(product),
+             user_ids = std::move(user_ids)](completion<std::vector<engine_view>> done) {
+                calls->look_up(product, user_ids, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+
     // Fleet
 
     template <class Token> auto async_list(engine_query query, Token&& token) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -103,6 +104,24 @@ public:
     auto find(std::string user_id, Token&& token = wait) const {
         return for_user<engine_view>(&fleet_calls::find, std::move(user_id),
                                      std::forward<Token>(token));
+    }
+
+    template <class Token = const wait_t&>
+    auto find_by_id(const uuid& engine_id, Token&& token = wait) const {
+        return call<engine_view>(
+            [engine_id](fleet_calls& fleet, product_ptr product, completion<engine_view> done) {
+                fleet.find_by_id(std::move(product), engine_id, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto look_up(std::vector<std::string> user_ids, Token&& token = wait) const {
+        return call<std::vector<engine_view>>(
+            [user_ids = std::move(user_ids)](fleet_calls& fleet, product_ptr product,
+                                             completion<std::vector<engine_view>> done) {
+                fleet.look_up(std::move(product), user_ids, std::move(done));
+            },
+            std::forward<Token>(token));
     }
 
     // Fleet

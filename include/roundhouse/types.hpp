@@ -84,7 +84,7 @@ constexpr int hex_digit(char c) noexcept {
 }
 
 /// Reads the text of a UUID in either case; nothing if it is malformed.
-[[nodiscard]] inline std::optional<uuid> parse_uuid(std::string_view text) noexcept {
+[[nodiscard]] constexpr std::optional<uuid> parse_uuid(std::string_view text) noexcept {
     if (text.size() != 36) return std::nullopt;
     uuid id;
     std::size_t digit = 0;

@@ -40,6 +40,8 @@ constexpr product_call product_calls[] = {
     {"GET", "/engines/u1", ""},
     {"POST", "/engines/u1/admit", ""},
     {"POST", "/engines/u1/activity", ""},
+    {"GET", "/engines/by-id/11111111-2222-4333-8444-555555555555", ""},
+    {"POST", "/engines/lookup", R"({"user_ids":["u1"]})"},
     {"GET", "/engines", ""},
     {"GET", "/status", ""},
     {"GET", "/metrics", ""},
@@ -228,7 +230,7 @@ TEST_CASE("activity answers with the time at which the engine will sleep") {
 
 TEST_CASE("a listing shows engines without their keys, and the number of matches") {
     api_harness api;
-    CHECK(api.ask("GET", "/engines").body == R"({"engines":[],"total":0})");
+    CHECK(api.ask("GET", "/engines").body == R"({"engines":[],"total":0,"next":null})");
     CHECK(api.fake().engines_asked->limit == 100);
     CHECK(api.fake().engines_asked->offset == 0);
     CHECK_FALSE(api.fake().engines_asked->status);
@@ -241,7 +243,53 @@ TEST_CASE("a listing shows engines without their keys, and the number of matches
     auto shown = shown_engine_with_key;
     shown.erase(shown.find("\"api_key\""),
                 shown.find("\"engine_version\"") - shown.find("\"api_key\""));
-    CHECK(body == "{\"engines\":[" + shown + "," + shown + "],\"total\":7}");
+    CHECK(body == "{\"engines\":[" + shown + "," + shown + "],\"total\":7,\"next\":null}");
+
+    api.fake().listed->next = 12;
+    CHECK_THAT(api.ask("GET", "/engines?after=3").body, EndsWith("\"total\":7,\"next\":\"12\"}"));
+    CHECK(api.fake().engines_asked->after == 3U);
+    CHECK(told(api.ask("GET", "/engines?after=x")) == "400 INVALID_REQUEST");
+}
+
+TEST_CASE("an engine is found by its id, with its key") {
+    api_harness api;
+    const auto reply = api.ask("GET", "/engines/by-id/C7A290F5-d7d9-455f-9e96-3d2f31170c25");
+    CHECK(reply.body == shown_engine_with_key);
+    CHECK(api.fake().calls ==
+          std::vector<std::string>{"find_by_id c7a290f5-d7d9-455f-9e96-3d2f31170c25"});
+    // A user may have this name.
+    CHECK(api.ask("GET", "/engines/by-id").status == 200);
+    CHECK(api.ask("POST", "/engines/by-id/start").status == 200);
+    CHECK(told(api.ask("GET", "/engines/by-id/c7a290f5")) == "404 NOT_FOUND");
+    CHECK(api.fake().calls.size() == 3);
+}
+
+TEST_CASE("engines of several users are looked up at once, without their keys") {
+    api_harness api;
+    const auto reply = api.ask("POST", "/engines/lookup", R"({"user_ids":["u1","u2","u1"]})");
+    CHECK(reply.status == 200);
+    CHECK(api.fake().calls == std::vector<std::string>{"look_up u1 u2"});
+    CHECK(reply.body.find("api_key") == std::string::npos);
+    CHECK(reply.body.starts_with(R"({"engines":[{"engine_id":)"));
+    CHECK(api.ask("POST", "/engines/lookup", R"({"user_ids":[]})").body == R"({"engines":[]})");
+    // A user may have this name.
+    CHECK(api.ask("GET", "/engines/lookup").body == shown_engine_with_key);
+}
+
+TEST_CASE("a look-up names what is wrong with its users") {
+    api_harness api;
+    std::string many = "\"u\"";
+    for (int i = 0; i < 500; ++i) many += ",\"u\"";
+    for (const auto& [users, complaint] :
+         {std::pair<std::string, std::string>{"", "user_ids: is missing."},
+          {R"("user_ids":"u1")", "user_ids: must be a list of strings."},
+          {R"("user_ids":["u1",".."])", "user_ids: "},
+          {"\"user_ids\":[" + many + "]", "user_ids: must be at most 500 users."}}) {
+        const auto reply = api.ask("POST", "/engines/lookup", "{" + users + "}");
+        CHECK(told(reply) == "400 INVALID_REQUEST");
+        CHECK(reply.body.find(complaint) != std::string::npos);
+    }
+    CHECK(api.fake().calls.empty());
 }
 
 TEST_CASE("status counts engines in every state") {

@@ -85,6 +85,31 @@ TEST_CASE("a provisioned engine runs and is found with the key that was handed o
     CHECK(found->record->key_hash == crypto::sha256(made->api_key));
 }
 
+TEST_CASE("engines are found by id and looked up together, within their product only") {
+    memory_fleet<> fleet;
+    const auto calls = fleet.orchestrator->of(fleet.registered());
+    const auto other = fleet.orchestrator->of(fleet.registered({}, "other"));
+    const auto ada = calls.provision("ada").value();
+    const auto bob = calls.provision("bob").value();
+
+    const auto found = calls.find_by_id(ada.record->id);
+    REQUIRE(found);
+    CHECK(found->record->user_id == "ada");
+    CHECK(found->api_key == ada.api_key);
+    CHECK(other.find_by_id(ada.record->id).error().code == errc::engine_not_found);
+    CHECK(calls.find_by_id(roundhouse::uuid{}).error().code == errc::engine_not_found);
+
+    const auto both = calls.look_up({"bob", "nobody", "ada"});
+    REQUIRE(both);
+    REQUIRE(both->size() == 2);
+    CHECK((*both)[0].record->id == bob.record->id);
+    CHECK((*both)[1].record->id == ada.record->id);
+    CHECK((*both)[1].url == ada.url);
+    CHECK((*both)[1].api_key.empty());
+    CHECK(other.look_up({"ada"})->empty());
+    CHECK(calls.look_up({})->empty());
+}
+
 TEST_CASE("400 concurrent admits of a new user boot one engine and all receive it") {
     memory_fleet<> fleet({.latency = 5ms, .boot_delay = 20ms});
     const auto product = fleet.registered();

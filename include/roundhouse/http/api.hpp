@@ -87,6 +87,8 @@ private:
     std::optional<reply> ask(pending_call& call, const product_ptr& product,
                              std::string_view user) const;
     std::optional<reply> provision(pending_call& call, const product_ptr& product) const;
+    std::optional<reply> find_by_id(pending_call& call, const product_ptr& product) const;
+    std::optional<reply> look_up(pending_call& call, const product_ptr& product) const;
     std::optional<reply> list(pending_call& call, const product_ptr& product) const;
     std::optional<reply> audit(pending_call& call, const product_ptr& product) const;
 

@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -202,6 +203,8 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
                                               std::string_view user) const {
     switch (call.route.endpoint) {
     case endpoint::provision: return provision(call, product);
+    case endpoint::find_by_id: return find_by_id(call, product);
+    case endpoint::look_up: return look_up(call, product);
     case endpoint::list: return list(call, product);
     case endpoint::status:
         return call.ask<fleet_status>(render_status, [&](completion<fleet_status> done) {
@@ -248,6 +251,24 @@ ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
     return call.ask<engine_view>(render_provisioned, [&](completion<engine_view> done) {
         fleet_->provision(product, std::move(body->user_id), std::move(body->engine_version),
                           std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::find_by_id(pending_call& call,
+                                                     const product_ptr& product) const {
+    const auto engine = parse_uuid(call.route.argument).value(); // or there is no such route
+    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+        fleet_->find_by_id(product, engine, std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::look_up(pending_call& call,
+                                                  const product_ptr& product) const {
+    auto users = call.take(read_lookup_body(call.in.body, &call.ignored));
+    if (!users) return call.fail_with(users.error());
+    using engines = std::vector<engine_view>;
+    return call.ask<engines>(render_looked_up, [&](completion<engines> done) {
+        fleet_->look_up(product, std::move(*users), std::move(done));
     });
 }
 

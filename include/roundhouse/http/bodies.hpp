@@ -11,9 +11,11 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -120,6 +122,26 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
         detail::apply(in, "engine_version", core::names::check_version(*out.engine_version));
     in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
+    return out;
+}
+
+/// Reads the body of `POST /engines/lookup`: the users, each once.
+[[nodiscard]] inline result<std::vector<std::string>>
+read_lookup_body(std::string_view body, ignored_names* ignored = nullptr) {
+    constexpr std::size_t most = 500;
+    field_reader in(body);
+    auto users = in.texts("user_ids");
+    if (!users) in.refuse("user_ids", "is missing. It must be a list of strings.");
+    else if (users->size() > most) in.refuse("user_ids", "must be at most 500 users.");
+    else
+        for (const auto& user : *users)
+            detail::apply(in, "user_ids", core::names::check_user_id(user));
+    in.tell_unread(ignored);
+    if (in.failure()) return unexpected(*in.failure());
+    std::unordered_set<std::string_view> seen;
+    std::vector<std::string> out;
+    for (const auto& user : *users)
+        if (seen.insert(user).second) out.push_back(user);
     return out;
 }
 

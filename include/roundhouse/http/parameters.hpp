@@ -228,6 +228,7 @@ read_engine_query(std::string_view query, const uuid& product, ignored_names* ig
         "must be provisioning, running, sleeping, stopped, failed or destroying.");
     out.limit = in.whole("limit", out.limit, 1, detail::max_page);
     out.offset = in.whole("offset", 0, 0, detail::no_bound);
+    out.after = in.filter("after", detail::read_whole, "must be the `next` of a page.");
     in.tell_unread(ignored);
     if (in.failure()) return unexpected(*in.failure());
     return out;

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 /// Renders the bodies of 2xx replies (SPEC §3).
 namespace roundhouse {
@@ -203,9 +204,23 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
             json.name("engines").open('[');
             for (const auto& engine : page.engines)
                 detail::write_engine(json, engine, detail::key_shown::no);
-            json.close(']').member("total", page.total);
+            json.close(']').member("total", page.total).name("next");
+            if (page.next) json.value(std::to_string(*page.next));
+            else json.value(nullptr);
         },
         64 + 256 * page.engines.size());
+}
+
+/// Renders the engines of several users, without their keys.
+[[nodiscard]] inline reply render_looked_up(const std::vector<engine_view>& engines) {
+    return detail::object_reply(
+        [&](json_writer& json) {
+            json.name("engines").open('[');
+            for (const auto& engine : engines)
+                detail::write_engine(json, engine, detail::key_shown::no);
+            json.close(']');
+        },
+        64 + 256 * engines.size());
 }
 
 [[nodiscard]] inline reply render_status(const fleet_status& fleet) {

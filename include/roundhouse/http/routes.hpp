@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/enum_table.hpp>
+#include <roundhouse/types.hpp>
 #include <roundhouse/version.hpp>
 
 #include <algorithm>
@@ -22,6 +23,8 @@ enum class endpoint : std::uint8_t {
     set_policy,
     provision,
     find,
+    find_by_id,
+    look_up,
     list,
     destroy,
     start,
@@ -52,6 +55,8 @@ enum class audience : std::uint8_t {
     case endpoint::register_product:
     case endpoint::set_policy: return audience::admin;
     case endpoint::provision:
+    case endpoint::find_by_id:
+    case endpoint::look_up:
     case endpoint::list:
     case endpoint::status:
     case endpoint::metrics:
@@ -74,6 +79,7 @@ enum class audience : std::uint8_t {
     case endpoint::register_product:
     case endpoint::set_policy:
     case endpoint::provision:
+    case endpoint::look_up:
     case endpoint::admit:
     case endpoint::activity: return true;
     default: return false;
@@ -94,7 +100,7 @@ enum class audience : std::uint8_t {
 /// The endpoint of a request.
 struct route {
     http::endpoint endpoint = http::endpoint::not_found;
-    /// The user_id in the path, or its product_id or slug; still percent-encoded.
+    /// The user_id or engine_id in the path, or its product_id or slug; still percent-encoded.
     std::string_view argument;
     /// With `method_not_allowed`: the methods that the path has.
     std::string_view allow;
@@ -138,15 +144,18 @@ constexpr route only(const verb& verb, std::string_view method,
             verb.method == "GET" ? get_methods : verb.method};
 }
 
-/// The route of `/engines/{user_id}`. A user may be called `provision`: GET and DELETE mean that
-/// user, and POST means the call.
+/// The route of `/engines/{user_id}`. A user may be called `provision` or `lookup`: GET and DELETE
+/// mean that user, and POST means the call.
 constexpr route one_engine(std::string_view method, std::string_view user_id) noexcept {
-    const bool is_provision = user_id == "provision";
-    if (is_provision && method == "POST") return {endpoint::provision, {}, {}};
+    const auto call = user_id == "provision" ? endpoint::provision
+                      : user_id == "lookup"  ? endpoint::look_up
+                                             : endpoint::not_found;
+    const bool is_call = call != endpoint::not_found;
+    if (is_call && method == "POST") return {call, {}, {}};
     if (is_get(method)) return {endpoint::find, user_id, {}};
     if (method == "DELETE") return {endpoint::destroy, user_id, {}};
     return {endpoint::method_not_allowed, user_id,
-            is_provision ? "GET, HEAD, POST, DELETE" : "GET, HEAD, DELETE"};
+            is_call ? "GET, HEAD, POST, DELETE" : "GET, HEAD, DELETE"};
 }
 
 } // namespace detail
@@ -164,6 +173,10 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
         for (const auto& verb : detail::engine_verbs)
             if (rest.substr(slash + 1) == verb.name)
                 return detail::only(verb, method, rest.substr(0, slash));
+        // A user may be called `by-id`: no verb is a UUID.
+        if (rest.substr(0, slash) == "by-id" && parse_uuid(rest.substr(slash + 1)))
+            return detail::only({"by-id", "GET", endpoint::find_by_id}, method,
+                                rest.substr(slash + 1));
         return {};
     }
     for (const auto& verb : detail::plain_paths)
@@ -195,6 +208,9 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::set_policy, "PUT", "/products/demo/policy"},
     endpoint_example{endpoint::provision, "POST", "/engines/provision"},
     endpoint_example{endpoint::find, "GET", "/engines/ada"},
+    endpoint_example{endpoint::find_by_id, "GET",
+                     "/engines/by-id/c7a290f5-d7d9-455f-9e96-3d2f31170c25"},
+    endpoint_example{endpoint::look_up, "POST", "/engines/lookup"},
     endpoint_example{endpoint::list, "GET", "/engines"},
     endpoint_example{endpoint::destroy, "DELETE", "/engines/ada"},
     endpoint_example{endpoint::start, "POST", "/engines/ada/start"},

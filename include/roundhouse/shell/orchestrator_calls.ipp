@@ -289,6 +289,53 @@ ROUNDHOUSE_DECL void orchestrator_state::find(product_ptr product, std::string u
         });
 }
 
+ROUNDHOUSE_DECL void orchestrator_state::find_by_id(product_ptr product, uuid engine_id,
+                                                    completion<engine_view> done) {
+    services.store->read_engine(
+        engine_id, [self = shared_from_this(), product = std::move(product), engine_id,
+                    done = std::move(done)](const result<engine_ptr>& found) {
+            if (!found) return done(unexpected(found.error()));
+            if (*found && (*found)->product_id == product->id)
+                return done(self->view(*found, true));
+            done(fail(errc::engine_not_found, "There is no engine " + to_string(engine_id) + '.'));
+        });
+}
+
+/// The answers of a store to several questions, which may come in any order and from any thread.
+struct gathered_engines {
+    explicit gathered_engines(std::size_t count) : engines(count), missing(count) {}
+
+    std::mutex mutex;
+    std::vector<engine_ptr> engines;
+    std::optional<error> failure;
+    std::size_t missing;
+};
+
+ROUNDHOUSE_DECL void orchestrator_state::look_up(product_ptr product,
+                                                 std::vector<std::string> user_ids,
+                                                 completion<std::vector<engine_view>> done) {
+    const auto tell = [self = shared_from_this(),
+                       done = std::move(done)](const gathered_engines& all) {
+        if (all.failure) return done(unexpected(*all.failure));
+        std::vector<engine_view> found;
+        for (const auto& engine : all.engines)
+            if (engine) found.push_back(*self->view(engine, false));
+        done(std::move(found));
+    };
+    const auto all = std::make_shared<gathered_engines>(user_ids.size());
+    if (user_ids.empty()) return tell(*all);
+    for (std::size_t i = 0; i < user_ids.size(); ++i)
+        services.store->read_engine(engine_owner{product->id, user_ids[i]},
+                                    [tell, all, i](const result<engine_ptr>& found) {
+                                        std::unique_lock lock(all->mutex);
+                                        if (found) all->engines[i] = *found;
+                                        else all->failure = found.error();
+                                        if (--all->missing > 0) return;
+                                        lock.unlock();
+                                        tell(*all);
+                                    });
+}
+
 // Fleet
 
 ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
@@ -298,6 +345,7 @@ ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
         if (!page) return done(unexpected(page.error()));
         engine_view_page out;
         out.total = page->total;
+        out.next = page->next;
         for (const auto& engine : page->engines) {
             auto seen = self->view(engine, false);
             if (!seen) return done(unexpected(std::move(seen.error())));

@@ -93,6 +93,9 @@ public:
     void note_activity(product_ptr product, std::string user_id, std::optional<duration> busy_for,
                        completion<std::optional<instant>> done) override;
     void find(product_ptr product, std::string user_id, completion<engine_view> done) override;
+    void find_by_id(product_ptr product, uuid engine_id, completion<engine_view> done) override;
+    void look_up(product_ptr product, std::vector<std::string> user_ids,
+                 completion<std::vector<engine_view>> done) override;
     void list(engine_query query, completion<engine_view_page> done) override;
     void status(product_ptr product, completion<fleet_status> done) override;
     void metrics(product_ptr product, completion<fleet_metrics> done) override;

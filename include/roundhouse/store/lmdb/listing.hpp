@@ -35,13 +35,24 @@ namespace detail::lmdb {
     const auto prefix = query.status ? status_prefix_of(query.product_id, *query.status)
                                      : key_of(query.product_id);
     cursor engines(txn, index);
-    std::size_t place = 0;
-    for (bool more = engines.seek(prefix.view());
-         more && engines.key().starts_with(prefix.view()) && page.engines.size() < query.limit;
+    bool more = false;
+    if (query.after) {
+        auto last = prefix;
+        more = engines.seek(last.number(*query.after).view());
+        if (more && engines.key() == last.view()) more = engines.next();
+    } else {
+        more = engines.seek(prefix.view());
+    }
+    for (std::size_t place = 0; more && engines.key().starts_with(prefix.view());
          more = engines.next(), ++place) {
         if (place < query.offset) continue;
-        if (auto engine = readable_engine(txn, engines.value()))
-            page.engines.push_back(std::move(engine));
+        auto engine = readable_engine(txn, engines.value());
+        if (!engine) continue;
+        if (page.engines.size() == query.limit) {
+            if (query.limit > 0) page.next = page.engines.back()->sequence;
+            break;
+        }
+        page.engines.push_back(std::move(engine));
     }
     return page;
 }

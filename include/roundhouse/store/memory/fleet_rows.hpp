@@ -56,9 +56,11 @@ public:
                                           : found->second.all;
         page.total = listed.size();
         if (query.offset >= listed.size()) return page;
-        for (auto row = std::next(listed.begin(), static_cast<std::ptrdiff_t>(query.offset));
-             row != listed.end() && page.engines.size() < query.limit; ++row)
+        auto row = query.after ? listed.upper_bound(*query.after) : listed.begin();
+        for (auto left = query.offset; left > 0 && row != listed.end(); --left) ++row;
+        for (; row != listed.end() && page.engines.size() < query.limit; ++row)
             page.engines.push_back(row->second);
+        if (row != listed.end() && !page.engines.empty()) page.next = page.engines.back()->sequence;
         return page;
     }
 

@@ -8,9 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 /// Cases about listings of engines.
@@ -105,6 +107,59 @@ template <store Store> void paged(Store& store) {
     }
 }
 
+/// Users on the pages of a listing, with a bar after each page; `between` is called there.
+template <store Store, class Between>
+std::string users_on_pages(const Store& store, engine_query query, Between between) {
+    std::string users;
+    for (;;) {
+        const auto page = must(store.list_engines(query));
+        for (const auto& engine : page.engines) users += engine->user_id + ' ';
+        users += "| ";
+        if (!page.next) return users;
+        query.after = page.next;
+        between();
+    }
+}
+
+template <store Store> void paged_by_cursor(Store& store) {
+    insert_five(store);
+    const auto nothing = [] {};
+    auto query = every_engine(demo);
+    for (const auto& [limit, pages] : {std::pair{1U, "eve | ada | joe | bob | cem | "},
+                                       {2U, "eve ada | joe bob | cem | "},
+                                       {5U, "eve ada joe bob cem | "},
+                                       {6U, "eve ada joe bob cem | "},
+                                       {0U, "| "}}) {
+        query.limit = limit;
+        require(users_on_pages(store, query, nothing) == pages,
+                "the pages have every engine once, and the last one has no next");
+    }
+    for (const auto* user : {"ada", "joe", "cem"}) set_status(store, user, engine_status::stopped);
+    query = every_engine(demo, engine_status::stopped);
+    query.limit = 2;
+    require(users_on_pages(store, query, nothing) == "ada joe | cem | ", "also of one status");
+    query.after = std::numeric_limits<std::uint64_t>::max();
+    require(users_on_pages(store, query, nothing) == "| ", "nothing follows the last cursor");
+    query = every_engine(demo);
+    query.limit = 2;
+    query.offset = 1;
+    require(users_on_pages(store, query, nothing) == "ada joe | cem | ",
+            "an offset counts from the cursor");
+}
+
+template <store Store> void pages_stay_while_engines_go(Store& store) {
+    insert_five(store);
+    auto query = every_engine(demo);
+    query.limit = 2;
+    const auto users = users_on_pages(store, query, [&] {
+        for (const auto* user : {"eve", "ada"})
+            if (const auto engine = must(store.find_engine(demo, user)))
+                must(store.commit(erase(*engine)));
+    });
+    require(users == "eve ada | joe bob | cem | ",
+            "a page follows the one before also if that one's engines are gone");
+}
+
 template <store Store> void products_are_apart(Store& store) {
     insert_five(store);
     must(store.commit(insert(engine(1, "ada", other))));
@@ -123,6 +178,9 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"a listing by status has the engines that are in that status now",
          filtered_by_status<Store>},
         {"a listing is paged by offset and limit", paged<Store>},
+        {"a listing is paged by cursor", paged_by_cursor<Store>},
+        {"no engine is left out between two pages because others go",
+         pages_stay_while_engines_go<Store>},
         {"a product sees only its own engines", products_are_apart<Store>},
     };
 }
