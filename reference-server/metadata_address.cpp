@@ -59,8 +59,7 @@ metadata_outcome check_metadata_rule(const std::string& iptables, bool may_add) 
     if (blocks_metadata_address(listed->output)) return {metadata_rule::present, {}};
     if (!may_add) return {metadata_rule::missing, "DOCKER-USER has no such rule"};
     const auto added = run_program(
-        iptables,
-        {"-w", "5", "-I", "DOCKER-USER", "-d", "169.254.169.254/32", "-j", "DROP"});
+        iptables, {"-w", "5", "-I", "DOCKER-USER", "-d", "169.254.169.254/32", "-j", "DROP"});
     if (auto cause = failure_of(added); !cause.empty())
         return {metadata_rule::missing, std::move(cause)};
     return {metadata_rule::added, {}};

@@ -467,7 +467,8 @@ std::vector<option_row> engine_rows() {
          read_relaxations},
         {"ORCH_ENGINE_METADATA_RULE", "MODE", "auto",
          "docker: auto adds a rule to DOCKER-USER that keeps containers from a cloud's metadata "
-         "address, if the server is root on the daemon's machine and there is none; none adds none.",
+         "address, if the server is root on the daemon's machine and there is none; none adds "
+         "none.",
          one_of<bool>(engine(&engine_options::adds_metadata_rule),
                       {{"auto", true}, {"none", false}})},
         {"ORCH_ENGINE_REGISTRIES", "HOSTS", "",

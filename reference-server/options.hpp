@@ -77,7 +77,7 @@ struct engine_options {
     std::string docker_host;
     std::string docker_certificates_path; ///< Absolute, or empty.
     std::string docker_tls_verify;        ///< Not empty: TLS is wanted.
-    bool adds_metadata_rule = true; ///< To DOCKER-USER, where the server may.
+    bool adds_metadata_rule = true;       ///< To DOCKER-USER, where the server may.
     std::vector<std::string> registries;  ///< Empty for all.
     std::string registry_auth_file;       ///< Absolute, or empty.
 

@@ -8,7 +8,7 @@
 namespace roundhouse::server {
 
 struct program_outcome {
-    int exit_code = 0; ///< 128 plus the number of the signal that ended it, as in a shell.
+    int exit_code = 0;  ///< 128 plus the number of the signal that ended it, as in a shell.
     std::string output; ///< Of both the standard output and the standard error.
 };
 

@@ -31,9 +31,7 @@ request_reader::progress request_reader::read_head(std::string_view& input) {
     if (saved > 0) saved_head_.append(input);
     const std::string_view bytes = saved > 0 ? std::string_view(saved_head_) : input;
     switch (head_reader_.read(bytes)) {
-    case request_head_reader::progress::refused:
-        head_ = bytes;
-        return refuse(head_reader_.fault());
+    case request_head_reader::progress::refused: head_ = bytes; return refuse(head_reader_.fault());
     case request_head_reader::progress::more:
         if (saved == 0) saved_head_ = input;
         input = {};

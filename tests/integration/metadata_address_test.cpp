@@ -47,8 +47,8 @@ public:
     explicit iptables_stand_in(const std::string& rules, const std::string& adding = "exit 0",
                                const std::string& listing = "exit 0") {
         std::ofstream{program()} << "#!/bin/sh\n/usr/bin/env >" << folder() << "/environment\n"
-                                 << "case \"$*\" in *-I*) echo \"$*\" >>" << folder()
-                                 << "/added; " << adding << ";; esac\necho '" << rules << "'\n"
+                                 << "case \"$*\" in *-I*) echo \"$*\" >>" << folder() << "/added; "
+                                 << adding << ";; esac\necho '" << rules << "'\n"
                                  << listing << '\n';
         std::filesystem::permissions(program(), std::filesystem::perms::owner_all);
     }
@@ -110,7 +110,8 @@ TEST_CASE("without the right to, no rule for the metadata address is added") {
     CHECK(iptables.added().empty());
 }
 
-TEST_CASE("a rule for the metadata address that cannot be seen or added is missing, with the cause") {
+TEST_CASE(
+    "a rule for the metadata address that cannot be seen or added is missing, with the cause") {
     const auto* const unknown = "iptables: No chain/target/match by that name.";
     const iptables_stand_in no_chain(unknown, "exit 0", "exit 1");
     auto outcome = check_metadata_rule(no_chain.program(), true);
@@ -118,7 +119,8 @@ TEST_CASE("a rule for the metadata address that cannot be seen or added is missi
     CHECK(outcome.cause == unknown);
     CHECK(no_chain.added().empty());
 
-    const iptables_stand_in no_right(no_rule, "echo 'Permission denied (you must be root)' >&2; exit 4");
+    const iptables_stand_in no_right(no_rule,
+                                     "echo 'Permission denied (you must be root)' >&2; exit 4");
     outcome = check_metadata_rule(no_right.program(), true);
     CHECK(outcome.rule == metadata_rule::missing);
     CHECK(outcome.cause == "Permission denied (you must be root)");

@@ -144,8 +144,8 @@ private:
     asio::awaitable<result<uid_t>> own_data_folder(const uuid& engine);
 
     /// What was left to its owner, in words.
-    static asio::awaitable<result<std::string>>
-    change_owner(std::string folder, uid_range of_engines, uid_t uid);
+    static asio::awaitable<result<std::string>> change_owner(std::string folder,
+                                                             uid_range of_engines, uid_t uid);
 
     /// Not a coroutine, so that a cancellation cannot come between the launch and the watch.
     result<void> start(const workload& requested, uid_t uid);

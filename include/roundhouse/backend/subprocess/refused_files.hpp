@@ -60,8 +60,8 @@ private:
     void tell(log_level level, std::string_view message, const uuid& engine, std::string_view path,
               std::string_view kind) const {
         const auto id = to_string(engine);
-        const std::array<log_field, 3> fields{
-            log_field{"engine_id", id}, log_field{"path", path}, log_field{"kind", kind}};
+        const std::array<log_field, 3> fields{log_field{"engine_id", id}, log_field{"path", path},
+                                              log_field{"kind", kind}};
         log_({.level = level, .message = message, .fields = fields});
     }
 
