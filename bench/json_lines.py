@@ -18,7 +18,9 @@ def measured_by(
     the benchmark."""
     command = [str(program), *map(str, arguments)]
     bench.show_progress(" ".join([program.name, *command[1:]]))
-    environment = {**os.environ, "TMPDIR": str(bench.folder())}
+    folder = bench.folder()
+    folder.chmod(0o755)  # engines run as users of their own
+    environment = {**os.environ, "TMPDIR": str(folder)}
     try:
         ran = subprocess.run(
             command, capture_output=True, text=True, timeout=within_s, env=environment

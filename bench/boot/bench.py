@@ -18,14 +18,17 @@ def sizes(bench: Bench) -> list[object]:
     return ["--rounds", one_at_a_time, "--at-once", at_once, "--rounds-at-once", bench.runs]
 
 
-def add_row(bench: Bench, kind: str, bare: str, line: dict[str, Any]) -> float:
+def add_row(
+    bench: Bench, kind: str, bare: str, line: dict[str, Any], sides: str = "bare_ms provision_ms"
+) -> float:
     """Adds a row, and returns how much longer a provision takes."""
-    pairs = list(zip(line["bare_ms"], line["provision_ms"], strict=True))
+    bare_ms, provision_ms = (line[side] for side in sides.split())
+    pairs = list(zip(bare_ms, provision_ms, strict=True))
     longer = median(provision - alone for alone, provision in pairs)
     bench.row(
         f"{kind}, {line['at_once']} at once, beside {bare}",
-        bare_ms=median(line["bare_ms"]),
-        provision_ms=median(line["provision_ms"]),
+        bare_ms=median(bare_ms),
+        provision_ms=median(provision_ms),
         longer_ms=longer,
         ratio=median(provision / alone for alone, provision in pairs),
     )
@@ -37,9 +40,14 @@ def subprocess_side(bench: Bench) -> None:
     if not engine.is_file():
         raise Skip(f"demo_engine is not built (no {engine})")
     lines = measured_by(bench, bench.program("bench_boot_spawn"), engine, *sizes(bench))
-    longer = [add_row(bench, "process", "a bare spawn", line) for line in lines]
+    *beside_spawn, beside_plain = lines
+    longer = [add_row(bench, "process", "a bare spawn", line) for line in beside_spawn]
     name = "subprocess provision over a bare spawn and first answer"
     bench.target(name, longer[0], at_most=5, unit="ms")
+    cost = add_row(
+        bench, "process in isolation", "one without", beside_plain, "plain_ms isolated_ms"
+    )
+    bench.target("subprocess provision with isolation over one without", cost, at_most=3, unit="ms")
 
 
 def docker_is_there(bench: Bench) -> bool:

@@ -132,6 +132,16 @@ inline void print_ms(std::string_view name, const std::vector<double>& values) {
     std::printf("]");
 }
 
+/// Prints a line of JSON with the times of two sides.
+inline void print_line(int count, std::string_view one, const std::vector<double>& one_ms,
+                       std::string_view other, const std::vector<double>& other_ms) {
+    std::printf(R"({"at_once":%d)", count);
+    print_ms(one, one_ms);
+    print_ms(other, other_ms);
+    std::puts("}");
+    std::fflush(stdout);
+}
+
 /// Times both in turn, `rounds` times, each with `count` engines at once. Prints a line of JSON.
 template <class Bare, class Whole>
 void compare(Bare& bare, Whole& whole, const std::string& version, int count, int rounds) {
@@ -144,11 +154,7 @@ void compare(Bare& bare, Whole& whole, const std::string& version, int count, in
         provision_ms.push_back(time_of([&] { whole.start(count); }).count());
         whole.remove(count);
     }
-    std::printf(R"({"at_once":%d)", count);
-    print_ms("bare_ms", bare_ms);
-    print_ms("provision_ms", provision_ms);
-    std::puts("}");
-    std::fflush(stdout);
+    print_line(count, "bare_ms", bare_ms, "provision_ms", provision_ms);
 }
 
 /// Times one engine at a time, and many at once, after a first round that warms the caches.

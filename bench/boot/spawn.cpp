@@ -4,7 +4,8 @@
 //
 //   bench_boot_spawn ENGINE [--rounds N] [--at-once N] [--rounds-at-once N]
 //
-// Prints two lines of JSON.
+// Prints two lines of JSON, and a third with provisions of one engine at a time in isolation beside
+// such without.
 #include "provisions.hpp"
 
 #include <roundhouse/backend/subprocess.hpp>
@@ -43,8 +44,10 @@ namespace {
 
 using namespace roundhouse_bench;
 
-subprocess_options options_for(const std::string& engine, const std::filesystem::path& folder) {
+subprocess_options options_for(const std::string& engine, const std::filesystem::path& folder,
+                               isolation_mode isolation = isolation_mode::automatic) {
     subprocess_options options;
+    options.isolation = isolation;
     options.store_path = folder;
     options.command = {std::filesystem::absolute(engine).string()};
     if (const char* const path = std::getenv("PATH"))
@@ -173,17 +176,50 @@ private:
     std::vector<pid_t> pids_;
 };
 
+/// A folder of a backend, and provisions with it.
+struct provisions_in_folder {
+    provisions_in_folder(const std::string& engine, isolation_mode isolation)
+        : whole(
+              [&](const asio::any_io_executor& executor, const lmdb_store&) {
+                  // Engines in isolation run as users of their own.
+                  std::filesystem::permissions(folder.path(), std::filesystem::perms{0755});
+                  return std::make_shared<subprocess_backend>(
+                      executor, options_for(engine, folder.path(), isolation));
+              },
+              "demo") {}
+
+    double time_ms() {
+        const auto took = time_of([&] { whole.start(1); }).count();
+        whole.remove(1);
+        return took;
+    }
+
+    temporary_folder folder;
+    provisions<subprocess_backend> whole;
+};
+
+void measure_isolation(const std::string& engine, int rounds) {
+    provisions_in_folder plain(engine, isolation_mode::none);
+    provisions_in_folder isolated(engine, isolation_mode::automatic);
+    plain.time_ms(); // warms the caches
+    isolated.time_ms();
+    std::vector<double> plain_ms;
+    std::vector<double> isolated_ms;
+    for (int round = 0; round < rounds; ++round) {
+        plain_ms.push_back(plain.time_ms());
+        isolated_ms.push_back(isolated.time_ms());
+    }
+    print_line(1, "plain_ms", plain_ms, "isolated_ms", isolated_ms);
+}
+
 void measure(const std::string& engine, const boot_sizes& sizes) {
-    const temporary_folder bare_folder;
-    const temporary_folder whole_folder;
-    bare alone(options_for(engine, bare_folder.path()));
-    provisions<subprocess_backend> whole(
-        [&](const asio::any_io_executor& executor, const lmdb_store&) {
-            return std::make_shared<subprocess_backend>(executor,
-                                                        options_for(engine, whole_folder.path()));
-        },
-        "demo");
-    compare_all(alone, whole, "demo", sizes);
+    {
+        const temporary_folder bare_folder;
+        bare alone(options_for(engine, bare_folder.path()));
+        provisions_in_folder provisioned(engine, isolation_mode::automatic);
+        compare_all(alone, provisioned.whole, "demo", sizes);
+    }
+    measure_isolation(engine, sizes.rounds);
 }
 
 } // namespace

@@ -230,10 +230,10 @@ subprocess_backend::own_data_folder(const uuid& engine) {
 
 ROUNDHOUSE_DECL asio::awaitable<result<std::string>>
 subprocess_backend::change_owner(std::string folder, uid_range of_engines, uid_t uid) {
-    detail::subprocess::ownership_change change{std::move(folder), of_engines, uid};
-    const auto made = change.make();
-    if (!made) co_return unexpected{made.error()};
-    co_return change.left();
+    detail::subprocess::ownership_change giving{std::move(folder), of_engines, uid};
+    const auto given = giving.make();
+    if (!given) co_return unexpected{given.error()};
+    co_return giving.left();
 }
 
 ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested, uid_t uid) {
