@@ -59,7 +59,8 @@ struct request {
             else if (value[end] == '"') quoted = !quoted;
         }
         end = std::min(end, value.size());
-        const auto preference = value.substr(0, value.substr(0, end).find(';'));
+        const auto whole = value.substr(0, end);
+        const auto preference = whole.substr(0, whole.find(';'));
         value.remove_prefix(std::min(end + 1, value.size()));
         const auto equals = preference.find('=');
         if (equals == std::string_view::npos) continue;
