@@ -202,9 +202,11 @@ TEST_CASE("a server passes sockets to its engines, beside a stranger and after a
     const auto first = port_range().first;
     asio::io_context context;
     tcp::acceptor stranger{context, tcp::v4()};
+    stranger.set_option(tcp::acceptor::reuse_address(true)); // beside connections of earlier tests
     asio::error_code taken; // by another process, which is a stranger too
     stranger.bind({asio::ip::address_v4::loopback(), static_cast<std::uint16_t>(std::stoi(first))},
                   taken);
+    if (!taken) stranger.listen();
     const temporary_folder folder;
     running_server server(options(folder.path(), {{"ORCH_ENGINE_LISTEN_FD", "true"}}));
     const auto made = server.provision("ann");
