@@ -8,10 +8,13 @@
 #include "provisions.hpp"
 
 #include <roundhouse/backend/docker.hpp>
+#include <roundhouse/backend/docker/address.hpp>
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
 
 #include <asio/co_spawn.hpp>
+#include <asio/ip/address_v4.hpp>
+#include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 #include <asio/thread_pool.hpp>
@@ -47,7 +50,7 @@ public:
     explicit bare(asio::thread_pool& threads)
         : threads_(threads),
           options_(options_for("bare")),
-          daemon_(dk::parse_host(options_.host), options_.call_timeout) {}
+          daemon_(dk::daemon_of(options_), options_.call_timeout) {}
 
     /// Starts the engines at once; returns once all have answered healthy.
     void start(const std::vector<workload>& engines) {
