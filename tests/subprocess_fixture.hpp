@@ -33,6 +33,9 @@ namespace roundhouse_tests {
 
 namespace rh = roundhouse;
 
+/// Why a test of who listens is skipped.
+constexpr auto no_sock_diag = "this kernel does not tell who listens on a port";
+
 [[nodiscard]] inline std::string text_of(const std::filesystem::path& file) {
     std::ifstream stream{file};
     return {std::istreambuf_iterator<char>{stream}, {}};

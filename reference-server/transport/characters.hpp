@@ -62,15 +62,8 @@ inline constexpr auto byte_classes = make_byte_classes();
 
 [[nodiscard]] constexpr bool is_digit(char byte) noexcept { return byte >= '0' && byte <= '9'; }
 
-[[nodiscard]] constexpr bool is_blank(char byte) noexcept { return byte == ' ' || byte == '\t'; }
-
-/// Without the blanks and tabs around it.
-[[nodiscard]] constexpr std::string_view trimmed(std::string_view text) noexcept {
-    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-    return text;
-}
-
+using roundhouse::detail::is_blank;
 using roundhouse::detail::same_but_case;
+using roundhouse::detail::trimmed;
 
 } // namespace roundhouse::server

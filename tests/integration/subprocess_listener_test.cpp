@@ -31,8 +31,6 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-constexpr auto no_sock_diag = "this kernel does not tell who listens on a port";
-
 /// The socket that listens on a port.
 sub::listener listener_on(std::uint16_t port) {
     const auto found = sub::find_listener(port);

@@ -26,8 +26,6 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-constexpr auto no_sock_diag = "this kernel does not tell who listens on a port";
-
 struct engine_with_port : subprocess_fixture {
     bool is_healthy(const rh::workload& w) {
         return wait(backend().probe(w.ref, std::chrono::seconds{5})).has_value();

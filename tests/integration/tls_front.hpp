@@ -93,32 +93,32 @@ private:
         co_await std::move(passing);
     }
 
-    static asio::awaitable<void> pass_requests(relayed_ptr both) {
+    /// Passes on what comes from one side, until it ends or the other does.
+    template <class From, class To, class Buffer>
+    static asio::awaitable<void> pass(From& from, To& to, Buffer& buffer) {
         std::error_code failed;
-        const auto into = asio::buffer(both->sent);
         while (!failed) {
-            const auto size = co_await both->client.async_read_some(
-                into, asio::redirect_error(asio::use_awaitable, failed));
+            const auto size = co_await from.async_read_some(
+                asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, failed));
             if (failed) break;
-            const auto bytes = asio::buffer(both->sent.data(), size);
-            co_await asio::async_write(both->daemon, bytes,
+            const auto bytes = asio::buffer(buffer.data(), size);
+            co_await asio::async_write(to, bytes,
                                        asio::redirect_error(asio::use_awaitable, failed));
         }
-        both->daemon.close(failed);
+    }
+
+    static asio::awaitable<void> pass_requests(relayed_ptr both) {
+        auto passing = pass(both->client, both->daemon, both->sent);
+        co_await std::move(passing);
+        std::error_code ignored;
+        both->daemon.close(ignored);
     }
 
     static asio::awaitable<void> pass_answers(relayed_ptr both) {
-        std::error_code failed;
-        const auto into = asio::buffer(both->received);
-        while (!failed) {
-            const auto size = co_await both->daemon.async_read_some(
-                into, asio::redirect_error(asio::use_awaitable, failed));
-            if (failed) break;
-            const auto bytes = asio::buffer(both->received.data(), size);
-            co_await asio::async_write(both->client, bytes,
-                                       asio::redirect_error(asio::use_awaitable, failed));
-        }
+        auto passing = pass(both->daemon, both->client, both->received);
+        co_await std::move(passing);
         // Tells the client that the answer is whole.
+        std::error_code failed;
         co_await both->client.async_shutdown(asio::redirect_error(asio::use_awaitable, failed));
         both->client.next_layer().close(failed);
     }

@@ -1,4 +1,5 @@
 #include "catch.hpp"
+#include "waiting_boots.hpp"
 
 #include <roundhouse/shell/turn_queue.hpp>
 
@@ -8,20 +9,11 @@
 #include <vector>
 
 using namespace roundhouse;
+using namespace roundhouse_tests;
 using detail::turn_queue;
 using enum detail::turn_queue::urgency;
 
 namespace {
-
-uuid nth_product(std::uint8_t n) {
-    uuid out;
-    out.bytes.front() = n;
-    return out;
-}
-
-turn_queue::command boot_of(std::uint8_t n, std::string user = "user") {
-    return {{nth_product(n), std::move(user)}, 1};
-}
 
 /// The place of a boot that enters; 0 if it begins at once.
 turn_queue::ticket enter(turn_queue& queue, turn_queue::urgency how, turn_queue::command wanted,

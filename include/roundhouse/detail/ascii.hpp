@@ -19,6 +19,15 @@ namespace detail {
     return std::ranges::equal(a, b, {}, to_lower, to_lower);
 }
 
+[[nodiscard]] constexpr bool is_blank(char byte) noexcept { return byte == ' ' || byte == '\t'; }
+
+/// Without the blanks and tabs around it.
+[[nodiscard]] constexpr std::string_view trimmed(std::string_view text) noexcept {
+    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+    return text;
+}
+
 } // namespace detail
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

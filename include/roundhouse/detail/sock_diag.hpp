@@ -55,9 +55,7 @@ public:
             nlmsghdr head;
             inet_diag_req_v2 body;
         } question{};
-        question.head.nlmsg_len = sizeof question;
-        question.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-        question.head.nlmsg_flags = NLM_F_REQUEST;
+        question.head = head_of(sizeof question, 0);
         question.body = request;
         if (::send(kernel_, &question, sizeof question, 0) < 0) return errno;
         const auto outcome = receive<inet_diag_msg>(without_attributes(seen));
@@ -75,9 +73,7 @@ public:
             nlattr filter_head;
             std::array<inet_diag_bc_op, 4> filter;
         } question{};
-        question.head.nlmsg_len = sizeof question;
-        question.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-        question.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+        question.head = head_of(sizeof question, NLM_F_DUMP);
         question.body.sdiag_family = static_cast<std::uint8_t>(family);
         question.body.sdiag_protocol = IPPROTO_TCP;
         question.body.idiag_states = states;
@@ -102,9 +98,7 @@ public:
             nlmsghdr head;
             unix_diag_req body;
         } question{};
-        question.head.nlmsg_len = sizeof question;
-        question.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-        question.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+        question.head = head_of(sizeof question, NLM_F_DUMP);
         question.body.sdiag_family = AF_UNIX;
         question.body.udiag_states = ~0U;
         question.body.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_UID;
@@ -122,6 +116,15 @@ public:
 
 private:
     static constexpr int more = -1;
+
+    /// The head of a question of this size.
+    [[nodiscard]] static nlmsghdr head_of(std::uint32_t size, std::uint16_t flags) noexcept {
+        nlmsghdr head{};
+        head.nlmsg_len = size;
+        head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+        head.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+        return head;
+    }
 
     template <class Seen> [[nodiscard]] static auto without_attributes(Seen& seen) {
         return [&seen](const inet_diag_msg& socket, std::string_view) { seen(socket); };

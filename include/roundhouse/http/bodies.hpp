@@ -94,8 +94,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     out.display_name = in.required_text("display_name");
     detail::apply(in, "display_name", core::names::check_display_name(out.display_name));
     out.policy = detail::read_policy_field(in).value_or(policy{});
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
 }
 
@@ -105,8 +104,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     field_reader in(body);
     auto out = detail::read_policy_field(in);
     if (!out) in.refuse("policy", "is missing. Send {\"policy\":{}} for the default policy.");
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return *out;
 }
 
@@ -120,8 +118,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     out.engine_version = detail::owned(in.text("engine_version"));
     if (out.engine_version)
         detail::apply(in, "engine_version", core::names::check_version(*out.engine_version));
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
 }
 
@@ -136,8 +133,7 @@ read_lookup_body(std::string_view body, ignored_names* ignored = nullptr) {
     else
         for (const auto& user : *users)
             detail::apply(in, "user_ids", core::names::check_user_id(user));
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     std::unordered_set<std::string_view> seen;
     std::vector<std::string> out;
     for (const auto& user : *users)
@@ -153,8 +149,7 @@ read_lookup_body(std::string_view body, ignored_names* ignored = nullptr) {
     admit_options out;
     out.auto_provision = in.boolean("auto_provision").value_or(false);
     out.auto_wake = in.boolean("auto_wake").value_or(false);
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
 }
 
@@ -165,8 +160,7 @@ read_activity_body(std::string_view body, ignored_names* ignored = nullptr) {
     constexpr std::chrono::duration<double> longest = core::longest_lease;
     field_reader in(body);
     const auto busy_for_s = in.number("busy_for_s", 0, longest.count());
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     if (!busy_for_s) return std::optional<duration>();
     return std::optional(duration{static_cast<duration::rep>(std::ceil(*busy_for_s * 1'000))});
 }

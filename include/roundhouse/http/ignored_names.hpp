@@ -43,10 +43,10 @@ inline constexpr std::size_t max_shown_name = 64;
 /// there is none.
 [[nodiscard]] inline std::string_view nearest_of(std::string_view name,
                                                  std::span<const std::string_view> known) {
+    if (name.size() > max_shown_name) return {};
     std::string_view nearest;
     std::size_t least = std::max<std::size_t>(name.size() / 3, 1) + 1;
     for (const auto candidate : known) {
-        if (name.size() > max_shown_name) break;
         const auto distance = distance_of(name, candidate);
         if (distance < least) nearest = candidate;
         least = std::min(least, distance);

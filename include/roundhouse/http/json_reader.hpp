@@ -132,6 +132,13 @@ public:
                 ignored->add(ignored_names::in_body, prefix_, name, asked_.all());
     }
 
+    /// Ends the reading: adds what was not read to `ignored`, which may be null. Returns the first
+    /// failure, if there was one.
+    [[nodiscard]] const std::optional<error>& finish(ignored_names* ignored) const {
+        tell_unread(ignored);
+        return failure_;
+    }
+
     /// Reads an optional string; nothing if the field is missing.
     [[nodiscard]] std::optional<std::string_view> text(std::string_view name) {
         std::string_view value;

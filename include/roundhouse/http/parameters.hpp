@@ -119,6 +119,13 @@ public:
         }
     }
 
+    /// Ends the reading: adds what was not read to `ignored`, which may be null. Returns the first
+    /// failure, if there was one.
+    [[nodiscard]] const std::optional<error>& finish(ignored_names* ignored) const {
+        tell_unread(ignored);
+        return failure_;
+    }
+
     /// Reads a whole number from `least` to `most`; `otherwise` if the parameter is missing.
     [[nodiscard]] std::uint64_t whole(std::string_view name, std::uint64_t otherwise,
                                       std::uint64_t least, std::uint64_t most) {
@@ -229,8 +236,7 @@ read_engine_query(std::string_view query, const uuid& product, ignored_names* ig
     out.limit = in.whole("limit", out.limit, 1, detail::max_page);
     out.offset = in.whole("offset", 0, 0, detail::no_bound);
     out.after = in.filter("after", detail::read_whole, "must be the `next` of a page.");
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
 }
 
@@ -252,8 +258,7 @@ read_audit_query(std::string_view query, const uuid& product, ignored_names* ign
     out.before = in.filter("before", read_positive,
                            "must be a whole number, 1 or more: the next_before of a page.");
     out.limit = in.whole("limit", out.limit, 1, detail::max_page);
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
 }
 
@@ -267,8 +272,7 @@ read_audit_query(std::string_view query, const uuid& product, ignored_names* ign
     constexpr auto all = detail::no_bound;
     const auto tail = in.whole("tail", out.since ? all : 100, out.follow ? 0 : 1,
                                detail::max_log_lines);
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     out.tail = tail == all ? std::nullopt : std::optional(static_cast<std::size_t>(tail));
     return out;
 }
@@ -278,8 +282,7 @@ read_audit_query(std::string_view query, const uuid& product, ignored_names* ign
                                              ignored_names* ignored = nullptr) {
     query_reader in(query);
     const bool force = in.boolean("force", false);
-    in.tell_unread(ignored);
-    if (in.failure()) return unexpected(*in.failure());
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return force;
 }
 

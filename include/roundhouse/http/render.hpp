@@ -76,6 +76,13 @@ inline void write_engine(json_writer& json, const admitted_engine& engine) {
                         {}});
 }
 
+/// The member `engines`, which never shows their keys.
+inline void write_engines(json_writer& json, const std::vector<engine_view>& engines) {
+    json.name("engines").open('[');
+    for (const auto& engine : engines) write_engine(json, engine, key_shown::no);
+    json.close(']');
+}
+
 inline void write_policy(json_writer& json, const policy& limits) {
     json.open('{');
     for (const auto& number : core::policy_numbers)
@@ -201,10 +208,8 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
 [[nodiscard]] inline reply render_engines(const engine_view_page& page) {
     return detail::object_reply(
         [&](json_writer& json) {
-            json.name("engines").open('[');
-            for (const auto& engine : page.engines)
-                detail::write_engine(json, engine, detail::key_shown::no);
-            json.close(']').member("total", page.total).name("next");
+            detail::write_engines(json, page.engines);
+            json.member("total", page.total).name("next");
             if (page.next) json.value(std::to_string(*page.next));
             else json.value(nullptr);
         },
@@ -213,14 +218,8 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
 
 /// Renders the engines of several users, without their keys.
 [[nodiscard]] inline reply render_looked_up(const std::vector<engine_view>& engines) {
-    return detail::object_reply(
-        [&](json_writer& json) {
-            json.name("engines").open('[');
-            for (const auto& engine : engines)
-                detail::write_engine(json, engine, detail::key_shown::no);
-            json.close(']');
-        },
-        64 + 256 * engines.size());
+    return detail::object_reply([&](json_writer& json) { detail::write_engines(json, engines); },
+                                64 + 256 * engines.size());
 }
 
 [[nodiscard]] inline reply render_status(const fleet_status& fleet) {

@@ -46,11 +46,8 @@ struct request {
 /// Whether a value of `Prefer` asks for strict handling (RFC 7240 §4.4). Of a preference that is given
 /// twice the first counts.
 [[nodiscard]] constexpr bool prefers_strict(std::string_view value) noexcept {
-    constexpr std::string_view blanks = " \t";
-    const auto trimmed = [&](std::string_view text) {
-        text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
-        return text.substr(0, text.find_last_not_of(blanks) + 1);
-    };
+    using roundhouse::detail::same_but_case;
+    using roundhouse::detail::trimmed;
     while (!value.empty()) {
         bool quoted = false;
         std::size_t end = 0;
@@ -64,8 +61,7 @@ struct request {
         value.remove_prefix(std::min(end + 1, value.size()));
         const auto equals = preference.find('=');
         if (equals == std::string_view::npos) continue;
-        if (!roundhouse::detail::same_but_case(trimmed(preference.substr(0, equals)), "handling"))
-            continue;
+        if (!same_but_case(trimmed(preference.substr(0, equals)), "handling")) continue;
         const auto handling = trimmed(preference.substr(equals + 1));
         return handling == "strict" || handling == "\"strict\"";
     }
