@@ -5,11 +5,14 @@
 #include <roundhouse/backend/subprocess/second_ports.hpp>
 #include <roundhouse/backend/subprocess/uids.hpp>
 
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
+#include <future>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace roundhouse_tests;
@@ -38,6 +41,22 @@ std::vector<pid_t> pids_of(const sub::process_table& table) {
 }
 
 } // namespace
+
+TEST_CASE("a pid that is a thread's now names no process") {
+    std::promise<pid_t> told;
+    std::promise<void> looked;
+    std::jthread other{[&] {
+        told.set_value(static_cast<pid_t>(::syscall(SYS_gettid)));
+        looked.get_future().wait();
+    }};
+    const pid_t thread = told.get_future().get();
+    const auto stat = sub::read_process_stat(thread); // a thread has one too
+    const auto found = sub::find_process(thread, stat ? stat->start_time : 0);
+    looked.set_value();
+    REQUIRE(stat);
+    REQUIRE(found);
+    CHECK_FALSE(*found);
+}
 
 TEST_CASE("the processes of an engine are those of its user, and what its processes start") {
     const auto id = fresh_id();

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
@@ -80,9 +81,12 @@ parse_process_stat(std::string_view text) noexcept {
 }
 
 /// Opens a pidfd, which is close-on-exec. By its number: older C libraries have no wrapper for the
-/// system call.
+/// system call. On failure the cause is in errno: ESRCH if no process has the pid.
 [[nodiscard]] inline descriptor open_pidfd(pid_t pid) noexcept {
-    return descriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+    descriptor pidfd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+    // The number is that of a thread now: EINVAL before Linux 6.15, ENOENT since.
+    if (!pidfd && (errno == EINVAL || errno == ENOENT)) errno = ESRCH;
+    return pidfd;
 }
 
 /// A process that has not been reaped.
@@ -97,8 +101,7 @@ struct open_process {
                                                                       std::uint64_t start_time) {
     auto pidfd = open_pidfd(pid);
     if (!pidfd) {
-        // EINVAL: the number is that of a thread now.
-        if (errno == ESRCH || errno == EINVAL) return std::nullopt;
+        if (errno == ESRCH) return std::nullopt;
         return failed("cannot watch process " + std::to_string(pid), errno);
     }
     // After the pidfd was opened: if the pid's process still has that start time, the pidfd is of the
