@@ -17,6 +17,9 @@ fi
 folder=$(mktemp -d -t roundhouse-podman-XXXXXX)
 podman=(podman --root "$folder/data" --runroot "$folder/run" --cgroup-manager cgroupfs --events-backend file
     --storage-driver "${PODMAN_STORAGE_DRIVER:-vfs}")
+# The limits that a container has by default can only be set with CAP_SYS_RESOURCE.
+printf '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n' >"$folder/containers.conf"
+export CONTAINERS_CONF="$folder/containers.conf"
 # Debian 12's crun refuses hybrid cgroups.
 if command -v runc >/dev/null; then podman+=(--runtime runc); fi
 

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <string>
 #include <utility>
@@ -55,6 +56,12 @@ inline bool docker_is_ready() {
     return ready;
 }
 
+/// Whether the daemon is Podman's Docker-compatible service, which differs as docs/docker.md says.
+inline bool on_podman() {
+    static const bool podman = docker({"version"}).output.find("Podman") != std::string::npos;
+    return podman;
+}
+
 /// A store and a network, which are removed by the destructor.
 class docker_place {
 public:
@@ -98,6 +105,21 @@ inline std::string volume_of(const std::string& answer) {
 
 inline std::string inspected(const std::string& object, const std::string& format) {
     return docker({"inspect", "--format", format, object}).output;
+}
+
+constexpr auto no_capabilities = "0000000000000000"; // as `status_of` has it
+
+/// A field of the status of a container's first process, as the kernel shows it (proc_pid_status(5)).
+inline std::string status_of(const std::string& container, const std::string& field) {
+    std::ifstream file("/proc/" + inspected(container, "{{.State.Pid}}") + "/status");
+    for (std::string line; std::getline(file, line);)
+        if (line.starts_with(field + ":\t")) return line.substr(field.size() + 2);
+    return {};
+}
+
+/// Whether the containers on a network may talk to each other; empty if the daemon cannot forbid it.
+inline std::string traffic_on(const std::string& network) {
+    return inspected(network, R"({{index .Options "com.docker.network.bridge.enable_icc"}})");
 }
 
 /// The containers of a user's engines, in every state.

@@ -27,6 +27,7 @@ std::string no_gvisor() {
 
 TEST_CASE("an engine in gVisor is restarted, paused and destroyed like any other") {
     if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
+    if (on_podman()) ROUNDHOUSE_SKIP("Podman ignores the runtime of a container");
     if (const auto reason = no_gvisor(); !reason.empty()) ROUNDHOUSE_SKIP(reason);
     const docker_place place;
     running_server server(place.with({{"ORCH_ENGINE_RUNTIME", "runsc"}}));

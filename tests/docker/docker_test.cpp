@@ -51,8 +51,8 @@ TEST_CASE("a container has no more rights than an engine needs") {
     const auto host = [&](const std::string& field) {
         return inspected(container_of(made), "{{json .HostConfig." + field + "}}");
     };
-    CHECK(host("CapDrop") == R"(["ALL"])");
-    CHECK(host("SecurityOpt") == R"(["no-new-privileges"])");
+    CHECK(status_of(container_of(made), "CapEff") == no_capabilities);
+    CHECK(status_of(container_of(made), "NoNewPrivs") == "1");
     CHECK(host("ReadonlyRootfs") == "true");
     CHECK_THAT(host("Tmpfs"), Contains("/tmp"));
     CHECK(host("Init") == "true");
@@ -64,8 +64,7 @@ TEST_CASE("a container has no more rights than an engine needs") {
     CHECK(inspected(container_of(made),
                     "{{(index .Mounts 0).Name}}:{{(index .Mounts 0).Destination}}") ==
           volume_of(made) + ":/data");
-    CHECK(inspected(place.network(),
-                    R"({{index .Options "com.docker.network.bridge.enable_icc"}})") == "false");
+    if (!on_podman()) CHECK(traffic_on(place.network()) == "false");
     server.client.Delete("/engines/ann");
 }
 

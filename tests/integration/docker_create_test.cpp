@@ -249,6 +249,33 @@ TEST_CASE_METHOD(docker_answers, "a network that was removed is created again") 
 }
 
 TEST_CASE_METHOD(docker_answers,
+                 "a network whose removal is found when a container is made is created again") {
+    REQUIRE(create(engine(1)));
+    const auto missing = daemon_says::replies(
+        500, R"({"message":"unable to find network with name or ID engine_net"})");
+    daemon.once("POST", created, missing);
+    REQUIRE(create(engine(2)));
+    CHECK(daemon.count("POST", "/networks/create") == 2);
+    daemon.when("POST", created, missing);
+    CHECK_THAT(failure_of(create(engine(3))), Contains("unable to find network"));
+    CHECK(daemon.count("POST", "/networks/create") == 3);
+}
+
+TEST_CASE_METHOD(docker_answers, "Podman's differences that matter are told") {
+    daemon.when("GET", "/version",
+                daemon_says::replies(200, R"({"ApiVersion":"1.41","MinAPIVersion":"1.24",)"
+                                          R"("Components":[{"Name":"Podman Engine"}]})"));
+    REQUIRE(create(engine(1)));
+    CHECK(std::ranges::any_of(log_lines(), [](const std::string& line) {
+        return holds(line, "Podman lets the engines on the network engine_net talk");
+    }));
+    destroy_backend();
+    options.runtime = "runsc"; // which Podman would ignore
+    CHECK_THAT(failure_of(create(engine(2))), Contains("ORCH_ENGINE_RUNTIME"));
+    CHECK_FALSE(daemon.has_container(name_of(engine(2))));
+}
+
+TEST_CASE_METHOD(docker_answers,
                  "a create fails before it has made anything if the network cannot be created") {
     daemon.once("POST", "/networks/create",
                 daemon_says::replies(403, R"({"message":"no more address pools"})"));

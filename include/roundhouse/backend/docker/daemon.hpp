@@ -125,6 +125,12 @@ public:
         return unexpected{refusal(step, answer)};
     }
 
+    /// Whether it is Podman's Docker-compatible service. Known after the first call.
+    [[nodiscard]] bool is_podman() const {
+        const std::lock_guard lock(mutex_);
+        return podman_;
+    }
+
 private:
     /// API 1.41 is the oldest version that has all features in use. Docker 20.10 has it; a newer
     /// daemon may have dropped it, and then its oldest version is used.
@@ -152,18 +158,19 @@ private:
         const auto answer = co_await std::move(sending);
         if (!answer) co_return unexpected{answer.error()};
         if (answer->status != 200) co_return refused("cannot tell its version", *answer);
-        auto chosen = choose_version(answer->body);
+        const auto read = read_json(answer->body);
+        if (!read) co_return unexpected{read.error()};
+        auto chosen = choose_version((*read)->root);
         if (!chosen) co_return chosen;
         const std::lock_guard lock(mutex_);
         version_ = *chosen;
+        podman_ = text_at((*read)->root, "/Components/0/Name") == "Podman Engine";
         co_return chosen;
     }
 
-    static result<std::string> choose_version(std::string_view body) {
-        const auto read = read_json(body);
-        if (!read) return unexpected{read.error()};
-        const auto newest = minor_of(text_at((*read)->root, "/ApiVersion"));
-        const auto oldest = minor_of(text_at((*read)->root, "/MinAPIVersion"));
+    static result<std::string> choose_version(const simdjson::dom::element& version) {
+        const auto newest = minor_of(text_at(version, "/ApiVersion"));
+        const auto oldest = minor_of(text_at(version, "/MinAPIVersion"));
         if (newest < our_minor)
             return fail(errc::backend_error,
                         "Docker is too old: it knows API 1." + std::to_string(newest) + ", and 1." +
@@ -181,8 +188,9 @@ private:
 
     const http_peer peer_;
     const duration timeout_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::string version_;
+    bool podman_ = false;
 };
 
 } // namespace detail::docker

@@ -67,6 +67,11 @@ public:
     asio::awaitable<result<void>> create(const workload& requested) {
         auto networking = network_->ensure();
         if (auto done = co_await std::move(networking); !done) co_return done;
+        if (!options_.runtime.empty() && daemon_->is_podman())
+            co_return fail(errc::backend_error,
+                           "Podman's Docker-compatible service ignores the runtime of a container: "
+                           "leave ORCH_ENGINE_RUNTIME (docker_options::runtime) empty, and set "
+                           "`runtime` in its containers.conf");
         auto keeping = volumes_.ensure(requested);
         const auto made = co_await std::move(keeping);
         if (!made) co_return unexpected{made.error()};
@@ -294,7 +299,15 @@ private:
                 auto looking = inspect_container(*daemon_, requested.ref.engine_id,
                                                  options_.network);
                 const auto found = co_await std::move(looking);
-                if (!found || !*found) co_return daemon::refused("cannot make " + name, *answer);
+                if (!found || !*found) {
+                    // Podman finds here that the network has been removed, Docker at the start.
+                    if (attempt > 0 || answer->body.find(options_.network) == std::string::npos)
+                        co_return daemon::refused("cannot make " + name, *answer);
+                    auto remaking = make_network_again();
+                    if (!co_await std::move(remaking))
+                        co_return daemon::refused("cannot make " + name, *answer);
+                    continue;
+                }
             }
             auto clearing = clear_name(requested);
             const auto cleared = co_await std::move(clearing);
@@ -302,6 +315,12 @@ private:
             if (!*cleared) co_return result<void>{};
         }
         co_return fail(errc::backend_error, "Docker: the name " + name + " stays in use");
+    }
+
+    /// Makes the engines' network, which has been removed since it was made.
+    asio::awaitable<result<void>> make_network_again() {
+        network_->forget();
+        return network_->ensure();
     }
 
     /// Removes the container that has the name of the requested one. Returns false, and leaves it,
@@ -344,10 +363,8 @@ private:
                                 "cannot start " + container_of(requested.ref.engine_id), *answer)}
                           : result<void>{unexpected{answer.error()}};
             if (!answer || answer->status != 404 || attempt > 0) break;
-            // The network has been removed since it was made.
-            network_->forget();
-            auto networking = network_->ensure();
-            if (auto done = co_await std::move(networking); !done) break;
+            auto remaking = make_network_again();
+            if (!co_await std::move(remaking)) break;
         }
         watched_->release(requested.ref.engine_id);
         auto undoing = remove_container(requested.ref.engine_id, id);

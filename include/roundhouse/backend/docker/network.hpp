@@ -85,13 +85,24 @@ private:
         auto calling = self->daemon_->call("POST", "/networks/create", self->description());
         const auto answer = co_await std::move(calling);
         if (!answer) self->outcome_ = unexpected{answer.error()};
-        else if (answer->status == 201) self->outcome_ = result<void>{};
-        else {
+        else if (answer->status == 201) {
+            self->outcome_ = result<void>{};
+            self->warn_if_open();
+        } else {
             auto taking = self->take_present(*answer);
             self->outcome_ = co_await std::move(taking);
         }
         self->exists_.store(self->outcome_->has_value());
         co_return *self->outcome_;
+    }
+
+    /// Logs a warning if the daemon lets engines talk to each other whatever the options say.
+    void warn_if_open() const {
+        if (traffic_ || !log_ || !daemon_->is_podman()) return;
+        log_({log_level::warning,
+              "Podman lets the engines on the network " + name_ +
+                  " talk to each other: only their keys guard them; Docker can forbid it",
+              {}});
     }
 
     /// Takes a network that existed before as it is, and logs a warning if it lets engines talk to
