@@ -385,6 +385,7 @@ TEST_CASE_METHOD(subprocess_fixture, "a store of 0.1.0 is taken over once") {
     std::filesystem::create_directory(closed);
     std::filesystem::permissions(closed, std::filesystem::perms::none);
     std::filesystem::remove_all(store.path() / "workloads");
+    std::filesystem::remove(store.path() / "workloads.taken-over");
     // Of a call that was interrupted, or planted.
     write_identity(store.path() / "workloads.new" / to_string(down.ref.engine_id),
                    other.identity());
@@ -403,4 +404,33 @@ TEST_CASE_METHOD(subprocess_fixture, "a store of 0.1.0 is taken over once") {
     CHECK(stop(w));
     CHECK_FALSE(runs(pid));
     std::filesystem::permissions(closed, std::filesystem::perms::owner_all); // to be removed
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
+                 "no identity in an engine's folder is believed after workloads was removed") {
+    options.uids = rh::uid_range{}; // so that the folder is of the user that takes over
+    const auto w = create_new();
+    const auto pid = pid_of(w);
+    const auto mark = store.path() / "workloads.taken-over";
+    SECTION("of a store that was marked when it was made") {}
+    SECTION("of a store that was taken over before there was a mark") {
+        REQUIRE(std::filesystem::remove(mark));
+        reopen();
+        CHECK(listed(w)->ref == w.ref);
+    }
+    CHECK(std::filesystem::is_regular_file(mark));
+    close();
+    // All of it is true but the generation, so that a store of 0.1.0 would be adopted by it.
+    auto forged = sub::read_identity((workload_folder(w) / sub::identity_name).string());
+    REQUIRE((forged && *forged));
+    (*forged)->generation = 7;
+    write_identity(folder(w), **forged);
+    std::filesystem::rename(folder(w) / sub::identity_name, folder(w) / sub::identity_name_0_1_0);
+    std::filesystem::remove_all(store.path() / "workloads");
+
+    reopen();
+    CHECK(listed(w)->ref.generation == 0);
+    CHECK(listed(w)->state == rh::workload_state::down);
+    CHECK(wait(backend().destroy(w.ref))); // finds the process by itself
+    CHECK_FALSE(runs(pid));
 }

@@ -28,6 +28,10 @@ namespace detail::subprocess {
 
 inline constexpr const char* identity_name_0_1_0 = ".roundhouse-identity";
 
+/// What is added to the path of the folder `workloads` for the file that says that the store was taken
+/// over. It lies beside the folder, so that it stays when somebody removes that.
+inline constexpr const char* taken_over_suffix = ".taken-over";
+
 /// Whether a process is the engine's: by the engine's id in its environment, or, if it has overwritten
 /// that, by its working folder, which it had from the launch on.
 [[nodiscard]] inline bool is_process_of(const uuid& engine, pid_t pid, const std::string& folder) {
@@ -85,14 +89,11 @@ proven_identity(const std::string& folder, const uuid& engine, std::string_view 
     return {};
 }
 
-/// Makes the folder `workloads`, unless it exists, from what the folders in `engines` have. It gets
-/// its name last: until then the next call does all of it again, and afterwards no file in an
-/// engine's folder is believed any more. Blocks; takes some system calls for each engine.
-[[nodiscard]] inline result<void>
-take_over(const std::string& engines, const std::string& workloads, std::string_view boot_id) {
-    if (is_own_folder(workloads)) return {};
-    if (exists(workloads))
-        return fail(errc::backend_error, workloads + " is no folder of this user: remove it");
+/// Makes the folder `workloads` from what the folders in `engines` have. It gets its name last: until
+/// then the next call does all of it again.
+[[nodiscard]] inline result<void> take_over_engines(const std::string& engines,
+                                                    const std::string& workloads,
+                                                    std::string_view boot_id) {
     const auto draft = workloads + ".new";
     if (auto made = make_folder(draft); !made) return unexpected{made.error()};
     if (!is_own_folder(draft))
@@ -114,6 +115,26 @@ take_over(const std::string& engines, const std::string& workloads, std::string_
     }
     if (::rename(draft.c_str(), workloads.c_str()) != 0) return failed(workloads, errno);
     return {};
+}
+
+/// Makes the folder `workloads`, unless it exists: from what the folders in `engines` have, but once in
+/// the life of a store only. Afterwards no file in an engine's folder is believed any more, also if
+/// `workloads` was removed. Blocks; takes some system calls for each engine.
+[[nodiscard]] inline result<void>
+take_over(const std::string& engines, const std::string& workloads, std::string_view boot_id) {
+    const auto mark = workloads + taken_over_suffix;
+    const bool is_taken_over = exists(mark);
+    if (!is_own_folder(workloads)) {
+        if (exists(workloads))
+            return fail(errc::backend_error, workloads + " is no folder of this user: remove it");
+        if (is_taken_over) {
+            const auto made = make_folder(workloads);
+            return made ? result<void>{} : unexpected{made.error()};
+        }
+        if (auto taken = take_over_engines(engines, workloads, boot_id); !taken) return taken;
+    }
+    // Last, so that a call which was interrupted is repeated.
+    return is_taken_over ? result<void>{} : write_anew(mark, "");
 }
 
 } // namespace detail::subprocess
