@@ -461,6 +461,11 @@ std::vector<option_row> engine_rows() {
          "Ceiling of processes per engine; 0 is none. As subprocesses only with control groups or "
          "ORCH_ENGINE_UIDS.",
          whole(engine(&engine_options::pids), 0, 4'194'304)},
+        {"ORCH_ENGINE_IO_MB_S", "MIB", "0",
+         "subprocess: the most that an engine reads from the store's disk in a second, and the "
+         "most "
+         "that it writes; 0 is no ceiling. Only with control groups.",
+         whole(engine(&engine_options::io_mb_s), 0, max_count)},
         {"ORCH_ENGINE_RELAX", "NAMES", "",
          "docker: restrictions of engines to lift, separated by commas: capabilities, "
          "new-privileges, writable-root, no-init, traffic.",

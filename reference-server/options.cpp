@@ -150,9 +150,9 @@ void warn_of_unused(const command_line& line, const environment& variables, invo
         "ORCH_ENGINE_METADATA_RULE", "ORCH_REGISTRY_AUTH_FILE"};
     constexpr std::array<std::string_view, 3> ceilings{"ORCH_ENGINE_MEMORY_MB", "ORCH_ENGINE_CPUS",
                                                        "ORCH_ENGINE_PIDS"};
-    constexpr std::array<std::string_view, 5> subprocess_only{
+    constexpr std::array<std::string_view, 6> subprocess_only{
         "ORCH_ENGINE_LISTEN_FD", "ORCH_ENGINE_ISOLATION", "ORCH_ENGINE_READABLE",
-        "ORCH_ENGINE_FILE_MB", "ORCH_ENGINE_UIDS"};
+        "ORCH_ENGINE_FILE_MB",   "ORCH_ENGINE_UIDS",      "ORCH_ENGINE_IO_MB_S"};
     const auto& options = parsed.options;
     for (const auto& row : option_table()) {
         const auto only_of = [&](backend_kind kind, const auto& names) {

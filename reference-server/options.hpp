@@ -71,6 +71,7 @@ struct engine_options {
     std::string user;
     std::uint64_t memory_mb = 0; ///< 0 is no ceiling
     double cpus = 0;             ///< 0 is no ceiling
+    std::uint64_t io_mb_s = 0;   ///< 0 is no ceiling
     std::uint64_t pids = 0;      ///< 0 is no ceiling
     bool pids_given = false;     ///< Not by the default, of which subprocesses have what holds.
     relaxations relaxed;

@@ -1,6 +1,7 @@
 #include "serving.hpp"
 
 #include <roundhouse/backend/subprocess.hpp>
+#include <roundhouse/backend/subprocess/disk.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
 
 #include <unistd.h>
@@ -58,15 +59,22 @@ void tell_isolation(const subprocess_backend& backend, bool is_off, logger& log)
 }
 
 /// Warns of each ceiling that was asked for and does not hold.
-void warn_of_ceilings(const subprocess_backend& backend, const engine_options& engine,
+void warn_of_ceilings(const subprocess_backend& backend, const server_options& options,
                       logger& log) {
+    const auto& engine = options.engine;
     const auto unheld = backend.unheld_ceilings();
+    const bool has_disk = detail::subprocess::disk_of(options.store_path + "/engines") != 0;
     const auto warn = [&](std::string_view member, std::string_view variable,
                           std::string_view controller, std::string_view other_way) {
         if (std::ranges::find(unheld, member) == unheld.end()) return;
         std::string text(variable);
         if (engine.isolation == isolation_mode::none && member == "processes")
             text.append(": does not hold with ORCH_ENGINE_ISOLATION=none: set auto");
+        else if (member == "io_bytes_per_s" && !has_disk)
+            text.append(": does not hold: ")
+                .append(options.store_path)
+                .append(" is on a file system that is on no one disk, such as overlayfs, tmpfs, "
+                        "btrfs or one of a network: have engines/ on one that is, such as ext4");
         else
             text.append(": does not hold: engines have no control group with the controller ")
                 .append(controller)
@@ -81,6 +89,7 @@ void warn_of_ceilings(const subprocess_backend& backend, const engine_options& e
     if (engine.pids_given)
         warn("processes", "ORCH_ENGINE_PIDS", "pids",
              "or run it as root, with a user for each engine (ORCH_ENGINE_UIDS); ");
+    warn("io_bytes_per_s", "ORCH_ENGINE_IO_MB_S", "io", "");
 }
 
 /// A refusal of the backend, with the name of the variable in place of the option's.
@@ -112,6 +121,7 @@ int serve_subprocess(const server_context& context) {
     backend_options.processes = static_cast<std::uint32_t>(options.engine.pids);
     backend_options.memory_bytes = options.engine.memory_mb * 1024 * 1024;
     backend_options.cpus = options.engine.cpus;
+    backend_options.io_bytes_per_s = options.engine.io_mb_s * 1024 * 1024;
     backend_options.ports = {.low = options.settings.port_min, .high = options.settings.port_max};
     backend_options.ends_orphans = true; // the server has no other children
     backend_options.limits = context.limits;
@@ -123,7 +133,7 @@ int serve_subprocess(const server_context& context) {
             tell_isolation(*backend, options.engine.isolation == isolation_mode::none, context.log);
             if (options.engine.isolation != isolation_mode::none)
                 warn_of_readable(options, context.log);
-            warn_of_ceilings(*backend, options.engine, context.log);
+            warn_of_ceilings(*backend, options, context.log);
             return backend;
         });
     } catch (const std::invalid_argument& refused) {

@@ -1,6 +1,7 @@
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
+#include <roundhouse/backend/subprocess/disk.hpp>
 #include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 
 #include <fcntl.h>
@@ -189,6 +190,30 @@ TEST_CASE_METHOD(engine_with_group, "an engine's processors have a ceiling in it
     CHECK(groups().processes_of(w.ref.engine_id).size() == 1);
     CHECK_THAT(text_of("/proc/" + std::to_string(pid_of(w)) + "/cgroup"),
                Contains(rh::to_string(w.ref.engine_id)));
+}
+
+TEST_CASE_METHOD(engine_with_group, "an engine's disk has a ceiling in its control group") {
+    options.io_bytes_per_s = 1024 * 1024;
+    if (sub::disk_of(store.path().string()) == 0) ROUNDHOUSE_SKIP("the store is on no disk");
+    if (!groups().hold(&sub::cgroup_controllers::io)) ROUNDHOUSE_SKIP(no_controller);
+    CHECK(backend().unheld_ceilings().empty());
+    const auto w = create_new();
+    const auto grouped = lines_of(text_of("/proc/" + std::to_string(pid_of(w)) + "/cgroup"));
+    CHECK(std::ranges::any_of(grouped, [&](const std::string& line) {
+        return (line.starts_with("0::") || holds(line, "blkio")) &&
+               holds(line, rh::to_string(w.ref.engine_id));
+    }));
+}
+
+TEST_CASE_METHOD(engine_with_group, "a ceiling of a disk holds nowhere for a store on none") {
+    if (sub::disk_of("/dev/shm") != 0 || ::access("/dev/shm", W_OK) != 0)
+        ROUNDHOUSE_SKIP("/dev/shm is no tmpfs that this user may write to");
+    options.store_path = "/dev/shm/roundhouse-test-" + rh::to_string(fresh_id());
+    options.io_bytes_per_s = 1024 * 1024;
+    CHECK(backend().unheld_ceilings() == std::vector<std::string>{"io_bytes_per_s"});
+    close();
+    fs::remove_all(options.store_path);
+    options.store_path = store.path();
 }
 
 TEST_CASE_METHOD(engine_with_group, "a start that fails leaves no control group") {

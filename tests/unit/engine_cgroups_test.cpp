@@ -1,8 +1,11 @@
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
+#include <roundhouse/backend/subprocess/disk.hpp>
 #include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
+
+#include <sys/sysmacros.h>
 
 #include <array>
 #include <csignal>
@@ -147,6 +150,55 @@ TEST_CASE("control groups of version 1 have the ceilings of their engines, each 
     CHECK_FALSE(fs::exists(machine.root.path() / "pids"));
 }
 
+TEST_CASE("a control group bounds what its engine reads from and writes to the store's disk") {
+    const stand_in machine;
+    sub::engine_ceilings ceilings{.io_bytes_per_s = 1'048'576, .disk = makedev(8, 16)};
+    SECTION("in version 2") {
+        machine.add_unified("");
+        machine.add_engine("", {"io.max"});
+        const auto cgroups = machine.find("0::/\n", ceilings);
+        CHECK(cgroups.hold(&sub::cgroup_controllers::io));
+        CHECK(machine.in("cgroup.subtree_control") == "+memory +pids +io");
+        REQUIRE(cgroups.make(machine.engine));
+        CHECK(machine.of_engine("", "io.max") == "8:16 rbps=1048576 wbps=1048576");
+    }
+    SECTION("in version 1") {
+        constexpr auto reads = "blkio.throttle.read_bps_device";
+        constexpr auto writes = "blkio.throttle.write_bps_device";
+        machine.add_engine("blkio", {"tasks", reads, writes});
+        const auto cgroups = machine.find("1:blkio:/\n", ceilings);
+        CHECK(cgroups.hold(&sub::cgroup_controllers::io));
+        REQUIRE(cgroups.make(machine.engine));
+        CHECK(machine.of_engine("blkio", reads) == "8:16 1048576");
+        CHECK(machine.of_engine("blkio", writes) == "8:16 1048576");
+    }
+    SECTION("and nothing of a store that is on no disk") {
+        ceilings.disk = 0;
+        machine.add_unified("");
+        const auto cgroups = machine.find("0::/\n", ceilings);
+        CHECK_FALSE(cgroups.empty());
+        CHECK_FALSE(cgroups.hold(&sub::cgroup_controllers::io));
+        CHECK(machine.in("cgroup.subtree_control") == "+memory +pids");
+    }
+}
+
+TEST_CASE("what is on a partition is bounded by its whole disk, and what is on no disk is told") {
+    const temporary_folder root; // stands for /sys
+    const auto devices = root.path() / "dev/block";
+    fs::create_directories(devices);
+    fs::create_directories(root.path() / "sda/sda2");
+    std::ofstream{root.path() / "sda/dev"} << "8:0\n";
+    std::ofstream{root.path() / "sda/sda2/partition"} << "2\n";
+    fs::create_directory_symlink("../../sda", devices / "8:0");
+    fs::create_directory_symlink("../../sda/sda2", devices / "8:2");
+    CHECK(sub::whole_disk(makedev(8, 0), devices.string()) == makedev(8, 0));
+    CHECK(sub::whole_disk(makedev(8, 2), devices.string()) == makedev(8, 0));
+    CHECK(sub::whole_disk(makedev(0, 27), devices.string()) == 0);
+    std::ofstream{root.path() / "sda/dev"} << "none\n";
+    CHECK(sub::whole_disk(makedev(8, 2), devices.string()) == 0);
+    CHECK(sub::disk_of("/proc") == 0);
+}
+
 TEST_CASE("a control group that cannot have its ceilings is named") {
     const stand_in machine;
     machine.add_unified("");
@@ -262,16 +314,20 @@ TEST_CASE("a ceiling that nothing holds is told") {
     options.memory_bytes = 1;
     options.cpus = 1;
     options.processes = 1;
+    options.io_bytes_per_s = 1;
     CHECK(sub::unheld_ceilings(options, nothing) ==
-          std::vector<std::string>{"memory_bytes", "cpus", "processes"});
+          std::vector<std::string>{"memory_bytes", "cpus", "processes", "io_bytes_per_s"});
     const sub::usable_uids uids{.range = rh::default_engine_uids, .why_none = {}};
     const sub::isolation with_uids{rh::isolation_mode::automatic, uids, {}};
     CHECK(sub::unheld_ceilings(options, with_uids) ==
-          std::vector<std::string>{"memory_bytes", "cpus"});
+          std::vector<std::string>{"memory_bytes", "cpus", "io_bytes_per_s"});
     const stand_in machine;
     machine.add_unified("");
     const sub::isolation with_groups{
         rh::isolation_mode::automatic, {}, machine.find("0::/\n", all_ceilings)};
+    CHECK(sub::unheld_ceilings(options, with_groups) ==
+          std::vector<std::string>{"io_bytes_per_s"}); // which these groups were not to have
+    options.io_bytes_per_s = 0;
     CHECK(sub::unheld_ceilings(options, with_groups).empty());
     CHECK(with_groups.names().back() == "cgroup");
 }

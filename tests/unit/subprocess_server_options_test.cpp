@@ -43,7 +43,8 @@ TEST_CASE("an option of subprocess engines is a warning with another backend") {
                                          {"ORCH_ENGINE_ISOLATION", "require"},
                                          {"ORCH_ENGINE_READABLE", "/opt"},
                                          {"ORCH_ENGINE_FILE_MB", "1"},
-                                         {"ORCH_ENGINE_UIDS", "none"}}));
+                                         {"ORCH_ENGINE_UIDS", "none"},
+                                         {"ORCH_ENGINE_IO_MB_S", "50"}}));
     const auto with_memory = parse_options(
         {}, good({{"ORCH_ENGINE_BACKEND", "memory"}, {name, value}}));
     REQUIRE(with_memory);
@@ -52,6 +53,22 @@ TEST_CASE("an option of subprocess engines is a warning with another backend") {
     const auto with_subprocesses = parse_options({}, good({{name, value}}));
     REQUIRE(with_subprocesses);
     CHECK(with_subprocesses->warnings.empty());
+}
+
+TEST_CASE("engines read and write the disk without a ceiling unless one is set") {
+    const auto ceiling = [](environment more) {
+        const auto parsed = parse_options({}, good(std::move(more)));
+        REQUIRE(parsed);
+        return parsed->options.engine.io_mb_s;
+    };
+    CHECK(ceiling({}) == roundhouse::subprocess_options{}.io_bytes_per_s);
+    CHECK(ceiling({}) == 0);
+    CHECK(ceiling({{"ORCH_ENGINE_IO_MB_S", "50"}}) == 50);
+    for (const auto* const wrong : {"-1", "fast", "1000001"}) {
+        const auto refused = parse_options({}, good({{"ORCH_ENGINE_IO_MB_S", wrong}}));
+        REQUIRE_FALSE(refused);
+        CHECK_THAT(refused.error().message, StartsWith("ORCH_ENGINE_IO_MB_S: "));
+    }
 }
 
 TEST_CASE("no variable that the server sets for each engine can be passed through") {

@@ -88,7 +88,7 @@ public:
     [[nodiscard]] std::string why_no_uids() const;
 
     /// The ceilings that the options ask for and nothing holds on this machine, by their members:
-    /// `memory_bytes`, `cpus`, `processes`.
+    /// `memory_bytes`, `cpus`, `processes`, `io_bytes_per_s`.
     [[nodiscard]] std::vector<std::string> unheld_ceilings() const;
 
     [[nodiscard]] std::string url(const uuid& /*engine*/, std::uint16_t port) const;

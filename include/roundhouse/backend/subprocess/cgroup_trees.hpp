@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <string>
@@ -32,17 +33,29 @@ struct cgroup_controllers {
     bool memory = false;
     bool cpu = false;
     bool pids = false;
+    bool io = false;
+
+    [[nodiscard]] bool any() const noexcept { return memory || cpu || pids || io; }
 };
+
+/// A member of `cgroup_controllers`, and the controller's names.
+struct controller_names {
+    bool cgroup_controllers::*member;
+    std::string_view unified; ///< In version 2.
+    std::string_view alone;   ///< In version 1.
+};
+
+inline constexpr std::array<controller_names, 4> all_controllers{
+    {{&cgroup_controllers::memory, "memory", "memory"},
+     {&cgroup_controllers::cpu, "cpu", "cpu"},
+     {&cgroup_controllers::pids, "pids", "pids"},
+     {&cgroup_controllers::io, "io", "blkio"}}};
 
 /// What a group of version 2 is told, so that those in it get these controllers.
 [[nodiscard]] inline std::string passed_on(const cgroup_controllers& controllers) {
     std::string text;
-    const auto add = [&text](bool wanted, std::string_view name) {
-        if (wanted) text.append(text.empty() ? "+" : " +").append(name);
-    };
-    add(controllers.memory, "memory");
-    add(controllers.cpu, "cpu");
-    add(controllers.pids, "pids");
+    for (const auto& each : all_controllers)
+        if (controllers.*each.member) text.append(text.empty() ? "+" : " +").append(each.unified);
     return text;
 }
 
@@ -54,7 +67,7 @@ struct cgroup_tree {
 };
 
 /// The most that there are: of version 2, and one for each controller.
-inline constexpr std::size_t most_cgroup_trees = 4;
+inline constexpr std::size_t most_cgroup_trees = 1 + all_controllers.size();
 
 /// Writes to a file that the kernel makes. Fails with the path and the cause.
 [[nodiscard]] inline result<void> write_setting(const std::string& path, std::string_view value) {
@@ -78,6 +91,16 @@ inline constexpr std::size_t most_cgroup_trees = 4;
 [[nodiscard]] inline bool has_part(const std::vector<std::string_view>& parts,
                                    std::string_view part) {
     return std::ranges::find(parts, part) != parts.end();
+}
+
+/// Of the controllers that are wanted, those that are listed by their names of one version.
+[[nodiscard]] inline cgroup_controllers wanted_of(const cgroup_controllers& wanted,
+                                                  const std::vector<std::string_view>& listed,
+                                                  std::string_view controller_names::*name) {
+    cgroup_controllers out;
+    for (const auto& each : all_controllers)
+        out.*each.member = wanted.*each.member && has_part(listed, each.*name);
+    return out;
 }
 
 [[nodiscard]] inline bool is_folder_at(const std::string& path) noexcept {
@@ -113,11 +136,8 @@ inline cgroup_controllers enable_controllers(const std::string& base, cgroup_con
     std::string text;
     read_all(AT_FDCWD, base + "/cgroup.controllers", text);
     std::ranges::replace(text, '\n', ' ');
-    const auto available = parts_of(text, ' ');
-    wanted.memory = wanted.memory && has_part(available, "memory");
-    wanted.cpu = wanted.cpu && has_part(available, "cpu");
-    wanted.pids = wanted.pids && has_part(available, "pids");
-    if (!wanted.memory && !wanted.cpu && !wanted.pids) return wanted;
+    wanted = wanted_of(wanted, parts_of(text, ' '), &controller_names::unified);
+    if (!wanted.any()) return wanted;
     if (exists(base + "/cgroup.type")) {
         const auto server = base + '/' + std::string(server_cgroup);
         ::mkdir(server.c_str(), 0755); // one that cannot be made cannot be written to either
@@ -125,12 +145,11 @@ inline cgroup_controllers enable_controllers(const std::string& base, cgroup_con
     }
     const auto file = base + "/cgroup.subtree_control";
     if (write_setting(file, passed_on(wanted))) return wanted;
-    const auto passes_alone = [&file](const cgroup_controllers& one) {
-        return write_setting(file, passed_on(one)).has_value(); // the kernel may refuse one only
-    };
-    wanted.memory = wanted.memory && passes_alone({.memory = true});
-    wanted.cpu = wanted.cpu && passes_alone({.cpu = true});
-    wanted.pids = wanted.pids && passes_alone({.pids = true});
+    for (const auto& each : all_controllers) { // the kernel may refuse one only
+        cgroup_controllers one;
+        one.*each.member = wanted.*each.member;
+        if (one.any()) wanted.*each.member = write_setting(file, passed_on(one)).has_value();
+    }
     return wanted;
 }
 
@@ -169,10 +188,8 @@ inline cgroup_controllers enable_controllers(const std::string& base, cgroup_con
             continue;
         }
         const auto listed = parts_of(list, ',');
-        const cgroup_controllers has{.memory = wanted.memory && has_part(listed, "memory"),
-                                     .cpu = wanted.cpu && has_part(listed, "cpu"),
-                                     .pids = wanted.pids && has_part(listed, "pids")};
-        if (!has.memory && !has.cpu && !has.pids) continue;
+        const auto has = wanted_of(wanted, listed, &controller_names::alone);
+        if (!has.any()) continue;
         const auto of_all = root + '/' + std::string(list);
         const auto mount = is_folder_at(of_all) ? of_all : root + '/' + std::string(listed.front());
         auto base = cgroup_folder(mount, path);

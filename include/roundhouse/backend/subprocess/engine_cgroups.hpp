@@ -3,6 +3,7 @@
 #include <roundhouse/backend/subprocess/cgroup_trees.hpp>
 #include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/disk.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
@@ -12,6 +13,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +38,8 @@ struct engine_ceilings {
     std::uint64_t memory_bytes = 0;
     double cpus = 0;
     std::uint32_t processes = 0;
+    std::uint64_t io_bytes_per_s = 0; ///< Read from the disk, and as many written.
+    dev_t disk = 0;                   ///< With 0 that ceiling holds nowhere.
 };
 
 /// The files by which a process enters an engine's groups, open for writing.
@@ -80,7 +84,10 @@ public:
         : name_{std::move(name)},
           ceilings_{ceilings},
           trees_{find_cgroup_trees(root, own, name_,
-                                   {.memory = true, .cpu = ceilings.cpus > 0, .pids = true})} {
+                                   {.memory = true,
+                                    .cpu = ceilings.cpus > 0,
+                                    .pids = true,
+                                    .io = ceilings.io_bytes_per_s > 0 && ceilings.disk != 0})} {
         std::erase_if(trees_, [this](const cgroup_tree& tree) {
             const auto usable = try_out(tree);
             if (!usable) left_out_.push_back(usable.error().message);
@@ -285,6 +292,8 @@ private:
             if (auto set = set_memory(folder, tree.unified); !set) return set;
         if (has.cpu)
             if (auto set = set_cpus(folder, tree.unified); !set) return set;
+        if (has.io)
+            if (auto set = set_io(folder, tree.unified); !set) return set;
         if (!has.pids) return {};
         return write_setting(folder + "/pids.max", ceilings_.processes > 0
                                                        ? std::to_string(ceilings_.processes)
@@ -327,6 +336,20 @@ private:
         return write_setting(folder + "/cpu.cfs_quota_us", quota);
     }
 
+    /// With version 1 what is written by way of the page cache has no ceiling: the kernel does not know
+    /// any more whose it is.
+    [[nodiscard]] result<void> set_io(const std::string& folder, bool unified) const {
+        const auto disk = device_text(ceilings_.disk);
+        const auto rate = std::to_string(ceilings_.io_bytes_per_s);
+        if (unified)
+            return write_setting(folder + "/io.max", disk + " rbps=" + rate + " wbps=" + rate);
+        for (const auto* const name : {"read_bps_device", "write_bps_device"})
+            if (auto set = write_setting(folder + "/blkio.throttle." + name, disk + ' ' + rate);
+                !set)
+                return set;
+        return {};
+    }
+
     std::string name_;
     engine_ceilings ceilings_;
     std::vector<cgroup_tree> trees_;
@@ -338,7 +361,8 @@ private:
 /// is moved.
 [[nodiscard]] inline engine_cgroups find_cgroups(const subprocess_options& options,
                                                  const std::string& engines) {
-    const bool asked_for = options.memory_bytes > 0 || options.cpus > 0;
+    const bool asked_for = options.memory_bytes > 0 || options.cpus > 0 ||
+                           options.io_bytes_per_s > 0;
     if (options.cgroup_root.empty() || (options.isolation == isolation_mode::none && !asked_for))
         return {};
     const auto mark = store_mark(engines);
@@ -348,7 +372,9 @@ private:
     return {options.cgroup_root, own, "roundhouse-" + mark,
             engine_ceilings{.memory_bytes = options.memory_bytes,
                             .cpus = options.cpus,
-                            .processes = options.processes}};
+                            .processes = options.processes,
+                            .io_bytes_per_s = options.io_bytes_per_s,
+                            .disk = disk_of(engines)}};
 }
 
 } // namespace detail::subprocess

@@ -276,6 +276,8 @@ private:
     const bool bounds_user = reached.is_on() && !reached.uids().empty();
     if (options.processes > 0 && !bounds_user && !cgroups.hold(&cgroup_controllers::pids))
         out.emplace_back("processes");
+    if (options.io_bytes_per_s > 0 && !cgroups.hold(&cgroup_controllers::io))
+        out.emplace_back("io_bytes_per_s");
     return out;
 }
 

@@ -92,11 +92,16 @@ struct subprocess_options {
     /// it may use a fraction; 0 for no ceiling. For these the backend needs control groups.
     std::uint64_t memory_bytes = 0;
     double cpus = 0;
+    /// The most bytes that an engine reads from the disk which holds `store_path` in a second, and the
+    /// most that it writes there; 0 for no ceiling. It needs control groups, and a file system on one
+    /// disk, such as ext4 and XFS: not overlayfs, tmpfs and btrfs. With version 1 of control groups it
+    /// does not hold for what is written by way of the page cache.
+    std::uint64_t io_bytes_per_s = 0;
     /// Where control groups (cgroups(7)) are mounted; empty to use none. Each engine gets a group of
     /// its own, as far as this program may make groups in its own: its processes end with it,
     /// wherever they have gone. With version 2 the constructor moves this program to a group
     /// `roundhouse-server` in its group, so that engines can have ceilings. With
-    /// `isolation_mode::none` used only for a ceiling of memory or processors.
+    /// `isolation_mode::none` used only for a ceiling of memory, processors or the disk.
     std::string cgroup_root = "/sys/fs/cgroup";
     /// Makes this process the one that inherits what engines have started and left (prctl(2),
     /// PR_SET_CHILD_SUBREAPER), and ends of that what belongs to no engine that runs. For a program whose only
