@@ -2,12 +2,12 @@
 
 #include <roundhouse/backend/subprocess.hpp>
 #include <roundhouse/backend/subprocess/boot_mark.hpp>
-#include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/environment.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/gradual_removal.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/launch.hpp>
+#include <roundhouse/backend/subprocess/launch_files.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/ownership.hpp>
 #include <roundhouse/backend/subprocess/passed_listener.hpp>
@@ -28,7 +28,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <memory>
 #include <optional>
 #include <string>
@@ -239,30 +238,18 @@ subprocess_backend::change_owner(std::string folder, uid_range of_engines, uid_t
 ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested, uid_t uid) {
     namespace sub = detail::subprocess;
     const auto& options = supervisor_->options();
-    const auto folder = supervisor_->folder_of(requested.ref.engine_id);
-    const auto workload_folder = supervisor_->workload_folder_of(requested.ref.engine_id);
+    const auto& ref = requested.ref;
     auto program = sub::find_program(options);
     if (!program) return unexpected{program.error()};
-    const auto made_workload = sub::make_folder(workload_folder);
-    if (!made_workload) return unexpected{made_workload.error()};
-    sub::folder_undo undo_workload{*made_workload ? workload_folder : std::string()};
-    const auto made = sub::make_folder(folder);
-    if (!made) return unexpected{made.error()};
-    sub::folder_undo undo{*made ? folder : std::string()};
-    const auto opened = sub::open_for_engine(folder, *made, uid);
-    if (!opened) return unexpected{opened.error()};
+    sub::launch_files files{supervisor_->folder_of(ref.engine_id),
+                            supervisor_->workload_folder_of(ref.engine_id)};
+    if (auto made = files.make_folders(uid); !made) return made;
     // An engine whose log has reached the bound of a file could not print again.
-    if (const auto rotation = sub::bound_log(workload_folder, options.log_limit_bytes))
-        supervisor_->logs().rotated(requested.ref.engine_id, *rotation);
-    const auto log = workload_folder + '/' + sub::log_name;
-    const auto output = sub::open_regular(log, O_WRONLY | O_APPEND | O_CREAT);
-    // Programs open their output by its path too.
-    if (!output) return sub::not_opened(log, errno);
-    if (uid != 0 && !sub::let_write(output.get(), uid)) return sub::failed(log, errno);
-    ::fcntl(output.get(), F_SETFL, O_APPEND); // the engine must not inherit O_NONBLOCK
-    const auto& ref = requested.ref;
+    if (const auto rotation = sub::bound_log(files.workload(), options.log_limit_bytes))
+        supervisor_->logs().rotated(ref.engine_id, *rotation);
+    if (auto opened = files.open_log(uid); !opened) return opened;
     const auto& isolation = supervisor_->isolation();
-    const auto rules = isolation.rules_for(options, *program, folder, log, ref.port);
+    const auto rules = isolation.rules_for(options, *program, files.data(), files.log(), ref.port);
     if (!rules) return unexpected{rules.error()};
     const auto listener = sub::listener_to_pass(options, ref.port, uid);
     if (!listener) return unexpected{listener.error()};
@@ -271,12 +258,12 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     const sub::launch_plan plan{
         .program = std::move(*program),
         .arguments = options.command,
-        .environment = sub::engine_environment(options, requested, folder),
-        .folder = folder,
-        .working_folder = opened->get(),
-        .output = output.get(),
+        .environment = sub::engine_environment(options, requested, files.data()),
+        .folder = files.data(),
+        .working_folder = files.folder(),
+        .output = files.output(),
         .listener = listener->get(),
-        .workload_folder = workload_folder,
+        .workload_folder = files.workload(),
         .identity_head = sub::identity_head({.engine_id = ref.engine_id,
                                              .boot_id = supervisor_->boot_id(),
                                              .generation = ref.generation,
@@ -285,28 +272,24 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
                                              .uid = uid}),
         .lock = supervisor_->launch_lock(),
         .cgroups = std::move(*entrances),
-        .isolation = {.on = isolation.is_on(),
-                      .ruleset = rules->get(),
-                      .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY,
-                      .uid = uid,
-                      .processes = options.processes > 0 ? options.processes : RLIM_INFINITY,
-                      .limits = options.limits}};
+        .isolation = sub::isolation_of(options, isolation, rules->get(), uid)};
     const auto now = std::chrono::floor<duration>(std::chrono::system_clock::now());
-    sub::mark_boot(output.get(), workload_folder, sub::boot_mark(ref.generation, now));
-    supervisor_->launches().record(ref, workload_folder);
+    sub::mark_boot(files.output(), files.workload(), sub::boot_mark(ref.generation, now));
+    supervisor_->launches().record(ref, files.workload());
     const auto kills = isolation.cgroups().out_of_memory_kills(ref.engine_id);
-    auto process = sub::launch(plan);
+    const auto process = sub::launch(plan);
     if (!process) return unexpected{process.error()};
-    const auto watched = supervisor_->watch(ref, requested.owner, uid, process->pid,
-                                            std::move(process->pidfd), kills);
-    if (!watched) {
-        ::kill(-process->pid, SIGKILL); // not reaped, so that the number is its own
-        sub::wait_for_child(process->pid);
-        return unexpected{watched.error()};
+    auto watched = supervisor_->watch(ref, requested.owner, uid, *process,
+                                      sub::open_pidfd(*process), kills);
+    if (watched) {
+        files.keep();
+        return {};
     }
-    undo_workload.leave();
-    undo.leave();
-    return {};
+    if (const auto ended = sub::end_child(*process); !ended) {
+        files.keep(); // the next call finds the process by its identity
+        watched.error().message += "; " + ended.error().message;
+    }
+    return unexpected{watched.error()};
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> subprocess_backend::do_stop(const workload_ref& ref,

@@ -265,13 +265,14 @@ private:
 /// Removes a folder at the end of its scope, unless `leave` is called: for a create that fails.
 class folder_undo {
 public:
-    explicit folder_undo(std::string path) : path_{std::move(path)} {}
+    folder_undo() = default;
     folder_undo(const folder_undo&) = delete;
     folder_undo& operator=(const folder_undo&) = delete;
     ~folder_undo() {
         // On failure the folder stays, and is listed as the remains of an engine without a row.
         if (!path_.empty()) static_cast<void>(remove_folder(path_));
     }
+    void remove_later(std::string path) { path_ = std::move(path); }
     void leave() noexcept { path_.clear(); }
 
 private:

@@ -291,6 +291,17 @@ struct child_isolation {
     std::optional<soft_limits> limits = {}; ///< Of a child that is not isolated.
 };
 
+/// The isolation of an engine with this user, which has the rules of `ruleset`, its caller's.
+[[nodiscard]] inline child_isolation
+isolation_of(const subprocess_options& options, const isolation& reached, int ruleset, uid_t uid) {
+    return {.on = reached.is_on(),
+            .ruleset = ruleset,
+            .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY,
+            .uid = uid,
+            .processes = options.processes > 0 ? options.processes : RLIM_INFINITY,
+            .limits = options.limits};
+}
+
 /// Sets the limits of the calling child. Async-signal-safe. On failure returns false, with the cause
 /// in errno.
 [[nodiscard]] inline bool set_limits(const child_isolation& wanted) noexcept {

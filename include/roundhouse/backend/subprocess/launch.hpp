@@ -7,12 +7,14 @@
 #include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/passed_listener.hpp>
 #include <roundhouse/backend/subprocess/process.hpp>
+#include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/error.hpp>
 
 #include <sys/file.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,12 +41,6 @@ struct launch_plan {
     std::string lock;
     cgroup_entrances cgroups{};
     child_isolation isolation;
-};
-
-struct launched {
-    pid_t pid = 0;
-    std::uint64_t start_time = 0;
-    descriptor pidfd;
 };
 
 /// The step that the child reports.
@@ -226,8 +222,31 @@ inline void reset_signals() noexcept {
     }
 }
 
-/// Starts the engine. Blocks until exec has returned. On failure no process is left.
-[[nodiscard]] inline result<launched> launch(const launch_plan& plan) {
+/// Whether a child of this program, or none if it has no child of that number, has ended and is not
+/// reaped.
+[[nodiscard]] inline std::optional<bool> is_zombie(pid_t pid) noexcept {
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        return std::nullopt;
+    return info.si_pid != 0;
+}
+
+/// Ends a child that leads a group, with the group, and reaps it. Blocks until it has ended. Fails with
+/// its number and user if this program may not signal it, such as one that runs a set-user-ID program:
+/// it is left then.
+[[nodiscard]] inline result<void> end_child(pid_t pid) {
+    // A program that ignores SIGCHLD has no zombies: the number may be another process's by now.
+    if (!is_zombie(pid).has_value()) return {};
+    if (::kill(pid, SIGKILL) != 0 && errno == EPERM && is_zombie(pid) == false)
+        return fail(errc::backend_error, why_not_signalled(pid));
+    ::kill(-pid, SIGKILL); // the child, running or a zombie, keeps the number of the group its own
+    wait_for_child(pid);
+    return {};
+}
+
+/// Starts the engine, and returns its process, a child that nobody reaps yet. Blocks until exec has
+/// returned. On failure no process is left.
+[[nodiscard]] inline result<pid_t> launch(const launch_plan& plan) {
     const descriptor input{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
     if (!input) return failed("/dev/null", errno);
     const descriptor lock = open_regular(plan.lock, O_RDWR | O_CREAT);
@@ -261,20 +280,11 @@ inline void reset_signals() noexcept {
     reports_in = descriptor{};
     const auto report = read_reports(reports.get());
     if (report.error != 0) {
-        wait_for_child(pid);
+        wait_for_child(pid); // it ends by itself
         return fail(errc::backend_error,
                     describe(report, plan) + ": " + cause(report.error) + hint_for(report, plan));
     }
-    // The child has not been reaped, so that the pid is still its own; unless this program ignores
-    // SIGCHLD, in which case a child that has ended is gone.
-    auto pidfd = open_pidfd(pid);
-    if (!pidfd) {
-        const int number = errno;
-        if (number != ESRCH) ::kill(-pid, SIGKILL);
-        wait_for_child(pid);
-        return failed("cannot watch " + plan.program, number);
-    }
-    return launched{.pid = pid, .start_time = report.start_time, .pidfd = std::move(pidfd)};
+    return pid;
 }
 
 } // namespace detail::subprocess

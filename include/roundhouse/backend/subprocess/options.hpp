@@ -140,8 +140,9 @@ struct subprocess_options {
 
     /// Gets what no operation reports: which folders of destroyed engines cannot be removed, which
     /// engines were found on a port that another backend holds, which engines have the name of a
-    /// port, which control groups cannot be entered, and what lies among an engine's files and is not
-    /// used, such as a link. Must be callable until the backend has been destroyed.
+    /// port, which control groups cannot be entered, which processes cannot be ended, and what lies
+    /// among an engine's files and is not used, such as a link. Must be callable until the backend has
+    /// been destroyed.
     log_sink log;
 };
 

@@ -5,16 +5,23 @@
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/backend/subprocess/unended.hpp>
+#include <roundhouse/backend/subprocess/workload_processes.hpp>
 #include <roundhouse/types.hpp>
 
+#include <asio/awaitable.hpp>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <system_error>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -73,6 +80,53 @@ struct running_workloads {
     }
     return orphans;
 }
+
+/// Ends what engines have left behind. Used on the supervisor's strand only.
+class orphan_sweeper {
+public:
+    /// Unless it `is_on`, nothing is done. `unended` gets those that cannot be ended.
+    orphan_sweeper(bool is_on, duration kill_timeout, unended_processes& unended)
+        : is_on_{is_on}, kill_timeout_{kill_timeout}, unended_{unended} {}
+
+    /// Whether there is a child that leads no engine.
+    [[nodiscard]] bool finds_any(const running_workloads& running) const {
+        return is_on_ && has_other_child(running.leaders);
+    }
+
+    /// Ends all that there are. What they have started meanwhile is left to the next call, and those
+    /// that this program may not signal are left alone. `running` must stay as long as the call.
+    asio::awaitable<void> sweep(running_workloads running, workload_processes& processes) {
+        constexpr int most_passes = 3; // orphans that start others must not delay the caller
+        const auto give_up = std::chrono::steady_clock::now() + kill_timeout_;
+        for (int pass = 0; pass < most_passes && finds_any(running); ++pass) {
+            auto reading = processes.table();
+            const auto table = co_await std::move(reading);
+            if (!table || !is_on_) co_return;
+            auto orphans = take_orphans(**table, running);
+            leave_refused(orphans);
+            if (orphans.empty()) co_return;
+            auto ending = processes.end_these(orphans, SIGKILL, give_up);
+            if (!co_await std::move(ending)) co_return;
+        }
+    }
+
+    /// Leaves all processes alone from now on.
+    void close() noexcept { is_on_ = false; }
+
+private:
+    /// To wait for these would delay the end of every engine.
+    void leave_refused(process_table& orphans) {
+        std::erase_if(orphans, [this](const process_entry& orphan) {
+            if (may_signal(orphan)) return false;
+            unended_.refused("what an engine has left cannot be ended", orphan);
+            return true;
+        });
+    }
+
+    bool is_on_;
+    const duration kill_timeout_;
+    unended_processes& unended_;
+};
 
 } // namespace detail::subprocess
 } // namespace ROUNDHOUSE_ABI

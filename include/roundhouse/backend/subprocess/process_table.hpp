@@ -241,22 +241,26 @@ inline void add_to(process_table& table, const process_table& others) {
     return !pidfd || !*pidfd || may_signal(pidfd->get());
 }
 
+/// That this program may not signal a process, whose that is, and the way out.
+[[nodiscard]] inline std::string why_not_signalled(pid_t pid) {
+    std::string status;
+    read_all(AT_FDCWD, "/proc/" + std::to_string(pid) + "/status", status);
+    const auto uid = uid_in(status);
+    return "process " + std::to_string(pid) +
+           (uid ? " of user " + std::to_string(*uid) : std::string()) +
+           " may not be signalled by this program, which is user " + std::to_string(::geteuid()) +
+           ": end it as root";
+}
+
 /// Why processes, of which there is at least one, have not done what a signal tells them to: the number
 /// of one and its state, or that this program may not signal it. `wanted` is a verb.
 [[nodiscard]] inline std::string why_unmoved(const process_table& processes,
                                              std::string_view wanted) {
     const auto refused = std::ranges::find_if_not(
         processes, [](const process_entry& process) { return may_signal(process); });
-    const auto& process = refused == processes.end() ? processes.front() : *refused;
-    const auto name = "process " + std::to_string(process.pid);
-    if (refused == processes.end())
-        return name + " does not " + std::string(wanted) + " (state " + process.stat.state + ')';
-    std::string status;
-    read_all(AT_FDCWD, "/proc/" + std::to_string(process.pid) + "/status", status);
-    const auto uid = uid_in(status);
-    return name + (uid ? " of user " + std::to_string(*uid) : std::string()) +
-           " may not be signalled by this program, which is user " + std::to_string(::geteuid()) +
-           ": end it as root";
+    if (refused != processes.end()) return why_not_signalled(refused->pid);
+    return "process " + std::to_string(processes.front().pid) + " does not " + std::string(wanted) +
+           " (state " + processes.front().stat.state + ')';
 }
 
 /// Reaps the zombies of a session, other than its leader's, which are children of this process: it

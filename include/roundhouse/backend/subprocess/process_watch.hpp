@@ -68,6 +68,14 @@ struct process_watch {
 
 using watch_ptr = std::shared_ptr<process_watch>;
 
+/// The process that leads an engine, as it is now.
+[[nodiscard]] inline process_entry leader_of(const process_watch& watched) {
+    process_entry leader;
+    leader.pid = watched.pid;
+    leader.stat = read_process_stat(watched.pid).value_or(process_stat{});
+    return leader;
+}
+
 /// What is reported of a process that has ended, and is not waited for yet.
 [[nodiscard]] inline workload_exit exit_of(process_watch& watched, const engine_cgroups& cgroups) {
     workload_exit exit{.ref = watched.ref,

@@ -5,6 +5,7 @@
 #include <roundhouse/backend/subprocess/process.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
+#include <roundhouse/backend/subprocess/unended.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
 #include <roundhouse/detail/run_on.hpp>
 #include <roundhouse/detail/sock_diag.hpp>
@@ -122,9 +123,10 @@ find_second_ports(const process_table& table, const std::vector<engine_session>&
 /// next. Used on the supervisor's strand only.
 class second_ports {
 public:
-    /// An empty range: nothing is looked at.
-    second_ports(const asio::any_io_executor& executor, const port_range& ports)
-        : executor_{executor}, ports_{ports} {}
+    /// An empty range: nothing is looked at. `unended` gets those that cannot be ended.
+    second_ports(const asio::any_io_executor& executor, const port_range& ports,
+                 unended_processes& unended)
+        : executor_{executor}, ports_{ports}, unended_{unended} {}
 
     /// Looks once at the listeners of the machine, for all engines. The end of an engine is reported
     /// as a crash, with the reason.
@@ -187,8 +189,13 @@ private:
         co_return find_second_ports(*table, engines, listeners);
     }
 
-    static void end(process_watch& watched, std::uint16_t port) {
+    void end(process_watch& watched, std::uint16_t port) {
         if (watched.asked || watched.leader_ended || !watched.end_reason.empty()) return;
+        if (!may_signal(watched.pidfd()) && !has_ended(watched.pidfd()))
+            return unended_.refused(
+                "an engine listens on a port that is not its own, and cannot be "
+                "ended for it",
+                leader_of(watched));
         watched.end_reason = "it listened on port " + std::to_string(port) +
                              ", which is not its own.";
         send_signal(watched.pidfd(), SIGKILL); // its watch ends the rest
@@ -196,6 +203,7 @@ private:
 
     const asio::any_io_executor executor_;
     const port_range ports_;
+    unended_processes& unended_;
     std::unordered_set<std::uint32_t> seen_; ///< Inodes of listeners, as of the last look.
 };
 

@@ -16,6 +16,7 @@
 #include <roundhouse/backend/subprocess/second_ports.hpp>
 #include <roundhouse/backend/subprocess/take_over.hpp>
 #include <roundhouse/backend/subprocess/trash.hpp>
+#include <roundhouse/backend/subprocess/unended.hpp>
 #include <roundhouse/backend/subprocess/workload_processes.hpp>
 #include <roundhouse/detail/replaceable_handler.hpp>
 #include <roundhouse/detail/run_on.hpp>
@@ -82,7 +83,9 @@ public:
           trash_{options_.store_path.string(), options_.log},
           ports_{options_.log, isolation_.uids()},
           uids_{engines_, workloads_, isolation_.uids()},
-          second_ports_{executor, isolation_.is_on() ? options_.ports : port_range{}},
+          unended_{options_.log},
+          second_ports_{executor, isolation_.is_on() ? options_.ports : port_range{}, unended_},
+          orphans_{options_.ends_orphans, options_.kill_timeout, unended_},
           log_timer_{strand_} {}
 
     [[nodiscard]] const subprocess_options& options() const noexcept { return options_; }
@@ -131,9 +134,11 @@ public:
         ports_.close();
         trash_.close();
         logs_->refused().close();
+        unended_.close();
         isolation_.cgroups().remove_own(); // now: the next backend on the store uses them too
         asio::dispatch(strand_, [self = shared_from_this()] {
             self->closed_ = true;
+            self->orphans_.close();
             self->log_timer_.cancel();
             self->logs_->close();
             const auto watches = std::exchange(self->watches_, {});
@@ -197,10 +202,12 @@ public:
         return watched;
     }
 
-    /// Starts to watch a process. `kills` are the `out_of_memory_kills` that do not count.
+    /// Starts to watch a process. Fails if `pidfd` could not be opened, with the cause in errno.
+    /// `kills` are the `out_of_memory_kills` that do not count.
     [[nodiscard]] result<watch_ptr> watch(const workload_ref& ref, const engine_owner& owner,
                                           uid_t uid, pid_t pid, descriptor pidfd,
                                           std::uint64_t kills) {
+        if (!pidfd) return failed("cannot watch process " + std::to_string(pid), errno);
         watch_ptr made;
         try {
             made = std::make_shared<process_watch>(strand_, ref, owner, uid, pid, std::move(pidfd));
@@ -261,10 +268,7 @@ public:
                            options_.pause_timeout;
         auto killed = wait_for_all(watched, limit);
         if (co_await std::move(killed)) co_return watched->outcome;
-        process_entry leader;
-        leader.pid = watched->pid;
-        leader.stat = read_process_stat(watched->pid).value_or(process_stat{});
-        co_return workload_processes::stuck(engine, {leader}, "end");
+        co_return workload_processes::stuck(engine, {leader_of(*watched)}, "end");
     }
 
     /// Sees that no stranger answers in place of an engine: fails with `port_taken` if another
@@ -307,8 +311,10 @@ public:
         for (const auto& engine : isolation_.cgroups().engines()) {
             if (watches_.contains(engine) || isolation_.cgroups().remove(engine)) continue;
             auto ending = end(engine, duration{0});
-            // The next list tries again, and so does the next start of that engine.
-            if (!co_await std::move(ending)) leftovers_ended_ = false;
+            const auto ended = co_await std::move(ending);
+            if (ended) continue;
+            leftovers_ended_ = false; // the next list tries again, and the engine's next start
+            unended_.tell("what is left of an engine cannot be ended", ended.error().message);
         }
     }
 
@@ -336,7 +342,7 @@ private:
         }
         auto ending = processes_.end_rest(watched);
         watched->outcome = co_await std::move(ending);
-        auto sweeping = sweep_orphans();
+        auto sweeping = orphans_.sweep(running(), processes_);
         co_await std::move(sweeping);
         if (watched->outcome) {
             auto removing = processes_.remove_group(watched->ref.engine_id);
@@ -347,25 +353,8 @@ private:
         forget(watched);
     }
 
-    [[nodiscard]] bool leaves_orphans() const {
-        return options_.ends_orphans && has_other_child(watched_pids_);
-    }
-
-    /// Ends what engines have left behind, if the options say so. What they have started meanwhile is
-    /// left to the next call.
-    asio::awaitable<void> sweep_orphans() {
-        constexpr int most_passes = 3; // orphans that start others must not delay the caller
-        const auto give_up = std::chrono::steady_clock::now() + options_.kill_timeout;
-        for (int pass = 0; pass < most_passes && leaves_orphans(); ++pass) {
-            auto reading = processes_.table();
-            const auto table = co_await std::move(reading);
-            if (!table || closed_) co_return;
-            const auto orphans = take_orphans(**table,
-                                              {watches_, watched_pids_, isolation_.cgroups()});
-            if (orphans.empty()) co_return;
-            auto ending = processes_.end_these(orphans, SIGKILL, give_up);
-            if (!co_await std::move(ending)) co_return;
-        }
+    [[nodiscard]] running_workloads running() const {
+        return {watches_, watched_pids_, isolation_.cgroups()};
     }
 
     /// The last session of an engine that has no leader, or 0. Its number may have been reused.
@@ -398,7 +387,7 @@ private:
     /// listen and what they have left behind.
     asio::awaitable<void> keep_logs() {
         const auto self = shared_from_this();
-        while (!closed_ && (!watches_.empty() || leaves_orphans())) {
+        while (!closed_ && (!watches_.empty() || orphans_.finds_any(running()))) {
             log_timer_.expires_after(options_.log_check_interval);
             asio::error_code cancelled; // by the last engine's end, or by close()
             co_await log_timer_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
@@ -411,11 +400,11 @@ private:
             const auto rotated = co_await std::move(elsewhere);
             for (const auto& [engine, rotation] : rotated)
                 output_starts_.rotated(engine, rotation, launches);
-            std::vector<watch_ptr> running;
-            for (const auto& [engine, watched] : watches_) running.push_back(watched);
-            auto looking_at_ports = second_ports_.look(std::move(running), processes_);
+            std::vector<watch_ptr> watches;
+            for (const auto& [engine, watched] : watches_) watches.push_back(watched);
+            auto looking_at_ports = second_ports_.look(std::move(watches), processes_);
             co_await std::move(looking_at_ports);
-            auto sweeping = sweep_orphans();
+            auto sweeping = orphans_.sweep(running(), processes_);
             co_await std::move(sweeping);
         }
         logs_are_kept_ = false;
@@ -441,7 +430,9 @@ private:
     /// Twice if a number was reused before the rest of its earlier session had ended.
     std::unordered_multiset<pid_t> watched_pids_;
     engine_uids uids_;
+    unended_processes unended_;
     subprocess::second_ports second_ports_;
+    orphan_sweeper orphans_;
     output_starts output_starts_;
     asio::steady_timer log_timer_;
     bool logs_are_kept_ = false;
