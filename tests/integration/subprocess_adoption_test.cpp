@@ -1,15 +1,17 @@
+#include "../removal_log.hpp"
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 #include "stranger.hpp"
 
 #include <roundhouse/backend/subprocess/launch.hpp>
-#include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/process_table.hpp>
 #include <roundhouse/backend/subprocess/take_over.hpp>
 
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <memory>
 #include <set>
 
 using namespace roundhouse_tests;
@@ -348,6 +350,47 @@ TEST_CASE_METHOD(subprocess_fixture,
 }
 
 TEST_CASE_METHOD(subprocess_fixture,
+                 "what replaces the identity of an engine that runs is told once, by its kind") {
+    const auto told = std::make_shared<removal_log>();
+    options.log = [told](const rh::log_line& line) { told->sink()(line); };
+    options.log_check_interval = rh::duration{10};
+    const auto bystander = create_new();
+    const auto w = create_new();
+    const auto file = workload_folder(w) / sub::identity_name;
+    const auto text = text_of(file);
+    const auto pid = pid_of(w);
+    std::filesystem::remove(file);
+    std::string kind = "damaged file";
+    SECTION("a link, also to a good one") {
+        std::filesystem::create_symlink(workload_folder(bystander) / sub::identity_name, file);
+        kind = "link";
+    }
+    SECTION("a folder") {
+        std::filesystem::create_directory(file);
+        kind = "folder";
+    }
+    SECTION("a pipe") {
+        REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+        kind = "pipe";
+    }
+    SECTION("a part of it") { std::ofstream{file} << text.substr(0, text.size() / 2); }
+    SECTION("another engine's") {
+        std::filesystem::copy_file(workload_folder(bystander) / sub::identity_name, file);
+    }
+    const auto line = "stop and start the engine " + rh::to_string(w.ref.engine_id) + ' ' +
+                      file.string() + ' ' + kind;
+    CHECK(told->waits_for(line));
+    CHECK(listed(w)->ref == w.ref); // it is watched
+    CHECK(listed(w)->state == rh::workload_state::up);
+    CHECK(told->count("in the place of an engine's identity") == 1);
+    std::filesystem::remove(file);
+    CHECK(create(next_generation(w)));
+    CHECK_FALSE(runs(pid));
+    CHECK(listed(w)->ref == next_generation(w).ref);
+    CHECK(told->count("in the place of an engine's identity") == 1);
+}
+
+TEST_CASE_METHOD(subprocess_fixture,
                  "a link in place of a data folder is named, and removed alone") {
     const auto w = create_new();
     const auto bystander = create_new();
@@ -361,76 +404,4 @@ TEST_CASE_METHOD(subprocess_fixture,
     CHECK_FALSE(std::filesystem::is_symlink(folder(w)));
     CHECK(std::filesystem::is_directory(folder(bystander) / "tmp"));
     CHECK(runs(pid_of(bystander)));
-}
-
-TEST_CASE_METHOD(subprocess_fixture, "a store of 0.1.0 is taken over once") {
-    options.uids = rh::uid_range{}; // which 0.1.0 did not have
-    const auto w = create_new();    // runs, and is told by its own folder
-    const auto down = create_new();
-    const auto pid = pid_of(w);
-    REQUIRE(stop(down));
-    close();
-    const stranger other;
-    for (const auto& each : {w, down}) {
-        std::filesystem::rename(workload_folder(each) / sub::identity_name,
-                                folder(each) / sub::identity_name_0_1_0);
-        std::filesystem::rename(log_of(each), folder(each) / sub::log_name);
-    }
-    const auto forged = fresh_id();
-    const auto forged_folder = store.path() / "engines" / to_string(forged);
-    write_identity(forged_folder, other.identity());
-    std::filesystem::rename(forged_folder / sub::identity_name,
-                            forged_folder / sub::identity_name_0_1_0);
-    const auto closed = store.path() / "engines" / to_string(fresh_id());
-    std::filesystem::create_directory(closed);
-    std::filesystem::permissions(closed, std::filesystem::perms::none);
-    std::filesystem::remove_all(store.path() / "workloads");
-    std::filesystem::remove(store.path() / "workloads.taken-over");
-    // Of a call that was interrupted, or planted.
-    write_identity(store.path() / "workloads.new" / to_string(down.ref.engine_id),
-                   other.identity());
-    const auto planted = store.path() / "workloads.new" / to_string(fresh_id());
-    write_identity(planted, other.identity());
-    std::ofstream{folder(w) / sub::log_name, std::ios::app} << "before\n";
-
-    reopen();
-    CHECK(listed(w)->ref == w.ref);
-    CHECK(listed(w)->state == rh::workload_state::up);
-    CHECK(listed(down)->state == rh::workload_state::down);
-    CHECK_FALSE(std::filesystem::exists(store.path() / "workloads" / planted.filename()));
-    CHECK(without_marks(wait(backend().logs(w.ref, 10)).value()) == "before\n");
-    CHECK(wait(backend().destroy({.engine_id = forged, .generation = 1, .port = 1})));
-    CHECK(runs(other.identity().pid));
-    CHECK(stop(w));
-    CHECK_FALSE(runs(pid));
-    std::filesystem::permissions(closed, std::filesystem::perms::owner_all); // to be removed
-}
-
-TEST_CASE_METHOD(subprocess_fixture,
-                 "no identity in an engine's folder is believed after workloads was removed") {
-    options.uids = rh::uid_range{}; // so that the folder is of the user that takes over
-    const auto w = create_new();
-    const auto pid = pid_of(w);
-    const auto mark = store.path() / "workloads.taken-over";
-    SECTION("of a store that was marked when it was made") {}
-    SECTION("of a store that was taken over before there was a mark") {
-        REQUIRE(std::filesystem::remove(mark));
-        reopen();
-        CHECK(listed(w)->ref == w.ref);
-    }
-    CHECK(std::filesystem::is_regular_file(mark));
-    close();
-    // All of it is true but the generation, so that a store of 0.1.0 would be adopted by it.
-    auto forged = sub::read_identity((workload_folder(w) / sub::identity_name).string());
-    REQUIRE((forged && *forged));
-    (*forged)->generation = 7;
-    write_identity(folder(w), **forged);
-    std::filesystem::rename(folder(w) / sub::identity_name, folder(w) / sub::identity_name_0_1_0);
-    std::filesystem::remove_all(store.path() / "workloads");
-
-    reopen();
-    CHECK(listed(w)->ref.generation == 0);
-    CHECK(listed(w)->state == rh::workload_state::down);
-    CHECK(wait(backend().destroy(w.ref))); // finds the process by itself
-    CHECK_FALSE(runs(pid));
 }

@@ -439,7 +439,7 @@ subprocess_backend::read_engines() {
     if (!engines) co_return unexpected{engines.error()};
     std::vector<detail::subprocess::engine_folder> found;
     for (const auto& engine : *engines) {
-        auto identity = detail::subprocess::read_identity(supervisor_->identity_of(engine), engine);
+        auto identity = supervisor_->identity_of(engine);
         if (!identity) co_return unexpected{identity.error()};
         found.push_back({.engine = engine, .identity = std::move(*identity)});
     }
@@ -450,15 +450,18 @@ ROUNDHOUSE_DECL result<found_workload>
 subprocess_backend::look_at(const uuid& engine,
                             const std::optional<detail::subprocess::process_identity>& identity) {
     found_workload seen{.ref = {.engine_id = engine, .generation = 0, .port = 0}};
-    if (!identity) return seen;
-    seen.ref.generation = identity->generation;
-    seen.ref.port = identity->port;
-    seen.owner = identity->owner;
-    const auto found = supervisor_->adopt(engine, *identity);
+    if (identity) {
+        seen.ref.generation = identity->generation;
+        seen.ref.port = identity->port;
+        seen.owner = identity->owner;
+    }
+    // One that is watched runs, whatever lies in the place of its identity.
+    const auto found = identity ? supervisor_->adopt(engine, *identity) : supervisor_->find(engine);
     if (!found) return unexpected{found.error()};
     const auto& watched = *found;
     if (!watched) return seen;
     seen.ref = watched->ref;
+    seen.owner = watched->owner;
     seen.state = state_of(*watched);
     return seen;
 }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/file_watch.hpp>
+#include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/identity_checks.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/log_growth.hpp>
 #include <roundhouse/backend/subprocess/process_watch.hpp>
@@ -60,12 +62,14 @@ public:
 
     [[nodiscard]] const asio::any_io_executor& strand() const noexcept { return strand_; }
 
-    /// Looks at the logs of engines: rotates those that are too large, and notes the sizes.
+    /// Looks at the logs of engines: rotates those that are too large, and notes the sizes. Looks at
+    /// the identity files beside them too.
     asio::awaitable<rotations> look(std::vector<uuid> engines) {
         const auto self = shared_from_this();
         rotations rotated;
         for (const auto& engine : engines) {
             watch_again(engine);
+            identities_.look(engine, folder_of(engine) + '/' + identity_name);
             if (note_size(engine) <= limit_bytes_) continue;
             const auto rotation = bound_log(folder_of(engine), limit_bytes_);
             if (!rotation) continue;
@@ -112,6 +116,7 @@ public:
     void forget(const uuid& engine) {
         asio::post(strand_, [self = shared_from_this(), engine] {
             self->growth_.erase(engine);
+            self->identities_.forget(engine);
             self->refused_.forget(engine);
         });
     }
@@ -288,6 +293,7 @@ private:
     const std::uint64_t limit_bytes_;
     const std::size_t tail_bytes_;
     refused_files refused_;
+    identity_checks identities_{refused_};
 
     std::unordered_map<uuid, log_growth> growth_;
     std::unordered_map<uuid, read_log> logs_read_;

@@ -25,17 +25,21 @@ public:
     /// What lies in the place of an engine's log. Of what is no file there is one line, until there
     /// is a file again.
     void found_log(const uuid& engine, const std::string& path, mode_t mode) {
-        const bool is_file = S_ISREG(mode);
-        {
-            const std::lock_guard lock{mutex_};
-            if (is_file) told_.erase(engine);
-            else if (!told_.insert(engine).second) return;
-        }
-        if (!is_file)
+        if (is_new(logs_, engine, S_ISREG(mode)))
             tell(log_level::warning,
                  "what lies in the place of an engine's log is no file, and is not read: remove "
                  "it, and start the engine again",
                  engine, path, kind_of(mode));
+    }
+
+    /// What lies in the place of an engine's identity: its kind, empty if that is a good one or nothing.
+    /// Of what is none there is one line, until there is a good one again.
+    void found_identity(const uuid& engine, const std::string& path, std::string_view kind) {
+        if (is_new(identities_, engine, kind.empty()))
+            tell(log_level::warning,
+                 "what lies in the place of an engine's identity is none, and a later server would "
+                 "not adopt the engine: remove it, and stop and start the engine",
+                 engine, path, kind);
     }
 
     /// What was left to its owner when an engine's data folder was given to the engine's user; no
@@ -50,13 +54,23 @@ public:
 
     void forget(const uuid& engine) {
         const std::lock_guard lock{mutex_};
-        told_.erase(engine);
+        logs_.erase(engine);
+        identities_.erase(engine);
     }
 
     /// Once this has returned, the log is not called any more.
     void close() { log_.set({}); }
 
 private:
+    /// Whether something is to be told of an engine that has not been told. `told` has those of which
+    /// it has; a good one ends that.
+    [[nodiscard]] bool is_new(std::unordered_set<uuid>& told, const uuid& engine, bool is_good) {
+        const std::lock_guard lock{mutex_};
+        if (!is_good) return told.insert(engine).second;
+        told.erase(engine);
+        return false;
+    }
+
     void tell(log_level level, std::string_view message, const uuid& engine, std::string_view path,
               std::string_view kind) const {
         const auto id = to_string(engine);
@@ -67,7 +81,9 @@ private:
 
     replaceable_handler<log_line> log_;
     std::mutex mutex_;
-    std::unordered_set<uuid> told_; ///< Engines whose log is no file. With the mutex held.
+    // Engines of which is told; with the mutex held.
+    std::unordered_set<uuid> logs_;
+    std::unordered_set<uuid> identities_;
 };
 
 } // namespace detail::subprocess

@@ -4,6 +4,7 @@
 #include <roundhouse/backend/subprocess/engine_uids.hpp>
 #include <roundhouse/backend/subprocess/growing_waits.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
+#include <roundhouse/backend/subprocess/identity_checks.hpp>
 #include <roundhouse/backend/subprocess/isolation.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
@@ -40,6 +41,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -104,8 +106,10 @@ public:
     [[nodiscard]] std::string workload_folder_of(const uuid& engine) const {
         return workloads_ + '/' + to_string(engine);
     }
-    [[nodiscard]] std::string identity_of(const uuid& engine) const {
-        return workload_folder_of(engine) + '/' + identity_name;
+    /// What the identity file of an engine says. What lies in its place is told in the log.
+    [[nodiscard]] result<std::optional<process_identity>> identity_of(const uuid& engine) const {
+        return read_identity(workload_folder_of(engine) + '/' + identity_name, engine,
+                             logs_->refused());
     }
     /// A file that every process between fork and exec keeps locked.
     [[nodiscard]] std::string launch_lock() const {
@@ -176,7 +180,7 @@ public:
     /// runs.
     [[nodiscard]] result<watch_ptr> find(const uuid& engine) {
         if (const auto known = watches_.find(engine); known != watches_.end()) return known->second;
-        const auto identity = read_identity(identity_of(engine), engine);
+        const auto identity = identity_of(engine);
         if (!identity) return unexpected{identity.error()};
         if (!*identity) return nullptr;
         return adopt(engine, **identity);
@@ -359,7 +363,7 @@ private:
 
     /// The last session of an engine that has no leader, or 0. Its number may have been reused.
     [[nodiscard]] pid_t last_session_of(const uuid& engine) const {
-        const auto identity = read_identity(identity_of(engine), engine);
+        const auto identity = identity_of(engine);
         return identity && *identity && (*identity)->boot_id == boot_id_ ? (*identity)->pid : 0;
     }
 
