@@ -68,6 +68,12 @@ private:
     roundhouse::http::api api_;
 };
 
+/// The JSON of a body, without the newline that must follow it.
+inline std::string json_of(const roundhouse::http::reply& reply) {
+    if (!reply.body.ends_with('\n')) return "no newline after " + reply.body;
+    return reply.body.substr(0, reply.body.size() - 1);
+}
+
 /// The code in an error's body; the whole body if it is not an error's.
 inline std::string code_of(const roundhouse::http::reply& reply) {
     constexpr std::string_view start = "{\"error\":{\"code\":\"";

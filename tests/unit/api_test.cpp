@@ -62,7 +62,7 @@ TEST_CASE("registering a product answers with its id and its key") {
         R"({"slug":"demo","display_name":"The Demo","policy":{"max_engines":3},"x":1})");
     CHECK(reply.status == 200);
     CHECK(reply.content_type == "application/json");
-    CHECK(reply.body ==
+    CHECK(json_of(reply) ==
           R"({"product_id":"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee","slug":"demo",)"
           R"("platform_api_key":"pk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"})");
     CHECK(api.fake().calls == std::vector<std::string>{"register demo The Demo"});
@@ -98,10 +98,9 @@ TEST_CASE("a policy is set by slug or by product_id and returned as given") {
     const auto reply = api.ask("PUT", "/products/demo/policy",
                                R"({"policy":{"rate_limit_rpm":60,"allow_provision":true}})");
     CHECK(reply.status == 200);
-    CHECK(reply.body == R"({"policy":{"rate_limit_rpm":60,"allow_provision":true}})");
-    CHECK(
-        api.ask("PUT", "/products/AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee/policy", R"({"policy":{}})")
-            .body == R"({"policy":{}})");
+    CHECK(json_of(reply) == R"({"policy":{"rate_limit_rpm":60,"allow_provision":true}})");
+    CHECK(json_of(api.ask("PUT", "/products/AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee/policy",
+                          R"({"policy":{}})")) == R"({"policy":{}})");
     CHECK(api.fake().calls ==
           std::vector<std::string>{"set_policy demo",
                                    "set_policy aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"});
@@ -128,7 +127,7 @@ TEST_CASE("provisioning answers with the engine's url and key") {
                                R"({"user_id":"u1","engine_version":"engine:1"})");
     CHECK(reply.status == 200);
     CHECK(
-        reply.body ==
+        json_of(reply) ==
         R"({"engine_id":"11111111-2222-4333-8444-555555555555","user_id":"u1","status":"running",)"
         R"("url":"http://127.0.0.1:9001","api_key":"sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"})");
     CHECK(api.fake().calls == std::vector<std::string>{"provision u1 engine:1"});
@@ -142,21 +141,21 @@ TEST_CASE("provisioning without a version leaves the choice to the orchestrator"
 
 TEST_CASE("destroying answers with the engine's id") {
     api_harness api;
-    CHECK(api.ask("DELETE", "/engines/u1").body ==
+    CHECK(json_of(api.ask("DELETE", "/engines/u1")) ==
           R"({"status":"destroyed","engine_id":"11111111-2222-4333-8444-555555555555"})");
     CHECK(api.fake().calls == std::vector<std::string>{"destroy u1"});
 }
 
 TEST_CASE("starting answers with the url") {
     api_harness api;
-    CHECK(api.ask("POST", "/engines/u1/start").body ==
+    CHECK(json_of(api.ask("POST", "/engines/u1/start")) ==
           R"({"status":"running","url":"http://127.0.0.1:9002"})");
     CHECK(api.fake().calls == std::vector<std::string>{"start u1"});
 }
 
 TEST_CASE("a stop is forced only with force=true") {
     api_harness api;
-    CHECK(api.ask("POST", "/engines/u1/stop").body == R"({"status":"stopped"})");
+    CHECK(json_of(api.ask("POST", "/engines/u1/stop")) == R"({"status":"stopped"})");
     CHECK(api.ask("POST", "/engines/u1/stop?force=false").status == 200);
     CHECK(api.ask("POST", "/engines/u1/stop?force=true").status == 200);
     CHECK(api.fake().calls == std::vector<std::string>{"stop u1", "stop u1", "stop u1 by force"});
@@ -164,15 +163,15 @@ TEST_CASE("a stop is forced only with force=true") {
 
 TEST_CASE("rotating answers with the new key") {
     api_harness api;
-    CHECK(api.ask("POST", "/engines/u1/rotate-key").body == R"({"new_api_key":"sk-sept-new"})");
+    CHECK(json_of(api.ask("POST", "/engines/u1/rotate-key")) == R"({"new_api_key":"sk-sept-new"})");
     CHECK(api.fake().calls == std::vector<std::string>{"rotate_key u1"});
 }
 
 TEST_CASE("an engine is shown with its key, and with null before its first health check") {
     api_harness api;
-    CHECK(api.ask("GET", "/engines/u1").body == shown_engine_with_key);
+    CHECK(json_of(api.ask("GET", "/engines/u1")) == shown_engine_with_key);
     api.fake().engine->last_health_at.reset();
-    CHECK(api.ask("GET", "/engines/u1").body.ends_with(R"("last_health_at":null})"));
+    CHECK(json_of(api.ask("GET", "/engines/u1")).ends_with(R"("last_health_at":null})"));
     CHECK(api.fake().calls == std::vector<std::string>{"find u1", "find u1"});
 }
 
@@ -182,14 +181,14 @@ TEST_CASE("a sleeping engine is shown with its sleep_reason") {
     asleep.status = roundhouse::engine_status::sleeping;
     asleep.reason = "idle";
     api.fake().engine->record = std::make_shared<const roundhouse::engine_record>(asleep);
-    CHECK(api.ask("GET", "/engines/u1").body.ends_with(R"("sleep_reason":"idle"})"));
+    CHECK(json_of(api.ask("GET", "/engines/u1")).ends_with(R"("sleep_reason":"idle"})"));
 }
 
 TEST_CASE("a running engine is admitted at once") {
     api_harness api;
     const auto reply = api.ask("POST", "/engines/u1/admit");
     CHECK(reply.status == 200);
-    CHECK(reply.body == "{\"admitted\":true,\"engine\":" + shown_engine_with_key + "}");
+    CHECK(json_of(reply) == "{\"admitted\":true,\"engine\":" + shown_engine_with_key + "}");
     CHECK(api.answered_later == 0);
     CHECK(api.fake().calls == std::vector<std::string>{"try_admit u1"});
 }
@@ -199,7 +198,7 @@ TEST_CASE("an admit that has to wait is answered later, with the same options") 
     api.fake().admitted_now.reset();
     const auto reply = api.ask("POST", "/engines/u1/admit",
                                R"({"auto_provision":true,"auto_wake":true})");
-    CHECK(reply.body == "{\"admitted\":true,\"engine\":" + shown_engine_with_key + "}");
+    CHECK(json_of(reply) == "{\"admitted\":true,\"engine\":" + shown_engine_with_key + "}");
     CHECK(api.answered_later == 1);
     CHECK(api.fake().calls ==
           std::vector<std::string>{"try_admit u1 provision wake", "async_admit u1 provision wake"});
@@ -213,24 +212,24 @@ TEST_CASE("a denied admit gives its reason") {
         api.fake().admitted_now = roundhouse::admission{std::nullopt, reason};
         const auto reply = api.ask("POST", "/engines/u1/admit", "{}");
         CHECK(reply.status == 200);
-        CHECK(reply.body == R"({"admitted":false,"engine":null,"reason":")" +
-                                std::string(name_of(reason)) + "\"}");
+        CHECK(json_of(reply) == R"({"admitted":false,"engine":null,"reason":")" +
+                                    std::string(name_of(reason)) + "\"}");
     }
 }
 
 TEST_CASE("activity answers with the time at which the engine will sleep") {
     api_harness api;
-    CHECK(api.ask("POST", "/engines/u1/activity").body == R"({"sleeps_at":null})");
+    CHECK(json_of(api.ask("POST", "/engines/u1/activity")) == R"({"sleeps_at":null})");
     CHECK(*api.fake().busy_given == std::nullopt);
     api.fake().sleeps_at = std::optional(instant{1'700'000'000'000ms});
-    CHECK(api.ask("POST", "/engines/u1/activity", R"({"busy_for_s":1.25})").body ==
+    CHECK(json_of(api.ask("POST", "/engines/u1/activity", R"({"busy_for_s":1.25})")) ==
           R"({"sleeps_at":"2023-11-14T22:13:20.000Z"})");
     CHECK(*api.fake().busy_given == 1'250ms);
 }
 
 TEST_CASE("a listing shows engines without their keys, and the number of matches") {
     api_harness api;
-    CHECK(api.ask("GET", "/engines").body == R"({"engines":[],"total":0,"next":null})");
+    CHECK(json_of(api.ask("GET", "/engines")) == R"({"engines":[],"total":0,"next":null})");
     CHECK(api.fake().engines_asked->limit == 100);
     CHECK(api.fake().engines_asked->offset == 0);
     CHECK_FALSE(api.fake().engines_asked->status);
@@ -239,14 +238,15 @@ TEST_CASE("a listing shows engines without their keys, and the number of matches
     // A key is not shown even if the orchestrator returns it.
     api.fake().listed->engines = {fake_engine(), fake_engine()};
     api.fake().listed->total = 7;
-    const auto body = api.ask("GET", "/engines").body;
+    const auto body = json_of(api.ask("GET", "/engines"));
     auto shown = shown_engine_with_key;
     shown.erase(shown.find("\"api_key\""),
                 shown.find("\"engine_version\"") - shown.find("\"api_key\""));
     CHECK(body == "{\"engines\":[" + shown + "," + shown + "],\"total\":7,\"next\":null}");
 
     api.fake().listed->next = 12;
-    CHECK_THAT(api.ask("GET", "/engines?after=3").body, EndsWith("\"total\":7,\"next\":\"12\"}"));
+    CHECK_THAT(json_of(api.ask("GET", "/engines?after=3")),
+               EndsWith("\"total\":7,\"next\":\"12\"}"));
     CHECK(api.fake().engines_asked->after == 3U);
     CHECK(told(api.ask("GET", "/engines?after=x")) == "400 INVALID_REQUEST");
 }
@@ -254,7 +254,7 @@ TEST_CASE("a listing shows engines without their keys, and the number of matches
 TEST_CASE("an engine is found by its id, with its key") {
     api_harness api;
     const auto reply = api.ask("GET", "/engines/by-id/C7A290F5-d7d9-455f-9e96-3d2f31170c25");
-    CHECK(reply.body == shown_engine_with_key);
+    CHECK(json_of(reply) == shown_engine_with_key);
     CHECK(api.fake().calls ==
           std::vector<std::string>{"find_by_id c7a290f5-d7d9-455f-9e96-3d2f31170c25"});
     // A user may have this name.
@@ -271,9 +271,9 @@ TEST_CASE("engines of several users are looked up at once, without their keys") 
     CHECK(api.fake().calls == std::vector<std::string>{"look_up u1 u2"});
     CHECK(reply.body.find("api_key") == std::string::npos);
     CHECK(reply.body.starts_with(R"({"engines":[{"engine_id":)"));
-    CHECK(api.ask("POST", "/engines/lookup", R"({"user_ids":[]})").body == R"({"engines":[]})");
+    CHECK(json_of(api.ask("POST", "/engines/lookup", R"({"user_ids":[]})")) == R"({"engines":[]})");
     // A user may have this name.
-    CHECK(api.ask("GET", "/engines/lookup").body == shown_engine_with_key);
+    CHECK(json_of(api.ask("GET", "/engines/lookup")) == shown_engine_with_key);
 }
 
 TEST_CASE("a look-up names what is wrong with its users") {
@@ -297,7 +297,7 @@ TEST_CASE("status counts engines in every state") {
     api.fake().fleet->counts.by_status = {1, 2, 3, 4, 5, 6};
     api.fake().fleet->health = roundhouse::fleet_health::degraded;
     CHECK(
-        api.ask("GET", "/status").body ==
+        json_of(api.ask("GET", "/status")) ==
         R"({"total":21,"by_status":{"provisioning":1,"running":2,"sleeping":3,"stopped":4,"failed":5,"destroying":6},)"
         R"("health":"degraded","unhealthy_count":5,"brake":null})");
 }
@@ -306,7 +306,7 @@ TEST_CASE("status says since when the brake is on, and how many engines fail tog
     api_harness api;
     api.fake().fleet->brake = {
         {roundhouse::instant{std::chrono::seconds{1'800'000'000}}, 250, 500}};
-    CHECK_THAT(api.ask("GET", "/status").body,
+    CHECK_THAT(json_of(api.ask("GET", "/status")),
                Catch::Matchers::EndsWith(
                    R"("brake":{"since":"2027-01-15T08:00:00.000Z","failing":250,"running":500}})"));
 }
@@ -315,7 +315,7 @@ TEST_CASE("metrics show the last hour and the lifetime") {
     api_harness api;
     api.fake().figures = roundhouse::fleet_metrics{1, 2, 3, 1'234.56789, 40, 5};
     CHECK(
-        api.ask("GET", "/metrics").body ==
+        json_of(api.ask("GET", "/metrics")) ==
         R"({"provisions_1h":1,"crashes_1h":2,"restarts_1h":3,"avg_boot_ms":1234.568,"total_provisions":40,"total_destroys":5})");
 }
 
@@ -332,7 +332,7 @@ TEST_CASE("logs are plain text, with invalid UTF-8 replaced") {
 
 TEST_CASE("audit entries show null for values that are unknown") {
     api_harness api;
-    CHECK(api.ask("GET", "/audit").body == R"({"entries":[],"next_before":null})");
+    CHECK(json_of(api.ask("GET", "/audit")) == R"({"entries":[],"next_before":null})");
 
     roundhouse::audit_entry full;
     full.id = 9;
@@ -352,7 +352,7 @@ TEST_CASE("audit entries show null for values that are unknown") {
     bare.actor = "system";
     api.fake().audited = roundhouse::audit_page{{full, bare}, 8};
     CHECK(
-        api.ask("GET", "/audit").body ==
+        json_of(api.ask("GET", "/audit")) ==
         R"({"entries":[{"id":9,"timestamp":"2023-11-14T22:13:20.000Z","product_id":"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",)"
         R"("user_id":"u1","engine_id":"11111111-2222-4333-8444-555555555555","action":"provision","actor":"demo",)"
         R"("metadata":{"outcome":"running","exit_code":-9,"forced":true,"from":"provisioning","to":"running"},"duration_ms":412},)"
@@ -367,7 +367,7 @@ TEST_CASE("health needs no key") {
     const auto reply = api.ask("GET", "/health");
     CHECK(reply.status == 200);
     CHECK(
-        reply.body ==
+        json_of(reply) ==
         R"({"status":"ok","version":"0.1.0","uptime_seconds":61,"backend":"memory","store":"lmdb"})");
 }
 
@@ -378,7 +378,7 @@ TEST_CASE("health names the degraded parts and stays a 200") {
     const auto reply = api.ask("GET", "/health");
     CHECK(reply.status == 200);
     CHECK(
-        reply.body ==
+        json_of(reply) ==
         R"({"status":"degraded","version":"0.1.0","uptime_seconds":61,"backend":"memory","store":"lmdb",)"
         R"("degraded":["backend: no daemon at unix:///var/run/docker.sock","store: the disk is full"]})");
 }
@@ -511,9 +511,9 @@ TEST_CASE("every error of the orchestrator has its documented status and code") 
         CHECK(told(api.ask("POST", "/engines/u1/stop")) == expected); // answered later
         CHECK(told(api.ask("GET", "/engines/u1")) == expected);       // answered at once
         if (http::http_status(code) != 500)
-            CHECK(api.ask("GET", "/engines/u1").body == "{\"error\":{\"code\":\"" +
-                                                            std::string(code_name(code)) +
-                                                            "\",\"message\":\"why \\\"so\\\"\"}}");
+            CHECK(json_of(api.ask("GET", "/engines/u1")) ==
+                  "{\"error\":{\"code\":\"" + std::string(code_name(code)) +
+                      "\",\"message\":\"why \\\"so\\\"\"}}");
     }
 }
 

@@ -116,22 +116,23 @@ void list_enumerations(std::ostream& out) {
         << static_cast<int>(boot_reason::recover) << '\n';
 }
 
+// Bodies end with a newline.
 void list_errors(std::ostream& out) {
     for (const auto code : detail::error_codes) {
         const auto n = static_cast<int>(code);
         const auto reply = http::error_reply(error{code, "message", 3}, "id");
         out << "error " << n << ' ' << code_name(code) << ' ' << reply.status << ' '
-            << reply.retry_after_s << ' ' << reply.body << '\n';
+            << reply.retry_after_s << ' ' << reply.body;
     }
-    out << "error " << http::not_found_reply("id").body << '\n';
-    out << "error " << http::method_not_allowed_reply("GET", "id").body << '\n';
-    out << "error " << http::payload_too_large_reply(65'536, "id").body << '\n';
+    out << "error " << http::not_found_reply("id").body;
+    out << "error " << http::method_not_allowed_reply("GET", "id").body;
+    out << "error " << http::payload_too_large_reply(65'536, "id").body;
 }
 
 void list_bodies(std::ostream& out) {
     const auto show = [&out](std::string_view name, const http::reply& reply) {
         out << "body " << name << ' ' << reply.status << ' ' << reply.content_type << ' '
-            << reply.body << '\n';
+            << reply.body;
     };
     const engine_view view{std::make_shared<const engine_record>(sample_engine()), "http://url",
                            "key", noon};

@@ -15,7 +15,7 @@ TEST_CASE("neither errors nor audit rows show a product paths of the host, and t
     api.fake().stopped = roundhouse::fail(roundhouse::errc::backend_error,
                                           "/srv/e/engine.log: full");
     const auto reply = api.ask("POST", "/engines/u1/stop");
-    CHECK(reply.body.ends_with(R"("message":"engine.log: full"}})"));
+    CHECK(json_of(reply).ends_with(R"("message":"engine.log: full"}})"));
     REQUIRE(api.logged.size() == 1);
     CHECK(api.logged.front().ends_with("/srv/e/engine.log: full\""));
 

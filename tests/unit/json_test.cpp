@@ -273,7 +273,7 @@ TEST_CASE("a policy that was written is read back") {
     for (const auto& text : {all, std::string("{}"), std::string(R"({"allowed_versions":[]})")}) {
         const auto policy = http::read_policy(text);
         REQUIRE(policy);
-        CHECK(http::render_policy(*policy).body == "{\"policy\":" + text + "}");
+        CHECK(http::render_policy(*policy).body == "{\"policy\":" + text + "}\n");
     }
 }
 

@@ -128,13 +128,13 @@ inline void write_audit_entry(json_writer& json, const audit_entry& entry) {
 
 /// Makes a 200 reply whose body is an object; `write` writes the members.
 template <class Write> reply object_reply(Write write, std::size_t expected_bytes = 256) {
-    reply out;
-    out.body.reserve(expected_bytes);
-    json_writer json(out.body);
-    json.open('{');
-    write(json);
-    json.close('}');
-    return out;
+    return json_reply(
+        [&](json_writer& json) {
+            json.open('{');
+            write(json);
+            json.close('}');
+        },
+        expected_bytes);
 }
 
 } // namespace detail
@@ -187,11 +187,9 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
 }
 
 [[nodiscard]] inline reply render_engine(const engine_view& engine) {
-    reply out;
-    out.body.reserve(512);
-    json_writer json(out.body);
-    detail::write_engine(json, engine, detail::key_shown::yes);
-    return out;
+    return json_reply(
+        [&](json_writer& json) { detail::write_engine(json, engine, detail::key_shown::yes); },
+        512);
 }
 
 [[nodiscard]] inline reply render_admission(const admission& answer) {

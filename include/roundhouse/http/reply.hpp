@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -66,21 +67,32 @@ protected:
     return error_row_of(code).retry == retry_rule::after_wait;
 }
 
+/// Makes a 200 reply whose body is the JSON value that `write` writes, with a newline at its end.
+template <class Write> [[nodiscard]] reply json_reply(Write write, std::size_t expected_bytes) {
+    reply out;
+    out.body.reserve(expected_bytes);
+    json_writer json(out.body);
+    write(json);
+    out.body += '\n';
+    return out;
+}
+
 /// Makes the reply to a failed request: `{"error":{"code":"...","message":"..."}}`.
 [[nodiscard]] inline reply error_reply(int status, std::string_view code, std::string_view message,
                                        std::string request_id) {
-    reply out;
+    auto out = json_reply(
+        [&](json_writer& json) {
+            json.open('{')
+                .name("error")
+                .open('{')
+                .member("code", code)
+                .member("message", message)
+                .close('}')
+                .close('}');
+        },
+        message.size() + 64);
     out.status = status;
     out.request_id = std::move(request_id);
-    out.body.reserve(message.size() + 64);
-    json_writer(out.body)
-        .open('{')
-        .name("error")
-        .open('{')
-        .member("code", code)
-        .member("message", message)
-        .close('}')
-        .close('}');
     return out;
 }
 
