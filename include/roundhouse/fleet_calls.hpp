@@ -68,8 +68,9 @@ public:
                            std::optional<std::string> version, completion<engine_view> done) = 0;
     /// Ends the user's engine and removes its data; answers with its id.
     virtual void destroy(product_ptr product, std::string user_id, completion<uuid> done) = 0;
-    /// Boots or wakes the user's engine; answers with its url.
-    virtual void start(product_ptr product, std::string user_id, completion<std::string> done) = 0;
+    /// Boots or wakes the user's engine; done once it answers healthy. Its key is empty in the answer
+    /// if no master key opens it.
+    virtual void start(product_ptr product, std::string user_id, completion<engine_view> done) = 0;
     /// Stops the user's engine. `force` also stops one that sleeps, boots or has failed.
     virtual void stop(product_ptr product, std::string user_id, bool force,
                       completion<void> done) = 0;

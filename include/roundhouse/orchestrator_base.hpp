@@ -145,7 +145,7 @@ public:
     }
     template <class Token>
     auto async_start(product_ptr product, std::string user_id, Token&& token) {
-        return for_user<std::string>(&fleet_calls::start, std::move(product), std::move(user_id),
+        return for_user<engine_view>(&fleet_calls::start, std::move(product), std::move(user_id),
                                      std::forward<Token>(token));
     }
     template <class Token>

@@ -50,7 +50,7 @@ public:
     }
     template <class Token = const wait_t&>
     auto start(std::string user_id, Token&& token = wait) const {
-        return for_user<std::string>(&fleet_calls::start, std::move(user_id),
+        return for_user<engine_view>(&fleet_calls::start, std::move(user_id),
                                      std::forward<Token>(token));
     }
     template <class Token = const wait_t&>

@@ -121,15 +121,12 @@ TEST_CASE("setting the policy of an unknown product is a 404") {
     CHECK(api.fake().calls.empty());
 }
 
-TEST_CASE("provisioning answers with the engine's url and key") {
+TEST_CASE("provisioning answers with the whole engine, with its url and key") {
     api_harness api;
     const auto reply = api.ask("POST", "/engines/provision",
                                R"({"user_id":"u1","engine_version":"engine:1"})");
     CHECK(reply.status == 200);
-    CHECK(
-        json_of(reply) ==
-        R"({"engine_id":"11111111-2222-4333-8444-555555555555","user_id":"u1","status":"running",)"
-        R"("url":"http://127.0.0.1:9001","api_key":"sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"})");
+    CHECK(json_of(reply) == shown_engine_with_key);
     CHECK(api.fake().calls == std::vector<std::string>{"provision u1 engine:1"});
 }
 
@@ -146,11 +143,22 @@ TEST_CASE("destroying answers with the engine's id") {
     CHECK(api.fake().calls == std::vector<std::string>{"destroy u1"});
 }
 
-TEST_CASE("starting answers with the url") {
+TEST_CASE("starting answers with the whole engine, with the url that it has now") {
     api_harness api;
-    CHECK(json_of(api.ask("POST", "/engines/u1/start")) ==
-          R"({"status":"running","url":"http://127.0.0.1:9002"})");
+    api.fake().started->url = "http://127.0.0.1:9002";
+    auto shown = shown_engine_with_key;
+    shown.replace(shown.find("9001"), 4, "9002");
+    CHECK(json_of(api.ask("POST", "/engines/u1/start")) == shown);
     CHECK(api.fake().calls == std::vector<std::string>{"start u1"});
+}
+
+TEST_CASE("starting an engine whose key cannot be read answers without the key") {
+    api_harness api;
+    api.fake().started->api_key.clear();
+    const auto reply = api.ask("POST", "/engines/u1/start");
+    CHECK(reply.status == 200);
+    CHECK(reply.body.find("api_key") == std::string::npos);
+    CHECK(reply.body.find(R"("url":"http://127.0.0.1:9001")") != std::string::npos);
 }
 
 TEST_CASE("a stop is forced only with force=true") {

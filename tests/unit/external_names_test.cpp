@@ -145,9 +145,7 @@ void list_bodies(std::ostream& out) {
     counts.by_status.fill(1);
     show("register", http::render_registration({id_of(0xCD), "demo", "key"}));
     show("policy", http::render_policy(sample_product().policy));
-    show("provision", http::render_provisioned(view));
     show("destroy", http::render_destroyed(id_of(0xAB)));
-    show("start", http::render_started("http://url"));
     show("stop", http::render_stopped());
     show("rotate-key", http::render_rotated("key"));
     show("activity", http::render_activity(noon));

@@ -72,7 +72,7 @@ public:
     result<roundhouse::admission> admitted_later = roundhouse::admission{fake_admitted_engine(),
                                                                          {}};
     result<roundhouse::uuid> destroyed = fake_engine().record->id;
-    result<std::string> started = std::string("http://127.0.0.1:9002");
+    result<roundhouse::engine_view> started = fake_engine();
     result<void> stopped{};
     result<std::string> rotated = std::string("sk-sept-new");
     result<std::optional<roundhouse::instant>> sleeps_at{std::nullopt};
@@ -153,7 +153,8 @@ public:
                  completion<roundhouse::uuid> done) override {
         answer("destroy " + user, destroyed, std::move(done));
     }
-    void start(roundhouse::product_ptr, std::string user, completion<std::string> done) override {
+    void start(roundhouse::product_ptr, std::string user,
+               completion<roundhouse::engine_view> done) override {
         answer("start " + user, started, std::move(done));
     }
     void stop(roundhouse::product_ptr, std::string user, bool force,

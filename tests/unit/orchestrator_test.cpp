@@ -224,10 +224,33 @@ TEST_CASE("a stopped engine is never woken by an admit, and a start boots it aga
     REQUIRE(refused);
     CHECK(refused->reason == denial::engine_sleeping);
     CHECK(fleet.orchestrator->of(product).stop("ada").error().code == errc::engine_not_running);
-    REQUIRE(fleet.orchestrator->of(product).start("ada"));
+    const auto started = fleet.orchestrator->of(product).start("ada");
+    REQUIRE(started);
+    CHECK(started->record->id == made->record->id);
+    CHECK(started->record->status == engine_status::running);
+    CHECK(started->url == made->url);
+    CHECK(started->api_key == made->api_key);
+    CHECK(started->last_health_at);
     CHECK(fleet.orchestrator->of(product).start("ada").error().code ==
           errc::engine_already_running);
     CHECK(fleet.orchestrator->of(product).admit("ada")->engine->api_key() == made->api_key);
+}
+
+TEST_CASE("an engine whose key no master key opens is started, and shown without it") {
+    memory_fleet<> fleet;
+    const auto product = fleet.registered();
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
+    REQUIRE(fleet.orchestrator->of(product).stop("ada"));
+    fleet.adjust_ = [](orchestrator_options& options) {
+        options.master_keys =
+            crypto::key_ring::parse(crypto::key_ring::make_key(crypto::system_entropy)).value();
+    };
+    fleet.reopen();
+    const auto started = fleet.orchestrator->of(product).start("ada");
+    REQUIRE(started);
+    CHECK(started->record->status == engine_status::running);
+    CHECK(started->api_key.empty());
+    CHECK(fleet.orchestrator->of(product).find("ada").error().code == errc::internal_error);
 }
 
 TEST_CASE("a provision whose workload cannot be created leaves no row and can be retried") {

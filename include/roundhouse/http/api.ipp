@@ -224,7 +224,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
     case endpoint::logs: return logs(call, product, user);
     case endpoint::stop: return stop(call, product, user);
     case endpoint::start:
-        return call.ask<std::string>(render_started, [&](completion<std::string> done) {
+        return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
             fleet_->start(product, std::string(user), std::move(done));
         });
     case endpoint::rotate_key:
@@ -248,7 +248,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
                                                     const product_ptr& product) const {
     auto body = call.take(read_provision_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
-    return call.ask<engine_view>(render_provisioned, [&](completion<engine_view> done) {
+    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
         fleet_->provision(product, std::move(body->user_id), std::move(body->engine_version),
                           std::move(done));
     });

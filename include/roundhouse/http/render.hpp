@@ -154,24 +154,9 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     });
 }
 
-[[nodiscard]] inline reply render_provisioned(const engine_view& engine) {
-    return detail::object_reply([&](json_writer& json) {
-        json.member("engine_id", engine.record->id)
-            .member("user_id", engine.record->user_id)
-            .member("status", "running")
-            .member("url", engine.url)
-            .member("api_key", engine.api_key);
-    });
-}
-
 [[nodiscard]] inline reply render_destroyed(const uuid& engine) {
     return detail::object_reply(
         [&](json_writer& json) { json.member("status", "destroyed").member("engine_id", engine); });
-}
-
-[[nodiscard]] inline reply render_started(const std::string& url) {
-    return detail::object_reply(
-        [&](json_writer& json) { json.member("status", "running").member("url", url); });
 }
 
 [[nodiscard]] inline reply render_stopped() {
@@ -186,10 +171,10 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     return detail::object_reply([&](json_writer& json) { json.member("sleeps_at", sleeps_at); });
 }
 
+/// Renders an engine with its key, if the view has it.
 [[nodiscard]] inline reply render_engine(const engine_view& engine) {
-    return json_reply(
-        [&](json_writer& json) { detail::write_engine(json, engine, detail::key_shown::yes); },
-        512);
+    const auto key = engine.api_key.empty() ? detail::key_shown::no : detail::key_shown::yes;
+    return json_reply([&](json_writer& json) { detail::write_engine(json, engine, key); }, 512);
 }
 
 [[nodiscard]] inline reply render_admission(const admission& answer) {

@@ -200,14 +200,16 @@ ROUNDHOUSE_DECL void orchestrator_state::destroy(product_ptr product, std::strin
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::start(product_ptr product, std::string user_id,
-                                               completion<std::string> done) {
+                                               completion<engine_view> done) {
     waiting_call call;
     call.call = core::call::start{};
-    auto url = [self = shared_from_this()](const engine_ptr& engine) -> result<std::string> {
-        return self->services.backend->url(engine->id, engine->port);
+    auto started = [self = shared_from_this()](const engine_ptr& engine) {
+        auto seen = self->view(engine, true);
+        // It has started, also if no master key opens its key.
+        return seen ? seen : self->view(engine, false);
     };
-    through_mailbox<std::string>(std::move(product), std::move(user_id), std::move(call),
-                                 std::move(url), std::move(done));
+    through_mailbox<engine_view>(std::move(product), std::move(user_id), std::move(call),
+                                 std::move(started), std::move(done));
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::stop(product_ptr product, std::string user_id, bool force,

@@ -82,7 +82,7 @@ public:
     void provision(product_ptr product, std::string user_id, std::optional<std::string> version,
                    completion<engine_view> done) override;
     void destroy(product_ptr product, std::string user_id, completion<uuid> done) override;
-    void start(product_ptr product, std::string user_id, completion<std::string> done) override;
+    void start(product_ptr product, std::string user_id, completion<engine_view> done) override;
     void stop(product_ptr product, std::string user_id, bool force, completion<void> done) override;
     void rotate_key(product_ptr product, std::string user_id,
                     completion<std::string> done) override;

@@ -39,7 +39,7 @@ private:
         case call_kind::admit:
             return answer.denied ? may_deny(call, *answer.denied) : was_running(call, answer);
         case call_kind::start:
-            return !seen.running.empty() && seen.had_other_than(engine_status::running);
+            return was_running(call, answer) && seen.had_other_than(engine_status::running);
         case call_kind::stop: return seen.had(engine_status::stopped);
         case call_kind::rotate: return !seen.running.empty();
         case call_kind::destroy: return seen.erased.contains(*answer.destroyed);

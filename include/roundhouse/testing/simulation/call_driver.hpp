@@ -50,8 +50,8 @@ public:
             return orchestrator.async_provision(product, user, std::nullopt,
                                                 handler<engine_view>(current, id, &read_engine));
         case call_kind::start:
-            return orchestrator.async_start(
-                product, user, handler<std::string>(current, id, &read_nothing<std::string>));
+            return orchestrator.async_start(product, user,
+                                            handler<engine_view>(current, id, &read_engine));
         case call_kind::rotate:
             return orchestrator.async_rotate_key(product, user,
                                                  handler<std::string>(current, id, &read_key));
@@ -129,7 +129,6 @@ private:
     static void read_activity(const std::optional<instant>& sleeps_at, call_answer& out) {
         out.sleeps_at = sleeps_at;
     }
-    template <class T> static void read_nothing(const T&, call_answer&) {}
 
     template <class T>
     static call_answer answer_of(const result<T>& outcome, reader<T> read_value) {

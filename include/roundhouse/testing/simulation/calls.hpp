@@ -54,7 +54,7 @@ struct call_request {
 struct call_answer {
     std::optional<errc> failure;
     std::string message;
-    std::optional<admitted_engine> engine; ///< provision, and an admit that was granted
+    std::optional<admitted_engine> engine; ///< provision, start, and an admit that was granted
     std::optional<denial> denied;          ///< an admit that was not
     std::optional<uuid> destroyed;         ///< destroy
     std::optional<std::string> key;        ///< rotate
