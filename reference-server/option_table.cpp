@@ -163,9 +163,9 @@ result<void> read_command(server_options& options, const std::string& value) {
 result<void> read_passthrough(server_options& options, const std::string& value) {
     auto names = parse_variable_names(value);
     if (!names) return unexpected(std::move(names.error()));
-    constexpr std::array<std::string_view, 7> given{
-        "ENGINE_ID",        "ENGINE_KEY_HASH", "ENGINE_HOST", "ENGINE_PORT",
-        "ENGINE_LISTEN_FD", "SQLITE_DB_PATH",  "CATALOG_DIR"};
+    constexpr std::array<std::string_view, 10> given{
+        "ENGINE_ID",   "ENGINE_KEY_HASH", "ENGINE_USER_ID",   "ENGINE_PRODUCT", "ENGINE_VERSION",
+        "ENGINE_HOST", "ENGINE_PORT",     "ENGINE_LISTEN_FD", "SQLITE_DB_PATH", "CATALOG_DIR"};
     const auto is_secret = [](const std::string& name) {
         return std::ranges::any_of(
             option_table(), [&](const option_row& row) { return row.secret && row.name == name; });

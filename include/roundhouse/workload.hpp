@@ -30,6 +30,8 @@ struct workload {
     engine_owner owner{};
     std::string version;      ///< The image (Docker), or a name that is only recorded.
     sha256_digest key_hash{}; ///< Given to the engine as `ENGINE_KEY_HASH`.
+    /// The slug of the owner's product; empty if the product's record cannot be read.
+    std::string product_slug = {};
 };
 
 enum class workload_state : std::uint8_t { up, paused, down };

@@ -31,6 +31,8 @@ TEST_CASE(
         Contains("\"ENGINE_ID=" + member(made, "engine_id") + "\"") &&
             Contains("\"ENGINE_KEY_HASH=") && Contains("\"ENGINE_HOST=0.0.0.0\"") &&
             Contains("\"ENGINE_PORT=8000\"") && Contains("\"SQLITE_DB_PATH=/data/brain.sqlite\"") &&
+            Contains("\"ENGINE_USER_ID=ann\"") && Contains("\"ENGINE_PRODUCT=demo\"") &&
+            Contains("\"ENGINE_VERSION=" + member(made, "engine_version") + "\"") &&
             Contains("\"CATALOG_DIR=/catalog\"") && Contains("\"MODEL=large\"") &&
             !Contains("UNASKED") && !Contains("ORCH_") && !Contains(member(made, "api_key")));
     CHECK(inspected(name, "{{range .Mounts}}{{.Source}}:{{.Destination}}:{{.RW}} {{end}}")

@@ -55,7 +55,10 @@ TEST_CASE_METHOD(subprocess_fixture,
         {"PATH", "/usr/bin:/bin"}, {"PASSED", "a b=c"}, {"HOME", "/elsewhere"}, {"EMPTY", ""}};
     options.catalog_dir = "/catalog";
     options.command = {"env"};
-    const auto w = create_new();
+    auto w = new_workload();
+    w.owner.user_id = "=a b= $HOME \"'\\ \xC3\xA4\xE2\x80\xA8 ENGINE_ID=x";
+    w.product_slug = "demo";
+    REQUIRE(create(w));
     REQUIRE(eventually([&] { return exits().size() == 1; }));
     ::unsetenv("ROUNDHOUSE_TEST_SECRET");
 
@@ -65,10 +68,11 @@ TEST_CASE_METHOD(subprocess_fixture,
           std::set<std::string>{
               "ENGINE_ID=" + to_string(w.ref.engine_id),
               "ENGINE_KEY_HASH=" + rh::to_hex(w.key_hash), "ENGINE_HOST=127.0.0.1",
+              "ENGINE_USER_ID=" + w.owner.user_id, "ENGINE_PRODUCT=demo", "ENGINE_VERSION=v1",
               "ENGINE_PORT=" + std::to_string(w.ref.port),
               "SQLITE_DB_PATH=" + data + "/brain.sqlite", "CATALOG_DIR=/catalog", "HOME=" + data,
               "TMPDIR=" + data + "/tmp", "PATH=/usr/bin:/bin", "PASSED=a b=c", "EMPTY="});
-    CHECK(printed.size() == 11);
+    CHECK(printed.size() == 14);
 }
 
 TEST_CASE_METHOD(subprocess_fixture, "an engine without a catalog has no CATALOG_DIR") {

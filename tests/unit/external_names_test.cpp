@@ -198,6 +198,7 @@ void list_backends(std::ostream& out) {
 
     workload made{{id_of(0xAB), 3, 9001}, {id_of(0xCD), "ada"}, "v1", {}};
     made.key_hash.fill(4);
+    made.product_slug = "demo";
     docker_options options;
     options.installation_id = "instance";
     options.catalog_path = "/catalog-on-host";

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -234,6 +235,33 @@ TEST_CASE("a stopped engine is never woken by an admit, and a start boots it aga
     CHECK(fleet.orchestrator->of(product).start("ada").error().code ==
           errc::engine_already_running);
     CHECK(fleet.orchestrator->of(product).admit("ada")->engine->api_key() == made->api_key);
+}
+
+TEST_CASE("every boot tells the backend whose engine it is, also one that no caller waits for") {
+    std::mutex mutex;
+    std::vector<workload> asked;
+    const auto asked_so_far = [&] {
+        const std::lock_guard lock(mutex);
+        return asked;
+    };
+    memory_backend_script script;
+    script.prepare_time = [&](const workload& wanted) {
+        const std::lock_guard lock(mutex);
+        asked.push_back(wanted);
+        return duration{0};
+    };
+    memory_fleet<> fleet(std::move(script));
+    const auto product = fleet.registered({}, "acme");
+    const auto made = fleet.orchestrator->of(product).provision("ada", "v2");
+    REQUIRE(made);
+    fleet.reopen();
+    REQUIRE(fleet.backend->crash(made->record->id));
+    REQUIRE(fleet.eventually([&] { return asked_so_far().size() == 2; }));
+    for (const auto& wanted : asked_so_far()) {
+        CHECK(wanted.product_slug == "acme");
+        CHECK(wanted.owner.user_id == "ada");
+        CHECK(wanted.version == "v2");
+    }
 }
 
 TEST_CASE("an engine whose key no master key opens is started, and shown without it") {

@@ -85,5 +85,5 @@ TEST_CASE("no variable that the server sets for each engine can be passed throug
         CHECK_THAT(refused.error().message,
                    StartsWith("ORCH_ENGINE_ENV_PASSTHROUGH: " + name + " is set for each engine"));
     }
-    CHECK(given.size() == 9);
+    CHECK(given.size() == 12);
 }

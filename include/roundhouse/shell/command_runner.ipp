@@ -19,7 +19,11 @@ namespace detail {
 /// The workload that a boot asks the backend for.
 [[nodiscard]] inline workload wanted_by(const command_request& boot) {
     const auto& engine = *boot.record;
-    return {ref_of(engine), {engine.product_id, engine.user_id}, engine.version, engine.key_hash};
+    return {ref_of(engine),
+            {engine.product_id, engine.user_id},
+            engine.version,
+            engine.key_hash,
+            boot.product ? boot.product->slug : std::string()};
 }
 
 ROUNDHOUSE_DECL asio::awaitable<std::optional<core::event_variant>>

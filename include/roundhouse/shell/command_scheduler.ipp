@@ -23,6 +23,7 @@ ROUNDHOUSE_DECL void command_scheduler::submit(mailbox& engine, core::command co
     request.step = services_.backend->has_prepare() ? boot_step::prepare : boot_step::start;
     request.number = ++state.last_number;
     request.record = record;
+    request.product = engine.product;
     request.submitted = services_.steady_now();
     if (state.running) {
         state.running->cancel();

@@ -75,6 +75,7 @@ struct command_request {
     boot_step step = boot_step::start; ///< Of a boot.
     std::uint64_t number = 0;
     engine_ptr record;    ///< As committed with the decision that asked for it.
+    product_ptr product;  ///< Of the engine; null if it could not be read.
     duration submitted{}; ///< Steady time.
     std::shared_ptr<probe_note> probes = std::make_shared<probe_note>();
 };

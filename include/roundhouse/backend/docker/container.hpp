@@ -4,6 +4,7 @@
 #include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/detail/json_writer.hpp>
+#include <roundhouse/detail/workload_variables.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -219,12 +220,10 @@ private:
     }
 
     void write_environment(json::json_writer& json) const {
-        std::vector<std::pair<std::string, std::string>> variables{
-            {"ENGINE_ID", to_string(workload_.ref.engine_id)},
-            {"ENGINE_KEY_HASH", to_hex(workload_.key_hash)},
-            {"ENGINE_HOST", "0.0.0.0"},
-            {"ENGINE_PORT", std::to_string(engine_port)},
-            {"SQLITE_DB_PATH", "/data/brain.sqlite"}};
+        auto variables = workload_variables(workload_);
+        variables.insert(variables.end(), {{"ENGINE_HOST", "0.0.0.0"},
+                                           {"ENGINE_PORT", std::to_string(engine_port)},
+                                           {"SQLITE_DB_PATH", "/data/brain.sqlite"}});
         if (!options_.catalog_path.empty()) variables.emplace_back("CATALOG_DIR", "/catalog");
         const auto own = variables.size();
         for (const auto& [name, value] : options_.environment) {

@@ -3,12 +3,12 @@
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/backend/subprocess/passed_listener.hpp>
+#include <roundhouse/detail/workload_variables.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <algorithm>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace roundhouse {
@@ -20,14 +20,12 @@ namespace detail::subprocess {
 [[nodiscard]] inline std::vector<std::string> engine_environment(const subprocess_options& options,
                                                                  const workload& requested,
                                                                  const std::string& folder) {
-    std::vector<std::pair<std::string, std::string>> variables{
-        {"ENGINE_ID", to_string(requested.ref.engine_id)},
-        {"ENGINE_KEY_HASH", to_hex(requested.key_hash)},
-        {"ENGINE_HOST", "127.0.0.1"},
-        {"ENGINE_PORT", std::to_string(requested.ref.port)},
-        {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
-        {"HOME", folder},
-        {"TMPDIR", folder + '/' + temporary_name}};
+    auto variables = workload_variables(requested);
+    variables.insert(variables.end(), {{"ENGINE_HOST", "127.0.0.1"},
+                                       {"ENGINE_PORT", std::to_string(requested.ref.port)},
+                                       {"SQLITE_DB_PATH", folder + "/brain.sqlite"},
+                                       {"HOME", folder},
+                                       {"TMPDIR", folder + '/' + temporary_name}});
     if (options.pass_listener)
         variables.emplace_back("ENGINE_LISTEN_FD", std::to_string(listener_number));
     if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
