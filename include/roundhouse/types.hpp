@@ -199,6 +199,7 @@ static_assert(detail::lists_every_enumerator<all_boot_reasons>(), "a row is miss
 struct policy {
     std::optional<std::uint64_t> max_engines;
     std::optional<std::uint64_t> rate_limit_rpm;
+    std::optional<std::uint64_t> rate_limit_burst;     ///< 1 to `rate_limit_rpm`; needs that
     std::optional<std::uint64_t> max_concurrent_boots; ///< 1 or more
     std::optional<std::uint64_t> max_provisions_per_minute;
     std::optional<std::uint64_t> weight; ///< 1 to 100; as if it were 1 where it is absent

@@ -303,6 +303,7 @@ private:
         if (one_in(2)) out.record.policy.max_engines = below(9);
         if (one_in(2)) out.record.policy.max_concurrent_boots = 1 + below(4);
         if (one_in(2)) out.record.policy.max_provisions_per_minute = below(9);
+        if (one_in(2)) out.record.policy.rate_limit_burst = 1 + below(9);
         if (one_in(2)) out.record.policy.weight = 1 + below(100);
         if (one_in(2)) out.record.policy.allow_provision = one_in(2);
         if (one_in(2)) out.record.policy.allowed_versions.emplace(below(3), draw_text(9));

@@ -46,6 +46,7 @@ private:
         const auto& limits = product->policy;
         if (limits.max_engines) out_ << " engines " << *limits.max_engines;
         if (limits.rate_limit_rpm) out_ << " rpm " << *limits.rate_limit_rpm;
+        if (limits.rate_limit_burst) out_ << " burst " << *limits.rate_limit_burst;
         if (limits.max_concurrent_boots) out_ << " boots " << *limits.max_concurrent_boots;
         if (limits.max_provisions_per_minute)
             out_ << " provisions " << *limits.max_provisions_per_minute;

@@ -75,7 +75,7 @@ product sample_product() {
     one.slug = "demo";
     one.display_name = "Demo";
     one.key_hash.fill(6);
-    one.policy = {10, 20, 30, 40, 50, false, std::vector<std::string>{"v1", "v2*"}};
+    one.policy = {10, 20, 15, 30, 40, 50, false, std::vector<std::string>{"v1", "v2*"}};
     one.created_at = noon;
     one.revision = 7;
     return one;

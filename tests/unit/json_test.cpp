@@ -267,7 +267,8 @@ TEST_CASE("escapes in names and values are understood") {
 
 TEST_CASE("a policy that was written is read back") {
     const std::string all =
-        R"({"max_engines":0,"rate_limit_rpm":18446744073709551615,"max_concurrent_boots":1,)"
+        R"({"max_engines":0,"rate_limit_rpm":18446744073709551615,"rate_limit_burst":1,)"
+        R"("max_concurrent_boots":1,)"
         R"("max_provisions_per_minute":0,"weight":100,"allow_provision":false,)"
         R"("allowed_versions":["a:1","b*","*"]})";
     for (const auto& text : {all, std::string("{}"), std::string(R"({"allowed_versions":[]})")}) {
@@ -312,6 +313,13 @@ TEST_CASE("a member of a policy that is null or of a wrong type is refused with 
         {"\"max_concurrent_boots\":0",
          "policy.max_concurrent_boots: must be a whole number, 1 or more, and is 0. Set "
          "allow_provision to false to allow no engine."},
+        {"\"rate_limit_rpm\":9,\"rate_limit_burst\":0",
+         "policy.rate_limit_burst: must be a whole number, 1 or more, and is 0."},
+        {"\"rate_limit_rpm\":9,\"rate_limit_burst\":10",
+         "policy.rate_limit_burst: must be at most rate_limit_rpm (9), and is 10."},
+        {"\"rate_limit_burst\":1",
+         "policy.rate_limit_burst: says how many of the admits of rate_limit_rpm may come at once, "
+         "and that is missing. Set both, or neither."},
         {"\"weight\":0", "policy.weight: must be a whole number from 1 to 100, and is 0."},
         {"\"weight\":101", "policy.weight: must be a whole number from 1 to 100, and is 101."},
         {"\"weight\":\"2\"", "policy.weight: must be a whole number from 1 to 100."},

@@ -16,6 +16,16 @@ using namespace std::chrono_literals;
 
 namespace {
 
+/// A clock whose steady time a test moves.
+class stepped_clock : public roundhouse::system_clock {
+public:
+    [[nodiscard]] duration steady_now() const noexcept { return duration{now_.load()}; }
+    void step(duration span) noexcept { now_ += span.count(); }
+
+private:
+    std::atomic<duration::rep> now_ = duration{std::chrono::hours{1}}.count();
+};
+
 /// Starts `count` calls without waiting in between, and returns their outcomes.
 template <class T, class Start> std::vector<result<T>> all_at_once(int count, Start start) {
     std::vector<std::future<result<T>>> waiting;
@@ -235,6 +245,39 @@ TEST_CASE("a stopped engine is never woken by an admit, and a start boots it aga
     CHECK(fleet.orchestrator->of(product).start("ada").error().code ==
           errc::engine_already_running);
     CHECK(fleet.orchestrator->of(product).admit("ada")->engine->api_key() == made->api_key);
+}
+
+TEST_CASE("a burst spreads the admits of a minute, whose number stays as it is") {
+    memory_fleet<stepped_clock> fleet;
+    policy limits;
+    limits.rate_limit_rpm = 60;
+    limits.rate_limit_burst = 10;
+    const auto product = fleet.registered(limits);
+    REQUIRE(fleet.orchestrator->of(product).provision("ada"));
+    roundhouse::error refusal;
+    const auto admitted_now = [&] {
+        int through = 0;
+        for (int i = 0; i < 12; ++i) {
+            const auto answer = fleet.orchestrator->try_admit(product, "ada", {});
+            REQUIRE(answer);
+            if (*answer) ++through;
+            else refusal = answer->error();
+        }
+        return through;
+    };
+    CHECK(admitted_now() == 10);
+    CHECK(refusal.code == errc::rate_limited);
+    CHECK(refusal.message == "Product 'demo' is over its rate_limit_burst (10). Try again in 1 s.");
+    CHECK(refusal.retry_after_s == 1);
+    for (int second = 1; second <= 50; ++second) {
+        fleet.clock->step(1s);
+        CHECK(admitted_now() == 1);
+    }
+    fleet.clock->step(5s);
+    CHECK(admitted_now() == 0);
+    CHECK(refusal.message == "Product 'demo' is over its rate_limit_rpm (60). Try again in 5 s.");
+    fleet.clock->step(5s);
+    CHECK(admitted_now() == 10);
 }
 
 TEST_CASE("every boot tells the backend whose engine it is, also one that no caller waits for") {

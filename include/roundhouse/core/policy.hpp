@@ -37,6 +37,7 @@ struct policy_number {
 inline constexpr std::array policy_numbers{
     policy_number{"max_engines", &policy::max_engines, {}, {}},
     policy_number{"rate_limit_rpm", &policy::rate_limit_rpm, {}, {}},
+    policy_number{"rate_limit_burst", &policy::rate_limit_burst, {.least = 1}, {}},
     policy_number{"max_concurrent_boots",
                   &policy::max_concurrent_boots,
                   {.least = 1},
@@ -44,6 +45,21 @@ inline constexpr std::array policy_numbers{
     policy_number{"max_provisions_per_minute", &policy::max_provisions_per_minute, {}, {}},
     policy_number{"weight", &policy::weight, {1, 100}, {}},
 };
+
+/// What is wrong with a policy's `rate_limit_burst` beside its `rate_limit_rpm`, which it divides.
+[[nodiscard]] inline std::optional<policy_fault> check_burst(const policy& limits) {
+    if (!limits.rate_limit_burst) return std::nullopt;
+    const auto fault = [](std::string complaint) {
+        return policy_fault{"rate_limit_burst", std::move(complaint)};
+    };
+    if (!limits.rate_limit_rpm)
+        return fault("says how many of the admits of rate_limit_rpm may come at once, and that is "
+                     "missing. Set both, or neither.");
+    if (*limits.rate_limit_burst > *limits.rate_limit_rpm)
+        return fault("must be at most rate_limit_rpm (" + std::to_string(*limits.rate_limit_rpm) +
+                     "), and is " + std::to_string(*limits.rate_limit_burst) + ".");
+    return std::nullopt;
+}
 
 /// Finds the first member of a policy that it may not have so; nothing if there is none.
 [[nodiscard]] inline std::optional<policy_fault> check_policy(const policy& limits) {
@@ -54,6 +70,7 @@ inline constexpr std::array policy_numbers{
                                                           ", and is " + std::to_string(*value) +
                                                           "." + std::string(number.instead)};
     }
+    if (auto fault = check_burst(limits)) return fault;
     if (!limits.allowed_versions) return std::nullopt;
     for (std::size_t i = 0; i < limits.allowed_versions->size(); ++i)
         if (auto complaint = names::check_version_pattern((*limits.allowed_versions)[i]))

@@ -62,10 +62,14 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     running.prefetch_place(owner.hash);
     const auto now = services.steady_now();
     running.prefetch_engine(owner.hash);
-    const auto limit = core::policy_of(product, services.settings).rate_limit_rpm;
-    if (const auto wait = rates.take(product.id, limit, now)) {
+    const auto& limits = core::policy_of(product, services.settings);
+    if (const auto refused = rates.take(product.id, limits, now)) {
         denials.count(product, "rate_limited");
-        return unexpected(core::over_rate(product, "rate_limit_rpm", *limit, *wait));
+        return unexpected(refused->of_burst
+                              ? core::over_rate(product, "rate_limit_burst",
+                                                *limits.rate_limit_burst, refused->wait)
+                              : core::over_rate(product, "rate_limit_rpm", *limits.rate_limit_rpm,
+                                                refused->wait));
     }
     if (reconciler.unreconciled().has(product.id, user_id)) return std::nullopt;
     if (auto known = use_known(owner, now)) return admission{std::move(known), {}};

@@ -17,8 +17,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// The rate limiters of all products that have a limit on one kind of call. Thread-safe; one product's callers share a
-/// lock that is held for a few instructions.
+/// The rate limiters of all products that have a limit on one kind of call. Thread-safe; one
+/// product's callers share a lock that is held for a few instructions.
 class rate_gate {
 public:
     /// Takes a place for one call of a product at `now` (steady time), or tells how long there is
@@ -31,6 +31,30 @@ public:
         return one.limiter.take(*limit, now);
     }
 
+    /// Why an admit is refused.
+    struct refusal {
+        duration wait;         ///< Until one is taken.
+        bool of_burst = false; ///< The burst is what has to be waited for.
+    };
+
+    /// Takes a place for one admit of a product at `now` (steady time), within both of the numbers of
+    /// its policy, or tells how long there is none.
+    std::optional<refusal> take(const uuid& product, const policy& limits, duration now) {
+        const auto& limit = limits.rate_limit_rpm;
+        if (!limit) return std::nullopt;
+        auto& one = of(product);
+        const std::lock_guard lock(one.mutex);
+        const auto wait = one.limiter.wait(*limit, now);
+        if (limits.rate_limit_burst) {
+            const auto of_burst = one.bursts.wait({*limits.rate_limit_burst, *limit}, now);
+            if (of_burst > wait) return refusal{*of_burst, true}; // no wait is the shortest one
+            if (!wait) one.bursts.take();
+        }
+        if (wait) return refusal{*wait};
+        one.limiter.count(now);
+        return std::nullopt;
+    }
+
 private:
     struct guarded {
         explicit guarded(const uuid& id) : product(id) {}
@@ -38,6 +62,7 @@ private:
         const uuid product;
         std::mutex mutex;
         core::rate_limiter limiter;
+        core::burst_limiter bursts;
     };
 
     /// The limiter that the threads of this place used last. A thread mostly serves one product.

@@ -105,11 +105,11 @@ template <class T> std::string line(std::string_view name, const T& value) {
 [[nodiscard]] inline std::string text_of(const product& record) {
     using detail::line;
     const auto& [id, slug, display_name, key_hash, limits, created_at, revision] = record;
-    const auto& [max_engines, rate_limit_rpm, max_concurrent_boots, max_provisions_per_minute,
-                 weight, allow_provision, allowed_versions] = limits;
+    const auto& [max_engines, rate_limit_rpm, rate_limit_burst, max_concurrent_boots,
+                 max_provisions_per_minute, weight, allow_provision, allowed_versions] = limits;
     return "product\n" + line("id", id) + line("slug", slug) + line("display_name", display_name) +
            line("key_hash", key_hash) + line("max_engines", max_engines) +
-           line("rate_limit_rpm", rate_limit_rpm) +
+           line("rate_limit_rpm", rate_limit_rpm) + line("rate_limit_burst", rate_limit_burst) +
            line("max_concurrent_boots", max_concurrent_boots) +
            line("max_provisions_per_minute", max_provisions_per_minute) + line("weight", weight) +
            line("allow_provision", allow_provision) + line("allowed_versions", allowed_versions) +

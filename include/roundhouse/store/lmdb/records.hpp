@@ -157,6 +157,7 @@ enum class product_section : std::uint8_t {
     max_concurrent_boots,
     max_provisions_per_minute,
     weight,
+    rate_limit_burst,
 };
 
 [[nodiscard]] inline record_writer encode(const product& record) {
@@ -187,6 +188,8 @@ enum class product_section : std::uint8_t {
         out.section(max_provisions_per_minute,
                     [&] { out.number(*limits.max_provisions_per_minute); });
     if (limits.weight) out.section(weight, [&] { out.number(*limits.weight); });
+    if (limits.rate_limit_burst)
+        out.section(rate_limit_burst, [&] { out.number(*limits.rate_limit_burst); });
     return out;
 }
 
@@ -215,6 +218,9 @@ inline void decode(record_reader& in, product& record) {
             limits.max_provisions_per_minute = values.number<std::uint64_t>();
             return true;
         case weight: limits.weight = values.number<std::uint64_t>(); return true;
+        case rate_limit_burst:
+            limits.rate_limit_burst = values.number<std::uint64_t>();
+            return true;
         }
         return false;
     });

@@ -28,7 +28,7 @@ inline constexpr std::uint32_t schema = 2;
 /// The number of times that a section was added to some record since the schema began. Records of a
 /// lower number are read as they are. A store with a higher number is refused: its records may have
 /// sections that this program does not know, and would drop.
-inline constexpr std::uint32_t layout = 2;
+inline constexpr std::uint32_t layout = 3;
 
 /// The entries of `database::meta`, in addition to `state_key`: numbers of four bytes, big-endian; a
 /// UUID; and the record of the `owner_hash_key`.

@@ -60,6 +60,8 @@ public:
         // `model` does not know rate limits.
         if (scenario_.order == call_order::concurrent && random_.chance(0.2))
             out.rate_limit_rpm = random_.between(0, 40);
+        if (out.rate_limit_rpm.value_or(0) > 0 && random_.chance(0.5))
+            out.rate_limit_burst = random_.between(1, *out.rate_limit_rpm);
         if (scenario_.order == call_order::concurrent && random_.chance(0.2))
             out.max_provisions_per_minute = random_.between(0, 10);
         if (scenario_.most_boots)

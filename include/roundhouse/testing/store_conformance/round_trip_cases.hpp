@@ -135,6 +135,7 @@ template <store Store> void products_as_they_were(Store& store) {
     full.created_at = at(1'790'000'000'001);
     full.policy.max_engines = std::numeric_limits<std::uint64_t>::max();
     full.policy.rate_limit_rpm = 600;
+    full.policy.rate_limit_burst = 60;
     full.policy.max_concurrent_boots = 7;
     full.policy.max_provisions_per_minute = 70;
     full.policy.weight = 17;
@@ -148,7 +149,7 @@ template <store Store> void products_as_they_were(Store& store) {
 }
 
 template <store Store> void each_limit_by_itself(Store& store) {
-    std::vector<policy> limits(9);
+    std::vector<policy> limits(10);
     limits[0].max_engines = 0;
     limits[1].rate_limit_rpm = 0;
     limits[2].allow_provision = false;
@@ -158,6 +159,7 @@ template <store Store> void each_limit_by_itself(Store& store) {
     limits[6].max_concurrent_boots = 1;
     limits[7].max_provisions_per_minute = 0;
     limits[8].weight = 1;
+    limits[9].rate_limit_burst = 1;
     for (std::uint32_t n = 0; n < limits.size(); ++n) {
         auto record = tenant(n + 1, "product" + std::to_string(n));
         record.policy = limits[n];
