@@ -102,6 +102,20 @@ struct admission {
     denial reason = denial::engine_not_found; ///< Valid only without an engine.
 };
 
+/// What is left under one bound on a product's admits.
+struct rate_quota {
+    std::uint64_t most = 0; ///< Admits in `window`.
+    duration window{};
+    std::uint64_t left = 0; ///< Admits that would be taken now, under this bound alone.
+    duration more_in{};     ///< Until `left` grows; 0 if it is `most`.
+};
+
+/// What is left of the rate at which a product may admit (SPEC §4).
+struct rate_limit_status {
+    rate_quota minute;               ///< Of `rate_limit_rpm`.
+    std::optional<rate_quota> burst; ///< Of `rate_limit_burst`; nothing if that is not set.
+};
+
 /// The health of a product's engines (SPEC §3, `GET /status`).
 enum class fleet_health : std::uint8_t { ok, degraded, critical };
 

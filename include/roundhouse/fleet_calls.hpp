@@ -88,6 +88,10 @@ public:
     /// Admits a request of a user, after whatever has to be waited for.
     virtual void admit(product_ptr product, std::string user_id, admit_options options,
                        completion<admission> done) = 0;
+    /// What is left now of the rate at which the product may admit; nothing if its policy sets none.
+    /// It takes no place in it.
+    [[nodiscard]] virtual std::optional<rate_limit_status>
+    rate_limit(const product_ptr& product) = 0;
     /// Notes that the user's engine is in use, and with `busy_for` keeps it awake for a while (at
     /// most a day). Answers when it will sleep if nothing more happens; nothing if it does not run
     /// or never sleeps.

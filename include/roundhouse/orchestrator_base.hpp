@@ -167,6 +167,9 @@ public:
     try_admit(const product_ptr& product, std::string_view user_id, admit_options options) {
         return calls_->try_admit(product, user_id, options);
     }
+    [[nodiscard]] std::optional<rate_limit_status> rate_limit(const product_ptr& product) {
+        return calls_->rate_limit(product);
+    }
     template <class Token>
     auto async_admit(product_ptr product, std::string user_id, admit_options options,
                      Token&& token) {

@@ -90,6 +90,12 @@ public:
             },
             std::forward<Token>(token));
     }
+    /// What is left now of the rate at which the product may admit. Never blocks.
+    [[nodiscard]] result<std::optional<rate_limit_status>> rate_limit() const {
+        const auto product = fleet_->current(product_);
+        if (!product) return unexpected(product.error());
+        return fleet_->rate_limit(*product);
+    }
     template <class Token = const wait_t&>
     auto note_activity(std::string user_id, std::optional<duration> busy_for = std::nullopt,
                        Token&& token = wait) const {

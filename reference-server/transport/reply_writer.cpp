@@ -1,5 +1,6 @@
 #include "reply_writer.hpp"
 
+#include <roundhouse/http/rate_limit_fields.hpp>
 #include <roundhouse/http/request.hpp>
 
 #include <array>
@@ -18,6 +19,14 @@ template <class Number> void append_number(std::string& out, Number number) {
     std::array<char, 24> digits; // NOLINT: to_chars writes what is read
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
     out.append(digits.data(), end);
+}
+
+void append_rate_limit_headers(std::string& head, const rate_limit_status& limits) {
+    head.append(http::rate_limit_policy_header).append(": ");
+    http::append_rate_limit_policy(head, limits);
+    head.append("\r\n").append(http::rate_limit_header).append(": ");
+    http::append_rate_limit(head, limits);
+    head.append("\r\n");
 }
 
 } // namespace
@@ -78,6 +87,7 @@ void append_reply(std::string& out, const http::reply& reply, const reply_form& 
     if (!reply.challenge.empty()) append_header(out, "WWW-Authenticate", reply.challenge);
     if (!reply.ignored.empty()) append_header(out, http::ignored_header, reply.ignored);
     if (reply.strict) append_header(out, http::preference_applied_header, http::strict_handling);
+    if (reply.rate_limit) append_rate_limit_headers(out, *reply.rate_limit);
     out.append("\r\n");
     if (!form.head_only) out.append(reply.body);
 }

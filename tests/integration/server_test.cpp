@@ -13,6 +13,7 @@
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 using namespace roundhouse_tests;
 
@@ -43,7 +44,10 @@ TEST_CASE("an engine goes through its whole life on either store") {
     const auto url = member(made, "url");
     const auto key = member(made, "api_key");
     CHECK(member(made, "status") == "running");
+    CHECK(member(made, "engine_version") == member(server.get("/engines/ann"), "engine_version"));
+    CHECK_THAT(made, EndsWith("}\n"));
     CHECK(execute(url, key) == 200);
+    CHECK_THAT(server.provision("ann", 409), EndsWith("}}\n"));
     CHECK(member(server.provision("ann", 409), "code") == "ENGINE_ALREADY_EXISTS");
 
     CHECK(member(server.get("/engines/ann"), "api_key") == key);
@@ -60,7 +64,10 @@ TEST_CASE("an engine goes through its whole life on either store") {
     CHECK_FALSE(answers(url));
     CHECK(member(server.get("/engines/ann"), "status") == "stopped");
     CHECK(member(server.post("/engines/ann/admit"), "reason") == "engine_sleeping");
-    CHECK(execute(member(server.post("/engines/ann/start"), "url"), next_key) == 200);
+    const auto started = server.post("/engines/ann/start");
+    CHECK(execute(member(started, "url"), next_key) == 200);
+    CHECK(member(started, "api_key") == next_key);
+    CHECK(member(started, "engine_id") == member(made, "engine_id"));
 
     CHECK(member(server.get("/metrics"), "total_provisions") == "1");
     CHECK_THAT(server.get("/audit"),
@@ -145,6 +152,29 @@ TEST_CASE("a misspelt name is told, and refused if the client prefers that") {
     CHECK(lenient->get_header_value("Roundhouse-Ignored") ==
           R"("auto_provison";in=body;nearest="auto_provision")");
     CHECK_FALSE(lenient->has_header("Preference-Applied"));
+}
+
+TEST_CASE("replies to admits tell the rate limit, and refusals too") {
+    const temporary_folder folder;
+    running_server server(options(
+        folder.path(), {{"ORCH_DEFAULT_POLICY", R"({"rate_limit_rpm":60,"rate_limit_burst":2})"}}));
+    const auto admit = [&] {
+        auto reply = server.client.Post("/engines/ada/admit", "{}", "application/json");
+        REQUIRE(reply);
+        CHECK(reply->get_header_value("RateLimit-Policy") ==
+              R"("default";q=60;w=60, "burst";q=2;w=2)");
+        CHECK_THAT(reply->get_header_value("RateLimit"),
+                   StartsWith(R"("default";r=)") && Contains(R"(, "burst";r=)"));
+        return reply;
+    };
+    const auto first = admit();
+    CHECK(first->status == 200);
+    CHECK_THAT(first->get_header_value("RateLimit"), StartsWith(R"("default";r=59;)"));
+    auto refused = admit();
+    for (int i = 0; i < 1'000 && refused->status == 200; ++i) refused = admit();
+    CHECK(refused->status == 429);
+    CHECK(refused->has_header("Retry-After"));
+    CHECK_FALSE(server.client.Get("/engines")->has_header("RateLimit"));
 }
 
 TEST_CASE("concurrent life cycles of several engines all complete") {

@@ -2,6 +2,7 @@
 #include "catch.hpp"
 
 #include <roundhouse/http/api.hpp>
+#include <roundhouse/http/rate_limit_fields.hpp>
 
 #include <chrono>
 #include <functional>
@@ -210,6 +211,41 @@ TEST_CASE("an admit that has to wait is answered later, with the same options") 
     CHECK(api.answered_later == 1);
     CHECK(api.fake().calls ==
           std::vector<std::string>{"try_admit u1 provision wake", "async_admit u1 provision wake"});
+}
+
+TEST_CASE("replies to admits tell the rate limit of products that have one, and no others do") {
+    api_harness api;
+    CHECK_FALSE(api.ask("POST", "/engines/u1/admit").rate_limit);
+    api.fake().rate = roundhouse::rate_limit_status{{100, 60s, 50, 29'001ms}, std::nullopt};
+    const auto left = [&] {
+        const auto told = api.ask("POST", "/engines/u1/admit").rate_limit;
+        return told ? std::optional(told->minute.left) : std::nullopt;
+    };
+    CHECK(left() == 50U);
+    api.fake().admitted_now = result<roundhouse::admission>(fail(errc::rate_limited, "why", 30));
+    CHECK(left() == 50U);
+    api.fake().admitted_now.reset(); // answered later
+    CHECK(left() == 50U);
+    api.fake().admitted_later = fail(errc::boot_timeout, "why");
+    CHECK(left() == 50U);
+    CHECK_FALSE(api.ask("GET", "/engines/u1").rate_limit);
+    CHECK_FALSE(api.ask("POST", "/engines/u1/admit", "{").rate_limit);
+}
+
+TEST_CASE("the fields of a rate limit are lists of structured fields") {
+    roundhouse::rate_limit_status limits{{100, 60s, 50, 29'001ms}, std::nullopt};
+    const auto shown = [&] {
+        std::string out;
+        http::append_rate_limit_policy(out, limits);
+        http::append_rate_limit(out += " | ", limits);
+        return out;
+    };
+    CHECK(shown() == R"("default";q=100;w=60 | "default";r=50;t=30)");
+    limits.burst = roundhouse::rate_quota{10, 6s, 0, 600ms};
+    CHECK(shown() ==
+          R"("default";q=100;w=60, "burst";q=10;w=6 | "default";r=50;t=30, "burst";r=0;t=1)");
+    limits = {{18'446'744'073'709'551'615U, 60s, 1'000'000'000'000'000, 0ms}, std::nullopt};
+    CHECK(shown() == R"("default";q=999999999999999;w=60 | "default";r=999999999999999;t=0)");
 }
 
 TEST_CASE("a denied admit gives its reason") {

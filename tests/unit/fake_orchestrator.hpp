@@ -71,6 +71,7 @@ public:
         fake_admitted_engine(), {}};
     result<roundhouse::admission> admitted_later = roundhouse::admission{fake_admitted_engine(),
                                                                          {}};
+    std::optional<roundhouse::rate_limit_status> rate;
     result<roundhouse::uuid> destroyed = fake_engine().record->id;
     result<roundhouse::engine_view> started = fake_engine();
     result<void> stopped{};
@@ -139,6 +140,11 @@ public:
               roundhouse::admit_options options) override {
         note("try_admit " + std::string(user) + shown(options));
         return admitted_now;
+    }
+
+    [[nodiscard]] std::optional<roundhouse::rate_limit_status>
+    rate_limit(const roundhouse::product_ptr&) override {
+        return rate;
     }
 
     void admit(roundhouse::product_ptr, std::string user, roundhouse::admit_options options,

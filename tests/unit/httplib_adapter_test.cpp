@@ -142,6 +142,20 @@ TEST_CASE("a mounted api tells what it ignores, and refuses it if the client pre
     CHECK(strict->get_header_value("Preference-Applied") == "handling=strict");
 }
 
+TEST_CASE("a mounted api tells the rate limit of a product that has one") {
+    served_api served;
+    auto client = served.client();
+    const auto without = client.Post("/engines/u1/admit", "{}", "application/json");
+    REQUIRE(without);
+    CHECK_FALSE(without->has_header("RateLimit"));
+    served.fake->rate = roundhouse::rate_limit_status{
+        {100, std::chrono::seconds{60}, 50, std::chrono::seconds{30}}, {}};
+    const auto with = client.Post("/engines/u1/admit", "{}", "application/json");
+    REQUIRE(with);
+    CHECK(with->get_header_value("RateLimit-Policy") == R"("default";q=100;w=60)");
+    CHECK(with->get_header_value("RateLimit") == R"("default";r=50;t=30)");
+}
+
 TEST_CASE("a mounted api answers at once and later") {
     served_api served;
     auto client = served.client();

@@ -266,6 +266,12 @@ TEST_CASE("a burst spreads the admits of a minute, whose number stays as it is")
         return through;
     };
     CHECK(admitted_now() == 10);
+    const auto told = fleet.orchestrator->of(product).rate_limit();
+    REQUIRE(told);
+    REQUIRE(*told);
+    CHECK((*told)->minute.left == 50);
+    CHECK((*told)->burst->left == 0);
+    CHECK((*told)->burst->more_in == 1s);
     CHECK(refusal.code == errc::rate_limited);
     CHECK(refusal.message == "Product 'demo' is over its rate_limit_burst (10). Try again in 1 s.");
     CHECK(refusal.retry_after_s == 1);
@@ -278,6 +284,13 @@ TEST_CASE("a burst spreads the admits of a minute, whose number stays as it is")
     CHECK(refusal.message == "Product 'demo' is over its rate_limit_rpm (60). Try again in 5 s.");
     fleet.clock->step(5s);
     CHECK(admitted_now() == 10);
+}
+
+TEST_CASE("a product without a rate limit is told none") {
+    memory_fleet<> fleet;
+    const auto told = fleet.orchestrator->of(fleet.registered()).rate_limit();
+    REQUIRE(told);
+    CHECK_FALSE(*told);
 }
 
 TEST_CASE("every boot tells the backend whose engine it is, also one that no caller waits for") {

@@ -67,6 +67,15 @@ TEST_CASE("a reply's head has Retry-After, Allow and Connection: close where the
                                            Contains("\r\nConnection: close\r\n"));
 }
 
+TEST_CASE("a reply's head tells a rate limit where there is one") {
+    http::reply reply;
+    CHECK_THAT(bytes_of(reply, true), !Contains("RateLimit"));
+    reply.rate_limit = roundhouse::rate_limit_status{{100, 60s, 0, 1'500ms}, {}};
+    CHECK_THAT(bytes_of(reply, true),
+               Contains("\r\nRateLimit-Policy: \"default\";q=100;w=60\r\n") &&
+                   Contains("\r\nRateLimit: \"default\";r=0;t=2\r\n"));
+}
+
 TEST_CASE("dates are written in the format of HTTP") {
     std::string date;
     write_http_date(784'111'777, date);

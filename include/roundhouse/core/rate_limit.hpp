@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
@@ -35,6 +36,18 @@ public:
         forget_before(now - window);
         if (in_window_ >= limit) return until_below(limit, now);
         return std::nullopt;
+    }
+
+    /// What is left at `now`.
+    [[nodiscard]] rate_quota left(std::uint64_t limit, duration now) noexcept {
+        rate_quota out{limit, window, 0, {}};
+        if (const auto refused = wait(limit, now)) {
+            out.more_in = *refused;
+        } else {
+            out.left = limit - in_window_;
+            if (in_window_ > 0) out.more_in = at(oldest_).last + window - now;
+        }
+        return out;
     }
 
     /// Counts a call at `now`, for which there was no wait.
@@ -103,6 +116,20 @@ public:
         const auto room = (held.burst - 1) * place;
         if (filled_ <= room) return std::nullopt;
         return time_of(filled_ - room, held);
+    }
+
+    /// What is left at `now`. The window is the time in which the whole bucket is emptied.
+    [[nodiscard]] rate_quota left(limits held, duration now) noexcept {
+        rate_quota out{held.burst, {}, 0, {}};
+        held = bounded(held);
+        drain(held, now);
+        out.window = time_of(held.burst * place, held);
+        // A place that is not empty yet is no place.
+        const auto used = (filled_ + place - 1) / place;
+        out.left = out.most - std::min(used, held.burst);
+        if (used > 0)
+            out.more_in = time_of(filled_ - (std::min(used, held.burst) - 1) * place, held);
+        return out;
     }
 
     /// Counts a call, for which there was no wait.

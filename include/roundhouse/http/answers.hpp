@@ -125,6 +125,11 @@ private:
     std::function<void(reply)> later_; ///< Does not change once it is set.
 };
 
+/// Adds nothing to a reply.
+struct nothing_more {
+    void operator()(reply&) const noexcept {}
+};
+
 /// A request that is being handled.
 struct pending_call {
     const request& in;
@@ -158,15 +163,17 @@ struct pending_call {
     }
 
     /// Begins a call of the fleet: `begin` is given its completion. Returns the reply if it is
-    /// known when `begin` returns; otherwise the reply is delivered later.
-    template <class T, class Render, class Begin>
-    [[nodiscard]] std::optional<reply> ask(Render render, const Begin& begin) {
+    /// known when `begin` returns; otherwise the reply is delivered later. `add` adds to the reply,
+    /// whether it is one of success or failure.
+    template <class T, class Render, class Begin, class Add = nothing_more>
+    [[nodiscard]] std::optional<reply> ask(Render render, const Begin& begin, Add add = {}) {
         const auto waiting = std::make_shared<waiting_reply>();
         begin(completion<T>([log = log, id = id, ignored = ignored.header(), strict = in.strict,
-                             render, waiting](const result<T>& outcome) noexcept {
+                             render, add, waiting](const result<T>& outcome) noexcept {
             reply out;
             try {
                 out = noted(settled(log, id, outcome, render), ignored, strict);
+                add(out);
             } catch (...) {
                 out = failed_inside(log, id);
             }

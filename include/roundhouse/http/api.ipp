@@ -294,11 +294,19 @@ ROUNDHOUSE_DECL std::optional<reply> api::admit(pending_call& call, const produc
                                                 std::string_view user) const {
     const auto options = call.take(read_admit_body(call.in.body, &call.ignored));
     if (!options) return call.fail_with(options.error());
-    if (const auto outcome = fleet_->try_admit(product, user, *options))
-        return call.settle(*outcome, render_admission);
-    return call.ask<admission>(render_admission, [&](completion<admission> done) {
+    if (const auto outcome = fleet_->try_admit(product, user, *options)) {
+        auto out = call.settle(*outcome, render_admission);
+        out.rate_limit = fleet_->rate_limit(product);
+        return out;
+    }
+    // The fleet holds what it is asked, which must not hold the fleet.
+    const auto tell_rate = [fleet = std::weak_ptr(fleet_), product](reply& out) {
+        if (const auto asked = fleet.lock()) out.rate_limit = asked->rate_limit(product);
+    };
+    const auto begin = [&](completion<admission> done) {
         fleet_->admit(product, std::string(user), *options, std::move(done));
-    });
+    };
+    return call.ask<admission>(render_admission, begin, tell_rate);
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::stop(pending_call& call, const product_ptr& product,

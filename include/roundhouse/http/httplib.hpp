@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/http/api.hpp>
+#include <roundhouse/http/rate_limit_fields.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/text_stream.hpp>
@@ -192,6 +193,14 @@ inline void send(reply&& answer, httplib::Response& out, bool takes_chunks, conn
     if (!answer.ignored.empty()) out.set_header(std::string(ignored_header), answer.ignored);
     if (answer.strict)
         out.set_header(std::string(preference_applied_header), std::string(strict_handling));
+    if (answer.rate_limit) {
+        std::string policy;
+        append_rate_limit_policy(policy, *answer.rate_limit);
+        std::string left;
+        append_rate_limit(left, *answer.rate_limit);
+        out.set_header(std::string(rate_limit_policy_header), policy);
+        out.set_header(std::string(rate_limit_header), left);
+    }
     if (answer.delay.count() > 0) std::this_thread::sleep_for(answer.delay);
     if (answer.stream) return send_stream(answer, out, takes_chunks, after);
     if (after == connection::kept || answer.body.empty()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/json.hpp>
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,6 +46,9 @@ struct reply {
     bool follows = false;
     std::string ignored{}; ///< value of `Roundhouse-Ignored`; empty for no such header
     bool strict = false;   ///< `Preference-Applied: handling=strict`
+    /// What `RateLimit-Policy` and `RateLimit` tell (rate_limit_fields.hpp); nothing for no such
+    /// headers.
+    std::optional<rate_limit_status> rate_limit{};
 };
 
 /// The way of a reply that is not known at once.

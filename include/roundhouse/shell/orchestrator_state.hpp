@@ -90,6 +90,7 @@ public:
     try_admit(const product_ptr& product, std::string_view user_id, admit_options options) override;
     void admit(product_ptr product, std::string user_id, admit_options options,
                completion<admission> done) override;
+    [[nodiscard]] std::optional<rate_limit_status> rate_limit(const product_ptr& product) override;
     void note_activity(product_ptr product, std::string user_id, std::optional<duration> busy_for,
                        completion<std::optional<instant>> done) override;
     void find(product_ptr product, std::string user_id, completion<engine_view> done) override;

@@ -100,6 +100,12 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     return std::nullopt;
 }
 
+ROUNDHOUSE_DECL std::optional<rate_limit_status>
+orchestrator_state::rate_limit(const product_ptr& product) {
+    return rates.left(product->id, core::policy_of(*product, services.settings),
+                      services.steady_now());
+}
+
 ROUNDHOUSE_DECL result<admission>
 orchestrator_state::admission_of(const product& product, const result<engine_ptr>& outcome) {
     if (outcome && core::admissible(**outcome)) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/core/rate_limit.hpp>
 #include <roundhouse/detail/striped_mutex.hpp>
 #include <roundhouse/detail/thread_hash.hpp>
@@ -53,6 +54,18 @@ public:
         if (wait) return refusal{*wait};
         one.limiter.count(now);
         return std::nullopt;
+    }
+
+    /// What is left to a product at `now` (steady time); nothing if its policy sets no rate.
+    std::optional<rate_limit_status> left(const uuid& product, const policy& limits, duration now) {
+        const auto& limit = limits.rate_limit_rpm;
+        if (!limit) return std::nullopt;
+        auto& one = of(product);
+        const std::lock_guard lock(one.mutex);
+        rate_limit_status out{one.limiter.left(*limit, now), std::nullopt};
+        if (limits.rate_limit_burst)
+            out.burst = one.bursts.left({*limits.rate_limit_burst, *limit}, now);
+        return out;
     }
 
 private:

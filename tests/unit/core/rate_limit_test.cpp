@@ -126,3 +126,33 @@ TEST_CASE("no more calls than the burst and those due are admitted in any time")
         REQUIRE(admitted.size() <= 20 + 15);
     }
 }
+
+TEST_CASE("what is left of a rate is what would be admitted, and grows when it is said to") {
+    core::rate_limiter limiter;
+    CHECK(limiter.left(3, 1s).left == 3);
+    CHECK(limiter.left(3, 1s).more_in == duration{0});
+    REQUIRE_FALSE(limiter.take(3, 1s));
+    REQUIRE_FALSE(limiter.take(3, 21s));
+    CHECK(limiter.left(3, 21s).left == 1);
+    CHECK(limiter.left(3, 21s).more_in == 40s);
+    REQUIRE_FALSE(limiter.take(3, 21s));
+    CHECK(limiter.left(3, 21s).left == 0);
+    CHECK(limiter.left(3, 21s).more_in == limiter.wait(3, 21s));
+    CHECK(limiter.left(2, 21s).more_in == limiter.wait(2, 21s));
+    CHECK(limiter.left(3, 61s).left == 1);
+    CHECK(limiter.left(0, 61s).left == 0);
+}
+
+TEST_CASE("what is left of a burst is what would be admitted, and grows when it is said to") {
+    core::burst_limiter limiter;
+    CHECK(limiter.left({5, 60}, 1h).left == 5);
+    CHECK(limiter.left({5, 60}, 1h).window == 5s);
+    CHECK(limiter.left({5, 60}, 1h).more_in == duration{0});
+    for (int i = 0; i < 3; ++i) REQUIRE(admits(limiter, {5, 60}, 1h));
+    CHECK(limiter.left({5, 60}, 1h).left == 2);
+    CHECK(limiter.left({5, 60}, 1h + 400ms).left == 2);
+    CHECK(limiter.left({5, 60}, 1h + 400ms).more_in == 600ms);
+    CHECK(limiter.left({5, 60}, 1h + 1s).left == 3);
+    CHECK(limiter.left({1, 60}, 1h + 1s).left == 0);
+    CHECK(limiter.left({1, 60}, 1h + 1s).more_in == limiter.wait({1, 60}, 1h + 1s));
+}

@@ -104,10 +104,24 @@ private:
                const call_request& request) {
         auto& orchestrator = *current.orchestrator;
         const auto& user = request.owner.user_id;
-        if (const auto outcome = orchestrator.try_admit(product, user, request.admit))
-            return end(id, answer_of(*outcome, &read_admission));
+        const auto outcome = orchestrator.try_admit(product, user, request.admit);
+        require_told_rate(orchestrator.rate_limit(product), outcome);
+        if (outcome) return end(id, answer_of(*outcome, &read_admission));
         orchestrator.async_admit(product, user, request.admit,
                                  handler<admission>(current, id, &read_admission));
+    }
+
+    /// What a product is told of its rate right after an admit agrees with the admit.
+    void require_told_rate(const std::optional<rate_limit_status>& told,
+                           const std::optional<result<admission>>& outcome) {
+        const bool refused = outcome && !*outcome && outcome->error().code == errc::rate_limited;
+        const auto ended = [](const rate_quota& bound) {
+            return bound.left == 0 && bound.more_in > duration{0};
+        };
+        const bool none_left = told &&
+                               (ended(told->minute) || (told->burst && ended(*told->burst)));
+        violations_.require(!refused || none_left,
+                            "an admit is refused, and some are told to be left");
     }
 
     // Answers
