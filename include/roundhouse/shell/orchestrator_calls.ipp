@@ -17,10 +17,6 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-[[nodiscard]] inline error no_engine(const std::string& user_id) {
-    return {errc::engine_not_found, "User '" + user_id + "' has no engine."};
-}
-
 ROUNDHOUSE_DECL orchestrator_health orchestrator_state::health() const {
     return {starting(),
             services.steady_now() - began,
@@ -270,121 +266,7 @@ ROUNDHOUSE_DECL void orchestrator_state::note_activity(product_ptr product, std:
                                             std::move(answer), std::move(done));
 }
 
-ROUNDHOUSE_DECL void orchestrator_state::find_record(const product_ptr& product,
-                                                     const std::string& user_id,
-                                                     completion<engine_ptr> done) const {
-    const engine_owner owner{product->id, user_id};
-    services.store->read_engine(owner,
-                                [user_id, done = std::move(done)](const result<engine_ptr>& found) {
-                                    if (found && !*found) done(unexpected(no_engine(user_id)));
-                                    else done(found);
-                                });
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::find(product_ptr product, std::string user_id,
-                                              completion<engine_view> done) {
-    find_record(
-        product, user_id,
-        [self = shared_from_this(), done = std::move(done)](const result<engine_ptr>& found) {
-            if (found) done(self->view(*found, true));
-            else done(unexpected(found.error()));
-        });
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::find_by_id(product_ptr product, uuid engine_id,
-                                                    completion<engine_view> done) {
-    services.store->read_engine(
-        engine_id, [self = shared_from_this(), product = std::move(product), engine_id,
-                    done = std::move(done)](const result<engine_ptr>& found) {
-            if (!found) return done(unexpected(found.error()));
-            if (*found && (*found)->product_id == product->id)
-                return done(self->view(*found, true));
-            done(fail(errc::engine_not_found, "There is no engine " + to_string(engine_id) + '.'));
-        });
-}
-
-/// The answers of a store to several questions, which may come in any order and from any thread.
-struct gathered_engines {
-    explicit gathered_engines(std::size_t count) : engines(count), missing(count) {}
-
-    std::mutex mutex;
-    std::vector<engine_ptr> engines;
-    std::optional<error> failure;
-    std::size_t missing;
-};
-
-ROUNDHOUSE_DECL void orchestrator_state::look_up(product_ptr product,
-                                                 std::vector<std::string> user_ids,
-                                                 completion<std::vector<engine_view>> done) {
-    const auto tell = [self = shared_from_this(),
-                       done = std::move(done)](const gathered_engines& all) {
-        if (all.failure) return done(unexpected(*all.failure));
-        std::vector<engine_view> found;
-        for (const auto& engine : all.engines)
-            if (engine) found.push_back(*self->view(engine, false));
-        done(std::move(found));
-    };
-    const auto all = std::make_shared<gathered_engines>(user_ids.size());
-    if (user_ids.empty()) return tell(*all);
-    for (std::size_t i = 0; i < user_ids.size(); ++i)
-        services.store->read_engine(engine_owner{product->id, user_ids[i]},
-                                    [tell, all, i](const result<engine_ptr>& found) {
-                                        std::unique_lock lock(all->mutex);
-                                        if (found) all->engines[i] = *found;
-                                        else all->failure = found.error();
-                                        if (--all->missing > 0) return;
-                                        lock.unlock();
-                                        tell(*all);
-                                    });
-}
-
-// Fleet
-
-ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
-                                              completion<engine_view_page> done) {
-    services.store->list_engines(query, [self = shared_from_this(),
-                                         done = std::move(done)](const result<engine_page>& page) {
-        if (!page) return done(unexpected(page.error()));
-        engine_view_page out;
-        out.total = page->total;
-        out.next = page->next;
-        for (const auto& engine : page->engines) {
-            auto seen = self->view(engine, false);
-            if (!seen) return done(unexpected(std::move(seen.error())));
-            out.engines.push_back(std::move(*seen));
-        }
-        done(std::move(out));
-    });
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::status(product_ptr product,
-                                                completion<fleet_status> done) {
-    services.store->counts(
-        product->id, [self = shared_from_this(), product,
-                      done = std::move(done)](const result<fleet_counts>& counts) {
-            if (!counts) return done(unexpected(counts.error()));
-            const auto failed = counts->of(engine_status::failed);
-            const bool critical = failed * 100 >=
-                                  counts->total() * self->services.settings.critical_percent;
-            done(fleet_status{*counts,
-                              failed == 0 ? fleet_health::ok
-                              : critical  ? fleet_health::critical
-                                          : fleet_health::degraded,
-                              self->brakes.status(product->id)});
-        });
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::metrics(product_ptr product,
-                                                 completion<fleet_metrics> done) {
-    services.store->counts(
-        product->id, [self = shared_from_this(), product,
-                      done = std::move(done)](const result<fleet_counts>& counts) {
-            if (!counts) return done(unexpected(counts.error()));
-            const auto hour = self->rolling_metrics.read(product->id, self->services.now());
-            done(fleet_metrics{hour.provisions, hour.crashes, hour.restarts, hour.avg_boot_ms(),
-                               counts->total_provisions, counts->total_destroys});
-        });
-}
+// Output and audit
 
 ROUNDHOUSE_DECL void orchestrator_state::logs(product_ptr product, std::string user_id,
                                               std::size_t tail, completion<std::string> done) {

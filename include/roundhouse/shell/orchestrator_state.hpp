@@ -169,5 +169,6 @@ private:
 
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/shell/orchestrator_calls.ipp>
+#include <roundhouse/shell/orchestrator_lookups.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
 #endif
