@@ -99,7 +99,12 @@ private:
 /// The answer to an admit: the engine, or the reason of the denial.
 struct admission {
     std::optional<admitted_engine> engine;
-    denial reason = denial::engine_not_found; ///< Valid only without an engine.
+
+    // Valid only without an engine.
+    denial reason = denial::engine_not_found;
+    std::optional<engine_status> status = {}; ///< Nothing if the user has no engine.
+    /// Whole seconds until the planned restart of an engine that has failed; 0 if none is planned.
+    int retry_after_s = 0;
 };
 
 /// What is left under one bound on a product's admits.

@@ -256,9 +256,29 @@ TEST_CASE("a denied admit gives its reason") {
         api.fake().admitted_now = roundhouse::admission{std::nullopt, reason};
         const auto reply = api.ask("POST", "/engines/u1/admit", "{}");
         CHECK(reply.status == 200);
+        CHECK(reply.retry_after_s == 0);
         CHECK(json_of(reply) == R"({"admitted":false,"engine":null,"reason":")" +
-                                    std::string(name_of(reason)) + "\"}");
+                                    std::string(name_of(reason)) + R"(","status":null})");
     }
+}
+
+TEST_CASE(
+    "a denied admit gives the engine's status, and when to try again if a restart is planned") {
+    api_harness api;
+    api.fake().admitted_now = roundhouse::admission{
+        std::nullopt, roundhouse::denial::engine_sleeping, roundhouse::engine_status::stopped};
+    const auto stopped = api.ask("POST", "/engines/u1/admit", "{}");
+    CHECK(stopped.body ==
+          R"({"admitted":false,"engine":null,"reason":"engine_sleeping","status":"stopped"})");
+    CHECK(stopped.retry_after_s == 0);
+    api.fake().admitted_now.reset();
+    api.fake().admitted_later = roundhouse::admission{
+        std::nullopt, roundhouse::denial::engine_unhealthy, roundhouse::engine_status::failed, 38};
+    const auto failed = api.ask("POST", "/engines/u1/admit", "{}");
+    CHECK(json_of(failed) == R"({"admitted":false,"engine":null,"reason":"engine_unhealthy",)"
+                         R"("status":"failed","retry_after_s":38})");
+    CHECK(failed.status == 200);
+    CHECK(failed.retry_after_s == 38);
 }
 
 TEST_CASE("activity answers with the time at which the engine will sleep") {

@@ -151,7 +151,9 @@ void list_bodies(std::ostream& out) {
     show("activity", http::render_activity(noon));
     show("engine", http::render_engine(view));
     show("admitted", http::render_admission({admitted, {}}));
-    show("denied", http::render_admission({std::nullopt, denial::engine_sleeping}));
+    show("denied", http::render_admission({std::nullopt, denial::engine_not_found}));
+    show("denied", http::render_admission(
+                       {std::nullopt, denial::engine_unhealthy, engine_status::failed, 12}));
     show("engines", http::render_engines({{view}, 1}));
     show("status", http::render_status({counts, fleet_health::degraded}));
     show("status", http::render_status({counts, fleet_health::ok, brake_status{noon, 1, 2}}));

@@ -220,6 +220,7 @@ TEST_CASE("an admit of a user without an engine is denied unless auto_provision 
     REQUIRE(refused);
     CHECK_FALSE(refused->engine);
     CHECK(refused->reason == denial::engine_not_found);
+    CHECK_FALSE(refused->status);
     const auto admitted = fleet.orchestrator->of(product).admit("ada", {.auto_provision = true});
     REQUIRE(admitted);
     CHECK(admitted->engine);
@@ -234,6 +235,8 @@ TEST_CASE("a stopped engine is never woken by an admit, and a start boots it aga
         "ada", {.auto_provision = true, .auto_wake = true});
     REQUIRE(refused);
     CHECK(refused->reason == denial::engine_sleeping);
+    CHECK(refused->status == engine_status::stopped);
+    CHECK(refused->retry_after_s == 0);
     CHECK(fleet.orchestrator->of(product).stop("ada").error().code == errc::engine_not_running);
     const auto started = fleet.orchestrator->of(product).start("ada");
     REQUIRE(started);
@@ -476,9 +479,31 @@ TEST_CASE("after its last restart attempt an engine stays failed until it is sta
     REQUIRE(fleet.eventually(
         [&] { return !fleet.audit(product, audit_action::auto_restart_gave_up).empty(); }));
     CHECK(fleet.audit(product, audit_action::auto_restart_start).size() == 2);
-    CHECK(fleet.orchestrator->of(product).admit("ada")->reason == denial::engine_unhealthy);
+    const auto refused = fleet.orchestrator->of(product).admit("ada");
+    REQUIRE(refused);
+    CHECK(refused->reason == denial::engine_unhealthy);
+    CHECK(refused->status == engine_status::failed);
+    CHECK(refused->retry_after_s == 0);
     broken = false;
     CHECK(fleet.orchestrator->of(product).start("ada"));
+}
+
+TEST_CASE("an admit that a planned restart is too far off for tells when to try again") {
+    auto settings = memory_fleet<>::quick();
+    settings.restart_backoff_base = 200s;
+    settings.restart_backoff_max = 200s;
+    settings.admit_wait = 0s;
+    memory_fleet<> fleet({}, settings);
+    const auto product = fleet.registered();
+    const auto made = fleet.orchestrator->of(product).provision("ada");
+    REQUIRE(fleet.backend->crash(made->record->id));
+    REQUIRE(fleet.becomes(product, "ada", engine_status::failed));
+    const auto refused = fleet.orchestrator->of(product).admit("ada");
+    REQUIRE(refused);
+    CHECK(refused->reason == denial::engine_unhealthy);
+    CHECK(refused->status == engine_status::failed);
+    CHECK(refused->retry_after_s > 0);
+    CHECK(refused->retry_after_s <= 200);
 }
 
 TEST_CASE("an idle engine falls asleep and wakes only for an admit with auto_wake") {
@@ -489,7 +514,10 @@ TEST_CASE("an idle engine falls asleep and wakes only for an admit with auto_wak
     const auto made = fleet.orchestrator->of(product).provision("ada");
     REQUIRE(fleet.becomes(product, "ada", engine_status::sleeping));
     CHECK(fleet.backend->state_of(made->record->id) == workload_state::paused);
-    CHECK(fleet.orchestrator->of(product).admit("ada")->reason == denial::engine_sleeping);
+    const auto refused = fleet.orchestrator->of(product).admit("ada");
+    REQUIRE(refused);
+    CHECK(refused->reason == denial::engine_sleeping);
+    CHECK(refused->status == engine_status::sleeping);
     const auto admitted = fleet.orchestrator->of(product).admit("ada", {.auto_wake = true});
     REQUIRE(admitted);
     CHECK(admitted->engine);

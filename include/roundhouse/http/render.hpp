@@ -178,13 +178,18 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
 }
 
 [[nodiscard]] inline reply render_admission(const admission& answer) {
-    return detail::object_reply(
+    auto out = detail::object_reply(
         [&](json_writer& json) {
             json.member("admitted", answer.engine.has_value()).name("engine");
-            if (answer.engine) detail::write_engine(json, *answer.engine);
-            else json.value(nullptr).member("reason", name_of(answer.reason));
+            if (answer.engine) return detail::write_engine(json, *answer.engine);
+            json.value(nullptr).member("reason", name_of(answer.reason)).name("status");
+            if (answer.status) json.value(name_of(*answer.status));
+            else json.value(nullptr);
+            if (answer.retry_after_s > 0) json.member("retry_after_s", answer.retry_after_s);
         },
         512);
+    out.retry_after_s = answer.retry_after_s;
+    return out;
 }
 
 /// Renders a listing, which never shows engine keys.

@@ -157,7 +157,12 @@ private:
                                                            duration steady_now) const;
     /// What an admit to an engine answers by its record.
     [[nodiscard]] result<admitted_engine> admitted(const engine_record& engine) const;
+    /// Denies an admit to a user who has no engine, or to this one.
     [[nodiscard]] result<admission> deny(const product& product, denial reason);
+    [[nodiscard]] result<admission> deny(const product& product, denial reason,
+                                         const engine_record& engine, const core::context& context);
+    /// What a decision about an engine would go by now, as far as that is known outside its mailbox.
+    [[nodiscard]] core::context context_of(const engine_record& engine) const;
     /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const;
     [[nodiscard]] result<std::string> key_of(const engine_record& engine) const;

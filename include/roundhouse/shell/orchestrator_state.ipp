@@ -91,12 +91,10 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     }
     // What the rest of the context tells only matters to an admit that waits, and such a one is
     // decided again in the mailbox.
-    core::context context{services.now(), services.settings, {}};
-    if (engine.restart_at)
-        context.restart_in = reconciler.restart_in({product.id, std::string(user_id)});
+    const auto context = context_of(engine);
     const auto decided = core::decide(core::call::admit{options.auto_wake}, engine, context);
     if (decided.verdict == core::verdict::refused) return unexpected(decided.refusal);
-    if (decided.denied) return deny(product, *decided.denied);
+    if (decided.denied) return deny(product, *decided.denied, engine, context);
     return std::nullopt;
 }
 
@@ -114,7 +112,10 @@ orchestrator_state::admission_of(const product& product, const result<engine_ptr
         if (!out) return unexpected(std::move(out.error()));
         return admission{std::move(*out), {}};
     }
-    if (outcome) return deny(product, core::why_denied(**outcome));
+    if (outcome) {
+        const auto& engine = **outcome;
+        return deny(product, core::why_denied(engine), engine, context_of(engine));
+    }
     const auto& failure = outcome.error();
     if (failure.code == errc::engine_not_found) return deny(product, denial::engine_not_found);
     if (failure.code == errc::quota_exceeded) denials.count(product, "quota_exceeded");
@@ -126,6 +127,22 @@ orchestrator_state::admission_of(const product& product, const result<engine_ptr
 ROUNDHOUSE_DECL result<admission> orchestrator_state::deny(const product& product, denial reason) {
     denials.count(product, name_of(reason));
     return admission{std::nullopt, reason};
+}
+
+ROUNDHOUSE_DECL result<admission> orchestrator_state::deny(const product& product, denial reason,
+                                                           const engine_record& engine,
+                                                           const core::context& context) {
+    auto out = deny(product, reason);
+    out->status = engine.status;
+    out->retry_after_s = core::retry_after_s(engine, context);
+    return out;
+}
+
+ROUNDHOUSE_DECL core::context orchestrator_state::context_of(const engine_record& engine) const {
+    core::context out{services.now(), services.settings, {}};
+    if (engine.restart_at)
+        out.restart_in = reconciler.restart_in({engine.product_id, engine.user_id});
+    return out;
 }
 
 ROUNDHOUSE_DECL std::optional<admitted_engine>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/core/admission.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
@@ -10,6 +11,7 @@
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 namespace roundhouse {
@@ -32,12 +34,13 @@ public:
     }
 
 private:
-    static bool may_succeed(const pending_call& call, const call_answer& answer) {
+    bool may_succeed(const pending_call& call, const call_answer& answer) const {
         const auto& seen = call.seen;
         switch (call.request.kind) {
         case call_kind::provision: return was_running(call, answer);
         case call_kind::admit:
-            return answer.denied ? may_deny(call, *answer.denied) : was_running(call, answer);
+            return answer.denied ? may_deny(call, *answer.denied) && tells_status(call, answer)
+                                 : was_running(call, answer);
         case call_kind::start:
             return was_running(call, answer) && seen.had_other_than(engine_status::running);
         case call_kind::stop: return seen.had(engine_status::stopped);
@@ -74,6 +77,21 @@ private:
         case denial::engine_unhealthy: return seen.had(engine_status::failed);
         }
         return false;
+    }
+
+    /// The status beside a denial is one that the engine had, and leads to that denial. Only an
+    /// engine that is restarted by itself is worth a wait.
+    bool tells_status(const pending_call& call, const call_answer& answer) const {
+        if (!answer.status)
+            return answer.denied == denial::engine_not_found && answer.retry_after_s == 0;
+        engine_record row;
+        row.status = *answer.status;
+        const auto longest = std::chrono::ceil<std::chrono::seconds>(settings_.restart_backoff_max);
+        return call.seen.had(row.status) && core::why_denied(row) == answer.denied &&
+               (answer.retry_after_s == 0 || row.status == engine_status::failed) &&
+               answer.retry_after_s >= 0 &&
+               std::chrono::seconds{answer.retry_after_s} <=
+                   std::max(longest, std::chrono::seconds{1});
     }
 
     bool may_fail(const pending_call& call, errc code) const {

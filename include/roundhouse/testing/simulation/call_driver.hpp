@@ -135,8 +135,11 @@ private:
         out.engine->created_at = record.created_at;
     }
     static void read_admission(const admission& admitted, call_answer& out) {
-        if (admitted.engine) out.engine = admitted.engine;
-        else out.denied = admitted.reason;
+        out.engine = admitted.engine;
+        if (admitted.engine) return;
+        out.denied = admitted.reason;
+        out.status = admitted.status;
+        out.retry_after_s = admitted.retry_after_s;
     }
     static void read_key(const std::string& key, call_answer& out) { out.key = key; }
     static void read_destroyed(const uuid& engine, call_answer& out) { out.destroyed = engine; }

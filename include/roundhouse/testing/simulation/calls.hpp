@@ -56,6 +56,8 @@ struct call_answer {
     std::string message;
     std::optional<admitted_engine> engine; ///< provision, start, and an admit that was granted
     std::optional<denial> denied;          ///< an admit that was not
+    std::optional<engine_status> status;   ///< of the engine that an admit was denied
+    int retry_after_s = 0;                 ///< the same
     std::optional<uuid> destroyed;         ///< destroy
     std::optional<std::string> key;        ///< rotate
     std::optional<instant> sleeps_at;      ///< activity

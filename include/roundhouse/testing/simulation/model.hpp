@@ -180,6 +180,7 @@ private:
     [[nodiscard]] bool agree(const outcome& wanted, const call_answer& answer,
                              const pending_call& call) const {
         if (wanted.failure != answer.failure || wanted.denied != answer.denied) return false;
+        if (wanted.denied && wanted.next != answer.status) return false;
         if (!wanted.sleeps_at || !answer.sleeps_at) return wanted.sleeps_at == answer.sleeps_at;
         const auto later = *answer.sleeps_at - *wanted.sleeps_at;
         return later >= duration{0} && later <= time_.now() - call.issued_at;
