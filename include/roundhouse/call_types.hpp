@@ -23,12 +23,29 @@ struct registration {
     std::string platform_key; ///< Only its hash is stored: it cannot be read again.
 };
 
+/// Why an engine is down that ought to run.
+struct engine_failure {
+    std::string reason; ///< For people. May hold paths of the host.
+    exit_status exit = {};
+    std::uint32_t attempts = 0;             ///< Auto-restarts since it was last healthy for long.
+    std::optional<instant> restart_at = {}; ///< When the next one is planned.
+    bool gave_up = false;                   ///< It is not restarted without a call.
+};
+
 /// An engine as its product sees it.
 struct engine_view {
     engine_ptr record;
     std::string url;     ///< Set in every state; check `record->status`.
     std::string api_key; ///< Empty in listings.
     std::optional<instant> last_health_at;
+    /// Set from its failure until it runs again, is stopped or is destroyed.
+    std::optional<engine_failure> failure = {};
+    /// When it will be put to sleep if it is not used; nothing if it does not run or never sleeps.
+    std::optional<instant> sleeps_at = {};
+    std::optional<instant> busy_until = {}; ///< The end of its busy lease, while it runs.
+    /// When its workload had booted; nothing if it neither runs nor sleeps.
+    std::optional<instant> booted_at = {};
+    std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
 };
 
 struct engine_view_page {

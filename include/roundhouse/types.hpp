@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/enum_table.hpp>
+#include <roundhouse/exit_status.hpp>
 #include <roundhouse/version.hpp>
 
 #include <array>
@@ -233,12 +234,15 @@ struct engine_record {
     /// The state in which a boot, stop or wake began. The engine returns to it if the backend
     /// cannot begin the operation.
     engine_status origin = engine_status::provisioning;
+    /// How its workload ended when it last failed; cleared once it runs again or is stopped.
+    exit_status last_exit;
 
     std::uint64_t revision = 0; ///< Set by the store; a commit must carry the revision it read.
     std::uint64_t sequence = 0; ///< Set by the store at insertion; orders listings.
     /// Counts the workloads made for this engine. Committed before the backend is asked for one.
     std::uint64_t generation = 0;
-    std::uint16_t port = 0; ///< The host port reserved for it; 0 if its backend needs none.
+    std::uint16_t port = 0;     ///< The host port reserved for it; 0 if its backend needs none.
+    std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
 
     sha256_digest key_hash{};
     std::string sealed_key; ///< Fernet token of the engine key.

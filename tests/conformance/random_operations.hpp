@@ -283,6 +283,11 @@ private:
         record.restart_at = maybe_time();
         record.healthy_since = maybe_time();
         record.restart_attempts = below(9);
+        record.restarts = one_in(2) ? 0 : below(9);
+        record.last_exit = {};
+        if (one_in(4)) record.last_exit.exit_code = static_cast<std::int32_t>(below(256));
+        if (one_in(4)) record.last_exit.signal = static_cast<std::uint8_t>(below(65));
+        record.last_exit.out_of_memory = one_in(8);
         record.retries = below(9);
         record.reason = draw_text(one_in(20) ? 6000 : 30);
     }

@@ -28,6 +28,11 @@ const std::string shown_engine_with_key =
     R"("url":"http://127.0.0.1:9001","api_key":"sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",)"
     R"("engine_version":"engine:1","created_at":"2023-11-14T22:13:20.123Z","last_health_at":"2023-11-14T22:14:20.000Z"})";
 
+/// The same as the whole engine object.
+const std::string whole_engine_with_key =
+    shown_engine_with_key.substr(0, shown_engine_with_key.size() - 1) +
+    R"(,"failure":null,"sleeps_at":null,"busy_until":null,"booted_at":null,"restarts":0})";
+
 /// Every call of the api that needs a platform key, with a body that makes it succeed.
 struct product_call {
     std::string_view method, target, body;
@@ -127,7 +132,7 @@ TEST_CASE("provisioning answers with the whole engine, with its url and key") {
     const auto reply = api.ask("POST", "/engines/provision",
                                R"({"user_id":"u1","engine_version":"engine:1"})");
     CHECK(reply.status == 200);
-    CHECK(json_of(reply) == shown_engine_with_key);
+    CHECK(json_of(reply) == whole_engine_with_key);
     CHECK(api.fake().calls == std::vector<std::string>{"provision u1 engine:1"});
 }
 
@@ -147,7 +152,7 @@ TEST_CASE("destroying answers with the engine's id") {
 TEST_CASE("starting answers with the whole engine, with the url that it has now") {
     api_harness api;
     api.fake().started->url = "http://127.0.0.1:9002";
-    auto shown = shown_engine_with_key;
+    auto shown = whole_engine_with_key;
     shown.replace(shown.find("9001"), 4, "9002");
     CHECK(json_of(api.ask("POST", "/engines/u1/start")) == shown);
     CHECK(api.fake().calls == std::vector<std::string>{"start u1"});
@@ -178,9 +183,10 @@ TEST_CASE("rotating answers with the new key") {
 
 TEST_CASE("an engine is shown with its key, and with null before its first health check") {
     api_harness api;
-    CHECK(json_of(api.ask("GET", "/engines/u1")) == shown_engine_with_key);
+    CHECK(json_of(api.ask("GET", "/engines/u1")) == whole_engine_with_key);
     api.fake().engine->last_health_at.reset();
-    CHECK(json_of(api.ask("GET", "/engines/u1")).ends_with(R"("last_health_at":null})"));
+    CHECK(api.ask("GET", "/engines/u1").body.find(R"("last_health_at":null,)") !=
+          std::string::npos);
     CHECK(api.fake().calls == std::vector<std::string>{"find u1", "find u1"});
 }
 
@@ -190,7 +196,39 @@ TEST_CASE("a sleeping engine is shown with its sleep_reason") {
     asleep.status = roundhouse::engine_status::sleeping;
     asleep.reason = "idle";
     api.fake().engine->record = std::make_shared<const roundhouse::engine_record>(asleep);
-    CHECK(json_of(api.ask("GET", "/engines/u1")).ends_with(R"("sleep_reason":"idle"})"));
+    CHECK(api.ask("GET", "/engines/u1").body.find(R"("sleep_reason":"idle",)") !=
+          std::string::npos);
+}
+
+TEST_CASE("an engine shows why it is down, without paths of the host, and when it is restarted") {
+    api_harness api;
+    const instant noon{1'700'000'000'000ms};
+    api.fake().engine->failure = roundhouse::engine_failure{
+        "cannot open /srv/fleet/engines/x: No space left.", {{}, 9, true}, 2, noon, false};
+    api.fake().engine->restarts = 5;
+    CHECK(json_of(api.ask("GET", "/engines/u1")).ends_with(
+                  R"(","exit_code":null,"signal":9,"out_of_memory":true,"attempts":2,)"
+                  R"("restart_at":"2023-11-14T22:13:20.000Z","gave_up":false},"sleeps_at":null,)"
+                  R"("busy_until":null,"booted_at":null,"restarts":5})"));
+    CHECK(api.ask("GET", "/engines/u1").body.find("/srv/fleet") == std::string::npos);
+    api.fake().engine->failure = roundhouse::engine_failure{
+        "it exited.", {3, {}, false}, 8, {}, true};
+    CHECK(api.ask("GET", "/engines/u1")
+              .body.find(
+                  R"("failure":{"reason":"it exited.","exit_code":3,"signal":null,)"
+                  R"("out_of_memory":false,"attempts":8,"restart_at":null,"gave_up":true},)") !=
+          std::string::npos);
+}
+
+TEST_CASE("an engine shows when it sleeps, until when it is busy, and when it had booted") {
+    api_harness api;
+    const instant noon{1'700'000'000'000ms};
+    api.fake().engine->sleeps_at = noon + 2s;
+    api.fake().engine->busy_until = noon + 1s;
+    api.fake().engine->booted_at = noon;
+    CHECK(json_of(api.ask("GET", "/engines/u1")).ends_with(R"("failure":null,"sleeps_at":"2023-11-14T22:13:22.000Z",)"
+                              R"("busy_until":"2023-11-14T22:13:21.000Z",)"
+                              R"("booted_at":"2023-11-14T22:13:20.000Z","restarts":0})"));
 }
 
 TEST_CASE("a running engine is admitted at once") {
@@ -303,7 +341,7 @@ TEST_CASE("a listing shows engines without their keys, and the number of matches
     api.fake().listed->engines = {fake_engine(), fake_engine()};
     api.fake().listed->total = 7;
     const auto body = json_of(api.ask("GET", "/engines"));
-    auto shown = shown_engine_with_key;
+    auto shown = whole_engine_with_key;
     shown.erase(shown.find("\"api_key\""),
                 shown.find("\"engine_version\"") - shown.find("\"api_key\""));
     CHECK(body == "{\"engines\":[" + shown + "," + shown + "],\"total\":7,\"next\":null}");
@@ -318,7 +356,7 @@ TEST_CASE("a listing shows engines without their keys, and the number of matches
 TEST_CASE("an engine is found by its id, with its key") {
     api_harness api;
     const auto reply = api.ask("GET", "/engines/by-id/C7A290F5-d7d9-455f-9e96-3d2f31170c25");
-    CHECK(json_of(reply) == shown_engine_with_key);
+    CHECK(json_of(reply) == whole_engine_with_key);
     CHECK(api.fake().calls ==
           std::vector<std::string>{"find_by_id c7a290f5-d7d9-455f-9e96-3d2f31170c25"});
     // A user may have this name.
@@ -337,7 +375,7 @@ TEST_CASE("engines of several users are looked up at once, without their keys") 
     CHECK(reply.body.starts_with(R"({"engines":[{"engine_id":)"));
     CHECK(json_of(api.ask("POST", "/engines/lookup", R"({"user_ids":[]})")) == R"({"engines":[]})");
     // A user may have this name.
-    CHECK(json_of(api.ask("GET", "/engines/lookup")) == shown_engine_with_key);
+    CHECK(json_of(api.ask("GET", "/engines/lookup")) == whole_engine_with_key);
 }
 
 TEST_CASE("a look-up names what is wrong with its users") {

@@ -66,6 +66,8 @@ engine_record sample_engine() {
     engine.restart_attempts = 8;
     engine.retries = 9;
     engine.reason = "idle";
+    engine.last_exit = {13, 14, true};
+    engine.restarts = 15;
     return engine;
 }
 
@@ -134,8 +136,11 @@ void list_bodies(std::ostream& out) {
         out << "body " << name << ' ' << reply.status << ' ' << reply.content_type << ' '
             << reply.body;
     };
-    const engine_view view{std::make_shared<const engine_record>(sample_engine()), "http://url",
-                           "key", noon};
+    engine_view view{std::make_shared<const engine_record>(sample_engine()), "http://url", "key",
+                     noon};
+    view.failure = engine_failure{"it ended.", {13, 14, true}, 8, noon, true};
+    view.sleeps_at = view.busy_until = view.booted_at = noon;
+    view.restarts = 15;
     const auto& record = *view.record;
     admitted_engine admitted(record.id, record.user_id, record.version, view.api_key);
     admitted.url = view.url;

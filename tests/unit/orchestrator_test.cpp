@@ -464,6 +464,57 @@ TEST_CASE(
     CHECK(fleet.orchestrator->metrics(product)->crashes_1h == 1);
     CHECK(fleet.orchestrator->metrics(product)->restarts_1h == 1);
     CHECK(fleet.orchestrator->find(product, "ada")->record->generation == 2);
+    CHECK(fleet.orchestrator->find(product, "ada")->restarts == 1);
+}
+
+TEST_CASE("an engine tells how it failed until it runs again, and how often it was restarted") {
+    auto settings = memory_fleet<>::quick();
+    settings.restart_backoff_base = settings.restart_backoff_max = 200s;
+    memory_fleet<> fleet({}, settings);
+    const auto product = fleet.registered();
+    const auto made = fleet.orchestrator->of(product).provision("ada");
+    REQUIRE(made);
+    CHECK_FALSE(made->failure);
+    CHECK(made->booted_at == made->record->healthy_since);
+    CHECK(made->booted_at);
+    REQUIRE(fleet.backend->crash(made->record->id, 3));
+    REQUIRE(fleet.becomes(product, "ada", engine_status::failed));
+    const auto failed = fleet.orchestrator->find(product, "ada");
+    REQUIRE(failed);
+    REQUIRE(failed->failure);
+    CHECK(failed->failure->exit.exit_code == 3);
+    CHECK(failed->failure->reason == "it exited with code 3.");
+    CHECK(failed->failure->restart_at);
+    CHECK_FALSE(failed->failure->gave_up);
+    CHECK_FALSE(failed->booted_at);
+    CHECK_FALSE(failed->sleeps_at);
+    REQUIRE(fleet.orchestrator->of(product).start("ada"));
+    const auto again = fleet.orchestrator->find(product, "ada");
+    REQUIRE(again);
+    CHECK_FALSE(again->failure);
+    CHECK(again->restarts == 0);
+    CHECK(again->booted_at);
+}
+
+TEST_CASE("a running engine tells until when it is busy and when it sleeps") {
+    memory_fleet<stopped_clock> fleet;
+    const auto product = fleet.registered();
+    const auto calls = fleet.orchestrator->of(product);
+    REQUIRE(calls.provision("ada"));
+    const auto idle = calls.find("ada");
+    REQUIRE(idle);
+    CHECK(idle->sleeps_at);
+    CHECK_FALSE(idle->busy_until);
+    REQUIRE(calls.note_activity("ada", 2h));
+    const auto busy = calls.find("ada");
+    REQUIRE(busy);
+    CHECK(busy->busy_until);
+    CHECK(busy->sleeps_at > idle->sleeps_at);
+    REQUIRE(calls.stop("ada"));
+    const auto stopped = calls.find("ada");
+    REQUIRE(stopped);
+    CHECK_FALSE(stopped->busy_until);
+    CHECK_FALSE(stopped->sleeps_at);
 }
 
 TEST_CASE("after its last restart attempt an engine stays failed until it is started") {

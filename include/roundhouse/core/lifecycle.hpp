@@ -3,6 +3,7 @@
 #include <roundhouse/core/booting.hpp>
 #include <roundhouse/core/calls.hpp>
 #include <roundhouse/core/events.hpp>
+#include <roundhouse/core/failure.hpp>
 #include <roundhouse/core/recovery.hpp>
 #include <roundhouse/core/sleeping.hpp>
 #include <roundhouse/core/spans.hpp>
@@ -37,7 +38,10 @@ inline std::string describe(const workload_exit& what) {
     return "it ended.";
 }
 
-inline void audit_exit(audit_entry& row, const workload_exit& what) {
+/// Notes how the workload ended in the record, and in the first of the audit rows.
+inline void note_exit(decision& out, const workload_exit& what) {
+    out.next.last_exit = exit_status_of(what);
+    auto& row = out.audit.front();
     if (what.exit_code)
         row.metadata.emplace_back("exit_code", static_cast<std::int64_t>(*what.exit_code));
     if (what.signal) row.metadata.emplace_back("signal", static_cast<std::int64_t>(*what.signal));
@@ -62,7 +66,7 @@ inline decision on_event(const event::stopped&, const engine_record& engine,
     out.to(engine_status::stopped, intent::none);
     out.next().restart_attempts = 0;
     out.next().healthy_since.reset();
-    out.next().reason.clear();
+    out.forget_failure();
     if (engine.origin == engine_status::provisioning && engine.boot == boot_reason::first) {
         auto& row = out.audit_transition(audit_action::provision, true);
         row.metadata = {{"outcome", "boot_timeout"}, {"reason", "stopped while booting"}};
@@ -197,7 +201,7 @@ inline decision on_event(const event::exited& event, const engine_record& engine
         if (engine.intent != intent::boot) return stale("it is being stopped");
         {
             auto out = boot_failed(engine, context, reason, "exited while booting: told at once");
-            audit_exit(out.audit.front(), event.exit);
+            note_exit(out, event.exit);
             return out;
         }
     case engine_status::running:
@@ -209,7 +213,7 @@ inline decision on_event(const event::exited& event, const engine_record& engine
                                                                  "' crashed: " + reason})
                            .take("an exit that nobody asked for is a crash");
         if (engine.intent == intent::rotate) decided.settled->failure->code = errc::backend_error;
-        audit_exit(decided.audit.front(), event.exit);
+        note_exit(decided, event.exit);
         return decided;
     }
     default: return stale("it was not meant to run");

@@ -140,8 +140,15 @@ public:
         out_.next.last_health_at = context_.now;
         out_.next.last_activity_at = std::max(out_.next.last_activity_at, context_.now);
         if (!out_.next.healthy_since) out_.next.healthy_since = context_.now;
-        out_.next.reason.clear();
+        forget_failure();
         out_.next.retries = 0;
+        return *this;
+    }
+
+    /// What is known of its last failure does not hold any more.
+    transition& forget_failure() {
+        out_.next.reason.clear();
+        out_.next.last_exit = {};
         return *this;
     }
 
@@ -150,6 +157,7 @@ public:
     transition& fail(std::string reason, bool leftovers = true) {
         reset_attempts_after_long_health();
         to(engine_status::failed, leftovers ? intent::end : intent::none);
+        forget_failure();
         out_.next.reason = std::move(reason);
         out_.next.healthy_since.reset();
         out_.next.operation_started_at = context_.now;
@@ -174,7 +182,7 @@ public:
     }
 
     transition& restart() {
-        out_.next.restart_attempts += 1;
+        count_restart();
         begin_boot(boot_reason::restart);
         auto& row = audit_transition(audit_action::auto_restart_start, false);
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(out_.next.restart_attempts));
@@ -183,7 +191,7 @@ public:
 
     /// An attempt to restart it has come to nothing, before a boot could begin.
     transition& fail_restart() {
-        out_.next.restart_attempts += 1;
+        count_restart();
         out_.next.intent = intent::none;
         out_.next.retries = 0;
         out_.next.deadline.reset();
@@ -248,6 +256,10 @@ public:
     }
 
 private:
+    void count_restart() {
+        out_.next.restart_attempts += 1;
+        out_.next.restarts += 1;
+    }
     void plan_restart() {
         const auto& s = context_.settings;
         out_.next.restart_at.reset();

@@ -38,7 +38,35 @@ struct engine_object {
     instant created_at;
     std::optional<instant> last_health_at;
     std::string_view sleep_reason;
+    const engine_view* whole = nullptr; ///< Of an admit's engine nothing but the above is shown.
 };
+
+/// Writes how a workload ended, as members of an object.
+inline void write_exit(json_writer& json, const exit_status& exit) {
+    json.member("exit_code", exit.exit_code).name("signal");
+    if (exit.signal) json.value(int{*exit.signal});
+    else json.value(nullptr);
+    json.member("out_of_memory", exit.out_of_memory);
+}
+
+inline void write_failure(json_writer& json, const std::optional<engine_failure>& failure) {
+    if (!failure) return (void)json.member("failure", nullptr);
+    json.name("failure").open('{').member("reason", without_host_paths(failure->reason));
+    write_exit(json, failure->exit);
+    json.member("attempts", failure->attempts)
+        .member("restart_at", failure->restart_at)
+        .member("gave_up", failure->gave_up)
+        .close('}');
+}
+
+/// Writes the members that the whole engine object has beside those of an admit's.
+inline void write_prospects(json_writer& json, const engine_view& engine) {
+    write_failure(json, engine.failure);
+    json.member("sleeps_at", engine.sleeps_at)
+        .member("busy_until", engine.busy_until)
+        .member("booted_at", engine.booted_at)
+        .member("restarts", engine.restarts);
+}
 
 inline void write_engine(json_writer& json, const engine_object& engine) {
     json.open('{')
@@ -51,6 +79,7 @@ inline void write_engine(json_writer& json, const engine_object& engine) {
         .member("created_at", engine.created_at)
         .member("last_health_at", engine.last_health_at);
     if (engine.status == engine_status::sleeping) json.member("sleep_reason", engine.sleep_reason);
+    if (engine.whole != nullptr) write_prospects(json, *engine.whole);
     json.close('}');
 }
 
@@ -60,8 +89,9 @@ inline void write_engine(json_writer& json, const engine_view& engine, key_shown
     const auto& record = *engine.record;
     std::optional<std::string_view> api_key;
     if (key == key_shown::yes) api_key = engine.api_key;
-    write_engine(json, {record.id, record.user_id, record.status, engine.url, api_key,
-                        record.version, record.created_at, engine.last_health_at, record.reason});
+    write_engine(json,
+                 {record.id, record.user_id, record.status, engine.url, api_key, record.version,
+                  record.created_at, engine.last_health_at, record.reason, &engine});
 }
 
 inline void write_engine(json_writer& json, const admitted_engine& engine) {
@@ -73,7 +103,8 @@ inline void write_engine(json_writer& json, const admitted_engine& engine) {
                         engine.version(),
                         engine.created_at,
                         engine.last_health_at,
-                        {}});
+                        {},
+                        nullptr});
 }
 
 /// The member `engines`, which never shows their keys.

@@ -258,9 +258,7 @@ ROUNDHOUSE_DECL void orchestrator_state::note_activity(product_ptr product, std:
                       const engine_ptr& engine) -> result<std::optional<instant>> {
         if (engine->status != engine_status::running) return std::nullopt;
         self->running.use(*engine, called_at);
-        const auto wait = self->prober.sleeps_in(*engine);
-        if (!wait) return std::nullopt;
-        return self->services.now() + *wait;
+        return self->sleeps_at(*engine);
     };
     through_mailbox<std::optional<instant>>(std::move(product), std::move(user_id), std::move(call),
                                             std::move(answer), std::move(done));

@@ -165,6 +165,11 @@ private:
     [[nodiscard]] core::context context_of(const engine_record& engine) const;
     /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const;
+    /// When a running engine will be put to sleep if it is not used; nothing if it does not run or
+    /// never sleeps.
+    [[nodiscard]] std::optional<instant> sleeps_at(const engine_record& engine) const;
+    /// When the busy lease of a running engine ends; nothing if there is none.
+    [[nodiscard]] std::optional<instant> busy_until(const engine_record& engine) const;
     [[nodiscard]] result<std::string> key_of(const engine_record& engine) const;
 };
 

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <roundhouse/core/admission.hpp>
+#include <roundhouse/core/failure.hpp>
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -185,8 +187,30 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine,
         if (!key) return unexpected(std::move(key.error()));
         out.api_key = std::move(*key);
     }
+    out.failure = core::failure_of(*engine);
+    out.sleeps_at = sleeps_at(*engine);
+    out.busy_until = busy_until(*engine);
+    out.booted_at = core::booted_at(*engine);
+    out.restarts = engine->restarts;
     out.record = std::move(engine);
     return out;
+}
+
+ROUNDHOUSE_DECL std::optional<instant>
+orchestrator_state::sleeps_at(const engine_record& engine) const {
+    if (engine.status != engine_status::running) return std::nullopt;
+    const auto wait = prober.sleeps_in(engine);
+    if (!wait) return std::nullopt;
+    return services.now() + std::max(*wait, duration{0});
+}
+
+ROUNDHOUSE_DECL std::optional<instant>
+orchestrator_state::busy_until(const engine_record& engine) const {
+    if (engine.status != engine_status::running) return std::nullopt;
+    const auto until = running.leased_until(engine);
+    const auto left = until ? *until - services.steady_now() : duration{0};
+    if (left <= duration{0}) return std::nullopt;
+    return services.now() + left;
 }
 
 ROUNDHOUSE_DECL result<std::string> orchestrator_state::key_of(const engine_record& engine) const {

@@ -42,6 +42,7 @@ inline std::string shown(bool value) { return value ? "true" : "false"; }
 inline std::string shown(std::uint16_t value) { return std::to_string(value); }
 inline std::string shown(std::uint32_t value) { return std::to_string(value); }
 inline std::string shown(std::uint64_t value) { return std::to_string(value); }
+inline std::string shown(std::int32_t value) { return std::to_string(value); }
 inline std::string shown(std::int64_t value) { return std::to_string(value); }
 inline std::string shown(const uuid& id) { return to_string(id); }
 inline std::string shown(const sha256_digest& digest) { return to_hex(digest); }
@@ -73,6 +74,12 @@ template <class T> std::string shown(const std::optional<T>& value) {
     return value ? shown(*value) : "none";
 }
 
+inline std::string shown(const exit_status& exit) {
+    return "code " + shown(exit.exit_code) + " signal " +
+           (exit.signal ? std::to_string(*exit.signal) : "none") + " out of memory " +
+           shown(exit.out_of_memory);
+}
+
 template <class T> std::string line(std::string_view name, const T& value) {
     return std::string(name) + ": " + shown(value) + '\n';
 }
@@ -84,14 +91,16 @@ template <class T> std::string line(std::string_view name, const T& value) {
 
 [[nodiscard]] inline std::string text_of(const engine_record& record) {
     using detail::line;
-    const auto& [id, product_id, user_id, version, status, intent, boot, origin, revision, sequence,
-                 generation, port, key_hash, sealed_key, next_key_hash, next_sealed_key, created_at,
-                 operation_started_at, last_health_at, last_activity_at, busy_until, deadline,
-                 restart_at, healthy_since, restart_attempts, retries, reason] = record;
+    const auto& [id, product_id, user_id, version, status, intent, boot, origin, last_exit,
+                 revision, sequence, generation, port, restarts, key_hash, sealed_key,
+                 next_key_hash, next_sealed_key, created_at, operation_started_at, last_health_at,
+                 last_activity_at, busy_until, deadline, restart_at, healthy_since,
+                 restart_attempts, retries, reason] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
-           line("boot", boot) + line("origin", origin) + line("revision", revision) +
-           line("sequence", sequence) + line("generation", generation) + line("port", port) +
+           line("boot", boot) + line("origin", origin) + line("last_exit", last_exit) +
+           line("revision", revision) + line("sequence", sequence) +
+           line("generation", generation) + line("port", port) + line("restarts", restarts) +
            line("key_hash", key_hash) + line("sealed_key", sealed_key) +
            line("next_key_hash", next_key_hash) + line("next_sealed_key", next_sealed_key) +
            line("created_at", created_at) + line("operation_started_at", operation_started_at) +

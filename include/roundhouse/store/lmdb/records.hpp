@@ -47,6 +47,8 @@ enum class engine_section : std::uint8_t {
     restart_at,
     healthy_since,
     reason,
+    last_exit = 17, ///< For code and signal each whether there is one, and its value; a flag.
+    restarts,
 };
 
 /// Writes a Fernet token, which is base64url with padding, as the bytes that it stands for.
@@ -65,6 +67,26 @@ inline void write_token(record_writer& out, std::string_view token, engine_secti
                              {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
                              crypto::padding::required);
     return text;
+}
+
+inline void encode(record_writer& out, const exit_status& exit) {
+    out.number(static_cast<std::uint8_t>(exit.exit_code ? 1 : 0));
+    out.number(static_cast<std::uint32_t>(exit.exit_code.value_or(0)));
+    out.number(static_cast<std::uint8_t>(exit.signal ? 1 : 0));
+    out.number(exit.signal.value_or(std::uint8_t{0}));
+    out.number(static_cast<std::uint8_t>(exit.out_of_memory ? 1 : 0));
+}
+
+[[nodiscard]] inline exit_status decode_exit_status(value_reader& in) {
+    exit_status exit;
+    const bool has_code = in.choice<bool>(2);
+    const auto code = static_cast<std::int32_t>(in.number<std::uint32_t>());
+    const bool has_signal = in.choice<bool>(2);
+    const auto signal = in.number<std::uint8_t>();
+    if (has_code) exit.exit_code = code;
+    if (has_signal) exit.signal = signal;
+    exit.out_of_memory = in.choice<bool>(2);
+    return exit;
 }
 
 [[nodiscard]] inline record_writer encode(const engine_record& engine) {
@@ -99,6 +121,9 @@ inline void write_token(record_writer& out, std::string_view token, engine_secti
     out.time_section(restart_at, engine.restart_at);
     out.time_section(healthy_since, engine.healthy_since);
     out.text_section(reason, engine.reason);
+    if (engine.last_exit != exit_status{})
+        out.section(last_exit, [&] { encode(out, engine.last_exit); });
+    if (engine.restarts > 0) out.section(restarts, [&] { out.number(engine.restarts); });
     return out;
 }
 
@@ -118,6 +143,8 @@ inline bool decode_section(engine_section section, value_reader& in, engine_reco
     case restart_at: engine.restart_at = in.time(); return true;
     case healthy_since: engine.healthy_since = in.time(); return true;
     case reason: engine.reason = in.rest(); return true;
+    case last_exit: engine.last_exit = decode_exit_status(in); return true;
+    case restarts: engine.restarts = in.number<std::uint32_t>(); return true;
     }
     return false;
 }

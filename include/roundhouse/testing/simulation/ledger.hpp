@@ -141,6 +141,7 @@ private:
                                     shown(*row));
         }
         if (begins_restart(*before, *row)) check_backoff(known->second);
+        check_failure(*before, *row, set);
         calls_.saw_row(owner_of(*row), row);
     }
 
@@ -227,6 +228,20 @@ private:
                              !calls_.contains(owner_of(before), call_kind::start);
         if (begins && !restart) return;
         violations_.require(reports >= 1, "a transition is not reported", shown(before));
+    }
+
+    /// Checks that what is kept of a failure goes with it, and that each auto-restart is counted.
+    void check_failure(const engine_record& before, const engine_record& after,
+                       const change_set& set) {
+        using enum engine_status;
+        const bool is_well = after.status == running || after.status == sleeping ||
+                             after.status == stopped;
+        violations_.require(!is_well || after.last_exit == exit_status{},
+                            "an engine that is well keeps how it failed", shown(after));
+        const auto tried = std::ranges::count(set.audit, audit_action::auto_restart_start,
+                                              &audit_entry::action);
+        violations_.require(after.restarts == before.restarts + static_cast<std::uint32_t>(tried),
+                            "the restarts are not those that are reported", shown(after));
     }
 
     static bool begins_restart(const engine_record& before, const engine_record& after) {

@@ -37,6 +37,8 @@ inline engine_record full_engine() {
     out.intent = intent::rotate;
     out.boot = boot_reason::recover;
     out.origin = engine_status::sleeping;
+    out.last_exit = {std::numeric_limits<std::int32_t>::min(), 64, true};
+    out.restarts = 11;
     out.generation = std::numeric_limits<std::uint64_t>::max();
     out.key_hash.fill(0xA1);
     out.sealed_key = std::string(180, 'k');
@@ -94,6 +96,21 @@ template <store Store> void each_optional_time_by_itself(Store& store) {
         auto record = nth_engine(++n);
         record.*member = at(0);
         require_kept(store, insert(record), record);
+    }
+}
+
+template <store Store> void each_exit_status_by_itself(Store& store) {
+    std::vector<exit_status> ends(6);
+    ends[0].exit_code = 0;
+    ends[1].exit_code = -1;
+    ends[2].signal = std::uint8_t{9};
+    ends[3].out_of_memory = true;
+    ends[4] = {137, 9, true};
+    auto record = engine(1, "ada");
+    record = require_kept(store, insert(record), record);
+    for (const auto& end : ends) { // the last one is none
+        record.last_exit = end;
+        record = require_kept(store, update(record), record);
     }
 }
 
@@ -235,6 +252,7 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"every member of an engine's record is kept", engines_as_they_were<Store>},
         {"each optional time of an engine is kept independently",
          each_optional_time_by_itself<Store>},
+        {"each way in which a workload ends is kept", each_exit_status_by_itself<Store>},
         {"every status, intent and boot reason is kept", every_state<Store>},
         {"texts of any length are kept", long_texts<Store>},
         {"every member of a product is kept", products_as_they_were<Store>},
