@@ -31,11 +31,12 @@ result<std::shared_ptr<lmdb_store>> open_disk_store(const std::string& folder,
     const auto found = count_unreadable_keys(**store, keys);
     if (!found) return refuse_folder(found.error().message);
     if (found->unreadable == 0) return store;
-    return fail(errc::invalid_request,
-                "ORCH_MASTER_KEY: " + std::to_string(found->unreadable) + " of the " +
-                    std::to_string(found->total) +
-                    " engine keys in the store cannot be opened with it; put the key that sealed "
-                    "them (back) into the list, behind the one that is to seal new ones");
+    return fail(
+        errc::invalid_request,
+        "ORCH_MASTER_KEY: " + std::to_string(found->unreadable) + " of the " +
+            std::to_string(found->total) +
+            " sealed keys and environments in the store cannot be opened with it; put the "
+            "key that sealed them (back) into the list, behind the one that is to seal new ones");
 }
 
 result<std::shared_ptr<lmdb_store>> open_disk_store_read_only(const std::string& folder) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/enum_table.hpp>
 #include <roundhouse/types.hpp>
 
@@ -46,6 +47,18 @@ struct engine_view {
     /// When its workload had booted; nothing if it neither runs nor sleeps.
     std::optional<instant> booted_at = {};
     std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
+    engine_limits limits =
+        {};                ///< In force: its own, else those that its backend gives every engine.
+    duration stop_grace{}; ///< In force: its own, else `settings::stop_grace`.
+};
+
+/// What a new engine is given. `core::check_options` says what each member may be.
+struct provision_options {
+    std::optional<std::string> version = {}; ///< Absent: `settings::default_version`.
+    named_texts env = {};                    ///< Variables of its environment. Kept sealed.
+    named_texts metadata = {};               ///< Kept and shown, and of no meaning here.
+    engine_limits limits = {};
+    std::optional<duration> stop_grace = {}; ///< In place of `settings::stop_grace`.
 };
 
 struct engine_view_page {

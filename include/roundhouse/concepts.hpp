@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/optional_member.hpp>
@@ -123,6 +124,10 @@ concept isolation = requires(const B& b) {
     { b.isolation() } -> std::same_as<std::vector<std::string>>;
 };
 template <class B>
+concept limits = requires(const B& b) {
+    { b.limits() } -> std::same_as<limit_support>;
+};
+template <class B>
 concept on_pause = requires(B& b, std::function<void(const workload_pause&)> handler) {
     b.on_pause(std::move(handler));
 };
@@ -215,6 +220,8 @@ concept clock = detail::member::now<C> && detail::member::steady_now<C> &&
 ///   no workload: data that existed before stays, data that it made itself is removed. It fails
 ///   with `errc::backend_away` only if the backend could not be reached, so that surely nothing was
 ///   done, and with `errc::port_taken` if another program holds its port: the next boot gets another.
+///   The workload has the variables of `workload::env`, but for those that have the name of one that
+///   the backend sets itself.
 /// - `stop`, `destroy`, `pause` and `resume` act on whatever generation of the engine they find.
 ///   `stop` and `destroy` succeed if there is nothing, and also end a paused workload. `stop` keeps
 ///   the data; only `destroy` removes it.
@@ -270,6 +277,9 @@ template <class B> concept opens_logs = backend<B> && detail::member::open_logs<
 /// `std::vector<std::string> isolation() const` names what keeps engines from this program and from
 /// each other, for people.
 template <class B> concept names_isolation = backend<B> && detail::member::isolation<B>;
+/// `limit_support limits() const` says which ceilings of `workload::limits` it holds, and which hold
+/// without them. It does not block. A backend without this member holds none, and gets none.
+template <class B> concept holds_limits = backend<B> && detail::member::limits<B>;
 
 /// Keeps the fleet. All members may be called from any thread.
 ///
@@ -288,7 +298,7 @@ template <class B> concept names_isolation = backend<B> && detail::member::isola
 /// - `trouble` says why no commit can succeed at present; nothing if they can.
 ///
 /// An orchestrator answers admits of running engines from what it has read of them once. While it is
-/// there, nobody else may change engines in its store, but for their sealed keys (`reseal_keys`).
+/// there, nobody else may change engines in its store, but for what is sealed in them (`reseal_keys`).
 template <class S>
 concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::find_product<S> && detail::member::find_product_named<S> &&
@@ -362,6 +372,9 @@ template <class B> consteval bool require_backend() {
         member::declares<B>(optional_member::isolation) == member::isolation<B>,
         "backend: `optional_members` and `std::vector<std::string> isolation() const` must "
         "both be there, or neither");
+    static_assert(member::declares<B>(optional_member::limits) == member::limits<B>,
+                  "backend: `optional_members` and `limit_support limits() const` must both be "
+                  "there, or neither");
     return true;
 }
 

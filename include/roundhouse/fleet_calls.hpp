@@ -63,9 +63,11 @@ public:
 
     // Lifecycle
 
-    /// Creates the user's engine and boots it; done once it answers healthy.
-    virtual void provision(product_ptr product, std::string user_id,
-                           std::optional<std::string> version, completion<engine_view> done) = 0;
+    /// Creates the user's engine with these options and boots it; done once it answers healthy. Fails
+    /// with `errc::invalid_request` if a member of the options is none (`core::check_options`), or is
+    /// a ceiling that the backend cannot hold.
+    virtual void provision(product_ptr product, std::string user_id, provision_options options,
+                           completion<engine_view> done) = 0;
     /// Ends the user's engine and removes its data; answers with its id.
     virtual void destroy(product_ptr product, std::string user_id, completion<uuid> done) = 0;
     /// Boots or wakes the user's engine; done once it answers healthy. Its key is empty in the answer

@@ -16,6 +16,7 @@ enum class optional_member : std::uint8_t {
     boot_logs = 8,
     open_logs = 16,
     isolation = 32,
+    limits = 64,
 };
 
 [[nodiscard]] constexpr optional_member operator|(optional_member a, optional_member b) noexcept {

@@ -9,6 +9,7 @@
 #include <roundhouse/product_handle.hpp>
 #include <roundhouse/settings.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -131,10 +132,18 @@ public:
     template <class Token>
     auto async_provision(product_ptr product, std::string user_id,
                          std::optional<std::string> version, Token&& token) {
+        provision_options options;
+        options.version = std::move(version);
+        return async_provision(std::move(product), std::move(user_id), std::move(options),
+                               std::forward<Token>(token));
+    }
+    /// The same with all that an engine can be given.
+    template <std::same_as<provision_options> Options, class Token>
+    auto async_provision(product_ptr product, std::string user_id, Options options, Token&& token) {
         return initiate<engine_view>(
             [calls = calls_, product = std::move(product), user_id = std::move(user_id),
-             version = std::move(version)](completion<engine_view> done) {
-                calls->provision(product, user_id, version, std::move(done));
+             options = std::move(options)](completion<engine_view> done) {
+                calls->provision(product, user_id, options, std::move(done));
             },
             std::forward<Token>(token));
     }

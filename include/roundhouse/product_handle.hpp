@@ -4,6 +4,7 @@
 #include <roundhouse/fleet_calls.hpp>
 #include <roundhouse/wait.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -36,10 +37,17 @@ public:
     template <class Token = const wait_t&>
     auto provision(std::string user_id, std::optional<std::string> version = std::nullopt,
                    Token&& token = wait) const {
+        provision_options options;
+        options.version = std::move(version);
+        return provision(std::move(user_id), std::move(options), std::forward<Token>(token));
+    }
+    /// The same with all that an engine can be given: `provision("ada", provision_options{...})`.
+    template <std::same_as<provision_options> Options, class Token = const wait_t&>
+    auto provision(std::string user_id, Options options, Token&& token = wait) const {
         return call<engine_view>(
-            [user_id = std::move(user_id), version = std::move(version)](
+            [user_id = std::move(user_id), options = std::move(options)](
                 fleet_calls& fleet, product_ptr product, completion<engine_view> done) {
-                fleet.provision(std::move(product), user_id, version, std::move(done));
+                fleet.provision(std::move(product), user_id, options, std::move(done));
             },
             std::forward<Token>(token));
     }

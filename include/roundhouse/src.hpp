@@ -20,6 +20,7 @@
 #include <roundhouse/shell/housekeeping.ipp>
 #include <roundhouse/shell/mailbox.ipp>
 #include <roundhouse/shell/orchestrator_calls.ipp>
+#include <roundhouse/shell/orchestrator_end.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
 #include <roundhouse/shell/probe_schedule.ipp>

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -221,6 +222,8 @@ struct product {
     std::uint64_t revision = 0; ///< Set by the store; a commit must carry the revision it read.
 };
 
+struct engine_settings; // engine_settings.hpp
+
 /// The stored state of an engine.
 struct engine_record {
     uuid id;
@@ -266,6 +269,8 @@ struct engine_record {
     std::uint32_t retries = 0; ///< Earlier attempts at the current operation.
     /// For people: why the engine last failed, or why it sleeps. May be empty.
     std::string reason;
+    /// What it was given for itself; null if that is nothing.
+    std::shared_ptr<const engine_settings> settings;
 };
 
 /// The kind of an audit row (SPEC §7).

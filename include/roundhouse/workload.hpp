@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstdint>
@@ -32,6 +33,9 @@ struct workload {
     sha256_digest key_hash{}; ///< Given to the engine as `ENGINE_KEY_HASH`.
     /// The slug of the owner's product; empty if the product's record cannot be read.
     std::string product_slug = {};
+    /// Variables of its own, in clear: for `create` only, and not to be kept. Empty in `prepare`.
+    named_texts env = {};
+    engine_limits limits = {}; ///< Of kinds that the backend says it holds (`limit_support`).
 };
 
 enum class workload_state : std::uint8_t { up, paused, down };

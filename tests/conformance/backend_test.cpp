@@ -1,4 +1,5 @@
 #include "../demo_engine_count.hpp"
+#include "../process_variables.hpp"
 #include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
@@ -30,7 +31,8 @@ TEST_CASE("the memory backend meets the requirements of the concept") {
              .free_port = free_port,
              .crash = [&](const workload_ref& ref) { tested.crash(ref.engine_id); },
              .set_paused = [&](const workload_ref& ref,
-                               bool paused) { tested.set_paused(ref.engine_id, paused); }});
+                               bool paused) { tested.set_paused(ref.engine_id, paused); },
+             .environment = [&](const workload_ref& ref) { return tested.env_of(ref.engine_id); }});
         CHECK(tested.alive() == 0);
     }
 }
@@ -63,6 +65,12 @@ struct process_conformance : subprocess_fixture {
                          .count =
                              [this](const workload_ref& ref, const std::string& key) {
                                  return count_of_demo_engine(*io, ref.port, key);
+                             },
+                         .environment =
+                             [this](const workload_ref& ref) {
+                                 workload asked;
+                                 asked.ref = ref;
+                                 return variables_of(pid_of(asked));
                              }});
         CHECK(std::filesystem::is_empty(store.path() / "engines"));
         const auto workloads = store.path() / "workloads"; // made by the first operation

@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/store/memory.hpp>
 #include <roundhouse/testing/record_text.hpp>
 #include <roundhouse/types.hpp>
@@ -10,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -290,6 +292,21 @@ private:
         record.last_exit.out_of_memory = one_in(8);
         record.retries = below(9);
         record.reason = draw_text(one_in(20) ? 6000 : 30);
+        record.settings = one_in(3) ? draw_settings() : nullptr;
+    }
+
+    std::shared_ptr<const rh::engine_settings> draw_settings() {
+        rh::engine_settings out;
+        for (std::size_t n = below(3); n > 0; --n) {
+            out.env_names.push_back(draw_text(10));
+            out.metadata[draw_text(10)] = draw_text(30);
+        }
+        out.sealed_env = draw_text(one_in(20) ? 6000 : 30);
+        if (one_in(2)) out.limits.memory_mb = below(1000);
+        if (one_in(2)) out.limits.cpus = static_cast<double>(below(100)) / 8;
+        if (one_in(2)) out.limits.pids = below(1000);
+        if (one_in(2)) out.stop_grace = rh::duration{below(100'000)};
+        return std::make_shared<const rh::engine_settings>(std::move(out));
     }
 
     rh::put_product draw_product(const rh::memory_store& model) {

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -34,6 +35,19 @@ std::string objects_of(const std::string& installation_id) {
     const auto filter = "label=dev.roundhouse.instance=" + installation_id;
     return docker({"ps", "--all", "--quiet", "--filter", filter}).output +
            docker({"volume", "ls", "--quiet", "--filter", filter}).output;
+}
+
+/// The variables that an engine's container was created with.
+named_texts variables_of(const workload_ref& ref) {
+    const auto told = docker({"inspect", "--format", "{{range .Config.Env}}{{println .}}{{end}}",
+                              "engine-" + short_id(ref.engine_id)});
+    if (told.code != 0) throw std::runtime_error{told.output};
+    named_texts variables;
+    std::istringstream lines(told.output);
+    for (std::string line; std::getline(lines, line);)
+        if (const auto equals = line.find('='); equals != std::string::npos)
+            variables.emplace(line.substr(0, equals), line.substr(equals + 1));
+    return variables;
 }
 
 /// Tests a requirement with the demo engine in containers, and that nothing is left on the daemon.
@@ -62,7 +76,8 @@ void run_in_containers(const testing::backend_case<docker_backend>& requirement)
                      return count_of_demo_engine(io, ref.port, key);
                  },
              .set_paused = [&](const workload_ref& ref,
-                               bool paused) { run_docker(paused ? "pause" : "unpause", ref); }});
+                               bool paused) { run_docker(paused ? "pause" : "unpause", ref); },
+             .environment = variables_of});
         CHECK(objects_of(network).empty());
     }
     CHECK(docker({"network", "inspect", network}).code != 0);

@@ -97,6 +97,17 @@ TEST_CASE("control groups of version 2 have the ceilings of their engines") {
     CHECK(groups == std::vector{machine.engine});
 }
 
+TEST_CASE("an engine's own ceilings stand in the place of those of all") {
+    const stand_in machine;
+    machine.add_unified("");
+    const auto cgroups = machine.find("0::/\n", all_ceilings);
+    REQUIRE(cgroups.make(machine.engine,
+                         {.memory_bytes = 8 * 1024 * 1024, .cpus = 0.25, .processes = 7}));
+    CHECK(machine.of_engine("", "memory.max") == "8388608");
+    CHECK(machine.of_engine("", "cpu.max") == "25000 100000");
+    CHECK(machine.of_engine("", "pids.max") == "7");
+}
+
 TEST_CASE("an engine without ceilings has a control group without them") {
     const stand_in machine;
     machine.add_unified("");
@@ -330,4 +341,53 @@ TEST_CASE("a ceiling that nothing holds is told") {
     options.io_bytes_per_s = 0;
     CHECK(sub::unheld_ceilings(options, with_groups).empty());
     CHECK(with_groups.names().back() == "cgroup");
+}
+
+TEST_CASE("ceilings of single engines are held as far as those of all would be") {
+    rh::subprocess_options options;
+    options.processes = 100;
+    const auto held = [&options](const sub::usable_uids& uids, const sub::engine_cgroups& groups) {
+        return sub::held_limits(options, {rh::isolation_mode::automatic, uids, groups});
+    };
+    SECTION("none without control groups and uids") {
+        const auto limits = held({}, {});
+        CHECK_FALSE((limits.memory_mb || limits.cpus || limits.pids));
+        CHECK(limits.general == rh::engine_limits{}); // what does not hold is not in force
+    }
+    SECTION("of processes with a uid per engine") {
+        const auto limits = held({.range = rh::default_engine_uids, .why_none = {}}, {});
+        CHECK_FALSE((limits.memory_mb || limits.cpus));
+        CHECK(limits.pids);
+        CHECK(limits.general == rh::engine_limits{.pids = 100});
+    }
+    SECTION("all with control groups, of processors if there is a ceiling for all") {
+        const stand_in machine;
+        machine.add_unified("");
+        options.memory_bytes = 64 * 1024 * 1024 + 1;
+        options.cpus = GENERATE(0.0, 0.5);
+        const auto groups = machine.find("0::/\n", {.memory_bytes = options.memory_bytes,
+                                                    .cpus = options.cpus,
+                                                    .processes = options.processes});
+        const auto limits = held({}, groups);
+        CHECK(limits.memory_mb);
+        CHECK(limits.pids);
+        CHECK(limits.cpus == (options.cpus > 0));
+        CHECK(limits.general.memory_mb == 65);
+        CHECK(limits.general.cpus.has_value() == limits.cpus);
+    }
+}
+
+TEST_CASE("the ceilings of an engine are its own, and else those of the options") {
+    rh::subprocess_options options;
+    options.memory_bytes = 1;
+    options.cpus = 2;
+    options.processes = 3;
+    const auto general = sub::ceilings_of(options, {});
+    CHECK(general.memory_bytes == 1);
+    CHECK(general.cpus == 2);
+    CHECK(general.processes == 3);
+    const auto own = sub::ceilings_of(options, {.memory_mb = 8, .cpus = 0.5, .pids = 9});
+    CHECK(own.memory_bytes == 8 * 1024 * 1024);
+    CHECK(own.cpus == 0.5);
+    CHECK(own.processes == 9);
 }

@@ -68,6 +68,13 @@ engine_record sample_engine() {
     engine.reason = "idle";
     engine.last_exit = {13, 14, true};
     engine.restarts = 15;
+    engine_settings settings;
+    settings.env_names = {"TOKEN"};
+    settings.sealed_env = "env";
+    settings.metadata = {{"plan", "pro"}};
+    settings.limits = {.memory_mb = 64, .cpus = 0.5, .pids = 100};
+    settings.stop_grace = duration{1'500};
+    engine.settings = std::make_shared<const engine_settings>(std::move(settings));
     return engine;
 }
 
@@ -141,6 +148,8 @@ void list_bodies(std::ostream& out) {
     view.failure = engine_failure{"it ended.", {13, 14, true}, 8, noon, true};
     view.sleeps_at = view.busy_until = view.booted_at = noon;
     view.restarts = 15;
+    view.limits = settings_of(*view.record).limits;
+    view.stop_grace = duration{1'500};
     const auto& record = *view.record;
     admitted_engine admitted(record.id, record.user_id, record.version, view.api_key);
     admitted.url = view.url;

@@ -39,6 +39,7 @@ inline roundhouse::engine_view fake_engine() {
     view.url = "http://127.0.0.1:9001";
     view.api_key = "sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
     view.last_health_at = roundhouse::instant{std::chrono::milliseconds{1'700'000'060'000}};
+    view.stop_grace = std::chrono::seconds{30};
     return view;
 }
 
@@ -94,6 +95,7 @@ public:
     std::optional<roundhouse::audit_query> audit_asked;
     std::optional<roundhouse::log_query> logs_asked;
     std::optional<std::optional<roundhouse::duration>> busy_given;
+    std::optional<roundhouse::provision_options> options_given;
 
     /// Where answers go. A test with threads sets this to its own executor.
     std::function<void(std::function<void()>)> post = [this](std::function<void()> answer) {
@@ -151,9 +153,12 @@ public:
                completion<roundhouse::admission> done) override {
         answer("async_admit " + user + shown(options), admitted_later, std::move(done));
     }
-    void provision(roundhouse::product_ptr, std::string user, std::optional<std::string> version,
+    void provision(roundhouse::product_ptr, std::string user, roundhouse::provision_options options,
                    completion<roundhouse::engine_view> done) override {
-        answer("provision " + user + (version ? " " + *version : ""), engine, std::move(done));
+        auto call = "provision " + user;
+        if (options.version) call += " " + *options.version;
+        options_given = std::move(options);
+        answer(std::move(call), engine, std::move(done));
     }
     void destroy(roundhouse::product_ptr, std::string user,
                  completion<roundhouse::uuid> done) override {

@@ -215,7 +215,7 @@ TEST_CASE("unknown fields of a request's body are ignored") {
         R"({"a":{"b":[1,null]},"user_id":"u1","a":2,"user":3})");
     REQUIRE(body);
     CHECK(body->user_id == "u1");
-    CHECK_FALSE(body->engine_version);
+    CHECK_FALSE(body->options.version);
 }
 
 TEST_CASE("a field of the wrong type is refused with its name") {

@@ -1,10 +1,13 @@
 #include "catch.hpp"
 
+#include <roundhouse/crypto/sealed_env.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/store/memory.hpp>
 #include <roundhouse/store/sealed_keys.hpp>
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -153,6 +156,39 @@ TEST_CASE("both keys of a rotation under way are sealed again") {
     CHECK(ring(new_key).unseal(stored(store, 1).sealed_key) == "key-1");
     CHECK(ring(new_key).unseal(stored(store, 1).next_sealed_key) == "next");
     CHECK(stored(store, 2).next_sealed_key.empty());
+}
+
+TEST_CASE("the environment of an engine is counted, and sealed again with its key") {
+    memory_store store;
+    const named_texts env{{"EMPTY", ""}, {"TOKEN", "a=b\nc"}};
+    auto record = engine(1, old_key);
+    engine_settings settings;
+    settings.env_names = {"EMPTY", "TOKEN"};
+    settings.sealed_env = crypto::seal_env(env, ring(old_key), now, crypto::system_entropy);
+    settings.stop_grace = duration{7};
+    record.settings = std::make_shared<const engine_settings>(settings);
+    add(store, record);
+    CHECK(counted(store, old_key).total == 2);
+    CHECK(counted(store, new_key).unreadable == 2);
+    REQUIRE(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy));
+    CHECK(counted(store, new_key).unreadable == 0);
+    const auto after = *stored(store, 1).settings;
+    CHECK(crypto::unseal_env(after.sealed_env, ring(new_key)) == env);
+    CHECK_FALSE(crypto::unseal_env(after.sealed_env, ring(old_key)));
+    settings.sealed_env = after.sealed_env;
+    CHECK(after == settings);
+}
+
+TEST_CASE("an environment that no master key opens stops the sealing before any change") {
+    memory_store store;
+    auto record = engine(1, old_key);
+    engine_settings settings;
+    settings.sealed_env = "gAAAAA";
+    record.settings = std::make_shared<const engine_settings>(settings);
+    add(store, record);
+    const auto before = stored(store, 1).sealed_key;
+    CHECK_FALSE(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy));
+    CHECK(stored(store, 1).sealed_key == before);
 }
 
 TEST_CASE("sealing again changes nothing of a row but its sealed keys") {

@@ -3,6 +3,7 @@
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/config.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/optional_member.hpp>
@@ -44,7 +45,7 @@ public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::discard |
                                              optional_member::on_pause |
                                              optional_member::boot_logs |
-                                             optional_member::open_logs;
+                                             optional_member::open_logs | optional_member::limits;
 
     /// Throws std::invalid_argument for a malformed address or registry, for certificates that
     /// cannot be used, and if `installation_id` is empty. Reads the certificates; the daemon need not
@@ -60,6 +61,8 @@ public:
 
     [[nodiscard]] std::string_view name() const noexcept { return "docker"; }
     [[nodiscard]] bool needs_port() const noexcept;
+    /// All of them.
+    [[nodiscard]] limit_support limits() const;
 
     [[nodiscard]] std::optional<std::string> trouble() const;
 
@@ -118,7 +121,7 @@ private:
 
 static_assert(reports_pauses<docker_backend> && prepares<docker_backend> &&
               discards<docker_backend> && separates_boot_logs<docker_backend> &&
-              opens_logs<docker_backend>);
+              opens_logs<docker_backend> && holds_limits<docker_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -48,6 +48,8 @@ ROUNDHOUSE_DECL docker_backend::~docker_backend() { engines_->events().close(); 
 
 ROUNDHOUSE_DECL bool docker_backend::needs_port() const noexcept { return engines_->on_host(); }
 
+ROUNDHOUSE_DECL limit_support docker_backend::limits() const { return engines_->limits(); }
+
 ROUNDHOUSE_DECL std::optional<std::string> docker_backend::trouble() const {
     return engines_->events().trouble();
 }

@@ -2,6 +2,7 @@
 
 #include <roundhouse/config.hpp>
 #include <roundhouse/detail/replaceable_handler.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/optional_member.hpp>
@@ -66,6 +67,8 @@ struct memory_backend_script {
     std::function<std::string(const workload_ref&)> output = {};
     /// The result of `boot_logs`; that of `logs` if empty.
     std::function<std::string(const workload_ref&)> boot_output = {};
+    /// The result of `limits`. Workloads are held to nothing.
+    limit_support limits{.memory_mb = true, .cpus = true, .pids = true};
 };
 
 /// A backend whose workloads are only records in memory: for tests, simulations and benchmarks of
@@ -74,7 +77,7 @@ class memory_backend {
 public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::on_pause |
                                              optional_member::boot_logs |
-                                             optional_member::open_logs;
+                                             optional_member::open_logs | optional_member::limits;
 
     explicit memory_backend(memory_backend_script script = {}) : script_(std::move(script)) {}
 
@@ -82,6 +85,7 @@ public:
     [[nodiscard]] std::optional<std::string> trouble() const {
         return script_.trouble ? script_.trouble() : std::nullopt;
     }
+    [[nodiscard]] limit_support limits() const { return script_.limits; }
     [[nodiscard]] bool needs_port() const noexcept { return script_.needs_port; }
     [[nodiscard]] bool port_usable(std::uint16_t port) const;
     [[nodiscard]] std::string url(const uuid& engine, std::uint16_t port) const {
@@ -139,6 +143,10 @@ public:
     [[nodiscard]] std::size_t alive() const;
     /// Empty if the engine has neither a workload nor data.
     [[nodiscard]] std::optional<workload_state> state_of(const uuid& engine) const;
+    /// The variables that the engine's last workload was given; none if it has no workload.
+    [[nodiscard]] named_texts env_of(const uuid& engine) const;
+    /// The ceilings that the engine's last workload was given.
+    [[nodiscard]] engine_limits limits_of(const uuid& engine) const;
 
 private:
     /// The last workload of an engine, and the engine's data as far as that is there.
@@ -146,6 +154,8 @@ private:
         workload_ref ref;
         engine_owner owner{};
         sha256_digest key_hash{};
+        named_texts env = {};
+        engine_limits limits = {};
         workload_state state = workload_state::down;
         std::chrono::steady_clock::time_point healthy_at;
         /// Of all workloads of the engine; null if nobody wrote or asked for it.

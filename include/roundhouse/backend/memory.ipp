@@ -50,6 +50,8 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> memory_backend::create(const workl
     present = {.ref = requested.ref,
                .owner = requested.owner,
                .key_hash = requested.key_hash,
+               .env = requested.env,
+               .limits = requested.limits,
                .state = workload_state::up,
                .healthy_at = std::chrono::steady_clock::now() + script_.boot_delay,
                .output = output};
@@ -218,6 +220,18 @@ ROUNDHOUSE_DECL std::optional<workload_state> memory_backend::state_of(const uui
     const auto found = workloads_.find(engine);
     if (found == workloads_.end()) return std::nullopt;
     return found->second.state;
+}
+
+ROUNDHOUSE_DECL named_texts memory_backend::env_of(const uuid& engine) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(engine);
+    return found == workloads_.end() ? named_texts{} : found->second.env;
+}
+
+ROUNDHOUSE_DECL engine_limits memory_backend::limits_of(const uuid& engine) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(engine);
+    return found == workloads_.end() ? engine_limits{} : found->second.limits;
 }
 
 ROUNDHOUSE_DECL std::optional<error>

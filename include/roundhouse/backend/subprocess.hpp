@@ -3,6 +3,7 @@
 #include <roundhouse/backend/subprocess/options.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/config.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/optional_member.hpp>
@@ -59,7 +60,7 @@ class subprocess_backend {
 public:
     static constexpr auto optional_members = optional_member::boot_logs |
                                              optional_member::open_logs |
-                                             optional_member::isolation;
+                                             optional_member::isolation | optional_member::limits;
 
     /// Throws std::invalid_argument for options that cannot work, and std::system_error if the
     /// folder of the engines cannot be created or the kernel is older than Linux 5.9.
@@ -83,6 +84,10 @@ public:
     /// `port_owner`, `cgroup`. Of those that an earlier program started, what that program reached
     /// holds.
     [[nodiscard]] std::vector<std::string> isolation() const;
+
+    /// Memory and processes as far as control groups, or a user of each engine's own, hold them on this
+    /// machine; processors if `subprocess_options::cpus` is set and held too.
+    [[nodiscard]] limit_support limits() const;
 
     /// Why engines have no users of their own; empty if they have, or none are wanted.
     [[nodiscard]] std::string why_no_uids() const;
@@ -190,7 +195,8 @@ private:
     std::shared_ptr<detail::subprocess::supervisor> supervisor_;
 };
 
-static_assert(separates_boot_logs<subprocess_backend> && opens_logs<subprocess_backend>);
+static_assert(separates_boot_logs<subprocess_backend> && opens_logs<subprocess_backend> &&
+              holds_limits<subprocess_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -67,6 +67,10 @@ ROUNDHOUSE_DECL std::vector<std::string> subprocess_backend::isolation() const {
     return {names.begin(), names.end()};
 }
 
+ROUNDHOUSE_DECL limit_support subprocess_backend::limits() const {
+    return detail::subprocess::held_limits(supervisor_->options(), supervisor_->isolation());
+}
+
 ROUNDHOUSE_DECL std::string subprocess_backend::why_no_uids() const {
     return supervisor_->isolation().why_no_uids();
 }
@@ -253,7 +257,8 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
     if (!rules) return unexpected{rules.error()};
     const auto listener = sub::listener_to_pass(options, ref.port, uid);
     if (!listener) return unexpected{listener.error()};
-    auto entrances = isolation.cgroups().make(ref.engine_id);
+    const auto ceilings = sub::ceilings_of(options, requested.limits);
+    auto entrances = isolation.cgroups().make(ref.engine_id, ceilings);
     if (!entrances) return unexpected{entrances.error()};
     const sub::launch_plan plan{
         .program = std::move(*program),
@@ -272,7 +277,7 @@ ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested
                                              .uid = uid}),
         .lock = supervisor_->launch_lock(),
         .cgroups = std::move(*entrances),
-        .isolation = sub::isolation_of(options, isolation, rules->get(), uid)};
+        .isolation = sub::isolation_of(options, isolation, rules->get(), uid, ceilings)};
     const auto now = std::chrono::floor<duration>(std::chrono::system_clock::now());
     sub::mark_boot(files.output(), files.workload(), sub::boot_mark(ref.generation, now));
     supervisor_->launches().record(ref, files.workload());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
 
@@ -15,19 +16,26 @@ namespace core {
 /// The longest busy lease that a caller may ask for (SPEC §3 "Discovery").
 inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 
+/// What an engine has between SIGTERM and SIGKILL when it is stopped: its own grace, or that of all.
+[[nodiscard]] inline duration stop_grace_of(const engine_record& engine, const settings& settings) {
+    return settings_of(engine).stop_grace.value_or(settings.stop_grace);
+}
+
 /// The longest that a boot may take from its turn to a healthy answer. Within it, creating and
 /// probing have limits of their own (`settings::create_timeout`, `boot_timeout`). Preparing comes
 /// before that turn, in a turn of its own.
-[[nodiscard]] inline duration longest_boot(boot_reason reason, const settings& settings) {
+[[nodiscard]] inline duration longest_boot(const engine_record& engine, const settings& settings) {
     // A rotation ends the workload that has the old key first.
-    const auto before = reason == boot_reason::rotate ? settings.stop_grace : duration{0};
+    const auto before = engine.boot == boot_reason::rotate ? stop_grace_of(engine, settings)
+                                                           : duration{0};
     return before + settings.create_timeout + settings.boot_timeout;
 }
 
 /// The longest that one try of an operation other than a boot may take.
-[[nodiscard]] inline duration longest_operation(intent operation, const settings& settings) {
+[[nodiscard]] inline duration longest_operation(intent operation, const engine_record& engine,
+                                                const settings& settings) {
     switch (operation) {
-    case intent::stop: return settings.stop_grace + settings.backend_timeout;
+    case intent::stop: return stop_grace_of(engine, settings) + settings.backend_timeout;
     case intent::sleep:
     case intent::wake:
     case intent::rotate: return settings.health_check_timeout + settings.backend_timeout;
@@ -51,8 +59,8 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 /// further off was set by another wall clock than the present one.
 [[nodiscard]] inline duration longest_wait(const engine_record& engine, const settings& settings) {
     if (engine.intent == intent::none) return longest_restart_wait(engine, settings);
-    if (engine.intent == intent::boot) return longest_boot(engine.boot, settings);
-    const auto attempt = longest_operation(engine.intent, settings);
+    if (engine.intent == intent::boot) return longest_boot(engine, settings);
+    const auto attempt = longest_operation(engine.intent, engine, settings);
     if (engine.retries == 0) return attempt;
     return std::max(attempt, backoff(engine.retries, settings.retry_base, settings.retry_max, 0));
 }

@@ -108,7 +108,7 @@ public:
         out_.next.intent = what;
         out_.next.operation_started_at = context_.now;
         out_.next.retries = 0;
-        out_.next.deadline = context_.now + longest_operation(what, context_.settings);
+        out_.next.deadline = context_.now + longest_operation(what, out_.next, context_.settings);
         out_.command = ask_for;
         return *this;
     }
@@ -125,7 +125,7 @@ public:
         out_.next.boot = reason;
         out_.next.generation += 1;
         out_.next.operation_started_at = context_.now;
-        out_.next.deadline = context_.now + longest_boot(reason, context_.settings);
+        out_.next.deadline = context_.now + longest_boot(out_.next, context_.settings);
         out_.next.healthy_since.reset();
         out_.next.retries = 0;
         // A rotated engine still holds its own port, which no stranger can have.
@@ -165,7 +165,8 @@ public:
         forget_next_key();
         plan_restart();
         if (leftovers) {
-            out_.next.deadline = context_.now + longest_operation(intent::end, context_.settings);
+            out_.next.deadline = context_.now +
+                                 longest_operation(intent::end, out_.next, context_.settings);
             out_.command = command::end;
         }
         return *this;
@@ -218,7 +219,8 @@ public:
     transition& repeat() {
         out_.row = row_change::update;
         out_.next.retries = 0;
-        out_.next.deadline = context_.now + longest_operation(out_.next.intent, context_.settings);
+        out_.next.deadline = context_.now +
+                             longest_operation(out_.next.intent, out_.next, context_.settings);
         return *this;
     }
 
@@ -226,7 +228,8 @@ public:
     transition& retry_now() {
         out_.row = row_change::update;
         out_.next.retries += 1;
-        out_.next.deadline = context_.now + longest_operation(out_.next.intent, context_.settings);
+        out_.next.deadline = context_.now +
+                             longest_operation(out_.next.intent, out_.next, context_.settings);
         return *this;
     }
 

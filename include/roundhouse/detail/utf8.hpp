@@ -33,6 +33,16 @@ constexpr std::size_t utf8_sequence(std::string_view text) noexcept {
     return 0;
 }
 
+/// Returns whether a text is well-formed UTF-8.
+constexpr bool is_utf8(std::string_view text) noexcept {
+    while (!text.empty()) {
+        const auto sequence = utf8_sequence(text);
+        if (sequence == 0) return false;
+        text.remove_prefix(sequence);
+    }
+    return true;
+}
+
 /// Returns the code point of one well-formed UTF-8 sequence; U+FFFD for an empty text.
 constexpr char32_t utf8_code_point(std::string_view sequence) noexcept {
     if (sequence.empty()) return 0xFFFD;

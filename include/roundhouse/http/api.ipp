@@ -249,7 +249,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
     auto body = call.take(read_provision_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
     return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
-        fleet_->provision(product, std::move(body->user_id), std::move(body->engine_version),
+        fleet_->provision(product, std::move(body->user_id), std::move(body->options),
                           std::move(done));
     });
 }

@@ -2,8 +2,10 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/ignored_names.hpp>
 #include <roundhouse/http/json_reader.hpp>
@@ -35,7 +37,7 @@ struct register_body {
 /// The body of `POST /engines/provision`.
 struct provision_body {
     std::string user_id;
-    std::optional<std::string> engine_version;
+    provision_options options;
 };
 
 namespace detail {
@@ -71,6 +73,39 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     if (!members) return std::nullopt;
     auto out = read_members(*members);
     in.take_failure_of(*members);
+    return out;
+}
+
+/// Reads a number of seconds, rounded up to whole milliseconds.
+inline std::optional<duration> read_seconds(field_reader& in, std::string_view name,
+                                            duration longest) {
+    const std::chrono::duration<double> most = longest;
+    const auto seconds = in.number(name, 0, most.count());
+    if (!seconds) return std::nullopt;
+    return duration{static_cast<duration::rep>(std::ceil(*seconds * 1'000))};
+}
+
+inline engine_limits read_limits(field_reader& in, ignored_names* ignored) {
+    engine_limits out;
+    auto members = in.object("limits");
+    if (!members) return out;
+    out.memory_mb = members->whole("memory_mb", core::memory_mb_range.text());
+    out.cpus = members->number("cpus");
+    out.pids = members->whole("pids", core::pids_range.text());
+    members->tell_unread(ignored);
+    in.take_failure_of(*members);
+    return out;
+}
+
+/// Reads what an engine is to be given.
+inline provision_options read_options(field_reader& in, ignored_names* ignored) {
+    provision_options out;
+    out.version = owned(in.text("engine_version"));
+    out.env = in.text_members("env");
+    out.metadata = in.text_members("metadata");
+    out.limits = read_limits(in, ignored);
+    out.stop_grace = read_seconds(in, "stop_grace_s", core::longest_stop_grace);
+    if (const auto fault = core::check_options(out)) in.refuse(fault->member, fault->complaint);
     return out;
 }
 
@@ -115,9 +150,7 @@ inline std::optional<roundhouse::policy> read_policy_field(field_reader& in) {
     provision_body out;
     out.user_id = in.required_text("user_id");
     detail::apply(in, "user_id", core::names::check_user_id(out.user_id));
-    out.engine_version = detail::owned(in.text("engine_version"));
-    if (out.engine_version)
-        detail::apply(in, "engine_version", core::names::check_version(*out.engine_version));
+    out.options = detail::read_options(in, ignored);
     if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
 }
@@ -157,12 +190,10 @@ read_lookup_body(std::string_view body, ignored_names* ignored = nullptr) {
 /// whole milliseconds; nothing if no lease is wanted.
 [[nodiscard]] inline result<std::optional<duration>>
 read_activity_body(std::string_view body, ignored_names* ignored = nullptr) {
-    constexpr std::chrono::duration<double> longest = core::longest_lease;
     field_reader in(body);
-    const auto busy_for_s = in.number("busy_for_s", 0, longest.count());
+    const auto busy_for = detail::read_seconds(in, "busy_for_s", core::longest_lease);
     if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
-    if (!busy_for_s) return std::optional<duration>();
-    return std::optional(duration{static_cast<duration::rep>(std::ceil(*busy_for_s * 1'000))});
+    return busy_for;
 }
 
 /// Reads the body of a call that takes none: whatever it is, nothing of it is used.

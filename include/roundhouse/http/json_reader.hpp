@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/ignored_names.hpp>
 #include <roundhouse/types.hpp>
@@ -181,6 +182,16 @@ public:
         return std::nullopt;
     }
 
+    /// Reads a number. Whether it is in a range, callers check.
+    [[nodiscard]] std::optional<double> number(std::string_view name) {
+        double value = 0;
+        const auto found = find(name);
+        if (!found) return std::nullopt;
+        if (found->is_number() && found->get(value) == simdjson::SUCCESS) return value;
+        refuse(name, "a number", *found);
+        return std::nullopt;
+    }
+
     /// Reads a whole number that is not negative. Another value is refused, because it is not what is
     /// `expected`: "a whole number, 1 or more". Whether the number is in that range, callers check.
     [[nodiscard]] std::optional<std::uint64_t> whole(std::string_view name,
@@ -199,6 +210,26 @@ public:
         if (auto values = texts_of(*found)) return values;
         refuse(name, "a list of strings", *found);
         return std::nullopt;
+    }
+
+    /// Reads an object whose members are strings; empty if the field is missing. No value is part of a
+    /// message: it may be a secret.
+    [[nodiscard]] named_texts text_members(std::string_view name) {
+        named_texts texts;
+        simdjson::dom::object members;
+        const auto found = find(name);
+        if (!found) return texts;
+        if (found->get(members) != simdjson::SUCCESS) {
+            refuse(name, "must be an object of strings.");
+            return texts;
+        }
+        for (const auto [key, value] : members) {
+            std::string_view text;
+            const auto path = std::string(name) + '.' + std::string(key);
+            if (value.get(text) != simdjson::SUCCESS) refuse(path, "must be a string.");
+            else if (!texts.emplace(key, text).second) refuse(path, "is given twice.");
+        }
+        return texts;
     }
 
     /// Returns a reader of a nested object. Its messages name fields by their path, such as

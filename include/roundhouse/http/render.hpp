@@ -3,6 +3,7 @@
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/http/host_paths.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/http/reply.hpp>
@@ -68,6 +69,25 @@ inline void write_prospects(json_writer& json, const engine_view& engine) {
         .member("restarts", engine.restarts);
 }
 
+/// The settings of an engine as they are in force. Of its variables the names alone.
+inline void write_settings(json_writer& json, const engine_view& engine) {
+    const auto& settings = settings_of(*engine.record);
+    json.name("metadata").open('{');
+    for (const auto& [name, value] : settings.metadata) json.foreign_name(name).value(value);
+    json.close('}')
+        .name("limits")
+        .open('{')
+        .member("memory_mb", engine.limits.memory_mb)
+        .member("cpus", engine.limits.cpus)
+        .member("pids", engine.limits.pids)
+        .close('}')
+        .member("stop_grace_s", std::chrono::duration<double>(engine.stop_grace).count())
+        .name("env_names")
+        .open('[');
+    for (const auto& name : settings.env_names) json.value(name);
+    json.close(']');
+}
+
 inline void write_engine(json_writer& json, const engine_object& engine) {
     json.open('{')
         .member("engine_id", engine.id)
@@ -79,7 +99,10 @@ inline void write_engine(json_writer& json, const engine_object& engine) {
         .member("created_at", engine.created_at)
         .member("last_health_at", engine.last_health_at);
     if (engine.status == engine_status::sleeping) json.member("sleep_reason", engine.sleep_reason);
-    if (engine.whole != nullptr) write_prospects(json, *engine.whole);
+    if (engine.whole != nullptr) {
+        write_prospects(json, *engine.whole);
+        write_settings(json, *engine.whole);
+    }
     json.close('}');
 }
 

@@ -45,6 +45,10 @@ public:
         if constexpr (names_isolation<Backend>) return backend_->isolation();
         else return std::nullopt;
     }
+    [[nodiscard]] limit_support limits() const override {
+        if constexpr (holds_limits<Backend>) return backend_->limits();
+        else return {};
+    }
     [[nodiscard]] bool needs_port() const noexcept override { return backend_->needs_port(); }
     [[nodiscard]] bool port_usable(std::uint16_t port) const override {
         return backend_->port_usable(port);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <roundhouse/crypto/sealed_env.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/boot_failure_log.hpp>
 #include <roundhouse/shell/redaction.hpp>
 
@@ -31,6 +33,9 @@ ROUNDHOUSE_DECL void boot_failure_log::log_lines(const engine_record& engine,
                                                  const std::string& output) const {
     auto redacted = services_.redacted;
     redacted.push_back(to_hex(engine.key_hash));
+    // An environment that cannot be read has reached no engine.
+    if (const auto env = crypto::unseal_env(settings_of(engine).sealed_env, services_.keys))
+        for (const auto& [name, value] : *env) redacted.push_back(value);
     for (const auto& line : log_excerpt(output, services_.settings.boot_log_lines, redacted))
         services_.log(log_level::warning, "an engine wrote before its boot failed", named,
                       {{"output", line}});

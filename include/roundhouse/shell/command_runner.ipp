@@ -1,6 +1,9 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/crypto/sealed_env.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/command_runner.hpp>
 
 #include <asio/error.hpp>
@@ -16,14 +19,23 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// The workload that a boot asks the backend for.
+/// The workload that a boot asks the backend for, without its variables.
 [[nodiscard]] inline workload wanted_by(const command_request& boot) {
     const auto& engine = *boot.record;
-    return {ref_of(engine),
-            {engine.product_id, engine.user_id},
-            engine.version,
-            engine.key_hash,
-            boot.product ? boot.product->slug : std::string()};
+    return {.ref = ref_of(engine),
+            .owner = {engine.product_id, engine.user_id},
+            .version = engine.version,
+            .key_hash = engine.key_hash,
+            .product_slug = boot.product ? boot.product->slug : std::string(),
+            .limits = settings_of(engine).limits};
+}
+
+/// Why a workload cannot be made whose variables cannot be read.
+[[nodiscard]] inline error sealed_environment(const engine_record& engine) {
+    return {errc::internal_error,
+            "The environment of engine " + to_string(engine.id) +
+                " cannot be read: none of the master keys fits. Put the key that sealed it back "
+                "into the list."};
 }
 
 ROUNDHOUSE_DECL asio::awaitable<std::optional<core::event_variant>>
@@ -34,7 +46,8 @@ command_runner::run(command_request request, std::shared_ptr<task> self) {
     case core::command::boot:
         if (request.step == boot_step::prepare) co_return co_await prepare(request);
         co_return co_await boot(request, *self);
-    case core::command::stop: co_return co_await stop(engine, settings.stop_grace);
+    case core::command::stop:
+        co_return co_await stop(engine, core::stop_grace_of(engine, settings));
     case core::command::end: co_return co_await stop(engine, settings.failed_grace);
     case core::command::sleep: co_return co_await sleep(request);
     case core::command::wake: co_return co_await wake(request);
@@ -57,16 +70,21 @@ ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
 command_runner::boot(const command_request& request, const task& self) {
     auto& backend = *services_.backend;
     const auto& settings = services_.settings;
-    const auto wanted = wanted_by(request);
+    auto wanted = wanted_by(request);
     if (request.record->boot == boot_reason::rotate) {
-        const auto ended = co_await backend.stop(wanted.ref, settings.stop_grace);
+        const auto grace = core::stop_grace_of(*request.record, settings);
+        const auto ended = co_await backend.stop(wanted.ref, grace);
         if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
     }
+    auto env = crypto::unseal_env(settings_of(*request.record).sealed_env, services_.keys);
+    if (!env) co_return outcome(core::event::boot_refused{sealed_environment(*request.record)});
+    wanted.env = std::move(*env);
     // A boot that is cancelled from here on ends after `create`, and its workload is ended by the
     // command that superseded it.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const auto created = co_await backend.create(wanted);
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    wanted.env.clear(); // a boot may take long
     if (!created) co_return outcome(core::event::boot_refused{created.error()});
     inbox_.enqueue(wanted.owner, workload_started{request.number});
     core::probe_pauses pauses(settings.boot_probe_min, settings.boot_probe_max);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/shell/command_scheduler.hpp>
 
@@ -92,7 +93,7 @@ command_scheduler::take_end(mailbox& engine, command_ended ended) {
 ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request request) {
     if (request.command != core::command::boot) return launch(engine, std::move(request));
     auto& state = engine.command;
-    state.reason = request.record->boot;
+    state.longest_boot = core::longest_boot(*request.record, services_.settings);
     state.step = request.step;
     const bool awaited = request.record->boot != boot_reason::restart &&
                          request.record->boot != boot_reason::recover;

@@ -6,6 +6,7 @@
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/logged_engine.hpp>
 #include <roundhouse/shell/product_rounds.hpp>
 #include <roundhouse/shell/turn_queue.hpp>
@@ -34,9 +35,10 @@ struct waiting_call {
     core::call_variant call;
     product_ptr product;
     /// Set if the call creates the engine where there is none: the version that was asked for, or
-    /// the default.
+    /// the default, and its settings.
     struct creation {
         std::optional<std::string> version;
+        std::shared_ptr<const engine_settings> settings;
     };
     std::optional<creation> create;
     bool creation_counted = false; ///< Against `max_provisions_per_minute`.
@@ -148,7 +150,7 @@ struct command_state {
     turn_queue::ticket ticket = 0;
     boot_step step = boot_step::start; ///< Whose turn the boot holds or waits for.
     bool holds_turn = false;
-    boot_reason reason = boot_reason::first; ///< Of the last boot.
+    duration longest_boot{}; ///< `core::longest_boot` of the last boot.
     /// Steady time at which the command began, for a boot the turn of its step.
     std::optional<duration> began;
     std::shared_ptr<const probe_note> probes; ///< Of the command that runs.

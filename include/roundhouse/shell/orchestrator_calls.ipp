@@ -1,13 +1,14 @@
 #pragma once
 
 #include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
-#include <atomic>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -172,14 +173,38 @@ void orchestrator_state::through_mailbox(product_ptr product, std::string user_i
     enqueue(owner, std::move(call));
 }
 
+/// Why an engine is not given this; nothing if it is.
+ROUNDHOUSE_DECL std::optional<error>
+orchestrator_state::refusal(const provision_options& options) const {
+    auto fault = core::check_options(options);
+    const auto& backend = *services.backend;
+    if (!fault) fault = core::check_held(options.limits, backend.limits(), backend.name());
+    if (!fault) return std::nullopt;
+    return error{errc::invalid_request, fault->member + ": " + fault->complaint};
+}
+
+/// The settings that a record keeps, with the variables sealed; null if there are none.
+ROUNDHOUSE_DECL std::shared_ptr<const engine_settings>
+orchestrator_state::sealed(provision_options options) const {
+    engine_settings out;
+    for (const auto& [name, value] : options.env) out.env_names.push_back(name);
+    out.sealed_env = crypto::seal_env(options.env, services.keys, services.now(), services.entropy);
+    out.metadata = std::move(options.metadata);
+    out.limits = options.limits;
+    out.stop_grace = options.stop_grace;
+    if (out == no_settings()) return nullptr;
+    return std::make_shared<const engine_settings>(std::move(out));
+}
+
 ROUNDHOUSE_DECL void orchestrator_state::provision(product_ptr product, std::string user_id,
-                                                   std::optional<std::string> version,
+                                                   provision_options options,
                                                    completion<engine_view> done) {
-    if (const auto fault = version ? core::names::check_version(*version) : std::nullopt)
-        return done(fail(errc::invalid_request, "engine_version: " + *fault));
+    if (auto refused = refusal(options)) return done(unexpected(std::move(*refused)));
     waiting_call call;
     call.call = core::call::provision{};
-    call.create.emplace(waiting_call::creation{std::move(version)});
+    auto& create = call.create.emplace();
+    create.version = std::move(options.version);
+    create.settings = sealed(std::move(options));
     through_mailbox<engine_view>(
         std::move(product), std::move(user_id), std::move(call),
         [self = shared_from_this()](const engine_ptr& engine) { return self->view(engine, true); },
@@ -327,57 +352,6 @@ ROUNDHOUSE_DECL void orchestrator_state::audit(audit_query query, completion<aud
     denials.store([self = shared_from_this(), query = std::move(query), done = std::move(done)] {
         self->services.store->audit(query, done);
     });
-}
-
-// The end
-
-ROUNDHOUSE_DECL asio::awaitable<void> orchestrator_state::stop_all(completion<void> done) {
-    draining.store(true);
-    reconciler.quiesce();
-    const auto engines = std::make_shared<std::vector<engine_ptr>>();
-    pending_result<void> rows;
-    std::function<void(const result<engine_ptr>&)> visit =
-        [engines](const result<engine_ptr>& row) {
-            if (row) engines->push_back(*row); // the others were logged at the start
-        };
-    services.store->for_each_engine(std::move(visit), rows.complete());
-    auto reading = rows.wait();
-    const auto read = co_await std::move(reading);
-    if (!read) co_return done(read);
-    for (const auto& engine : *engines)
-        enqueue({engine->product_id, engine->user_id}, engine_event{core::event::parked{}});
-    pending_result<void> quiet;
-    reconciler.when_quiet([complete = quiet.complete()] { complete(result<void>{}); });
-    auto waiting = quiet.wait();
-    (void)co_await std::move(waiting);
-    stop_workloads(*engines, std::move(done));
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::stop_workloads(const std::vector<engine_ptr>& engines,
-                                                        completion<void> done) {
-    const auto left = std::make_shared<std::atomic<std::size_t>>(engines.size() + 1);
-    const auto count_down = [left, done = std::move(done)] {
-        if (left->fetch_sub(1) == 1) done(result<void>{});
-    };
-    for (const auto& engine : engines) {
-        auto ended = [this, engine, count_down](const std::exception_ptr& failure,
-                                                const result<void>& outcome) {
-            if (failure || !outcome)
-                services.log(
-                    log_level::error, "an engine could not be stopped. Check the backend",
-                    logged_engine(*engine),
-                    {{"reason", failure ? "" : std::string_view(outcome.error().message)}});
-            count_down();
-        };
-        services.tasks.spawn(stop_workload(engine), std::move(ended));
-    }
-    count_down();
-}
-
-ROUNDHOUSE_DECL asio::awaitable<result<void>> orchestrator_state::stop_workload(engine_ptr engine) {
-    const auto ref = ref_of(*engine);
-    auto done = co_await services.backend->stop(ref, services.settings.stop_grace);
-    co_return done;
 }
 
 } // namespace detail

@@ -4,6 +4,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/config.hpp>
 #include <roundhouse/detail/completion.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/fleet_calls.hpp>
 #include <roundhouse/shell/brakes.hpp>
@@ -79,7 +80,7 @@ public:
     void find_product(std::string id_or_slug, completion<product_ptr> done) override;
     [[nodiscard]] result<product_ptr> authenticate(std::string_view platform_key) const override;
     [[nodiscard]] result<product_ptr> current(const product_ptr& product) const override;
-    void provision(product_ptr product, std::string user_id, std::optional<std::string> version,
+    void provision(product_ptr product, std::string user_id, provision_options options,
                    completion<engine_view> done) override;
     void destroy(product_ptr product, std::string user_id, completion<uuid> done) override;
     void start(product_ptr product, std::string user_id, completion<engine_view> done) override;
@@ -132,6 +133,8 @@ private:
     [[nodiscard]] std::optional<error> refusal(std::string_view user_id) const;
     /// Why a policy is not taken; nothing if it is.
     [[nodiscard]] static std::optional<error> refusal(const policy& limits);
+    [[nodiscard]] std::optional<error> refusal(const provision_options& options) const;
+    [[nodiscard]] std::shared_ptr<const engine_settings> sealed(provision_options options) const;
     /// Sends a call through its engine's mailbox.
     template <class T>
     void through_mailbox(product_ptr product, std::string user_id, waiting_call call,
@@ -179,6 +182,7 @@ private:
 
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/shell/orchestrator_calls.ipp>
+#include <roundhouse/shell/orchestrator_end.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
 #endif

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <roundhouse/core/admission.hpp>
+#include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/failure.hpp>
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
 #include <algorithm>
@@ -182,6 +184,8 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine,
     engine_view out;
     out.url = services.backend->url(engine->id, engine->port);
     out.last_health_at = running.last_health(*engine);
+    out.limits = limits_in_force(settings_of(*engine).limits, services.backend->limits());
+    out.stop_grace = core::stop_grace_of(*engine, services.settings);
     if (with_key) {
         auto key = key_of(*engine);
         if (!key) return unexpected(std::move(key.error()));

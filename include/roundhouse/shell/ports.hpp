@@ -3,6 +3,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/types.hpp>
@@ -48,6 +49,8 @@ public:
     [[nodiscard]] virtual std::optional<std::string> trouble() const = 0;
     /// Nothing if the backend does not say.
     [[nodiscard]] virtual std::optional<std::vector<std::string>> isolation() const = 0;
+    /// Which ceilings of a single engine it holds.
+    [[nodiscard]] virtual limit_support limits() const = 0;
     [[nodiscard]] virtual bool needs_port() const noexcept = 0;
     [[nodiscard]] virtual bool port_usable(std::uint16_t port) const = 0;
     [[nodiscard]] virtual std::string url(const uuid& engine, std::uint16_t port) const = 0;

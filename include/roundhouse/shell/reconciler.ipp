@@ -161,7 +161,8 @@ ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,
     engine.intent = intent::boot;
     engine.generation = 1;
     engine.created_at = engine.operation_started_at = engine.last_activity_at = now;
-    engine.deadline = now + core::longest_boot(engine.boot, settings);
+    engine.settings = call.create->settings;
+    engine.deadline = now + core::longest_boot(engine, settings);
     const auto key = crypto::make_engine_key(services_.entropy);
     engine.key_hash = crypto::sha256(key);
     engine.sealed_key = services_.keys.seal(key, now, services_.entropy);
@@ -216,7 +217,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, engine_e
     if (passed != nullptr && engine->command.queued) {
         // The boot still waits for its turn, which is no fault of the engine's.
         const auto& boot = *engine->command.queued->record;
-        timers_.change_wait(engine->owner, core::longest_boot(boot.boot, services_.settings));
+        timers_.change_wait(engine->owner, core::longest_boot(boot, services_.settings));
         co_return;
     }
     const bool found = std::holds_alternative<core::event::found>(input.event);
@@ -236,8 +237,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, turn_cam
 ROUNDHOUSE_DECL void reconciler::limit_creation(const mailbox& engine) {
     const auto& state = engine.command;
     if (!state.holds_turn || state.pending) return;
-    timers_.change_wait(engine.owner, core::longest_boot(state.reason, services_.settings) -
-                                          services_.settings.boot_timeout);
+    timers_.change_wait(engine.owner, state.longest_boot - services_.settings.boot_timeout);
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, workload_started started) {

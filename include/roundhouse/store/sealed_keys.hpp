@@ -4,22 +4,25 @@
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-/// Operations on the sealed engine keys (SPEC §8) of all rows of a store.
+/// Operations on what is sealed in all rows of a store (SPEC §8): engine keys and environments.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The number of sealed keys in a store, and of those that no master key opens.
+/// The number of sealed texts in a store, keys and environments, and of those that no master key
+/// opens.
 struct sealed_key_count {
     std::uint64_t total = 0;
     std::uint64_t unreadable = 0;
@@ -27,7 +30,7 @@ struct sealed_key_count {
 
 /// The result of `reseal_keys`.
 struct resealing {
-    std::uint64_t engines = 0; ///< Rows whose keys are sealed with the first master key now.
+    std::uint64_t engines = 0; ///< Rows in which all is sealed with the first master key now.
     std::uint64_t damaged_records = 0; ///< Unreadable rows, which are left as they are.
 };
 
@@ -38,17 +41,29 @@ inline constexpr std::size_t reseal_batch = 100;
 /// How often a batch is tried, from a fresh read each time, if other commits change its rows.
 inline constexpr int reseal_attempts = 8;
 
-/// The row with its key, and the next key of a rotation, sealed with the ring's first key.
+/// The texts that are sealed in a row: its key, the next key of a rotation, and its environment.
+inline std::vector<const std::string*> sealed_texts(const engine_record& engine) {
+    std::vector<const std::string*> out{&engine.sealed_key};
+    const auto& environment = settings_of(engine).sealed_env;
+    for (const auto* const sealed : {&engine.next_sealed_key, &environment})
+        if (!sealed->empty()) out.push_back(sealed);
+    return out;
+}
+
+/// The row with all that is sealed in it sealed with the ring's first key.
 inline result<engine_record> resealed(engine_record engine, const crypto::key_ring& keys,
                                       instant now, const crypto::entropy& random) {
-    for (auto* const sealed : {&engine.sealed_key, &engine.next_sealed_key}) {
-        if (sealed == &engine.next_sealed_key && sealed->empty()) continue;
-        const auto key = keys.unseal(*sealed);
-        if (!key)
-            return fail(key.error().code,
-                        "engine " + to_string(engine.id) + ": " + key.error().message);
-        *sealed = keys.seal(*key, now, random);
+    const auto settings = std::make_shared<engine_settings>(settings_of(engine));
+    for (auto* const sealed :
+         {&engine.sealed_key, &engine.next_sealed_key, &settings->sealed_env}) {
+        if (sealed != &engine.sealed_key && sealed->empty()) continue;
+        const auto plain = keys.unseal(*sealed);
+        if (!plain)
+            return fail(plain.error().code,
+                        "engine " + to_string(engine.id) + ": " + plain.error().message);
+        *sealed = keys.seal(*plain, now, random);
     }
+    if (engine.settings) engine.settings = settings;
     return engine;
 }
 
@@ -87,27 +102,26 @@ result<std::size_t> reseal_rows(Store& store, std::span<const uuid> engines,
 
 } // namespace detail
 
-/// Counts the engine keys, and those of them that none of the master keys opens. Keys of unreadable
-/// rows are not counted. Reads every row and opens its keys, which takes a few microseconds each.
+/// Counts the engine keys and environments, and those of them that none of the master keys opens.
+/// Those of unreadable rows are not counted. Reads every row and opens what is sealed in it, which
+/// takes a few microseconds each.
 /// Fails if the store cannot be read.
 template <store Store>
 [[nodiscard]] result<sealed_key_count> count_unreadable_keys(const Store& store,
                                                              const crypto::key_ring& keys) {
     sealed_key_count out;
-    const auto count = [&](const std::string& sealed) {
-        ++out.total;
-        if (!keys.unseal(sealed)) ++out.unreadable;
-    };
     auto visited = store.for_each_engine([&](const result<engine_ptr>& engine) {
         if (!engine) return;
-        count((*engine)->sealed_key);
-        if (!(*engine)->next_sealed_key.empty()) count((*engine)->next_sealed_key);
+        for (const auto* const sealed : detail::sealed_texts(**engine)) {
+            ++out.total;
+            if (!keys.unseal(*sealed)) ++out.unreadable;
+        }
     });
     if (!visited) return unexpected(std::move(visited.error()));
     return out;
 }
 
-/// Seals the keys of every engine again, with the first master key. Afterwards the other master
+/// Seals the key and the environment of every engine again, with the first master key. Afterwards the other master
 /// keys are no longer needed. Blocks on one commit per hundred rows.
 ///
 /// Fails before any change if a key cannot be opened. A later failure (the store has no room)
@@ -120,10 +134,12 @@ template <store Store>
     const auto known = count_unreadable_keys(store, keys);
     if (!known) return unexpected(known.error());
     if (known->unreadable > 0)
-        return fail(errc::internal_error,
-                    std::to_string(known->unreadable) + " of " + std::to_string(known->total) +
-                        " sealed keys were sealed with none of the master keys, or are damaged: "
-                        "put the key that sealed them back into the list. Nothing was changed.");
+        return fail(
+            errc::internal_error,
+            std::to_string(known->unreadable) + " of " + std::to_string(known->total) +
+                " sealed keys and environments were sealed with none of the master keys, or "
+                "are damaged: "
+                "put the key that sealed them back into the list. Nothing was changed.");
     resealing out;
     std::vector<uuid> engines;
     auto visited = store.for_each_engine([&](const result<engine_ptr>& engine) {

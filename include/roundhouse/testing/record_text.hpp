@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
@@ -44,6 +45,7 @@ inline std::string shown(std::uint32_t value) { return std::to_string(value); }
 inline std::string shown(std::uint64_t value) { return std::to_string(value); }
 inline std::string shown(std::int32_t value) { return std::to_string(value); }
 inline std::string shown(std::int64_t value) { return std::to_string(value); }
+inline std::string shown(double value) { return std::to_string(value); }
 inline std::string shown(const uuid& id) { return to_string(id); }
 inline std::string shown(const sha256_digest& digest) { return to_hex(digest); }
 inline std::string shown(duration span) { return std::to_string(span.count()) + " ms"; }
@@ -70,6 +72,12 @@ inline std::string shown(const metadata& facts) {
     return out + '}';
 }
 
+inline std::string shown(const named_texts& texts) {
+    std::string out = "{";
+    for (const auto& [name, text] : texts) out += shown(name) + ": " + shown(text) + ' ';
+    return out + '}';
+}
+
 template <class T> std::string shown(const std::optional<T>& value) {
     return value ? shown(*value) : "none";
 }
@@ -89,13 +97,24 @@ template <class T> std::string line(std::string_view name, const T& value) {
 // Each text_of binds every member of its record, so that a new member does not compile here until
 // it is shown as well.
 
+/// Of settings that say nothing this is empty, as if there were none.
+[[nodiscard]] inline std::string text_of(const engine_settings& settings) {
+    using detail::line;
+    const auto& [env_names, sealed_env, metadata, limits, stop_grace] = settings;
+    const auto& [memory_mb, cpus, pids] = limits;
+    if (settings == engine_settings{}) return {};
+    return line("env_names", env_names) + line("sealed_env", sealed_env) +
+           line("metadata", metadata) + line("memory_mb", memory_mb) + line("cpus", cpus) +
+           line("pids", pids) + line("stop_grace", stop_grace);
+}
+
 [[nodiscard]] inline std::string text_of(const engine_record& record) {
     using detail::line;
     const auto& [id, product_id, user_id, version, status, intent, boot, origin, last_exit,
                  revision, sequence, generation, port, restarts, key_hash, sealed_key,
                  next_key_hash, next_sealed_key, created_at, operation_started_at, last_health_at,
                  last_activity_at, busy_until, deadline, restart_at, healthy_since,
-                 restart_attempts, retries, reason] = record;
+                 restart_attempts, retries, reason, settings] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
            line("boot", boot) + line("origin", origin) + line("last_exit", last_exit) +
@@ -108,7 +127,7 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("busy_until", busy_until) + line("deadline", deadline) +
            line("restart_at", restart_at) + line("healthy_since", healthy_since) +
            line("restart_attempts", restart_attempts) + line("retries", retries) +
-           line("reason", reason);
+           line("reason", reason) + (settings ? text_of(*settings) : std::string());
 }
 
 [[nodiscard]] inline std::string text_of(const product& record) {

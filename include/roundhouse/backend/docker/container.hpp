@@ -5,6 +5,7 @@
 #include <roundhouse/backend/docker/options.hpp>
 #include <roundhouse/detail/json_writer.hpp>
 #include <roundhouse/detail/workload_variables.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -168,6 +169,15 @@ inspect_container(daemon& docker, const uuid& engine, const std::string& network
     co_return std::optional{std::move(found)};
 }
 
+/// The ceilings that can be held, which are all, and those of every engine.
+[[nodiscard]] inline limit_support held_limits(const docker_options& options) {
+    limit_support out{.memory_mb = true, .cpus = true, .pids = true};
+    if (options.memory_bytes > 0) out.general.memory_mb = whole_mb(options.memory_bytes);
+    if (options.cpus > 0) out.general.cpus = options.cpus;
+    if (options.pids > 0) out.general.pids = options.pids;
+    return out;
+}
+
 /// Writes the JSON from which containers and volumes are created.
 class description {
 public:
@@ -225,12 +235,16 @@ private:
                                            {"ENGINE_PORT", std::to_string(engine_port)},
                                            {"SQLITE_DB_PATH", "/data/brain.sqlite"}});
         if (!options_.catalog_path.empty()) variables.emplace_back("CATALOG_DIR", "/catalog");
-        const auto own = variables.size();
-        for (const auto& [name, value] : options_.environment) {
-            bool taken = false;
-            for (std::size_t i = 0; i < own; ++i) taken = taken || variables[i].first == name;
-            if (!taken) variables.emplace_back(name, value);
-        }
+        const auto add_missing = [&variables](const auto& more) {
+            const auto own = variables.size();
+            for (const auto& [name, value] : more) {
+                bool taken = false;
+                for (std::size_t i = 0; i < own; ++i) taken = taken || variables[i].first == name;
+                if (!taken) variables.emplace_back(name, value);
+            }
+        };
+        add_missing(workload_.env);
+        add_missing(options_.environment);
         json.name("Env").open('[');
         for (const auto& [name, value] : variables) json.value(name + '=' + value);
         json.close(']');
@@ -264,16 +278,22 @@ private:
         }
         json.member("Init", hard.init);
         if (!options_.runtime.empty()) json.member("Runtime", options_.runtime);
-        if (options_.memory_bytes != 0)
-            json.member("Memory", options_.memory_bytes)
-                .member("MemorySwap", options_.memory_bytes);
-        if (options_.cpus > 0)
-            json.member("NanoCpus", static_cast<std::int64_t>(options_.cpus * 1e9));
-        if (options_.pids != 0) json.member("PidsLimit", options_.pids);
+        write_ceilings(json);
         json.name("LogConfig").open('{').member("Type", "json-file").name("Config").open('{');
         json.foreign_name("max-size").value(std::to_string(options_.log_limit_bytes));
         json.foreign_name("max-file").value("2");
         json.close('}').close('}');
+    }
+
+    /// The ceilings of the engine: its own, and else those of every engine.
+    void write_ceilings(json::json_writer& json) const {
+        const auto& own = workload_.limits;
+        const auto memory = own.memory_mb ? *own.memory_mb * bytes_per_mb : options_.memory_bytes;
+        const auto cpus = own.cpus.value_or(options_.cpus);
+        const auto pids = own.pids.value_or(options_.pids);
+        if (memory != 0) json.member("Memory", memory).member("MemorySwap", memory);
+        if (cpus > 0) json.member("NanoCpus", static_cast<std::int64_t>(cpus * 1e9));
+        if (pids != 0) json.member("PidsLimit", pids);
     }
 
     void write_mounts(json::json_writer& json) const {

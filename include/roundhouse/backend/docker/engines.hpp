@@ -56,6 +56,7 @@ public:
     [[nodiscard]] bool on_host() const noexcept {
         return options_.advertise == docker_advertise::host;
     }
+    [[nodiscard]] limit_support limits() const { return held_limits(options_); }
 
     asio::awaitable<result<void>> prepare(const workload& requested) {
         const auto image = image_of(requested.version, options_.repository);

@@ -124,9 +124,15 @@ public:
 
     /// Makes the groups of an engine, with its ceilings. A failure names the file and the cause.
     [[nodiscard]] result<cgroup_entrances> make(const uuid& engine) const {
+        return make(engine, ceilings_);
+    }
+
+    /// The same with other ceilings than engines have as a rule. That of the disk is always the rule's.
+    [[nodiscard]] result<cgroup_entrances> make(const uuid& engine,
+                                                const engine_ceilings& ceilings) const {
         cgroup_entrances entrances;
         for (std::size_t i = 0; i < trees_.size(); ++i) {
-            auto made = make_in(trees_[i], engine);
+            auto made = make_in(trees_[i], engine, ceilings);
             if (!made) return unexpected{made.error()};
             entrances[i] = std::move(*made);
         }
@@ -245,8 +251,10 @@ private:
     }
 
     /// Makes the group of an engine in one hierarchy, with its ceilings.
-    [[nodiscard]] result<descriptor> make_in(const cgroup_tree& tree, const uuid& engine) const {
-        if (auto set = make_with_ceilings(tree, engine); !set) return unexpected{set.error()};
+    [[nodiscard]] result<descriptor> make_in(const cgroup_tree& tree, const uuid& engine,
+                                             const engine_ceilings& ceilings) const {
+        if (auto set = make_with_ceilings(tree, engine, ceilings); !set)
+            return unexpected{set.error()};
         // Moving one thread of version 1 spares the kernel a wait for all processes.
         const auto file = folder_in(tree, engine) + (tree.unified ? "/cgroup.procs" : "/tasks");
         descriptor entrance{::open(file.c_str(), O_WRONLY | O_CLOEXEC)};
@@ -266,7 +274,7 @@ private:
     }
 
     [[nodiscard]] result<void> enter_by_child(const cgroup_tree& tree, const uuid& engine) const {
-        const auto entrance = make_in(tree, engine);
+        const auto entrance = make_in(tree, engine, ceilings_);
         if (!entrance) return unexpected{entrance.error()};
         const int problem = run_in_child(
             [&entrance]() noexcept { return enter_cgroup(*entrance) ? 0 : errno; });
@@ -278,8 +286,8 @@ private:
     /// Removes the group that holds those of the engines, unless an engine has one.
     void remove_from(const cgroup_tree& tree) const { ::rmdir((tree.base + '/' + name_).c_str()); }
 
-    [[nodiscard]] result<void> make_with_ceilings(const cgroup_tree& tree,
-                                                  const uuid& engine) const {
+    [[nodiscard]] result<void> make_with_ceilings(const cgroup_tree& tree, const uuid& engine,
+                                                  const engine_ceilings& ceilings) const {
         const auto holder = tree.base + '/' + name_;
         if (auto made = make_group(holder); !made) return made;
         const auto& has = tree.controllers;
@@ -289,20 +297,21 @@ private:
         const auto folder = folder_in(tree, engine);
         if (auto made = make_group(folder); !made) return made;
         if (has.memory)
-            if (auto set = set_memory(folder, tree.unified); !set) return set;
+            if (auto set = set_memory(folder, tree.unified, ceilings.memory_bytes); !set)
+                return set;
         if (has.cpu)
-            if (auto set = set_cpus(folder, tree.unified); !set) return set;
+            if (auto set = set_cpus(folder, tree.unified, ceilings.cpus); !set) return set;
         if (has.io)
             if (auto set = set_io(folder, tree.unified); !set) return set;
         if (!has.pids) return {};
-        return write_setting(folder + "/pids.max", ceilings_.processes > 0
-                                                       ? std::to_string(ceilings_.processes)
+        return write_setting(folder + "/pids.max", ceilings.processes > 0
+                                                       ? std::to_string(ceilings.processes)
                                                        : std::string("max"));
     }
 
     /// A ceiling counts swapped memory too: an engine that swaps slows the others down.
-    [[nodiscard]] result<void> set_memory(const std::string& folder, bool unified) const {
-        const auto bytes = ceilings_.memory_bytes;
+    [[nodiscard]] static result<void> set_memory(const std::string& folder, bool unified,
+                                                 std::uint64_t bytes) {
         const auto write_if_there = [&folder](std::string_view name,
                                               std::string_view value) -> result<void> {
             const auto path = folder + std::string(name);
@@ -325,11 +334,12 @@ private:
         return write_setting(folder + "/memory.max", bytes > 0 ? number : "max");
     }
 
-    [[nodiscard]] result<void> set_cpus(const std::string& folder, bool unified) const {
+    [[nodiscard]] static result<void> set_cpus(const std::string& folder, bool unified,
+                                               double cpus) {
         constexpr long long period_us = 100'000;
         constexpr long long least_us = 1'000; // the kernel refuses less
         const auto quota = std::to_string(
-            std::max(least_us, std::llround(ceilings_.cpus * static_cast<double>(period_us))));
+            std::max(least_us, std::llround(cpus * static_cast<double>(period_us))));
         const auto period = std::to_string(period_us);
         if (unified) return write_setting(folder + "/cpu.max", quota + ' ' + period);
         if (auto set = write_setting(folder + "/cpu.cfs_period_us", period); !set) return set;

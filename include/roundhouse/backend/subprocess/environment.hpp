@@ -15,8 +15,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::subprocess {
 
-/// The environment of an engine: the variables of SPEC §6, and those of the options that have other
-/// names.
+/// The environment of an engine: the variables of SPEC §6, those of its own that have other names,
+/// and those of the options that neither has.
 [[nodiscard]] inline std::vector<std::string> engine_environment(const subprocess_options& options,
                                                                  const workload& requested,
                                                                  const std::string& folder) {
@@ -29,6 +29,7 @@ namespace detail::subprocess {
     if (options.pass_listener)
         variables.emplace_back("ENGINE_LISTEN_FD", std::to_string(listener_number));
     if (!options.catalog_dir.empty()) variables.emplace_back("CATALOG_DIR", options.catalog_dir);
+    variables.insert(variables.end(), requested.env.begin(), requested.env.end());
     variables.insert(variables.end(), options.environment.begin(), options.environment.end());
     std::vector<std::string> environment;
     for (auto at = variables.begin(); at != variables.end(); ++at) {

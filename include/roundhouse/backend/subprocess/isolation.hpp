@@ -8,6 +8,7 @@
 #include <roundhouse/backend/subprocess/program.hpp>
 #include <roundhouse/backend/subprocess/rights.hpp>
 #include <roundhouse/backend/subprocess/uids.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 
 #include <fcntl.h>
@@ -265,20 +266,42 @@ private:
     return std::nullopt;
 }
 
+/// The ceilings that can be held here, and those of every engine. Processors are among them only if
+/// the options have a ceiling of them: a controller that no engine needs costs each boot.
+[[nodiscard]] inline limit_support held_limits(const subprocess_options& options,
+                                               const isolation& reached) {
+    limit_support out;
+    const auto& cgroups = reached.cgroups();
+    out.memory_mb = cgroups.hold(&cgroup_controllers::memory);
+    out.cpus = cgroups.hold(&cgroup_controllers::cpu);
+    const bool bounds_user = reached.is_on() && !reached.uids().empty();
+    out.pids = bounds_user || cgroups.hold(&cgroup_controllers::pids);
+    if (out.memory_mb && options.memory_bytes > 0)
+        out.general.memory_mb = whole_mb(options.memory_bytes);
+    if (out.cpus && options.cpus > 0) out.general.cpus = options.cpus;
+    if (out.pids && options.processes > 0) out.general.pids = options.processes;
+    return out;
+}
+
 /// The members of the options that ask for a ceiling which nothing holds here.
 [[nodiscard]] inline std::vector<std::string> unheld_ceilings(const subprocess_options& options,
                                                               const isolation& reached) {
     std::vector<std::string> out;
-    const auto& cgroups = reached.cgroups();
-    if (options.memory_bytes > 0 && !cgroups.hold(&cgroup_controllers::memory))
-        out.emplace_back("memory_bytes");
-    if (options.cpus > 0 && !cgroups.hold(&cgroup_controllers::cpu)) out.emplace_back("cpus");
-    const bool bounds_user = reached.is_on() && !reached.uids().empty();
-    if (options.processes > 0 && !bounds_user && !cgroups.hold(&cgroup_controllers::pids))
-        out.emplace_back("processes");
-    if (options.io_bytes_per_s > 0 && !cgroups.hold(&cgroup_controllers::io))
+    const auto held = held_limits(options, reached);
+    if (options.memory_bytes > 0 && !held.memory_mb) out.emplace_back("memory_bytes");
+    if (options.cpus > 0 && !held.cpus) out.emplace_back("cpus");
+    if (options.processes > 0 && !held.pids) out.emplace_back("processes");
+    if (options.io_bytes_per_s > 0 && !reached.cgroups().hold(&cgroup_controllers::io))
         out.emplace_back("io_bytes_per_s");
     return out;
+}
+
+/// The ceilings of one engine: its own, and else those of every engine.
+[[nodiscard]] inline engine_ceilings ceilings_of(const subprocess_options& options,
+                                                 const engine_limits& own) {
+    return {.memory_bytes = own.memory_mb ? *own.memory_mb * bytes_per_mb : options.memory_bytes,
+            .cpus = own.cpus.value_or(options.cpus),
+            .processes = own.pids ? static_cast<std::uint32_t>(*own.pids) : options.processes};
 }
 
 /// The isolation of one child, prepared by its parent.
@@ -291,14 +314,16 @@ struct child_isolation {
     std::optional<soft_limits> limits = {}; ///< Of a child that is not isolated.
 };
 
-/// The isolation of an engine with this user, which has the rules of `ruleset`, its caller's.
-[[nodiscard]] inline child_isolation
-isolation_of(const subprocess_options& options, const isolation& reached, int ruleset, uid_t uid) {
+/// The isolation of an engine with this user and these ceilings, which has the rules of `ruleset`,
+/// its caller's.
+[[nodiscard]] inline child_isolation isolation_of(const subprocess_options& options,
+                                                  const isolation& reached, int ruleset, uid_t uid,
+                                                  const engine_ceilings& ceilings) {
     return {.on = reached.is_on(),
             .ruleset = ruleset,
             .file_bytes = options.file_bytes > 0 ? options.file_bytes : RLIM_INFINITY,
             .uid = uid,
-            .processes = options.processes > 0 ? options.processes : RLIM_INFINITY,
+            .processes = ceilings.processes > 0 ? ceilings.processes : RLIM_INFINITY,
             .limits = options.limits};
 }
 

@@ -1,19 +1,16 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
-#include <roundhouse/crypto/base64url.hpp>
+#include <roundhouse/store/lmdb/engine_records.hpp>
 #include <roundhouse/store/lmdb/owner_hash.hpp>
 #include <roundhouse/store/lmdb/sections.hpp>
 #include <roundhouse/types.hpp>
 
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
-#include <vector>
 
 /// The encoding of the store's records (sections.hpp). Heads have fixed places and never change; a
 /// new field is a new section, whose tag is the next that was never used, and raises `layout` in
@@ -30,147 +27,6 @@ struct store_state {
     instant latest_audit{};      ///< The latest timestamp of any audit row so far.
     duration set_back{};         ///< The most that a row's timestamp was before `latest_audit`.
 };
-
-// Engines
-
-/// The sections of an engine.
-enum class engine_section : std::uint8_t {
-    user_id = 1,
-    version,
-    sealed_key,           ///< The bytes of the Fernet token.
-    sealed_key_text,      ///< In its place: a text that is not the base64url of bytes.
-    next_key_hash,        ///< With the sealed key that follows: a rotation is under way.
-    next_sealed_key,      ///< As `sealed_key`.
-    next_sealed_key_text, ///< As `sealed_key_text`.
-    last_health_at,
-    deadline,
-    restart_at,
-    healthy_since,
-    reason,
-    last_exit = 17, ///< For code and signal each whether there is one, and its value; a flag.
-    restarts,
-};
-
-/// Writes a Fernet token, which is base64url with padding, as the bytes that it stands for.
-inline void write_token(record_writer& out, std::string_view token, engine_section as_bytes,
-                        engine_section as_text) {
-    const auto bytes = crypto::base64url_decode(token, crypto::padding::required);
-    if (!bytes) return out.text_section(as_text, token);
-    out.text_section(as_bytes, {reinterpret_cast<const char*>(bytes->data()), bytes->size()});
-}
-
-[[nodiscard]] inline std::string read_token(value_reader& in) {
-    const auto bytes = in.rest();
-    std::string text;
-    text.reserve((bytes.size() + 2) / 3 * 4); // with its padding, so that it is allocated once
-    crypto::base64url_append(text,
-                             {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
-                             crypto::padding::required);
-    return text;
-}
-
-inline void encode(record_writer& out, const exit_status& exit) {
-    out.number(static_cast<std::uint8_t>(exit.exit_code ? 1 : 0));
-    out.number(static_cast<std::uint32_t>(exit.exit_code.value_or(0)));
-    out.number(static_cast<std::uint8_t>(exit.signal ? 1 : 0));
-    out.number(exit.signal.value_or(std::uint8_t{0}));
-    out.number(static_cast<std::uint8_t>(exit.out_of_memory ? 1 : 0));
-}
-
-[[nodiscard]] inline exit_status decode_exit_status(value_reader& in) {
-    exit_status exit;
-    const bool has_code = in.choice<bool>(2);
-    const auto code = static_cast<std::int32_t>(in.number<std::uint32_t>());
-    const bool has_signal = in.choice<bool>(2);
-    const auto signal = in.number<std::uint8_t>();
-    if (has_code) exit.exit_code = code;
-    if (has_signal) exit.signal = signal;
-    exit.out_of_memory = in.choice<bool>(2);
-    return exit;
-}
-
-[[nodiscard]] inline record_writer encode(const engine_record& engine) {
-    record_writer out;
-    out.number(static_cast<std::uint8_t>(engine.status));
-    out.number(static_cast<std::uint8_t>(engine.intent));
-    out.number(static_cast<std::uint8_t>(engine.boot));
-    out.number(static_cast<std::uint8_t>(engine.origin));
-    out.number(std::uint32_t{engine.port});
-    out.number(engine.revision);
-    out.number(engine.sequence);
-    out.number(engine.generation);
-    out.raw(engine.id.bytes);
-    out.raw(engine.product_id.bytes);
-    out.raw(engine.key_hash);
-    out.time(engine.created_at);
-    out.time(engine.operation_started_at);
-    out.time(engine.last_activity_at);
-    out.time(engine.busy_until);
-    out.number(engine.restart_attempts);
-    out.number(engine.retries);
-
-    using enum engine_section;
-    out.text_section(user_id, engine.user_id);
-    out.text_section(version, engine.version);
-    write_token(out, engine.sealed_key, sealed_key, sealed_key_text);
-    if (engine.next_key_hash != sha256_digest{})
-        out.section(next_key_hash, [&] { out.raw(engine.next_key_hash); });
-    write_token(out, engine.next_sealed_key, next_sealed_key, next_sealed_key_text);
-    out.time_section(last_health_at, engine.last_health_at);
-    out.time_section(deadline, engine.deadline);
-    out.time_section(restart_at, engine.restart_at);
-    out.time_section(healthy_since, engine.healthy_since);
-    out.text_section(reason, engine.reason);
-    if (engine.last_exit != exit_status{})
-        out.section(last_exit, [&] { encode(out, engine.last_exit); });
-    if (engine.restarts > 0) out.section(restarts, [&] { out.number(engine.restarts); });
-    return out;
-}
-
-/// Reads one section into the record. False if the tag is not known.
-inline bool decode_section(engine_section section, value_reader& in, engine_record& engine) {
-    switch (section) {
-        using enum engine_section;
-    case user_id: engine.user_id = in.rest(); return true;
-    case version: engine.version = in.rest(); return true;
-    case sealed_key: engine.sealed_key = read_token(in); return true;
-    case sealed_key_text: engine.sealed_key = in.rest(); return true;
-    case next_key_hash: in.raw(engine.next_key_hash); return true;
-    case next_sealed_key: engine.next_sealed_key = read_token(in); return true;
-    case next_sealed_key_text: engine.next_sealed_key = in.rest(); return true;
-    case last_health_at: engine.last_health_at = in.time(); return true;
-    case deadline: engine.deadline = in.time(); return true;
-    case restart_at: engine.restart_at = in.time(); return true;
-    case healthy_since: engine.healthy_since = in.time(); return true;
-    case reason: engine.reason = in.rest(); return true;
-    case last_exit: engine.last_exit = decode_exit_status(in); return true;
-    case restarts: engine.restarts = in.number<std::uint32_t>(); return true;
-    }
-    return false;
-}
-
-inline void decode(record_reader& in, engine_record& engine) {
-    engine.status = in.choice<engine_status>(all_engine_statuses.size());
-    engine.intent = in.choice<intent>(all_intents.size());
-    engine.boot = in.choice<boot_reason>(all_boot_reasons.size());
-    engine.origin = in.choice<engine_status>(all_engine_statuses.size());
-    engine.port = static_cast<std::uint16_t>(in.number<std::uint32_t>());
-    engine.revision = in.number<std::uint64_t>();
-    engine.sequence = in.number<std::uint64_t>();
-    engine.generation = in.number<std::uint64_t>();
-    engine.id = in.id();
-    engine.product_id = in.id();
-    in.raw(engine.key_hash);
-    engine.created_at = in.time();
-    engine.operation_started_at = in.time();
-    engine.last_activity_at = in.time();
-    engine.busy_until = in.time();
-    engine.restart_attempts = in.number<std::uint32_t>();
-    engine.retries = in.number<std::uint32_t>();
-    in.sections<engine_section>([&](engine_section section, value_reader& values) {
-        return decode_section(section, values, engine);
-    });
-}
 
 // Products
 

@@ -102,6 +102,20 @@ template <backend Backend> void older_is_refused_while_paused(backend_trial<Back
     trial.await_healthy(newer);
 }
 
+template <backend Backend> void has_its_variables(backend_trial<Backend>& trial) {
+    auto older = trial.fresh();
+    older.workload.env = {{"TRIAL_EMPTY", ""}, {"TRIAL_TEXT", "a \"b\" = $HOME \xC3\xBC"}};
+    must(trial.create(older));
+    trial.await_healthy(older);
+    trial.require_variables(older);
+    auto newer = next_generation(older);
+    newer.workload.env = {{"TRIAL_TEXT", "another"}};
+    must(trial.create(newer));
+    trial.await_healthy(newer);
+    trial.require_variables(newer);
+    trial.require_no_variable(newer, "TRIAL_EMPTY");
+}
+
 template <backend Backend> std::vector<backend_case<Backend>> all() {
     return {
         {"a workload that is created is listed as up and becomes healthy",
@@ -117,6 +131,7 @@ template <backend Backend> std::vector<backend_case<Backend>> all() {
         {"an older generation is refused while a newer one is up", older_is_refused<Backend>},
         {"an older generation is refused while a newer one is paused",
          older_is_refused_while_paused<Backend>},
+        {"each workload has the variables that it is created with", has_its_variables<Backend>},
     };
 }
 

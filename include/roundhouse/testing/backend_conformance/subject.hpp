@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/version.hpp>
 #include <roundhouse/workload.hpp>
@@ -42,6 +43,9 @@ template <backend Backend> struct backend_subject {
     /// Pauses or resumes a workload without asking the backend. Without it the reports of pauses
     /// are not tested.
     std::function<void(const workload_ref&, bool paused)> set_paused = {};
+    /// The variables of a workload that is up, at least those that it was created with. Without it
+    /// `workload::env` is not tested.
+    std::function<named_texts(const workload_ref&)> environment = {};
 
     /// The longest wait for anything; it is reached by failures only.
     duration patience = std::chrono::seconds{60};

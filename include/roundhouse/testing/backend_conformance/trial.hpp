@@ -110,6 +110,27 @@ public:
         }
     }
 
+    /// Requires that a workload has the variables that it was created with, as far as the subject
+    /// tells.
+    void
+    require_variables(const trial_engine& engine,
+                      const std::source_location& where = std::source_location::current()) const {
+        if (!subject_.environment) return;
+        const auto seen = subject_.environment(engine.workload.ref);
+        for (const auto& [name, value] : engine.workload.env) {
+            const auto found = seen.find(name);
+            require(found != seen.end() && found->second == value,
+                    "a workload should have its variable " + name, where);
+        }
+    }
+    void
+    require_no_variable(const trial_engine& engine, const std::string& name,
+                        const std::source_location& where = std::source_location::current()) const {
+        if (!subject_.environment) return;
+        require(!subject_.environment(engine.workload.ref).contains(name),
+                "a workload should not have the variable " + name, where);
+    }
+
     // The list
 
     [[nodiscard]] std::optional<found_workload>

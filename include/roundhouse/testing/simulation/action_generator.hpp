@@ -30,7 +30,7 @@ struct action {
 class action_generator {
 public:
     action_generator(random_generator random, const scenario& scenario)
-        : random_(random), scenario_(scenario) {
+        : random_(random), settings_random_(random.branch("settings")), scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
 
@@ -76,6 +76,7 @@ private:
         out.kind = draw_kind();
         switch (out.kind) {
         case call_kind::admit: out.admit = {random_.chance(0.5), random_.chance(0.5)}; break;
+        case call_kind::provision: out.options = draw_options(); break;
         case call_kind::stop: out.force = random_.chance(0.5); break;
         case call_kind::activity:
             if (random_.chance(0.5))
@@ -83,6 +84,23 @@ private:
             break;
         default: break;
         }
+    }
+
+    /// Often none at all. No grace is longer than that of all, by which `latency_rules` counts.
+    provision_options draw_options() {
+        auto& random = settings_random_;
+        provision_options out;
+        if (random.chance(0.5)) return out;
+        for (auto n = random.below(3); n > 0; --n) {
+            out.env["VARIABLE_" + std::to_string(random.below(9))] = std::to_string(random.next());
+            out.metadata["member " + std::to_string(random.below(9))] = std::to_string(n);
+        }
+        if (random.chance(0.3)) out.limits.memory_mb = random.between(6, 64);
+        if (random.chance(0.3)) out.limits.cpus = 0.5;
+        if (random.chance(0.3)) out.limits.pids = random.between(1, 99);
+        if (random.chance(0.5))
+            out.stop_grace = random.between(duration{0}, scenario_.settings.stop_grace);
+        return out;
     }
 
     call_kind draw_kind() {
@@ -101,6 +119,7 @@ private:
     }
 
     random_generator random_;
+    random_generator settings_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

@@ -38,6 +38,9 @@ constexpr std::string_view name_of(backend_operation operation) noexcept {
 /// Handlers that a `faulty_backend` calls. Empty ones are skipped.
 struct backend_observer {
     std::function<void(backend_operation, const workload_ref&)> began = {};
+    /// A workload is asked for, and one is asked to end.
+    std::function<void(const workload&)> asked_for = {};
+    std::function<void(const workload_ref&, duration grace)> asked_to_stop = {};
     /// The call was answered or cancelled.
     std::function<void(backend_operation, const workload_ref&)> ended = {};
     /// A probe was answered healthy; called before the orchestrator gets the answer.

@@ -9,6 +9,7 @@
 #include <roundhouse/testing/simulation/machine.hpp>
 #include <roundhouse/testing/simulation/model.hpp>
 #include <roundhouse/testing/simulation/pending_calls.hpp>
+#include <roundhouse/testing/simulation/settings_rules.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/testing/simulation/workload_rules.hpp>
@@ -29,12 +30,14 @@ namespace testing::sim::detail {
 template <class Incarnation> class call_driver {
 public:
     call_driver(const timeline& time, violations& found, pending_calls& calls, ledger& rows,
-                workload_rules& rules, machine& host, model& reference, const answer_check& answers)
+                workload_rules& rules, settings_rules& of_settings, machine& host, model& reference,
+                const answer_check& answers)
         : time_(time),
           violations_(found),
           calls_(calls),
           ledger_(rows),
           rules_(rules),
+          settings_rules_(of_settings),
           machine_(host),
           model_(reference),
           answers_(answers) {}
@@ -47,7 +50,7 @@ public:
         switch (request.kind) {
         case call_kind::admit: return admit(current, id, product, request);
         case call_kind::provision:
-            return orchestrator.async_provision(product, user, std::nullopt,
+            return orchestrator.async_provision(product, user, request.options,
                                                 handler<engine_view>(current, id, &read_engine));
         case call_kind::start:
             return orchestrator.async_start(product, user,
@@ -184,6 +187,8 @@ private:
     void hold_to(const pending_call& call, const call_answer& answer) {
         const auto row = ledger_.find(call.request.owner);
         if (answer.engine) ledger_.acknowledge(answer.engine->id);
+        if (answer.engine && call.request.kind == call_kind::provision)
+            settings_rules_.provisioned(answer.engine->id, call.request.options);
         if (answer.engine && call.request.kind == call_kind::admit)
             rules_.used(answer.engine->id, time_.now());
         if (answer.destroyed) {
@@ -208,6 +213,7 @@ private:
     pending_calls& calls_;
     ledger& ledger_;
     workload_rules& rules_;
+    settings_rules& settings_rules_;
     machine& machine_;
     model& model_;
     const answer_check& answers_;

@@ -46,6 +46,7 @@ struct call_request {
     call_kind kind = call_kind::admit;
     engine_owner owner;
     admit_options admit = {};                        ///< admit
+    provision_options options = {};                  ///< provision
     bool force = false;                              ///< stop
     std::optional<duration> busy_for = std::nullopt; ///< activity
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/optional_member.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
@@ -36,7 +37,8 @@ namespace testing::sim::detail {
 /// which may be long after the process has died (`incarnation`).
 class faulty_backend {
 public:
-    static constexpr auto optional_members = optional_member::prepare | optional_member::on_pause;
+    static constexpr auto optional_members = optional_member::prepare | optional_member::on_pause |
+                                             optional_member::limits;
 
     faulty_backend(machine& host, fault_injector& faults, virtual_clock& clock, process& owner,
                    trace& events, bool needs_port, backend_observer observer)
@@ -53,6 +55,9 @@ public:
         if (!away()) return std::nullopt;
         return "The daemon is away.";
     }
+    [[nodiscard]] limit_support limits() const {
+        return {.memory_mb = true, .cpus = true, .pids = true};
+    }
     [[nodiscard]] bool needs_port() const noexcept { return needs_port_; }
     [[nodiscard]] bool port_usable(std::uint16_t port) const { return machine_.port_usable(port); }
     [[nodiscard]] std::string url(const uuid& engine, std::uint16_t port) const {
@@ -64,10 +69,12 @@ public:
         return perform(backend_operation::prepare, request.ref, std::move(act), quick);
     }
     asio::awaitable<result<void>> create(const workload& request) {
+        if (observer_.asked_for) observer_.asked_for(request);
         effect act = [this, request] { return machine_.create(request); };
         return perform(backend_operation::create, request.ref, std::move(act), quick);
     }
     asio::awaitable<result<void>> stop(const workload_ref& ref, duration grace) {
+        if (observer_.asked_to_stop) observer_.asked_to_stop(ref, grace);
         effect act = [this, ref] { return machine_.stop(ref); };
         return perform(backend_operation::stop, ref, std::move(act), grace);
     }

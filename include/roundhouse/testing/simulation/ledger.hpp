@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/pending_calls.hpp>
@@ -131,6 +132,8 @@ private:
         check_port(*row);
         violations_.require(row->generation >= before->generation, "a generation goes back",
                             shown(*row));
+        violations_.require(settings_of(*row) == settings_of(*before),
+                            "the settings of an engine change", shown(*row));
         if (before->status != row->status) {
             check_transition(*before, *row);
             check_audit(*before, row->status, set);

@@ -23,6 +23,7 @@
 #include <roundhouse/testing/simulation/random_generator.hpp>
 #include <roundhouse/testing/simulation/report.hpp>
 #include <roundhouse/testing/simulation/scenario.hpp>
+#include <roundhouse/testing/simulation/settings_rules.hpp>
 #include <roundhouse/testing/simulation/spontaneous_faults.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
@@ -67,18 +68,20 @@ public:
           faults_(make_faults()),
           machine_(time_, faults_, trace_, scenario_.settings.boot_timeout),
           store_(std::make_shared<Store>()),
+          keys_(make_keys(random_.branch("keys"))),
           ledger_(time_, wall_, trace_, violations_, calls_, scenario_.settings,
                   scenario_.needs_port),
           rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings),
+          settings_rules_(violations_, ledger_, keys_, scenario_.settings),
           turns_(violations_, ledger_, scenario_),
           latencies_(time_, violations_, calls_, ledger_, scenario_),
           brakes_(time_, violations_, ledger_, scenario_.settings),
           model_(time_, violations_, scenario_),
           answers_(violations_, scenario_.settings, scenario_.faulty),
-          driver_(time_, violations_, calls_, ledger_, rules_, machine_, model_, answers_),
+          driver_(time_, violations_, calls_, ledger_, rules_, settings_rules_, machine_, model_,
+                  answers_),
           actions_(random_.branch("users"), scenario_),
-          spontaneous_(time_, wall_, faults_, machine_, trace_, scenario_),
-          keys_(make_keys(random_.branch("keys"))) {
+          spontaneous_(time_, wall_, faults_, machine_, trace_, scenario_) {
         machine_.on_removal([this](const uuid& engine) { rules_.check_removal(engine); });
         register_products();
         add_strays();
@@ -223,20 +226,24 @@ private:
 
     detail::backend_observer observer() {
         using detail::backend_operation;
-        return {.began =
-                    [this](backend_operation operation, const workload_ref& ref) {
-                        rules_.call_began(operation, ref);
-                        turns_.call_began(operation, ref);
-                        latencies_.backend_call_began(operation, ref);
-                    },
-                .ended =
-                    [this](backend_operation operation, const workload_ref& ref) {
-                        rules_.call_ended(ref);
-                        turns_.call_ended(operation, ref);
-                        latencies_.backend_call_ended(operation, ref);
-                    },
-                .probed = [this](const workload_ref& ref,
-                                 const health& answer) { rules_.probed(ref, answer); }};
+        return {
+            .began =
+                [this](backend_operation operation, const workload_ref& ref) {
+                    rules_.call_began(operation, ref);
+                    turns_.call_began(operation, ref);
+                    latencies_.backend_call_began(operation, ref);
+                },
+            .asked_for = [this](const workload& request) { settings_rules_.asked_for(request); },
+            .asked_to_stop = [this](const workload_ref& ref,
+                                    duration grace) { settings_rules_.asked_to_stop(ref, grace); },
+            .ended =
+                [this](backend_operation operation, const workload_ref& ref) {
+                    rules_.call_ended(ref);
+                    turns_.call_ended(operation, ref);
+                    latencies_.backend_call_ended(operation, ref);
+                },
+            .probed = [this](const workload_ref& ref,
+                             const health& answer) { rules_.probed(ref, answer); }};
     }
 
     /// Checks that the counters of the store equal the rows.
@@ -387,8 +394,10 @@ private:
     detail::fault_injector faults_;
     detail::machine machine_;
     const std::shared_ptr<Store> store_; ///< Shared because `faulty_store` takes it so.
+    const crypto::key_ring keys_;
     detail::ledger ledger_;
     detail::workload_rules rules_;
+    detail::settings_rules settings_rules_;
     detail::turn_rules turns_;
     detail::latency_rules latencies_;
     detail::brake_rules brakes_;
@@ -397,7 +406,6 @@ private:
     detail::call_driver<incarnation> driver_;
     detail::action_generator actions_;
     detail::spontaneous_faults spontaneous_;
-    const crypto::key_ring keys_;
     std::vector<uuid> products_;
     std::size_t actions_done_ = 0;
     std::uint64_t incarnations_ = 0;

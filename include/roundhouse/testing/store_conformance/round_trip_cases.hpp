@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/testing/store_conformance/case.hpp>
 #include <roundhouse/testing/store_conformance/samples.hpp>
 #include <roundhouse/types.hpp>
@@ -10,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,6 +28,17 @@ using namespace samples;
 inline std::string every_byte() {
     std::string out;
     for (int byte = 0; byte < 256; ++byte) out += static_cast<char>(byte);
+    return out;
+}
+
+/// Settings in which no two members of one type are equal.
+inline engine_settings full_settings() {
+    engine_settings out;
+    out.env_names = {"API_TOKEN", "_x1"};
+    out.sealed_env = std::string(184, 'e');
+    out.metadata = {{every_byte(), ""}, {"plan", every_byte()}, {"tier", "J\xC3\xBCrgen"}};
+    out.limits = {.memory_mb = 512, .cpus = 0.1, .pids = std::numeric_limits<std::uint64_t>::max()};
+    out.stop_grace = duration{1'234};
     return out;
 }
 
@@ -55,6 +68,7 @@ inline engine_record full_engine() {
     out.restart_attempts = std::numeric_limits<std::uint32_t>::max();
     out.retries = 9;
     out.reason = every_byte();
+    out.settings = std::make_shared<const engine_settings>(full_settings());
     return out;
 }
 
@@ -111,6 +125,26 @@ template <store Store> void each_exit_status_by_itself(Store& store) {
     for (const auto& end : ends) { // the last one is none
         record.last_exit = end;
         record = require_kept(store, update(record), record);
+    }
+}
+
+template <store Store> void each_setting_by_itself(Store& store) {
+    const auto all = full_settings();
+    std::vector<engine_settings> chosen(7);
+    chosen[0].env_names = all.env_names;
+    chosen[1].sealed_env = "no base64url: ~";
+    chosen[2].metadata = all.metadata;
+    chosen[3].limits.memory_mb = 0;
+    chosen[4].limits.cpus = -0.0;
+    chosen[5].limits.pids = 1;
+    chosen[6].stop_grace = duration{0};
+    std::uint32_t n = 0;
+    for (const auto& settings : chosen) {
+        auto record = nth_engine(++n);
+        record.settings = std::make_shared<const engine_settings>(settings);
+        record = require_kept(store, insert(record), record);
+        record.settings = nullptr;
+        require_kept(store, update(record), record);
     }
 }
 
@@ -253,6 +287,7 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"each optional time of an engine is kept independently",
          each_optional_time_by_itself<Store>},
         {"each way in which a workload ends is kept", each_exit_status_by_itself<Store>},
+        {"each member of an engine's settings is kept by itself", each_setting_by_itself<Store>},
         {"every status, intent and boot reason is kept", every_state<Store>},
         {"texts of any length are kept", long_texts<Store>},
         {"every member of a product is kept", products_as_they_were<Store>},

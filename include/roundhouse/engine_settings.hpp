@@ -1,0 +1,79 @@
+#pragma once
+
+#include <roundhouse/types.hpp>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+
+/// Texts by their names, such as the variables of an environment.
+using named_texts = std::map<std::string, std::string>;
+
+inline constexpr std::uint64_t bytes_per_mb = 1'048'576; ///< Of `engine_limits::memory_mb`.
+
+/// A number of bytes in MiB, rounded up.
+[[nodiscard]] constexpr std::uint64_t whole_mb(std::uint64_t bytes) noexcept {
+    return bytes / bytes_per_mb + (bytes % bytes_per_mb == 0 ? 0 : 1);
+}
+
+/// The ceilings of one engine (`limits` in the contract). A member without a value leaves what the
+/// backend gives every engine.
+struct engine_limits {
+    std::optional<std::uint64_t> memory_mb = {}; ///< In MiB, with what of it is swapped out.
+    std::optional<double> cpus = {};             ///< Processors, of which it may be a fraction.
+    std::optional<std::uint64_t> pids = {};      ///< Processes and threads.
+
+    friend bool operator==(const engine_limits&, const engine_limits&) = default;
+};
+
+/// What a backend can do about the ceilings of a single engine.
+struct limit_support {
+    // Whether it holds a ceiling of that kind.
+    bool memory_mb = false;
+    bool cpus = false;
+    bool pids = false;
+    /// Those that hold for engines which have none of their own.
+    engine_limits general = {};
+};
+
+/// The ceilings that hold for an engine with these of its own.
+[[nodiscard]] inline engine_limits limits_in_force(engine_limits own,
+                                                   const limit_support& backend) {
+    if (!own.memory_mb) own.memory_mb = backend.general.memory_mb;
+    if (!own.cpus) own.cpus = backend.general.cpus;
+    if (!own.pids) own.pids = backend.general.pids;
+    return own;
+}
+
+/// What an engine was given for itself when it was provisioned (SPEC §3).
+struct engine_settings {
+    std::vector<std::string> env_names = {}; ///< Of the variables, in order.
+    /// Fernet token of the variables with their values (`crypto::seal_env`). Empty if there are none.
+    std::string sealed_env = {};
+    named_texts metadata = {}; ///< The product's own: kept and shown, and of no meaning here.
+    engine_limits limits = {};
+    std::optional<duration> stop_grace = {}; ///< In place of `settings::stop_grace`.
+
+    friend bool operator==(const engine_settings&, const engine_settings&) = default;
+};
+
+/// The settings of an engine that has none, of which its record keeps no object.
+[[nodiscard]] inline const engine_settings& no_settings() noexcept {
+    static const engine_settings none;
+    return none;
+}
+
+/// An engine's settings, whether its record has an object or not. Valid as long as the record.
+[[nodiscard]] inline const engine_settings& settings_of(const engine_record& engine) noexcept {
+    return engine.settings ? *engine.settings : no_settings();
+}
+
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

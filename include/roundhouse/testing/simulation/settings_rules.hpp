@@ -1,0 +1,69 @@
+#pragma once
+
+#include <roundhouse/call_types.hpp>
+#include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/crypto/fernet.hpp>
+#include <roundhouse/crypto/sealed_env.hpp>
+#include <roundhouse/engine_settings.hpp>
+#include <roundhouse/settings.hpp>
+#include <roundhouse/testing/simulation/ledger.hpp>
+#include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/types.hpp>
+#include <roundhouse/workload.hpp>
+
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace testing::sim::detail {
+
+/// Checks that each engine is made and stopped with what it was provisioned with (SPEC §3).
+class settings_rules {
+public:
+    settings_rules(violations& found, const ledger& rows, const crypto::key_ring& keys,
+                   const settings& settings)
+        : violations_(found), ledger_(rows), keys_(keys), settings_(settings) {}
+
+    /// A workload is asked for.
+    void asked_for(const workload& request) {
+        const auto row = ledger_.find(request.ref.engine_id);
+        if (!row) return; // another rule's
+        const auto& settings = settings_of(*row);
+        violations_.require(request.limits == settings.limits,
+                            "a workload gets other ceilings than its row has", short_id(row->id));
+        violations_.require(crypto::unseal_env(settings.sealed_env, keys_) == request.env,
+                            "a workload gets another environment than its row has",
+                            short_id(row->id));
+    }
+
+    /// A workload is asked to end.
+    void asked_to_stop(const workload_ref& ref, duration grace) {
+        const auto row = ledger_.find(ref.engine_id);
+        if (!row || row->intent != intent::stop) return;
+        violations_.require(grace == core::stop_grace_of(*row, settings_),
+                            "an engine is stopped with another grace than its own",
+                            short_id(row->id));
+    }
+
+    /// A provision with these options was answered with this engine.
+    void provisioned(const uuid& engine, const provision_options& options) {
+        const auto row = ledger_.find(engine);
+        if (!row) return; // destroyed meanwhile
+        const auto& settings = settings_of(*row);
+        violations_.require(
+            settings.metadata == options.metadata && settings.limits == options.limits &&
+                settings.stop_grace == options.stop_grace,
+            "an engine has other settings than its product gave it", short_id(engine));
+        violations_.require(crypto::unseal_env(settings.sealed_env, keys_) == options.env,
+                            "an engine has another environment than its product gave it",
+                            short_id(engine));
+    }
+
+private:
+    violations& violations_;
+    const ledger& ledger_;
+    const crypto::key_ring& keys_;
+    const settings& settings_;
+};
+
+} // namespace testing::sim::detail
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse

@@ -1,0 +1,108 @@
+#include "../process_variables.hpp"
+#include "catch.hpp"
+#include "running_server.hpp"
+
+#include <csignal>
+#include <string>
+
+// Only where the programs are built: see tests/CMakeLists.txt.
+#if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
+
+using namespace roundhouse_tests;
+using Catch::Matchers::Contains;
+
+namespace {
+
+const std::string secret = "a-secret-of-the-product";
+
+std::string provision_with_settings(running_server& server, const std::string& user) {
+    return server.post("/engines/provision",
+                       R"({"user_id":")" + user + R"(","env":{"PRODUCT_TOKEN":")" + secret +
+                           R"(","TZ":"Europe/Berlin"},"metadata":{"plan":"pro"},)" +
+                           R"("stop_grace_s":0.5})");
+}
+
+std::string variable_of(const temporary_folder& folder, const std::string& engine_id,
+                        const std::string& name) {
+    const auto variables = variables_of(process_of(folder, engine_id));
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::string() : found->second;
+}
+
+} // namespace
+
+TEST_CASE("a subprocess engine sees its variables in each of its workloads") {
+    const temporary_folder folder;
+    std::string engine_id;
+    const auto sees_its_variables = [&] {
+        return variable_of(folder, engine_id, "PRODUCT_TOKEN") == secret &&
+               variable_of(folder, engine_id, "TZ") == "Europe/Berlin" &&
+               variable_of(folder, engine_id, "ENGINE_ID") == engine_id;
+    };
+    {
+        running_server server(options(folder.path()));
+        engine_id = member(provision_with_settings(server, "ada"), "engine_id");
+        CHECK(sees_its_variables());
+        server.post("/engines/ada/stop");
+        server.post("/engines/ada/start");
+        CHECK(sees_its_variables());
+        const auto other = member(server.provision("bob"), "engine_id");
+        CHECK(variable_of(folder, other, "PRODUCT_TOKEN").empty());
+        server.post("/engines/ada/stop");
+    }
+    running_server server(options(folder.path()));
+    server.post("/engines/ada/start");
+    CHECK(sees_its_variables());
+    CHECK_THAT(server.get("/engines/ada"), Contains(R"("metadata":{"plan":"pro"})") &&
+                                               Contains(R"("stop_grace_s":0.5)") &&
+                                               Contains(R"("env_names":["PRODUCT_TOKEN","TZ"])"));
+}
+
+TEST_CASE("the values of variables are in no answer, no audit row and no line of the log") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    const auto made = provision_with_settings(server, "ada");
+    for (const auto& body : {made, server.get("/engines/ada"), server.get("/engines"),
+                             server.post("/engines/lookup", R"({"user_ids":["ada"]})"),
+                             server.post("/engines/ada/admit"), server.get("/audit")})
+        CHECK_THAT(body, !Contains(secret));
+    server.process.signal(SIGTERM);
+    CHECK_THAT(server.process.output(), Contains("ada") && !Contains(secret));
+}
+
+TEST_CASE("what an engine printed of its variables is redacted when its boot fails") {
+    const temporary_folder folder;
+    running_server server(
+        options(folder.path(), {{"ORCH_ENGINE_COMMAND", "/bin/sh -c 'echo token $PRODUCT_TOKEN'"},
+                                {"ORCH_RESTART_MAX_ATTEMPTS", "0"}}));
+    server.post("/engines/provision",
+                R"({"user_id":"ada","env":{"PRODUCT_TOKEN":")" + secret + "\"}}", 504);
+    server.process.line_with("token *");
+    server.process.signal(SIGTERM);
+    CHECK_THAT(server.process.output(), !Contains(secret));
+}
+
+TEST_CASE("an engine that does not heed SIGTERM is ended after its own grace") {
+    const temporary_folder folder;
+    const auto stubborn = std::string("/bin/sh -c 'trap \"\" TERM; ") + ROUNDHOUSE_DEMO_ENGINE +
+                          "; while :; do sleep 1; done'";
+    running_server server(options(folder.path(), {{"ORCH_ENGINE_COMMAND", stubborn},
+                                                  {"ORCH_ENGINE_ISOLATION", "none"},
+                                                  {"ORCH_STOP_GRACE_S", "120"}}));
+    server.post("/engines/provision", R"({"user_id":"ada","stop_grace_s":0.1})");
+    // With the grace of all, the client would have given up before.
+    CHECK(member(server.post("/engines/ada/stop"), "status") == "stopped");
+}
+
+TEST_CASE("a ceiling that subprocesses cannot be held to is refused, and nothing is made") {
+    const temporary_folder folder;
+    running_server server(options(folder.path(), {{"ORCH_ENGINE_ISOLATION", "none"}}));
+    for (const auto* const limit : {"memory_mb\":64", "cpus\":1", "pids\":50"})
+        CHECK_THAT(server.post("/engines/provision",
+                               R"({"user_id":"ada","limits":{")" + std::string(limit) + "}}", 400),
+                   Contains("cannot be held by this server's backend (subprocess)"));
+    server.get("/engines/ada", 404);
+    CHECK_THAT(member(server.provision("ada"), "status"), Contains("running"));
+}
+
+#endif
