@@ -222,8 +222,7 @@ inline void reset_signals() noexcept {
     }
 }
 
-/// Whether a child of this program, or none if it has no child of that number, has ended and is not
-/// reaped.
+/// Whether a child of this program has ended and is not reaped. Empty if it has no child of that number.
 [[nodiscard]] inline std::optional<bool> is_zombie(pid_t pid) noexcept {
     siginfo_t info{};
     if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0)

@@ -193,8 +193,7 @@ private:
         if (watched.asked || watched.leader_ended || !watched.end_reason.empty()) return;
         if (!may_signal(watched.pidfd()) && !has_ended(watched.pidfd()))
             return unended_.refused(
-                "an engine listens on a port that is not its own, and cannot be "
-                "ended for it",
+                "an engine listens on a port that is not its own, and cannot be ended for it",
                 leader_of(watched));
         watched.end_reason = "it listened on port " + std::to_string(port) +
                              ", which is not its own.";
