@@ -1,11 +1,13 @@
 #pragma once
 
 #include <roundhouse/enum_table.hpp>
+#include <roundhouse/exit_status.hpp>
 #include <roundhouse/version.hpp>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -163,6 +165,36 @@ public:
     return {static_cast<int>(code), error_category()};
 }
 
+/// Why a boot or a wake has failed.
+enum class boot_failure : std::uint8_t {
+    exited,  ///< The workload ended.
+    timeout, ///< It was not healthy in time.
+};
+
+namespace detail {
+
+inline constexpr std::array<name_row<boot_failure>, 2> boot_failure_names{{
+    {boot_failure::exited, "exited"},
+    {boot_failure::timeout, "timeout"},
+}};
+
+} // namespace detail
+
+inline constexpr auto all_boot_failures = detail::values_of(detail::boot_failure_names);
+static_assert(detail::lists_every_enumerator<all_boot_failures>(), "a row is missing or misplaced");
+
+[[nodiscard]] constexpr std::string_view name_of(boot_failure cause) noexcept {
+    return detail::name_in(detail::boot_failure_names, cause);
+}
+
+/// What programs may know of a failure beside its code.
+struct error_details {
+    boot_failure cause = boot_failure::timeout;
+    exit_status exit = {}; ///< How the workload ended, if that is the cause.
+
+    friend bool operator==(const error_details&, const error_details&) = default;
+};
+
 /// A failure: a code for programs, and a message for people that names the thing, the cause and the
 /// way out. Messages never hold a key, a key's hash or the value of an environment variable.
 struct error {
@@ -170,6 +202,7 @@ struct error {
     std::string message;
     /// Whole seconds after which a retry can succeed; 0 if that is not known.
     int retry_after_s = 0;
+    std::optional<error_details> details = {}; ///< Of a boot or a wake that has failed.
 
     friend bool operator==(const error&, const error&) = default;
 };

@@ -214,3 +214,24 @@ TEST_CASE("a user_id is escaped as JSON requires") {
     CHECK(api.ask("GET", "/engines/u1").body.find("\"user_id\":\"a\\\"b\\\\c/\xC3\xA4\"") !=
           std::string::npos);
 }
+
+TEST_CASE("the error of a boot that failed tells programs whether the engine exited or was slow") {
+    api_harness api;
+    roundhouse::error failure{roundhouse::errc::boot_timeout, "why"};
+    failure.details = roundhouse::error_details{roundhouse::boot_failure::exited, {3, {}, false}};
+    api.fake().engine = roundhouse::unexpected(failure);
+    const auto exited = api.ask("POST", "/engines/provision", R"({"user_id":"u1"})");
+    CHECK(exited.status == 504);
+    CHECK(json_of(exited) == R"({"error":{"code":"BOOT_TIMEOUT","message":"why","details":)"
+                             R"({"cause":"exited","exit_code":3,"signal":null,)"
+                             R"("out_of_memory":false}}})");
+    const auto told_at_start = [&] {
+        api.fake().started = roundhouse::unexpected(failure);
+        return json_of(api.ask("POST", "/engines/u1/start"));
+    };
+    failure.details = roundhouse::error_details{roundhouse::boot_failure::timeout, {}};
+    CHECK(told_at_start() ==
+          R"({"error":{"code":"BOOT_TIMEOUT","message":"why","details":{"cause":"timeout"}}})");
+    failure.details.reset();
+    CHECK(told_at_start() == R"({"error":{"code":"BOOT_TIMEOUT","message":"why"}})");
+}

@@ -133,6 +133,11 @@ void list_errors(std::ostream& out) {
         out << "error " << n << ' ' << code_name(code) << ' ' << reply.status << ' '
             << reply.retry_after_s << ' ' << reply.body;
     }
+    error boot{errc::boot_timeout, "message"};
+    for (const auto cause : all_boot_failures) {
+        boot.details = error_details{cause, {1, 2, true}};
+        out << "error " << http::error_reply(boot, "id").body;
+    }
     out << "error " << http::not_found_reply("id").body;
     out << "error " << http::method_not_allowed_reply("GET", "id").body;
     out << "error " << http::payload_too_large_reply(65'536, "id").body;

@@ -72,6 +72,7 @@ inline decision boot_failed(const engine_record& engine, const context& context,
                                           reason + (reason.ends_with('.') ? "" : ".") +
                                           (out.next().restart_at ? " It is restarted automatically."
                                                                  : " Call start to try again.")};
+    timeout.details = error_details{boot_failure::timeout};
     return out.settle(std::move(timeout)).take(why);
 }
 

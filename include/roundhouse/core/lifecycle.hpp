@@ -38,9 +38,11 @@ inline std::string describe(const workload_exit& what) {
     return "it ended.";
 }
 
-/// Notes how the workload ended in the record, and in the first of the audit rows.
+/// Notes how the workload ended: in the record, in the failure of the calls that wait, and in the
+/// first of the audit rows.
 inline void note_exit(decision& out, const workload_exit& what) {
     out.next.last_exit = exit_status_of(what);
+    out.settled->failure->details = error_details{boot_failure::exited, out.next.last_exit};
     auto& row = out.audit.front();
     if (what.exit_code)
         row.metadata.emplace_back("exit_code", static_cast<std::int64_t>(*what.exit_code));

@@ -31,8 +31,10 @@ inline decision recover_missing(bool older, const engine_record& engine, const c
     auto& row = out.audit_transition(audit_action::health_failed, false);
     row.metadata.emplace_back("reason", reason);
     const auto code = engine.intent == intent::rotate ? errc::backend_error : errc::boot_timeout;
+    error down{code, "Engine of user '" + engine.user_id + "' is down: " + reason};
+    down.details = error_details{boot_failure::exited};
     return out.audit_if_given_up()
-        .settle(error{code, "Engine of user '" + engine.user_id + "' is down: " + reason})
+        .settle(std::move(down))
         .take("its workload is gone: failed, and restarted");
 }
 

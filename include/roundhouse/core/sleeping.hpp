@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 /// What becomes of an engine that is put to sleep or woken, by the orchestrator or by others.
 namespace roundhouse {
@@ -71,10 +72,10 @@ inline decision wake_failed(const engine_record& engine, const context& context,
                             const std::string& reason) {
     auto out = lost(engine, context, reason);
     out.audit_if_given_up();
-    return out
-        .settle(error{errc::boot_timeout,
-                      "Engine of user '" + engine.user_id + "' did not wake: " + reason})
-        .take("not healthy after its wake: failed");
+    error timeout{errc::boot_timeout,
+                  "Engine of user '" + engine.user_id + "' did not wake: " + reason};
+    timeout.details = error_details{boot_failure::timeout};
+    return out.settle(std::move(timeout)).take("not healthy after its wake: failed");
 }
 
 inline decision on_event(const event::wake_unhealthy& what, const engine_record& engine,

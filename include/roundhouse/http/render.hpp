@@ -4,6 +4,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/http/exit_members.hpp>
 #include <roundhouse/http/host_paths.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/http/reply.hpp>
@@ -41,14 +42,6 @@ struct engine_object {
     std::string_view sleep_reason;
     const engine_view* whole = nullptr; ///< Of an admit's engine nothing but the above is shown.
 };
-
-/// Writes how a workload ended, as members of an object.
-inline void write_exit(json_writer& json, const exit_status& exit) {
-    json.member("exit_code", exit.exit_code).name("signal");
-    if (exit.signal) json.value(int{*exit.signal});
-    else json.value(nullptr);
-    json.member("out_of_memory", exit.out_of_memory);
-}
 
 inline void write_failure(json_writer& json, const std::optional<engine_failure>& failure) {
     if (!failure) return (void)json.member("failure", nullptr);

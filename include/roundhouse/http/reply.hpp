@@ -3,6 +3,7 @@
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/http/exit_members.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/text_stream.hpp>
 
@@ -82,18 +83,27 @@ template <class Write> [[nodiscard]] reply json_reply(Write write, std::size_t e
     return out;
 }
 
-/// Makes the reply to a failed request: `{"error":{"code":"...","message":"..."}}`.
+namespace detail {
+
+/// Writes what is known of a failed boot: how the workload ended only if that is the cause.
+inline void write_details(json_writer& json, const error_details& details) {
+    json.name("details").open('{').member("cause", name_of(details.cause));
+    if (details.cause == boot_failure::exited) write_exit(json, details.exit);
+    json.close('}');
+}
+
+} // namespace detail
+
+/// Makes the reply to a failed request: `{"error":{"code":"...","message":"..."}}`, with the member
+/// `details` where there are some.
 [[nodiscard]] inline reply error_reply(int status, std::string_view code, std::string_view message,
-                                       std::string request_id) {
+                                       std::string request_id,
+                                       const std::optional<error_details>& details = {}) {
     auto out = json_reply(
         [&](json_writer& json) {
-            json.open('{')
-                .name("error")
-                .open('{')
-                .member("code", code)
-                .member("message", message)
-                .close('}')
-                .close('}');
+            json.open('{').name("error").open('{').member("code", code).member("message", message);
+            if (details) detail::write_details(json, *details);
+            json.close('}').close('}');
         },
         message.size() + 64);
     out.status = status;
@@ -111,7 +121,8 @@ template <class Write> [[nodiscard]] reply json_reply(Write write, std::size_t e
             request_id + ".";
         return error_reply(status, code_name(errc::internal_error), message, std::move(request_id));
     }
-    auto out = error_reply(status, code_name(failure.code), failure.message, std::move(request_id));
+    auto out = error_reply(status, code_name(failure.code), failure.message, std::move(request_id),
+                           failure.details);
     if (status == 401) out.challenge = bearer_challenge; // RFC 9110 §11.6.1
     if (tells_retry_after(failure.code)) out.retry_after_s = std::max(failure.retry_after_s, 1);
     return out;

@@ -5,6 +5,7 @@
 #include <roundhouse/core/lifecycle.hpp>
 
 #include <chrono>
+#include <optional>
 
 using namespace roundhouse;
 using namespace std::chrono_literals;
@@ -26,6 +27,14 @@ core::event::exited exit_by_signal(std::uint64_t generation) {
     exit.exit.signal = 9;
     exit.exit.out_of_memory = true;
     return exit;
+}
+
+/// What the calls that wait are told after an event; nothing without details.
+std::optional<error_details> told(const core::event_variant& event, const engine_record& engine) {
+    const auto out = core::decide(event, engine, lifecycle::context_of(engine, plain));
+    REQUIRE(out.settled);
+    REQUIRE(out.settled->failure);
+    return out.settled->failure->details;
 }
 
 } // namespace
@@ -110,4 +119,22 @@ TEST_CASE("a restart for which no port is free counts among the restarts") {
     const auto failed = after(core::event::restart_without_port{none}, due);
     CHECK(failed.restarts == 1);
     CHECK(failed.restart_attempts == 1);
+}
+
+TEST_CASE("calls that wait for a boot or a wake are told whether the workload ended or was slow") {
+    auto boots = lifecycle::booting(boot_reason::first, engine_status::provisioning);
+    auto wakes = lifecycle::engine_in(engine_status::sleeping, intent::wake);
+    boots.deadline = wakes.deadline = lifecycle::noon;
+    const error_details timeout{boot_failure::timeout, {}};
+    const error_details exited{boot_failure::exited, {1, {}, false}};
+    for (const auto& engine : {boots, wakes}) {
+        CHECK(told(core::event::deadline{lifecycle::noon}, engine) == timeout);
+        CHECK(told(lifecycle::exit_of(3), engine) == exited);
+    }
+    CHECK(told(core::event::wake_unhealthy{"it is hung."}, wakes) == timeout);
+    // What ended while no orchestrator ran has no code.
+    CHECK(told(core::event::found{}, wakes) == error_details{boot_failure::exited, {}});
+    const error refused{errc::backend_error, "the daemon answered 500."};
+    const auto start = lifecycle::booting(boot_reason::start, engine_status::stopped);
+    CHECK_FALSE(told(core::event::boot_refused{refused}, start));
 }
