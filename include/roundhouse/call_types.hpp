@@ -61,6 +61,51 @@ struct provision_options {
     std::optional<duration> stop_grace = {}; ///< In place of `settings::stop_grace`.
 };
 
+/// What an engine was used by.
+enum class engine_use : std::uint8_t {
+    unknown,
+    admit,
+    activity,
+    busy, ///< Its own healthy answer.
+};
+
+namespace detail {
+
+inline constexpr std::array<name_row<engine_use>, 4> engine_use_names{{
+    {engine_use::unknown, "unknown"},
+    {engine_use::admit, "admit"},
+    {engine_use::activity, "activity"},
+    {engine_use::busy, "busy"},
+}};
+
+} // namespace detail
+
+inline constexpr auto all_engine_uses = detail::values_of(detail::engine_use_names);
+static_assert(detail::lists_every_enumerator<all_engine_uses>(), "a row is missing or misplaced");
+
+[[nodiscard]] constexpr std::string_view name_of(engine_use use) noexcept {
+    return detail::name_in(detail::engine_use_names, use);
+}
+
+/// What happens to an engine next without a call.
+struct engine_next {
+    std::string_view step; ///< `restart`, or the name of an `intent`. Never dies.
+    std::optional<engine_status> becomes = {}; ///< Nothing: it is gone then.
+    std::optional<instant> at = {};            ///< When a step that is planned begins.
+    /// When a step that is under way has ended or failed, and what the engine is if it has failed.
+    std::optional<instant> by = {};
+    std::optional<engine_status> otherwise = {};
+};
+
+/// Why an engine is in its state, what happens next, and what it was used by.
+struct engine_explanation {
+    engine_ptr record;
+    std::string why; ///< For people. May hold paths of the host.
+    std::optional<engine_next> next;
+    instant last_used_at{};
+    engine_use last_used_by = engine_use::unknown;
+};
+
 struct engine_view_page {
     std::vector<engine_view> engines;
     std::uint64_t total = 0;

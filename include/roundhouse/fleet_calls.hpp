@@ -102,6 +102,9 @@ public:
                                completion<std::optional<instant>> done) = 0;
     /// The user's engine as it is.
     virtual void find(product_ptr product, std::string user_id, completion<engine_view> done) = 0;
+    /// Why the user's engine is in its state, and what happens to it next.
+    virtual void explain(product_ptr product, std::string user_id,
+                         completion<engine_explanation> done) = 0;
     /// The product's engine with this id.
     virtual void find_by_id(product_ptr product, uuid engine_id, completion<engine_view> done) = 0;
     /// The engines of several users, in the order of the users, without their keys. Users that have

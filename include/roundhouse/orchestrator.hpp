@@ -48,6 +48,11 @@ public:
         return answered<engine_view>(
             [&](auto done) { calls()->find(product, std::string(user_id), std::move(done)); });
     }
+    [[nodiscard]] result<engine_explanation> explain(const product_ptr& product,
+                                                     std::string_view user_id) const {
+        return answered<engine_explanation>(
+            [&](auto done) { calls()->explain(product, std::string(user_id), std::move(done)); });
+    }
     [[nodiscard]] result<engine_view_page> list(const engine_query& query) const {
         return answered<engine_view_page>(
             [&](auto done) { calls()->list(query, std::move(done)); });

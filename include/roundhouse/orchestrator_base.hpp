@@ -206,6 +206,11 @@ public:
     }
 
     template <class Token>
+    auto async_explain(product_ptr product, std::string user_id, Token&& token) {
+        return for_user<engine_explanation>(&fleet_calls::explain, std::move(product),
+                                            std::move(user_id), std::forward<Token>(token));
+    }
+    template <class Token>
     auto async_find_by_id(product_ptr product, uuid engine_id, Token&& token) {
         return initiate<engine_view>(
             [calls = calls_, product = std::move(product),

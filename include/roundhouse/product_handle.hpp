@@ -120,6 +120,12 @@ public:
                                      std::forward<Token>(token));
     }
 
+    /// Why the user's engine is in its state, and what happens to it next.
+    template <class Token = const wait_t&>
+    auto explain(std::string user_id, Token&& token = wait) const {
+        return for_user<engine_explanation>(&fleet_calls::explain, std::move(user_id),
+                                            std::forward<Token>(token));
+    }
     template <class Token = const wait_t&>
     auto find_by_id(const uuid& engine_id, Token&& token = wait) const {
         return call<engine_view>(

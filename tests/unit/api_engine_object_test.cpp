@@ -3,6 +3,7 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
 #include <chrono>
@@ -234,4 +235,33 @@ TEST_CASE("the error of a boot that failed tells programs whether the engine exi
           R"({"error":{"code":"BOOT_TIMEOUT","message":"why","details":{"cause":"timeout"}}})");
     failure.details.reset();
     CHECK(told_at_start() == R"({"error":{"code":"BOOT_TIMEOUT","message":"why"}})");
+}
+
+TEST_CASE("an engine is explained: why it is in its state, what comes next, what used it last") {
+    api_harness api;
+    auto& told = *api.fake().explained;
+    const instant noon{1'700'000'000'000ms};
+    told.last_used_at = noon;
+    const std::string engine =
+        R"({"engine_id":"11111111-2222-4333-8444-555555555555","user_id":"u1","status":"running",)";
+    CHECK(json_of(api.ask("GET", "/engines/u1/explain")) ==
+          engine + R"("why":"It has booted, and serves.","next":null,)"
+                   R"("last_use":{"at":"2023-11-14T22:13:20.000Z","by":null}})");
+    CHECK(api.fake().calls == std::vector<std::string>{"explain u1"});
+    told.why = "It has failed: /srv/fleet/run: not found.";
+    told.last_used_by = roundhouse::engine_use::admit;
+    told.next = roundhouse::engine_next{"restart", roundhouse::engine_status::provisioning, noon};
+    CHECK(json_of(api.ask("GET", "/engines/u1/explain")) ==
+          engine + R"("why":"It has failed: run: not found.","next":{"step":"restart",)"
+                   R"("becomes":"provisioning","at":"2023-11-14T22:13:20.000Z","by":null,)"
+                   R"("otherwise":null},)"
+                   R"("last_use":{"at":"2023-11-14T22:13:20.000Z","by":"admit"}})");
+    told.next = roundhouse::engine_next{
+        "boot", roundhouse::engine_status::running, {}, noon, roundhouse::engine_status::failed};
+    CHECK(api.ask("GET", "/engines/u1/explain")
+              .body.find(R"("next":{"step":"boot","becomes":"running","at":null,)"
+                         R"("by":"2023-11-14T22:13:20.000Z","otherwise":"failed"})") !=
+          std::string::npos);
+    api.fake().explained = fail(roundhouse::errc::engine_not_found, "none");
+    CHECK(roundhouse_tests::told(api.ask("GET", "/engines/u1/explain")) == "404 ENGINE_NOT_FOUND");
 }

@@ -108,6 +108,7 @@ TEST_CASE("a wrong method is a 405 that lists the methods of the path, and needs
         {"/engines/u1/rotate-key", "POST", "PUT"},
         {"/engines/u1/activity", "POST", "PATCH"},
         {"/engines/u1/logs", "GET, HEAD", "POST"},
+        {"/engines/u1/explain", "GET, HEAD", "POST"},
     };
     for (const auto& [path, allow, wrong] : table) {
         INFO(path);

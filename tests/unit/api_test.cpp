@@ -42,6 +42,7 @@ constexpr product_call product_calls[] = {
     {"GET", "/status", ""},
     {"GET", "/metrics", ""},
     {"GET", "/engines/u1/logs", ""},
+    {"GET", "/engines/u1/explain", ""},
     {"GET", "/audit", ""},
 };
 constexpr product_call admin_calls[] = {

@@ -173,6 +173,10 @@ void list_bodies(std::ostream& out) {
     show("denied", http::render_admission({std::nullopt, denial::engine_not_found}));
     show("denied", http::render_admission(
                        {std::nullopt, denial::engine_unhealthy, engine_status::failed, 12}));
+    show("explain", http::render_explanation({view.record, "It is being woken.",
+                                              engine_next{"wake", engine_status::running, noon,
+                                                          noon, engine_status::failed},
+                                              noon, engine_use::activity}));
     show("engines", http::render_engines({{view}, 1}));
     show("status", http::render_status({counts, fleet_health::degraded}));
     show("status", http::render_status({counts, fleet_health::ok, brake_status{noon, 1, 2}}));

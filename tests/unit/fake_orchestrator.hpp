@@ -70,6 +70,8 @@ public:
     result<roundhouse::engine_view> engine = fake_engine();
     std::optional<result<roundhouse::admission>> admitted_now = roundhouse::admission{
         fake_admitted_engine(), {}};
+    result<roundhouse::engine_explanation> explained = roundhouse::engine_explanation{
+        fake_engine().record, "It has booted, and serves.", {}};
     result<roundhouse::admission> admitted_later = roundhouse::admission{fake_admitted_engine(),
                                                                          {}};
     std::optional<roundhouse::rate_limit_status> rate;
@@ -223,6 +225,11 @@ public:
               completion<roundhouse::engine_view> done) override {
         note("find " + user);
         done(engine);
+    }
+    void explain(roundhouse::product_ptr, std::string user,
+                 completion<roundhouse::engine_explanation> done) override {
+        note("explain " + user);
+        done(explained);
     }
     void find_by_id(roundhouse::product_ptr, roundhouse::uuid id,
                     completion<roundhouse::engine_view> done) override {

@@ -517,6 +517,51 @@ TEST_CASE("a running engine tells until when it is busy and when it sleeps") {
     CHECK_FALSE(stopped->sleeps_at);
 }
 
+TEST_CASE("an engine is explained by what used it last and what happens to it next") {
+    auto settings = memory_fleet<>::quick();
+    settings.restart_backoff_base = settings.restart_backoff_max = 200s;
+    memory_fleet<> fleet({}, settings);
+    const auto calls = fleet.orchestrator->of(fleet.registered());
+    CHECK(calls.explain("ada").error().code == errc::engine_not_found);
+    const auto made = calls.provision("ada");
+    REQUIRE(made);
+    REQUIRE(calls.admit("ada"));
+    const auto admitted = calls.explain("ada");
+    REQUIRE(admitted);
+    CHECK(admitted->record->status == engine_status::running);
+    CHECK(admitted->last_used_by == engine_use::admit);
+    REQUIRE(admitted->next);
+    CHECK(admitted->next->step == "sleep");
+    CHECK(admitted->next->becomes == engine_status::sleeping);
+    CHECK(admitted->next->at);
+    REQUIRE(calls.note_activity("ada"));
+    CHECK(calls.explain("ada")->last_used_by == engine_use::activity);
+    REQUIRE(calls.admit("ada")); // its answer is known by now, and given without the store
+    CHECK(calls.explain("ada")->last_used_by == engine_use::admit);
+
+    REQUIRE(fleet.backend->crash(made->record->id, 3));
+    REQUIRE(fleet.eventually(
+        [&] { return calls.explain("ada")->record->status == engine_status::failed; }));
+    const auto failed = calls.explain("ada");
+    REQUIRE(failed);
+    CHECK(failed->why == "It has failed: it exited with code 3.");
+    REQUIRE(failed->next);
+    CHECK(failed->next->step == "restart");
+    CHECK(failed->next->becomes == engine_status::provisioning);
+    CHECK(failed->next->at == failed->record->restart_at);
+}
+
+TEST_CASE("an engine that says it is busy is explained as used by that") {
+    memory_backend_script script;
+    script.answer = [](const workload_ref&) -> result<health> { return health{true}; };
+    auto settings = memory_fleet<>::quick();
+    settings.health_check_interval = 10ms;
+    memory_fleet<> fleet(std::move(script), settings);
+    const auto calls = fleet.orchestrator->of(fleet.registered());
+    REQUIRE(calls.provision("ada"));
+    CHECK(fleet.eventually([&] { return calls.explain("ada")->last_used_by == engine_use::busy; }));
+}
+
 TEST_CASE("after its last restart attempt an engine stays failed until it is started") {
     std::atomic<bool> broken = false;
     auto settings = memory_fleet<>::quick();

@@ -219,6 +219,11 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
         return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
             fleet_->find(product, std::string(user), std::move(done));
         });
+    case endpoint::explain:
+        return call.ask<engine_explanation>(
+            render_explanation, [&](completion<engine_explanation> done) {
+                fleet_->explain(product, std::string(user), std::move(done));
+            });
     case endpoint::admit: return admit(call, product, user);
     case endpoint::activity: return activity(call, product, user);
     case endpoint::logs: return logs(call, product, user);

@@ -224,6 +224,34 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
     return json_reply([&](json_writer& json) { detail::write_engine(json, engine, key); }, 512);
 }
 
+[[nodiscard]] inline reply render_explanation(const engine_explanation& engine) {
+    const auto status = [](json_writer& json, std::string_view name,
+                           std::optional<engine_status> of) {
+        if (of) json.member(name, name_of(*of));
+        else json.member(name, nullptr);
+    };
+    return detail::object_reply([&](json_writer& json) {
+        json.member("engine_id", engine.record->id)
+            .member("user_id", engine.record->user_id)
+            .member("status", name_of(engine.record->status))
+            .member("why", without_host_paths(engine.why))
+            .name("next");
+        if (engine.next) {
+            json.open('{').member("step", engine.next->step);
+            status(json, "becomes", engine.next->becomes);
+            json.member("at", engine.next->at).member("by", engine.next->by);
+            status(json, "otherwise", engine.next->otherwise);
+            json.close('}');
+        } else {
+            json.value(nullptr);
+        }
+        json.name("last_use").open('{').member("at", engine.last_used_at).name("by");
+        if (engine.last_used_by == engine_use::unknown) json.value(nullptr);
+        else json.value(name_of(engine.last_used_by));
+        json.close('}');
+    });
+}
+
 [[nodiscard]] inline reply render_admission(const admission& answer) {
     auto out = detail::object_reply(
         [&](json_writer& json) {

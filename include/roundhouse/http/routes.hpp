@@ -23,6 +23,7 @@ enum class endpoint : std::uint8_t {
     set_policy,
     provision,
     find,
+    explain,
     find_by_id,
     look_up,
     list,
@@ -62,6 +63,7 @@ enum class audience : std::uint8_t {
     case endpoint::metrics:
     case endpoint::audit: return audience::product;
     case endpoint::find:
+    case endpoint::explain:
     case endpoint::destroy:
     case endpoint::start:
     case endpoint::stop:
@@ -120,7 +122,8 @@ struct verb {
 inline constexpr std::array engine_verbs{
     verb{"admit", "POST", endpoint::admit},       verb{"start", "POST", endpoint::start},
     verb{"stop", "POST", endpoint::stop},         verb{"rotate-key", "POST", endpoint::rotate_key},
-    verb{"activity", "POST", endpoint::activity}, verb{"logs", "GET", endpoint::logs}};
+    verb{"activity", "POST", endpoint::activity}, verb{"logs", "GET", endpoint::logs},
+    verb{"explain", "GET", endpoint::explain}};
 
 /// The paths without an argument.
 inline constexpr std::array plain_paths{
@@ -208,6 +211,7 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::set_policy, "PUT", "/products/demo/policy"},
     endpoint_example{endpoint::provision, "POST", "/engines/provision"},
     endpoint_example{endpoint::find, "GET", "/engines/ada"},
+    endpoint_example{endpoint::explain, "GET", "/engines/ada/explain"},
     endpoint_example{endpoint::find_by_id, "GET",
                      "/engines/by-id/c7a290f5-d7d9-455f-9e96-3d2f31170c25"},
     endpoint_example{endpoint::look_up, "POST", "/engines/lookup"},

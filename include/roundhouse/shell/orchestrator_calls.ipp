@@ -282,7 +282,7 @@ ROUNDHOUSE_DECL void orchestrator_state::note_activity(product_ptr product, std:
     auto answer = [self = shared_from_this(), called_at = services.steady_now()](
                       const engine_ptr& engine) -> result<std::optional<instant>> {
         if (engine->status != engine_status::running) return std::nullopt;
-        self->running.use(*engine, called_at);
+        self->running.use(*engine, called_at, engine_use::activity);
         return self->sleeps_at(*engine);
     };
     through_mailbox<std::optional<instant>>(std::move(product), std::move(user_id), std::move(call),

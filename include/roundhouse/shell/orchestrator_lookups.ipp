@@ -1,7 +1,9 @@
 #pragma once
 
+#include <roundhouse/core/explanation.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -40,6 +42,33 @@ ROUNDHOUSE_DECL void orchestrator_state::find(product_ptr product, std::string u
             if (found) done(self->view(*found, true));
             else done(unexpected(found.error()));
         });
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::explain(product_ptr product, std::string user_id,
+                                                 completion<engine_explanation> done) {
+    find_record(
+        product, user_id,
+        [self = shared_from_this(), done = std::move(done)](const result<engine_ptr>& found) {
+            if (found) done(self->explained(*found));
+            else done(unexpected(found.error()));
+        });
+}
+
+ROUNDHOUSE_DECL engine_explanation orchestrator_state::explained(engine_ptr engine) const {
+    auto context = context_of(*engine);
+    context.backend_away = services.backend->trouble().has_value();
+    context.brake = brakes.state_of(*engine);
+    engine_explanation out;
+    out.why = core::why_it_is(*engine, context);
+    out.next = core::next_of(*engine, context, sleeps_at(*engine));
+    out.last_used_at = engine->last_activity_at;
+    running.visit(*engine, [&](const running_engine& seen) {
+        const auto used = running_engine::read(seen.last_used_ms);
+        if (used) out.last_used_at = context.now - (services.steady_now() - *used);
+        out.last_used_by = seen.last_used_by.load(std::memory_order_relaxed);
+    });
+    out.record = std::move(engine);
+    return out;
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::find_by_id(product_ptr product, uuid engine_id,

@@ -95,6 +95,8 @@ public:
     void note_activity(product_ptr product, std::string user_id, std::optional<duration> busy_for,
                        completion<std::optional<instant>> done) override;
     void find(product_ptr product, std::string user_id, completion<engine_view> done) override;
+    void explain(product_ptr product, std::string user_id,
+                 completion<engine_explanation> done) override;
     void find_by_id(product_ptr product, uuid engine_id, completion<engine_view> done) override;
     void look_up(product_ptr product, std::vector<std::string> user_ids,
                  completion<std::vector<engine_view>> done) override;
@@ -168,6 +170,7 @@ private:
     [[nodiscard]] core::context context_of(const engine_record& engine) const;
     /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const;
+    [[nodiscard]] engine_explanation explained(engine_ptr engine) const;
     /// When a running engine will be put to sleep if it is not used; nothing if it does not run or
     /// never sleeps.
     [[nodiscard]] std::optional<instant> sleeps_at(const engine_record& engine) const;

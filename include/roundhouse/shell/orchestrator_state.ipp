@@ -87,7 +87,7 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
     const auto& engine = **found;
     if (core::admissible(engine)) {
         // The commit of one that the shell does not know to run yet is in doubt.
-        if (!running.use(engine, now)) return std::nullopt;
+        if (!running.use(engine, now, engine_use::admit)) return std::nullopt;
         auto out = admitted(engine);
         if (!out) return unexpected(std::move(out.error()));
         if (row) running.keep(*row, engine, out->api_key());
@@ -112,7 +112,7 @@ orchestrator_state::rate_limit(const product_ptr& product) {
 ROUNDHOUSE_DECL result<admission>
 orchestrator_state::admission_of(const product& product, const result<engine_ptr>& outcome) {
     if (outcome && core::admissible(**outcome)) {
-        running.use(**outcome, services.steady_now());
+        running.use(**outcome, services.steady_now(), engine_use::admit);
         auto out = admitted(**outcome);
         if (!out) return unexpected(std::move(out.error()));
         return admission{std::move(*out), {}};
@@ -155,7 +155,7 @@ orchestrator_state::use_known(const running_engine_owner& owner, duration steady
     std::optional<admitted_engine> out;
     std::uint16_t port = 0;
     running.visit_known(owner, [&](running_engine& engine) {
-        engine.use(steady_now);
+        engine.use(steady_now, engine_use::admit);
         const auto key = engine.key().text();
         out.emplace(engine.id, owner.user_id, engine.kind.version,
                     std::string_view(key.data(), key.size()));

@@ -216,7 +216,7 @@ ROUNDHOUSE_DECL void prober::probed_healthy(const request& wanted, const health&
         running.last_probe_failed.store(false, std::memory_order_relaxed);
         brakes_.passed(*wanted.engine);
         running_engine::write(running.last_health_ms, now.wall.time_since_epoch());
-        if (answer.busy) running.use(now.steady);
+        if (answer.busy) running.use(now.steady, engine_use::busy);
     });
     if (wanted.engine->restart_attempts > 0 ||
         core::health_row_due(running_.since_health_row(*wanted.engine, now.steady),

@@ -129,9 +129,11 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_
 /// still possible.
 ROUNDHOUSE_DECL void reconciler::note_use(const waiting_call& call,
                                           const engine_record& engine) const {
-    const bool wants = std::holds_alternative<core::call::lease>(call.call) ||
-                       std::holds_alternative<core::call::admit>(call.call);
-    if (wants && engine.intent == intent::sleep) running_.use(engine, services_.steady_now());
+    if (engine.intent != intent::sleep) return;
+    if (std::holds_alternative<core::call::lease>(call.call))
+        running_.use(engine, services_.steady_now(), engine_use::activity);
+    else if (std::holds_alternative<core::call::admit>(call.call))
+        running_.use(engine, services_.steady_now(), engine_use::admit);
 }
 
 ROUNDHOUSE_DECL void reconciler::wait(mailbox& engine, waiting_call call, core::verdict verdict) {

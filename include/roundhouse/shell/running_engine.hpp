@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/detail/object_pool.hpp>
 #include <roundhouse/shell/cached_key.hpp>
@@ -50,6 +51,7 @@ public:
     const std::uint32_t life; ///< A new number each time that the engine begins to run.
     std::atomic<bool> last_probe_failed = false;
     std::atomic<bool> use_is_stored = true; ///< The store knows of the last use.
+    std::atomic<engine_use> last_used_by = engine_use::unknown;
 
     /// Makes one in a pool; `kind` must outlive it.
     static running_engine* make(object_pool& pool, const engine_record& engine,
@@ -82,8 +84,9 @@ public:
         if (to.load(std::memory_order_relaxed) < at.count()) write(to, at);
     }
 
-    void use(duration now) noexcept {
+    void use(duration now, engine_use by) noexcept {
         raise(last_used_ms, now);
+        last_used_by.store(by, std::memory_order_relaxed);
         use_is_stored.store(false, std::memory_order_relaxed);
     }
     [[nodiscard]] std::optional<instant> last_health() const noexcept {

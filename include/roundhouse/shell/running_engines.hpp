@@ -180,7 +180,8 @@ public:
                                                            duration steady_now) const;
 
     /// Notes a use of an engine; false if it does not run.
-    bool use(const engine_record& engine, duration steady_now) const;
+    bool use(const engine_record& engine, duration steady_now,
+             engine_use by = engine_use::unknown) const;
 
     /// When a running engine last answered that it is healthy, in wall time; of others the record
     /// knows.

@@ -127,8 +127,9 @@ running_engines::last_health(const engine_record& engine) const {
     return at;
 }
 
-ROUNDHOUSE_DECL bool running_engines::use(const engine_record& engine, duration steady_now) const {
-    return visit(engine, [&](running_engine& running) { running.use(steady_now); });
+ROUNDHOUSE_DECL bool running_engines::use(const engine_record& engine, duration steady_now,
+                                          engine_use by) const {
+    return visit(engine, [&](running_engine& running) { running.use(steady_now, by); });
 }
 
 ROUNDHOUSE_DECL std::optional<running_engine_row>

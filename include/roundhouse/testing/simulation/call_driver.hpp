@@ -70,7 +70,7 @@ public:
         }
     }
 
-    /// Checks that a listing and the status agree with the rows.
+    /// Checks that a listing, the status and what is explained agree with the rows.
     void read(Incarnation& current, const product_ptr& product) {
         engine_query query;
         query.product_id = product->id;
@@ -88,6 +88,9 @@ public:
         violations_.require(listed == rows, "the list is not what the rows say");
         violations_.require(status && status->counts.total() == rows,
                             "the status is not what the rows say");
+        for (const auto& [id, known] : ledger_.rows())
+            if (known.row->product_id == product->id)
+                read_explanation(current, product, *known.row);
     }
 
     void set_policy(Incarnation& current, const product_ptr& product, const policy& limits,
@@ -102,6 +105,18 @@ public:
 
 private:
     using number = pending_calls::number;
+
+    /// What happens to an engine without a call is told, and nothing else; but it depends on the
+    /// settings whether one that runs is put to sleep.
+    void read_explanation(Incarnation& current, const product_ptr& product,
+                          const engine_record& row) {
+        const bool idles = row.status == engine_status::running && row.intent == intent::none;
+        const bool moves_on = row.intent != intent::none || row.restart_at.has_value();
+        const auto told = current.orchestrator->explain(product, row.user_id);
+        violations_.require(told && told->record->status == row.status && !told->why.empty() &&
+                                (idles || told->next.has_value() == moves_on),
+                            "an engine is explained as what it is not", short_id(row.id));
+    }
 
     void admit(Incarnation& current, number id, const product_ptr& product,
                const call_request& request) {

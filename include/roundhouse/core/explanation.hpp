@@ -1,0 +1,166 @@
+#pragma once
+
+#include <roundhouse/call_types.hpp>
+#include <roundhouse/core/failure.hpp>
+#include <roundhouse/core/lifecycle.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+/// Why an engine is in its state, and what happens to it next (SPEC §3). What comes next is what
+/// `decide` answers to the inputs that are to come, so that it cannot differ from what is done.
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace core {
+
+namespace detail {
+
+inline std::string with_reason(std::string_view text, const std::string& reason) {
+    std::string out(text);
+    if (reason.empty()) return out + '.';
+    out.append(": ").append(reason);
+    if (!reason.ends_with('.')) out += '.';
+    return out;
+}
+
+inline std::string why_booted(const engine_record& engine) {
+    if (engine.intent == intent::stop) return "It is being stopped while it boots.";
+    switch (engine.boot) {
+    case boot_reason::first: return "It was created, and boots for the first time.";
+    case boot_reason::start: return "It was started by a call, and boots.";
+    case boot_reason::restart:
+        return with_reason("It is restarted automatically after it has failed", engine.reason);
+    case boot_reason::rotate:
+        return "It cannot take a new key while it runs, and is booted with it.";
+    case boot_reason::recover: return "It ran when the server stopped, and is booted again.";
+    }
+    return {};
+}
+
+inline std::string why_running(const engine_record& engine, const context& context) {
+    switch (engine.intent) {
+    case intent::stop: return "It is being stopped.";
+    case intent::sleep: return "Nobody has used it: it is being put to sleep.";
+    case intent::rotate: return "It is being given a new key.";
+    case intent::none:
+    case intent::boot:
+    case intent::wake:
+    case intent::end:
+    case intent::destroy:
+    case intent::undo: break;
+    }
+    if (context.brake == brake_state::off) return "It has booted, and serves.";
+    return "It has booted, and serves. Many engines of the product fail their probes together: "
+           "failed probes do not count at present.";
+}
+
+/// What the operation under way leads to if all goes well.
+inline event_variant success_of(intent operation) {
+    switch (operation) {
+    case intent::boot: return event::boot_healthy{};
+    case intent::sleep: return event::asleep{};
+    case intent::wake: return event::awake{};
+    case intent::rotate: return event::key_swapped{};
+    case intent::destroy:
+    case intent::undo: return event::destroyed{};
+    case intent::none:
+    case intent::stop:
+    case intent::end: break;
+    }
+    return event::stopped{};
+}
+
+/// The status that a decision leaves an engine in; nothing if it is gone then.
+inline std::optional<engine_status> status_after(const decision& decided,
+                                                 const engine_record& engine) {
+    switch (decided.row) {
+    case row_change::none: return engine.status;
+    case row_change::update: return decided.next.status;
+    case row_change::erase:
+    case row_change::undo: break;
+    }
+    return std::nullopt;
+}
+
+/// The restart of a failed engine, which comes once its remains are ended.
+inline engine_next planned_restart(const engine_record& engine, context then) {
+    engine_next out;
+    out.step = "restart";
+    if (!then.backend_away) out.at = engine.restart_at; // else once the backend is back
+    then.backend_away = false;
+    then.now = *engine.restart_at;
+    then.restart_in = duration{0};
+    auto ended = engine;
+    ended.intent = intent::end;
+    out.becomes = status_after(decide(event::stopped{}, ended, then), ended);
+    return out;
+}
+
+inline engine_next planned_sleep(const engine_record& engine, context then, instant at) {
+    engine_next out;
+    out.step = name_of(intent::sleep);
+    out.at = at;
+    then.now = at;
+    then.lease_left = duration{0};
+    const auto begun = decide(call::sleep{}, engine, then);
+    out.becomes = status_after(decide(event::asleep{}, begun.next, then), begun.next);
+    return out;
+}
+
+/// The end of the operation under way: its success, or what its deadline means.
+inline engine_next operation_end(const engine_record& engine, const context& context) {
+    engine_next out;
+    out.step = name_of(engine.intent);
+    out.becomes = status_after(decide(success_of(engine.intent), engine, context), engine);
+    if (!engine.deadline) return out;
+    out.by = engine.deadline;
+    out.otherwise = status_after(decide(event::deadline{*engine.deadline}, engine, context),
+                                 engine);
+    return out;
+}
+
+} // namespace detail
+
+/// Why an engine is in its state, in a sentence or two for people.
+[[nodiscard]] inline std::string why_it_is(const engine_record& engine, const context& context) {
+    switch (engine.status) {
+    case engine_status::provisioning: return detail::why_booted(engine);
+    case engine_status::running: return detail::why_running(engine, context);
+    case engine_status::sleeping:
+        if (engine.intent == intent::wake) return "It is being woken.";
+        if (engine.intent == intent::stop) return "It is being stopped.";
+        return detail::with_reason("It sleeps", engine.reason);
+    case engine_status::stopped: return "It was stopped by a call. A start boots it.";
+    case engine_status::failed: {
+        if (engine.intent == intent::stop) return "It has failed, and is being stopped.";
+        auto out = detail::with_reason("It has failed", engine.reason);
+        if (!comes_back(engine)) out += " It is not restarted any more: call start.";
+        else if (context.backend_away) out += " It is restarted once the backend is back.";
+        return out;
+    }
+    case engine_status::destroying:
+        if (engine.intent == intent::undo)
+            return detail::with_reason("Nothing could be started, and its creation is undone",
+                                       engine.reason);
+        return "It is being destroyed.";
+    }
+    return {};
+}
+
+/// What happens to an engine next without a call; nothing if nothing does. `sleeps_at` is when it is
+/// to be put to sleep, if it is.
+[[nodiscard]] inline std::optional<engine_next>
+next_of(const engine_record& engine, const context& context, std::optional<instant> sleeps_at) {
+    const bool is_down = engine.status == engine_status::failed && engine.intent != intent::stop;
+    if (is_down && engine.restart_at) return detail::planned_restart(engine, context);
+    if (engine.intent != intent::none) return detail::operation_end(engine, context);
+    if (engine.status == engine_status::running && sleeps_at)
+        return detail::planned_sleep(engine, context, *sleeps_at);
+    return std::nullopt;
+}
+
+} // namespace core
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
