@@ -18,8 +18,8 @@ public:
     /// Ends a wait that is under way: its `done` gets a failure.
     virtual ~text_stream() = default;
 
-    /// Waits for the next piece, and passes it to `done`: at least one byte and at most 64 KiB, or
-    /// an empty text at the end. After the end or a failure nothing more comes. Does not block.
+    /// Waits for the next piece, and passes it to `done`: at least one byte and at most 128 KiB,
+    /// or an empty text at the end. After the end or a failure nothing more comes. Does not block.
     /// `done` is called once, from any thread, and may be called before this returns. There may be
     /// one call under way.
     virtual void next(completion<std::string> done) = 0;

@@ -82,6 +82,21 @@ TEST_CASE("what an engine printed of its variables is redacted when its boot fai
     CHECK_THAT(server.process.output(), !Contains(secret));
 }
 
+TEST_CASE(
+    "what an engine prints of its variables and its key is redacted where its output is read") {
+    const temporary_folder folder;
+    const auto talkative = std::string("/bin/sh -c 'echo token $PRODUCT_TOKEN of $MODEL_TOKEN; "
+                                       "echo hash $ENGINE_KEY_HASH; exec ") +
+                           ROUNDHOUSE_DEMO_ENGINE + "'";
+    running_server server(options(folder.path(), {{"ORCH_ENGINE_COMMAND", talkative},
+                                                  {"MODEL_TOKEN", "the-operators-own"},
+                                                  {"ORCH_ENGINE_ENV_PASSTHROUGH", "MODEL_TOKEN"}}));
+    provision_with_settings(server, "ada");
+    for (const auto* const query : {"", "?since=2020-01-01T00:00:00Z"})
+        CHECK_THAT(server.get(std::string("/engines/ada/logs") + query),
+                   Contains("token * of *\nhash *\n"));
+}
+
 TEST_CASE("an engine that does not heed SIGTERM is ended after its own grace") {
     const temporary_folder folder;
     const auto stubborn = std::string("/bin/sh -c 'trap \"\" TERM; ") + ROUNDHOUSE_DEMO_ENGINE +

@@ -6,6 +6,7 @@
 #include <vector>
 
 using roundhouse::detail::log_excerpt;
+using roundhouse::detail::redactor;
 using lines = std::vector<std::string>;
 
 namespace {
@@ -33,4 +34,23 @@ TEST_CASE("a hidden text of several lines is redacted line by line") {
     const lines hidden{"-----BEGIN KEY-----\nMIIBVgIBADANBg\n{\n-----END KEY-----\n"};
     CHECK(excerpt_of("KEY=-----BEGIN KEY-----\nMIIBVgIBADANBg\n{\n", hidden) ==
           lines{"KEY=*", "*", "{"});
+}
+
+TEST_CASE("a secret is hidden wherever a text is divided, and all else is shown as it is") {
+    const lines hidden{"secret-1", "secret-12", "aaaaab"};
+    const std::string text = "x secret-12, secret-1; secret- aaaaaaab aaaaa";
+    const std::string shown = "x *, *; secret- aa* aaaaa";
+    CHECK(redactor(hidden).whole(text) == shown);
+    for (std::size_t first = 0; first <= text.size(); ++first)
+        for (std::size_t second = first; second <= text.size(); ++second) {
+            redactor each(hidden);
+            auto out = each.take(text.substr(0, first));
+            out += each.take(text.substr(first, second - first));
+            out += each.take(text.substr(second));
+            if (out += each.rest(); out != shown) FAIL(first << ", " << second << ": " << out);
+        }
+    CHECK(redactor({}).take("s") == "s");
+    redactor waits(hidden);
+    CHECK(waits.take("a line\ns") == "a line\n");
+    CHECK(waits.take("o\n") == "so\n");
 }

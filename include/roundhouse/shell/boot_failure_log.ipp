@@ -1,8 +1,7 @@
 #pragma once
 
-#include <roundhouse/crypto/sealed_env.hpp>
-#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/boot_failure_log.hpp>
+#include <roundhouse/shell/engine_secrets.hpp>
 #include <roundhouse/shell/redaction.hpp>
 
 #include <exception>
@@ -31,12 +30,8 @@ ROUNDHOUSE_DECL asio::awaitable<result<std::string>> boot_failure_log::read(work
 ROUNDHOUSE_DECL void boot_failure_log::log_lines(const engine_record& engine,
                                                  const logged_engine& named,
                                                  const std::string& output) const {
-    auto redacted = services_.redacted;
-    redacted.push_back(to_hex(engine.key_hash));
-    // An environment that cannot be read has reached no engine.
-    if (const auto env = crypto::unseal_env(settings_of(engine).sealed_env, services_.keys))
-        for (const auto& [name, value] : *env) redacted.push_back(value);
-    for (const auto& line : log_excerpt(output, services_.settings.boot_log_lines, redacted))
+    const auto most = services_.settings.boot_log_lines;
+    for (const auto& line : log_excerpt(output, most, secrets_of(engine, services_)))
         services_.log(log_level::warning, "an engine wrote before its boot failed", named,
                       {{"output", line}});
 }

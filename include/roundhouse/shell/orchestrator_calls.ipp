@@ -7,6 +7,7 @@
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/detail/pending_result.hpp>
+#include <roundhouse/shell/engine_secrets.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
 #include <exception>
@@ -308,8 +309,10 @@ ROUNDHOUSE_DECL void orchestrator_state::logs(product_ptr product, std::string u
 ROUNDHOUSE_DECL asio::awaitable<result<std::string>>
 orchestrator_state::read_logs(engine_ptr engine, std::size_t tail) {
     const auto ref = ref_of(*engine);
-    auto lines = co_await services.backend->logs(ref, tail);
-    co_return lines;
+    auto reading = services.backend->logs(ref, tail);
+    const auto lines = co_await std::move(reading);
+    if (!lines) co_return lines;
+    co_return redactor(secrets_of(*engine, services)).whole(*lines);
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::string user_id,
@@ -323,7 +326,7 @@ ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::s
                     auto place = self->log_streams->take((*found)->product_id, (*found)->id);
                     if (!place) return done(unexpected(place.error()));
                     // The caller's stream has the place alone: with the stream it is given back.
-                    auto opened = [self, done, place = std::move(*place)](
+                    auto opened = [self, done, engine = *found, place = std::move(*place)](
                                       const std::exception_ptr& failure,
                                       const result<log_source_ptr>& source) mutable {
                         if (failure || !source) {
@@ -331,8 +334,9 @@ ROUNDHOUSE_DECL void orchestrator_state::stream_logs(product_ptr product, std::s
                             return done(unexpected(failure ? going_away() : source.error()));
                         }
                         const std::shared_ptr<task_group> tasks(self, &self->services.tasks);
-                        done(text_stream_ptr(
-                            std::make_shared<log_reader>(tasks, *source, std::move(place))));
+                        done(text_stream_ptr(std::make_shared<log_reader>(
+                            tasks, *source, redactor(secrets_of(*engine, self->services)),
+                            std::move(place))));
                     };
                     self->services.tasks.spawn(self->open_logs(*found, query), std::move(opened));
                 });

@@ -105,7 +105,8 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
 ROUNDHOUSE_DECL std::optional<rate_limit_status>
 orchestrator_state::rate_limit(const product_ptr& product) {
     const auto& limits = core::policy_of(*product, services.settings);
-    if (!limits.rate_limit_rpm) return std::nullopt; // saves the admits of others a look at the clock
+    if (!limits.rate_limit_rpm)
+        return std::nullopt; // saves the admits of others a look at the clock
     return rates.left(product->id, limits, services.steady_now());
 }
 
