@@ -185,7 +185,7 @@ TEST_CASE("a server needs the master keys that its engines' keys were sealed wit
     const auto refused = run({},
                              with_memory_backend(folder, {{"ORCH_MASTER_KEY", next_master_key}}));
     CHECK(refused.code == 2);
-    CHECK_THAT(refused.output, Contains("ORCH_MASTER_KEY: 2 of the 2 engine keys") &&
+    CHECK_THAT(refused.output, Contains("ORCH_MASTER_KEY: 2 of the 2 sealed keys") &&
                                    Contains("the key that sealed them"));
     CHECK_THAT(refused.output, !Contains(next_master_key) && !Contains("listening"));
 
@@ -217,7 +217,7 @@ TEST_CASE("a re-encryption without the old master key is refused and changes not
     const auto refused = run({"--reencrypt"}, {{"ORCH_STORE_PATH", store_in(folder)},
                                                {"ORCH_MASTER_KEY", next_master_key}});
     CHECK(refused.code == 2);
-    CHECK_THAT(refused.output, Contains("ORCH_MASTER_KEY: 2 of the 2 engine keys"));
+    CHECK_THAT(refused.output, Contains("ORCH_MASTER_KEY: 2 of the 2 sealed keys"));
     CHECK(sealed_keys_in(store_in(folder)) == before);
 }
 

@@ -183,6 +183,13 @@ TEST_CASE("a control group bounds what its engine reads from and writes to the s
         CHECK(machine.of_engine("blkio", reads) == "8:16 1048576");
         CHECK(machine.of_engine("blkio", writes) == "8:16 1048576");
     }
+    SECTION("also of an engine with ceilings of its own") {
+        machine.add_unified("");
+        machine.add_engine("", {"io.max"});
+        REQUIRE(machine.find("0::/\n", ceilings).make(machine.engine, {.processes = 7}));
+        CHECK(machine.of_engine("", "pids.max") == "7");
+        CHECK(machine.of_engine("", "io.max") == "8:16 rbps=1048576 wbps=1048576");
+    }
     SECTION("and nothing of a store that is on no disk") {
         ceilings.disk = 0;
         machine.add_unified("");

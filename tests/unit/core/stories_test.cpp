@@ -165,7 +165,7 @@ private:
         auto row = lifecycle::booting(boot_reason::first, engine_status::provisioning);
         row.revision = row.generation = 1;
         row.created_at = row.operation_started_at = now_;
-        row.deadline = now_ + core::longest_boot(row.boot, settings_);
+        row.deadline = now_ + core::longest_boot(row, settings_);
         tell(lifecycle::state_text(row) + " " + lifecycle::members_text(row, row, now_));
         tell("ask boot");
         tell("joined");
