@@ -67,9 +67,9 @@ find_floor() {
     case "${1##*/}" in
         adapters.* | open_log_streams.* | orchestrator_parts.* | running_engine.*) floor=2 ;;
         services.*) floor=3 ;;
-        boot_failure_log.* | brakes.* | denial_log.* | earliest_timer.* | log_reader.* | \
+        brakes.* | denial_log.* | earliest_timer.* | engine_secrets.* | log_reader.* | \
             mailbox.* | refusal_log.* | running_engines.*) floor=4 ;;
-        command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
+        boot_failure_log.* | command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
         command_scheduler.* | housekeeping.* | prober.*) floor=6 ;;
         reconciler*) floor=7 ;;
         recovery.*) floor=8 ;;
