@@ -89,6 +89,7 @@ TEST_CASE(
                                        "echo hash $ENGINE_KEY_HASH; exec ") +
                            ROUNDHOUSE_DEMO_ENGINE + "'";
     running_server server(options(folder.path(), {{"ORCH_ENGINE_COMMAND", talkative},
+                                                  {"ORCH_ENGINE_ISOLATION", "none"},
                                                   {"MODEL_TOKEN", "the-operators-own"},
                                                   {"ORCH_ENGINE_ENV_PASSTHROUGH", "MODEL_TOKEN"}}));
     provision_with_settings(server, "ada");

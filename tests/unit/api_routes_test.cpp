@@ -38,8 +38,9 @@ std::string complaint(std::string_view method, std::string_view target) {
     CHECK(told(reply) == "400 INVALID_REQUEST");
     CHECK(api.fake().calls.empty());
     constexpr std::string_view start = R"("message":")";
-    const auto at = reply.body.find(start) + start.size();
-    return reply.body.substr(at, reply.body.size() - at - 3);
+    const auto body = json_of(reply);
+    const auto at = body.find(start) + start.size();
+    return body.substr(at, body.size() - at - 3);
 }
 
 } // namespace

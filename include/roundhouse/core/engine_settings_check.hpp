@@ -32,6 +32,7 @@ struct settings_fault {
 
 inline constexpr std::size_t max_env_names = 64;
 inline constexpr std::size_t max_env_bytes = 32'768; ///< Of names and values together.
+inline constexpr std::size_t max_env_name_bytes = 128;
 inline constexpr std::size_t max_metadata_members = 32;
 inline constexpr std::size_t max_metadata_bytes = 8'192; ///< Of names and values together.
 inline constexpr std::size_t max_metadata_name_bytes = 128;
@@ -89,6 +90,8 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
     if (!is_variable_name(name))
         return "is no name of a variable. Use letters, digits and _, and no digit at the "
                "beginning.";
+    if (name.size() > max_env_name_bytes)
+        return "has a name of more than " + std::to_string(max_env_name_bytes) + " bytes.";
     if (is_reserved_variable(name))
         return "is set by the server. Choose another name: none of ENGINE_*, ORCH_*, LD_*, PATH, "
                "HOME, TMPDIR, SQLITE_DB_PATH and CATALOG_DIR.";
@@ -154,6 +157,23 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
     if (auto fault = detail::check_limits(limits)) return fault;
     if (stop_grace && (*stop_grace < duration{0} || *stop_grace > longest_stop_grace))
         return settings_fault{"stop_grace_s", "must be a number from 0 to 3600."};
+    return std::nullopt;
+}
+
+/// Finds the first ceiling that is above the one which all engines have; nothing if there is none.
+[[nodiscard]] inline std::optional<settings_fault> check_general(const engine_limits& limits,
+                                                                 const engine_limits& general) {
+    const auto above = [](std::string_view member, std::string most) {
+        return settings_fault{"limits." + std::string(member),
+                              "must be at most " + std::move(most) +
+                                  ", the ceiling that the operator has set for every engine."};
+    };
+    if (limits.memory_mb > general.memory_mb && general.memory_mb)
+        return above("memory_mb", std::to_string(*general.memory_mb));
+    if (limits.cpus > general.cpus && general.cpus)
+        return above("cpus", detail::number_text(*general.cpus));
+    if (limits.pids > general.pids && general.pids)
+        return above("pids", std::to_string(*general.pids));
     return std::nullopt;
 }
 

@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/command_runner.hpp>
@@ -38,6 +39,14 @@ namespace detail {
                 "into the list."};
 }
 
+/// Why a workload cannot be made whose ceilings do not hold any more, as after a change of the machine.
+[[nodiscard]] inline std::optional<error> unheld_limit(const workload& wanted,
+                                                       const backend_port& backend) {
+    const auto fault = core::check_held(wanted.limits, backend.limits(), backend.name());
+    if (!fault) return std::nullopt;
+    return error{errc::backend_error, fault->member + " of the engine " + fault->complaint};
+}
+
 ROUNDHOUSE_DECL asio::awaitable<std::optional<core::event_variant>>
 command_runner::run(command_request request, std::shared_ptr<task> self) {
     const auto& engine = *request.record;
@@ -72,13 +81,18 @@ command_runner::boot(const command_request& request, const task& self) {
     const auto& settings = services_.settings;
     auto wanted = wanted_by(request);
     if (request.record->boot == boot_reason::rotate) {
-        const auto grace = core::stop_grace_of(*request.record, settings);
+        // Meanwhile the boot holds its turn, which others wait for: at most as long as the operator
+        // wants to wait.
+        const auto grace = std::min(core::stop_grace_of(*request.record, settings),
+                                    settings.stop_grace);
         const auto ended = co_await backend.stop(wanted.ref, grace);
         if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
     }
     auto env = crypto::unseal_env(settings_of(*request.record).sealed_env, services_.keys);
     if (!env) co_return outcome(core::event::boot_refused{sealed_environment(*request.record)});
     wanted.env = std::move(*env);
+    if (auto unheld = unheld_limit(wanted, backend))
+        co_return outcome(core::event::boot_refused{std::move(*unheld)});
     // A boot that is cancelled from here on ends after `create`, and its workload is ended by the
     // command that superseded it.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());

@@ -21,6 +21,7 @@ namespace detail {
                                                          const services& services) {
     auto secrets = services.redacted;
     secrets.push_back(to_hex(engine.key_hash));
+    secrets.push_back(to_hex(engine.next_key_hash));
     for (const auto& sealed : {engine.sealed_key, engine.next_sealed_key})
         if (!sealed.empty())
             if (auto key = services.keys.unseal(sealed)) secrets.push_back(std::move(*key));

@@ -179,9 +179,12 @@ ROUNDHOUSE_DECL std::optional<error>
 orchestrator_state::refusal(const provision_options& options) const {
     auto fault = core::check_options(options);
     const auto& backend = *services.backend;
-    if (!fault) fault = core::check_held(options.limits, backend.limits(), backend.name());
-    if (!fault) return std::nullopt;
-    return error{errc::invalid_request, fault->member + ": " + fault->complaint};
+    const auto support = backend.limits();
+    if (!fault) fault = core::check_held(options.limits, support, backend.name());
+    if (fault) return error{errc::invalid_request, fault->member + ": " + fault->complaint};
+    fault = core::check_general(options.limits, support.general);
+    if (fault) return error{errc::policy_denied, fault->member + ": " + fault->complaint};
+    return std::nullopt;
 }
 
 /// The settings that a record keeps, with the variables sealed; null if there are none.

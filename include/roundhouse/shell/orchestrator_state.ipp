@@ -205,18 +205,18 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine,
 ROUNDHOUSE_DECL std::optional<instant>
 orchestrator_state::sleeps_at(const engine_record& engine) const {
     if (engine.status != engine_status::running) return std::nullopt;
-    const auto wait = prober.sleeps_in(engine);
-    if (!wait) return std::nullopt;
-    return services.now() + std::max(*wait, duration{0});
+    const auto now = services.steady_now();
+    const auto sleeps = prober.sleeps_at(engine, now);
+    if (!sleeps) return std::nullopt;
+    return services.wall_time_of(std::max(*sleeps, now));
 }
 
 ROUNDHOUSE_DECL std::optional<instant>
 orchestrator_state::busy_until(const engine_record& engine) const {
     if (engine.status != engine_status::running) return std::nullopt;
     const auto until = running.leased_until(engine);
-    const auto left = until ? *until - services.steady_now() : duration{0};
-    if (left <= duration{0}) return std::nullopt;
-    return services.now() + left;
+    if (!until || *until <= services.steady_now()) return std::nullopt;
+    return services.wall_time_of(*until);
 }
 
 ROUNDHOUSE_DECL result<std::string> orchestrator_state::key_of(const engine_record& engine) const {

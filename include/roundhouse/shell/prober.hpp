@@ -39,8 +39,10 @@ public:
     void watch(const engine_record& engine, const core::moment& then);
     void close();
 
-    /// In how long a running engine will be put to sleep if nothing happens; nothing if never.
-    [[nodiscard]] std::optional<duration> sleeps_in(const engine_record& engine) const;
+    /// When a running engine will be put to sleep if nothing happens; nothing if never. The times are
+    /// steady.
+    [[nodiscard]] std::optional<duration> sleeps_at(const engine_record& engine,
+                                                    duration now) const;
 
 private:
     /// An engine that waits for its probe.

@@ -36,12 +36,12 @@ ROUNDHOUSE_DECL void prober::close() {
     suspects_.clear();
 }
 
-ROUNDHOUSE_DECL std::optional<duration> prober::sleeps_in(const engine_record& engine) const {
+ROUNDHOUSE_DECL std::optional<duration> prober::sleeps_at(const engine_record& engine,
+                                                          duration now) const {
     const auto after = services_.settings.sleep_after;
     if (after <= duration{0}) return std::nullopt;
-    const auto now = services_.steady_now();
     const auto used = running_.last_used(engine).value_or(now);
-    return std::max(used + after, running_.leased_until(engine).value_or(used)) - now;
+    return std::max(used + after, running_.leased_until(engine).value_or(used));
 }
 
 // Checks
@@ -67,8 +67,8 @@ ROUNDHOUSE_DECL void prober::check_at(const running_engine_ref& engine, duration
 
 ROUNDHOUSE_DECL void prober::check_next(const engine_record& engine, duration now) {
     const auto next = next_probe(engine, now);
-    const auto idle_in = sleeps_in(engine);
-    check_at(running_engine_ref::of(engine), idle_in ? std::min(next, now + *idle_in) : next);
+    const auto sleeps = sleeps_at(engine, now);
+    check_at(running_engine_ref::of(engine), sleeps ? std::min(next, *sleeps) : next);
 }
 
 /// Nothing if no engine is to be checked now: it does not run any more, or another time was set.
@@ -109,13 +109,12 @@ ROUNDHOUSE_DECL void prober::check_row(const observation& seen, std::uint64_t ha
         if (running_.visit(*engine, seen.life, begin)) probe({engine, seen.life, seen.suspect});
         return;
     }
-    const auto idle_in = sleeps_in(*engine);
-    const bool idle = idle_in && *idle_in <= duration{0};
+    const auto sleeps = sleeps_at(*engine, now);
+    const bool idle = sleeps && *sleeps <= now;
     // One that does not answer is not put to sleep: its next probes tell what it is.
     if (idle && engine->intent == intent::none && !seen.suspect) put_to_sleep(engine);
     // If it stays awake it is checked again with its next probe.
-    check_at(running_engine_ref::of(*engine),
-             idle || !idle_in ? next : std::min(next, now + *idle_in));
+    check_at(running_engine_ref::of(*engine), idle || !sleeps ? next : std::min(next, *sleeps));
 }
 
 ROUNDHOUSE_DECL void prober::put_to_sleep(const engine_ptr& engine) {

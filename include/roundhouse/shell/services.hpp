@@ -8,6 +8,7 @@
 #include <roundhouse/shell/logged_engine.hpp>
 #include <roundhouse/shell/orchestrator_parts.hpp>
 
+#include <atomic>
 #include <initializer_list>
 #include <optional>
 #include <string_view>
@@ -35,6 +36,19 @@ struct services : orchestrator_parts {
     [[nodiscard]] duration steady_now() const noexcept { return clock->steady_now(); }
     [[nodiscard]] core::moment moment() const noexcept { return {now(), steady_now()}; }
 
+    /// The wall time at a steady time. The same for the same steady time, although the clocks are not
+    /// read at the same moment, until one of them is set.
+    [[nodiscard]] instant wall_time_of(duration steady) const noexcept {
+        constexpr duration noise{2};
+        const auto measured = now().time_since_epoch() - steady_now();
+        auto lead = duration{wall_lead_ms_.load(std::memory_order_relaxed)};
+        if (measured > lead + noise || measured < lead - noise) {
+            lead = measured;
+            wall_lead_ms_.store(lead.count(), std::memory_order_relaxed);
+        }
+        return instant{steady + lead};
+    }
+
     /// Logs a line. Fields without text are left out.
     void log(log_level level, std::string_view message,
              std::initializer_list<log_field> fields = {}) const {
@@ -59,6 +73,9 @@ struct services : orchestrator_parts {
     }
 
 private:
+    mutable std::atomic<duration::rep> wall_lead_ms_ =
+        0; ///< Of the wall clock over the steady one.
+
     void log_present(log_level level, std::string_view message,
                      std::vector<log_field> fields) const {
         std::erase_if(fields, [](const log_field& field) {
