@@ -9,7 +9,7 @@ if [ $# -eq 0 ]; then
     echo "usage: scripts/with-podman.sh CMD [ARGUMENT...]" >&2
     exit 2
 fi
-if ! command -v podman docker >/dev/null || [ "$(id -u)" -ne 0 ]; then
+if ! command -v podman >/dev/null || ! command -v docker >/dev/null || [ "$(id -u)" -ne 0 ]; then
     echo "with-podman: needs root, podman and the docker command" >&2
     exit 1
 fi

@@ -35,9 +35,8 @@ struct orchestrator_options {
     roundhouse::settings settings;
     crypto::entropy entropy = crypto::system_entropy;
     log_sink log; ///< Nothing is logged if empty.
-    /// Texts that are replaced by `*` in the log, such as the values of variables that engines get:
-    /// what an engine wrote before its boot failed is logged. Texts of fewer than 8 bytes are not
-    /// looked for.
+    /// Texts that are replaced by `*` wherever an engine's output is read, such as the values of
+    /// variables that all engines get. Lines of fewer than 6 bytes are left.
     std::vector<std::string> redacted;
 };
 

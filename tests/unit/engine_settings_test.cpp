@@ -20,6 +20,7 @@
 using namespace roundhouse;
 using namespace roundhouse_tests;
 using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
 using namespace std::chrono_literals;
 
 namespace {
@@ -150,6 +151,20 @@ TEST_CASE("a ceiling that a backend cannot hold is named, with the backend") {
     CHECK(unheld(&limit_support::pids) == "limits.pids");
 }
 
+TEST_CASE("a ceiling above the operator's is refused") {
+    const engine_limits general{.memory_mb = 512, .cpus = 0.5, .pids = 100};
+    CHECK_FALSE(core::check_general(general, general));
+    CHECK_FALSE(core::check_general({}, general));
+    CHECK_FALSE(core::check_general({.memory_mb = 4'096, .cpus = 64, .pids = 9'999}, {}));
+    const auto refused = [&](const engine_limits& wanted) {
+        const auto fault = core::check_general(wanted, general);
+        return fault ? fault->member + ": " + fault->complaint : std::string();
+    };
+    CHECK_THAT(refused({.memory_mb = 513}), StartsWith("limits.memory_mb: must be at most 512,"));
+    CHECK_THAT(refused({.cpus = 0.51}), StartsWith("limits.cpus: must be at most 0.5,"));
+    CHECK_THAT(refused({.pids = 101}), StartsWith("limits.pids: must be at most 100,"));
+}
+
 TEST_CASE("the ceilings in force are an engine's own, and else those of all") {
     limit_support backend;
     backend.general = {.memory_mb = 512, .cpus = 2, .pids = 4'096};
@@ -159,7 +174,8 @@ TEST_CASE("the ceilings in force are an engine's own, and else those of all") {
     CHECK(limits_in_force({.memory_mb = 64}, {}) == engine_limits{.memory_mb = 64});
 }
 
-TEST_CASE("a stop, and the stop before a boot with a new key, may take an engine's own grace") {
+TEST_CASE(
+    "a stop may take an engine's own grace, and before a boot with a new key no more than all's") {
     settings general;
     general.stop_grace = 30s;
     engine_record engine;
@@ -171,7 +187,10 @@ TEST_CASE("a stop, and the stop before a boot with a new key, may take an engine
     engine.settings = std::make_shared<const engine_settings>(own);
     CHECK(core::stop_grace_of(engine, general) == 100s);
     CHECK(core::longest_operation(intent::stop, engine, general) == stop + 70s);
-    CHECK(core::longest_boot(engine, general) == boot + 70s);
+    CHECK(core::longest_boot(engine, general) == boot);
+    own.stop_grace = 10s;
+    engine.settings = std::make_shared<const engine_settings>(own);
+    CHECK(core::longest_boot(engine, general) == boot - 20s);
     // Remains of a failed engine are ended with a short grace, whoever's they are.
     const auto end = core::longest_operation(intent::end, engine, general);
     engine.settings = nullptr;

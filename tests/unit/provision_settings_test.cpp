@@ -147,6 +147,18 @@ TEST_CASE("a ceiling that the backend cannot hold is refused") {
     CHECK(demo.provision("ada", provision_options{.limits = {.pids = 9}}));
 }
 
+TEST_CASE("a product cannot lift the operator's ceilings") {
+    memory_backend_script script;
+    script.limits = {.pids = true, .general = {.pids = 50}};
+    memory_fleet<> fleet(std::move(script));
+    const auto demo = fleet.orchestrator->of(fleet.registered());
+    const auto refused = demo.provision("ada", provision_options{.limits = {.pids = 51}});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::policy_denied);
+    CHECK_THAT(refused.error().message, Contains("limits.pids: must be at most 50"));
+    CHECK(demo.provision("ada", provision_options{.limits = {.pids = 50}}));
+}
+
 TEST_CASE("an engine that exists is not changed by the settings of a later provision") {
     memory_fleet<> fleet;
     const auto demo = fleet.orchestrator->of(fleet.registered());

@@ -21,12 +21,19 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
     return settings_of(engine).stop_grace.value_or(settings.stop_grace);
 }
 
+/// What an engine has where others wait for its end, as before a boot with a new key, which holds its
+/// turn: no more than the grace of all.
+[[nodiscard]] inline duration awaited_stop_grace_of(const engine_record& engine,
+                                                    const settings& settings) {
+    return std::min(stop_grace_of(engine, settings), settings.stop_grace);
+}
+
 /// The longest that a boot may take from its turn to a healthy answer. Within it, creating and
 /// probing have limits of their own (`settings::create_timeout`, `boot_timeout`). Preparing comes
 /// before that turn, in a turn of its own.
 [[nodiscard]] inline duration longest_boot(const engine_record& engine, const settings& settings) {
     // A rotation ends the workload that has the old key first.
-    const auto before = engine.boot == boot_reason::rotate ? stop_grace_of(engine, settings)
+    const auto before = engine.boot == boot_reason::rotate ? awaited_stop_grace_of(engine, settings)
                                                            : duration{0};
     return before + settings.create_timeout + settings.boot_timeout;
 }

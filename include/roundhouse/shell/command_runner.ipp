@@ -81,10 +81,7 @@ command_runner::boot(const command_request& request, const task& self) {
     const auto& settings = services_.settings;
     auto wanted = wanted_by(request);
     if (request.record->boot == boot_reason::rotate) {
-        // Meanwhile the boot holds its turn, which others wait for: at most as long as the operator
-        // wants to wait.
-        const auto grace = std::min(core::stop_grace_of(*request.record, settings),
-                                    settings.stop_grace);
+        const auto grace = core::awaited_stop_grace_of(*request.record, settings);
         const auto ended = co_await backend.stop(wanted.ref, grace);
         if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
     }

@@ -64,9 +64,7 @@ ROUNDHOUSE_DECL void orchestrator_state::stop_workloads(const std::vector<engine
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> orchestrator_state::stop_workload(engine_ptr engine) {
     const auto ref = ref_of(*engine);
-    // The end of the program waits for one grace, that of its operator.
-    const auto most = services.settings.stop_grace;
-    const auto grace = std::min(core::stop_grace_of(*engine, services.settings), most);
+    const auto grace = core::awaited_stop_grace_of(*engine, services.settings);
     auto done = co_await services.backend->stop(ref, grace);
     co_return done;
 }
