@@ -1,15 +1,18 @@
 # To be sourced. Runs a Docker daemon for as long as a script runs, if no daemon can be reached.
 
+# private_docker_wanted: whether a daemon can be started, and none can be reached.
+private_docker_wanted() {
+    command -v docker >/dev/null && ! docker version >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] &&
+        command -v dockerd >/dev/null
+}
+
 # private_docker_start FOLDER: starts a daemon with its data, socket and pid file in the folder, and
 # sets DOCKER_HOST. Does nothing, and leaves private_docker_pid empty, if a daemon can be reached or
 # none can be started (not root, no dockerd).
 private_docker_pid=
 private_docker_start() {
     local folder=$1
-    if ! command -v docker >/dev/null || docker version >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ] ||
-        ! command -v dockerd >/dev/null; then
-        return 0
-    fi
+    private_docker_wanted || return 0
     private_docker_folder=$folder
     export DOCKER_HOST="unix://$folder/docker.sock"
     mkdir -p "$folder"

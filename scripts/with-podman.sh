@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command with Podman in Docker's place: as root, Podman's Docker-compatible socket is served
-# for as long as the command runs, with data and socket of its own, and DOCKER_HOST names it.
+# for as long as the command runs, with data and socket of its own, and DOCKER_HOST names it. Both have
+# a network namespace of their own where the kernel allows it, as with scripts/with-docker.sh.
 #
 #   scripts/with-podman.sh CMD [ARGUMENT...]
 set -euo pipefail
@@ -12,6 +13,12 @@ fi
 if ! command -v podman >/dev/null || ! command -v docker >/dev/null || [ "$(id -u)" -ne 0 ]; then
     echo "with-podman: needs root, podman and the docker command" >&2
     exit 1
+fi
+if [ -n "${ROUNDHOUSE_OWN_NETWORK:-}" ]; then
+    unset ROUNDHOUSE_OWN_NETWORK
+    ip link set lo up
+elif command -v ip >/dev/null && unshare --net true 2>/dev/null; then
+    exec env ROUNDHOUSE_OWN_NETWORK=1 unshare --net "$0" "$@"
 fi
 
 folder=$(mktemp -d -t roundhouse-podman-XXXXXX)
