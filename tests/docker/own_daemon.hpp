@@ -2,6 +2,7 @@
 
 #include "docker_fixture.hpp"
 
+#include <net/if.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -47,12 +48,14 @@ public:
     [[nodiscard]] std::string address() const { return "unix://" + below("socket"); }
 
     void start() {
+        // A daemon without a bridge removes that of another daemon.
+        const std::string bridge = ::if_nametoindex("docker0") != 0 ? "docker0" : "none";
         process_ = std::make_unique<child_process>(
             "/usr/bin/env",
             std::vector<std::string>{
                 "dockerd", "--containerd", below("containerd.socket"), "--data-root", below("data"),
                 "--exec-root", below("exec"), "--pidfile", below("pid"), "--host", address(),
-                "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"},
+                "--bridge", bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false"},
             inherited());
         REQUIRE(eventually([&] {
             return docker({"version"}, {{"DOCKER_HOST", address()}}).code == 0;
