@@ -98,7 +98,8 @@ struct own_groups {
         {
             const auto entrances = all.make(engine);
             REQUIRE(entrances);
-            const busy_group busy{(*entrances)[0].get()};
+            const auto& file = entrances->file ? entrances->file : entrances->others[0];
+            const busy_group busy{file.get()};
             REQUIRE(eventually([&] { return all.processes_of(engine).size() >= 3; }));
             CHECK(all.engine_of(busy.pid()) == engine);
             CHECK(eventually([&] {
@@ -285,6 +286,36 @@ TEST_CASE_METHOD(engine_with_group, "a start warns of control groups that cannot
     const std::lock_guard lock{mutex};
     REQUIRE(causes.size() == 1);
     CHECK_THAT(causes.front(), Contains(tried.string()));
+}
+
+TEST_CASE("an engine's process begins its life in its control group of version 2") {
+    const own_groups groups{true};
+    if (groups.all.empty()) ROUNDHOUSE_SKIP(no_groups);
+#ifndef ROUNDHOUSE_CLONE_INTO_CGROUP
+    ROUNDHOUSE_SKIP("not on this processor, or with this sanitizer");
+#else
+    const auto engine = fresh_id();
+    {
+        const auto entrances = groups.all.make(engine);
+        REQUIRE(entrances);
+        char program[] = "/bin/sleep";
+        char time[] = "1000";
+        char* const arguments[] = {program, time, nullptr};
+        const auto pid = sub::start_child_in(entrances->folder.get(), [&]() noexcept {
+            ::execv(program, arguments);
+            return 127;
+        });
+        if (pid < 0) {
+            REQUIRE(groups.all.remove(engine));
+            ROUNDHOUSE_SKIP("the kernel, or this container, has no clone3 with CLONE_INTO_CGROUP");
+        }
+        CHECK(groups.all.engine_of(pid) == engine);
+        CHECK(groups.all.processes_of(engine).size() == 1);
+        ::kill(pid, SIGKILL);
+        CHECK(sub::wait_for_child(pid).si_status == SIGKILL);
+    }
+    CHECK(eventually([&] { return groups.all.remove(engine); }));
+#endif
 }
 
 TEST_CASE("all of a control group of version 2 are ended by the kernel") {

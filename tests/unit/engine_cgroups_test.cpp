@@ -82,15 +82,15 @@ TEST_CASE("control groups of version 2 have the ceilings of their engines") {
     CHECK(machine.in("cgroup.subtree_control") == "+memory +cpu +pids");
     const auto entrances = cgroups.make(machine.engine);
     REQUIRE(entrances);
-    CHECK((*entrances)[0]);
-    CHECK_FALSE((*entrances)[1]);
+    CHECK(entrances->folder);
+    CHECK_FALSE(entrances->others[0]);
     CHECK(machine.in(fs::path(of_engines) / "cgroup.subtree_control") == "+memory +cpu +pids");
     CHECK(machine.of_engine("", "memory.max") == "67108864");
     CHECK(machine.of_engine("", "memory.swap.max") == "0");
     CHECK(machine.of_engine("", "memory.oom.group") == "1");
     CHECK(machine.of_engine("", "cpu.max") == "50000 100000");
     CHECK(machine.of_engine("", "pids.max") == "100");
-    CHECK(sub::enter_cgroups(*entrances));
+    CHECK(sub::enter_cgroup(entrances->file));
     CHECK(machine.of_engine("", "cgroup.procs") == "0");
     auto groups = cgroups.engines();
     std::erase(groups, machine.tried); // which a kernel removes, with its files
@@ -153,7 +153,8 @@ TEST_CASE("control groups of version 1 have the ceilings of their engines, each 
     CHECK_FALSE(cgroups.hold(&sub::cgroup_controllers::pids));
     const auto entrances = cgroups.make(machine.engine);
     REQUIRE(entrances);
-    CHECK(((*entrances)[0] && (*entrances)[1]));
+    CHECK_FALSE(entrances->folder);
+    CHECK((entrances->others[0] && entrances->others[1]));
     CHECK(machine.of_engine("memory/a", "memory.limit_in_bytes") == "67108864");
     CHECK(machine.of_engine("memory/a", "memory.memsw.limit_in_bytes") == "67108864");
     CHECK(machine.of_engine("cpu,cpuacct", "cpu.cfs_period_us") == "100000");
@@ -263,8 +264,9 @@ TEST_CASE("on a machine without control groups engines have none, and nothing fa
     CHECK(cgroups.empty());
     const auto entrances = cgroups.make(machine.engine);
     REQUIRE(entrances);
-    CHECK_FALSE((*entrances)[0]);
-    CHECK(sub::enter_cgroups(*entrances));
+    CHECK_FALSE(entrances->folder);
+    CHECK_FALSE(entrances->file);
+    CHECK(sub::enter_cgroups(entrances->others));
     CHECK(cgroups.processes_of(machine.engine).empty());
     cgroups.kill(machine.engine);
     CHECK(cgroups.remove(machine.engine));

@@ -1,7 +1,9 @@
+#include "../subprocess_fixture.hpp"
 #include "catch.hpp"
 
 #include <roundhouse/backend/subprocess/child.hpp>
 #include <roundhouse/backend/subprocess/descriptor.hpp>
+#include <roundhouse/backend/subprocess/engine_cgroups.hpp>
 #include <roundhouse/backend/subprocess/launch.hpp>
 #include <roundhouse/backend/subprocess/passed_listener.hpp>
 
@@ -10,6 +12,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 
 namespace sub = roundhouse::detail::subprocess;
@@ -55,7 +58,6 @@ int failed_check(const std::array<int, files>& opened, std::size_t first, bool p
                                .listener = passes ? numbers[listener] : -1,
                                .lock = numbers[lock],
                                .report = numbers[report],
-                               .cgroups = {},
                                .isolation = isolation};
     int report_to = plan.report;
     if (!sub::arrange_descriptors(plan, report_to, isolation)) return 2;
@@ -92,4 +94,27 @@ TEST_CASE("an engine's descriptors have their numbers, whatever numbers they had
             const auto check = [&]() noexcept { return failed_check(opened, first, passes); };
             CHECK(sub::run_in_child(check) == 0);
         }
+}
+
+TEST_CASE(
+    "a child that cannot be started in its control group tries to enter it, and is told why not") {
+    const roundhouse_tests::temporary_folder folder; // no control group
+    sub::cgroup_entrances groups;
+    groups.folder = sub::descriptor{
+        ::open(folder.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    REQUIRE(groups.folder);
+    CHECK(sub::start_child_in(groups.folder.get(), []() noexcept { return 0; }) < 0);
+    const auto told = [&groups] {
+        const auto pid = sub::start_child_in(
+            groups, [](bool entered) noexcept { return entered ? 0 : errno; });
+        REQUIRE(pid > 0);
+        return sub::wait_for_child(pid).si_status;
+    };
+    groups.file = sub::descriptor{::open("/dev/null", O_WRONLY | O_CLOEXEC)};
+    CHECK(told() == 0);
+    groups.file = sub::descriptor{::open("/dev/full", O_WRONLY | O_CLOEXEC)};
+    CHECK(told() == ENOSPC);
+    groups.file = {};
+    groups.others[1] = sub::descriptor{::open("/dev/full", O_WRONLY | O_CLOEXEC)};
+    CHECK(told() == ENOSPC);
 }

@@ -66,8 +66,8 @@ struct cgroup_tree {
     cgroup_controllers controllers;
 };
 
-/// The most that there are: of version 2, and one for each controller.
-inline constexpr std::size_t most_cgroup_trees = 1 + all_controllers.size();
+/// The most hierarchies of version 1 that engines have groups in: one for each controller.
+inline constexpr std::size_t most_other_trees = all_controllers.size();
 
 /// Writes to a file that the kernel makes. Fails with the path and the cause.
 [[nodiscard]] inline result<void> write_setting(const std::string& path, std::string_view value) {
@@ -195,8 +195,8 @@ inline cgroup_controllers enable_controllers(const std::string& base, cgroup_con
         auto base = cgroup_folder(mount, path);
         if (takes_groups(base, name)) others.push_back({std::move(base), false, has});
     }
+    if (others.size() > most_other_trees) others.resize(most_other_trees);
     unified.insert(unified.end(), others.begin(), others.end()); // the one that can end all first
-    if (unified.size() > most_cgroup_trees) unified.resize(most_cgroup_trees);
     return unified;
 }
 

@@ -42,8 +42,15 @@ struct engine_ceilings {
     dev_t disk = 0;                   ///< With 0 that ceiling holds nowhere.
 };
 
-/// The files by which a process enters an engine's groups, open for writing.
-using cgroup_entrances = std::array<descriptor, most_cgroup_trees>;
+/// The ways into an engine's groups.
+struct cgroup_entrances {
+    /// That of version 2: its folder, in which a child can be started, and the file by which one enters
+    /// it later. Empty if the engine has no such group.
+    descriptor folder;
+    descriptor file;
+    /// Those of version 1: the files by which a process enters them.
+    std::array<descriptor, most_other_trees> others;
+};
 
 /// Moves the calling process, which has one thread, into the group that it has the entrance of, if it
 /// has one. Async-signal-safe. On failure returns false, with the cause in errno.
@@ -52,8 +59,24 @@ using cgroup_entrances = std::array<descriptor, most_cgroup_trees>;
 }
 
 /// The same for several groups.
-[[nodiscard]] inline bool enter_cgroups(const cgroup_entrances& entrances) noexcept {
-    return std::ranges::all_of(entrances, enter_cgroup);
+[[nodiscard]] inline bool
+enter_cgroups(const std::array<descriptor, most_other_trees>& files) noexcept {
+    return std::ranges::all_of(files, enter_cgroup);
+}
+
+/// Starts a child as `start_child` does, in all groups of an engine. It calls `run` with whether it
+/// has entered them; if not, the cause is in errno.
+template <class Run>
+[[nodiscard]] pid_t start_child_in(const cgroup_entrances& groups, const Run& run) noexcept {
+    if (groups.folder) {
+        const pid_t pid = start_child_in(groups.folder.get(), [&]() noexcept -> int {
+            return run(enter_cgroups(groups.others));
+        });
+        if (pid >= 0) return pid; // else the other way is tried, which tells what is wrong
+    }
+    return start_child([&]() noexcept -> int {
+        return run(enter_cgroup(groups.file) && enter_cgroups(groups.others));
+    });
 }
 
 /// The engine whose group a process is in: `text` is its /proc/<pid>/cgroup, and `name` the group that
@@ -131,10 +154,19 @@ public:
     [[nodiscard]] result<cgroup_entrances> make(const uuid& engine,
                                                 const engine_ceilings& ceilings) const {
         cgroup_entrances entrances;
-        for (std::size_t i = 0; i < trees_.size(); ++i) {
-            auto made = make_in(trees_[i], engine, ceilings);
-            if (!made) return unexpected{made.error()};
-            entrances[i] = std::move(*made);
+        auto other = entrances.others.begin();
+        for (const auto& tree : trees_) {
+            if (auto made = make_with_ceilings(tree, engine, ceilings); !made)
+                return unexpected{made.error()};
+            const auto folder = folder_in(tree, engine);
+            if (tree.unified) {
+                entrances.folder = descriptor{
+                    ::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+                if (!entrances.folder) return failed("cannot open " + folder, errno);
+            }
+            auto file = open_entrance(tree, folder);
+            if (!file) return unexpected{file.error()};
+            (tree.unified ? entrances.file : *other++) = std::move(*file);
         }
         return entrances;
     }
@@ -250,13 +282,11 @@ private:
         return failed("cannot make the control group " + folder, errno);
     }
 
-    /// Makes the group of an engine in one hierarchy, with its ceilings.
-    [[nodiscard]] result<descriptor> make_in(const cgroup_tree& tree, const uuid& engine,
-                                             const engine_ceilings& ceilings) const {
-        if (auto set = make_with_ceilings(tree, engine, ceilings); !set)
-            return unexpected{set.error()};
-        // Moving one thread of version 1 spares the kernel a wait for all processes.
-        const auto file = folder_in(tree, engine) + (tree.unified ? "/cgroup.procs" : "/tasks");
+    /// The file by which a process enters a group.
+    [[nodiscard]] static result<descriptor> open_entrance(const cgroup_tree& tree,
+                                                          const std::string& folder) {
+        // Moving one thread of version 1 spares the kernel a wait for all processors.
+        const auto file = folder + (tree.unified ? "/cgroup.procs" : "/tasks");
         descriptor entrance{::open(file.c_str(), O_WRONLY | O_CLOEXEC)};
         if (!entrance) return failed("cannot open " + file, errno);
         return entrance;
@@ -274,7 +304,8 @@ private:
     }
 
     [[nodiscard]] result<void> enter_by_child(const cgroup_tree& tree, const uuid& engine) const {
-        const auto entrance = make_in(tree, engine, ceilings_);
+        if (auto made = make_with_ceilings(tree, engine, ceilings_); !made) return made;
+        const auto entrance = open_entrance(tree, folder_in(tree, engine));
         if (!entrance) return unexpected{entrance.error()};
         const int problem = run_in_child(
             [&entrance]() noexcept { return enter_cgroup(*entrance) ? 0 : errno; });

@@ -77,7 +77,6 @@ struct child_plan {
     int listener;
     int lock;
     int report;
-    const cgroup_entrances& cgroups;
     child_isolation isolation;
 };
 
@@ -153,12 +152,13 @@ inline void reset_signals() noexcept {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-[[noreturn]] inline void run_child(const child_plan& plan) noexcept {
+/// `in_groups`: whether the child is in the engine's control groups; the cause is in errno if not.
+[[noreturn]] inline void run_child(const child_plan& plan, bool in_groups) noexcept {
     int report = plan.report;
+    if (!in_groups) give_up(report, launch_step::cgroup);
     if (::setsid() < 0) give_up(report, launch_step::session);
     ::umask(077);
     if (::fchdir(plan.folder) != 0) give_up(report, launch_step::folder);
-    if (!enter_cgroups(plan.cgroups)) give_up(report, launch_step::cgroup);
     auto wanted = plan.isolation;
     if (!arrange_descriptors(plan, report, wanted)) give_up(report, launch_step::descriptors);
     const launch_report started{
@@ -272,9 +272,9 @@ inline void reset_signals() noexcept {
                            .listener = plan.listener,
                            .lock = lock.get(),
                            .report = reports_in.get(),
-                           .cgroups = plan.cgroups,
                            .isolation = plan.isolation};
-    const pid_t pid = start_child([&child]() noexcept -> int { run_child(child); });
+    const pid_t pid = start_child_in(
+        plan.cgroups, [&child](bool in_groups) noexcept -> int { run_child(child, in_groups); });
     if (pid < 0) return failed("cannot start a process", errno);
     reports_in = descriptor{};
     const auto report = read_reports(reports.get());
