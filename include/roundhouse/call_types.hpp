@@ -47,9 +47,8 @@ struct engine_view {
     /// When its workload had booted; nothing if it neither runs nor sleeps.
     std::optional<instant> booted_at = {};
     std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
-    engine_limits limits =
-        {};                ///< In force: its own, else those that its backend gives every engine.
-    duration stop_grace{}; ///< In force: its own, else `settings::stop_grace`.
+    engine_limits limits = {};  ///< In force from its next boot on (`core::limits_in_force`).
+    duration stop_grace{};      ///< In force: its own, else `settings::stop_grace`.
 };
 
 /// What a new engine is given. `core::check_options` says what each member may be.

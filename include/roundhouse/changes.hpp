@@ -33,18 +33,23 @@ struct port_request {
 
 /// Adds an engine. Fails with `engine_already_exists` if (product, user) has one, `short_id_taken`
 /// if another engine has the same short id, `quota_exceeded` if the product has `max_engines`
-/// already, `port_exhaustion` if no port is left.
+/// already or its engines would reserve more than `max_total_memory_mb`, `port_exhaustion` if no
+/// port is left.
 struct insert_engine {
     engine_record record;
     std::optional<std::uint64_t> max_engines;
     std::optional<port_request> port;
+    std::optional<std::uint64_t> max_total_memory_mb{};
 };
 
 /// Replaces an engine's record. Fails with `revision_conflict` unless the record carries the stored
-/// revision, and with `port_exhaustion` if no port is left.
+/// revision, with `quota_exceeded` if it reserves more memory than before and the engines of the
+/// product would then reserve more than `max_total_memory_mb`, and with `port_exhaustion` if no port
+/// is left.
 struct update_engine {
     engine_record record;
     std::optional<port_request> port;
+    std::optional<std::uint64_t> max_total_memory_mb{};
 };
 
 /// Removes an engine, and frees its port and its share of the quota. Fails with `revision_conflict`
@@ -128,6 +133,7 @@ struct fleet_counts {
     std::array<std::uint64_t, all_engine_statuses.size()> by_status{};
     std::uint64_t total_provisions = 0;
     std::uint64_t total_destroys = 0;
+    std::uint64_t reserved_memory_mb = 0; ///< The sum over its engines.
 
     [[nodiscard]] std::uint64_t of(engine_status status) const noexcept {
         return by_status[static_cast<std::size_t>(status)];

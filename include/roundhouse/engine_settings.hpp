@@ -43,15 +43,6 @@ struct limit_support {
     engine_limits general = {};
 };
 
-/// The ceilings that hold for an engine with these of its own.
-[[nodiscard]] inline engine_limits limits_in_force(engine_limits own,
-                                                   const limit_support& backend) {
-    if (!own.memory_mb) own.memory_mb = backend.general.memory_mb;
-    if (!own.cpus) own.cpus = backend.general.cpus;
-    if (!own.pids) own.pids = backend.general.pids;
-    return own;
-}
-
 /// What an engine was given for itself when it was provisioned (SPEC §3).
 struct engine_settings {
     std::vector<std::string> env_names = {}; ///< Of the variables, in order.

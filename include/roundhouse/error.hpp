@@ -93,7 +93,7 @@ inline constexpr std::array<error_row, 26> error_table{{
      "Use the engine as it is."},
     {errc::product_slug_exists, "PRODUCT_SLUG_EXISTS", 409, retry_rule::no, "Choose another slug."},
     {errc::quota_exceeded, "QUOTA_EXCEEDED", 429, retry_rule::no,
-     "Destroy engines, or ask the operator to raise the product's max_engines."},
+     "Destroy engines, or ask the operator to raise the limit that the message names."},
     {errc::rate_limited, "RATE_LIMITED", 429, retry_rule::after_wait,
      "Wait, then repeat the call."},
     {errc::internal_error, "INTERNAL_ERROR", 500, retry_rule::no,

@@ -205,7 +205,13 @@ struct policy {
     std::optional<std::uint64_t> max_concurrent_boots; ///< 1 or more
     std::optional<std::uint64_t> max_provisions_per_minute;
     std::optional<std::uint64_t> weight; ///< 1 to 100; as if it were 1 where it is absent
+    // Ceilings of each single engine; `core/ceilings.hpp` says which hold.
+    std::optional<std::uint64_t> max_memory_mb;
+    std::optional<double> max_cpus; ///< Processors, of which it may be a fraction.
+    std::optional<std::uint64_t> max_pids;
+    std::optional<std::uint64_t> max_total_memory_mb; ///< What all engines together may reserve.
     std::optional<bool> allow_provision;
+    std::optional<bool> allow_env;
     std::optional<std::vector<std::string>> allowed_versions; ///< exact names, or `prefix*`
 
     friend bool operator==(const policy&, const policy&) = default;
@@ -246,6 +252,9 @@ struct engine_record {
     std::uint64_t generation = 0;
     std::uint16_t port = 0;     ///< The host port reserved for it; 0 if its backend needs none.
     std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
+    /// What it takes of its product's `max_total_memory_mb`, in MiB: its ceiling of memory when it
+    /// was made; 0 if it had none.
+    std::uint64_t reserved_memory_mb = 0;
 
     sha256_digest key_hash{};
     std::string sealed_key; ///< Fernet token of the engine key.

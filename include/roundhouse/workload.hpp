@@ -35,7 +35,9 @@ struct workload {
     std::string product_slug = {};
     /// Variables of its own, in clear: for `create` only, and not to be kept. Empty in `prepare`.
     named_texts env = {};
-    engine_limits limits = {}; ///< Of kinds that the backend says it holds (`limit_support`).
+    /// Those in force, where they are below the general ones of the backend; of kinds that it says it
+    /// holds (`limit_support`). Empty in `prepare`.
+    engine_limits limits = {};
 };
 
 enum class workload_state : std::uint8_t { up, paused, down };

@@ -394,6 +394,35 @@ TEST_CASE("the checker finds an index that does not agree with the rows") {
     CHECK_FALSE(or_throw(store->verify()).problems.empty());
 }
 
+TEST_CASE("what engines reserve is kept, and the checker compares the sum with the rows") {
+    const temporary_folder folder;
+    const auto options = options_in(folder);
+    {
+        const auto store = or_throw(lmdb_store::open(options));
+        for (const int n : {1, 2}) {
+            REQUIRE(add(*store, n));
+            auto record = *or_throw(store->find_engine(demo, user(n)));
+            record.reserved_memory_mb = 64;
+            change_set set;
+            set.changes.emplace_back(update_engine{record, {}, 128});
+            REQUIRE(store->commit(set));
+        }
+    }
+    {
+        const auto store = or_throw(lmdb_store::open(options));
+        CHECK(or_throw(store->find_engine(demo, user(1)))->reserved_memory_mb == 64);
+        CHECK(or_throw(store->counts(demo)).reserved_memory_mb == 128);
+        CHECK(or_throw(store->verify()).problems.empty());
+    }
+    const auto key = detail::lmdb::key_bytes().id(demo);
+    tamper_record(options, "counters", std::string(key.view()),
+                  [](std::string& body) { body.back() ^= 1; });
+    const auto problems = or_throw(or_throw(lmdb_store::open(options))->verify()).problems;
+    REQUIRE(problems.size() == 1);
+    CHECK(names({errc::internal_error, problems.front()},
+                "does not agree with the memory that engines reserve"));
+}
+
 TEST_CASE("the checker finds an entry of the times of audit rows that is missing or too many") {
     const temporary_folder folder;
     const auto options = options_in(folder);

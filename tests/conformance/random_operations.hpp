@@ -195,6 +195,12 @@ private:
                                 }};
     }
 
+    /// Often less than what the engines of a product reserve.
+    std::optional<std::uint64_t> maybe_memory_quota() {
+        if (!one_in(3)) return std::nullopt;
+        return below(400);
+    }
+
     // Changes
 
     rh::change_set draw_batch(const rh::memory_store& model) {
@@ -217,7 +223,7 @@ private:
         auto record = draw_known(model);
         if (kind < 8) {
             change_state(record);
-            return rh::update_engine{std::move(record), maybe_ports()};
+            return rh::update_engine{std::move(record), maybe_ports(), maybe_memory_quota()};
         }
         return rh::erase_engine{record.product_id, record.user_id, record.revision, one_in(4)};
     }
@@ -241,6 +247,7 @@ private:
         out.record.created_at = clock_;
         change_state(out.record);
         if (one_in(3)) out.max_engines = below(14);
+        out.max_total_memory_mb = maybe_memory_quota();
         out.port = maybe_ports();
         return out;
     }
@@ -254,6 +261,7 @@ private:
         if (const auto erased = *model.find_engine(erase.product_id, erase.user_id))
             std::copy_n(erased->id.bytes.begin(), 6, out.record.id.bytes.begin());
         if (one_in(2)) out.max_engines = model.counts(erase.product_id)->total();
+        if (one_in(2)) out.max_total_memory_mb = model.counts(erase.product_id)->reserved_memory_mb;
         return out;
     }
 
@@ -286,6 +294,7 @@ private:
         record.healthy_since = maybe_time();
         record.restart_attempts = below(9);
         record.restarts = one_in(2) ? 0 : below(9);
+        record.reserved_memory_mb = one_in(2) ? 0 : below(100);
         record.last_exit = {};
         if (one_in(4)) record.last_exit.exit_code = static_cast<std::int32_t>(below(256));
         if (one_in(4)) record.last_exit.signal = static_cast<std::uint8_t>(below(65));
@@ -327,7 +336,12 @@ private:
         if (one_in(2)) out.record.policy.max_provisions_per_minute = below(9);
         if (one_in(2)) out.record.policy.rate_limit_burst = 1 + below(9);
         if (one_in(2)) out.record.policy.weight = 1 + below(100);
+        if (one_in(2)) out.record.policy.max_memory_mb = 6 + below(100);
+        if (one_in(2)) out.record.policy.max_cpus = static_cast<double>(1 + below(100)) / 8;
+        if (one_in(2)) out.record.policy.max_pids = 1 + below(100);
+        if (one_in(2)) out.record.policy.max_total_memory_mb = below(1'000);
         if (one_in(2)) out.record.policy.allow_provision = one_in(2);
+        if (one_in(2)) out.record.policy.allow_env = one_in(2);
         if (one_in(2)) out.record.policy.allowed_versions.emplace(below(3), draw_text(9));
         if (one_in(8)) ++out.record.revision;
         return out;

@@ -131,6 +131,11 @@ result<store_plan> counts_an_undone_provision(const change_set& set, const store
     });
 }
 
+result<store_plan> reserves_no_memory(const change_set& set, const stored_rows& stored) {
+    return spoiled(set, stored,
+                   [](core::engine_write& write) { write.counters.reserved_memory_mb = 0; });
+}
+
 result<store_plan> leaves_an_index_entry(const change_set& set, const stored_rows& stored) {
     return spoiled(set, stored, [](core::engine_write& write) { write.removed.clear(); });
 }
@@ -212,6 +217,7 @@ TEST_CASE("the recount finds a plan that forgets to count the old status of an u
 TEST_CASE("the recount finds each fault that is planted in a plan") {
     CHECK(first_difference(forgets_a_destroy) == "the destroys differ");
     CHECK(first_difference(counts_an_undone_provision) == "the provisions differ");
+    CHECK(first_difference(reserves_no_memory) == "the reserved memory differs");
     CHECK(first_difference(leaves_an_index_entry) == "a listing has another size");
     CHECK(first_difference(holds_no_port) == "an engine was inserted that can have no port");
     CHECK(first_difference(forgets_an_audit_row) == "an audit row has no id");
@@ -221,6 +227,8 @@ TEST_CASE("the recount finds each fault that is planted in a plan") {
           "a commit succeeded that must be refused: a short id is taken");
     CHECK(first_difference(forgets_condition<core::quota_has_room>) ==
           "a quota that is used up has room");
+    CHECK(first_difference(forgets_condition<core::memory_has_room>) ==
+          "a commit succeeded that must be refused: a quota of memory is used up");
     CHECK(first_difference(forgets_condition<core::slug_is_free>) ==
           "a commit succeeded that must be refused: a slug is taken");
 }

@@ -178,6 +178,35 @@ TEST_CASE("a condition on the quota counts the earlier changes of its set") {
     CHECK(condition<core::quota_has_room>(plan, 6).taken == 0);
 }
 
+TEST_CASE("a condition on the memory counts the earlier changes of its set") {
+    furnished_rows rows;
+    rows.commit(batch(reserving(engine(3, "eve"), 50, {})));
+    auto set = erase(rows.stored("eve"));
+    set.changes.emplace_back(reserving_anew(rows.stored("ada"), 20, 100));
+    set.changes.emplace_back(reserving(engine(4, "joe"), 30, 100));
+    const auto plan = or_throw(rows.plan(set));
+    REQUIRE(plan.conditions.size() == 6);
+    CHECK(condition<core::memory_has_room>(plan, 2).taken_mb == -50);
+    CHECK(condition<core::memory_has_room>(plan, 2).wanted_mb == 20);
+    CHECK(condition<core::memory_has_room>(plan, 5).taken_mb == -30);
+    CHECK(condition<core::memory_has_room>(plan, 5).wanted_mb == 30);
+    CHECK(plan.engines.at(0).counters.reserved_memory_mb == -50);
+    CHECK(plan.engines.at(1).counters.reserved_memory_mb == 20);
+    CHECK(plan.engines.at(2).counters.reserved_memory_mb == 30);
+    CHECK(rows.execute(plan));
+    CHECK(rows.counts().reserved_memory_mb == 50);
+}
+
+TEST_CASE("what reserves no more than before has no condition on the memory") {
+    furnished_rows rows;
+    rows.commit(batch(reserving_anew(rows.stored("ada"), 50, {})));
+    for (const std::uint64_t memory : {50U, 49U, 0U}) {
+        const auto plan = or_throw(rows.plan(batch(reserving_anew(rows.stored("ada"), memory, 0))));
+        REQUIRE(plan.conditions.size() == 1);
+        CHECK(std::holds_alternative<core::engine_is_at>(plan.conditions[0]));
+    }
+}
+
 TEST_CASE("what a change of the set frees is no condition of a later one") {
     const furnished_rows rows;
     auto twin = engine(1, "ada");
@@ -230,6 +259,10 @@ TEST_CASE("a plan that another commit has overtaken is refused by the condition 
         {insert(engine(3, "eve")), insert(engine(4, "eve")), errc::engine_already_exists},
         {insert(engine(3, "eve")), insert(twin), errc::short_id_taken},
         {insert(engine(3, "eve"), 3), insert(engine(4, "joe"), 3), errc::quota_exceeded},
+        {batch(reserving(engine(3, "eve"), 60, 100)), batch(reserving_anew(ada, 41, 100)),
+         errc::quota_exceeded},
+        {batch(reserving_anew(ada, 60, 100)), batch(reserving(engine(3, "eve"), 41, 100)),
+         errc::quota_exceeded},
         {update(ada), update(ada), errc::revision_conflict},
         {update(ada), erase(ada), errc::revision_conflict},
         {erase(ada), update(ada), errc::revision_conflict},
@@ -285,4 +318,15 @@ TEST_CASE("a quota is refused with the slug of its product, or with its id if it
           "Product '" + to_string(other) +
               "' at max_engines limit (0). Destroy engines or ask the operator to raise the "
               "limit.");
+}
+
+TEST_CASE("a quota of memory is refused with what is wanted and what there may be") {
+    furnished_rows rows;
+    const auto refused = rows.execute(
+        rows.plan(batch(reserving(engine(9, "eve", numbered(1)), 512, 100))));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::quota_exceeded);
+    CHECK(refused.error().message ==
+          "Product 'acme' has no 512 MiB left of its max_total_memory_mb (100). Destroy engines, "
+          "set a lower limits.memory_mb, or ask the operator to raise the limit.");
 }

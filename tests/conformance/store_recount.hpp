@@ -111,6 +111,13 @@ private:
         return std::nullopt;
     }
 
+    static std::uint64_t reserved(const engine_rows& rows, const rh::uuid& product) {
+        std::uint64_t sum = 0;
+        for (const auto& [owner, row] : rows)
+            if (owner.product_id == product) sum += row.reserved_memory_mb;
+        return sum;
+    }
+
     static std::optional<std::string> make(const rh::insert_engine& insert, engine_rows& rows,
                                            const product_rows&) {
         std::uint64_t count = 0;
@@ -119,6 +126,10 @@ private:
             if (owner.product_id == insert.record.product_id) ++count;
         }
         if (insert.max_engines && count >= *insert.max_engines) return "a quota is used up";
+        const auto wanted = insert.record.reserved_memory_mb;
+        if (insert.max_total_memory_mb && wanted > 0 &&
+            reserved(rows, insert.record.product_id) + wanted > *insert.max_total_memory_mb)
+            return "a quota of memory is used up";
         auto row = insert.record;
         row.revision = 1;
         const auto added = rows.try_emplace({row.product_id, row.user_id}, row).second;
@@ -131,6 +142,11 @@ private:
         if (row == rows.end() || row->second.id != update.record.id ||
             row->second.revision != update.record.revision)
             return "a row has another revision";
+        const auto before = row->second.reserved_memory_mb;
+        const auto after = update.record.reserved_memory_mb;
+        if (update.max_total_memory_mb && after > before &&
+            reserved(rows, update.record.product_id) + after - before > *update.max_total_memory_mb)
+            return "a quota of memory is used up";
         row->second = update.record;
         ++row->second.revision;
         return std::nullopt;
@@ -201,7 +217,8 @@ private:
     static bool same(const rh::engine_record& left, const rh::engine_record& right) {
         return left.id == right.id && left.revision == right.revision &&
                left.sequence == right.sequence && left.port == right.port &&
-               left.status == right.status && left.generation == right.generation;
+               left.status == right.status && left.generation == right.generation &&
+               left.reserved_memory_mb == right.reserved_memory_mb;
     }
 
     static bool same(const rh::audit_entry& left, const rh::audit_entry& right) {
@@ -243,6 +260,8 @@ private:
         if (counts->total() != rows) return "the total differs";
         if (counts->total_provisions != wanted.total_provisions) return "the provisions differ";
         if (counts->total_destroys != wanted.total_destroys) return "the destroys differ";
+        if (counts->reserved_memory_mb != reserved(rows_, product))
+            return "the reserved memory differs";
         return rows == wanted.total_provisions - wanted.total_destroys
                    ? ""
                    : "the engines are not the provisions less the destroys";

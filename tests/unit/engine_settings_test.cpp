@@ -165,15 +165,6 @@ TEST_CASE("a ceiling above the operator's is refused") {
     CHECK_THAT(refused({.pids = 101}), StartsWith("limits.pids: must be at most 100,"));
 }
 
-TEST_CASE("the ceilings in force are an engine's own, and else those of all") {
-    limit_support backend;
-    backend.general = {.memory_mb = 512, .cpus = 2, .pids = 4'096};
-    CHECK(limits_in_force({}, backend) == backend.general);
-    CHECK(limits_in_force({.cpus = 0.5}, backend) ==
-          engine_limits{.memory_mb = 512, .cpus = 0.5, .pids = 4'096});
-    CHECK(limits_in_force({.memory_mb = 64}, {}) == engine_limits{.memory_mb = 64});
-}
-
 TEST_CASE(
     "a stop may take an engine's own grace, and before a boot with a new key no more than all's") {
     settings general;

@@ -68,6 +68,7 @@ engine_record sample_engine() {
     engine.reason = "idle";
     engine.last_exit = {13, 14, true};
     engine.restarts = 15;
+    engine.reserved_memory_mb = 64;
     engine_settings settings;
     settings.env_names = {"TOKEN"};
     settings.sealed_env = "env";
@@ -84,7 +85,19 @@ product sample_product() {
     one.slug = "demo";
     one.display_name = "Demo";
     one.key_hash.fill(6);
-    one.policy = {10, 20, 15, 30, 40, 50, false, std::vector<std::string>{"v1", "v2*"}};
+    one.policy = {10,
+                  20,
+                  15,
+                  30,
+                  40,
+                  50,
+                  60,
+                  0.5,
+                  70,
+                  80,
+                  false,
+                  true,
+                  std::vector<std::string>{"v1", "v2*"}};
     one.created_at = noon;
     one.revision = 7;
     return one;
@@ -197,6 +210,7 @@ void list_store(std::ostream& out) {
     counts.by_status = {1, 2, 3, 4, 5, 6};
     counts.total_provisions = 7;
     counts.total_destroys = 8;
+    counts.reserved_memory_mb = 9;
     const auto show = [&out](std::string_view name, lmdb::record_writer record) {
         out << "record " << name << ' ' << to_hex(record.finish()) << '\n';
     };

@@ -269,7 +269,8 @@ TEST_CASE("a policy that was written is read back") {
     const std::string all =
         R"({"max_engines":0,"rate_limit_rpm":18446744073709551615,"rate_limit_burst":1,)"
         R"("max_concurrent_boots":1,)"
-        R"("max_provisions_per_minute":0,"weight":100,"allow_provision":false,)"
+        R"("max_provisions_per_minute":0,"weight":100,"max_memory_mb":6,"max_pids":1,)"
+        R"("max_total_memory_mb":0,"max_cpus":0.01,"allow_provision":false,"allow_env":false,)"
         R"("allowed_versions":["a:1","b*","*"]})";
     for (const auto& text : {all, std::string("{}"), std::string(R"({"allowed_versions":[]})")}) {
         const auto policy = http::read_policy(text);
@@ -323,6 +324,21 @@ TEST_CASE("a member of a policy that is null or of a wrong type is refused with 
         {"\"weight\":0", "policy.weight: must be a whole number from 1 to 100, and is 0."},
         {"\"weight\":101", "policy.weight: must be a whole number from 1 to 100, and is 101."},
         {"\"weight\":\"2\"", "policy.weight: must be a whole number from 1 to 100."},
+        {"\"max_memory_mb\":5",
+         "policy.max_memory_mb: must be a whole number from 6 to 4194304, and is 5."},
+        {"\"max_memory_mb\":64.5",
+         "policy.max_memory_mb: must be a whole number from 6 to 4194304, and is 64.5."},
+        {"\"max_pids\":0", "policy.max_pids: must be a whole number from 1 to 4194304, and is 0."},
+        {"\"max_total_memory_mb\":null",
+         "policy.max_total_memory_mb: must be a whole number, 0 or more."},
+        {"\"max_cpus\":0", "policy.max_cpus: must be a number from 0.01 to 1024, and is 0."},
+        {"\"max_cpus\":1024.5",
+         "policy.max_cpus: must be a number from 0.01 to 1024, and is 1024.5."},
+        {"\"max_cpus\":-1", "policy.max_cpus: must be a number from 0.01 to 1024, and is -1."},
+        {"\"max_cpus\":null", "policy.max_cpus: must be a number."},
+        {"\"max_cpus\":\"1\"", "policy.max_cpus: must be a number."},
+        {"\"allow_env\":null", "policy.allow_env: must be true or false."},
+        {"\"allow_env\":1", "policy.allow_env: must be true or false, and is 1."},
         {"\"allow_provision\":null", "policy.allow_provision: must be true or false."},
         {"\"allow_provision\":0", "policy.allow_provision: must be true or false, and is 0."},
         {"\"allowed_versions\":null", "policy.allowed_versions: must be a list of strings."},

@@ -269,6 +269,15 @@ TEST_CASE("the default policy is JSON, and refused where the policy of a product
     CHECK(read.settings.default_policy.max_engines == 5U);
     CHECK(read.settings.default_policy.max_concurrent_boots == 2U);
     CHECK(read.settings.default_policy.weight == 3U);
+    const auto bounded = options_of(
+        good({{"ORCH_DEFAULT_POLICY",
+               R"({"max_memory_mb":512,"max_cpus":0.5,"max_pids":100,"max_total_memory_mb":4096,)"
+               R"("allow_env":false})"}}));
+    CHECK(bounded.settings.default_policy.max_memory_mb == 512U);
+    CHECK(bounded.settings.default_policy.max_cpus == 0.5);
+    CHECK(bounded.settings.default_policy.max_pids == 100U);
+    CHECK(bounded.settings.default_policy.max_total_memory_mb == 4'096U);
+    CHECK(bounded.settings.default_policy.allow_env == false);
     CHECK(failure_of(good({{"ORCH_DEFAULT_POLICY", R"({"max_engine":5})"}})) ==
           "ORCH_DEFAULT_POLICY: max_engine: is not known here. Check its spelling.");
     CHECK_THAT(

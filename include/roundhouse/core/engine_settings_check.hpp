@@ -119,6 +119,13 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
     return {text.data(), end};
 }
 
+/// What is wrong with a number of processors; nothing if it may be a ceiling.
+[[nodiscard]] inline std::optional<std::string> check_cpus(double cpus) {
+    if (cpus >= least_cpus && cpus <= most_cpus) return std::nullopt; // false for what is no number
+    return "must be a number from " + number_text(least_cpus) + " to " + number_text(most_cpus) +
+           ", and is " + number_text(cpus) + ".";
+}
+
 [[nodiscard]] inline std::optional<settings_fault> check_limits(const engine_limits& limits) {
     const auto wrong = [](std::string_view name, const whole_range& range, std::uint64_t value) {
         return settings_fault{"limits." + std::string(name), "must be " + range.text() +
@@ -127,11 +134,8 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
     };
     if (limits.memory_mb && !memory_mb_range.holds(*limits.memory_mb))
         return wrong("memory_mb", memory_mb_range, *limits.memory_mb);
-    // Written so that it refuses what is no number.
-    if (limits.cpus && !(*limits.cpus >= least_cpus && *limits.cpus <= most_cpus))
-        return settings_fault{"limits.cpus", "must be a number from " + number_text(least_cpus) +
-                                                 " to " + number_text(most_cpus) + ", and is " +
-                                                 number_text(*limits.cpus) + "."};
+    if (auto complaint = limits.cpus ? check_cpus(*limits.cpus) : std::nullopt)
+        return settings_fault{"limits.cpus", std::move(*complaint)};
     if (limits.pids && !pids_range.holds(*limits.pids))
         return wrong("pids", pids_range, *limits.pids);
     return std::nullopt;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/core/whole_range.hpp>
 #include <roundhouse/error.hpp>
@@ -44,6 +45,9 @@ inline constexpr std::array policy_numbers{
                   " Set allow_provision to false to allow no engine."},
     policy_number{"max_provisions_per_minute", &policy::max_provisions_per_minute, {}, {}},
     policy_number{"weight", &policy::weight, {1, 100}, {}},
+    policy_number{"max_memory_mb", &policy::max_memory_mb, memory_mb_range, {}},
+    policy_number{"max_pids", &policy::max_pids, pids_range, {}},
+    policy_number{"max_total_memory_mb", &policy::max_total_memory_mb, {}, {}},
 };
 
 /// What is wrong with a policy's `rate_limit_burst` beside its `rate_limit_rpm`, which it divides.
@@ -71,6 +75,8 @@ inline constexpr std::array policy_numbers{
                                                           "." + std::string(number.instead)};
     }
     if (auto fault = check_burst(limits)) return fault;
+    if (auto complaint = limits.max_cpus ? detail::check_cpus(*limits.max_cpus) : std::nullopt)
+        return policy_fault{"max_cpus", std::move(*complaint)};
     if (!limits.allowed_versions) return std::nullopt;
     for (std::size_t i = 0; i < limits.allowed_versions->size(); ++i)
         if (auto complaint = names::check_version_pattern((*limits.allowed_versions)[i]))
@@ -118,6 +124,17 @@ inline constexpr std::array policy_numbers{
                 "Product '" + product.slug +
                     "' may not use this engine_version: policy.allowed_versions does not list it. "
                     "Leave engine_version out to get the default.");
+}
+
+/// Decides whether the policy that holds for a product allows it to give an engine variables. Fails
+/// with `policy_denied`.
+[[nodiscard]] inline result<void> may_give_env(const product& product, const settings& settings) {
+    if (policy_of(product, settings).allow_env.value_or(true)) return {};
+    return fail(
+        errc::policy_denied,
+        "env: product '" + product.slug +
+            "' may not give engines variables (policy.allow_env is false). Leave env out, or "
+            "ask the operator to change the policy.");
 }
 
 /// The error of a call beyond a product's `limit` calls a minute, which the member of its policy

@@ -29,7 +29,8 @@
 ///
 /// - `owner_is_free`, `short_id_is_free`, `slug_is_free` and `key_is_free` are unique indexes;
 /// - `engine_is_at` and `product_is_at` are `WHERE revision = ...` of an UPDATE or DELETE;
-/// - `quota_has_room` is `UPDATE quota SET used = used + ... WHERE used + taken < max_engines`;
+/// - `quota_has_room` is `UPDATE quota SET used = used + ... WHERE used + taken < max_engines`, and
+///   `memory_has_room` is the same for what engines reserve;
 /// - each `counter_delta` is `SET x = x + d`, summed over the rows that were made;
 /// - sequences and audit ids are identity columns, and indexes keep themselves.
 ///
@@ -46,6 +47,7 @@ struct counter_delta {
     std::array<std::int64_t, all_engine_statuses.size()> by_status{};
     std::int64_t provisions = 0;
     std::int64_t destroys = 0;
+    std::int64_t reserved_memory_mb = 0;
 
     [[nodiscard]] std::int64_t& of(engine_status status) noexcept {
         return by_status[static_cast<std::size_t>(status)];
@@ -65,6 +67,7 @@ inline void apply(const counter_delta& delta, fleet_counts& counts) noexcept {
         counts.by_status[i] += static_cast<std::uint64_t>(delta.by_status[i]);
     counts.total_provisions += static_cast<std::uint64_t>(delta.provisions);
     counts.total_destroys += static_cast<std::uint64_t>(delta.destroys);
+    counts.reserved_memory_mb += static_cast<std::uint64_t>(delta.reserved_memory_mb);
 }
 
 /// The indexes of engines, for stores that keep them as entries of their own. Ports are not among
@@ -156,6 +159,8 @@ private:
             plan_.conditions.emplace_back(
                 quota_has_room{record.product_id, *insert.max_engines, added});
         ++added;
+        const auto growth = reserve(record.product_id, 0, record.reserved_memory_mb,
+                                    insert.max_total_memory_mb);
 
         auto& write = put(place->second, record, 1, insert.port);
         write.added = {{engine_index::id, {}},
@@ -163,6 +168,7 @@ private:
                        {engine_index::status, record.status}};
         write.counters.of(record.status) += 1;
         write.counters.provisions += 1;
+        write.counters.reserved_memory_mb = growth;
         return {};
     }
 
@@ -172,8 +178,11 @@ private:
         if (!found) return unexpected(std::move(found.error()));
         auto& place = **found;
         const auto status = row_at(place)->status;
+        const auto growth = reserve(record.product_id, row_at(place)->reserved_memory_mb,
+                                    record.reserved_memory_mb, update.max_total_memory_mb);
 
         auto& write = put(place, record, record.revision + 1, update.port);
+        write.counters.reserved_memory_mb = growth;
         if (status == record.status) return {};
         write.removed = {{engine_index::status, status}};
         write.added = {{engine_index::status, record.status}};
@@ -189,12 +198,14 @@ private:
         const auto status = row_at(place)->status;
         short_ids_[short_id(row_at(place)->id)] = false;
         --engines_added_[erase.product_id];
+        const auto growth = reserve(erase.product_id, row_at(place)->reserved_memory_mb, 0, {});
 
         auto& write = add_write(place);
         place = {};
         write.removed = {
             {engine_index::status, status}, {engine_index::sequence, {}}, {engine_index::id, {}}};
         write.counters.of(status) -= 1;
+        write.counters.reserved_memory_mb = growth;
         if (erase.undone) write.counters.provisions -= 1;
         else write.counters.destroys += 1;
         return {};
@@ -260,6 +271,19 @@ private:
         return write;
     }
 
+    /// By how much more a product's engines reserve, where one reserves `after` in place of `before`.
+    /// More than before needs room under `most`, if that is given.
+    std::int64_t reserve(const uuid& product, std::uint64_t before, std::uint64_t after,
+                         const std::optional<std::uint64_t>& most) {
+        const auto growth = static_cast<std::int64_t>(after - before);
+        if (growth == 0) return 0;
+        auto& taken = memory_taken_[product];
+        if (most && growth > 0)
+            plan_.conditions.emplace_back(memory_has_room{product, *most, growth, taken});
+        taken += growth;
+        return growth;
+    }
+
     result<void> take_short_id(const uuid& id) {
         const auto [taken, untouched] = short_ids_.try_emplace(short_id(id), true);
         if (untouched) plan_.conditions.emplace_back(short_id_is_free{id});
@@ -320,6 +344,7 @@ private:
     std::map<engine_owner, row_place> rows_;
     std::map<std::string, bool> short_ids_; ///< Taken or freed by the changes so far.
     std::map<uuid, std::int64_t> engines_added_;
+    std::map<uuid, std::int64_t> memory_taken_; ///< MiB.
     std::map<uuid, product_place> products_;
 };
 

@@ -57,12 +57,15 @@ inline std::optional<std::string> owned(std::optional<std::string_view> text) {
 /// for absent.
 inline roundhouse::policy read_members(field_reader& in) {
     roundhouse::policy out;
-    std::vector<std::string_view> known{"allow_provision", "allowed_versions"};
+    std::vector<std::string_view> known{"max_cpus", "allow_provision", "allow_env",
+                                        "allowed_versions"};
     for (const auto& number : core::policy_numbers) known.push_back(number.name);
     in.only(known);
     for (const auto& number : core::policy_numbers)
         out.*number.member = in.whole(number.name, number.range.text());
+    out.max_cpus = in.number("max_cpus");
     out.allow_provision = in.boolean("allow_provision");
+    out.allow_env = in.boolean("allow_env");
     out.allowed_versions = in.texts("allowed_versions");
     if (const auto fault = core::check_policy(out)) in.refuse(fault->member, fault->complaint);
     return out;

@@ -134,7 +134,9 @@ inline void write_policy(json_writer& json, const policy& limits) {
     json.open('{');
     for (const auto& number : core::policy_numbers)
         if (const auto& value = limits.*number.member) json.member(number.name, *value);
+    if (limits.max_cpus) json.member("max_cpus", *limits.max_cpus);
     if (limits.allow_provision) json.member("allow_provision", *limits.allow_provision);
+    if (limits.allow_env) json.member("allow_env", *limits.allow_env);
     if (limits.allowed_versions) {
         json.name("allowed_versions").open('[');
         for (const auto& version : *limits.allowed_versions) json.value(version);

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/ceilings.hpp>
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/engine_settings_check.hpp>
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
+#include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/command_runner.hpp>
 
@@ -20,15 +23,14 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-/// The workload that a boot asks the backend for, without its variables.
+/// The workload that a boot asks the backend for, without its variables and ceilings.
 [[nodiscard]] inline workload wanted_by(const command_request& boot) {
     const auto& engine = *boot.record;
     return {.ref = ref_of(engine),
             .owner = {engine.product_id, engine.user_id},
             .version = engine.version,
             .key_hash = engine.key_hash,
-            .product_slug = boot.product ? boot.product->slug : std::string(),
-            .limits = settings_of(engine).limits};
+            .product_slug = boot.product ? boot.product->slug : std::string()};
 }
 
 /// Why a workload cannot be made whose variables cannot be read.
@@ -39,12 +41,16 @@ namespace detail {
                 "into the list."};
 }
 
-/// Why a workload cannot be made whose ceilings do not hold any more, as after a change of the machine.
-[[nodiscard]] inline std::optional<error> unheld_limit(const workload& wanted,
-                                                       const backend_port& backend) {
-    const auto fault = core::check_held(wanted.limits, backend.limits(), backend.name());
-    if (!fault) return std::nullopt;
-    return error{errc::backend_error, fault->member + " of the engine " + fault->complaint};
+/// The ceilings that a workload is to have under its product's policy. Fails for one that does not
+/// hold, as after a change of the machine or of the policy.
+[[nodiscard]] inline result<engine_limits>
+held_limits(const engine_record& engine, const policy& limits, const backend_port& backend) {
+    const auto& own = settings_of(engine).limits;
+    const auto support = backend.limits();
+    auto fault = core::check_held(own, support, backend.name());
+    if (!fault) fault = core::check_held(limits, support, backend.name());
+    if (fault) return fail(errc::backend_error, fault->member + ": " + fault->complaint);
+    return core::workload_limits(own, limits, support);
 }
 
 ROUNDHOUSE_DECL asio::awaitable<std::optional<core::event_variant>>
@@ -75,6 +81,18 @@ command_runner::prepare(const command_request& request) {
     co_return std::nullopt;
 }
 
+/// The policy that holds for the product of an engine by now: it may have changed while the boot
+/// waited for its turn. Of a product whose record cannot be read it is the one last seen, if any.
+ROUNDHOUSE_DECL asio::awaitable<policy>
+command_runner::policy_of(const command_request& request) const {
+    pending_result<product_ptr> pending;
+    services_.store->read_product(to_string(request.record->product_id), pending.complete());
+    auto reading = pending.wait();
+    const auto found = co_await std::move(reading);
+    const auto product = found && *found ? *found : request.product;
+    co_return product ? core::policy_of(*product, services_.settings) : policy{};
+}
+
 ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
 command_runner::boot(const command_request& request, const task& self) {
     auto& backend = *services_.backend;
@@ -88,8 +106,11 @@ command_runner::boot(const command_request& request, const task& self) {
     auto env = crypto::unseal_env(settings_of(*request.record).sealed_env, services_.keys);
     if (!env) co_return outcome(core::event::boot_refused{sealed_environment(*request.record)});
     wanted.env = std::move(*env);
-    if (auto unheld = unheld_limit(wanted, backend))
-        co_return outcome(core::event::boot_refused{std::move(*unheld)});
+    auto reading = policy_of(request);
+    const auto policy = co_await std::move(reading);
+    const auto limits = held_limits(*request.record, policy, backend);
+    if (!limits) co_return outcome(core::event::boot_refused{limits.error()});
+    wanted.limits = *limits;
     // A boot that is cancelled from here on ends after `create`, and its workload is ended by the
     // command that superseded it.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());

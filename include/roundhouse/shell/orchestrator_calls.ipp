@@ -177,13 +177,8 @@ void orchestrator_state::through_mailbox(product_ptr product, std::string user_i
 /// Why an engine is not given this; nothing if it is.
 ROUNDHOUSE_DECL std::optional<error>
 orchestrator_state::refusal(const provision_options& options) const {
-    auto fault = core::check_options(options);
-    const auto& backend = *services.backend;
-    const auto support = backend.limits();
-    if (!fault) fault = core::check_held(options.limits, support, backend.name());
+    const auto fault = core::check_options(options);
     if (fault) return error{errc::invalid_request, fault->member + ": " + fault->complaint};
-    fault = core::check_general(options.limits, support.general);
-    if (fault) return error{errc::policy_denied, fault->member + ": " + fault->complaint};
     return std::nullopt;
 }
 
@@ -209,10 +204,11 @@ ROUNDHOUSE_DECL void orchestrator_state::provision(product_ptr product, std::str
     auto& create = call.create.emplace();
     create.version = std::move(options.version);
     create.settings = sealed(std::move(options));
-    through_mailbox<engine_view>(
-        std::move(product), std::move(user_id), std::move(call),
-        [self = shared_from_this()](const engine_ptr& engine) { return self->view(engine, true); },
-        std::move(done));
+    auto made = [self = shared_from_this(), product](const engine_ptr& engine) {
+        return self->view(engine, true, *product);
+    };
+    through_mailbox<engine_view>(std::move(product), std::move(user_id), std::move(call),
+                                 std::move(made), std::move(done));
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::destroy(product_ptr product, std::string user_id,
@@ -228,10 +224,10 @@ ROUNDHOUSE_DECL void orchestrator_state::start(product_ptr product, std::string 
                                                completion<engine_view> done) {
     waiting_call call;
     call.call = core::call::start{};
-    auto started = [self = shared_from_this()](const engine_ptr& engine) {
-        auto seen = self->view(engine, true);
+    auto started = [self = shared_from_this(), product](const engine_ptr& engine) {
+        auto seen = self->view(engine, true, *product);
         // It has started, also if no master key opens its key.
-        return seen ? seen : self->view(engine, false);
+        return seen ? seen : self->view(engine, false, *product);
     };
     through_mailbox<engine_view>(std::move(product), std::move(user_id), std::move(call),
                                  std::move(started), std::move(done));

@@ -36,12 +36,12 @@ ROUNDHOUSE_DECL void orchestrator_state::find_record(const product_ptr& product,
 
 ROUNDHOUSE_DECL void orchestrator_state::find(product_ptr product, std::string user_id,
                                               completion<engine_view> done) {
-    find_record(
-        product, user_id,
-        [self = shared_from_this(), done = std::move(done)](const result<engine_ptr>& found) {
-            if (found) done(self->view(*found, true));
-            else done(unexpected(found.error()));
-        });
+    find_record(product, user_id,
+                [self = shared_from_this(), product,
+                 done = std::move(done)](const result<engine_ptr>& found) {
+                    if (found) done(self->view(*found, true, *product));
+                    else done(unexpected(found.error()));
+                });
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::explain(product_ptr product, std::string user_id,
@@ -78,7 +78,7 @@ ROUNDHOUSE_DECL void orchestrator_state::find_by_id(product_ptr product, uuid en
                     done = std::move(done)](const result<engine_ptr>& found) {
             if (!found) return done(unexpected(found.error()));
             if (*found && (*found)->product_id == product->id)
-                return done(self->view(*found, true));
+                return done(self->view(*found, true, *product));
             done(fail(errc::engine_not_found, "There is no engine " + to_string(engine_id) + '.'));
         });
 }
@@ -96,12 +96,12 @@ struct gathered_engines {
 ROUNDHOUSE_DECL void orchestrator_state::look_up(product_ptr product,
                                                  std::vector<std::string> user_ids,
                                                  completion<std::vector<engine_view>> done) {
-    const auto tell = [self = shared_from_this(),
+    const auto tell = [self = shared_from_this(), product,
                        done = std::move(done)](const gathered_engines& all) {
         if (all.failure) return done(unexpected(*all.failure));
         std::vector<engine_view> found;
         for (const auto& engine : all.engines)
-            if (engine) found.push_back(*self->view(engine, false));
+            if (engine) found.push_back(*self->view(engine, false, *product));
         done(std::move(found));
     };
     const auto all = std::make_shared<gathered_engines>(user_ids.size());
@@ -122,19 +122,30 @@ ROUNDHOUSE_DECL void orchestrator_state::look_up(product_ptr product,
 
 ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
                                               completion<engine_view_page> done) {
-    services.store->list_engines(query, [self = shared_from_this(),
-                                         done = std::move(done)](const result<engine_page>& page) {
-        if (!page) return done(unexpected(page.error()));
-        engine_view_page out;
-        out.total = page->total;
-        out.next = page->next;
-        for (const auto& engine : page->engines) {
-            auto seen = self->view(engine, false);
-            if (!seen) return done(unexpected(std::move(seen.error())));
-            out.engines.push_back(std::move(*seen));
-        }
-        done(std::move(out));
-    });
+    services.store->read_product(
+        to_string(query.product_id), [self = shared_from_this(), query,
+                                      done = std::move(done)](const result<product_ptr>& found) {
+            if (!found) return done(unexpected(found.error()));
+            const auto of = *found ? *found : std::make_shared<const product>(); // that has none
+            self->services.store->list_engines(query,
+                                               [self, of, done](const result<engine_page>& page) {
+                                                   if (page) done(self->view(*page, *of));
+                                                   else done(unexpected(page.error()));
+                                               });
+        });
+}
+
+ROUNDHOUSE_DECL result<engine_view_page> orchestrator_state::view(const engine_page& page,
+                                                                  const product& of) const {
+    engine_view_page out;
+    out.total = page.total;
+    out.next = page.next;
+    for (const auto& engine : page.engines) {
+        auto seen = view(engine, false, of);
+        if (!seen) return unexpected(std::move(seen.error()));
+        out.engines.push_back(std::move(*seen));
+    }
+    return out;
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::status(product_ptr product,

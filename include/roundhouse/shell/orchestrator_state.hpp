@@ -169,7 +169,9 @@ private:
     /// What a decision about an engine would go by now, as far as that is known outside its mailbox.
     [[nodiscard]] core::context context_of(const engine_record& engine) const;
     /// An engine as its product sees it.
-    [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key) const;
+    [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key,
+                                           const product& of) const;
+    [[nodiscard]] result<engine_view_page> view(const engine_page& page, const product& of) const;
     [[nodiscard]] engine_explanation explained(engine_ptr engine) const;
     /// When a running engine will be put to sleep if it is not used; nothing if it does not run or
     /// never sleeps.

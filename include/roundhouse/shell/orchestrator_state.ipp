@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/core/admission.hpp>
+#include <roundhouse/core/ceilings.hpp>
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/failure.hpp>
 #include <roundhouse/core/lifecycle.hpp>
@@ -181,12 +182,14 @@ orchestrator_state::admitted(const engine_record& engine) const {
 
 // Views
 
-ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine,
-                                                             bool with_key) const {
+ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine, bool with_key,
+                                                             const product& of) const {
     engine_view out;
     out.url = services.backend->url(engine->id, engine->port);
     out.last_health_at = running.last_health(*engine);
-    out.limits = limits_in_force(settings_of(*engine).limits, services.backend->limits());
+    out.limits = core::limits_in_force(settings_of(*engine).limits,
+                                       core::policy_of(of, services.settings),
+                                       services.backend->limits());
     out.stop_grace = core::stop_grace_of(*engine, services.settings);
     if (with_key) {
         auto key = key_of(*engine);

@@ -97,7 +97,7 @@ private:
 
     // Calls
     asio::awaitable<result<void>> create(shared engine, waiting_call& call);
-    [[nodiscard]] result<void> allow_creation(waiting_call& call);
+    [[nodiscard]] result<engine_limits> allow_creation(waiting_call& call);
     [[nodiscard]] engine_record new_engine(const engine_owner& owner,
                                            const waiting_call& call) const;
     void wait(mailbox& engine, waiting_call call, core::verdict verdict);

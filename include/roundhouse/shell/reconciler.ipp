@@ -1,9 +1,11 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/ceilings.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/detail/pending_result.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/reconciler.hpp>
 
 #include <algorithm>
@@ -171,34 +173,44 @@ ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,
     return engine;
 }
 
-/// Whether the policy of its product allows a call to create an engine. A call that is decided again
-/// takes no second place in the rate.
-ROUNDHOUSE_DECL result<void> reconciler::allow_creation(waiting_call& call) {
+/// The ceilings of the engine that a call creates, if the policy of its product allows that. A call
+/// that is decided again takes no second place in the rate.
+ROUNDHOUSE_DECL result<engine_limits> reconciler::allow_creation(waiting_call& call) {
     const auto& product = *call.product;
+    const auto& settings = services_.settings;
+    const auto& backend = *services_.backend;
+    const auto& given = call.create->settings ? *call.create->settings : no_settings();
     std::optional<std::string_view> version;
     if (call.create->version) version = *call.create->version;
-    auto allowed = core::may_provision(product, version, services_.settings);
-    if (!allowed || std::exchange(call.creation_counted, true)) return allowed;
-    const auto limit = core::policy_of(product, services_.settings).max_provisions_per_minute;
-    if (const auto wait = creations_.take(product.id, limit, services_.steady_now()))
-        return unexpected(core::over_rate(product, "max_provisions_per_minute", *limit, *wait));
-    return {};
+    if (auto allowed = core::may_provision(product, version, settings); !allowed)
+        return unexpected(std::move(allowed.error()));
+    if (!given.env_names.empty())
+        if (auto allowed = core::may_give_env(product, settings); !allowed)
+            return unexpected(std::move(allowed.error()));
+    auto limits = core::grant_limits(given.limits, product, backend.limits(), backend.name(),
+                                     settings);
+    if (!limits || std::exchange(call.creation_counted, true)) return limits;
+    const auto rate = core::policy_of(product, settings).max_provisions_per_minute;
+    if (const auto wait = creations_.take(product.id, rate, services_.steady_now()))
+        return unexpected(core::over_rate(product, "max_provisions_per_minute", *rate, *wait));
+    return limits;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
                                                                  waiting_call& call) {
-    auto allowed = allow_creation(call);
-    if (!allowed) co_return allowed;
+    const auto limits = allow_creation(call);
+    if (!limits) co_return unexpected(limits.error());
     auto record = new_engine(engine->owner, call);
+    record.reserved_memory_mb = limits->memory_mb.value_or(0);
     const auto id = record.id;
     core::decision made;
     made.made_at = services_.moment();
     made.row = core::row_change::update;
     made.command = core::command::boot;
+    const auto& quotas = core::policy_of(*call.product, services_.settings);
     change_set changes;
-    changes.changes.push_back(insert_engine{
-        std::move(record), core::policy_of(*call.product, services_.settings).max_engines,
-        services_.port_wanted()});
+    changes.changes.push_back(insert_engine{std::move(record), quotas.max_engines,
+                                            services_.port_wanted(), quotas.max_total_memory_mb});
     auto committing = commit(std::move(changes));
     const auto done = co_await std::move(committing);
     if (!done) {

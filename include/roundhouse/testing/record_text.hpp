@@ -111,18 +111,19 @@ template <class T> std::string line(std::string_view name, const T& value) {
 [[nodiscard]] inline std::string text_of(const engine_record& record) {
     using detail::line;
     const auto& [id, product_id, user_id, version, status, intent, boot, origin, last_exit,
-                 revision, sequence, generation, port, restarts, key_hash, sealed_key,
-                 next_key_hash, next_sealed_key, created_at, operation_started_at, last_health_at,
-                 last_activity_at, busy_until, deadline, restart_at, healthy_since,
+                 revision, sequence, generation, port, restarts, reserved_memory_mb, key_hash,
+                 sealed_key, next_key_hash, next_sealed_key, created_at, operation_started_at,
+                 last_health_at, last_activity_at, busy_until, deadline, restart_at, healthy_since,
                  restart_attempts, retries, reason, settings] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
            line("boot", boot) + line("origin", origin) + line("last_exit", last_exit) +
            line("revision", revision) + line("sequence", sequence) +
            line("generation", generation) + line("port", port) + line("restarts", restarts) +
-           line("key_hash", key_hash) + line("sealed_key", sealed_key) +
-           line("next_key_hash", next_key_hash) + line("next_sealed_key", next_sealed_key) +
-           line("created_at", created_at) + line("operation_started_at", operation_started_at) +
+           line("reserved_memory_mb", reserved_memory_mb) + line("key_hash", key_hash) +
+           line("sealed_key", sealed_key) + line("next_key_hash", next_key_hash) +
+           line("next_sealed_key", next_sealed_key) + line("created_at", created_at) +
+           line("operation_started_at", operation_started_at) +
            line("last_health_at", last_health_at) + line("last_activity_at", last_activity_at) +
            line("busy_until", busy_until) + line("deadline", deadline) +
            line("restart_at", restart_at) + line("healthy_since", healthy_since) +
@@ -134,14 +135,18 @@ template <class T> std::string line(std::string_view name, const T& value) {
     using detail::line;
     const auto& [id, slug, display_name, key_hash, limits, created_at, revision] = record;
     const auto& [max_engines, rate_limit_rpm, rate_limit_burst, max_concurrent_boots,
-                 max_provisions_per_minute, weight, allow_provision, allowed_versions] = limits;
+                 max_provisions_per_minute, weight, max_memory_mb, max_cpus, max_pids,
+                 max_total_memory_mb, allow_provision, allow_env, allowed_versions] = limits;
     return "product\n" + line("id", id) + line("slug", slug) + line("display_name", display_name) +
            line("key_hash", key_hash) + line("max_engines", max_engines) +
            line("rate_limit_rpm", rate_limit_rpm) + line("rate_limit_burst", rate_limit_burst) +
            line("max_concurrent_boots", max_concurrent_boots) +
            line("max_provisions_per_minute", max_provisions_per_minute) + line("weight", weight) +
-           line("allow_provision", allow_provision) + line("allowed_versions", allowed_versions) +
-           line("created_at", created_at) + line("revision", revision);
+           line("max_memory_mb", max_memory_mb) + line("max_cpus", max_cpus) +
+           line("max_pids", max_pids) + line("max_total_memory_mb", max_total_memory_mb) +
+           line("allow_provision", allow_provision) + line("allow_env", allow_env) +
+           line("allowed_versions", allowed_versions) + line("created_at", created_at) +
+           line("revision", revision);
 }
 
 [[nodiscard]] inline std::string text_of(const audit_entry& row) {
@@ -159,7 +164,8 @@ template <class T> std::string line(std::string_view name, const T& value) {
     for (const auto status : all_engine_statuses)
         out += detail::line(name_of(status), counts.of(status));
     return out + detail::line("total_provisions", counts.total_provisions) +
-           detail::line("total_destroys", counts.total_destroys);
+           detail::line("total_destroys", counts.total_destroys) +
+           detail::line("reserved_memory_mb", counts.reserved_memory_mb);
 }
 
 template <class Record>

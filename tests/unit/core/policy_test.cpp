@@ -96,3 +96,38 @@ TEST_CASE("the default policy holds for a product whose own has no member, and f
     CHECK(core::policy_of(product_with(own), chosen) == own);
     CHECK(core::policy_of(product_with({}), chosen) == chosen.default_policy);
 }
+
+TEST_CASE("allow_env false denies variables, and true or nothing allows them") {
+    CHECK(core::may_give_env(product_with({}), defaults()));
+    policy limits;
+    limits.allow_env = true;
+    CHECK(core::may_give_env(product_with(limits), defaults()));
+    limits.allow_env = false;
+    const auto denied = core::may_give_env(product_with(limits), defaults());
+    REQUIRE_FALSE(denied);
+    CHECK(denied.error().code == errc::policy_denied);
+    CHECK(
+        denied.error().message ==
+        "env: product 'demo' may not give engines variables (policy.allow_env is false). Leave env "
+        "out, or ask the operator to change the policy.");
+    CHECK(core::may_provision(product_with(limits), std::nullopt, defaults()));
+}
+
+TEST_CASE("the ceilings of a policy are what those of an engine may be") {
+    const auto fault_of = [](const policy& limits) {
+        const auto fault = core::check_policy(limits);
+        return fault ? fault->member + ": " + fault->complaint : std::string();
+    };
+    policy limits;
+    limits.max_memory_mb = 6;
+    limits.max_cpus = 0.01;
+    limits.max_pids = 1;
+    limits.max_total_memory_mb = 0;
+    CHECK(fault_of(limits).empty());
+    limits.max_cpus = 0.0;
+    CHECK(fault_of(limits) == "max_cpus: must be a number from 0.01 to 1024, and is 0.");
+    limits.max_pids = 0;
+    CHECK(fault_of(limits) == "max_pids: must be a whole number from 1 to 4194304, and is 0.");
+    limits.max_memory_mb = 5;
+    CHECK(fault_of(limits) == "max_memory_mb: must be a whole number from 6 to 4194304, and is 5.");
+}

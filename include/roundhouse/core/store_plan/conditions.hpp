@@ -33,6 +33,22 @@ struct quota_has_room {
     std::int64_t taken = 0;
 };
 
+/// The engines of the product have room for one that comes to reserve `wanted_mb` more, where
+/// `taken_mb` is added to what they reserve: what earlier changes of the same set add, less what they
+/// free.
+struct memory_has_room {
+    uuid product_id;
+    std::uint64_t max_total_memory_mb = 0;
+    std::int64_t wanted_mb = 0;
+    std::int64_t taken_mb = 0;
+
+    /// Whether it holds while they reserve so much.
+    [[nodiscard]] bool holds_with(std::uint64_t reserved_mb) const noexcept {
+        return reserved_mb + static_cast<std::uint64_t>(taken_mb + wanted_mb) <=
+               max_total_memory_mb;
+    }
+};
+
 /// The owner has this engine, at this revision.
 struct engine_is_at {
     engine_owner owner;
@@ -65,8 +81,9 @@ struct key_is_free {
 /// `engine_is_at` and `product_is_at` state that the rows which were looked up for the plan have
 /// not changed since. A store that makes the look-ups in the transaction that executes the plan
 /// need not check them.
-using commit_condition = std::variant<owner_is_free, short_id_is_free, quota_has_room, engine_is_at,
-                                      product_is_at, slug_is_free, key_is_free>;
+using commit_condition =
+    std::variant<owner_is_free, short_id_is_free, quota_has_room, memory_has_room, engine_is_at,
+                 product_is_at, slug_is_free, key_is_free>;
 
 /// The stored rows that a plan is made from.
 class stored_rows {
@@ -96,12 +113,27 @@ protected:
             "Another engine's id begins with " + short_id(condition.engine_id) + "."};
 }
 
+/// The slug of a product, or its id if it is not known.
+[[nodiscard]] inline std::string slug_or_id(const uuid& product_id, const stored_rows& stored) {
+    const auto product = stored.find_product(product_id);
+    return product && *product ? (*product)->slug : to_string(product_id);
+}
+
 [[nodiscard]] inline error refusal(const quota_has_room& condition, const stored_rows& stored) {
-    const auto product = stored.find_product(condition.product_id);
-    const auto name = product && *product ? (*product)->slug : to_string(condition.product_id);
-    return {errc::quota_exceeded, "Product '" + name + "' at max_engines limit (" +
+    return {errc::quota_exceeded, "Product '" + slug_or_id(condition.product_id, stored) +
+                                      "' at max_engines limit (" +
                                       std::to_string(condition.max_engines) +
                                       "). Destroy engines or ask the operator to raise the limit."};
+}
+
+[[nodiscard]] inline error refusal(const memory_has_room& condition, const stored_rows& stored) {
+    return {
+        errc::quota_exceeded,
+        "Product '" + slug_or_id(condition.product_id, stored) + "' has no " +
+            std::to_string(condition.wanted_mb) + " MiB left of its max_total_memory_mb (" +
+            std::to_string(condition.max_total_memory_mb) +
+            "). Destroy engines, set a lower limits.memory_mb, or ask the operator to raise the "
+            "limit."};
 }
 
 [[nodiscard]] inline error refusal(const engine_is_at& condition, const stored_rows&) {

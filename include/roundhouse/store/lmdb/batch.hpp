@@ -113,6 +113,9 @@ private:
         const auto used = counts_of(condition.product_id).total();
         return used + static_cast<std::uint64_t>(condition.taken) < condition.max_engines;
     }
+    [[nodiscard]] bool holds(const core::memory_has_room& condition) {
+        return condition.holds_with(counts_of(condition.product_id).reserved_memory_mb);
+    }
     [[nodiscard]] bool holds(const core::slug_is_free& condition) const {
         const auto holder = txn_.find(database::products_by_slug, condition.slug);
         return !holder || to_uuid(*holder) == condition.product_id;

@@ -62,7 +62,9 @@ private:
             expect(database::engines_by_status, status_key_of(engine, engine.status).view(), key);
             if (engine.port != 0)
                 expect(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
-            ++found_[engine.product_id].by_status[static_cast<std::size_t>(engine.status)];
+            auto& counted = found_[engine.product_id];
+            ++counted.by_status[static_cast<std::size_t>(engine.status)];
+            counted.reserved_memory_mb += engine.reserved_memory_mb;
             last_sequence_ = std::max(last_sequence_, engine.sequence);
         });
         expected(database::engines) = report_.engines;
@@ -74,8 +76,12 @@ private:
         each<fleet_counts>(
             database::counters, [this](std::string_view key, const fleet_counts& counts) {
                 ++expected(database::counters);
-                if (all_readable() && counts.by_status != found_[to_uuid(key)].by_status)
+                const auto& counted = found_[to_uuid(key)];
+                if (all_readable() && counts.by_status != counted.by_status)
                     problem(database::counters, key, "does not agree with the engines by status");
+                if (all_readable() && counts.reserved_memory_mb != counted.reserved_memory_mb)
+                    problem(database::counters, key,
+                            "does not agree with the memory that engines reserve");
                 if (counts.total() != counts.total_provisions - counts.total_destroys)
                     problem(database::counters, key,
                             "does not agree with the engines provisioned and destroyed");

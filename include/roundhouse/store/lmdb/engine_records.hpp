@@ -42,6 +42,7 @@ enum class engine_section : std::uint8_t {
     cpus, ///< The bits of the number (IEEE 754).
     pids,
     stop_grace, ///< Milliseconds.
+    reserved_memory_mb = 28,
 };
 
 /// Writes a Fernet token, which is base64url with padding, as the bytes that it stands for.
@@ -169,6 +170,8 @@ inline bool decode_section(engine_section section, value_reader& in, engine_sett
     if (engine.last_exit != exit_status{})
         out.section(last_exit, [&] { encode(out, engine.last_exit); });
     if (engine.restarts > 0) out.section(restarts, [&] { out.number(engine.restarts); });
+    if (engine.reserved_memory_mb > 0)
+        out.section(reserved_memory_mb, [&] { out.number(engine.reserved_memory_mb); });
     if (engine.settings) write_settings(out, *engine.settings);
     return out;
 }
@@ -191,6 +194,7 @@ inline bool decode_section(engine_section section, value_reader& in, engine_reco
     case reason: engine.reason = in.rest(); return true;
     case last_exit: engine.last_exit = decode_exit_status(in); return true;
     case restarts: engine.restarts = in.number<std::uint32_t>(); return true;
+    case reserved_memory_mb: engine.reserved_memory_mb = in.number<std::uint64_t>(); return true;
     default: return false;
     }
 }

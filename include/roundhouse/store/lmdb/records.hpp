@@ -6,6 +6,7 @@
 #include <roundhouse/store/lmdb/sections.hpp>
 #include <roundhouse/types.hpp>
 
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -41,6 +42,11 @@ enum class product_section : std::uint8_t {
     max_provisions_per_minute,
     weight,
     rate_limit_burst,
+    max_memory_mb,
+    max_cpus, ///< The bits of the number (IEEE 754).
+    max_pids,
+    max_total_memory_mb,
+    allow_env,
 };
 
 [[nodiscard]] inline record_writer encode(const product& record) {
@@ -73,6 +79,16 @@ enum class product_section : std::uint8_t {
     if (limits.weight) out.section(weight, [&] { out.number(*limits.weight); });
     if (limits.rate_limit_burst)
         out.section(rate_limit_burst, [&] { out.number(*limits.rate_limit_burst); });
+    if (limits.max_memory_mb)
+        out.section(max_memory_mb, [&] { out.number(*limits.max_memory_mb); });
+    if (limits.max_cpus)
+        out.section(max_cpus, [&] { out.number(std::bit_cast<std::uint64_t>(*limits.max_cpus)); });
+    if (limits.max_pids) out.section(max_pids, [&] { out.number(*limits.max_pids); });
+    if (limits.max_total_memory_mb)
+        out.section(max_total_memory_mb, [&] { out.number(*limits.max_total_memory_mb); });
+    if (limits.allow_env)
+        out.section(allow_env,
+                    [&] { out.number(static_cast<std::uint8_t>(*limits.allow_env ? 1 : 0)); });
     return out;
 }
 
@@ -104,6 +120,15 @@ inline void decode(record_reader& in, product& record) {
         case rate_limit_burst:
             limits.rate_limit_burst = values.number<std::uint64_t>();
             return true;
+        case max_memory_mb: limits.max_memory_mb = values.number<std::uint64_t>(); return true;
+        case max_cpus:
+            limits.max_cpus = std::bit_cast<double>(values.number<std::uint64_t>());
+            return true;
+        case max_pids: limits.max_pids = values.number<std::uint64_t>(); return true;
+        case max_total_memory_mb:
+            limits.max_total_memory_mb = values.number<std::uint64_t>();
+            return true;
+        case allow_env: limits.allow_env = values.choice<bool>(2); return true;
         }
         return false;
     });
@@ -195,6 +220,10 @@ inline void decode(record_reader& in, audit_entry& row) {
 
 // Counters and the store itself
 
+enum class counters_section : std::uint8_t {
+    reserved_memory_mb = 1, ///< Left out if it is 0.
+};
+
 /// The sections of the records that have none so far.
 enum class no_section : std::uint8_t {};
 
@@ -205,6 +234,9 @@ inline bool decode_no_section(no_section, value_reader&) noexcept { return false
     for (const auto count : counts.by_status) out.number(count);
     out.number(counts.total_provisions);
     out.number(counts.total_destroys);
+    if (counts.reserved_memory_mb > 0)
+        out.section(counters_section::reserved_memory_mb,
+                    [&] { out.number(counts.reserved_memory_mb); });
     return out;
 }
 
@@ -212,7 +244,11 @@ inline void decode(record_reader& in, fleet_counts& counts) {
     for (auto& count : counts.by_status) count = in.number<std::uint64_t>();
     counts.total_provisions = in.number<std::uint64_t>();
     counts.total_destroys = in.number<std::uint64_t>();
-    in.sections<no_section>(decode_no_section);
+    in.sections<counters_section>([&](counters_section section, value_reader& values) {
+        if (section != counters_section::reserved_memory_mb) return false;
+        counts.reserved_memory_mb = values.number<std::uint64_t>();
+        return true;
+    });
 }
 
 [[nodiscard]] inline record_writer encode(const store_state& state) {

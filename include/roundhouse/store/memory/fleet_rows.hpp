@@ -87,6 +87,9 @@ public:
         const auto used = counts(condition.product_id).total();
         return used + static_cast<std::uint64_t>(condition.taken) < condition.max_engines;
     }
+    [[nodiscard]] bool holds(const core::memory_has_room& condition) const {
+        return condition.holds_with(counts(condition.product_id).reserved_memory_mb);
+    }
     [[nodiscard]] bool holds(const core::engine_is_at& condition) const {
         const auto engine = engine_of(condition.owner.product_id, condition.owner.user_id);
         return engine && engine->id == condition.engine_id &&

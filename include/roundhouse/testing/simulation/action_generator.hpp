@@ -30,7 +30,10 @@ struct action {
 class action_generator {
 public:
     action_generator(random_generator random, const scenario& scenario)
-        : random_(random), settings_random_(random.branch("settings")), scenario_(scenario) {
+        : random_(random),
+          settings_random_(random.branch("settings")),
+          ceilings_random_(random.branch("ceilings")),
+          scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
 
@@ -68,10 +71,23 @@ public:
             out.max_concurrent_boots = random_.between(1, *scenario_.most_boots);
         if (random_.chance(0.3)) out.weight = random_.between(1, 3);
         if (random_.chance(0.1)) out.allow_provision = false;
+        draw_ceilings(out);
         return out;
     }
 
 private:
+    /// Around the ceilings of `draw_options`. A quota of memory mostly comes with a ceiling, because
+    /// admits ask for none.
+    void draw_ceilings(policy& out) {
+        auto& random = ceilings_random_;
+        if (random.chance(0.1)) out.allow_env = false;
+        if (random.chance(0.3)) out.max_memory_mb = random.between(6, 64);
+        if (random.chance(0.1)) out.max_cpus = random.chance(0.5) ? 0.25 : 2.0;
+        if (random.chance(0.1)) out.max_pids = random.between(1, 99);
+        if (random.chance(out.max_memory_mb ? 0.5 : 0.05))
+            out.max_total_memory_mb = random.below(64 * scenario_.users);
+    }
+
     void draw(call_request& out) {
         out.kind = draw_kind();
         switch (out.kind) {
@@ -120,6 +136,7 @@ private:
 
     random_generator random_;
     random_generator settings_random_;
+    random_generator ceilings_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

@@ -110,7 +110,7 @@ private:
             return kind == call_kind::start && seen.had(engine_status::running);
         case errc::quota_exceeded: return creates && seen.quota_full;
         case errc::port_exhaustion: return seen.no_port && kind != call_kind::stop;
-        case errc::policy_denied: return creates && !call.limits.allow_provision.value_or(true);
+        case errc::policy_denied: return creates && forbids(call.limits, call.request);
         case errc::rate_limited:
             return (kind == call_kind::admit && call.limits.rate_limit_rpm) ||
                    (creates && call.limits.max_provisions_per_minute);

@@ -6,6 +6,7 @@
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -69,6 +70,29 @@ struct call_answer {
         return "ok";
     }
 };
+
+/// The ceiling of memory in force of an engine that a call creates under a policy: the least of both.
+/// The machine sets none.
+[[nodiscard]] inline std::optional<std::uint64_t> memory_of(const call_request& call,
+                                                            const policy& limits) {
+    const auto asked = call.options.limits.memory_mb.value_or(UINT64_MAX);
+    const auto memory = std::min(asked, limits.max_memory_mb.value_or(UINT64_MAX));
+    return memory == UINT64_MAX ? std::nullopt : std::optional(memory);
+}
+
+/// Whether a policy forbids a call to create the engine that it asks for, quotas aside.
+[[nodiscard]] inline bool forbids(const policy& limits, const call_request& call) {
+    const auto& options = call.options;
+    const auto above = [](const auto& asked, const auto& most) {
+        return asked && most && *asked > *most;
+    };
+    return !limits.allow_provision.value_or(true) ||
+           (!options.env.empty() && !limits.allow_env.value_or(true)) ||
+           above(options.limits.memory_mb, limits.max_memory_mb) ||
+           above(options.limits.cpus, limits.max_cpus) ||
+           above(options.limits.pids, limits.max_pids) ||
+           (limits.max_total_memory_mb && !memory_of(call, limits));
+}
 
 /// Everything that was true of an owner's engine at some time while a call was under way.
 struct observed_states {

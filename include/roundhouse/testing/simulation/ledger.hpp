@@ -75,7 +75,8 @@ public:
         ++version_;
         auto stored = outcome->engines.begin();
         for (const auto& change : set.changes) {
-            if (std::holds_alternative<insert_engine>(change)) insert(*stored++, set);
+            if (const auto* inserted = std::get_if<insert_engine>(&change))
+                insert(*stored++, *inserted, set);
             else if (std::holds_alternative<update_engine>(change)) update(*stored++, set);
             else if (const auto* erased = std::get_if<erase_engine>(&change)) erase(*erased, set);
         }
@@ -91,6 +92,14 @@ public:
             std::count_if(rows_.begin(), rows_.end(), [&](const auto& known) {
                 return known.second.row->product_id == product;
             }));
+    }
+
+    /// What the engines of a product reserve together.
+    [[nodiscard]] std::uint64_t reserved_memory_mb(const uuid& product) const {
+        std::uint64_t sum = 0;
+        for (const auto& [id, known] : rows_)
+            if (known.row->product_id == product) sum += known.row->reserved_memory_mb;
+        return sum;
     }
 
 private:
@@ -109,13 +118,19 @@ private:
         trace_.note(line);
     }
 
-    void insert(const engine_ptr& row, const change_set& set) {
+    void insert(const engine_ptr& row, const insert_engine& change, const change_set& set) {
         const auto owner = owner_of(*row);
         note(shown(*row) + " is made, port " + std::to_string(row->port), set);
         violations_.require(!find(owner), "two rows of one owner", owner.user_id);
         violations_.require(!destroyed_.contains(row->id), "an engine that was destroyed is back");
-        const auto& limit = std::get<insert_engine>(set.changes.front()).max_engines;
+        const auto& limit = change.max_engines;
         violations_.require(!limit || count(row->product_id) < *limit, "the quota is exceeded");
+        const auto& memory = change.max_total_memory_mb;
+        violations_.require(!memory || row->reserved_memory_mb > 0,
+                            "an engine without a ceiling of memory is made under a quota of it");
+        violations_.require(
+            !memory || reserved_memory_mb(row->product_id) + row->reserved_memory_mb <= *memory,
+            "the quota of memory is exceeded");
         rows_[row->id] = {};
         rows_[row->id].row = row;
         by_owner_[owner] = row->id;
@@ -132,6 +147,8 @@ private:
         check_port(*row);
         violations_.require(row->generation >= before->generation, "a generation goes back",
                             shown(*row));
+        violations_.require(row->reserved_memory_mb == before->reserved_memory_mb,
+                            "what an engine reserves changes", shown(*row));
         violations_.require(settings_of(*row) == settings_of(*before),
                             "the settings of an engine change", shown(*row));
         if (before->status != row->status) {

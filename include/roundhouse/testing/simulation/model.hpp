@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -74,7 +75,8 @@ private:
         state current;
         instant used{};
         instant busy_until{};
-        instant rotated{}; ///< The end of its last key rotation.
+        instant rotated{};           ///< The end of its last key rotation.
+        std::uint64_t memory_mb = 0; ///< What it reserves.
     };
 
     struct outcome {
@@ -83,6 +85,7 @@ private:
         state next = std::nullopt;
         bool counts_as_use = false;
         std::optional<instant> sleeps_at = std::nullopt;
+        std::uint64_t memory_mb = 0; ///< What an engine that is created reserves.
     };
 
     /// How long it may take to put an idle engine to sleep.
@@ -144,12 +147,17 @@ private:
         const auto& settings = scenario_.settings;
         const auto ports = std::size_t{settings.port_max} - settings.port_min + 1;
         const auto& limits = call.limits;
-        if (!limits.allow_provision.value_or(true)) return refuse(errc::policy_denied);
-        if (limits.max_engines && count(call.request.owner.product_id) >= *limits.max_engines)
+        const auto& product = call.request.owner.product_id;
+        const auto memory = memory_of(call.request, limits).value_or(0);
+        if (forbids(limits, call.request)) return refuse(errc::policy_denied);
+        if (limits.max_engines && count(product) >= *limits.max_engines)
+            return refuse(errc::quota_exceeded);
+        if (limits.max_total_memory_mb &&
+            reserved_memory_mb(product) + memory > *limits.max_total_memory_mb)
             return refuse(errc::quota_exceeded);
         if (scenario_.needs_port && count(std::nullopt) >= ports)
             return refuse(errc::port_exhaustion);
-        return {.next = engine_status::running, .counts_as_use = true};
+        return {.next = engine_status::running, .counts_as_use = true, .memory_mb = memory};
     }
 
     [[nodiscard]] outcome expected_activity(const pending_call& call, state current,
@@ -176,6 +184,13 @@ private:
             }));
     }
 
+    [[nodiscard]] std::uint64_t reserved_memory_mb(const uuid& product) const {
+        std::uint64_t sum = 0;
+        for (const auto& [owner, known] : engines_)
+            if (owner.product_id == product && known.current) sum += known.memory_mb;
+        return sum;
+    }
+
     /// An activity call that had to wait counts from some time between its issue and its answer.
     [[nodiscard]] bool agree(const outcome& wanted, const call_answer& answer,
                              const pending_call& call) const {
@@ -192,6 +207,7 @@ private:
         const auto later = wanted.sleeps_at ? *answer.sleeps_at - *wanted.sleeps_at : duration{0};
         if (activity && wanted.counts_as_use) known.busy_until = leased_until(call, known) + later;
         if (!wanted.next) known = {};
+        if (!known.current) known.memory_mb = wanted.memory_mb;
         known.current = wanted.next;
         if (call.request.kind == call_kind::rotate) known.rotated = time_.now();
         // An admit counts as use when it ends.

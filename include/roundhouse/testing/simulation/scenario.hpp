@@ -54,6 +54,9 @@ struct scenario {
         if (random.chance(0.3)) out.settings.default_policy.max_engines = random.below(4);
         if (random.chance(0.2)) out.crowd(random);
         out.settings.prepare_concurrency = random.between(1, 4);
+        if (random.chance(0.2)) out.settings.default_policy.max_memory_mb = random.between(6, 64);
+        if (out.settings.default_policy.max_memory_mb && random.chance(0.5))
+            out.settings.default_policy.max_total_memory_mb = random.below(64 * out.users);
         return out;
     }
 

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/changes.hpp>
+#include <roundhouse/core/ceilings.hpp>
 #include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/core/policy.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/engine_settings.hpp>
@@ -11,24 +14,36 @@
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
+#include <functional>
+#include <utility>
+
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Checks that each engine is made and stopped with what it was provisioned with (SPEC §3).
+/// Checks that each engine is made and stopped with what it was provisioned with (SPEC §3), and made
+/// with the ceilings of its product's policy (SPEC §4).
 class settings_rules {
 public:
     settings_rules(violations& found, const ledger& rows, const crypto::key_ring& keys,
-                   const settings& settings)
-        : violations_(found), ledger_(rows), keys_(keys), settings_(settings) {}
+                   const settings& settings, std::function<product_ptr(const uuid&)> product_of)
+        : violations_(found),
+          ledger_(rows),
+          keys_(keys),
+          settings_(settings),
+          product_of_(std::move(product_of)) {}
 
     /// A workload is asked for.
     void asked_for(const workload& request) {
         const auto row = ledger_.find(request.ref.engine_id);
         if (!row) return; // another rule's
         const auto& settings = settings_of(*row);
-        violations_.require(request.limits == settings.limits,
-                            "a workload gets other ceilings than its row has", short_id(row->id));
+        const auto product = product_of_(row->product_id);
+        const auto wanted = core::limits_in_force(settings.limits,
+                                                  core::policy_of(*product, settings_), {});
+        violations_.require(request.limits == wanted,
+                            "a workload gets other ceilings than its row and its policy have",
+                            short_id(row->id));
         violations_.require(crypto::unseal_env(settings.sealed_env, keys_) == request.env,
                             "a workload gets another environment than its row has",
                             short_id(row->id));
@@ -62,6 +77,7 @@ private:
     const ledger& ledger_;
     const crypto::key_ring& keys_;
     const settings& settings_;
+    const std::function<product_ptr(const uuid&)> product_of_;
 };
 
 } // namespace testing::sim::detail

@@ -72,7 +72,8 @@ public:
           ledger_(time_, wall_, trace_, violations_, calls_, scenario_.settings,
                   scenario_.needs_port),
           rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings),
-          settings_rules_(violations_, ledger_, keys_, scenario_.settings),
+          settings_rules_(violations_, ledger_, keys_, scenario_.settings,
+                          [this](const uuid& id) { return product_of(id); }),
           turns_(violations_, ledger_, scenario_),
           latencies_(time_, violations_, calls_, ledger_, scenario_),
           brakes_(time_, violations_, ledger_, scenario_.settings),
@@ -254,10 +255,11 @@ private:
             for (const auto& [id, known] : ledger_.rows())
                 if (known.row->product_id == product)
                     ++rows.by_status[static_cast<std::size_t>(known.row->status)];
-            violations_.require(counts && counts->by_status == rows.by_status &&
-                                    counts->total() ==
-                                        counts->total_provisions - counts->total_destroys,
-                                "the counters are not what the rows say");
+            violations_.require(
+                counts && counts->by_status == rows.by_status &&
+                    counts->total() == counts->total_provisions - counts->total_destroys &&
+                    counts->reserved_memory_mb == ledger_.reserved_memory_mb(product),
+                "the counters are not what the rows say");
         }
     }
 
@@ -312,6 +314,10 @@ private:
         return detail::reason_for_unrest(ledger_, machine_, scenario_.settings);
     }
 
+    [[nodiscard]] product_ptr product_of(const uuid& id) const {
+        return or_throw(store_->find_product_named(to_string(id)));
+    }
+
     // Users
 
     void plan_action() {
@@ -328,7 +334,7 @@ private:
 
     void perform(const detail::action& action) {
         const auto& id = products_[action.product];
-        const auto product = or_throw(store_->find_product_named(to_string(id)));
+        const auto product = product_of(id);
         auto request = action.request;
         request.owner.product_id = id;
         switch (action.type) {

@@ -14,7 +14,6 @@
 #include <functional>
 #include <latch>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -160,17 +159,19 @@ template <store Store> void one_of_two_updates_wins(Store& store) {
     }
 }
 
-/// Inserts engines on several threads until the store refuses more. Returns their number.
+/// Makes the inserts of 40 engines on several threads, of which the store refuses some. Returns the
+/// number of those that it takes.
 template <store Store>
-std::uint32_t insert_together(Store& store, std::optional<std::uint64_t> max_engines,
-                              const std::optional<port_request>& port, errc refusal) {
+std::uint32_t insert_together(Store& store,
+                              const std::function<change_set(std::uint32_t)>& nth_insert,
+                              errc refusal) {
     std::atomic<std::uint32_t> made{0};
     std::vector<std::function<void()>> work;
     for (std::uint32_t thread = 0; thread < 4; ++thread)
         work.emplace_back([&, thread] {
             for (std::uint32_t i = 0; i < 10; ++i) {
                 const auto n = thread * 10 + i + 1;
-                const auto done = store.commit(insert(nth_engine(n), max_engines, port));
+                const auto done = store.commit(nth_insert(n));
                 if (done) ++made;
                 else require_refused(done, refusal);
             }
@@ -180,14 +181,51 @@ std::uint32_t insert_together(Store& store, std::optional<std::uint64_t> max_eng
 }
 
 template <store Store> void quota_holds_among_threads(Store& store) {
-    require(insert_together(store, 17, {}, errc::quota_exceeded) == 17,
+    const auto insert_one = [](std::uint32_t n) { return insert(nth_engine(n), 17); };
+    require(insert_together(store, insert_one, errc::quota_exceeded) == 17,
             "as many inserts succeed as the quota allows");
     require(must(store.counts(demo)).total() == 17,
             "as many engines are stored as the quota allows");
 }
 
+template <store Store> void memory_quota_holds_among_threads(Store& store) {
+    const auto insert_one = [](std::uint32_t n) {
+        return batch(reserving(nth_engine(n), 100, 1'750));
+    };
+    require(insert_together(store, insert_one, errc::quota_exceeded) == 17,
+            "as many inserts succeed as find room");
+    require(must(store.counts(demo)).reserved_memory_mb == 1'700,
+            "no more is reserved than the quota allows");
+}
+
+/// Engines that reserve 10 each grow, on several threads, up to a quota.
+template <store Store> void growth_holds_the_memory_quota_among_threads(Store& store) {
+    constexpr std::uint32_t engines = 4;
+    static constexpr std::uint64_t quota = 100; // static, so that no lambda has to capture it
+    for (std::uint32_t n = 1; n <= engines; ++n)
+        must(store.commit(batch(reserving(nth_engine(n), 10, quota))));
+    std::vector<std::function<void()>> work;
+    for (std::uint32_t n = 1; n <= engines; ++n)
+        work.emplace_back([&store, user = "user" + std::to_string(n)] {
+            for (std::uint64_t memory = 11; memory <= 50; ++memory) {
+                const auto record = must_have(store.find_engine(demo, user));
+                const auto done = store.commit(batch(reserving_anew(record, memory, quota)));
+                if (!done) require_refused(done, errc::quota_exceeded);
+            }
+        });
+    run_together(work);
+    std::uint64_t sum = 0;
+    for (const auto& engine : must(store.list_engines(every_engine(demo))).engines)
+        sum += engine->reserved_memory_mb;
+    require(sum == quota, "the engines grow until the quota is used up");
+    require(must(store.counts(demo)).reserved_memory_mb == sum, "the sum is that of the rows");
+}
+
 template <store Store> void ports_are_apart_among_threads(Store& store) {
-    require(insert_together(store, {}, ports(9001, 9023), errc::port_exhaustion) == 23,
+    const auto insert_one = [](std::uint32_t n) {
+        return insert(nth_engine(n), {}, ports(9001, 9023));
+    };
+    require(insert_together(store, insert_one, errc::port_exhaustion) == 23,
             "as many inserts succeed as there are ports");
     std::set<std::uint16_t> held;
     for (const auto& engine : must(store.list_engines(every_engine(demo))).engines)
@@ -236,6 +274,10 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"of two threads that commit to one revision exactly one succeeds",
          one_of_two_updates_wins<Store>},
         {"threads that insert together do not exceed the quota", quota_holds_among_threads<Store>},
+        {"threads that insert together do not exceed the quota of memory",
+         memory_quota_holds_among_threads<Store>},
+        {"threads that let engines grow together do not exceed the quota of memory",
+         growth_holds_the_memory_quota_among_threads<Store>},
         {"threads that insert together hold different ports", ports_are_apart_among_threads<Store>},
         {"of two threads that insert a user's engine exactly one succeeds",
          one_engine_a_user_among_threads<Store>},

@@ -66,6 +66,89 @@ template <store Store> void quota_holds_inside_a_batch(Store& store) {
     require(must(store.counts(demo)).total() == 2, "the batch can use the quota that it frees");
 }
 
+/// Requires that the engines of the product reserve so much, by the counters and by the rows.
+template <store Store>
+void require_reserved(const Store& store, std::uint64_t memory_mb,
+                      const std::source_location& where = std::source_location::current()) {
+    std::uint64_t sum = 0;
+    for (const auto& row : must(store.list_engines(every_engine(demo)), where).engines)
+        sum += row->reserved_memory_mb;
+    require(sum == memory_mb, "the rows reserve as much as was asked for", where);
+    require(must(store.counts(demo), where).reserved_memory_mb == sum,
+            "the counters agree with what the rows reserve", where);
+}
+
+template <store Store> void memory_is_taken_and_given_back(Store& store) {
+    must(store.commit(batch(reserving(engine(1, "ada"), 60, 100))));
+    must(store.commit(batch(reserving(engine(2, "bob"), 40, 100))));
+    require_reserved(store, 100);
+    require_refused(store.commit(batch(reserving(engine(3, "eve"), 1, 100))), errc::quota_exceeded);
+    require(must(store.find_engine(demo, "eve")) == nullptr, "the refused engine is not stored");
+    require_reserved(store, 100);
+    must(store.commit(erase(must_have(store.find_engine(demo, "bob")))));
+    must(store.commit(batch(reserving(engine(3, "eve"), 40, 100))));
+    must(store.commit(erase(must_have(store.find_engine(demo, "eve")), true)));
+    require_reserved(store, 60);
+}
+
+template <store Store> void memory_is_reserved_in_every_status(Store& store) {
+    auto record = engine(1, "ada");
+    must(store.commit(batch(reserving(record, 60, 100))));
+    for (const auto status : all_engine_statuses) {
+        record = must_have(store.find_engine(demo, "ada"));
+        record.status = status;
+        must(store.commit(update(record)));
+        require_refused(store.commit(batch(reserving(engine(2, "bob"), 41, 100))),
+                        errc::quota_exceeded);
+    }
+    require_reserved(store, 60);
+}
+
+template <store Store> void memory_quotas_are_each_products_own(Store& store) {
+    must(store.commit(batch(reserving(engine(1, "ada", other), 100, 100))));
+    must(store.commit(batch(reserving(engine(2, "ada"), 100, 100))));
+    require_refused(store.commit(batch(reserving(engine(3, "bob"), 1, 100))), errc::quota_exceeded);
+    must(store.commit(batch(reserving(engine(3, "bob"), 500, {}))));
+    require_reserved(store, 600);
+}
+
+template <store Store> void a_change_takes_what_it_adds(Store& store) {
+    must(store.commit(batch(reserving(engine(1, "ada"), 60, 100))));
+    must(store.commit(batch(reserving(engine(2, "bob"), 20, 100))));
+    const auto ada = [&] { return must_have(store.find_engine(demo, "ada")); };
+    require_refused(store.commit(batch(reserving_anew(ada(), 81, 100))), errc::quota_exceeded);
+    require_reserved(store, 80);
+    must(store.commit(batch(reserving_anew(ada(), 80, 100))));
+    require_reserved(store, 100);
+    // What does not grow needs no room, also under a quota that has been lowered.
+    must(store.commit(batch(reserving_anew(ada(), 80, 10))));
+    must(store.commit(batch(reserving_anew(ada(), 70, 10))));
+    require_reserved(store, 90);
+    require_refused(store.commit(batch(reserving_anew(ada(), 71, 10))), errc::quota_exceeded);
+    must(store.commit(batch(reserving_anew(ada(), 500, {}))));
+    require_reserved(store, 520);
+}
+
+template <store Store> void memory_quota_holds_inside_a_batch(Store& store) {
+    auto set = batch(reserving(engine(1, "ada"), 50, 100));
+    set.changes.emplace_back(reserving(engine(2, "bob"), 50, 100));
+    auto three = set;
+    three.changes.emplace_back(reserving(engine(3, "eve"), 1, 100));
+    require_refused(store.commit(three), errc::quota_exceeded);
+    require_reserved(store, 0);
+    must(store.commit(set));
+    const auto ada = must_have(store.find_engine(demo, "ada"));
+    const auto bob = must_have(store.find_engine(demo, "bob"));
+    auto swap = batch(reserving_anew(bob, 90, 100));
+    swap.changes.emplace_back(reserving_anew(ada, 10, 100));
+    require_refused(store.commit(swap), errc::quota_exceeded); // in this order
+    swap = batch(reserving_anew(ada, 10, 100));
+    swap.changes.emplace_back(reserving_anew(bob, 80, 100));
+    swap.changes.emplace_back(reserving(engine(3, "eve"), 10, 100));
+    must(store.commit(swap));
+    require_reserved(store, 100);
+}
+
 /// Requires that the counters agree with the rows.
 template <store Store>
 void require_counted(const Store& store, std::uint64_t provisions, std::uint64_t destroys,
@@ -134,6 +217,15 @@ template <store Store> std::vector<store_case<Store>> all() {
          quotas_are_each_products_own<Store>},
         {"a batch uses and frees the quota one change after the other",
          quota_holds_inside_a_batch<Store>},
+        {"an insert reserves memory, and an erase frees it", memory_is_taken_and_given_back<Store>},
+        {"an engine reserves its memory in every status",
+         memory_is_reserved_in_every_status<Store>},
+        {"an engine reserves memory of its own product, and without a quota there is no limit",
+         memory_quotas_are_each_products_own<Store>},
+        {"a change of what an engine reserves needs room for what it adds, and else none",
+         a_change_takes_what_it_adds<Store>},
+        {"a batch reserves and frees memory one change after the other",
+         memory_quota_holds_inside_a_batch<Store>},
         {"the counters follow every insert and update", counts_follow_the_rows<Store>},
         {"an undone creation counts as never provisioned, and any other erase as destroyed",
          undone_erases_were_never_provisions<Store>},

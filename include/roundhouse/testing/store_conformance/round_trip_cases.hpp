@@ -52,6 +52,7 @@ inline engine_record full_engine() {
     out.origin = engine_status::sleeping;
     out.last_exit = {std::numeric_limits<std::int32_t>::min(), 64, true};
     out.restarts = 11;
+    out.reserved_memory_mb = std::uint64_t{1} << 40U;
     out.generation = std::numeric_limits<std::uint64_t>::max();
     out.key_hash.fill(0xA1);
     out.sealed_key = std::string(180, 'k');
@@ -190,6 +191,11 @@ template <store Store> void products_as_they_were(Store& store) {
     full.policy.max_concurrent_boots = 7;
     full.policy.max_provisions_per_minute = 70;
     full.policy.weight = 17;
+    full.policy.max_memory_mb = 512;
+    full.policy.max_cpus = 0.1;
+    full.policy.max_pids = 100;
+    full.policy.max_total_memory_mb = 8'192;
+    full.policy.allow_env = true;
     full.policy.allow_provision = false;
     full.policy.allowed_versions = std::vector<std::string>{"v1", "v2.*", "",
                                                             std::string(5000, 'v')};
@@ -200,7 +206,7 @@ template <store Store> void products_as_they_were(Store& store) {
 }
 
 template <store Store> void each_limit_by_itself(Store& store) {
-    std::vector<policy> limits(10);
+    std::vector<policy> limits(15);
     limits[0].max_engines = 0;
     limits[1].rate_limit_rpm = 0;
     limits[2].allow_provision = false;
@@ -211,6 +217,11 @@ template <store Store> void each_limit_by_itself(Store& store) {
     limits[7].max_provisions_per_minute = 0;
     limits[8].weight = 1;
     limits[9].rate_limit_burst = 1;
+    limits[10].max_memory_mb = 6;
+    limits[11].max_cpus = 0.01;
+    limits[12].max_pids = 1;
+    limits[13].max_total_memory_mb = 0;
+    limits[14].allow_env = false;
     for (std::uint32_t n = 0; n < limits.size(); ++n) {
         auto record = tenant(n + 1, "product" + std::to_string(n));
         record.policy = limits[n];

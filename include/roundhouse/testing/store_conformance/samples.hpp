@@ -71,6 +71,21 @@ inline constexpr uuid other = numbered(0xD1);
     return batch(insert_engine{std::move(record), max_engines, std::move(port)});
 }
 
+/// Under a quota of what the engines of the product reserve.
+[[nodiscard]] inline insert_engine reserving(engine_record record, std::uint64_t memory_mb,
+                                             std::optional<std::uint64_t> max_total_memory_mb) {
+    record.reserved_memory_mb = memory_mb;
+    return {std::move(record), {}, {}, max_total_memory_mb};
+}
+
+/// Changes what a stored engine reserves, under a quota.
+[[nodiscard]] inline update_engine
+reserving_anew(engine_record record, std::uint64_t memory_mb,
+               std::optional<std::uint64_t> max_total_memory_mb) {
+    record.reserved_memory_mb = memory_mb;
+    return {std::move(record), {}, max_total_memory_mb};
+}
+
 [[nodiscard]] inline change_set update(engine_record record,
                                        std::optional<port_request> port = {}) {
     return batch(update_engine{std::move(record), std::move(port)});
