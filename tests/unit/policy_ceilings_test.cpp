@@ -1,3 +1,4 @@
+#include "log_lines.hpp"
 #include "orchestrator_fixture.hpp"
 
 #include <roundhouse/engine_settings.hpp>
@@ -7,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <future>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -135,6 +137,23 @@ TEST_CASE("engines are not run without a ceiling of their policy that the backen
     fleet.set({});
     CHECK(fleet.demo().start("ada"));
     CHECK(fleet.demo().provision("bob"));
+}
+
+TEST_CASE(
+    "a default policy with a ceiling that the backend cannot hold is a warning at the start") {
+    auto chosen = memory_fleet<>::quick();
+    chosen.default_policy.max_cpus = 0.5;
+    const bool held = GENERATE(false, true);
+    memory_backend_script script;
+    script.limits = {.memory_mb = true, .cpus = held, .pids = true};
+    log_lines lines;
+    memory_fleet<> fleet(std::move(script), chosen, std::make_shared<memory_store>(),
+                         [&](orchestrator_options& options) {
+                             options.log = [&](const log_line& line) { lines.add(line); };
+                         });
+    CHECK(lines.count({"warning", "ORCH_DEFAULT_POLICY", "policy.max_cpus"}) == (held ? 0U : 1U));
+    const auto made = fleet.orchestrator->of(fleet.registered()).provision("ada");
+    CHECK(made.has_value() == held);
 }
 
 TEST_CASE("allow_env false refuses variables, and engines that have some keep them") {

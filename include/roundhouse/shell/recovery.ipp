@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/ceilings.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/core/rolling_metrics.hpp>
 #include <roundhouse/detail/pending_result.hpp>
@@ -23,6 +24,20 @@ namespace detail {
     return {orphan.ref.engine_id, {}};
 }
 
+/// A policy is taken whatever the backend holds, but no engine is run without its ceilings.
+ROUNDHOUSE_DECL void recovery::warn_of_default_policy() const {
+    const auto& backend = *services_.backend;
+    const auto fault = core::check_held(services_.settings.default_policy, backend.limits(),
+                                        backend.name());
+    if (!fault) return;
+    services_.log(
+        log_level::warning,
+        "a ceiling of the default policy cannot be held by the backend: the products that "
+        "it holds for can neither make nor boot engines. Change ORCH_DEFAULT_POLICY, or "
+        "set the server up for it",
+        {{"member", fault->member}, {"backend", backend.name()}});
+}
+
 ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::run(std::shared_ptr<task> self) {
     if (const auto fault = core::check_policy(services_.settings.default_policy))
         co_return fail(errc::invalid_request,
@@ -33,6 +48,7 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::run(std::shared_ptr<task
     if (!engines) co_return unexpected(engines.error());
     auto counted = co_await count_metrics();
     if (!counted) co_return counted;
+    warn_of_default_policy();
     auto unclaimed = by_engine(*listed);
     for (const auto& engine : *engines) reconcile_row(*engine, unclaimed);
     for (const auto& [id, orphan] : unclaimed) {
