@@ -92,10 +92,11 @@ TEST_CASE("registering with a bad slug, name or policy is a 400 that names it") 
 
 TEST_CASE("a policy is set by slug or by product_id and returned as given") {
     api_harness api;
-    const auto reply = api.ask("PUT", "/products/demo/policy",
-                               R"({"policy":{"rate_limit_rpm":60,"allow_provision":true}})");
+    const std::string body =
+        R"({"policy":{"max_total_memory_mb":4096,"max_cpus":0.5,"allow_env":false}})";
+    const auto reply = api.ask("PUT", "/products/demo/policy", body);
     CHECK(reply.status == 200);
-    CHECK(json_of(reply) == R"({"policy":{"rate_limit_rpm":60,"allow_provision":true}})");
+    CHECK(json_of(reply) == body);
     CHECK(json_of(api.ask("PUT", "/products/AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee/policy",
                           R"({"policy":{}})")) == R"({"policy":{}})");
     CHECK(api.fake().calls ==
