@@ -24,6 +24,17 @@ struct registration {
     std::string platform_key; ///< Only its hash is stored: it cannot be read again.
 };
 
+/// A product as operators see it.
+struct product_view {
+    product_ptr record;
+    fleet_counts engines;
+};
+
+/// What is changed of a product; what is absent stays as it is.
+struct product_changes {
+    std::optional<std::string> display_name = {};
+};
+
 /// Why an engine is down that ought to run.
 struct engine_failure {
     std::string reason; ///< For people. May hold paths of the host.

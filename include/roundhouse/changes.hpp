@@ -110,6 +110,20 @@ struct engine_page {
     std::optional<std::uint64_t> next{};
 };
 
+/// Selects products, in the order of their slugs.
+struct product_query {
+    std::size_t limit = 100;
+    /// The `next` of a page, which this one follows; empty for the first page.
+    std::string after{};
+};
+
+struct product_page {
+    std::vector<product_ptr> products;
+    std::uint64_t total = 0; ///< The number of products on all pages.
+    /// The slug of the last product on this page, if more follow.
+    std::optional<std::string> next{};
+};
+
 /// Selects audit rows of one product, newest first. `since` is inclusive, `until` and `before` are
 /// exclusive.
 struct audit_query {

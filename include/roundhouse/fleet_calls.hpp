@@ -51,6 +51,14 @@ public:
     /// Replaces a product's whole policy, effective on the next call, and for boots that wait at once.
     /// Fails with `errc::invalid_request` as a registration does.
     virtual void set_policy(std::string id_or_slug, policy limits, completion<policy> done) = 0;
+    /// Changes what a product is called, and answers with the product as it is then. Fails with
+    /// `errc::product_not_found`, and with `errc::invalid_request` as a registration does.
+    virtual void update_product(std::string id_or_slug, product_changes changes,
+                                completion<product_view> done) = 0;
+    /// A product with the numbers of its engines, or `errc::product_not_found`.
+    virtual void describe_product(std::string id_or_slug, completion<product_view> done) = 0;
+    /// All products, in the order of their slugs.
+    virtual void list_products(product_query query, completion<product_page> done) = 0;
     /// Null if there is no such product.
     virtual void find_product(std::string id_or_slug, completion<product_ptr> done) = 0;
     /// The product that a platform key belongs to, or `errc::invalid_platform_key`. Only the key's

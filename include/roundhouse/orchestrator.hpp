@@ -65,6 +65,15 @@ public:
         return answered<fleet_metrics>(
             [&](auto done) { calls()->metrics(product, std::move(done)); });
     }
+    [[nodiscard]] result<product_page> list_products(const product_query& query) const {
+        return answered<product_page>(
+            [&](auto done) { calls()->list_products(query, std::move(done)); });
+    }
+    [[nodiscard]] result<product_view> describe_product(std::string_view id_or_slug) const {
+        return answered<product_view>([&](auto done) {
+            calls()->describe_product(std::string(id_or_slug), std::move(done));
+        });
+    }
     /// Null if there is no such product.
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const {
         return answered<product_ptr>(

@@ -115,6 +115,29 @@ public:
                 completion<policy> done) { calls->set_policy(name, limits, std::move(done)); },
             std::forward<Token>(token));
     }
+    template <class Token>
+    auto async_update_product(std::string id_or_slug, product_changes changes, Token&& token) {
+        return initiate<product_view>(
+            [calls = calls_, name = std::move(id_or_slug),
+             changes = std::move(changes)](completion<product_view> done) {
+                calls->update_product(name, changes, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token> auto async_describe_product(std::string id_or_slug, Token&& token) {
+        return initiate<product_view>(
+            [calls = calls_, name = std::move(id_or_slug)](completion<product_view> done) {
+                calls->describe_product(name, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token> auto async_list_products(product_query query, Token&& token) {
+        return initiate<product_page>(
+            [calls = calls_, query = std::move(query)](completion<product_page> done) {
+                calls->list_products(query, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     template <class Token> auto async_find_product(std::string id_or_slug, Token&& token) {
         return initiate<product_ptr>(
             [calls = calls_, name = std::move(id_or_slug)](completion<product_ptr> done) {

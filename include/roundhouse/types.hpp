@@ -305,11 +305,12 @@ enum class audit_action : std::uint8_t {
     orphan_removed,
     brake_on,
     brake_off,
+    product_update,
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<audit_action>, 21> audit_action_names{{
+inline constexpr std::array<name_row<audit_action>, 22> audit_action_names{{
     {audit_action::provision, "provision"},
     {audit_action::provision_failed, "provision_failed"},
     {audit_action::start, "start"},
@@ -331,6 +332,7 @@ inline constexpr std::array<name_row<audit_action>, 21> audit_action_names{{
     {audit_action::orphan_removed, "orphan_removed"},
     {audit_action::brake_on, "brake_on"},
     {audit_action::brake_off, "brake_off"},
+    {audit_action::product_update, "product_update"},
 }};
 
 } // namespace detail

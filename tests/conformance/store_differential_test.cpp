@@ -55,6 +55,10 @@ void require_alike(const lmdb_store& store, const memory_store& model, random_op
         const auto page = drawn.draw_engine_query();
         require_same(text_of(store.list_engines(page)), text_of(model.list_engines(page)));
     }
+    for (const auto& slug : random_operations::slugs()) {
+        const product_query page{2, slug};
+        require_same(text_of(store.list_products(page)), text_of(model.list_products(page)));
+    }
 }
 
 constexpr int steps = 800;

@@ -105,6 +105,56 @@ TEST_CASE("an administrator registers a product and sets its policy") {
     CHECK(member(server.provision("ann", 429), "code") == "QUOTA_EXCEEDED");
 }
 
+TEST_CASE("an administrator lists the products, and renames one for good") {
+    const std::string store = GENERATE("lmdb", "memory");
+    const temporary_folder folder;
+    const auto set = options(folder.path(), {{"ORCH_STORE", store}});
+    const auto admin_of = [](const running_server& server) {
+        auto admin = std::make_unique<httplib::Client>("http://" + server.address);
+        admin->set_default_headers({{"X-Admin-Key", admin_key}});
+        return admin;
+    };
+    const auto named = [](httplib::Client& admin) {
+        const auto found = admin.Get("/products/acme");
+        REQUIRE(found);
+        REQUIRE(found->status == 200);
+        return member(found->body, "display_name");
+    };
+    {
+        running_server server(set);
+        const auto admin = admin_of(server);
+        for (const std::string slug : {"zoo", "acme"}) {
+            const auto made = admin->Post("/products/register",
+                                          R"({"slug":")" + slug + R"(","display_name":"P"})",
+                                          "application/json");
+            REQUIRE(made);
+            REQUIRE(made->status == 200);
+        }
+        std::string slugs;
+        std::string next;
+        for (int pages = 0; pages < 10 && (pages == 0 || !next.empty()); ++pages) {
+            const auto page = admin->Get("/products?limit=1&after=" + next);
+            REQUIRE(page);
+            REQUIRE(page->status == 200);
+            slugs += member(page->body, "slug") + ' ';
+            next = page->body.find("\"next\":null") == std::string::npos
+                       ? member(page->body, "next")
+                       : std::string();
+        }
+        CHECK(slugs == "acme demo zoo ");
+        const auto renamed = admin->Patch("/products/acme", R"({"display_name":"Acme"})",
+                                          "application/json");
+        REQUIRE(renamed);
+        CHECK(renamed->status == 200);
+        CHECK(named(*admin) == "Acme");
+        CHECK(admin->Get("/products/none")->status == 404);
+        CHECK(server.client.Get("/products")->status == 401);
+    }
+    if (store == "memory") return;
+    running_server again(set);
+    CHECK(named(*admin_of(again)) == "Acme");
+}
+
 TEST_CASE("200 connections that admit a new user at once get the same engine") {
     const std::string store = GENERATE("lmdb", "memory");
     const temporary_folder folder;

@@ -67,10 +67,10 @@ TEST_CASE("unknown paths are a 404 and need no key") {
                                         "/health/",
                                         "/status/",
                                         "/metrics/x",
-                                        "/products",
                                         "/products/",
                                         "/products/register/",
-                                        "/products/demo",
+                                        "/products/demo/",
+                                        "/products/demo/nowhere",
                                         "/products/demo/policy/",
                                         "/products/a/b/policy",
                                         "/v1/engines",
@@ -96,9 +96,11 @@ TEST_CASE("a wrong method is a 405 that lists the methods of the path, and needs
         {"/status", "GET, HEAD", "DELETE"},
         {"/metrics", "GET, HEAD", "PUT"},
         {"/audit", "GET, HEAD", "DELETE"},
-        {"/products/register", "POST", "GET"},
-        {"/products/demo/policy", "PUT", "GET"},
-        {"/products/register/policy", "PUT", "POST"},
+        {"/products", "GET, HEAD", "POST"},
+        {"/products/register", "GET, HEAD, POST, PATCH", "PUT"},
+        {"/products/demo", "GET, HEAD, PATCH", "POST"},
+        {"/products/demo/policy", "GET, HEAD, PUT", "PATCH"},
+        {"/products/register/policy", "GET, HEAD, PUT", "POST"},
         {"/engines/u1", "GET, HEAD, DELETE", "POST"},
         {"/engines/provision", "GET, HEAD, POST, DELETE", "PUT"},
         {"/engines/lookup", "GET, HEAD, POST, DELETE", "PUT"},
@@ -127,8 +129,9 @@ TEST_CASE("a wrong method is a 405 that lists the methods of the path, and needs
 
 TEST_CASE("HEAD is answered like GET") {
     api_harness api;
-    for (const std::string_view path : {"/health", "/engines", "/status", "/metrics", "/audit",
-                                        "/engines/u1", "/engines/u1/logs"}) {
+    for (const std::string_view path :
+         {"/health", "/engines", "/status", "/metrics", "/audit", "/engines/u1", "/engines/u1/logs",
+          "/products", "/products/demo", "/products/demo/policy"}) {
         INFO(path);
         const auto head = api.ask("HEAD", path);
         CHECK(head.status == 200);

@@ -47,6 +47,10 @@ constexpr product_call product_calls[] = {
 };
 constexpr product_call admin_calls[] = {
     {"POST", "/products/register", R"({"slug":"demo","display_name":"Demo"})"},
+    {"GET", "/products", ""},
+    {"GET", "/products/demo", ""},
+    {"PATCH", "/products/demo", R"({"display_name":"The Demo"})"},
+    {"GET", "/products/demo/policy", ""},
     {"PUT", "/products/demo/policy", R"({"policy":{}})"},
 };
 

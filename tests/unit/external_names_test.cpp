@@ -177,6 +177,9 @@ void list_bodies(std::ostream& out) {
     counts.by_status.fill(1);
     show("register", http::render_registration({id_of(0xCD), "demo", "key"}));
     show("policy", http::render_policy(sample_product().policy));
+    const auto product_record = std::make_shared<const product>(sample_product());
+    show("product", http::render_product({product_record, counts}));
+    show("products", http::render_products({{product_record}, 1, "demo"}));
     show("destroy", http::render_destroyed(id_of(0xAB)));
     show("stop", http::render_stopped());
     show("rotate-key", http::render_rotated("key"));

@@ -43,6 +43,20 @@ inline roundhouse::engine_view fake_engine() {
     return view;
 }
 
+/// A product with two engines that run.
+inline roundhouse::product_view fake_product() {
+    roundhouse::product record;
+    record.id = *roundhouse::parse_uuid("aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee");
+    record.slug = "demo";
+    record.display_name = "The Demo";
+    record.policy.max_engines = 3;
+    record.created_at = roundhouse::instant{std::chrono::milliseconds{1'700'000'000'123}};
+    roundhouse::product_view view;
+    view.record = std::make_shared<const roundhouse::product>(std::move(record));
+    view.engines.by_status[static_cast<std::size_t>(roundhouse::engine_status::running)] = 2;
+    return view;
+}
+
 /// The same engine as an admit answers it.
 inline roundhouse::admitted_engine fake_admitted_engine() {
     const auto view = fake_engine();
@@ -66,6 +80,9 @@ public:
     result<roundhouse::registration> registered = roundhouse::registration{
         *roundhouse::parse_uuid("aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"), "demo",
         std::string(fake_platform_key)};
+    result<roundhouse::product_view> described = fake_product();
+    result<roundhouse::product_page> products = roundhouse::product_page{
+        {fake_product().record}, 1, std::nullopt};
     std::optional<roundhouse::error> policy_failure; ///< If empty, a policy is returned as given.
     result<roundhouse::engine_view> engine = fake_engine();
     std::optional<result<roundhouse::admission>> admitted_now = roundhouse::admission{
@@ -93,6 +110,8 @@ public:
     /// The calls, such as `destroy u1`. A test with threads reads `calls_so_far`.
     std::vector<std::string> calls;
     std::optional<roundhouse::policy> policy_given;
+    std::optional<roundhouse::product_changes> changes_given;
+    std::optional<roundhouse::product_query> products_asked;
     std::optional<roundhouse::engine_query> engines_asked;
     std::optional<roundhouse::audit_query> audit_asked;
     std::optional<roundhouse::log_query> logs_asked;
@@ -215,7 +234,25 @@ public:
         answer("set_policy " + id_or_slug, outcome, std::move(done));
     }
 
+    void update_product(std::string id_or_slug, roundhouse::product_changes changes,
+                        completion<roundhouse::product_view> done) override {
+        changes_given = std::move(changes);
+        answer("update_product " + id_or_slug, described, std::move(done));
+    }
+
     // These are known at once.
+
+    void describe_product(std::string id_or_slug,
+                          completion<roundhouse::product_view> done) override {
+        note("describe_product " + id_or_slug);
+        done(described);
+    }
+    void list_products(roundhouse::product_query query,
+                       completion<roundhouse::product_page> done) override {
+        note("list_products");
+        products_asked = std::move(query);
+        done(products);
+    }
 
     void find_product(std::string id_or_slug, completion<roundhouse::product_ptr> done) override {
         note("find_product " + id_or_slug);

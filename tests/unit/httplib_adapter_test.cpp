@@ -173,8 +173,12 @@ TEST_CASE("a mounted api answers at once and later") {
     const auto policy = client.Put("/products/demo/policy", R"({"policy":{}})", "application/json");
     REQUIRE(policy);
     CHECK(policy->body == "{\"policy\":{}}\n");
+    const auto renamed = client.Patch("/products/demo", R"({"display_name":"The Demo"})",
+                                      "application/json");
+    REQUIRE(renamed);
+    CHECK(renamed->body.find("\"display_name\":\"The Demo\"") != std::string::npos);
     CHECK(served.fake->calls_so_far() ==
-          std::vector<std::string>{"provision u1", "set_policy demo"});
+          std::vector<std::string>{"provision u1", "set_policy demo", "update_product demo"});
 }
 
 TEST_CASE("a mounted api sends the headers of its replies") {

@@ -77,10 +77,14 @@ private:
     static std::optional<reply> refuse_unused(pending_call& call);
     std::optional<reply> for_admin(pending_call& call) const;
     std::optional<reply> register_product(pending_call& call) const;
+    std::optional<reply> list_products(pending_call& call) const;
 
     /// Returns the product_id, in lower case, or the slug in a path; nothing if it can be neither.
     static std::optional<std::string> product_named(std::string_view segment);
-    std::optional<reply> set_policy(pending_call& call) const;
+    /// The calls about one product. `name` is its product_id or its slug.
+    std::optional<reply> about_product(pending_call& call, std::string name) const;
+    std::optional<reply> update_product(pending_call& call, std::string name) const;
+    std::optional<reply> set_policy(pending_call& call, std::string name) const;
     std::optional<reply> for_product(pending_call& call) const;
 
     /// `user` is empty if the endpoint is about the product.

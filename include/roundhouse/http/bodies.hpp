@@ -136,6 +136,18 @@ inline provision_options read_options(field_reader& in, ignored_names* ignored) 
     return out;
 }
 
+/// Reads the body of `PATCH /products/{product_id or slug}`, a merge patch (RFC 7396).
+[[nodiscard]] inline result<product_changes> read_update_body(std::string_view body,
+                                                              ignored_names* ignored = nullptr) {
+    field_reader in(body);
+    product_changes out;
+    out.display_name = detail::owned(in.text("display_name"));
+    if (out.display_name)
+        detail::apply(in, "display_name", core::names::check_display_name(*out.display_name));
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return out;
+}
+
 /// Reads the body of `PUT /products/{product_id or slug}/policy`.
 [[nodiscard]] inline result<policy> read_policy_body(std::string_view body,
                                                      ignored_names* ignored = nullptr) {

@@ -240,6 +240,20 @@ read_engine_query(std::string_view query, const uuid& product, ignored_names* ig
     return out;
 }
 
+/// Reads the parameters of `GET /products`.
+[[nodiscard]] inline result<product_query> read_product_query(std::string_view query,
+                                                              ignored_names* ignored = nullptr) {
+    query_reader in(query);
+    product_query out;
+    const auto read_slug = [](std::string_view text) {
+        return core::names::check_slug(text) ? std::nullopt : std::optional(std::string(text));
+    };
+    out.limit = in.whole("limit", out.limit, 1, detail::max_page);
+    out.after = in.filter("after", read_slug, "must be the `next` of a page.").value_or("");
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return out;
+}
+
 /// Reads the parameters of `GET /audit`.
 [[nodiscard]] inline result<audit_query>
 read_audit_query(std::string_view query, const uuid& product, ignored_names* ignored = nullptr) {

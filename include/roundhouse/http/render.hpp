@@ -145,6 +145,30 @@ inline void write_policy(json_writer& json, const policy& limits) {
     json.close('}');
 }
 
+/// Writes how many engines there are, in all and in each state.
+inline void write_counts(json_writer& json, const fleet_counts& counts) {
+    json.member("total", counts.total()).name("by_status").open('{');
+    for (const auto status : all_engine_statuses) json.member(name_of(status), counts.of(status));
+    json.close('}');
+}
+
+/// Writes a product object. Listings have no counts of its engines, and pass null.
+inline void write_product(json_writer& json, const product& record, const fleet_counts* engines) {
+    json.open('{')
+        .member("product_id", record.id)
+        .member("slug", record.slug)
+        .member("display_name", record.display_name)
+        .member("created_at", record.created_at)
+        .name("policy");
+    write_policy(json, record.policy);
+    if (engines != nullptr) {
+        json.name("engines").open('{');
+        write_counts(json, *engines);
+        json.close('}');
+    }
+    json.close('}');
+}
+
 inline void write_metadata(json_writer& json, const audit_entry& entry) {
     json.open('{');
     for (const auto& [name, fact] : entry.metadata) {
@@ -201,6 +225,23 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
         json.name("policy");
         detail::write_policy(json, limits);
     });
+}
+
+[[nodiscard]] inline reply render_product(const product_view& product) {
+    return json_reply(
+        [&](json_writer& json) { detail::write_product(json, *product.record, &product.engines); },
+        512);
+}
+
+[[nodiscard]] inline reply render_products(const product_page& page) {
+    return detail::object_reply(
+        [&](json_writer& json) {
+            json.name("products").open('[');
+            for (const auto& product : page.products)
+                detail::write_product(json, *product, nullptr);
+            json.close(']').member("total", page.total).member("next", page.next);
+        },
+        64 + 256 * page.products.size());
 }
 
 [[nodiscard]] inline reply render_destroyed(const uuid& engine) {
@@ -289,11 +330,8 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
 
 [[nodiscard]] inline reply render_status(const fleet_status& fleet) {
     return detail::object_reply([&](json_writer& json) {
-        json.member("total", fleet.counts.total()).name("by_status").open('{');
-        for (const auto status : all_engine_statuses)
-            json.member(name_of(status), fleet.counts.of(status));
-        json.close('}')
-            .member("health", name_of(fleet.health))
+        detail::write_counts(json, fleet.counts);
+        json.member("health", name_of(fleet.health))
             .member("unhealthy_count", fleet.counts.of(engine_status::failed));
         if (!fleet.brake) return (void)json.member("brake", nullptr);
         json.name("brake")

@@ -20,6 +20,10 @@ enum class endpoint : std::uint8_t {
     method_not_allowed,
     health,
     register_product,
+    list_products,
+    describe_product,
+    update_product,
+    get_policy,
     set_policy,
     provision,
     find,
@@ -54,6 +58,10 @@ enum class audience : std::uint8_t {
     case endpoint::method_not_allowed: break;
     case endpoint::health: return audience::anyone;
     case endpoint::register_product:
+    case endpoint::list_products:
+    case endpoint::describe_product:
+    case endpoint::update_product:
+    case endpoint::get_policy:
     case endpoint::set_policy: return audience::admin;
     case endpoint::provision:
     case endpoint::find_by_id:
@@ -79,6 +87,7 @@ enum class audience : std::uint8_t {
 [[nodiscard]] constexpr bool reads_body(endpoint what) noexcept {
     switch (what) {
     case endpoint::register_product:
+    case endpoint::update_product:
     case endpoint::set_policy:
     case endpoint::provision:
     case endpoint::look_up:
@@ -91,6 +100,7 @@ enum class audience : std::uint8_t {
 /// Whether an endpoint reads the queries of its requests.
 [[nodiscard]] constexpr bool reads_query(endpoint what) noexcept {
     switch (what) {
+    case endpoint::list_products:
     case endpoint::list:
     case endpoint::stop:
     case endpoint::logs:
@@ -127,12 +137,9 @@ inline constexpr std::array engine_verbs{
 
 /// The paths without an argument.
 inline constexpr std::array plain_paths{
-    verb{"/health", "GET", endpoint::health},
-    verb{"/engines", "GET", endpoint::list},
-    verb{"/status", "GET", endpoint::status},
-    verb{"/metrics", "GET", endpoint::metrics},
-    verb{"/audit", "GET", endpoint::audit},
-    verb{"/products/register", "POST", endpoint::register_product}};
+    verb{"/health", "GET", endpoint::health}, verb{"/engines", "GET", endpoint::list},
+    verb{"/status", "GET", endpoint::status}, verb{"/metrics", "GET", endpoint::metrics},
+    verb{"/audit", "GET", endpoint::audit},   verb{"/products", "GET", endpoint::list_products}};
 
 constexpr bool is_get(std::string_view method) noexcept {
     return method == "GET" || method == "HEAD";
@@ -161,6 +168,24 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
             is_call ? "GET, HEAD, POST, DELETE" : "GET, HEAD, DELETE"};
 }
 
+/// The route of `/products/{product_id or slug}`. A product may have the slug `register`: GET and
+/// PATCH mean that product, and POST means the call.
+constexpr route one_product(std::string_view method, std::string_view name) noexcept {
+    const bool is_call = name == "register";
+    if (is_call && method == "POST") return {endpoint::register_product, {}, {}};
+    if (is_get(method)) return {endpoint::describe_product, name, {}};
+    if (method == "PATCH") return {endpoint::update_product, name, {}};
+    return {endpoint::method_not_allowed, name,
+            is_call ? "GET, HEAD, POST, PATCH" : "GET, HEAD, PATCH"};
+}
+
+/// The route of `/products/{product_id or slug}/policy`.
+constexpr route policy_of(std::string_view method, std::string_view name) noexcept {
+    if (is_get(method)) return {endpoint::get_policy, name, {}};
+    if (method == "PUT") return {endpoint::set_policy, name, {}};
+    return {endpoint::method_not_allowed, name, "GET, HEAD, PUT"};
+}
+
 } // namespace detail
 
 /// Finds the endpoint of a method and a path. The path is still percent-encoded: an encoded slash
@@ -187,9 +212,10 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
     if (path.starts_with(products)) {
         const auto rest = path.substr(products.size());
         const auto slash = rest.find('/');
-        if (slash != std::string_view::npos && rest.substr(slash + 1) == "policy")
-            return detail::only({"policy", "PUT", endpoint::set_policy}, method,
-                                rest.substr(0, slash));
+        if (slash == std::string_view::npos)
+            return rest.empty() ? route{} : detail::one_product(method, rest);
+        if (rest.substr(slash + 1) == "policy")
+            return detail::policy_of(method, rest.substr(0, slash));
     }
     return {};
 }
@@ -208,6 +234,10 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::method_not_allowed, "DELETE", "/health"},
     endpoint_example{endpoint::health, "GET", "/health"},
     endpoint_example{endpoint::register_product, "POST", "/products/register"},
+    endpoint_example{endpoint::list_products, "GET", "/products"},
+    endpoint_example{endpoint::describe_product, "GET", "/products/demo"},
+    endpoint_example{endpoint::update_product, "PATCH", "/products/demo"},
+    endpoint_example{endpoint::get_policy, "GET", "/products/demo/policy"},
     endpoint_example{endpoint::set_policy, "PUT", "/products/demo/policy"},
     endpoint_example{endpoint::provision, "POST", "/engines/provision"},
     endpoint_example{endpoint::find, "GET", "/engines/ada"},

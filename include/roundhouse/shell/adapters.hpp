@@ -148,6 +148,9 @@ public:
     void read_product(const std::string& id_or_slug, completion<product_ptr> done) override {
         done(store_->find_product_named(id_or_slug));
     }
+    void list_products(const product_query& query, completion<product_page> done) override {
+        done(store_->list_products(query));
+    }
     void list_engines(const engine_query& query, completion<engine_page> done) override {
         done(store_->list_engines(query));
     }

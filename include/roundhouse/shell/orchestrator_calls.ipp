@@ -3,10 +3,8 @@
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/names.hpp>
-#include <roundhouse/core/policy.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
-#include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/engine_secrets.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
@@ -14,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-/// The calls of products and operators.
+/// The calls of products about their engines.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
@@ -27,126 +25,6 @@ ROUNDHOUSE_DECL orchestrator_health orchestrator_state::health() const {
             services.backend->trouble(),
             services.store->trouble(),
             services.backend->isolation()};
-}
-
-// Products
-
-ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal(const policy& limits) {
-    if (const auto fault = core::check_policy(limits))
-        return error{errc::invalid_request, "policy." + fault->member + ": " + fault->complaint};
-    return std::nullopt;
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
-                                                          std::string display_name, policy limits,
-                                                          completion<registration> done) {
-    register_product(std::move(slug), std::move(display_name), std::move(limits),
-                     crypto::make_platform_key(services.entropy), std::move(done));
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
-                                                          std::string display_name, policy limits,
-                                                          std::string platform_key,
-                                                          completion<registration> done) {
-    if (closed.load()) return done(unexpected(going_away()));
-    if (const auto fault = core::names::check_slug(slug))
-        return done(fail(errc::invalid_request, "slug: " + *fault));
-    if (const auto fault = core::names::check_display_name(display_name))
-        return done(fail(errc::invalid_request, "display_name: " + *fault));
-    if (auto refused = refusal(limits)) return done(unexpected(std::move(*refused)));
-    product record;
-    record.id = crypto::make_uuid(services.entropy);
-    record.slug = std::move(slug);
-    record.display_name = std::move(display_name);
-    record.key_hash = crypto::sha256(platform_key);
-    record.policy = std::move(limits);
-    record.created_at = services.now();
-    services.tasks.run(
-        register_record(std::move(record), std::move(platform_key), std::move(done)));
-}
-
-ROUNDHOUSE_DECL asio::awaitable<void>
-orchestrator_state::register_record(product record, std::string platform_key,
-                                    completion<registration> done) {
-    registration made{record.id, record.slug, std::move(platform_key)};
-    auto committing = commit_product(std::move(record), audit_action::policy_register);
-    const auto stored = co_await std::move(committing);
-    if (stored) done(std::move(made));
-    else done(unexpected(stored.error()));
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, policy limits,
-                                                    completion<policy> done) {
-    if (closed.load()) return done(unexpected(going_away()));
-    if (auto refused = refusal(limits)) return done(unexpected(std::move(*refused)));
-    services.tasks.run(replace_policy(std::move(id_or_slug), std::move(limits), std::move(done)));
-}
-
-ROUNDHOUSE_DECL asio::awaitable<void>
-orchestrator_state::replace_policy(std::string id_or_slug, policy limits, completion<policy> done) {
-    for (int attempt = 0; attempt < services.settings.commit_attempts; ++attempt) {
-        pending_result<product_ptr> pending;
-        services.store->read_product(id_or_slug, pending.complete());
-        auto reading = pending.wait();
-        const auto found = co_await std::move(reading);
-        if (!found) co_return done(unexpected(found.error()));
-        if (!*found)
-            co_return done(fail(errc::product_not_found,
-                                "There is no product '" + id_or_slug + "'. Register it first."));
-        auto record = **found;
-        record.policy = limits;
-        auto committing = commit_product(record, audit_action::policy_update);
-        const auto stored = co_await std::move(committing);
-        if (stored) {
-            ++record.revision; // as the store has done
-            reconciler.policy_changed(record);
-            co_return done(limits);
-        }
-        if (stored.error().code != errc::revision_conflict)
-            co_return done(unexpected(stored.error()));
-    }
-    done(fail(errc::internal_error, "The policy kept changing. Try again."));
-}
-
-/// Adds or replaces a product, with its audit row.
-ROUNDHOUSE_DECL asio::awaitable<result<void>>
-orchestrator_state::commit_product(product record, audit_action action) {
-    audit_entry row;
-    row.timestamp = services.now();
-    row.product_id = record.id;
-    row.action = action;
-    row.actor = "admin";
-    change_set changes;
-    changes.changes.push_back(put_product{std::move(record)});
-    changes.audit.push_back(std::move(row));
-    pending_result<committed> pending;
-    services.store->commit(std::move(changes), pending.complete());
-    auto committing = pending.wait();
-    const auto done = co_await std::move(committing);
-    if (!done) co_return unexpected(done.error());
-    co_return result<void>{};
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::find_product(std::string id_or_slug,
-                                                      completion<product_ptr> done) {
-    services.store->read_product(id_or_slug, std::move(done));
-}
-
-ROUNDHOUSE_DECL result<product_ptr>
-orchestrator_state::authenticate(std::string_view platform_key) const {
-    auto found = services.store->find_product(crypto::sha256(platform_key));
-    if (found && !*found)
-        return fail(errc::invalid_platform_key,
-                    "The platform key is not known. Send the key that the registration returned.");
-    return found;
-}
-
-ROUNDHOUSE_DECL result<product_ptr> orchestrator_state::current(const product_ptr& product) const {
-    auto found = services.store->find_product(product->key_hash);
-    if (found && !*found)
-        return fail(errc::product_not_found,
-                    "The platform key of product '" + product->slug + "' is not known any more.");
-    return found;
 }
 
 // Lifecycle

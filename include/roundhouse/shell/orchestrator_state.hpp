@@ -77,6 +77,10 @@ public:
     void register_product(std::string slug, std::string display_name, policy limits,
                           std::string platform_key, completion<registration> done) override;
     void set_policy(std::string id_or_slug, policy limits, completion<policy> done) override;
+    void update_product(std::string id_or_slug, product_changes changes,
+                        completion<product_view> done) override;
+    void describe_product(std::string id_or_slug, completion<product_view> done) override;
+    void list_products(product_query query, completion<product_page> done) override;
     void find_product(std::string id_or_slug, completion<product_ptr> done) override;
     [[nodiscard]] result<product_ptr> authenticate(std::string_view platform_key) const override;
     [[nodiscard]] result<product_ptr> current(const product_ptr& product) const override;
@@ -143,9 +147,14 @@ private:
                          make_answer<T> answer, completion<T> done);
     asio::awaitable<void> register_record(product record, std::string platform_key,
                                           completion<registration> done);
-    asio::awaitable<void> replace_policy(std::string id_or_slug, policy limits,
-                                         completion<policy> done);
-    asio::awaitable<result<void>> commit_product(product record, audit_action action);
+    /// Changes the record of a product, and makes the rest of the audit row.
+    using product_change = std::function<void(product&, audit_entry&)>;
+    asio::awaitable<void> change_product(std::string id_or_slug, product_change change,
+                                         completion<product> done);
+    asio::awaitable<result<void>> commit_product(product record, audit_entry row);
+    void describe(product_ptr product, completion<product_view> done) const;
+    /// A row about what an administrator does to a product, without its action.
+    [[nodiscard]] audit_entry row_by_admin(const product& product) const;
     /// The record of a user's engine; `errc::engine_not_found` if there is none.
     void find_record(const product_ptr& product, const std::string& user_id,
                      completion<engine_ptr> done) const;
@@ -189,5 +198,6 @@ private:
 #include <roundhouse/shell/orchestrator_calls.ipp>
 #include <roundhouse/shell/orchestrator_end.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>
+#include <roundhouse/shell/orchestrator_products.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
 #endif

@@ -98,6 +98,7 @@ public:
     virtual void read_engine(const engine_owner& owner, completion<engine_ptr> done) = 0;
     virtual void read_engine(const uuid& engine, completion<engine_ptr> done) = 0;
     virtual void read_product(const std::string& id_or_slug, completion<product_ptr> done) = 0;
+    virtual void list_products(const product_query& query, completion<product_page> done) = 0;
     virtual void list_engines(const engine_query& query, completion<engine_page> done) = 0;
     virtual void for_each_engine(std::function<void(const result<engine_ptr>&)> visit,
                                  completion<void> done) = 0;

@@ -60,6 +60,9 @@ public:
 
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const;
 
+    /// Damaged products are left out. Takes time proportional to the limit.
+    [[nodiscard]] result<product_page> list_products(const product_query& query) const;
+
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const;
 
     [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& engine) const;

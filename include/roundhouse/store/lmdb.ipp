@@ -56,6 +56,10 @@ lmdb_store::find_product_named(std::string_view id_or_slug) const {
     });
 }
 
+ROUNDHOUSE_DECL result<product_page> lmdb_store::list_products(const product_query& query) const {
+    return read([&](const transaction& txn) { return detail::lmdb::list_products(txn, query); });
+}
+
 ROUNDHOUSE_DECL result<engine_ptr> lmdb_store::find_engine(const uuid& product,
                                                            std::string_view user) const {
     if (user.size() > detail::lmdb::longest_user_id) return nullptr;

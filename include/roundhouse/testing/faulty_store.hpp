@@ -52,6 +52,9 @@ public:
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const {
         return underlying_->find_product_named(id_or_slug);
     }
+    [[nodiscard]] result<product_page> list_products(const product_query& query) const {
+        return underlying_->list_products(query);
+    }
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const {
         return underlying_->find_engine(product, user);
     }

@@ -183,6 +183,11 @@ template <class Record> [[nodiscard]] std::string text_of(const std::vector<Reco
     return "page of engines\n" + detail::line("total", page.total) + text_of(page.engines);
 }
 
+[[nodiscard]] inline std::string text_of(const product_page& page) {
+    return "page of products\n" + detail::line("total", page.total) +
+           detail::line("next", page.next) + text_of(page.products);
+}
+
 [[nodiscard]] inline std::string text_of(const audit_page& page) {
     return "page of audit rows\n" + detail::line("next_before", page.next_before) +
            text_of(page.entries);

@@ -9,20 +9,26 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail::lmdb {
 
-/// The engine with this number; null if it does not exist or is damaged.
-[[nodiscard]] inline engine_ptr readable_engine(const transaction& txn, std::string_view number) {
+/// The record that `find()` finds; null if it does not exist or is damaged.
+template <class Find> [[nodiscard]] auto readable(const Find& find) -> decltype(find()) {
     try {
-        return find_engine(txn, number);
+        return find();
     } catch (const failure& failed) {
         if (failed.code() != MDB_SUCCESS) throw;
         return nullptr;
     }
+}
+
+/// The engine with this number; null if it does not exist or is damaged.
+[[nodiscard]] inline engine_ptr readable_engine(const transaction& txn, std::string_view number) {
+    return readable([&] { return find_engine(txn, number); });
 }
 
 /// A page of a product's engines, read through an index that orders them by age.
@@ -71,6 +77,27 @@ inline void visit_engines(const transaction& txn,
         }
         visit(engine_ptr(std::move(engine)));
     }
+}
+
+/// A page of the products, read through the index of their slugs.
+[[nodiscard]] inline product_page list_products(const transaction& txn,
+                                                const product_query& query) {
+    product_page page;
+    page.total = txn.size(database::products);
+    cursor slugs(txn, database::products_by_slug);
+    const auto after = std::string_view(query.after).substr(0, longest_slug);
+    bool more = after.empty() ? slugs.first() : slugs.seek(after);
+    if (more && slugs.key() <= query.after) more = slugs.next();
+    for (; more; more = slugs.next()) {
+        auto product = readable([&] { return find_product(txn, to_uuid(slugs.value())); });
+        if (!product) continue;
+        if (page.products.size() == query.limit) {
+            if (query.limit > 0) page.next = page.products.back()->slug;
+            break;
+        }
+        page.products.push_back(std::move(product));
+    }
+    return page;
 }
 
 } // namespace detail::lmdb

@@ -40,6 +40,17 @@ public:
         return found_in(products_by_key_, key_hash);
     }
 
+    [[nodiscard]] product_page list_products(const product_query& query) const {
+        product_page page;
+        page.total = products_by_slug_.size();
+        auto row = products_by_slug_.upper_bound(query.after);
+        for (; row != products_by_slug_.end() && page.products.size() < query.limit; ++row)
+            page.products.push_back(row->second);
+        if (row != products_by_slug_.end() && !page.products.empty())
+            page.next = page.products.back()->slug;
+        return page;
+    }
+
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product,
                                                  std::string_view user) const override {
         return engine_of(product, user);
@@ -224,7 +235,7 @@ private:
 
     std::unordered_map<sha256_digest, product_ptr, digest_hash> products_by_key_;
     std::unordered_map<uuid, product_ptr> products_by_id_;
-    std::unordered_map<std::string, product_ptr> products_by_slug_;
+    std::map<std::string, product_ptr> products_by_slug_;
     hash_index<engine_ptr> engines_; ///< By product and user.
     std::unordered_map<uuid, engine_ptr> engines_by_id_;
     std::unordered_set<std::uint64_t> short_ids_;

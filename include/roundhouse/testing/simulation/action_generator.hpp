@@ -18,12 +18,13 @@ namespace testing::sim::detail {
 
 /// One action of a user or an operator.
 struct action {
-    enum class kind : std::uint8_t { call, read, set_policy };
+    enum class kind : std::uint8_t { call, read, set_policy, rename };
 
     kind type = kind::call;
     std::size_t product = 0; ///< Index of the product that acts.
-    call_request request;    ///< For `call`; without the owner's product id.
-    policy limits;           ///< For `set_policy`.
+    /// For `call`; without the owner's product id. `rename` gives the product the user's name.
+    call_request request;
+    policy limits; ///< For `set_policy`.
 };
 
 /// Draws the actions of users and operators, independently of what comes of them.
@@ -44,6 +45,7 @@ public:
         const auto dice = random_.below(100);
         if (dice < 4) out.type = action::kind::read;
         else if (dice < 8) out.type = action::kind::set_policy;
+        else if (dice < 9) out.type = action::kind::rename;
         out.limits = draw_policy();
         draw(out.request);
         return out;

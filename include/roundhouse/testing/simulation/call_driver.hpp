@@ -15,6 +15,8 @@
 #include <roundhouse/testing/simulation/workload_rules.hpp>
 #include <roundhouse/types.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -70,7 +72,7 @@ public:
         }
     }
 
-    /// Checks that a listing, the status and what is explained agree with the rows.
+    /// Checks that listings, the status and what is explained agree with the rows.
     void read(Incarnation& current, const product_ptr& product) {
         engine_query query;
         query.product_id = product->id;
@@ -88,6 +90,7 @@ public:
         violations_.require(listed == rows, "the list is not what the rows say");
         violations_.require(status && status->counts.total() == rows,
                             "the status is not what the rows say");
+        read_products(current, *product, rows);
         for (const auto& [id, known] : ledger_.rows())
             if (known.row->product_id == product->id)
                 read_explanation(current, product, *known.row);
@@ -103,8 +106,40 @@ public:
             });
     }
 
+    void rename(Incarnation& current, const product_ptr& product, const std::string& display_name,
+                bool may_fail) {
+        current.orchestrator->async_update_product(
+            product->slug, product_changes{display_name},
+            [this, display_name, may_fail,
+             &process = current.process](const result<product_view>& outcome) {
+                if (!process.alive()) return;
+                violations_.require(outcome ? outcome->record->display_name == display_name
+                                            : may_fail,
+                                    "a product does not get its name");
+            });
+    }
+
 private:
     using number = pending_calls::number;
+
+    void read_products(Incarnation& current, const product& product, std::uint64_t rows) {
+        const auto described = current.orchestrator->describe_product(product.slug);
+        violations_.require(described && described->record->id == product.id &&
+                                described->engines.total() == rows,
+                            "a product is described as what it is not");
+        product_query query{2, {}};
+        std::size_t found = 0;
+        std::size_t listed = 0;
+        auto page = current.orchestrator->list_products(query);
+        for (; page; page = current.orchestrator->list_products(query)) {
+            listed += page->products.size();
+            for (const auto& other : page->products) found += other->id == product.id ? 1 : 0;
+            if (!page->next) break;
+            query.after = *page->next;
+        }
+        violations_.require(page && listed == page->total && found == 1,
+                            "the list of products is not what the rows say");
+    }
 
     /// What happens to an engine without a call is told, and nothing else; but it depends on the
     /// settings whether one that runs is put to sleep.

@@ -342,6 +342,8 @@ private:
         case detail::action::kind::read: return driver_.read(*process_, product);
         case detail::action::kind::set_policy:
             return driver_.set_policy(*process_, product, action.limits, scenario_.faulty);
+        case detail::action::kind::rename:
+            return driver_.rename(*process_, product, request.owner.user_id, scenario_.faulty);
         }
     }
 

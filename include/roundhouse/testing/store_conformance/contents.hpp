@@ -34,11 +34,11 @@ template <store Store> [[nodiscard]] std::string text_of_engines(const Store& st
 }
 
 /// The contents of a store, for comparing them with those of another store or of another time: all
-/// engines and audit rows, and the records, listings and counters of `products`.
+/// products, engines and audit rows, and the records, listings and counters of `products`.
 template <store Store>
 [[nodiscard]] std::string contents_of(const Store& store, const std::vector<uuid>& products) {
     constexpr auto all = std::numeric_limits<std::size_t>::max();
-    std::string out = text_of_engines(store);
+    std::string out = text_of_engines(store) + text_of(store.list_products({all, {}}));
     for (const auto& id : products) {
         out += text_of(store.find_product_named(to_string(id)));
         out += text_of(store.counts(id));

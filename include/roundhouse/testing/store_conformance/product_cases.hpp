@@ -8,6 +8,8 @@
 #include <roundhouse/types.hpp>
 
 #include <cctype>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -161,6 +163,72 @@ template <store Store> void products_that_were_read_stay(Store& store) {
             "an update does not change a record that was read");
 }
 
+template <store Store> std::string slugs_on(const Store& store, const product_query& query) {
+    std::string out;
+    for (const auto& product : must(store.list_products(query)).products)
+        out += product->slug + ' ';
+    return out;
+}
+
+template <store Store> void listed_by_slug(Store& store) {
+    require_same(must(store.list_products({})), product_page{}, "an empty store has none");
+    const std::vector<std::string> slugs{"acme-2", "b", "acme", "0", "acm", "acme2"};
+    for (std::size_t i = 0; i < slugs.size(); ++i)
+        must(store.commit(put(tenant(static_cast<std::uint32_t>(i) + 1, slugs[i]))));
+    const auto page = must(store.list_products({}));
+    require(page.total == slugs.size() && !page.next, "all are on one page");
+    require(slugs_on(store, {}) == "0 acm acme acme-2 acme2 b ", "in the order of their slugs");
+    require_same(*page.products[2], must_have(store.find_product_named("acme")),
+                 "the whole record is listed");
+}
+
+template <store Store> void listed_page_by_page(Store& store) {
+    const std::string slugs = "abcdefg";
+    for (std::size_t i = 0; i < slugs.size(); ++i)
+        must(
+            store.commit(put(tenant(static_cast<std::uint32_t>(i) + 1, std::string(1, slugs[i])))));
+    for (std::size_t limit = 1; limit <= slugs.size() + 1; ++limit) {
+        product_query query{limit, {}};
+        std::string seen;
+        for (bool more = true; more;) {
+            const auto page = must(store.list_products(query));
+            require(page.total == slugs.size(), "each page tells the number of all");
+            require(page.products.size() <= limit, "a page has at most the limit");
+            for (const auto& product : page.products) seen += product->slug;
+            more = page.next.has_value();
+            query.after = page.next.value_or("");
+            require(!more || *page.next == page.products.back()->slug, "next is the last slug");
+        }
+        require(seen == slugs, "the pages have each product once, in order");
+    }
+    const auto none = must(store.list_products({0, {}}));
+    require(none.products.empty() && !none.next && none.total == slugs.size(),
+            "a page without places has the number of all");
+}
+
+template <store Store> void listed_after_what_is_not_there(Store& store) {
+    must(store.commit(put(tenant(1, "acme"))));
+    must(store.commit(put(tenant(2, "bolt"))));
+    require(slugs_on(store, {100, "acm"}) == "acme bolt ", "after a part of a slug");
+    require(slugs_on(store, {100, "acme-"}) == "bolt ", "between two slugs");
+    require(slugs_on(store, {100, "bolt"}).empty(), "after the last one");
+    require(slugs_on(store, {100, "zoo"}).empty(), "behind all of them");
+    require(slugs_on(store, {100, std::string(1'000, 'b')}) == "bolt ",
+            "after a text of any length");
+}
+
+template <store Store> void listed_as_renamed(Store& store) {
+    must(store.commit(put(tenant(1, "acme"))));
+    must(store.commit(put(tenant(2, "bolt"))));
+    auto renamed = must_have(store.find_product_named("acme"));
+    renamed.slug = "cove";
+    renamed.display_name = "The Cove";
+    must(store.commit(put(renamed)));
+    require(slugs_on(store, {}) == "bolt cove ", "under its new slug only");
+    require(must(store.list_products({1, "bolt"})).products.front()->display_name == "The Cove",
+            "with its new name");
+}
+
 template <store Store> std::vector<store_case<Store>> all() {
     return {
         {"a product is found by its key, its id and its slug", found_by_key_id_and_slug<Store>},
@@ -175,6 +243,11 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"a batch can give a freed slug and key to another product",
          a_batch_hands_over_slug_and_key<Store>},
         {"a product that was read never changes", products_that_were_read_stay<Store>},
+        {"products are listed in the order of their slugs", listed_by_slug<Store>},
+        {"pages by cursor list each product once", listed_page_by_page<Store>},
+        {"a list of products may begin after a slug that is not there",
+         listed_after_what_is_not_there<Store>},
+        {"a product is listed under its present slug", listed_as_renamed<Store>},
     };
 }
 

@@ -1,0 +1,128 @@
+#include "api_harness.hpp"
+#include "catch.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+using roundhouse::errc;
+using roundhouse::fail;
+using namespace roundhouse_tests;
+using Catch::Matchers::Contains;
+
+namespace {
+
+constexpr std::string_view listed_product =
+    R"({"product_id":"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee","slug":"demo",)"
+    R"("display_name":"The Demo","created_at":"2023-11-14T22:13:20.123Z",)"
+    R"("policy":{"max_engines":3})";
+
+std::string whole_product() {
+    return std::string(listed_product) +
+           R"(,"engines":{"total":2,"by_status":{"provisioning":0,"running":2,"sleeping":0,)"
+           R"("stopped":0,"failed":0,"destroying":0}}})";
+}
+
+} // namespace
+
+TEST_CASE("a product is shown with its policy and the numbers of its engines") {
+    api_harness api;
+    CHECK(json_of(api.ask("GET", "/products/demo")) == whole_product());
+    CHECK(api.ask("GET", "/products/AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee").status == 200);
+    CHECK(api.fake().calls ==
+          std::vector<std::string>{"describe_product demo",
+                                   "describe_product aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"});
+}
+
+TEST_CASE("the policy of a product is read as it was given") {
+    api_harness api;
+    CHECK(json_of(api.ask("GET", "/products/demo/policy")) == R"({"policy":{"max_engines":3}})");
+    CHECK(api.fake().calls == std::vector<std::string>{"describe_product demo"});
+}
+
+TEST_CASE("products are listed without the numbers of their engines") {
+    api_harness api;
+    CHECK(json_of(api.ask("GET", "/products")) ==
+          R"({"products":[)" + std::string(listed_product) + R"(}],"total":1,"next":null})");
+    CHECK(api.fake().products_asked->limit == 100);
+    CHECK(api.fake().products_asked->after.empty());
+    api.fake().products->next = "demo";
+    api.fake().products->total = 7;
+    CHECK_THAT(api.ask("GET", "/products?limit=1&after=acme").body,
+               Contains(R"("total":7,"next":"demo"})"));
+    CHECK(api.fake().products_asked->limit == 1);
+    CHECK(api.fake().products_asked->after == "acme");
+}
+
+TEST_CASE("a page of products that is none is a 400 that names the parameter") {
+    api_harness api;
+    for (const std::string_view query :
+         {"limit=0", "limit=1001", "limit=x", "after=Demo", "after=a%20b",
+          "after=aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"}) {
+        INFO(query);
+        const auto reply = api.ask("GET", "/products?" + std::string(query));
+        CHECK(told(reply) == "400 INVALID_REQUEST");
+        CHECK_THAT(reply.body, Contains(std::string(query.substr(0, query.find('='))) + ": "));
+    }
+    CHECK(api.fake().calls.empty());
+    CHECK(api.ask("GET", "/products?after=").status == 200); // as if it were missing
+}
+
+TEST_CASE("a patch of a product changes what it has, and answers with the product") {
+    api_harness api;
+    CHECK(json_of(api.ask("PATCH", "/products/demo", R"({"display_name":"The Demo"})")) ==
+          whole_product());
+    CHECK(api.fake().changes_given->display_name == "The Demo");
+    for (const std::string_view nothing : {"", "{}"}) {
+        CHECK(json_of(api.ask("PATCH", "/products/demo", nothing)) == whole_product());
+        CHECK_FALSE(api.fake().changes_given->display_name);
+    }
+}
+
+TEST_CASE("a patch of a product with a display name that is none is a 400 that names it") {
+    api_harness api;
+    for (const std::string_view body : {R"({"display_name":null})", R"({"display_name":""})",
+                                        R"({"display_name":5})", R"({"display_name":"a\nb"})"}) {
+        INFO(body);
+        const auto reply = api.ask("PATCH", "/products/demo", body);
+        CHECK(told(reply) == "400 INVALID_REQUEST");
+        CHECK_THAT(reply.body, Contains(R"("message":"display_name: )"));
+    }
+    CHECK(told(api.ask("PATCH", "/products/demo", "[]")) == "400 INVALID_REQUEST");
+    CHECK(api.fake().calls.empty());
+}
+
+TEST_CASE("calls about an unknown product are a 404") {
+    struct call {
+        std::string_view method, path;
+    };
+    for (const auto& asked : {call{"GET", ""}, call{"PATCH", ""}, call{"GET", "/policy"}}) {
+        INFO(asked.method << asked.path);
+        api_harness api;
+        const auto ask = [&](const std::string& name) {
+            return told(api.ask(asked.method, "/products/" + name + std::string(asked.path),
+                                R"({"display_name":"D"})"));
+        };
+        CHECK(ask("demo") != "404 PRODUCT_NOT_FOUND");
+        api.fake().described = fail(errc::product_not_found, "There is no product 'gone'.");
+        CHECK(ask("gone") == "404 PRODUCT_NOT_FOUND");
+        // A name that no product can have is not looked up.
+        api.fake().calls.clear();
+        CHECK(ask("Gone%20") == "404 PRODUCT_NOT_FOUND");
+        CHECK(ask("%zz") == "404 PRODUCT_NOT_FOUND");
+        CHECK(api.fake().calls.empty());
+    }
+}
+
+TEST_CASE("a product may have the slug register") {
+    api_harness api;
+    CHECK(api.ask("GET", "/products/register").status == 200);
+    CHECK(api.ask("PATCH", "/products/register", "{}").status == 200);
+    CHECK(api.ask("PUT", "/products/register/policy", R"({"policy":{}})").status == 200);
+    CHECK(
+        api.ask("POST", "/products/register", R"({"slug":"register","display_name":"R"})").status ==
+        200);
+    CHECK(api.fake().calls ==
+          std::vector<std::string>{"describe_product register", "update_product register",
+                                   "set_policy register", "register register R"});
+}
