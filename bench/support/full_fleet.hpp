@@ -66,7 +66,7 @@ std::string fill(Store& store, memory_backend& backend, const crypto::key_ring& 
     product owner;
     owner.id = crypto::make_uuid(crypto::system_entropy);
     owner.slug = owner.display_name = "bench";
-    owner.key_hash = crypto::sha256(platform_key);
+    owner.keys = {{1, crypto::sha256(platform_key), now}};
     owner.policy = plan.limits;
     owner.created_at = now;
     change_set first;

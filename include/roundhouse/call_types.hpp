@@ -24,10 +24,25 @@ struct registration {
     std::string platform_key; ///< Only its hash is stored: it cannot be read again.
 };
 
+/// A platform key of a product, as operators see it.
+struct platform_key_view {
+    std::uint64_t id = 0;
+    instant created_at{};
+    std::optional<instant> last_used_at = {}; ///< To the minute; nothing if not since the start.
+    std::optional<instant> expires_at = {};
+};
+
 /// A product as operators see it.
 struct product_view {
     product_ptr record;
     fleet_counts engines;
+    std::vector<platform_key_view> keys = {}; ///< Those in force, oldest first.
+};
+
+/// A platform key that a product was just given.
+struct rotated_platform_key {
+    std::string platform_key; ///< Only its hash is stored: it cannot be read again.
+    std::uint64_t id = 0;
 };
 
 /// What is changed of a product; what is absent stays as it is.

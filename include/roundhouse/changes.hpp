@@ -65,7 +65,7 @@ struct erase_engine {
 
 /// Adds a product, with revision 0, or replaces one, with the stored revision. Fails with
 /// `revision_conflict` for any other revision, `product_slug_exists` if another product has the
-/// slug, `invalid_request` if another product has the platform key.
+/// slug, `invalid_request` if another product has one of the platform keys.
 struct put_product {
     product record;
 };

@@ -150,6 +150,10 @@ concept find_product_named = requires(const S& s, std::string_view id_or_slug) {
     { s.find_product_named(id_or_slug) } -> std::same_as<result<product_ptr>>;
 };
 template <class S>
+concept find_product_by_id = requires(const S& s, const uuid& id) {
+    { s.find_product_by_id(id) } -> std::same_as<result<product_ptr>>;
+};
+template <class S>
 concept list_products = requires(const S& s, const product_query& query) {
     { s.list_products(query) } -> std::same_as<result<product_page>>;
 };
@@ -306,12 +310,12 @@ template <class B> concept holds_limits = backend<B> && detail::member::limits<B
 template <class S>
 concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::find_product<S> && detail::member::find_product_named<S> &&
-                detail::member::list_products<S> && detail::member::find_engine<S> &&
-                detail::member::find_engine_by_id<S> && detail::member::list_engines<S> &&
-                detail::member::for_each_engine<S> && detail::member::counts<S> &&
-                detail::member::audit<S> && detail::member::for_each_audit<S> &&
-                detail::member::commit<S> && detail::member::note_activity<S> &&
-                detail::member::prune_audit<S>;
+                detail::member::find_product_by_id<S> && detail::member::list_products<S> &&
+                detail::member::find_engine<S> && detail::member::find_engine_by_id<S> &&
+                detail::member::list_engines<S> && detail::member::for_each_engine<S> &&
+                detail::member::counts<S> && detail::member::audit<S> &&
+                detail::member::for_each_audit<S> && detail::member::commit<S> &&
+                detail::member::note_activity<S> && detail::member::prune_audit<S>;
 
 /// Refuses a type that is no clock, naming what it lacks.
 template <class C> consteval bool require_clock() {
@@ -392,6 +396,8 @@ template <class S> consteval bool require_store() {
                   "store: lacks `result<product_ptr> find_product(const sha256_digest&) const`");
     static_assert(member::find_product_named<S>,
                   "store: lacks `result<product_ptr> find_product_named(std::string_view) const`");
+    static_assert(member::find_product_by_id<S>,
+                  "store: lacks `result<product_ptr> find_product_by_id(const uuid&) const`");
     static_assert(member::list_products<S>,
                   "store: lacks `result<product_page> list_products(const product_query&) const`");
     static_assert(

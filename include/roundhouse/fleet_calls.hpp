@@ -11,6 +11,7 @@
 #include <asio/any_io_executor.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,18 +56,27 @@ public:
     /// `errc::product_not_found`, and with `errc::invalid_request` as a registration does.
     virtual void update_product(std::string id_or_slug, product_changes changes,
                                 completion<product_view> done) = 0;
-    /// A product with the numbers of its engines, or `errc::product_not_found`.
+    /// Gives a product a further platform key, and ends the others after `overlap`, 0 to
+    /// `core::longest_key_overlap`; without an overlap before it answers. Fails with
+    /// `errc::product_not_found`, and with `errc::invalid_request` if the product has too many keys.
+    virtual void rotate_platform_key(std::string id_or_slug, duration overlap,
+                                     completion<rotated_platform_key> done) = 0;
+    /// Ends a platform key of a product before it answers. Fails with `errc::product_not_found` or
+    /// `errc::platform_key_not_found`.
+    virtual void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
+                                     completion<void> done) = 0;
+    /// A product with its keys and the numbers of its engines, or `errc::product_not_found`.
     virtual void describe_product(std::string id_or_slug, completion<product_view> done) = 0;
     /// All products, in the order of their slugs.
     virtual void list_products(product_query query, completion<product_page> done) = 0;
     /// Null if there is no such product.
     virtual void find_product(std::string id_or_slug, completion<product_ptr> done) = 0;
-    /// The product that a platform key belongs to, or `errc::invalid_platform_key`. Only the key's
-    /// hash is compared.
+    /// The product that a platform key belongs to, or `errc::invalid_platform_key`, also if the key
+    /// has expired. Only the key's hash is compared. The use of the key is noted.
     [[nodiscard]] virtual result<product_ptr> authenticate(std::string_view platform_key) const = 0;
 
-    /// The product as it is now, by its platform key's hash; for holders of an earlier version, which
-    /// may have an old policy. Fails with `errc::product_not_found` if the key belongs to none.
+    /// The product as it is now, whatever keys it has; for holders of an earlier version, which may
+    /// have an old policy. Fails with `errc::product_not_found` if it is gone.
     [[nodiscard]] virtual result<product_ptr> current(const product_ptr& product) const = 0;
 
     // Lifecycle

@@ -11,6 +11,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -121,6 +122,23 @@ public:
             [calls = calls_, name = std::move(id_or_slug),
              changes = std::move(changes)](completion<product_view> done) {
                 calls->update_product(name, changes, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_rotate_platform_key(std::string id_or_slug, duration overlap, Token&& token) {
+        return initiate<rotated_platform_key>(
+            [calls = calls_, name = std::move(id_or_slug),
+             overlap](completion<rotated_platform_key> done) {
+                calls->rotate_platform_key(name, overlap, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_delete_platform_key(std::string id_or_slug, std::uint64_t key_id, Token&& token) {
+        return initiate<void>(
+            [calls = calls_, name = std::move(id_or_slug), key_id](completion<void> done) {
+                calls->delete_platform_key(name, key_id, std::move(done));
             },
             std::forward<Token>(token));
     }

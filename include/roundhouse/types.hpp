@@ -217,16 +217,35 @@ struct policy {
     friend bool operator==(const policy&, const policy&) = default;
 };
 
+/// A platform key of a product.
+struct platform_key {
+    std::uint64_t id = 1; ///< Counts the keys of the product from 1; none is used twice.
+    sha256_digest hash{}; ///< Of the key itself, which is not stored.
+    instant created_at{};
+    std::optional<instant> expires_at = {}; ///< From then on it is refused.
+
+    friend bool operator==(const platform_key&, const platform_key&) = default;
+};
+
 /// A tenant.
 struct product {
     uuid id;
     std::string slug;
     std::string display_name;
-    sha256_digest key_hash{}; ///< Of its platform key, which is not stored.
+    std::vector<platform_key> keys; ///< Oldest first.
+    std::uint64_t last_key_id = 1;  ///< The highest id that any of its keys has had.
     roundhouse::policy policy;
     instant created_at{};
     std::uint64_t revision = 0; ///< Set by the store; a commit must carry the revision it read.
 };
+
+/// The key of a product that has this hash; null if there is none.
+[[nodiscard]] inline const platform_key* find_key(const product& owner,
+                                                  const sha256_digest& hash) noexcept {
+    for (const auto& key : owner.keys)
+        if (key.hash == hash) return &key;
+    return nullptr;
+}
 
 struct engine_settings; // engine_settings.hpp
 
@@ -306,11 +325,13 @@ enum class audit_action : std::uint8_t {
     brake_on,
     brake_off,
     product_update,
+    platform_key_rotated,
+    platform_key_deleted,
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<audit_action>, 22> audit_action_names{{
+inline constexpr std::array<name_row<audit_action>, 24> audit_action_names{{
     {audit_action::provision, "provision"},
     {audit_action::provision_failed, "provision_failed"},
     {audit_action::start, "start"},
@@ -333,6 +354,8 @@ inline constexpr std::array<name_row<audit_action>, 22> audit_action_names{{
     {audit_action::brake_on, "brake_on"},
     {audit_action::brake_off, "brake_off"},
     {audit_action::product_update, "product_update"},
+    {audit_action::platform_key_rotated, "platform_key_rotated"},
+    {audit_action::platform_key_deleted, "platform_key_deleted"},
 }};
 
 } // namespace detail

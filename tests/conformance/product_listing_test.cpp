@@ -20,7 +20,7 @@ void add_product(lmdb_store& store, std::uint8_t n, std::string slug) {
     product record;
     record.id.bytes[0] = n;
     record.slug = std::move(slug);
-    record.key_hash.fill(n);
+    record.keys.emplace_back().hash.fill(n);
     change_set set;
     set.changes.push_back(put_product{std::move(record)});
     REQUIRE(store.commit(set));

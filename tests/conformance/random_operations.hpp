@@ -318,6 +318,15 @@ private:
         return std::make_shared<const rh::engine_settings>(std::move(out));
     }
 
+    void draw_key(rh::product& record) {
+        auto& key = record.keys.emplace_back();
+        key.id = ++record.last_key_id;
+        draw_bytes(key.hash);
+        key.created_at = clock_;
+        key.expires_at = maybe_time();
+        key_hashes_.push_back(key.hash);
+    }
+
     rh::put_product draw_product(const rh::memory_store& model) {
         const auto id = pick(products());
         const auto found = *model.find_product_named(to_string(id));
@@ -326,8 +335,9 @@ private:
         else out.record.id = id;
         if (!found || one_in(3)) out.record.slug = pick(slugs());
         if (!found || one_in(3)) {
-            draw_bytes(out.record.key_hash);
-            key_hashes_.push_back(out.record.key_hash);
+            if (found && one_in(2) && !out.record.keys.empty())
+                out.record.keys.erase(out.record.keys.begin());
+            if (!found || !one_in(3)) draw_key(out.record);
         }
         out.record.display_name = draw_text(20);
         out.record.policy.max_engines.reset();

@@ -35,6 +35,8 @@ template <store Store> std::string found_in(const Store& store, const random_ope
     for (const auto& hash : drawn.key_hashes()) out += text_of(store.find_product(hash));
     for (const auto& slug : random_operations::slugs())
         out += text_of(store.find_product_named(slug));
+    for (const auto& id : random_operations::products())
+        out += text_of(store.find_product_by_id(id));
     return out;
 }
 

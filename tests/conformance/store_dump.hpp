@@ -38,9 +38,9 @@ private:
     void write_product(const std::string& slug) {
         const auto product = roundhouse::or_throw(store_.find_product_named(slug));
         if (!product) return void(out_ << "product " << slug << " missing\n");
-        const auto by_key = roundhouse::or_throw(store_.find_product(product->key_hash));
+        const auto by_key = roundhouse::or_throw(store_.find_product(product->keys.at(0).hash));
         out_ << "product " << slug << ' ' << to_string(product->id) << " '" << product->display_name
-             << "' key " << roundhouse::to_hex(product->key_hash)
+             << "' key " << roundhouse::to_hex(product->keys.at(0).hash)
              << (by_key && by_key->id == product->id ? "" : " not found by its key") << " created "
              << text(product->created_at) << " revision " << product->revision << " limits";
         const auto& limits = product->policy;

@@ -237,7 +237,7 @@ TEST_CASE("changes of one set that exclude each other are refused when they are 
           errc::revision_conflict);
     CHECK(code(both(put(tenant(2, "bolt")), put(tenant(3, "bolt")))) == errc::product_slug_exists);
     auto twin = tenant(3, "cove");
-    twin.key_hash = tenant(2, "").key_hash;
+    twin.keys = tenant(2, "").keys;
     CHECK(code(both(put(tenant(2, "bolt")), put(twin))) == errc::invalid_request);
 }
 
@@ -254,7 +254,7 @@ TEST_CASE("a plan that another commit has overtaken is refused by the condition 
     auto twin = engine(3, "joe");
     twin.id.bytes[15] = 99;
     auto same_key = tenant(3, "cove");
-    same_key.key_hash = tenant(2, "").key_hash;
+    same_key.keys = tenant(2, "").keys;
     const std::vector<race> races{
         {insert(engine(3, "eve")), insert(engine(4, "eve")), errc::engine_already_exists},
         {insert(engine(3, "eve")), insert(twin), errc::short_id_taken},

@@ -169,7 +169,8 @@ private:
         for (const auto& [id, other] : products) {
             if (id == put.record.id) continue;
             if (other.slug == put.record.slug) return "a slug is taken";
-            if (other.key_hash == put.record.key_hash) return "a key is taken";
+            for (const auto& key : put.record.keys)
+                if (find_key(other, key.hash) != nullptr) return "a key is taken";
         }
         auto& stored = products[put.record.id];
         stored = put.record;

@@ -20,12 +20,16 @@ constexpr std::string_view listed_product =
 std::string whole_product() {
     return std::string(listed_product) +
            R"(,"engines":{"total":2,"by_status":{"provisioning":0,"running":2,"sleeping":0,)"
-           R"("stopped":0,"failed":0,"destroying":0}}})";
+           R"("stopped":0,"failed":0,"destroying":0}},"keys":[)"
+           R"({"key_id":1,"created_at":"2023-11-14T22:13:20.123Z","last_used_at":null,)"
+           R"("expires_at":"2023-11-14T23:13:20.123Z"},)"
+           R"({"key_id":2,"created_at":"2023-11-14T22:13:20.123Z",)"
+           R"("last_used_at":"2023-11-14T22:14:20.123Z","expires_at":null}]})";
 }
 
 } // namespace
 
-TEST_CASE("a product is shown with its policy and the numbers of its engines") {
+TEST_CASE("a product is shown with its policy, its keys and the numbers of its engines") {
     api_harness api;
     CHECK(json_of(api.ask("GET", "/products/demo")) == whole_product());
     CHECK(api.ask("GET", "/products/AAAAAAAA-bbbb-4ccc-8ddd-eeeeeeeeeeee").status == 200);
@@ -40,7 +44,7 @@ TEST_CASE("the policy of a product is read as it was given") {
     CHECK(api.fake().calls == std::vector<std::string>{"describe_product demo"});
 }
 
-TEST_CASE("products are listed without the numbers of their engines") {
+TEST_CASE("products are listed without their keys and the numbers of their engines") {
     api_harness api;
     CHECK(json_of(api.ask("GET", "/products")) ==
           R"({"products":[)" + std::string(listed_product) + R"(}],"total":1,"next":null})");
@@ -125,4 +129,43 @@ TEST_CASE("a product may have the slug register") {
     CHECK(api.fake().calls ==
           std::vector<std::string>{"describe_product register", "update_product register",
                                    "set_policy register", "register register R"});
+}
+
+TEST_CASE("a rotation of the platform key answers with the new key and its id") {
+    api_harness api;
+    const std::string path = "/products/demo/rotate-platform-key";
+    CHECK(json_of(api.ask("POST", path)) == R"({"platform_api_key":"pk-sept-new","key_id":3})");
+    CHECK(api.ask("POST", path, R"({"overlap_s":1.5})").status == 200);
+    CHECK(api.ask("POST", path, R"({"overlap_s":2592000})").status == 200);
+    CHECK(api.fake().calls == std::vector<std::string>{"rotate_platform_key demo 0",
+                                                       "rotate_platform_key demo 1500",
+                                                       "rotate_platform_key demo 2592000000"});
+    api.fake().calls.clear();
+    for (const std::string_view body : {R"({"overlap_s":-1})", R"({"overlap_s":2592001})",
+                                        R"({"overlap_s":"1"})", R"({"overlap_s":null})"}) {
+        INFO(body);
+        const auto reply = api.ask("POST", path, body);
+        CHECK(told(reply) == "400 INVALID_REQUEST");
+        CHECK_THAT(reply.body, Contains(R"("message":"overlap_s: )"));
+    }
+    CHECK(api.fake().calls.empty());
+    api.fake().new_key = fail(errc::product_not_found, "There is no product 'gone'.");
+    CHECK(told(api.ask("POST", path)) == "404 PRODUCT_NOT_FOUND");
+}
+
+TEST_CASE("a platform key is deleted by its id") {
+    api_harness api;
+    CHECK(json_of(api.ask("DELETE", "/products/demo/keys/2")) ==
+          R"({"status":"deleted","key_id":2})");
+    CHECK(api.fake().calls == std::vector<std::string>{"delete_platform_key demo 2"});
+    api.fake().calls.clear();
+    for (const std::string_view id : {"x", "-1", "1x", "%31", "99999999999999999999"}) {
+        INFO(id);
+        CHECK(told(api.ask("DELETE", "/products/demo/keys/" + std::string(id))) ==
+              "404 PLATFORM_KEY_NOT_FOUND");
+    }
+    CHECK(told(api.ask("DELETE", "/products/Gone/keys/1")) == "404 PRODUCT_NOT_FOUND");
+    CHECK(api.fake().calls.empty());
+    api.fake().key_deleted = fail(errc::platform_key_not_found, "There is no such key.");
+    CHECK(told(api.ask("DELETE", "/products/demo/keys/9")) == "404 PLATFORM_KEY_NOT_FOUND");
 }

@@ -9,6 +9,7 @@
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/port_locks.hpp>
 #include <roundhouse/http/render.hpp>
+#include <roundhouse/http/render_products.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/store/lmdb/conversion.hpp>
@@ -84,7 +85,8 @@ product sample_product() {
     one.id = id_of(0xCD);
     one.slug = "demo";
     one.display_name = "Demo";
-    one.key_hash.fill(6);
+    one.keys = {{1, {}, noon}};
+    one.keys.front().hash.fill(6);
     one.policy = {10,
                   20,
                   15,
@@ -178,7 +180,9 @@ void list_bodies(std::ostream& out) {
     show("register", http::render_registration({id_of(0xCD), "demo", "key"}));
     show("policy", http::render_policy(sample_product().policy));
     const auto product_record = std::make_shared<const product>(sample_product());
-    show("product", http::render_product({product_record, counts}));
+    show("product", http::render_product({product_record, counts, {{1, noon, noon, noon}}}));
+    show("rotate-platform-key", http::render_rotated_platform_key({"key", 2}));
+    show("delete-platform-key", http::render_deleted_platform_key(2));
     show("products", http::render_products({{product_record}, 1, "demo"}));
     show("destroy", http::render_destroyed(id_of(0xAB)));
     show("stop", http::render_stopped());

@@ -7,7 +7,9 @@
 
 #include <asio/any_io_executor.hpp>
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -54,6 +56,9 @@ inline roundhouse::product_view fake_product() {
     roundhouse::product_view view;
     view.record = std::make_shared<const roundhouse::product>(std::move(record));
     view.engines.by_status[static_cast<std::size_t>(roundhouse::engine_status::running)] = 2;
+    const auto made = view.record->created_at;
+    view.keys = {{1, made, std::nullopt, made + std::chrono::hours{1}},
+                 {2, made, made + std::chrono::minutes{1}, std::nullopt}};
     return view;
 }
 
@@ -81,6 +86,9 @@ public:
         *roundhouse::parse_uuid("aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"), "demo",
         std::string(fake_platform_key)};
     result<roundhouse::product_view> described = fake_product();
+    result<roundhouse::rotated_platform_key> new_key = roundhouse::rotated_platform_key{
+        "pk-sept-new", 3};
+    result<void> key_deleted{};
     result<roundhouse::product_page> products = roundhouse::product_page{
         {fake_product().record}, 1, std::nullopt};
     std::optional<roundhouse::error> policy_failure; ///< If empty, a policy is returned as given.
@@ -238,6 +246,17 @@ public:
                         completion<roundhouse::product_view> done) override {
         changes_given = std::move(changes);
         answer("update_product " + id_or_slug, described, std::move(done));
+    }
+
+    void rotate_platform_key(std::string id_or_slug, roundhouse::duration overlap,
+                             completion<roundhouse::rotated_platform_key> done) override {
+        answer("rotate_platform_key " + id_or_slug + " " + std::to_string(overlap.count()), new_key,
+               std::move(done));
+    }
+    void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
+                             completion<void> done) override {
+        answer("delete_platform_key " + id_or_slug + " " + std::to_string(key_id), key_deleted,
+               std::move(done));
     }
 
     // These are known at once.

@@ -57,7 +57,7 @@ TEST_CASE("a product's display name is changed with an audit row, and nothing el
     REQUIRE(stored);
     CHECK((*stored)->display_name == "The Demo");
     CHECK((*stored)->revision == changed->record->revision);
-    CHECK((*stored)->key_hash == product->key_hash);
+    CHECK((*stored)->keys == product->keys);
     const auto rows = fleet.audit(product, audit_action::product_update);
     REQUIRE(rows.size() == 1);
     CHECK(rows.front().actor == "admin");

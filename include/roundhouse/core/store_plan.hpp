@@ -100,7 +100,7 @@ struct engine_write {
     counter_delta counters;           ///< Of the engine's product.
 };
 
-/// Puts the row of one product, and replaces its index entries for slug and key.
+/// Puts the row of one product, and replaces its index entries for slug and keys.
 struct product_write {
     product_ptr replaces; ///< Stored, or put by an earlier write of this plan; null for an insert.
     product_ptr row;
@@ -216,7 +216,8 @@ private:
         auto replaced = product_to_replace(record);
         if (!replaced) return unexpected(std::move(replaced.error()));
         if (auto free = take_slug(record); !free) return free;
-        if (auto free = take_key(record); !free) return free;
+        for (const auto& key : record.keys)
+            if (auto free = take_key(record, key.hash); !free) return free;
         auto row = record;
         row.revision += 1;
         const auto next = std::make_shared<const product>(std::move(row));
@@ -314,10 +315,10 @@ private:
                     [&](const product& other) { return other.slug == record.slug; });
     }
 
-    result<void> take_key(const product& record) {
-        const key_is_free condition{record.id, record.slug, record.key_hash};
+    result<void> take_key(const product& record, const sha256_digest& hash) {
+        const key_is_free condition{record.id, record.slug, hash};
         return take(record.id, condition,
-                    [&](const product& other) { return other.key_hash == record.key_hash; });
+                    [&](const product& other) { return find_key(other, hash) != nullptr; });
     }
 
     /// Refuses what another product of this set has taken, and makes it a condition unless another

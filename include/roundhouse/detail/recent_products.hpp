@@ -24,18 +24,12 @@ public:
     /// The product with this key: the cached one, unless products have changed since, or else the
     /// answer of `find()`.
     template <class Find> result<product_ptr> find(const sha256_digest& key, const Find& find) {
-        // Read before `find()`, so that a commit in between makes the new entry stale.
-        const auto version = version_.load(std::memory_order_acquire);
-        auto& own = slot_of_this_thread();
-        if (own.taken.exchange(true, std::memory_order_acquire)) return find();
-        const release_at_exit release(own);
-        if (own.product && own.version == version && own.product->key_hash == key)
-            return own.product;
-        auto found = find();
-        if (!found || !*found) return found;
-        own.product = std::make_shared<const product>(**found);
-        own.version = version;
-        return own.product;
+        return look_up([&](const product& own) { return find_key(own, key) != nullptr; }, find);
+    }
+
+    /// The same for the product with this id.
+    template <class Find> result<product_ptr> find(const uuid& id, const Find& find) {
+        return look_up([&](const product& own) { return own.id == id; }, find);
     }
 
     /// Makes all entries stale. To be called after each commit that may have changed products,
@@ -43,6 +37,21 @@ public:
     void changed() noexcept { version_.fetch_add(1, std::memory_order_release); }
 
 private:
+    template <class Matches, class Find>
+    result<product_ptr> look_up(const Matches& matches, const Find& find) {
+        // Read before `find()`, so that a commit in between makes the new entry stale.
+        const auto version = version_.load(std::memory_order_acquire);
+        auto& own = slot_of_this_thread();
+        if (own.taken.exchange(true, std::memory_order_acquire)) return find();
+        const release_at_exit release(own);
+        if (own.product && own.version == version && matches(*own.product)) return own.product;
+        auto found = find();
+        if (!found || !*found) return found;
+        own.product = std::make_shared<const product>(**found);
+        own.version = version;
+        return own.product;
+    }
+
     struct alignas(64) slot {
         /// Two threads may hash to one slot; the second does without the cache meanwhile.
         std::atomic<bool> taken = false;

@@ -85,6 +85,8 @@ private:
     std::optional<reply> about_product(pending_call& call, std::string name) const;
     std::optional<reply> update_product(pending_call& call, std::string name) const;
     std::optional<reply> set_policy(pending_call& call, std::string name) const;
+    std::optional<reply> rotate_platform_key(pending_call& call, std::string name) const;
+    std::optional<reply> delete_platform_key(pending_call& call, std::string name) const;
     std::optional<reply> for_product(pending_call& call) const;
 
     /// `user` is empty if the endpoint is about the product.
@@ -123,4 +125,5 @@ private:
 
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/http/api.ipp>
+#include <roundhouse/http/api_products.ipp>
 #endif

@@ -4,6 +4,7 @@
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/names.hpp>
+#include <roundhouse/core/platform_keys.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
@@ -146,6 +147,16 @@ inline provision_options read_options(field_reader& in, ignored_names* ignored) 
         detail::apply(in, "display_name", core::names::check_display_name(*out.display_name));
     if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
+}
+
+/// Reads the body of `POST /products/{product_id or slug}/rotate-platform-key`: for how long the
+/// older keys stay in force, rounded up to whole milliseconds.
+[[nodiscard]] inline result<duration> read_rotate_body(std::string_view body,
+                                                       ignored_names* ignored = nullptr) {
+    field_reader in(body);
+    const auto overlap = detail::read_seconds(in, "overlap_s", core::longest_key_overlap);
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return overlap.value_or(duration{0});
 }
 
 /// Reads the body of `PUT /products/{product_id or slug}/policy`.

@@ -152,23 +152,6 @@ inline void write_counts(json_writer& json, const fleet_counts& counts) {
     json.close('}');
 }
 
-/// Writes a product object. Listings have no counts of its engines, and pass null.
-inline void write_product(json_writer& json, const product& record, const fleet_counts* engines) {
-    json.open('{')
-        .member("product_id", record.id)
-        .member("slug", record.slug)
-        .member("display_name", record.display_name)
-        .member("created_at", record.created_at)
-        .name("policy");
-    write_policy(json, record.policy);
-    if (engines != nullptr) {
-        json.name("engines").open('{');
-        write_counts(json, *engines);
-        json.close('}');
-    }
-    json.close('}');
-}
-
 inline void write_metadata(json_writer& json, const audit_entry& entry) {
     json.open('{');
     for (const auto& [name, fact] : entry.metadata) {
@@ -225,23 +208,6 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
         json.name("policy");
         detail::write_policy(json, limits);
     });
-}
-
-[[nodiscard]] inline reply render_product(const product_view& product) {
-    return json_reply(
-        [&](json_writer& json) { detail::write_product(json, *product.record, &product.engines); },
-        512);
-}
-
-[[nodiscard]] inline reply render_products(const product_page& page) {
-    return detail::object_reply(
-        [&](json_writer& json) {
-            json.name("products").open('[');
-            for (const auto& product : page.products)
-                detail::write_product(json, *product, nullptr);
-            json.close(']').member("total", page.total).member("next", page.next);
-        },
-        64 + 256 * page.products.size());
 }
 
 [[nodiscard]] inline reply render_destroyed(const uuid& engine) {

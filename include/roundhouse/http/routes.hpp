@@ -25,6 +25,8 @@ enum class endpoint : std::uint8_t {
     update_product,
     get_policy,
     set_policy,
+    rotate_platform_key,
+    delete_platform_key,
     provision,
     find,
     explain,
@@ -62,7 +64,9 @@ enum class audience : std::uint8_t {
     case endpoint::describe_product:
     case endpoint::update_product:
     case endpoint::get_policy:
-    case endpoint::set_policy: return audience::admin;
+    case endpoint::set_policy:
+    case endpoint::rotate_platform_key:
+    case endpoint::delete_platform_key: return audience::admin;
     case endpoint::provision:
     case endpoint::find_by_id:
     case endpoint::look_up:
@@ -89,6 +93,7 @@ enum class audience : std::uint8_t {
     case endpoint::register_product:
     case endpoint::update_product:
     case endpoint::set_policy:
+    case endpoint::rotate_platform_key:
     case endpoint::provision:
     case endpoint::look_up:
     case endpoint::admit:
@@ -116,6 +121,7 @@ struct route {
     std::string_view argument;
     /// With `method_not_allowed`: the methods that the path has.
     std::string_view allow;
+    std::string_view key_id = {}; ///< In the path of a platform key.
 };
 
 namespace detail {
@@ -186,6 +192,21 @@ constexpr route policy_of(std::string_view method, std::string_view name) noexce
     return {endpoint::method_not_allowed, name, "GET, HEAD, PUT"};
 }
 
+/// The route of what follows `/products/{product_id or slug}/`.
+constexpr route part_of_product(std::string_view method, std::string_view name,
+                                std::string_view part) noexcept {
+    constexpr std::string_view keys = "keys/";
+    if (part == "policy") return policy_of(method, name);
+    if (part == "rotate-platform-key")
+        return only({part, "POST", endpoint::rotate_platform_key}, method, name);
+    const bool is_key = part.starts_with(keys) && part.size() > keys.size() &&
+                        part.find('/', keys.size()) == std::string_view::npos;
+    if (!is_key) return {};
+    auto out = only({part, "DELETE", endpoint::delete_platform_key}, method, name);
+    out.key_id = part.substr(keys.size());
+    return out;
+}
+
 } // namespace detail
 
 /// Finds the endpoint of a method and a path. The path is still percent-encoded: an encoded slash
@@ -214,8 +235,7 @@ constexpr route policy_of(std::string_view method, std::string_view name) noexce
         const auto slash = rest.find('/');
         if (slash == std::string_view::npos)
             return rest.empty() ? route{} : detail::one_product(method, rest);
-        if (rest.substr(slash + 1) == "policy")
-            return detail::policy_of(method, rest.substr(0, slash));
+        return detail::part_of_product(method, rest.substr(0, slash), rest.substr(slash + 1));
     }
     return {};
 }
@@ -239,6 +259,8 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::update_product, "PATCH", "/products/demo"},
     endpoint_example{endpoint::get_policy, "GET", "/products/demo/policy"},
     endpoint_example{endpoint::set_policy, "PUT", "/products/demo/policy"},
+    endpoint_example{endpoint::rotate_platform_key, "POST", "/products/demo/rotate-platform-key"},
+    endpoint_example{endpoint::delete_platform_key, "DELETE", "/products/demo/keys/1"},
     endpoint_example{endpoint::provision, "POST", "/engines/provision"},
     endpoint_example{endpoint::find, "GET", "/engines/ada"},
     endpoint_example{endpoint::explain, "GET", "/engines/ada/explain"},

@@ -134,6 +134,9 @@ public:
     [[nodiscard]] result<product_ptr> find_product(const sha256_digest& key_hash) const override {
         return store_->find_product(key_hash);
     }
+    [[nodiscard]] result<product_ptr> find_product_by_id(const uuid& id) const override {
+        return store_->find_product_by_id(id);
+    }
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product_id,
                                                  std::string_view user_id) const override {
         return store_->find_engine(product_id, user_id);

@@ -1,16 +1,19 @@
 #pragma once
 
 #include <roundhouse/core/names.hpp>
+#include <roundhouse/core/platform_keys.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 /// The calls about products themselves.
 namespace roundhouse {
@@ -49,9 +52,9 @@ ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
     record.id = crypto::make_uuid(services.entropy);
     record.slug = std::move(slug);
     record.display_name = std::move(display_name);
-    record.key_hash = crypto::sha256(platform_key);
     record.policy = std::move(limits);
     record.created_at = services.now();
+    record.keys = {{record.last_key_id, crypto::sha256(platform_key), record.created_at}};
     services.tasks.run(
         register_record(std::move(record), std::move(platform_key), std::move(done)));
 }
@@ -72,9 +75,10 @@ ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, poli
                                                     completion<policy> done) {
     if (closed.load()) return done(unexpected(going_away()));
     if (auto refused = refusal(limits)) return done(unexpected(std::move(*refused)));
-    auto set = [limits](product& record, audit_entry& row) {
+    auto set = [limits](product& record, audit_entry& row) -> result<void> {
         row.action = audit_action::policy_update;
         record.policy = limits;
+        return {};
     };
     auto tell = [self = shared_from_this(), limits = std::move(limits),
                  done = std::move(done)](const result<product>& changed) {
@@ -92,10 +96,12 @@ ROUNDHOUSE_DECL void orchestrator_state::update_product(std::string id_or_slug,
     if (!changes.display_name) return describe_product(std::move(id_or_slug), std::move(done));
     if (const auto fault = core::names::check_display_name(*changes.display_name))
         return done(fail(errc::invalid_request, "display_name: " + *fault));
-    auto rename = [name = std::move(*changes.display_name)](product& record, audit_entry& row) {
+    auto rename = [name = std::move(*changes.display_name)](product& record,
+                                                            audit_entry& row) -> result<void> {
         row.action = audit_action::product_update;
         row.metadata = {{"display_name", name}};
         record.display_name = name;
+        return {};
     };
     auto tell = [self = shared_from_this(),
                  done = std::move(done)](const result<product>& changed) {
@@ -103,6 +109,43 @@ ROUNDHOUSE_DECL void orchestrator_state::update_product(std::string id_or_slug,
         self->describe(std::make_shared<const product>(*changed), done);
     };
     services.tasks.run(change_product(std::move(id_or_slug), std::move(rename), std::move(tell)));
+}
+
+ROUNDHOUSE_DECL void
+orchestrator_state::rotate_platform_key(std::string id_or_slug, duration overlap,
+                                        completion<rotated_platform_key> done) {
+    if (closed.load()) return done(unexpected(going_away()));
+    if (overlap < duration{0} || overlap > core::longest_key_overlap)
+        return done(fail(errc::invalid_request, "overlap_s must be 0 to 2592000 seconds."));
+    auto key = crypto::make_platform_key(services.entropy);
+    auto rotate = [hash = crypto::sha256(key), overlap](product& record, audit_entry& row) {
+        auto rotated = core::rotate_platform_key(record, hash, overlap, row.timestamp);
+        row.action = audit_action::platform_key_rotated;
+        row.metadata = {{"key_id", static_cast<std::int64_t>(record.last_key_id)},
+                        {"overlap_ms", std::int64_t{overlap.count()}}};
+        return rotated;
+    };
+    auto tell = [key = std::move(key), done = std::move(done)](const result<product>& changed) {
+        if (changed) done(rotated_platform_key{key, changed->keys.back().id});
+        else done(unexpected(changed.error()));
+    };
+    services.tasks.run(change_product(std::move(id_or_slug), std::move(rotate), std::move(tell)));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::delete_platform_key(std::string id_or_slug,
+                                                             std::uint64_t key_id,
+                                                             completion<void> done) {
+    if (closed.load()) return done(unexpected(going_away()));
+    auto remove = [key_id](product& record, audit_entry& row) {
+        row.action = audit_action::platform_key_deleted;
+        row.metadata = {{"key_id", static_cast<std::int64_t>(key_id)}};
+        return core::delete_platform_key(record, key_id);
+    };
+    auto tell = [done = std::move(done)](const result<product>& changed) {
+        if (changed) done(result<void>{});
+        else done(unexpected(changed.error()));
+    };
+    services.tasks.run(change_product(std::move(id_or_slug), std::move(remove), std::move(tell)));
 }
 
 /// Changes a product, also if others change it meanwhile. Answers with its record as it is stored.
@@ -118,10 +161,14 @@ ROUNDHOUSE_DECL asio::awaitable<void> orchestrator_state::change_product(std::st
         if (!*found) co_return done(unexpected(no_product(id_or_slug)));
         auto record = **found;
         auto row = row_by_admin(record);
-        change(record, row);
+        core::remove_expired_keys(record, row.timestamp);
+        if (const auto changed = change(record, row); !changed)
+            co_return done(unexpected(changed.error()));
         auto committing = commit_product(record, std::move(row));
         const auto stored = co_await std::move(committing);
         if (stored) {
+            for (const auto& key : (*found)->keys)
+                if (find_key(record, key.hash) == nullptr) key_uses.forget(key.hash);
             ++record.revision; // as the store has done
             co_return done(std::move(record));
         }
@@ -164,15 +211,25 @@ ROUNDHOUSE_DECL void orchestrator_state::describe_product(std::string id_or_slug
     services.store->read_product(id_or_slug, std::move(tell));
 }
 
-/// Answers with a product and the numbers of its engines.
+/// Answers with a product, its keys and the numbers of its engines.
 ROUNDHOUSE_DECL void orchestrator_state::describe(product_ptr product,
-                                                  completion<product_view> done) const {
+                                                  completion<product_view> done) {
     const auto id = product->id;
-    services.store->counts(id, [product = std::move(product),
+    services.store->counts(id, [self = shared_from_this(), product = std::move(product),
                                 done = std::move(done)](const result<fleet_counts>& counts) {
-        if (counts) done(product_view{product, *counts});
+        if (counts) done(product_view{product, *counts, self->keys_of(*product)});
         else done(unexpected(counts.error()));
     });
+}
+
+ROUNDHOUSE_DECL std::vector<platform_key_view>
+orchestrator_state::keys_of(const product& product) const {
+    std::vector<platform_key_view> out;
+    const auto now = services.now();
+    for (const auto& key : product.keys)
+        if (!core::has_expired(key, now))
+            out.push_back({key.id, key.created_at, key_uses.last_use(key.hash), key.expires_at});
+    return out;
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::list_products(product_query query,
@@ -187,18 +244,22 @@ ROUNDHOUSE_DECL void orchestrator_state::find_product(std::string id_or_slug,
 
 ROUNDHOUSE_DECL result<product_ptr>
 orchestrator_state::authenticate(std::string_view platform_key) const {
-    auto found = services.store->find_product(crypto::sha256(platform_key));
-    if (found && !*found)
+    const auto hash = crypto::sha256(platform_key);
+    auto found = services.store->find_product(hash);
+    if (!found) return found;
+    const auto now = services.now();
+    const auto* const key = *found ? find_key(**found, hash) : nullptr;
+    if (key == nullptr || core::has_expired(*key, now))
         return fail(errc::invalid_platform_key,
-                    "The platform key is not known. Send the key that the registration returned.");
+                    "The platform key is not known, or not any more. Send the one that the "
+                    "registration or the last rotation returned.");
+    key_uses.note(hash, now);
     return found;
 }
 
 ROUNDHOUSE_DECL result<product_ptr> orchestrator_state::current(const product_ptr& product) const {
-    auto found = services.store->find_product(product->key_hash);
-    if (found && !*found)
-        return fail(errc::product_not_found,
-                    "The platform key of product '" + product->slug + "' is not known any more.");
+    auto found = services.store->find_product_by_id(product->id);
+    if (found && !*found) return unexpected(no_product(product->slug));
     return found;
 }
 

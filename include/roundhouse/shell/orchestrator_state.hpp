@@ -14,6 +14,7 @@
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/metrics_book.hpp>
 #include <roundhouse/shell/open_log_streams.hpp>
+#include <roundhouse/shell/platform_key_uses.hpp>
 #include <roundhouse/shell/prober.hpp>
 #include <roundhouse/shell/rate_gate.hpp>
 #include <roundhouse/shell/reconciler.hpp>
@@ -79,6 +80,10 @@ public:
     void set_policy(std::string id_or_slug, policy limits, completion<policy> done) override;
     void update_product(std::string id_or_slug, product_changes changes,
                         completion<product_view> done) override;
+    void rotate_platform_key(std::string id_or_slug, duration overlap,
+                             completion<rotated_platform_key> done) override;
+    void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
+                             completion<void> done) override;
     void describe_product(std::string id_or_slug, completion<product_view> done) override;
     void list_products(product_query query, completion<product_page> done) override;
     void find_product(std::string id_or_slug, completion<product_ptr> done) override;
@@ -117,6 +122,7 @@ public:
     running_engines running;
     metrics_book rolling_metrics;
     rate_gate rates;
+    mutable platform_key_uses key_uses;
     detail::brakes brakes;
     const std::shared_ptr<open_log_streams> log_streams;
     detail::prober prober;
@@ -147,12 +153,14 @@ private:
                          make_answer<T> answer, completion<T> done);
     asio::awaitable<void> register_record(product record, std::string platform_key,
                                           completion<registration> done);
-    /// Changes the record of a product, and makes the rest of the audit row.
-    using product_change = std::function<void(product&, audit_entry&)>;
+    /// Changes the record of a product, and makes the rest of the audit row. If it fails, nothing is
+    /// changed.
+    using product_change = std::function<result<void>(product&, audit_entry&)>;
     asio::awaitable<void> change_product(std::string id_or_slug, product_change change,
                                          completion<product> done);
     asio::awaitable<result<void>> commit_product(product record, audit_entry row);
-    void describe(product_ptr product, completion<product_view> done) const;
+    void describe(product_ptr product, completion<product_view> done);
+    [[nodiscard]] std::vector<platform_key_view> keys_of(const product& product) const;
     /// A row about what an administrator does to a product, without its action.
     [[nodiscard]] audit_entry row_by_admin(const product& product) const;
     /// The record of a user's engine; `errc::engine_not_found` if there is none.

@@ -80,7 +80,7 @@ public:
 };
 
 /// A store may be across a network: everything completes when it has been done, in this thread or
-/// another, but for the two look-ups of an admit, which are answered at once.
+/// another, but for the look-ups of an admit, which are answered at once.
 class store_port {
 public:
     store_port() = default;
@@ -92,6 +92,7 @@ public:
     [[nodiscard]] virtual std::optional<std::string> trouble() const = 0;
 
     [[nodiscard]] virtual result<product_ptr> find_product(const sha256_digest& key_hash) const = 0;
+    [[nodiscard]] virtual result<product_ptr> find_product_by_id(const uuid& id) const = 0;
     [[nodiscard]] virtual result<engine_ptr> find_engine(const uuid& product_id,
                                                          std::string_view user_id) const = 0;
 

@@ -60,6 +60,8 @@ public:
 
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const;
 
+    [[nodiscard]] result<product_ptr> find_product_by_id(const uuid& id) const;
+
     /// Damaged products are left out. Takes time proportional to the limit.
     [[nodiscard]] result<product_page> list_products(const product_query& query) const;
 

@@ -56,6 +56,13 @@ lmdb_store::find_product_named(std::string_view id_or_slug) const {
     });
 }
 
+ROUNDHOUSE_DECL result<product_ptr> lmdb_store::find_product_by_id(const uuid& id) const {
+    const auto find = [&] {
+        return read([&](const transaction& txn) { return detail::lmdb::find_product(txn, id); });
+    };
+    return options_.read_only ? find() : recent_products_.find(id, find);
+}
+
 ROUNDHOUSE_DECL result<product_page> lmdb_store::list_products(const product_query& query) const {
     return read([&](const transaction& txn) { return detail::lmdb::list_products(txn, query); });
 }

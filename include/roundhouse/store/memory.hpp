@@ -51,6 +51,8 @@ public:
 
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const;
 
+    [[nodiscard]] result<product_ptr> find_product_by_id(const uuid& id) const;
+
     [[nodiscard]] result<product_page> list_products(const product_query& query) const;
 
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product, std::string_view user) const {

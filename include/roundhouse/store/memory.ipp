@@ -24,6 +24,13 @@ memory_store::find_product_named(std::string_view id_or_slug) const {
     return rows_.find_product_by_slug(std::string(id_or_slug));
 }
 
+ROUNDHOUSE_DECL result<product_ptr> memory_store::find_product_by_id(const uuid& id) const {
+    return recent_products_.find(id, [&] {
+        const detail::striped_mutex::reading lock(mutex_);
+        return rows_.find_product(id);
+    });
+}
+
 ROUNDHOUSE_DECL result<product_page> memory_store::list_products(const product_query& query) const {
     const detail::striped_mutex::reading lock(mutex_);
     return rows_.list_products(query);

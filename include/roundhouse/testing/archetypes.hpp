@@ -61,6 +61,7 @@ struct archetype_store {
     std::optional<std::string> trouble() const;
     result<product_ptr> find_product(const sha256_digest& key_hash) const;
     result<product_ptr> find_product_named(std::string_view id_or_slug) const;
+    result<product_ptr> find_product_by_id(const uuid& id) const;
     result<product_page> list_products(const product_query& query) const;
     result<engine_ptr> find_engine(const uuid& product, std::string_view user) const;
     result<engine_ptr> find_engine_by_id(const uuid& engine) const;

@@ -52,6 +52,9 @@ public:
     [[nodiscard]] result<product_ptr> find_product_named(std::string_view id_or_slug) const {
         return underlying_->find_product_named(id_or_slug);
     }
+    [[nodiscard]] result<product_ptr> find_product_by_id(const uuid& id) const {
+        return underlying_->find_product_by_id(id);
+    }
     [[nodiscard]] result<product_page> list_products(const product_query& query) const {
         return underlying_->list_products(query);
     }

@@ -82,6 +82,14 @@ template <class T> std::string shown(const std::optional<T>& value) {
     return value ? shown(*value) : "none";
 }
 
+inline std::string shown(const std::vector<platform_key>& keys) {
+    std::string out = "[";
+    for (const auto& [id, hash, created_at, expires_at] : keys)
+        out += shown(id) + ' ' + shown(hash) + " created " + shown(created_at) + " expires " +
+               shown(expires_at) + ", ";
+    return out + ']';
+}
+
 inline std::string shown(const exit_status& exit) {
     return "code " + shown(exit.exit_code) + " signal " +
            (exit.signal ? std::to_string(*exit.signal) : "none") + " out of memory " +
@@ -133,13 +141,14 @@ template <class T> std::string line(std::string_view name, const T& value) {
 
 [[nodiscard]] inline std::string text_of(const product& record) {
     using detail::line;
-    const auto& [id, slug, display_name, key_hash, limits, created_at, revision] = record;
+    const auto& [id, slug, display_name, keys, last_key_id, limits, created_at, revision] = record;
     const auto& [max_engines, rate_limit_rpm, rate_limit_burst, max_concurrent_boots,
                  max_provisions_per_minute, weight, max_memory_mb, max_cpus, max_pids,
                  max_total_memory_mb, allow_provision, allow_env, allowed_versions] = limits;
     return "product\n" + line("id", id) + line("slug", slug) + line("display_name", display_name) +
-           line("key_hash", key_hash) + line("max_engines", max_engines) +
-           line("rate_limit_rpm", rate_limit_rpm) + line("rate_limit_burst", rate_limit_burst) +
+           line("keys", keys) + line("last_key_id", last_key_id) +
+           line("max_engines", max_engines) + line("rate_limit_rpm", rate_limit_rpm) +
+           line("rate_limit_burst", rate_limit_burst) +
            line("max_concurrent_boots", max_concurrent_boots) +
            line("max_provisions_per_minute", max_provisions_per_minute) + line("weight", weight) +
            line("max_memory_mb", max_memory_mb) + line("max_cpus", max_cpus) +

@@ -143,7 +143,8 @@ private:
     void apply(const core::product_write& write) {
         if (write.replaces) {
             txn_.remove(database::products_by_slug, write.replaces->slug);
-            txn_.remove(database::products_by_key, key_of(write.replaces->key_hash).view());
+            for (const auto& key : write.replaces->keys)
+                txn_.remove(database::products_by_key, key_of(key.hash).view());
         }
         put_row(txn_, *write.row);
     }

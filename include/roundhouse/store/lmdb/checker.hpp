@@ -47,7 +47,9 @@ private:
             ++report_.products;
             if (key != bytes_of(row.id)) problem(database::products, key, "is another product's");
             expect(database::products_by_slug, row.slug, bytes_of(row.id));
-            expect(database::products_by_key, key_of(row.key_hash).view(), bytes_of(row.id));
+            for (const auto& platform_key : row.keys)
+                expect(database::products_by_key, key_of(platform_key.hash).view(),
+                       bytes_of(row.id));
         });
         expected(database::products) = report_.products;
     }

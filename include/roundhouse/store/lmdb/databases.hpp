@@ -26,7 +26,7 @@ enum class database : std::uint8_t {
     meta,                ///< See schema.hpp; "state" -> store_state
     products,            ///< product id -> product
     products_by_slug,    ///< slug -> product id
-    products_by_key,     ///< SHA-256 of the platform key -> product id
+    products_by_key,     ///< SHA-256 of a platform key -> product id
     engines,             ///< engine number -> engine_record
     engines_displaced,   ///< hash of an owner -> the engine numbers that are not the hash itself
     engines_by_id,       ///< engine id -> engine number

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 /// The encoding of the store's records (sections.hpp). Heads have fixed places and never change; a
 /// new field is a new section, whose tag is the next that was never used, and raises `layout` in
@@ -47,13 +48,46 @@ enum class product_section : std::uint8_t {
     max_pids,
     max_total_memory_mb,
     allow_env,
+    /// The highest id so far, and the keys. Left out of a product that has the key of its
+    /// registration alone.
+    keys = 32,
 };
+
+/// The keys of a product that has only that of its registration, which has this hash.
+[[nodiscard]] inline std::vector<platform_key> registered_keys(const product& record,
+                                                               const sha256_digest& hash) {
+    return {platform_key{1, hash, record.created_at}};
+}
+
+inline void encode_keys(record_writer& out, const product& record) {
+    out.number(record.last_key_id);
+    for (const auto& key : record.keys) {
+        out.number(key.id);
+        out.raw(key.hash);
+        out.time(key.created_at);
+        out.number(static_cast<std::uint8_t>(key.expires_at ? 1 : 0));
+        if (key.expires_at) out.time(*key.expires_at);
+    }
+}
+
+inline void decode_keys(value_reader& in, product& record) {
+    record.last_key_id = in.number<std::uint64_t>();
+    record.keys.clear();
+    while (!in.at_end()) {
+        auto& key = record.keys.emplace_back();
+        key.id = in.number<std::uint64_t>();
+        in.raw(key.hash);
+        key.created_at = in.time();
+        if (in.choice<bool>(2)) key.expires_at = in.time();
+    }
+}
 
 [[nodiscard]] inline record_writer encode(const product& record) {
     record_writer out;
     out.number(record.revision);
     out.raw(record.id.bytes);
-    out.raw(record.key_hash);
+    const auto first = record.keys.empty() ? sha256_digest{} : record.keys.front().hash;
+    out.raw(first);
     out.time(record.created_at);
 
     using enum product_section;
@@ -89,14 +123,18 @@ enum class product_section : std::uint8_t {
     if (limits.allow_env)
         out.section(allow_env,
                     [&] { out.number(static_cast<std::uint8_t>(*limits.allow_env ? 1 : 0)); });
+    if (record.last_key_id != 1 || record.keys != registered_keys(record, first))
+        out.section(keys, [&] { encode_keys(out, record); });
     return out;
 }
 
 inline void decode(record_reader& in, product& record) {
     record.revision = in.number<std::uint64_t>();
     record.id = in.id();
-    in.raw(record.key_hash);
+    sha256_digest first{};
+    in.raw(first);
     record.created_at = in.time();
+    record.keys = registered_keys(record, first);
     auto& limits = record.policy;
     in.sections<product_section>([&](product_section section, value_reader& values) {
         switch (section) {
@@ -129,6 +167,7 @@ inline void decode(record_reader& in, product& record) {
             limits.max_total_memory_mb = values.number<std::uint64_t>();
             return true;
         case allow_env: limits.allow_env = values.choice<bool>(2); return true;
+        case keys: decode_keys(values, record); return true;
         }
         return false;
     });

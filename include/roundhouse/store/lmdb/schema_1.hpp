@@ -94,7 +94,7 @@ inline void decode(record_reader& in, product& record) {
     in.raw(record.id.bytes);
     record.slug = in.text();
     record.display_name = in.text();
-    in.raw(record.key_hash);
+    in.raw(record.keys.emplace_back().hash);
     in.maybe(record.policy.max_engines, number);
     in.maybe(record.policy.rate_limit_rpm, number);
     in.maybe(record.policy.allow_provision, [&] { return in.choice<bool>(2); });
@@ -104,7 +104,7 @@ inline void decode(record_reader& in, product& record) {
             versions.emplace_back(in.text());
         return versions;
     });
-    record.created_at = in.time();
+    record.keys.front().created_at = record.created_at = in.time();
 }
 
 [[nodiscard]] inline metadata decode_metadata(record_reader& in) {

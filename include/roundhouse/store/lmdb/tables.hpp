@@ -188,7 +188,8 @@ inline void free_number(const transaction& txn, const engine_record& engine,
 inline void put_row(const transaction& txn, const product& row) {
     put_record(txn, database::products, key_of(row.id).view(), row);
     txn.put(database::products_by_slug, row.slug, bytes_of(row.id));
-    txn.put(database::products_by_key, key_of(row.key_hash).view(), bytes_of(row.id));
+    for (const auto& key : row.keys)
+        txn.put(database::products_by_key, key_of(key.hash).view(), bytes_of(row.id));
 }
 
 [[nodiscard]] inline fleet_counts read_counts(const transaction& txn, const uuid& product) {

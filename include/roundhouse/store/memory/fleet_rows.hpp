@@ -123,12 +123,12 @@ public:
 
     void apply(const core::product_write& write) {
         if (write.replaces) {
-            products_by_key_.erase(write.replaces->key_hash);
+            for (const auto& key : write.replaces->keys) products_by_key_.erase(key.hash);
             products_by_slug_.erase(write.replaces->slug);
         }
         products_by_id_[write.row->id] = write.row;
         products_by_slug_[write.row->slug] = write.row;
-        products_by_key_[write.row->key_hash] = write.row;
+        for (const auto& key : write.row->keys) products_by_key_[key.hash] = write.row;
     }
 
     /// `before` is the row that the write replaces, null for an insert; `row` is the one that it

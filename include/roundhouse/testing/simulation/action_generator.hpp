@@ -18,7 +18,7 @@ namespace testing::sim::detail {
 
 /// One action of a user or an operator.
 struct action {
-    enum class kind : std::uint8_t { call, read, set_policy, rename };
+    enum class kind : std::uint8_t { call, read, set_policy, rename, rotate_platform_key };
 
     kind type = kind::call;
     std::size_t product = 0; ///< Index of the product that acts.
@@ -46,6 +46,7 @@ public:
         if (dice < 4) out.type = action::kind::read;
         else if (dice < 8) out.type = action::kind::set_policy;
         else if (dice < 9) out.type = action::kind::rename;
+        else if (dice < 10) out.type = action::kind::rotate_platform_key;
         out.limits = draw_policy();
         draw(out.request);
         return out;

@@ -17,8 +17,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -119,8 +121,34 @@ public:
             });
     }
 
+    /// Rotates a product's platform key without an overlap. One at a time: of two at once it would
+    /// not be known which key is in force.
+    void rotate_platform_key(Incarnation& current, const product_ptr& product, bool may_fail) {
+        if (!current.keys_rotating.insert(product->id).second) return;
+        current.orchestrator->async_rotate_platform_key(
+            product->slug, duration{0},
+            [this, may_fail, product, &current](const result<rotated_platform_key>& made) {
+                if (!current.process.alive()) return;
+                current.keys_rotating.erase(product->id);
+                violations_.require(made || may_fail, "a platform key is not rotated");
+                if (made) check_key(current, *product, made->platform_key);
+            });
+    }
+
 private:
     using number = pending_calls::number;
+
+    /// Checks that a new key opens its product, and that the one before it does not.
+    void check_key(Incarnation& current, const product& product, const std::string& key) {
+        const auto& orchestrator = *current.orchestrator;
+        auto& known = platform_keys_.try_emplace(product.id, product.slug).first->second;
+        const auto before = std::exchange(known, key);
+        const auto opened = orchestrator.authenticate(key);
+        violations_.require(opened && (*opened)->id == product.id,
+                            "a new platform key does not open its product");
+        violations_.require(!orchestrator.authenticate(before),
+                            "a platform key is taken after a rotation without an overlap");
+    }
 
     void read_products(Incarnation& current, const product& product, std::uint64_t rows) {
         const auto described = current.orchestrator->describe_product(product.slug);
@@ -267,6 +295,8 @@ private:
     machine& machine_;
     model& model_;
     const answer_check& answers_;
+    /// The last platform key that each product was told; before that it is its slug.
+    std::map<uuid, std::string> platform_keys_;
 };
 
 } // namespace testing::sim::detail

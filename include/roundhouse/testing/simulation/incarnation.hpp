@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -85,6 +86,7 @@ template <class Store> struct incarnation {
     asio::executor_work_guard<asio::io_context::executor_type> work;
     std::unique_ptr<orchestrator_type> orchestrator;
     bool recovered = false;
+    std::set<uuid> keys_rotating; ///< Products whose platform key is being rotated.
 
 private:
     template <class Part> static std::shared_ptr<Part> unowned(Part& part) {

@@ -344,6 +344,8 @@ private:
             return driver_.set_policy(*process_, product, action.limits, scenario_.faulty);
         case detail::action::kind::rename:
             return driver_.rename(*process_, product, request.owner.user_id, scenario_.faulty);
+        case detail::action::kind::rotate_platform_key:
+            return driver_.rotate_platform_key(*process_, product, scenario_.faulty);
         }
     }
 
@@ -355,7 +357,7 @@ private:
             product record;
             record.id = crypto::make_uuid(entropy);
             record.slug = "product" + std::to_string(i);
-            record.key_hash = crypto::sha256(record.slug);
+            record.keys = {{1, crypto::sha256(record.slug)}};
             record.policy = actions_.draw_policy();
             products_.push_back(record.id);
             change_set set;

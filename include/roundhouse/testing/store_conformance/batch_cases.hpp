@@ -40,7 +40,7 @@ template <store Store> std::vector<change> good_changes(const Store& store) {
     ada.status = engine_status::running;
     auto acme = must_have(store.find_product_named("acme"));
     acme.slug = "bolt";
-    acme.key_hash.fill(77);
+    acme.keys.front().hash.fill(77);
     return {insert_engine{engine(4, "eve"), {}, ports(9001, 9009)},
             update_engine{ada, ports(9005, 9009)}, erase_engine{demo, "bob", 1, false},
             put_product{acme}, put_product{tenant(2, "cove")}};

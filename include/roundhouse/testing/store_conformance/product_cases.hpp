@@ -20,13 +20,16 @@ namespace testing::product_cases {
 
 using namespace samples;
 
+/// The hash of a product's only key.
+inline sha256_digest hash_of(const product& record) { return record.keys.front().hash; }
+
 template <store Store> void found_by_key_id_and_slug(Store& store) {
     auto record = tenant(1, "acme");
     record.policy.max_engines = 5;
     must(store.commit(put(record)));
     must(store.commit(put(tenant(2, "ac"))));
     record.revision = 1;
-    require_same(must_have(store.find_product(record.key_hash)), record, "found by its key");
+    require_same(must_have(store.find_product(hash_of(record))), record, "found by its key");
     require_same(must_have(store.find_product_named("acme")), record, "found by its slug");
     auto id = to_string(record.id);
     require_same(must_have(store.find_product_named(id)), record, "found by its id");
@@ -34,9 +37,12 @@ template <store Store> void found_by_key_id_and_slug(Store& store) {
     require_same(must_have(store.find_product_named(id)), record, "found by its id in upper case");
     require(must(store.find_product_named("acm")) == nullptr, "not found by a part of its slug");
     require(must(store.find_product_named("")) == nullptr, "not found by an empty name");
+    require_same(must_have(store.find_product_by_id(record.id)), record, "found by its id alone");
+    require(must(store.find_product_by_id(numbered(9))) == nullptr,
+            "not found by another id alone");
     require(must(store.find_product_named(to_string(numbered(9)))) == nullptr,
             "not found by another id");
-    require(must(store.find_product(tenant(9, "").key_hash)) == nullptr,
+    require(must(store.find_product(hash_of(tenant(9, "")))) == nullptr,
             "not found by another key");
 }
 
@@ -54,7 +60,7 @@ template <store Store> void replaced_with_its_revision(Store& store) {
     for (const auto& name : {std::string("acme"), to_string(next.id)})
         require_same(must_have(store.find_product_named(name)), next,
                      "the whole record is replaced");
-    require_same(must_have(store.find_product(next.key_hash)), next, "also by its key");
+    require_same(must_have(store.find_product(hash_of(next))), next, "also by its key");
 }
 
 template <store Store> void revision_of_what_is_not_there(Store& store) {
@@ -68,24 +74,24 @@ template <store Store> void changed_key_drops_the_old_one(Store& store) {
     must(store.commit(put(tenant(1, "acme"))));
     must(store.commit(put(tenant(2, "bolt"))));
     auto record = must_have(store.find_product_named("acme"));
-    const auto old = record.key_hash;
-    record.key_hash.fill(77);
+    const auto old = hash_of(record);
+    record.keys.front().hash.fill(77);
     must(store.commit(put(record)));
     require(must(store.find_product(old)) == nullptr, "the old key finds nothing");
-    require(must_have(store.find_product(record.key_hash)).slug == "acme", "the new key finds it");
-    require(must_have(store.find_product(tenant(2, "").key_hash)).slug == "bolt",
+    require(must_have(store.find_product(hash_of(record))).slug == "acme", "the new key finds it");
+    require(must_have(store.find_product(hash_of(tenant(2, "")))).slug == "bolt",
             "another product's key is unchanged");
 }
 
 template <store Store> void keys_are_unique(Store& store) {
     auto second = tenant(2, "bolt");
-    second.key_hash = tenant(1, "").key_hash;
+    second.keys = tenant(1, "").keys;
     auto both = put(tenant(1, "acme"));
     both.changes.emplace_back(put_product{second});
     require_refused(store.commit(both), errc::invalid_request);
     must(store.commit(put(tenant(1, "acme"))));
     require_refused(store.commit(put(second)), errc::invalid_request);
-    require(must_have(store.find_product(second.key_hash)).slug == "acme",
+    require(must_have(store.find_product(hash_of(second))).slug == "acme",
             "the first product has it");
     require(must(store.find_product_named("bolt")) == nullptr, "the second product is not stored");
 }
@@ -95,7 +101,7 @@ template <store Store> void slugs_are_unique(Store& store) {
     require_refused(store.commit(put(tenant(2, "acme"))), errc::product_slug_exists);
     require(must_have(store.find_product_named("acme")).id == numbered(1),
             "the first product has it");
-    require(must(store.find_product(tenant(2, "").key_hash)) == nullptr,
+    require(must(store.find_product(hash_of(tenant(2, "")))) == nullptr,
             "the second product is not stored");
     must(store.commit(put(tenant(2, "bolt"))));
     auto renamed = must_have(store.find_product_named("bolt"));
@@ -135,9 +141,9 @@ template <store Store> void a_batch_hands_over_slug_and_key(Store& store) {
     must(store.commit(put(tenant(1, "acme"))));
     auto first = must_have(store.find_product_named("acme"));
     auto second = tenant(2, "acme");
-    second.key_hash = first.key_hash;
+    second.keys = first.keys;
     first.slug = "bolt";
-    first.key_hash.fill(77);
+    first.keys.front().hash.fill(77);
     change_set set = put(second);
     set.changes.emplace_back(put_product{first});
     require_refused(store.commit(set), errc::product_slug_exists);
@@ -145,10 +151,10 @@ template <store Store> void a_batch_hands_over_slug_and_key(Store& store) {
     set.changes.emplace_back(put_product{second});
     must(store.commit(set));
     require(must_have(store.find_product_named("bolt")).id == first.id &&
-                must_have(store.find_product(first.key_hash)).id == first.id,
+                must_have(store.find_product(hash_of(first))).id == first.id,
             "the first product has its new slug and key");
     require(must_have(store.find_product_named("acme")).id == second.id &&
-                must_have(store.find_product(second.key_hash)).id == second.id,
+                must_have(store.find_product(hash_of(second))).id == second.id,
             "the second product has the old ones");
 }
 
@@ -161,6 +167,60 @@ template <store Store> void products_that_were_read_stay(Store& store) {
     must(store.commit(put(changed)));
     require(held->display_name.empty() && held->revision == 1,
             "an update does not change a record that was read");
+}
+
+template <store Store> void found_by_each_key(Store& store) {
+    auto record = tenant(1, "acme");
+    for (std::uint64_t id = 2; id <= 4; ++id) {
+        record.keys.push_back({id, {}, at(5), at(static_cast<std::int64_t>(id))});
+        record.keys.back().hash.fill(static_cast<std::uint8_t>(100 + id));
+        record.last_key_id = id;
+    }
+    must(store.commit(put(record)));
+    record.revision = 1;
+    for (const auto& key : record.keys)
+        require_same(must_have(store.find_product(key.hash)), record, "found by each key");
+    auto fewer = record;
+    fewer.keys.erase(fewer.keys.begin() + 1, fewer.keys.begin() + 3);
+    must(store.commit(put(fewer)));
+    fewer.revision = 2;
+    for (const auto& key : fewer.keys)
+        require_same(must_have(store.find_product(key.hash)), fewer, "found by the keys left");
+    for (const std::size_t gone : {1U, 2U})
+        require(must(store.find_product(record.keys[gone].hash)) == nullptr,
+                "not found by a key that it has no more");
+}
+
+template <store Store> void may_have_no_key(Store& store) {
+    auto record = tenant(1, "acme");
+    const auto old = hash_of(record);
+    record.keys.clear();
+    record.last_key_id = 7;
+    must(store.commit(put(record)));
+    must(store.commit(put(tenant(2, "bolt"))));
+    record.revision = 1;
+    require_same(must_have(store.find_product_by_id(record.id)), record, "found by its id");
+    require_same(must_have(store.find_product_named("acme")), record, "found by its slug");
+    require(must(store.find_product(old)) == nullptr, "found by no key");
+    require(must(store.find_product(sha256_digest{})) == nullptr, "nor by a hash of zeroes");
+}
+
+template <store Store> void every_key_is_unique(Store& store) {
+    auto first = tenant(1, "acme");
+    first.keys.push_back(tenant(9, "").keys.front());
+    must(store.commit(put(first)));
+    require_refused(store.commit(put(tenant(9, "bolt"))), errc::invalid_request);
+    auto second = tenant(2, "bolt");
+    second.keys.push_back(tenant(9, "").keys.front());
+    require_refused(store.commit(put(second)), errc::invalid_request);
+    require(must_have(store.find_product(hash_of(tenant(9, "")))).slug == "acme",
+            "the first product has it");
+    first.revision = 1;
+    first.keys.pop_back();
+    must(store.commit(put(first)));
+    must(store.commit(put(second)));
+    require(must_have(store.find_product(hash_of(tenant(9, "")))).slug == "bolt",
+            "a key that was given up can be another product's");
 }
 
 template <store Store> std::string slugs_on(const Store& store, const product_query& query) {
@@ -243,6 +303,9 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"a batch can give a freed slug and key to another product",
          a_batch_hands_over_slug_and_key<Store>},
         {"a product that was read never changes", products_that_were_read_stay<Store>},
+        {"a product is found by each of its keys, and by no earlier one", found_by_each_key<Store>},
+        {"a product may have no key", may_have_no_key<Store>},
+        {"two products share none of their keys", every_key_is_unique<Store>},
         {"products are listed in the order of their slugs", listed_by_slug<Store>},
         {"pages by cursor list each product once", listed_page_by_page<Store>},
         {"a list of products may begin after a slug that is not there",

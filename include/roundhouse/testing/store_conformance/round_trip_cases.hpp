@@ -174,7 +174,9 @@ template <store Store> void long_texts(Store& store) {
 template <store Store> void require_product_kept(Store& store, product wanted) {
     must(store.commit(put(wanted)));
     wanted.revision += 1;
-    require_same(must_have(store.find_product(wanted.key_hash)), wanted, "found by its key");
+    for (const auto& key : wanted.keys)
+        require_same(must_have(store.find_product(key.hash)), wanted, "found by each of its keys");
+    require_same(must_have(store.find_product_by_id(wanted.id)), wanted, "found by its id");
     require_same(must_have(store.find_product_named(wanted.slug)), wanted, "found by its slug");
     require_same(must_have(store.find_product_named(to_string(wanted.id))), wanted,
                  "found by its id");
@@ -199,6 +201,11 @@ template <store Store> void products_as_they_were(Store& store) {
     full.policy.allow_provision = false;
     full.policy.allowed_versions = std::vector<std::string>{"v1", "v2.*", "",
                                                             std::string(5000, 'v')};
+    full.last_key_id = 5;
+    full.keys.push_back({4, {}, at(7), at(8)});
+    full.keys.back().hash.fill(0x44);
+    full.keys.push_back({5, {}, at(9), {}});
+    full.keys.back().hash.fill(0x55);
     require_product_kept(store, full);
     auto cleared = tenant(2, "full");
     cleared.revision = 1;

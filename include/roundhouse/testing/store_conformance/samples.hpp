@@ -45,7 +45,7 @@ inline constexpr uuid other = numbered(0xD1);
     product out;
     out.id = numbered(n);
     out.slug = std::move(slug);
-    out.key_hash.fill(static_cast<std::uint8_t>(n));
+    out.keys.emplace_back().hash.fill(static_cast<std::uint8_t>(n));
     return out;
 }
 

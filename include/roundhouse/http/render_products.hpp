@@ -1,0 +1,83 @@
+#pragma once
+
+#include <roundhouse/call_types.hpp>
+#include <roundhouse/changes.hpp>
+#include <roundhouse/http/json.hpp>
+#include <roundhouse/http/render.hpp>
+#include <roundhouse/http/reply.hpp>
+#include <roundhouse/types.hpp>
+
+#include <cstdint>
+#include <vector>
+
+/// Renders the products that administrators ask for (SPEC §3).
+namespace roundhouse {
+inline namespace ROUNDHOUSE_ABI {
+namespace http {
+
+namespace detail {
+
+/// The platform keys of a product, without the keys themselves.
+inline void write_keys(json_writer& json, const std::vector<platform_key_view>& keys) {
+    json.open('[');
+    for (const auto& key : keys)
+        json.open('{')
+            .member("key_id", key.id)
+            .member("created_at", key.created_at)
+            .member("last_used_at", key.last_used_at)
+            .member("expires_at", key.expires_at)
+            .close('}');
+    json.close(']');
+}
+
+/// Writes a product object. Listings have neither its keys nor counts of its engines: `whole` is
+/// null there.
+inline void write_product(json_writer& json, const product& record, const product_view* whole) {
+    json.open('{')
+        .member("product_id", record.id)
+        .member("slug", record.slug)
+        .member("display_name", record.display_name)
+        .member("created_at", record.created_at)
+        .name("policy");
+    write_policy(json, record.policy);
+    if (whole != nullptr) {
+        json.name("engines").open('{');
+        write_counts(json, whole->engines);
+        json.close('}').name("keys");
+        write_keys(json, whole->keys);
+    }
+    json.close('}');
+}
+
+} // namespace detail
+
+[[nodiscard]] inline reply render_product(const product_view& product) {
+    return json_reply(
+        [&](json_writer& json) { detail::write_product(json, *product.record, &product); }, 512);
+}
+
+[[nodiscard]] inline reply render_rotated_platform_key(const rotated_platform_key& made) {
+    return detail::object_reply([&](json_writer& json) {
+        json.member("platform_api_key", made.platform_key).member("key_id", made.id);
+    });
+}
+
+[[nodiscard]] inline reply render_deleted_platform_key(std::uint64_t key_id) {
+    return detail::object_reply(
+        [&](json_writer& json) { json.member("status", "deleted").member("key_id", key_id); });
+}
+
+[[nodiscard]] inline reply render_products(const product_page& page) {
+    return detail::object_reply(
+        [&](json_writer& json) {
+            json.name("products").open('[');
+            for (const auto& product : page.products)
+                detail::write_product(json, *product, nullptr);
+            json.close(']').member("total", page.total).member("next", page.next);
+        },
+        64 + 256 * page.products.size());
+}
+
+} // namespace http
+} // namespace ROUNDHOUSE_ABI
+} // namespace roundhouse
