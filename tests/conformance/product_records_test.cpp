@@ -1,4 +1,4 @@
-// The list of products in a store on disk, where records may be damaged.
+// Products in a store on disk whose records or indexes are damaged.
 
 #include "catch.hpp"
 #include "tampering.hpp"
@@ -11,6 +11,7 @@
 #include <utility>
 
 using namespace roundhouse;
+using roundhouse_tests::raw_database;
 using roundhouse_tests::tamper;
 using roundhouse_tests::temporary_folder;
 
@@ -59,5 +60,35 @@ TEST_CASE("a damaged product is left out of the list, and others can still be re
     CHECK(lost.error().code == errc::internal_error);
     CHECK(slugs_in(*store) == "acme cove ");
     CHECK(or_throw(store->list_products({})).total == 3);
+    CHECK_FALSE(or_throw(store->verify()).problems.empty());
+}
+
+TEST_CASE("the checker finds a platform key that leads to no product, or that no product has") {
+    const temporary_folder folder;
+    lmdb_options options;
+    options.folder = folder.path() / "store";
+    {
+        const auto store = or_throw(lmdb_store::open(options));
+        product record;
+        record.slug = "acme";
+        record.last_key_id = 3;
+        for (std::uint8_t n = 1; n <= 3; ++n) {
+            record.keys.push_back({n, {}, {}, {}});
+            record.keys.back().hash.fill(n);
+        }
+        change_set set;
+        set.changes.push_back(put_product{std::move(record)});
+        REQUIRE(store->commit(set));
+        CHECK(or_throw(store->verify()).problems.empty());
+    }
+    const bool missing = GENERATE(true, false);
+    CAPTURE(missing);
+    {
+        raw_database keys(options, "products_by_key");
+        const auto second = keys.find(std::string(32, '\2'));
+        if (missing) keys.remove(second.key);
+        else keys.put({std::string(32, '\4'), second.value});
+    }
+    const auto store = or_throw(lmdb_store::open(options));
     CHECK_FALSE(or_throw(store->verify()).problems.empty());
 }
