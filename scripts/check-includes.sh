@@ -74,7 +74,8 @@ find_floor() {
         reconciler*) floor=7 ;;
         recovery.*) floor=8 ;;
         orchestrator_state.* | orchestrator_calls.* | orchestrator_end.* | \
-            orchestrator_lookups.* | orchestrator_products.*) floor=9 ;;
+            orchestrator_lookups.* | orchestrator_products.* | \
+            orchestrator_settings.*) floor=9 ;;
         *) floor=1 ;; # parts that know no other
     esac
 }

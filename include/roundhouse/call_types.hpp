@@ -8,6 +8,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -74,7 +76,8 @@ struct engine_view {
     std::optional<instant> booted_at = {};
     std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
     engine_limits limits = {};  ///< In force from its next boot on (`core::limits_in_force`).
-    duration stop_grace{};      ///< In force: its own, else `settings::stop_grace`.
+    duration stop_grace{};      ///< Its own, else `settings::stop_grace`.
+    duration sleep_after{};     ///< Its own, else `settings::sleep_after`; 0 for never.
 };
 
 /// What a new engine is given. `core::check_options` says what each member may be.
@@ -84,6 +87,51 @@ struct provision_options {
     named_texts metadata = {};               ///< Kept and shown, and of no meaning here.
     engine_limits limits = {};
     std::optional<duration> stop_grace = {}; ///< In place of `settings::stop_grace`.
+    sleep_settings sleep = {};
+};
+
+/// A change of a value that may be missing: none, another value, or (`remove`) none in its place.
+template <class T> struct value_change {
+    std::optional<T> value = {};
+    bool remove = false;
+
+    [[nodiscard]] bool any() const noexcept { return remove || value.has_value(); }
+    void apply(std::optional<T>& to) const {
+        if (any()) to = value;
+    }
+};
+
+/// A change of texts that have names.
+struct texts_change {
+    bool remove_all = false; ///< Before those that follow are set.
+    std::map<std::string, std::optional<std::string>> texts = {}; ///< Without a value: removed.
+
+    [[nodiscard]] bool any() const noexcept { return remove_all || !texts.empty(); }
+    void apply(named_texts& to) const {
+        if (remove_all) to.clear();
+        for (const auto& [name, value] : texts) {
+            if (value) to[name] = *value;
+            else to.erase(name);
+        }
+    }
+};
+
+/// A change of an engine's settings. What is not mentioned stays.
+struct settings_change {
+    texts_change env = {};
+    texts_change metadata = {};
+    value_change<std::uint64_t> memory_mb = {};
+    value_change<double> cpus = {};
+    value_change<std::uint64_t> pids = {};
+    value_change<duration> stop_grace = {};
+    value_change<duration> sleep_after = {};
+    value_change<bool> pinned = {};
+};
+
+struct change_options {
+    /// The `engine_settings::revision` that is changed; another one is `errc::precondition_failed`.
+    std::optional<std::uint64_t> if_revision = {};
+    bool restart = false; ///< The engine, which must run, is booted with the settings at once.
 };
 
 /// What an engine was used by.
@@ -141,6 +189,8 @@ struct engine_view_page {
 struct admit_options {
     bool auto_provision = false;
     bool auto_wake = false;
+    /// What an engine is given that the admit creates; null for nothing.
+    std::shared_ptr<const provision_options> provision = {};
 };
 
 /// Why a request is not admitted, where that is no error.

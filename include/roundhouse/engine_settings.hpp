@@ -43,7 +43,31 @@ struct limit_support {
     engine_limits general = {};
 };
 
-/// What an engine was given for itself when it was provisioned (SPEC §3).
+/// When one engine is put to sleep (`sleep` in the contract). A member without a value leaves what
+/// holds for every engine.
+struct sleep_settings {
+    /// Without a use, in place of `settings::sleep_after`; 0 for never.
+    std::optional<duration> after = {};
+    std::optional<bool> pinned = {}; ///< With true it is never put to sleep.
+
+    friend bool operator==(const sleep_settings&, const sleep_settings&) = default;
+};
+
+/// Settings that were changed since the present generation of the engine's workload was begun, and
+/// hold from the next one on.
+struct pending_settings {
+    bool env = false;
+    bool limits = false;
+    bool stop_grace = false;
+    // What the present generation has, where that was changed.
+    std::string sealed_env = {};
+    engine_limits limits_before = {};
+    std::optional<duration> stop_grace_before = {};
+
+    friend bool operator==(const pending_settings&, const pending_settings&) = default;
+};
+
+/// What an engine was given for itself (SPEC §3).
 struct engine_settings {
     std::vector<std::string> env_names = {}; ///< Of the variables, in order.
     /// Fernet token of the variables with their values (`crypto::seal_env`). Empty if there are none.
@@ -51,6 +75,9 @@ struct engine_settings {
     named_texts metadata = {}; ///< The product's own: kept and shown, and of no meaning here.
     engine_limits limits = {};
     std::optional<duration> stop_grace = {}; ///< In place of `settings::stop_grace`.
+    sleep_settings sleep = {};
+    std::uint64_t revision = 1; ///< Counts the changes of these settings, their beginning included.
+    pending_settings pending = {};
 
     friend bool operator==(const engine_settings&, const engine_settings&) = default;
 };
@@ -59,6 +86,28 @@ struct engine_settings {
 [[nodiscard]] inline const engine_settings& no_settings() noexcept {
     static const engine_settings none;
     return none;
+}
+
+// What the present generation of an engine's workload has, also if it is still being made.
+
+[[nodiscard]] inline const std::string& present_sealed_env(const engine_settings& settings) {
+    return settings.pending.env ? settings.pending.sealed_env : settings.sealed_env;
+}
+[[nodiscard]] inline const engine_limits& present_limits(const engine_settings& settings) {
+    return settings.pending.limits ? settings.pending.limits_before : settings.limits;
+}
+[[nodiscard]] inline const std::optional<duration>&
+present_stop_grace(const engine_settings& settings) {
+    return settings.pending.stop_grace ? settings.pending.stop_grace_before : settings.stop_grace;
+}
+
+/// The same settings for an engine of which another generation is begun.
+[[nodiscard]] inline std::shared_ptr<const engine_settings>
+without_pending(std::shared_ptr<const engine_settings> settings) {
+    if (!settings || settings->pending == pending_settings{}) return settings;
+    auto out = std::make_shared<engine_settings>(*settings);
+    out->pending = {};
+    return out;
 }
 
 /// An engine's settings, whether its record has an object or not. Valid as long as the record.

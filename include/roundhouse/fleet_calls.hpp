@@ -98,13 +98,22 @@ public:
     virtual void rotate_key(product_ptr product, std::string user_id,
                             completion<std::string> done) = 0;
 
+    /// Changes the settings of the user's engine: of sleep and metadata at once, others from its next
+    /// boot on, which `options.restart` makes the call wait for. Fails with
+    /// `errc::precondition_failed` if the settings have another revision than
+    /// `options.if_revision`, and with `errc::invalid_request` as `provision` does. Its key is empty
+    /// in the answer if no master key opens it.
+    virtual void change_settings(product_ptr product, std::string user_id, settings_change wanted,
+                                 change_options options, completion<engine_view> done) = 0;
+
     // Discovery
 
     /// Admits a request of a user if that takes no waiting: takes its place in the rate limit, and
     /// answers, or not. If it does not answer, `admit` has to follow, which does not count against
     /// the limit again.
     [[nodiscard]] virtual std::optional<result<admission>>
-    try_admit(const product_ptr& product, std::string_view user_id, admit_options options) = 0;
+    try_admit(const product_ptr& product, std::string_view user_id,
+              const admit_options& options) = 0;
     /// Admits a request of a user, after whatever has to be waited for.
     virtual void admit(product_ptr product, std::string user_id, admit_options options,
                        completion<admission> done) = 0;

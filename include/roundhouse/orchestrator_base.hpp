@@ -210,10 +210,21 @@ public:
                                      std::move(user_id), std::forward<Token>(token));
     }
 
+    template <class Token>
+    auto async_change_settings(product_ptr product, std::string user_id, settings_change wanted,
+                               change_options options, Token&& token) {
+        return initiate<engine_view>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             wanted = std::move(wanted), options](completion<engine_view> done) {
+                calls->change_settings(product, user_id, wanted, options, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+
     // Discovery
 
     [[nodiscard]] std::optional<result<admission>>
-    try_admit(const product_ptr& product, std::string_view user_id, admit_options options) {
+    try_admit(const product_ptr& product, std::string_view user_id, const admit_options& options) {
         return calls_->try_admit(product, user_id, options);
     }
     [[nodiscard]] std::optional<rate_limit_status> rate_limit(const product_ptr& product) {
@@ -224,7 +235,7 @@ public:
                      Token&& token) {
         return initiate<admission>(
             [calls = calls_, product = std::move(product), user_id = std::move(user_id),
-             options](completion<admission> done) {
+             options = std::move(options)](completion<admission> done) {
                 calls->admit(product, user_id, options, std::move(done));
             },
             std::forward<Token>(token));

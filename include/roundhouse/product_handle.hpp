@@ -76,12 +76,24 @@ public:
                                      std::forward<Token>(token));
     }
 
+    template <class Token = const wait_t&>
+    auto change_settings(std::string user_id, settings_change wanted, change_options options = {},
+                         Token&& token = wait) const {
+        return call<engine_view>(
+            [user_id = std::move(user_id), wanted = std::move(wanted),
+             options](fleet_calls& fleet, product_ptr product, completion<engine_view> done) {
+                fleet.change_settings(std::move(product), user_id, wanted, options,
+                                      std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+
     // Discovery
 
     /// Admits a request of a user if that takes no waiting; if it does not answer, `admit` has to
     /// follow. Never blocks.
-    [[nodiscard]] std::optional<result<admission>> try_admit(std::string_view user_id,
-                                                             admit_options options = {}) const {
+    [[nodiscard]] std::optional<result<admission>>
+    try_admit(std::string_view user_id, const admit_options& options = {}) const {
         const auto product = fleet_->current(product_);
         if (!product) return unexpected(product.error());
         return fleet_->try_admit(*product, user_id, options);
@@ -90,8 +102,8 @@ public:
     template <class Token = const wait_t&>
     auto admit(std::string user_id, admit_options options = {}, Token&& token = wait) const {
         return call<admission>(
-            [user_id = std::move(user_id), options](fleet_calls& fleet, product_ptr product,
-                                                    completion<admission> done) {
+            [user_id = std::move(user_id), options = std::move(options)](
+                fleet_calls& fleet, product_ptr product, completion<admission> done) {
                 if (auto now = fleet.try_admit(product, user_id, options))
                     return done(std::move(*now));
                 fleet.admit(std::move(product), user_id, options, std::move(done));

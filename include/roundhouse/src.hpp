@@ -23,6 +23,7 @@
 #include <roundhouse/shell/orchestrator_end.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>
 #include <roundhouse/shell/orchestrator_products.ipp>
+#include <roundhouse/shell/orchestrator_settings.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
 #include <roundhouse/shell/probe_schedule.ipp>
 #include <roundhouse/shell/prober.ipp>

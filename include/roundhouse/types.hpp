@@ -185,16 +185,17 @@ static_assert(detail::lists_every_enumerator<all_intents>(), "a row is missing o
 
 /// Why an engine is booted. Determines the state after a failed boot, and the audit rows.
 enum class boot_reason : std::uint8_t {
-    first,   ///< its creation
-    start,   ///< a start call
-    restart, ///< an auto-restart
-    rotate,  ///< a new key for an engine that cannot take one while it runs
-    recover, ///< the engine should run, and did not when the orchestrator started
+    first,    ///< its creation
+    start,    ///< a start call
+    restart,  ///< an auto-restart
+    rotate,   ///< a new key for an engine that cannot take one while it runs
+    recover,  ///< the engine should run, and did not when the orchestrator started
+    settings, ///< other settings for an engine that runs
 };
 
-inline constexpr std::array all_boot_reasons{boot_reason::first, boot_reason::start,
+inline constexpr std::array all_boot_reasons{boot_reason::first,   boot_reason::start,
                                              boot_reason::restart, boot_reason::rotate,
-                                             boot_reason::recover};
+                                             boot_reason::recover, boot_reason::settings};
 static_assert(detail::lists_every_enumerator<all_boot_reasons>(), "a row is missing or misplaced");
 
 /// The limits of a product (SPEC §4). A member without a value sets no limit.
@@ -327,11 +328,12 @@ enum class audit_action : std::uint8_t {
     product_update,
     platform_key_rotated,
     platform_key_deleted,
+    settings_update,
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<audit_action>, 24> audit_action_names{{
+inline constexpr std::array<name_row<audit_action>, 25> audit_action_names{{
     {audit_action::provision, "provision"},
     {audit_action::provision_failed, "provision_failed"},
     {audit_action::start, "start"},
@@ -356,6 +358,7 @@ inline constexpr std::array<name_row<audit_action>, 24> audit_action_names{{
     {audit_action::product_update, "product_update"},
     {audit_action::platform_key_rotated, "platform_key_rotated"},
     {audit_action::platform_key_deleted, "platform_key_deleted"},
+    {audit_action::settings_update, "settings_update"},
 }};
 
 } // namespace detail

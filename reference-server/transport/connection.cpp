@@ -170,6 +170,7 @@ void connection::handle() {
     request.authorization = reader_.text(head.authorization);
     request.request_id = reader_.text(head.request_id);
     request.strict = head.strict;
+    if (head.has_if_match) request.if_match = reader_.text(head.if_match);
     const auto forwarded = forwarded_client();
     request.client = forwarded ? std::string_view(*forwarded) : address_text_;
     head_only_ = request.method == "HEAD";

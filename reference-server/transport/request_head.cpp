@@ -257,6 +257,11 @@ request_fault request_head_reader::read_known_field(std::string_view name, std::
         if (!same_but_case(value, "100-continue")) return request_fault::unknown_expectation;
         head_.expects_continue = true;
         break;
+    case 8:
+        if (!same_but_case(name, "if-match")) break;
+        head_.if_match = head_.has_if_match ? text_part{} : part;
+        head_.has_if_match = true;
+        break;
     case 10:
         if (same_but_case(name, "connection")) read_connection(value);
         break;

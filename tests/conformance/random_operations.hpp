@@ -310,6 +310,11 @@ private:
             out.env_names.push_back(draw_text(10));
             out.metadata[draw_text(10)] = draw_text(30);
         }
+        if (one_in(3)) out.sleep.after = rh::duration{below(100'000)};
+        if (one_in(5)) out.sleep.pinned = one_in(2);
+        if (one_in(3)) out.revision = 2;
+        if (one_in(3)) out.pending.sealed_env = draw_text(20);
+        out.pending.limits = one_in(4);
         out.sealed_env = draw_text(one_in(20) ? 6000 : 30);
         if (one_in(2)) out.limits.memory_mb = below(1000);
         if (one_in(2)) out.limits.cpus = static_cast<double>(below(100)) / 8;

@@ -84,4 +84,26 @@ TEST_CASE("each right that is taken from containers can be given back") {
     server.client.Delete("/engines/ann");
 }
 
+TEST_CASE("a container is made anew with changed ceilings and variables, on its data and port") {
+    if (!docker_is_ready()) ROUNDHOUSE_SKIP(no_docker);
+    const docker_place place;
+    running_server server(place.with({}));
+    const auto made = server.post("/engines/provision",
+                                  R"({"user_id":"ann","limits":{"memory_mb":64}})");
+    const auto name = container_of(made);
+    CHECK(executions(made) == 1);
+    const auto memory = [&] { return inspected(name, "{{.HostConfig.Memory}}"); };
+    CHECK(memory() == std::to_string(64 * 1024 * 1024));
+    CHECK_THAT(server.patch("/engines/ann", R"({"limits":{"memory_mb":96},"env":{"MODE":"b"}})"),
+               Contains(R"("pending":["limits","env"])"));
+    CHECK(memory() == std::to_string(64 * 1024 * 1024));
+    const auto after = server.patch("/engines/ann?restart=true", "{}");
+    CHECK_THAT(after, Contains(R"("pending":[])"));
+    CHECK(member(after, "url") == member(made, "url"));
+    CHECK(memory() == std::to_string(96 * 1024 * 1024));
+    CHECK_THAT(inspected(name, "{{json .Config.Env}}"), Contains("MODE=b"));
+    CHECK(executions(after) == 2);
+    server.client.Delete("/engines/ann");
+}
+
 #endif

@@ -1,3 +1,4 @@
+#include "../io_threads.hpp"
 #include "../process_variables.hpp"
 #include "catch.hpp"
 #include "running_server.hpp"
@@ -108,6 +109,83 @@ TEST_CASE("an engine that does not heed SIGTERM is ended after its own grace") {
     server.post("/engines/provision", R"({"user_id":"ada","stop_grace_s":0.1})");
     // With the grace of all, the client would have given up before.
     CHECK(member(server.post("/engines/ada/stop"), "status") == "stopped");
+}
+
+TEST_CASE("a running engine has a changed variable once it was restarted with it") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    const auto engine_id = member(provision_with_settings(server, "ada"), "engine_id");
+    const auto key = member(server.get("/engines/ada"), "api_key");
+    const auto token = [&] { return variable_of(folder, engine_id, "PRODUCT_TOKEN"); };
+    const auto changed = server.patch("/engines/ada", R"({"env":{"PRODUCT_TOKEN":"new-token"}})");
+    CHECK_THAT(changed, Contains(R"("settings_revision":2,"pending":["env"])"));
+    CHECK(token() == secret);
+    const auto restarted = server.patch("/engines/ada?restart=true", R"({"metadata":null})");
+    CHECK_THAT(restarted,
+               Contains(R"("settings_revision":3,"pending":[])") && Contains(R"("metadata":{})"));
+    CHECK(token() == "new-token");
+    CHECK(member(server.get("/engines/ada"), "api_key") == key);
+    CHECK(variable_of(folder, engine_id, "TZ") == "Europe/Berlin");
+    CHECK_THAT(server.get("/audit?action=settings_update"),
+               Contains(R"("changed":"env")") && Contains(R"("changed":"metadata")") &&
+                   !Contains("new-token"));
+    server.post("/engines/ada/stop");
+    CHECK_THAT(server.patch("/engines/ada?restart=true", "{}", 409),
+               Contains("ENGINE_NOT_RUNNING"));
+}
+
+TEST_CASE("what a change has replaced stays hidden in the output of the running engine") {
+    const temporary_folder folder;
+    const auto talkative = std::string("/bin/sh -c 'echo token $PRODUCT_TOKEN; exec ") +
+                           ROUNDHOUSE_DEMO_ENGINE + "'";
+    running_server server(options(
+        folder.path(), {{"ORCH_ENGINE_COMMAND", talkative}, {"ORCH_ENGINE_ISOLATION", "none"}}));
+    provision_with_settings(server, "ada");
+    server.patch("/engines/ada", R"({"env":{"PRODUCT_TOKEN":"new-token"}})");
+    CHECK_THAT(server.get("/engines/ada/logs"), Contains("token *\n"));
+    server.patch("/engines/ada?restart=true", "{}");
+    CHECK_THAT(server.get("/engines/ada/logs"), Contains("token *\n") && !Contains("new-token"));
+}
+
+TEST_CASE("of two changes of one revision the second is refused") {
+    const temporary_folder folder;
+    running_server server(options(folder.path()));
+    server.provision("ada");
+    const auto change = [&](const char* revision, const char* plan) {
+        const auto answer = server.client.Patch(
+            "/engines/ada", {{"If-Match", revision}},
+            std::string(R"({"metadata":{"plan":")") + plan + "\"}}", "application/json");
+        REQUIRE(answer);
+        return answer->status;
+    };
+    CHECK(change("\"1\"", "pro") == 200);
+    CHECK(change("\"1\"", "free") == 412);
+    CHECK(change("1", "free") == 400);
+    CHECK(change("*", "free") == 200);
+    CHECK_THAT(server.get("/engines/ada"), Contains(R"("metadata":{"plan":"free"})"));
+}
+
+TEST_CASE("a pinned engine stays awake while another sleeps, and across a restart of the server") {
+    const temporary_folder folder;
+    const auto quick = options(folder.path(), {{"ORCH_SLEEP_AFTER_S", "0.2"},
+                                               {"ORCH_HEALTH_CHECK_INTERVAL_S", "1"},
+                                               {"ORCH_SUBPROCESS_ON_EXIT", "keep"}});
+    const auto sleeps = [](running_server& server, const char* user) {
+        return eventually([&] {
+            return member(server.get(std::string("/engines/") + user), "status") == "sleeping";
+        });
+    };
+    {
+        running_server server(quick);
+        server.post("/engines/provision", R"({"user_id":"ada","sleep":{"pinned":true}})");
+        server.provision("bob");
+        CHECK(sleeps(server, "bob"));
+        CHECK(member(server.get("/engines/ada"), "status") == "running");
+    }
+    running_server server(quick);
+    CHECK(member(server.get("/engines/ada"), "status") == "running");
+    server.patch("/engines/ada", R"({"sleep":{"pinned":false}})");
+    CHECK(sleeps(server, "ada"));
 }
 
 TEST_CASE("a ceiling that subprocesses cannot be held to is refused, and nothing is made") {

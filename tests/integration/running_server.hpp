@@ -98,6 +98,13 @@ public:
         REQUIRE(answer->status == expected);
         return answer->body;
     }
+    std::string patch(const std::string& path, const std::string& body, int expected = 200) {
+        auto answer = client.Patch(path, body, "application/json");
+        REQUIRE(answer);
+        INFO(path << ": " << answer->body);
+        REQUIRE(answer->status == expected);
+        return answer->body;
+    }
     std::string get(const std::string& path, int expected = 200) {
         auto answer = client.Get(path);
         REQUIRE(answer);

@@ -76,6 +76,14 @@ engine_record sample_engine() {
     settings.metadata = {{"plan", "pro"}};
     settings.limits = {.memory_mb = 64, .cpus = 0.5, .pids = 100};
     settings.stop_grace = duration{1'500};
+    settings.sleep = {.after = duration{2'500}, .pinned = true};
+    settings.revision = 3;
+    settings.pending = {.env = true,
+                        .limits = false,
+                        .stop_grace = true,
+                        .sealed_env = "before",
+                        .limits_before = {.memory_mb = 32, .cpus = 0.25, .pids = 50},
+                        .stop_grace_before = duration{3'500}};
     engine.settings = std::make_shared<const engine_settings>(std::move(settings));
     return engine;
 }
@@ -137,7 +145,8 @@ void list_enumerations(std::ostream& out) {
         << static_cast<int>(boot_reason::start) << " restart "
         << static_cast<int>(boot_reason::restart) << " rotate "
         << static_cast<int>(boot_reason::rotate) << " recover "
-        << static_cast<int>(boot_reason::recover) << '\n';
+        << static_cast<int>(boot_reason::recover) << " settings "
+        << static_cast<int>(boot_reason::settings) << '\n';
 }
 
 // Bodies end with a newline.

@@ -42,6 +42,7 @@ inline roundhouse::engine_view fake_engine() {
     view.api_key = "sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
     view.last_health_at = roundhouse::instant{std::chrono::milliseconds{1'700'000'060'000}};
     view.stop_grace = std::chrono::seconds{30};
+    view.sleep_after = std::chrono::seconds{1'800};
     return view;
 }
 
@@ -125,6 +126,9 @@ public:
     std::optional<roundhouse::log_query> logs_asked;
     std::optional<std::optional<roundhouse::duration>> busy_given;
     std::optional<roundhouse::provision_options> options_given;
+    std::optional<roundhouse::admit_options> admit_given;
+    std::optional<roundhouse::settings_change> change_given;
+    std::optional<roundhouse::change_options> change_options_given;
 
     /// Where answers go. A test with threads sets this to its own executor.
     std::function<void(std::function<void()>)> post = [this](std::function<void()> answer) {
@@ -168,7 +172,7 @@ public:
 
     [[nodiscard]] std::optional<result<roundhouse::admission>>
     try_admit(const roundhouse::product_ptr&, std::string_view user,
-              roundhouse::admit_options options) override {
+              const roundhouse::admit_options& options) override {
         note("try_admit " + std::string(user) + shown(options));
         return admitted_now;
     }
@@ -180,6 +184,7 @@ public:
 
     void admit(roundhouse::product_ptr, std::string user, roundhouse::admit_options options,
                completion<roundhouse::admission> done) override {
+        admit_given = options;
         answer("async_admit " + user + shown(options), admitted_later, std::move(done));
     }
     void provision(roundhouse::product_ptr, std::string user, roundhouse::provision_options options,
@@ -204,6 +209,13 @@ public:
     void rotate_key(roundhouse::product_ptr, std::string user,
                     completion<std::string> done) override {
         answer("rotate_key " + user, rotated, std::move(done));
+    }
+    void change_settings(roundhouse::product_ptr, std::string user,
+                         roundhouse::settings_change wanted, roundhouse::change_options options,
+                         completion<roundhouse::engine_view> done) override {
+        change_given = std::move(wanted);
+        change_options_given = options;
+        answer("change_settings " + user, engine, std::move(done));
     }
     void note_activity(roundhouse::product_ptr, std::string user,
                        std::optional<roundhouse::duration> busy_for,

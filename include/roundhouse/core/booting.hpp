@@ -38,6 +38,7 @@ inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
         return healthy ? audit_action::auto_restart_success : audit_action::auto_restart_failed;
     case boot_reason::rotate:
         return healthy ? audit_action::rotate_key : audit_action::health_failed;
+    case boot_reason::settings: return audit_action::start;
     case boot_reason::recover:
         return healthy ? audit_action::recovered : audit_action::health_failed;
     }
@@ -46,7 +47,7 @@ inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
 
 inline bool asked_for(boot_reason reason) noexcept {
     return reason == boot_reason::first || reason == boot_reason::start ||
-           reason == boot_reason::rotate;
+           reason == boot_reason::rotate || reason == boot_reason::settings;
 }
 
 /// The reason of a boot or wake that was not healthy in time, with what its last probe got.
@@ -98,6 +99,7 @@ inline decision on_event(const event::boot_healthy&, const engine_record& engine
     if (engine.boot == boot_reason::restart)
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
     if (engine.boot == boot_reason::rotate) row.metadata.emplace_back("recreated", true);
+    if (engine.boot == boot_reason::settings) row.metadata.emplace_back("restarted", true);
     out.audit(audit_action::health_check);
     return out.settle().take("healthy: it serves");
 }

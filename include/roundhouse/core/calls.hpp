@@ -179,6 +179,41 @@ inline decision on_call(const call::rotate& what, const engine_record& engine,
     return out.take("a new key is offered to it");
 }
 
+inline audit_entry& audit_settings(transition& out, const std::string& changed) {
+    auto& row = out.audit_transition(audit_action::settings_update, true);
+    row.metadata.emplace_back("changed", changed);
+    return row;
+}
+
+/// An operation under way goes on with the settings that it began with.
+inline decision on_call(const call::change_settings& what, const engine_record& engine,
+                        const context& context) {
+    if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    if (settings_of(engine).revision != what.revision)
+        return refuse(errc::revision_conflict, engine, "has had its settings changed meanwhile.",
+                      "the change was made of other settings");
+    if (engine.intent == intent::sleep)
+        return judged(verdict::deferred, "wait whether it falls asleep: it may be pinned then");
+    transition out(engine, context);
+    out.next().settings = what.settings;
+    out.next().reserved_memory_mb = what.reserved_memory_mb;
+    out.bound_memory(what.max_total_memory_mb);
+    if (!what.restart) {
+        out.keep().judge(verdict::answered);
+        audit_settings(out, what.changed);
+        return out.take("it has other settings");
+    }
+    if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
+    if (in_short_operation(engine) || engine.intent == intent::wake)
+        return judged(verdict::deferred, "wait for the operation under way to end");
+    if (engine.status != engine_status::running)
+        return not_running(engine, "only a running engine is restarted with its settings");
+    if (!what.changed.empty()) audit_settings(out, what.changed);
+    return out.begin_boot(boot_reason::settings)
+        .judge(verdict::joined)
+        .take("restarted with other settings");
+}
+
 inline decision on_call(const call::destroy&, const engine_record& engine, const context& context) {
     transition out(engine, context);
     if (engine.status == engine_status::destroying) {
@@ -207,6 +242,8 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
 }
 
 inline decision on_call(const call::sleep&, const engine_record& engine, const context& context) {
+    if (settings_of(engine).sleep.pinned.value_or(false))
+        return judged(verdict::answered, "a pinned engine is never put to sleep");
     if (engine.status != engine_status::running || engine.intent != intent::none)
         return judged(verdict::answered,
                       "only a running engine with nothing under way is put to sleep");
@@ -264,6 +301,9 @@ inline bool is_as_wanted(const call::start&, const engine_record& engine) noexce
     return admissible(engine);
 }
 inline bool is_as_wanted(const call::rotate&, const engine_record& engine) noexcept {
+    return admissible(engine);
+}
+inline bool is_as_wanted(const call::change_settings&, const engine_record& engine) noexcept {
     return admissible(engine);
 }
 inline bool is_as_wanted(const call::lease&, const engine_record& engine) noexcept {

@@ -18,7 +18,7 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 
 /// What an engine has between SIGTERM and SIGKILL when it is stopped: its own grace, or that of all.
 [[nodiscard]] inline duration stop_grace_of(const engine_record& engine, const settings& settings) {
-    return settings_of(engine).stop_grace.value_or(settings.stop_grace);
+    return present_stop_grace(settings_of(engine)).value_or(settings.stop_grace);
 }
 
 /// What an engine has where others wait for its end, as before a boot with a new key, which holds its
@@ -28,12 +28,24 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
     return std::min(stop_grace_of(engine, settings), settings.stop_grace);
 }
 
+/// How long an engine runs without a use until it is put to sleep; 0 for ever.
+[[nodiscard]] inline duration sleep_after_of(const engine_record& engine,
+                                             const settings& settings) {
+    const auto& own = settings_of(engine).sleep;
+    return own.pinned.value_or(false) ? duration{0} : own.after.value_or(settings.sleep_after);
+}
+
+/// Whether a boot begins with the end of a workload that serves: one with another key or with other
+/// settings.
+[[nodiscard]] inline bool ends_a_workload_first(boot_reason reason) noexcept {
+    return reason == boot_reason::rotate || reason == boot_reason::settings;
+}
+
 /// The longest that a boot may take from its turn to a healthy answer. Within it, creating and
 /// probing have limits of their own (`settings::create_timeout`, `boot_timeout`). Preparing comes
 /// before that turn, in a turn of its own.
 [[nodiscard]] inline duration longest_boot(const engine_record& engine, const settings& settings) {
-    // A rotation ends the workload that has the old key first.
-    const auto before = engine.boot == boot_reason::rotate ? awaited_stop_grace_of(engine, settings)
+    const auto before = ends_a_workload_first(engine.boot) ? awaited_stop_grace_of(engine, settings)
                                                            : duration{0};
     return before + settings.create_timeout + settings.boot_timeout;
 }

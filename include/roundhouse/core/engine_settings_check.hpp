@@ -44,6 +44,7 @@ inline constexpr double most_cpus = 1'024;
 /// Up to the most that Linux counts.
 inline constexpr whole_range pids_range{1, 4'194'304};
 inline constexpr duration longest_stop_grace = std::chrono::hours{1};
+inline constexpr duration longest_sleep_after = std::chrono::hours{24 * 366};
 
 namespace detail {
 
@@ -145,7 +146,7 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
 
 /// Finds the first member that no engine may be given so; nothing if there is none.
 [[nodiscard]] inline std::optional<settings_fault> check_options(const provision_options& options) {
-    const auto& [version, env, metadata, limits, stop_grace] = options;
+    const auto& [version, env, metadata, limits, stop_grace, sleep] = options;
     if (auto complaint = version ? names::check_version(*version) : std::nullopt)
         return settings_fault{"engine_version", std::move(*complaint)};
     if (auto complaint = detail::check_size(env, max_env_names, max_env_bytes))
@@ -161,6 +162,8 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
     if (auto fault = detail::check_limits(limits)) return fault;
     if (stop_grace && (*stop_grace < duration{0} || *stop_grace > longest_stop_grace))
         return settings_fault{"stop_grace_s", "must be a number from 0 to 3600."};
+    if (sleep.after && (*sleep.after < duration{0} || *sleep.after > longest_sleep_after))
+        return settings_fault{"sleep.after_s", "must be a number from 0 to 31622400."};
     return std::nullopt;
 }
 

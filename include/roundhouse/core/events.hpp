@@ -2,12 +2,14 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/core/moment.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +38,17 @@ struct rotate {
     sha256_digest next_key_hash{};
     std::string next_sealed_key;
 };
+/// Gives it other settings.
+struct change_settings {
+    std::uint64_t revision = 0; ///< The one that is changed.
+    std::shared_ptr<const engine_settings> settings;
+    std::string changed; ///< The names of what is changed, for the audit row; empty for nothing.
+    bool restart = false;
+    std::uint64_t reserved_memory_mb = 0; ///< As `engine_record::reserved_memory_mb`.
+    /// What the engines of the product may reserve together, if this one reserves more; checked by
+    /// the store.
+    std::optional<std::uint64_t> max_total_memory_mb = {};
+};
 /// The prober found that nobody uses it.
 struct sleep {};
 /// A use of the engine, and a busy lease if `busy_for` is not zero.
@@ -44,8 +57,9 @@ struct lease {
 };
 } // namespace call
 
-using call_variant = std::variant<call::provision, call::admit, call::start, call::stop,
-                                  call::destroy, call::rotate, call::sleep, call::lease>;
+using call_variant =
+    std::variant<call::provision, call::admit, call::start, call::stop, call::destroy, call::rotate,
+                 call::change_settings, call::sleep, call::lease>;
 
 /// What the world tells about an engine. Outcomes belong to the operation under way: the shell
 /// drops those of one that has been superseded.
@@ -180,6 +194,8 @@ enum class row_change : std::uint8_t {
 struct decision {
     row_change row = row_change::none;
     engine_record next;
+    /// What the store checks an update against (`update_engine::max_total_memory_mb`).
+    std::optional<std::uint64_t> max_total_memory_mb = {};
     bool choose_port = false; ///< Keep its port if no stranger has it, else take another.
     std::vector<audit_entry> audit;
     core::command command = core::command::none;

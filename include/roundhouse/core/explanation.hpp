@@ -34,6 +34,7 @@ inline std::string why_booted(const engine_record& engine) {
         return with_reason("It is restarted automatically after it has failed", engine.reason);
     case boot_reason::rotate:
         return "It cannot take a new key while it runs, and is booted with it.";
+    case boot_reason::settings: return "It is restarted with other settings, as a call asked for.";
     case boot_reason::recover: return "It ran when the server stopped, and is booted again.";
     }
     return {};

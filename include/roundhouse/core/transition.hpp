@@ -4,8 +4,11 @@
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/spans.hpp>
+#include <roundhouse/engine_settings.hpp>
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,6 +63,10 @@ public:
     }
     transition& choose_port(bool choose) {
         out_.choose_port = choose;
+        return *this;
+    }
+    transition& bound_memory(std::optional<std::uint64_t> max_total_memory_mb) {
+        out_.max_total_memory_mb = max_total_memory_mb;
         return *this;
     }
     transition& judge(verdict what) {
@@ -128,8 +135,9 @@ public:
         out_.next.deadline = context_.now + longest_boot(out_.next, context_.settings);
         out_.next.healthy_since.reset();
         out_.next.retries = 0;
-        // A rotated engine still holds its own port, which no stranger can have.
-        out_.choose_port = reason != boot_reason::rotate;
+        out_.next.settings = without_pending(std::move(out_.next.settings));
+        // An engine that serves until then still holds its own port, which no stranger can have.
+        out_.choose_port = !ends_a_workload_first(reason);
         out_.command = command::boot;
         return *this;
     }

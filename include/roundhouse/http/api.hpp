@@ -101,6 +101,8 @@ private:
     /// The hot path: a running engine is admitted without a completion.
     std::optional<reply> admit(pending_call& call, const product_ptr& product,
                                std::string_view user) const;
+    std::optional<reply> change_settings(pending_call& call, const product_ptr& product,
+                                         std::string_view user) const;
     std::optional<reply> stop(pending_call& call, const product_ptr& product,
                               std::string_view user) const;
     std::optional<reply> activity(pending_call& call, const product_ptr& product,

@@ -189,6 +189,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
     case endpoint::admit: return admit(call, product, user);
     case endpoint::activity: return activity(call, product, user);
     case endpoint::logs: return logs(call, product, user);
+    case endpoint::change_settings: return change_settings(call, product, user);
     case endpoint::stop: return stop(call, product, user);
     case endpoint::start:
         return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
@@ -280,6 +281,25 @@ ROUNDHOUSE_DECL std::optional<reply> api::admit(pending_call& call, const produc
         fleet_->admit(product, std::string(user), *options, std::move(done));
     };
     return call.ask<admission>(render_admission, begin, tell_rate);
+}
+
+ROUNDHOUSE_DECL std::optional<reply>
+api::change_settings(pending_call& call, const product_ptr& product, std::string_view user) const {
+    change_options options;
+    if (call.in.if_match) {
+        const auto revision = read_if_match(*call.in.if_match);
+        if (!revision) return call.fail_with(revision.error());
+        options.if_revision = *revision;
+    }
+    const auto restart = read_restart(call.query, &call.ignored);
+    if (!restart) return call.fail_with(restart.error());
+    options.restart = *restart;
+    auto change = call.take(read_settings_body(call.in.body, &call.ignored));
+    if (!change) return call.fail_with(change.error());
+    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+        fleet_->change_settings(product, std::string(user), std::move(*change), options,
+                                std::move(done));
+    });
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::stop(pending_call& call, const product_ptr& product,

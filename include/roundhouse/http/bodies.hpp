@@ -15,6 +15,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -101,6 +103,17 @@ inline engine_limits read_limits(field_reader& in, ignored_names* ignored) {
     return out;
 }
 
+inline sleep_settings read_sleep(field_reader& in, ignored_names* ignored) {
+    sleep_settings out;
+    auto members = in.object("sleep");
+    if (!members) return out;
+    out.after = read_seconds(*members, "after_s", core::longest_sleep_after);
+    out.pinned = members->boolean("pinned");
+    members->tell_unread(ignored);
+    in.take_failure_of(*members);
+    return out;
+}
+
 /// Reads what an engine is to be given.
 inline provision_options read_options(field_reader& in, ignored_names* ignored) {
     provision_options out;
@@ -109,8 +122,62 @@ inline provision_options read_options(field_reader& in, ignored_names* ignored) 
     out.metadata = in.text_members("metadata");
     out.limits = read_limits(in, ignored);
     out.stop_grace = read_seconds(in, "stop_grace_s", core::longest_stop_grace);
+    out.sleep = read_sleep(in, ignored);
     if (const auto fault = core::check_options(out)) in.refuse(fault->member, fault->complaint);
     return out;
+}
+
+/// Reads a member of a merge patch (RFC 7396), where null removes what there is.
+template <class Read>
+auto read_change(field_reader& in, std::string_view name, const Read& read)
+    -> value_change<typename decltype(read(in, name))::value_type> {
+    if (in.null(name)) return {.remove = true};
+    return {.value = read(in, name)};
+}
+
+inline value_change<std::uint64_t> read_whole_change(field_reader& in, std::string_view name,
+                                                     const core::whole_range& range) {
+    return read_change(in, name, [&range](field_reader& of, std::string_view member) {
+        return of.whole(member, range.text());
+    });
+}
+
+inline value_change<duration> read_seconds_change(field_reader& in, std::string_view name,
+                                                  duration longest) {
+    return read_change(in, name, [longest](field_reader& of, std::string_view member) {
+        return read_seconds(of, member, longest);
+    });
+}
+
+inline void read_limits_change(field_reader& in, settings_change& out, ignored_names* ignored) {
+    if (in.null("limits")) {
+        out.memory_mb.remove = out.cpus.remove = out.pids.remove = true;
+        return;
+    }
+    auto members = in.object("limits");
+    if (!members) return;
+    out.memory_mb = read_whole_change(*members, "memory_mb", core::memory_mb_range);
+    out.cpus = read_change(*members, "cpus", [](field_reader& of, std::string_view member) {
+        return of.number(member);
+    });
+    out.pids = read_whole_change(*members, "pids", core::pids_range);
+    members->tell_unread(ignored);
+    in.take_failure_of(*members);
+}
+
+inline void read_sleep_change(field_reader& in, settings_change& out, ignored_names* ignored) {
+    if (in.null("sleep")) {
+        out.sleep_after.remove = out.pinned.remove = true;
+        return;
+    }
+    auto members = in.object("sleep");
+    if (!members) return;
+    out.sleep_after = read_seconds_change(*members, "after_s", core::longest_sleep_after);
+    out.pinned = read_change(*members, "pinned", [](field_reader& of, std::string_view member) {
+        return of.boolean(member);
+    });
+    members->tell_unread(ignored);
+    in.take_failure_of(*members);
 }
 
 } // namespace detail
@@ -181,6 +248,21 @@ inline provision_options read_options(field_reader& in, ignored_names* ignored) 
     return out;
 }
 
+/// Reads the body of `PATCH /engines/{user_id}`. What it makes of an engine's settings is checked with
+/// them.
+[[nodiscard]] inline result<settings_change> read_settings_body(std::string_view body,
+                                                                ignored_names* ignored = nullptr) {
+    field_reader in(body);
+    settings_change out;
+    out.env = in.text_changes("env");
+    out.metadata = in.text_changes("metadata");
+    detail::read_limits_change(in, out, ignored);
+    detail::read_sleep_change(in, out, ignored);
+    out.stop_grace = detail::read_seconds_change(in, "stop_grace_s", core::longest_stop_grace);
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return out;
+}
+
 /// Reads the body of `POST /engines/lookup`: the users, each once.
 [[nodiscard]] inline result<std::vector<std::string>>
 read_lookup_body(std::string_view body, ignored_names* ignored = nullptr) {
@@ -208,6 +290,12 @@ read_lookup_body(std::string_view body, ignored_names* ignored = nullptr) {
     admit_options out;
     out.auto_provision = in.boolean("auto_provision").value_or(false);
     out.auto_wake = in.boolean("auto_wake").value_or(false);
+    if (auto members = in.object("provision")) {
+        out.provision = std::make_shared<const provision_options>(
+            detail::read_options(*members, ignored));
+        members->tell_unread(ignored);
+        in.take_failure_of(*members);
+    }
     if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
 }

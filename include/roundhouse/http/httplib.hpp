@@ -260,6 +260,8 @@ private:
         forwarded.request_id = request_id;
         forwarded.body_too_large = body.too_large;
         forwarded.strict = prefers_strict(in);
+        const auto if_match = single_header(in, if_match_header);
+        if (in.has_header(std::string(if_match_header))) forwarded.if_match = if_match;
         respond(in, out, ask(*api_, forwarded), close_after);
     }
 

@@ -232,6 +232,40 @@ public:
         return texts;
     }
 
+    /// Reads an object whose members are strings, or null in place of any and of the whole. No value
+    /// is part of a message.
+    [[nodiscard]] texts_change text_changes(std::string_view name) {
+        texts_change out;
+        out.remove_all = null(name);
+        if (out.remove_all) return out;
+        simdjson::dom::object members;
+        const auto found = find(name);
+        if (!found) return out;
+        if (found->get(members) != simdjson::SUCCESS) {
+            refuse(name, "must be an object of strings and nulls, or null.");
+            return out;
+        }
+        for (const auto [key, value] : members) {
+            std::string_view text;
+            std::optional<std::string> given;
+            const auto path = std::string(name) + '.' + std::string(key);
+            if (value.get(text) == simdjson::SUCCESS) given = text;
+            else if (!value.is_null()) refuse(path, "must be a string, or null.");
+            if (!out.texts.emplace(key, std::move(given)).second) refuse(path, "is given twice.");
+        }
+        return out;
+    }
+
+    /// Whether a field is null.
+    [[nodiscard]] bool null(std::string_view name) {
+        if (failure_ || !fields_) return false;
+        const auto is_null = [name](const auto& field) {
+            return field.key == name && field.value.is_null();
+        };
+        if (std::none_of(fields_->begin(), fields_->end(), is_null)) return false;
+        return find(name).has_value(); // or it is given twice
+    }
+
     /// Returns a reader of a nested object. Its messages name fields by their path, such as
     /// `policy.max_engines`.
     [[nodiscard]] std::optional<field_reader> object(std::string_view name) {

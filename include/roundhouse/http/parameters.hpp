@@ -300,6 +300,32 @@ read_audit_query(std::string_view query, const uuid& product, ignored_names* ign
     return force;
 }
 
+/// Reads the parameters of `PATCH /engines/{user_id}`: whether to restart the engine.
+[[nodiscard]] inline result<bool> read_restart(std::string_view query,
+                                               ignored_names* ignored = nullptr) {
+    query_reader in(query);
+    const bool restart = in.boolean("restart", false);
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return restart;
+}
+
+/// Reads a value of `If-Match` (RFC 9110 §13.1.1): the revision that it names. Nothing for `*`, which
+/// any revision matches; 0, which none has, for a tag that is no number.
+[[nodiscard]] inline result<std::optional<std::uint64_t>> read_if_match(std::string_view value) {
+    if (value == "*") return std::nullopt;
+    const bool quoted = value.size() >= 2 && value.starts_with('"') && value.ends_with('"');
+    const auto tag = quoted ? value.substr(1, value.size() - 2) : std::string_view();
+    if (!quoted || tag.find('"') != std::string_view::npos)
+        return fail(errc::invalid_request,
+                    "If-Match must be one settings_revision between quotes, such as \"3\", or *. "
+                    "Send it once.");
+    std::uint64_t revision = 0;
+    const auto* const end = tag.data() + tag.size();
+    const auto [parsed, problem] = std::from_chars(tag.data(), end, revision);
+    if (problem != std::errc{} || parsed != end) return std::uint64_t{0};
+    return revision;
+}
+
 /// Reads the query of a call that takes none: nothing of it is used.
 inline void read_unused_query(std::string_view query, ignored_names& ignored) {
     const query_reader in(query);

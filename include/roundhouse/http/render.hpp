@@ -62,7 +62,8 @@ inline void write_prospects(json_writer& json, const engine_view& engine) {
         .member("restarts", engine.restarts);
 }
 
-/// The settings of an engine as they are in force. Of its variables the names alone.
+/// The settings of an engine as they are, or hold from its next boot on. Of its variables the names
+/// alone.
 inline void write_settings(json_writer& json, const engine_view& engine) {
     const auto& settings = settings_of(*engine.record);
     json.name("metadata").open('{');
@@ -74,10 +75,20 @@ inline void write_settings(json_writer& json, const engine_view& engine) {
         .member("cpus", engine.limits.cpus)
         .member("pids", engine.limits.pids)
         .close('}')
+        .name("sleep")
+        .open('{')
+        .member("after_s", std::chrono::duration<double>(engine.sleep_after).count())
+        .member("pinned", settings.sleep.pinned.value_or(false))
+        .close('}')
         .member("stop_grace_s", std::chrono::duration<double>(engine.stop_grace).count())
         .name("env_names")
         .open('[');
     for (const auto& name : settings.env_names) json.value(name);
+    json.close(']').member("settings_revision", settings.revision).name("pending").open('[');
+    const auto& pending = settings.pending;
+    if (pending.limits) json.value("limits");
+    if (pending.stop_grace) json.value("stop_grace_s");
+    if (pending.env) json.value("env");
     json.close(']');
 }
 

@@ -34,6 +34,7 @@ enum class endpoint : std::uint8_t {
     look_up,
     list,
     destroy,
+    change_settings,
     start,
     stop,
     rotate_key,
@@ -77,6 +78,7 @@ enum class audience : std::uint8_t {
     case endpoint::find:
     case endpoint::explain:
     case endpoint::destroy:
+    case endpoint::change_settings:
     case endpoint::start:
     case endpoint::stop:
     case endpoint::rotate_key:
@@ -96,6 +98,7 @@ enum class audience : std::uint8_t {
     case endpoint::rotate_platform_key:
     case endpoint::provision:
     case endpoint::look_up:
+    case endpoint::change_settings:
     case endpoint::admit:
     case endpoint::activity: return true;
     default: return false;
@@ -107,6 +110,7 @@ enum class audience : std::uint8_t {
     switch (what) {
     case endpoint::list_products:
     case endpoint::list:
+    case endpoint::change_settings:
     case endpoint::stop:
     case endpoint::logs:
     case endpoint::audit: return true;
@@ -160,8 +164,8 @@ constexpr route only(const verb& verb, std::string_view method,
             verb.method == "GET" ? get_methods : verb.method};
 }
 
-/// The route of `/engines/{user_id}`. A user may be called `provision` or `lookup`: GET and DELETE
-/// mean that user, and POST means the call.
+/// The route of `/engines/{user_id}`. A user may be called `provision` or `lookup`: GET, PATCH and
+/// DELETE mean that user, and POST means the call.
 constexpr route one_engine(std::string_view method, std::string_view user_id) noexcept {
     const auto call = user_id == "provision" ? endpoint::provision
                       : user_id == "lookup"  ? endpoint::look_up
@@ -170,8 +174,9 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
     if (is_call && method == "POST") return {call, {}, {}};
     if (is_get(method)) return {endpoint::find, user_id, {}};
     if (method == "DELETE") return {endpoint::destroy, user_id, {}};
+    if (method == "PATCH") return {endpoint::change_settings, user_id, {}};
     return {endpoint::method_not_allowed, user_id,
-            is_call ? "GET, HEAD, POST, DELETE" : "GET, HEAD, DELETE"};
+            is_call ? "GET, HEAD, POST, PATCH, DELETE" : "GET, HEAD, PATCH, DELETE"};
 }
 
 /// The route of `/products/{product_id or slug}`. A product may have the slug `register`: GET and
@@ -269,6 +274,7 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::look_up, "POST", "/engines/lookup"},
     endpoint_example{endpoint::list, "GET", "/engines"},
     endpoint_example{endpoint::destroy, "DELETE", "/engines/ada"},
+    endpoint_example{endpoint::change_settings, "PATCH", "/engines/ada"},
     endpoint_example{endpoint::start, "POST", "/engines/ada/start"},
     endpoint_example{endpoint::stop, "POST", "/engines/ada/stop"},
     endpoint_example{endpoint::rotate_key, "POST", "/engines/ada/rotate-key"},

@@ -45,7 +45,7 @@ namespace detail {
 /// hold, as after a change of the machine or of the policy.
 [[nodiscard]] inline result<engine_limits>
 held_limits(const engine_record& engine, const policy& limits, const backend_port& backend) {
-    const auto& own = settings_of(engine).limits;
+    const auto& own = present_limits(settings_of(engine));
     const auto support = backend.limits();
     auto fault = core::check_held(own, support, backend.name());
     if (!fault) fault = core::check_held(limits, support, backend.name());
@@ -98,12 +98,12 @@ command_runner::boot(const command_request& request, const task& self) {
     auto& backend = *services_.backend;
     const auto& settings = services_.settings;
     auto wanted = wanted_by(request);
-    if (request.record->boot == boot_reason::rotate) {
+    if (core::ends_a_workload_first(request.record->boot)) {
         const auto grace = core::awaited_stop_grace_of(*request.record, settings);
         const auto ended = co_await backend.stop(wanted.ref, grace);
         if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
     }
-    auto env = crypto::unseal_env(settings_of(*request.record).sealed_env, services_.keys);
+    auto env = crypto::unseal_env(present_sealed_env(settings_of(*request.record)), services_.keys);
     if (!env) co_return outcome(core::event::boot_refused{sealed_environment(*request.record)});
     wanted.env = std::move(*env);
     auto reading = policy_of(request);
@@ -157,7 +157,8 @@ command_runner::sleep(const command_request& request) {
 /// Whether the engine has been used since its sleep was decided.
 ROUNDHOUSE_DECL bool command_runner::used_since(const command_request& request) const {
     const auto used = running_.last_used(*request.record);
-    return used && *used + services_.settings.sleep_after > request.submitted;
+    const auto after = core::sleep_after_of(*request.record, services_.settings);
+    return used && *used + after > request.submitted;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<core::event_variant>

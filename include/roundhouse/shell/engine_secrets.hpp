@@ -25,8 +25,10 @@ namespace detail {
     for (const auto& sealed : {engine.sealed_key, engine.next_sealed_key})
         if (!sealed.empty())
             if (auto key = services.keys.unseal(sealed)) secrets.push_back(std::move(*key));
-    if (const auto env = crypto::unseal_env(settings_of(engine).sealed_env, services.keys))
-        for (const auto& [name, value] : *env) secrets.push_back(value);
+    const auto& settings = settings_of(engine);
+    for (const auto& sealed : {settings.sealed_env, settings.pending.sealed_env})
+        if (const auto env = crypto::unseal_env(sealed, services.keys))
+            for (const auto& [name, value] : *env) secrets.push_back(value);
     return secrets;
 }
 

@@ -69,8 +69,17 @@ orchestrator_state::sealed(provision_options options) const {
     out.metadata = std::move(options.metadata);
     out.limits = options.limits;
     out.stop_grace = options.stop_grace;
+    out.sleep = options.sleep;
     if (out == no_settings()) return nullptr;
     return std::make_shared<const engine_settings>(std::move(out));
+}
+
+ROUNDHOUSE_DECL waiting_call::creation
+orchestrator_state::creation_of(provision_options options) const {
+    waiting_call::creation out;
+    out.version = std::move(options.version);
+    out.settings = sealed(std::move(options));
+    return out;
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::provision(product_ptr product, std::string user_id,
@@ -79,9 +88,7 @@ ROUNDHOUSE_DECL void orchestrator_state::provision(product_ptr product, std::str
     if (auto refused = refusal(options)) return done(unexpected(std::move(*refused)));
     waiting_call call;
     call.call = core::call::provision{};
-    auto& create = call.create.emplace();
-    create.version = std::move(options.version);
-    create.settings = sealed(std::move(options));
+    call.create = creation_of(std::move(options));
     auto made = [self = shared_from_this(), product](const engine_ptr& engine) {
         return self->view(engine, true, *product);
     };
@@ -98,14 +105,19 @@ ROUNDHOUSE_DECL void orchestrator_state::destroy(product_ptr product, std::strin
         [](const engine_ptr& last) -> result<uuid> { return last->id; }, std::move(done));
 }
 
+/// What was done is done, also if no master key opens the engine's key.
+ROUNDHOUSE_DECL result<engine_view> orchestrator_state::started_view(const engine_ptr& engine,
+                                                                     const product& of) const {
+    auto seen = view(engine, true, of);
+    return seen ? seen : view(engine, false, of);
+}
+
 ROUNDHOUSE_DECL void orchestrator_state::start(product_ptr product, std::string user_id,
                                                completion<engine_view> done) {
     waiting_call call;
     call.call = core::call::start{};
     auto started = [self = shared_from_this(), product](const engine_ptr& engine) {
-        auto seen = self->view(engine, true, *product);
-        // It has started, also if no master key opens its key.
-        return seen ? seen : self->view(engine, false, *product);
+        return self->started_view(engine, *product);
     };
     through_mailbox<engine_view>(std::move(product), std::move(user_id), std::move(call),
                                  std::move(started), std::move(done));
@@ -140,7 +152,11 @@ ROUNDHOUSE_DECL void orchestrator_state::admit(product_ptr product, std::string 
     const engine_owner owner{product->id, std::move(user_id)};
     waiting_call call;
     call.call = core::call::admit{options.auto_wake};
-    if (options.auto_provision) call.create.emplace();
+    if (options.provision)
+        if (auto refused = refusal(*options.provision))
+            return done(unexpected(std::move(*refused)));
+    if (options.auto_provision)
+        call.create = creation_of(options.provision ? *options.provision : provision_options{});
     call.product = product;
     call.done = [self = shared_from_this(), product,
                  done = std::move(done)](const result<engine_ptr>& outcome) {

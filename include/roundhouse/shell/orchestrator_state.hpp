@@ -96,8 +96,11 @@ public:
     void stop(product_ptr product, std::string user_id, bool force, completion<void> done) override;
     void rotate_key(product_ptr product, std::string user_id,
                     completion<std::string> done) override;
-    [[nodiscard]] std::optional<result<admission>>
-    try_admit(const product_ptr& product, std::string_view user_id, admit_options options) override;
+    void change_settings(product_ptr product, std::string user_id, settings_change wanted,
+                         change_options options, completion<engine_view> done) override;
+    [[nodiscard]] std::optional<result<admission>> try_admit(const product_ptr& product,
+                                                             std::string_view user_id,
+                                                             const admit_options& options) override;
     void admit(product_ptr product, std::string user_id, admit_options options,
                completion<admission> done) override;
     [[nodiscard]] std::optional<rate_limit_status> rate_limit(const product_ptr& product) override;
@@ -147,6 +150,18 @@ private:
     [[nodiscard]] static std::optional<error> refusal(const policy& limits);
     [[nodiscard]] std::optional<error> refusal(const provision_options& options) const;
     [[nodiscard]] std::shared_ptr<const engine_settings> sealed(provision_options options) const;
+    [[nodiscard]] waiting_call::creation creation_of(provision_options options) const;
+    [[nodiscard]] result<named_texts> env_for(const settings_change& wanted,
+                                              const engine_record& engine) const;
+    [[nodiscard]] result<core::call::change_settings>
+    change_of(const settings_change& wanted, const engine_record& engine, const product& of) const;
+    asio::awaitable<void> replace_settings(product_ptr product, std::string user_id,
+                                           settings_change wanted, change_options options,
+                                           completion<engine_view> done);
+    [[nodiscard]] static error changed_meanwhile(const std::string& user_id,
+                                                 std::uint64_t revision);
+    void enqueue_change(product_ptr product, std::string user_id, core::call::change_settings call,
+                        completion<engine_view> done);
     /// Sends a call through its engine's mailbox.
     template <class T>
     void through_mailbox(product_ptr product, std::string user_id, waiting_call call,
@@ -188,6 +203,9 @@ private:
     /// An engine as its product sees it.
     [[nodiscard]] result<engine_view> view(engine_ptr engine, bool with_key,
                                            const product& of) const;
+    /// The same with its key, if a master key opens that.
+    [[nodiscard]] result<engine_view> started_view(const engine_ptr& engine,
+                                                   const product& of) const;
     [[nodiscard]] result<engine_view_page> view(const engine_page& page, const product& of) const;
     [[nodiscard]] engine_explanation explained(engine_ptr engine) const;
     /// When a running engine will be put to sleep if it is not used; nothing if it does not run or
@@ -207,5 +225,6 @@ private:
 #include <roundhouse/shell/orchestrator_end.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>
 #include <roundhouse/shell/orchestrator_products.ipp>
+#include <roundhouse/shell/orchestrator_settings.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
 #endif

@@ -60,7 +60,7 @@ ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal() const {
 /// as it is, or not: then the admit has to go through the engine's mailbox.
 ROUNDHOUSE_DECL std::optional<result<admission>>
 orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_id,
-                              admit_options options) {
+                              const admit_options& options) {
     const auto& product = *asking;
     if (auto refused = refusal()) return unexpected(std::move(*refused));
     const running_engine_owner owner(product.id, user_id);
@@ -187,10 +187,11 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine, 
     engine_view out;
     out.url = services.backend->url(engine->id, engine->port);
     out.last_health_at = running.last_health(*engine);
-    out.limits = core::limits_in_force(settings_of(*engine).limits,
-                                       core::policy_of(of, services.settings),
+    const auto& settings = settings_of(*engine);
+    out.limits = core::limits_in_force(settings.limits, core::policy_of(of, services.settings),
                                        services.backend->limits());
-    out.stop_grace = core::stop_grace_of(*engine, services.settings);
+    out.stop_grace = settings.stop_grace.value_or(services.settings.stop_grace);
+    out.sleep_after = settings.sleep.after.value_or(services.settings.sleep_after);
     if (with_key) {
         auto key = key_of(*engine);
         if (!key) return unexpected(std::move(key.error()));

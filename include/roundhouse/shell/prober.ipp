@@ -18,6 +18,8 @@ ROUNDHOUSE_DECL void prober::follow(const engine_record& before, const engine_re
     const bool is = after != nullptr && after->status == engine_status::running;
     if (is && !was) watch(*after, then);
     else if (is) running_.follow(before, *after, then);
+    if (is && was && settings_of(before).sleep != settings_of(*after).sleep)
+        check_next(*after, services_.steady_now());
     const bool ends = after == nullptr ? running_.remove(before)
                                        : was && !is && running_.suspend(before);
     if (ends) brakes_.ended(before);
@@ -38,7 +40,7 @@ ROUNDHOUSE_DECL void prober::close() {
 
 ROUNDHOUSE_DECL std::optional<duration> prober::sleeps_at(const engine_record& engine,
                                                           duration now) const {
-    const auto after = services_.settings.sleep_after;
+    const auto after = core::sleep_after_of(engine, services_.settings);
     if (after <= duration{0}) return std::nullopt;
     const auto used = running_.last_used(engine).value_or(now);
     return std::max(used + after, running_.leased_until(engine).value_or(used));

@@ -208,7 +208,8 @@ reconciler::commit(core::decision& decided, const engine_record& before) {
     change_set changes;
     if (decided.row == core::row_change::update)
         changes.changes.push_back(update_engine{
-            std::move(decided.next), decided.choose_port ? services_.port_wanted() : std::nullopt});
+            std::move(decided.next), decided.choose_port ? services_.port_wanted() : std::nullopt,
+            decided.max_total_memory_mb});
     else
         changes.changes.push_back(erase_engine{before.product_id, before.user_id, before.revision,
                                                decided.row == core::row_change::undo});

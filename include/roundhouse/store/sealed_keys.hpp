@@ -41,11 +41,13 @@ inline constexpr std::size_t reseal_batch = 100;
 /// How often a batch is tried, from a fresh read each time, if other commits change its rows.
 inline constexpr int reseal_attempts = 8;
 
-/// The texts that are sealed in a row: its key, the next key of a rotation, and its environment.
+/// The texts that are sealed in a row: its key, the next key of a rotation, and its environment, also
+/// that of its present workload.
 inline std::vector<const std::string*> sealed_texts(const engine_record& engine) {
     std::vector<const std::string*> out{&engine.sealed_key};
-    const auto& environment = settings_of(engine).sealed_env;
-    for (const auto* const sealed : {&engine.next_sealed_key, &environment})
+    const auto& settings = settings_of(engine);
+    for (const auto* const sealed :
+         {&engine.next_sealed_key, &settings.sealed_env, &settings.pending.sealed_env})
         if (!sealed->empty()) out.push_back(sealed);
     return out;
 }
@@ -54,8 +56,8 @@ inline std::vector<const std::string*> sealed_texts(const engine_record& engine)
 inline result<engine_record> resealed(engine_record engine, const crypto::key_ring& keys,
                                       instant now, const crypto::entropy& random) {
     const auto settings = std::make_shared<engine_settings>(settings_of(engine));
-    for (auto* const sealed :
-         {&engine.sealed_key, &engine.next_sealed_key, &settings->sealed_env}) {
+    for (auto* const sealed : {&engine.sealed_key, &engine.next_sealed_key, &settings->sealed_env,
+                               &settings->pending.sealed_env}) {
         if (sealed != &engine.sealed_key && sealed->empty()) continue;
         const auto plain = keys.unseal(*sealed);
         if (!plain)

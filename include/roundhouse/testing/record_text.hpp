@@ -108,12 +108,21 @@ template <class T> std::string line(std::string_view name, const T& value) {
 /// Of settings that say nothing this is empty, as if there were none.
 [[nodiscard]] inline std::string text_of(const engine_settings& settings) {
     using detail::line;
-    const auto& [env_names, sealed_env, metadata, limits, stop_grace] = settings;
+    const auto& [env_names, sealed_env, metadata, limits, stop_grace, sleep, revision,
+                 pending] = settings;
     const auto& [memory_mb, cpus, pids] = limits;
     if (settings == engine_settings{}) return {};
     return line("env_names", env_names) + line("sealed_env", sealed_env) +
            line("metadata", metadata) + line("memory_mb", memory_mb) + line("cpus", cpus) +
-           line("pids", pids) + line("stop_grace", stop_grace);
+           line("pids", pids) + line("stop_grace", stop_grace) + line("sleep_after", sleep.after) +
+           line("pinned", sleep.pinned) + line("settings_revision", revision) +
+           line("pending_env", pending.env) + line("pending_limits", pending.limits) +
+           line("pending_stop_grace", pending.stop_grace) +
+           line("pending_sealed_env", pending.sealed_env) +
+           line("memory_mb_before", pending.limits_before.memory_mb) +
+           line("cpus_before", pending.limits_before.cpus) +
+           line("pids_before", pending.limits_before.pids) +
+           line("stop_grace_before", pending.stop_grace_before);
 }
 
 [[nodiscard]] inline std::string text_of(const engine_record& record) {

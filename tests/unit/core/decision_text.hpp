@@ -34,6 +34,7 @@ inline std::string_view text_of(boot_reason reason) {
     case boot_reason::restart: return "restart";
     case boot_reason::rotate: return "rotate";
     case boot_reason::recover: return "recover";
+    case boot_reason::settings: return "settings";
     }
     return "unknown";
 }
@@ -55,6 +56,10 @@ inline std::string members_text(const engine_record& before, const engine_record
         text += " attempts " + std::to_string(record.restart_attempts);
     if (record.retries != 0) text += " retries " + std::to_string(record.retries);
     if (record.busy_until != before.busy_until) text += " busy " + offset(record.busy_until, now);
+    const auto& settings = settings_of(record);
+    if (settings != settings_of(before))
+        text += " settings " + std::to_string(settings.revision) +
+                (settings.pending == pending_settings{} ? "" : " pending");
     if (record.sealed_key != before.sealed_key) text += " key " + record.sealed_key;
     if (record.next_sealed_key != before.next_sealed_key)
         text += record.next_sealed_key.empty() ? " no next key"

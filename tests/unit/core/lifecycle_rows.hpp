@@ -114,6 +114,10 @@ inline std::vector<named_record> all_records() {
     destroy_waits.retries = 1;
     auto undoing = engine_in(destroying, intent::undo);
     undoing.reason = "the daemon answered 500.";
+    engine_settings pinned;
+    pinned.sleep.pinned = true;
+    auto pinned_engine = engine_in(running, intent::none);
+    pinned_engine.settings = std::make_shared<const engine_settings>(pinned);
     return {
         {"provisioning/boot first", with_deadline(booting(boot_reason::first, provisioning))},
         {"provisioning/boot first repeated",
@@ -130,10 +134,12 @@ inline std::vector<named_record> all_records() {
          repeated(with_deadline(booting(boot_reason::restart, engine_status::failed)))},
         {"provisioning/boot last restart", with_deadline(last_try)},
         {"provisioning/boot rotate", with_deadline(booting(boot_reason::rotate, running))},
+        {"provisioning/boot settings", with_deadline(booting(boot_reason::settings, running))},
         {"provisioning/boot recover", with_deadline(booting(boot_reason::recover, running))},
         {"provisioning/stop", with_deadline(stopping(provisioning))},
         {"running/none", engine_in(running, intent::none)},
         {"running/none leased", leased},
+        {"running/none pinned", pinned_engine},
         {"running/stop", with_deadline(stopping(running))},
         {"running/sleep", with_deadline(engine_in(running, intent::sleep))},
         {"running/rotate", with_deadline(engine_in(running, intent::rotate))},
@@ -154,6 +160,14 @@ inline std::vector<named_record> all_records() {
     };
 }
 
+inline core::call::change_settings change_of_settings(std::uint64_t revision, bool restart) {
+    engine_settings settings;
+    settings.revision = 2;
+    settings.limits.pids = 9;
+    settings.pending.limits = true;
+    return {revision, std::make_shared<const engine_settings>(settings), "limits", restart};
+}
+
 inline std::vector<named_call> all_calls() {
     return {{"provision", core::call::provision{}},
             {"admit", core::call::admit{false}},
@@ -163,6 +177,9 @@ inline std::vector<named_call> all_calls() {
             {"stop force", core::call::stop{true}},
             {"destroy", core::call::destroy{}},
             {"rotate", core::call::rotate{{}, "k2"}},
+            {"change_settings", change_of_settings(1, false)},
+            {"change_settings of an earlier revision", change_of_settings(0, false)},
+            {"change_settings restart", change_of_settings(1, true)},
             {"sleep", core::call::sleep{}},
             {"lease", core::call::lease{std::chrono::minutes{1}}}};
 }

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,8 +42,13 @@ enum class engine_section : std::uint8_t {
     memory_mb,
     cpus, ///< The bits of the number (IEEE 754).
     pids,
-    stop_grace, ///< Milliseconds.
-    reserved_memory_mb = 28,
+    stop_grace,  ///< Milliseconds.
+    sleep_after, ///< Milliseconds.
+    pinned,
+    settings_revision,
+    pending,            ///< A flag each; then each ceiling and the grace that there was.
+    pending_sealed_env, ///< The text of the Fernet token.
+    reserved_memory_mb,
 };
 
 /// Writes a Fernet token, which is base64url with padding, as the bytes that it stands for.
@@ -83,6 +89,40 @@ inline void encode(record_writer& out, const exit_status& exit) {
     return exit;
 }
 
+inline void write_pending(record_writer& out, const pending_settings& settings) {
+    const auto& limits = settings.limits_before;
+    const auto optional = [&out](const auto& value) {
+        out.number(static_cast<std::uint8_t>(value ? 1 : 0));
+        out.number(value ? std::bit_cast<std::uint64_t>(*value) : std::uint64_t{0});
+    };
+    out.section(engine_section::pending, [&] {
+        for (const bool flag : {settings.env, settings.limits, settings.stop_grace})
+            out.number(static_cast<std::uint8_t>(flag));
+        optional(limits.memory_mb);
+        optional(limits.cpus);
+        optional(limits.pids);
+        optional(settings.stop_grace_before);
+    });
+    out.text_section(engine_section::pending_sealed_env, settings.sealed_env);
+}
+
+[[nodiscard]] inline pending_settings decode_pending(value_reader& in) {
+    pending_settings pending;
+    pending.env = in.choice<bool>(2);
+    pending.limits = in.choice<bool>(2);
+    pending.stop_grace = in.choice<bool>(2);
+    const auto optional = [&in]<class T>(std::optional<T>& value) {
+        const bool is_set = in.choice<bool>(2);
+        const auto bits = in.number<std::uint64_t>();
+        if (is_set) value = std::bit_cast<T>(bits);
+    };
+    optional(pending.limits_before.memory_mb);
+    optional(pending.limits_before.cpus);
+    optional(pending.limits_before.pids);
+    optional(pending.stop_grace_before);
+    return pending;
+}
+
 /// Writes what is set. A record without the sections has no settings.
 inline void write_settings(record_writer& out, const engine_settings& settings) {
     using enum engine_section;
@@ -104,9 +144,17 @@ inline void write_settings(record_writer& out, const engine_settings& settings) 
     number(memory_mb, settings.limits.memory_mb);
     number(cpus, settings.limits.cpus);
     number(pids, settings.limits.pids);
-    if (settings.stop_grace)
-        out.section(stop_grace,
-                    [&] { out.number(static_cast<std::uint64_t>(settings.stop_grace->count())); });
+    const auto time = [&](engine_section section, const std::optional<duration>& value) {
+        if (value)
+            out.section(section, [&] { out.number(static_cast<std::uint64_t>(value->count())); });
+    };
+    time(stop_grace, settings.stop_grace);
+    time(sleep_after, settings.sleep.after);
+    if (settings.sleep.pinned)
+        out.section(pinned, [&] { out.number(static_cast<std::uint8_t>(*settings.sleep.pinned)); });
+    if (settings.revision != 1)
+        out.section(settings_revision, [&] { out.number(settings.revision); });
+    if (settings.pending != pending_settings{}) write_pending(out, settings.pending);
 }
 
 /// Reads one section into the settings. False if it is none of theirs.
@@ -131,6 +179,18 @@ inline bool decode_section(engine_section section, value_reader& in, engine_sett
     case stop_grace:
         settings.stop_grace = duration{static_cast<std::int64_t>(whole())};
         return true;
+    case sleep_after:
+        settings.sleep.after = duration{static_cast<std::int64_t>(whole())};
+        return true;
+    case pinned: settings.sleep.pinned = in.choice<bool>(2); return true;
+    case settings_revision: settings.revision = whole(); return true;
+    case pending: {
+        auto sealed = std::move(settings.pending.sealed_env); // which may come before
+        settings.pending = decode_pending(in);
+        settings.pending.sealed_env = std::move(sealed);
+        return true;
+    }
+    case pending_sealed_env: settings.pending.sealed_env = in.rest(); return true;
     default: return false;
     }
 }

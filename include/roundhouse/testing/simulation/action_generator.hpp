@@ -10,7 +10,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -49,6 +51,7 @@ public:
         else if (dice < 10) out.type = action::kind::rotate_platform_key;
         out.limits = draw_policy();
         draw(out.request);
+        if (settings_random_.chance(0.1)) draw_change(out.request);
         return out;
     }
 
@@ -94,7 +97,11 @@ private:
     void draw(call_request& out) {
         out.kind = draw_kind();
         switch (out.kind) {
-        case call_kind::admit: out.admit = {random_.chance(0.5), random_.chance(0.5)}; break;
+        case call_kind::admit:
+            out.admit = {random_.chance(0.5), random_.chance(0.5)};
+            if (settings_random_.chance(0.5))
+                out.admit.provision = std::make_shared<const provision_options>(draw_options());
+            break;
         case call_kind::provision: out.options = draw_options(); break;
         case call_kind::stop: out.force = random_.chance(0.5); break;
         case call_kind::activity:
@@ -117,9 +124,46 @@ private:
         if (random.chance(0.3)) out.limits.memory_mb = random.between(6, 64);
         if (random.chance(0.3)) out.limits.cpus = 0.5;
         if (random.chance(0.3)) out.limits.pids = random.between(1, 99);
-        if (random.chance(0.5))
-            out.stop_grace = random.between(duration{0}, scenario_.settings.stop_grace);
+        if (random.chance(0.5)) out.stop_grace = draw_grace();
+        if (random.chance(0.3)) out.sleep.after = draw_sleep_after();
+        if (random.chance(0.1)) out.sleep.pinned = random.chance(0.8);
         return out;
+    }
+
+    duration draw_grace() {
+        return settings_random_.between(duration{0}, scenario_.settings.stop_grace);
+    }
+
+    /// Where engines do not sleep, single ones do not either.
+    duration draw_sleep_after() {
+        const auto most = 2 * scenario_.settings.sleep_after;
+        return settings_random_.chance(0.2) ? duration{0}
+                                            : settings_random_.between(most / 10, most);
+    }
+
+    void draw_change(call_request& out) {
+        auto& random = settings_random_;
+        const auto draw = [&random](auto& change, auto value) {
+            if (random.chance(0.7)) return;
+            change.remove = random.chance(0.3);
+            if (!change.remove) change.value = value;
+        };
+        out = {.kind = call_kind::change_settings, .owner = std::move(out.owner)};
+        out.restart = random.chance(0.2);
+        auto& change = out.change;
+        for (auto* texts : {&change.env, &change.metadata}) {
+            texts->remove_all = random.chance(0.1);
+            for (auto n = random.below(3); n > 0; --n) {
+                auto& value = texts->texts["VARIABLE_" + std::to_string(random.below(9))];
+                if (random.chance(0.7)) value = std::to_string(random.next());
+            }
+        }
+        draw(change.memory_mb, random.between(6, 64));
+        draw(change.cpus, 0.5);
+        draw(change.pids, random.between(1, 99));
+        draw(change.stop_grace, draw_grace());
+        draw(change.sleep_after, draw_sleep_after());
+        draw(change.pinned, random.chance(0.5));
     }
 
     call_kind draw_kind() {

@@ -47,6 +47,8 @@ private:
         case call_kind::rotate: return !seen.running.empty();
         case call_kind::destroy: return seen.erased.contains(*answer.destroyed);
         case call_kind::activity: return !seen.statuses.empty();
+        case call_kind::change_settings:
+            return call.request.restart ? was_running(call, answer) : !seen.statuses.empty();
         }
         return false;
     }
@@ -104,13 +106,18 @@ private:
             return kind == call_kind::provision && !seen.statuses.empty();
         case errc::engine_not_found: return seen.absent || seen.had(engine_status::destroying);
         case errc::engine_not_running:
-            return (kind == call_kind::stop || kind == call_kind::rotate) &&
+            return (kind == call_kind::stop || kind == call_kind::rotate ||
+                    (kind == call_kind::change_settings && call.request.restart)) &&
                    seen.had_other_than(engine_status::running);
         case errc::engine_already_running:
             return kind == call_kind::start && seen.had(engine_status::running);
-        case errc::quota_exceeded: return creates && seen.quota_full;
+        case errc::quota_exceeded:
+            return (creates || kind == call_kind::change_settings) && seen.quota_full;
         case errc::port_exhaustion: return seen.no_port && kind != call_kind::stop;
-        case errc::policy_denied: return creates && forbids(call.limits, call.request);
+        case errc::policy_denied:
+            return (creates && forbids(call.limits, call.request)) ||
+                   (kind == call_kind::change_settings &&
+                    may_forbid(call.limits, call.request.change));
         case errc::rate_limited:
             return (kind == call_kind::admit && call.limits.rate_limit_rpm) ||
                    (creates && call.limits.max_provisions_per_minute);

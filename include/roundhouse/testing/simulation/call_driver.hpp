@@ -69,6 +69,10 @@ public:
             return orchestrator.async_note_activity(
                 product, user, request.busy_for,
                 handler<std::optional<instant>>(current, id, &read_activity));
+        case call_kind::change_settings:
+            return orchestrator.async_change_settings(
+                product, user, request.change, {.if_revision = {}, .restart = request.restart},
+                handler<engine_view>(current, id, &read_engine));
         case call_kind::stop:
             return orchestrator.async_stop(product, user, request.force, void_handler(current, id));
         }
@@ -264,9 +268,14 @@ private:
     /// Checks rows and machine against what an answer says, and holds later commits to it (rule 2).
     void hold_to(const pending_call& call, const call_answer& answer) {
         const auto row = ledger_.find(call.request.owner);
-        if (answer.engine) ledger_.acknowledge(answer.engine->id);
+        // Settings may be changed while an engine is created, which may still be undone.
+        const bool exists = call.request.kind != call_kind::change_settings || call.request.restart;
+        if (answer.engine && exists) ledger_.acknowledge(answer.engine->id);
         if (answer.engine && call.request.kind == call_kind::provision)
             settings_rules_.provisioned(answer.engine->id, call.request.options);
+        if (answer.engine && call.request.kind == call_kind::change_settings)
+            settings_rules_.changed(answer.engine->id, call.request.change,
+                                    call.seen.settings_revisions.size() > 2);
         if (answer.engine && call.request.kind == call_kind::admit)
             rules_.used(answer.engine->id, time_.now());
         if (answer.destroyed) {

@@ -27,6 +27,7 @@ enum class call_kind : std::uint8_t {
     rotate,
     destroy,
     activity,
+    change_settings,
 };
 
 constexpr std::string_view name_of(call_kind kind) noexcept {
@@ -38,6 +39,7 @@ constexpr std::string_view name_of(call_kind kind) noexcept {
     case call_kind::rotate: return "rotate";
     case call_kind::destroy: return "destroy";
     case call_kind::activity: return "activity";
+    case call_kind::change_settings: return "change settings";
     }
     return "unknown";
 }
@@ -50,13 +52,15 @@ struct call_request {
     provision_options options = {};                  ///< provision
     bool force = false;                              ///< stop
     std::optional<duration> busy_for = std::nullopt; ///< activity
+    settings_change change = {};                     ///< change settings
+    bool restart = false;                            ///< the same
 };
 
 /// The answer to a call of any kind: a failure, or what that kind returns.
 struct call_answer {
     std::optional<errc> failure;
     std::string message;
-    std::optional<admitted_engine> engine; ///< provision, start, and an admit that was granted
+    std::optional<admitted_engine> engine; ///< of what has one, and an admit that was granted
     std::optional<denial> denied;          ///< an admit that was not
     std::optional<engine_status> status;   ///< of the engine that an admit was denied
     int retry_after_s = 0;                 ///< the same
@@ -71,27 +75,45 @@ struct call_answer {
     }
 };
 
-/// The ceiling of memory in force of an engine that a call creates under a policy: the least of both.
+/// What a call gives the engine that it creates.
+[[nodiscard]] inline const provision_options& given_by(const call_request& call) {
+    const bool by_admit = call.kind == call_kind::admit && call.admit.provision;
+    return by_admit ? *call.admit.provision : call.options;
+}
+
+/// The ceiling of memory in force of an engine with these ceilings under a policy: the least of both.
 /// The machine sets none.
-[[nodiscard]] inline std::optional<std::uint64_t> memory_of(const call_request& call,
+[[nodiscard]] inline std::optional<std::uint64_t> memory_of(const engine_limits& own,
                                                             const policy& limits) {
-    const auto asked = call.options.limits.memory_mb.value_or(UINT64_MAX);
-    const auto memory = std::min(asked, limits.max_memory_mb.value_or(UINT64_MAX));
+    const auto memory = std::min(own.memory_mb.value_or(UINT64_MAX),
+                                 limits.max_memory_mb.value_or(UINT64_MAX));
     return memory == UINT64_MAX ? std::nullopt : std::optional(memory);
+}
+
+/// Whether a policy forbids an engine to have these ceilings, quotas aside.
+[[nodiscard]] inline bool forbids(const policy& limits, const engine_limits& own) {
+    const auto above = [](const auto& asked, const auto& most) {
+        return asked && most && *asked > *most;
+    };
+    return above(own.memory_mb, limits.max_memory_mb) || above(own.cpus, limits.max_cpus) ||
+           above(own.pids, limits.max_pids) ||
+           (limits.max_total_memory_mb && !memory_of(own, limits));
 }
 
 /// Whether a policy forbids a call to create the engine that it asks for, quotas aside.
 [[nodiscard]] inline bool forbids(const policy& limits, const call_request& call) {
-    const auto& options = call.options;
-    const auto above = [](const auto& asked, const auto& most) {
-        return asked && most && *asked > *most;
-    };
+    const auto& options = given_by(call);
     return !limits.allow_provision.value_or(true) ||
            (!options.env.empty() && !limits.allow_env.value_or(true)) ||
-           above(options.limits.memory_mb, limits.max_memory_mb) ||
-           above(options.limits.cpus, limits.max_cpus) ||
-           above(options.limits.pids, limits.max_pids) ||
-           (limits.max_total_memory_mb && !memory_of(call, limits));
+           forbids(limits, options.limits);
+}
+
+/// Whether a policy may forbid a change, by what the engine has besides.
+[[nodiscard]] inline bool may_forbid(const policy& limits, const settings_change& change) {
+    const bool of_limits = change.memory_mb.any() || change.cpus.any() || change.pids.any();
+    const bool bounded = limits.max_memory_mb || limits.max_cpus || limits.max_pids ||
+                         limits.max_total_memory_mb;
+    return (of_limits && bounded) || (change.env.any() && !limits.allow_env.value_or(true));
 }
 
 /// Everything that was true of an owner's engine at some time while a call was under way.
@@ -100,6 +122,7 @@ struct observed_states {
     bool absent = false;
     std::vector<engine_ptr> running; ///< The rows of engines that were running.
     std::set<uuid> erased;           ///< Engines whose rows were removed.
+    std::set<std::uint64_t> settings_revisions;
     bool quota_full = false;
     bool no_port = false;
 

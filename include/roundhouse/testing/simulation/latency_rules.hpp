@@ -3,6 +3,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/shares.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
@@ -132,6 +133,7 @@ private:
             const auto row = changed == nullptr ? nullptr : ledger_.find(changed->record.id);
             if (!row) return false;
             const auto& next = changed->record;
+            if (settings_of(next).revision != settings_of(*row).revision) return false;
             const bool ends = next.intent == intent::none || next.intent == intent::end ||
                               next.intent == intent::undo;
             const bool fails = next.status == engine_status::failed && next.status != row->status;

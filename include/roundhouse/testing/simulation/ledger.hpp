@@ -77,7 +77,8 @@ public:
         for (const auto& change : set.changes) {
             if (const auto* inserted = std::get_if<insert_engine>(&change))
                 insert(*stored++, *inserted, set);
-            else if (std::holds_alternative<update_engine>(change)) update(*stored++, set);
+            else if (const auto* updated = std::get_if<update_engine>(&change))
+                update(*stored++, *updated, set);
             else if (const auto* erased = std::get_if<erase_engine>(&change)) erase(*erased, set);
         }
     }
@@ -138,7 +139,7 @@ private:
         calls_.saw_row(owner, row);
     }
 
-    void update(const engine_ptr& row, const change_set& set) {
+    void update(const engine_ptr& row, const update_engine& change, const change_set& set) {
         const auto known = rows_.find(row->id);
         if (known == rows_.end()) return violations_.add("a row is updated that does not exist");
         const auto before = known->second.row;
@@ -147,10 +148,11 @@ private:
         check_port(*row);
         violations_.require(row->generation >= before->generation, "a generation goes back",
                             shown(*row));
-        violations_.require(row->reserved_memory_mb == before->reserved_memory_mb,
-                            "what an engine reserves changes", shown(*row));
-        violations_.require(settings_of(*row) == settings_of(*before),
-                            "the settings of an engine change", shown(*row));
+        check_settings(*before, *row, set);
+        const auto& memory = change.max_total_memory_mb;
+        violations_.require(!memory || row->reserved_memory_mb <= before->reserved_memory_mb ||
+                                reserved_memory_mb(row->product_id) <= *memory,
+                            "the quota of memory is exceeded by a change");
         if (before->status != row->status) {
             check_transition(*before, *row);
             check_audit(*before, row->status, set);
@@ -248,6 +250,26 @@ private:
                              !calls_.contains(owner_of(before), call_kind::start);
         if (begins && !restart) return;
         violations_.require(reports >= 1, "a transition is not reported", shown(before));
+    }
+
+    /// Checks that settings change only where that is reported, by one revision each time; and that
+    /// nothing is pending any more once a boot has begun.
+    void check_settings(const engine_record& before, const engine_record& after,
+                        const change_set& set) {
+        const auto& was = settings_of(before);
+        auto now = settings_of(after);
+        const bool boots = after.generation > before.generation;
+        violations_.require(!boots || now.pending == pending_settings{},
+                            "a boot leaves settings pending", shown(after));
+        const auto reports = std::ranges::count(set.audit, audit_action::settings_update,
+                                                &audit_entry::action);
+        violations_.require(now.revision == was.revision + static_cast<std::uint64_t>(reports),
+                            "the settings have another revision than is reported", shown(after));
+        if (boots) now.pending = was.pending;
+        violations_.require(reports == 1 || now == was, "the settings of an engine change",
+                            shown(after));
+        violations_.require(reports == 1 || after.reserved_memory_mb == before.reserved_memory_mb,
+                            "what an engine reserves changes", shown(after));
     }
 
     /// Checks that what is kept of a failure goes with it, and that each auto-restart is counted.

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <roundhouse/call_types.hpp>
+#include <roundhouse/core/settings_change.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
@@ -75,8 +77,10 @@ private:
         state current;
         instant used{};
         instant busy_until{};
-        instant rotated{};           ///< The end of its last key rotation.
-        std::uint64_t memory_mb = 0; ///< What it reserves.
+        instant rotated{};            ///< The end of its last key rotation.
+        std::uint64_t memory_mb = 0;  ///< What it reserves.
+        provision_options given = {}; ///< Its settings.
+        instant changed{};            ///< When its settings were changed last.
     };
 
     struct outcome {
@@ -94,14 +98,22 @@ private:
     /// The states that are possible at a time: one, except while an engine is put to sleep.
     [[nodiscard]] std::vector<state> possible_states(const engine& known, instant now) const {
         const auto& settings = scenario_.settings;
-        if (known.current != engine_status::running || settings.sleep_after == duration{0})
+        const auto sleep_after = sleep_after_of(known);
+        if (known.current != engine_status::running || sleep_after == duration{0})
             return {known.current};
-        const auto sleeps_at = std::max(known.used + settings.sleep_after, known.busy_until);
+        const auto sleeps_at = std::max(
+            {known.used + sleep_after, known.busy_until, known.changed});
         if (now < sleeps_at) return {known.current};
         // An engine whose key was being rotated then is looked at again with its next probe.
         const auto late = known.rotated > sleeps_at ? settings.health_check_interval : duration{0};
         if (now > sleeps_at + late + falls_asleep_in) return {engine_status::sleeping};
         return {known.current, engine_status::sleeping};
+    }
+
+    [[nodiscard]] duration sleep_after_of(const engine& known) const {
+        const auto& sleep = known.given.sleep;
+        if (sleep.pinned.value_or(false)) return duration{0};
+        return sleep.after.value_or(scenario_.settings.sleep_after);
     }
 
     [[nodiscard]] std::string shown(const engine& known, instant now) const {
@@ -138,6 +150,7 @@ private:
             return current == running ? outcome{.next = current} : refuse(errc::engine_not_running);
         case call_kind::destroy: return {.next = std::nullopt};
         case call_kind::activity: return expected_activity(call, current, known);
+        case call_kind::change_settings: return expected_change(call, current, known);
         }
         return refuse(errc::internal_error);
     }
@@ -148,7 +161,7 @@ private:
         const auto ports = std::size_t{settings.port_max} - settings.port_min + 1;
         const auto& limits = call.limits;
         const auto& product = call.request.owner.product_id;
-        const auto memory = memory_of(call.request, limits).value_or(0);
+        const auto memory = memory_of(given_by(call.request).limits, limits).value_or(0);
         if (forbids(limits, call.request)) return refuse(errc::policy_denied);
         if (limits.max_engines && count(product) >= *limits.max_engines)
             return refuse(errc::quota_exceeded);
@@ -160,12 +173,34 @@ private:
         return {.next = engine_status::running, .counts_as_use = true, .memory_mb = memory};
     }
 
+    [[nodiscard]] outcome expected_change(const pending_call& call, state current,
+                                          const engine& known) const {
+        const auto& request = call.request;
+        const auto refuse = [&](errc code) { return outcome{.failure = code, .next = current}; };
+        const auto after = core::changed(known.given, request.change);
+        const auto& limits = call.limits;
+        const bool other_limits = after.limits != known.given.limits;
+        const bool other_env = after.env != known.given.env && !after.env.empty();
+        if ((other_limits && forbids(limits, after.limits)) ||
+            (other_env && !limits.allow_env.value_or(true)))
+            return refuse(errc::policy_denied);
+        if (request.restart && current != engine_status::running)
+            return refuse(errc::engine_not_running);
+        const auto memory = other_limits ? memory_of(after.limits, limits).value_or(0)
+                                         : known.memory_mb;
+        if (other_limits && limits.max_total_memory_mb && memory > known.memory_mb &&
+            reserved_memory_mb(request.owner.product_id) - known.memory_mb + memory >
+                *limits.max_total_memory_mb)
+            return refuse(errc::quota_exceeded);
+        return {.next = current, .counts_as_use = request.restart, .memory_mb = memory};
+    }
+
     [[nodiscard]] outcome expected_activity(const pending_call& call, state current,
                                             const engine& known) const {
         outcome out{.next = current};
         if (current != engine_status::running) return out;
         out.counts_as_use = true;
-        const auto sleep_after = scenario_.settings.sleep_after;
+        const auto sleep_after = sleep_after_of(known);
         if (sleep_after == duration{0}) return out;
         out.sleeps_at = std::max(call.issued_at + sleep_after, leased_until(call, known));
         return out;
@@ -206,9 +241,17 @@ private:
         const bool activity = call.request.kind == call_kind::activity;
         const auto later = wanted.sleeps_at ? *answer.sleeps_at - *wanted.sleeps_at : duration{0};
         if (activity && wanted.counts_as_use) known.busy_until = leased_until(call, known) + later;
+        const bool created = !known.current && wanted.next;
         if (!wanted.next) known = {};
-        if (!known.current) known.memory_mb = wanted.memory_mb;
         known.current = wanted.next;
+        const auto& request = call.request;
+        const bool changes = request.kind == call_kind::change_settings && !answer.failure;
+        if (created || changes) known.memory_mb = wanted.memory_mb;
+        if (created) known.given = given_by(request);
+        if (changes) {
+            known.given = core::changed(known.given, request.change);
+            known.changed = time_.now();
+        }
         if (call.request.kind == call_kind::rotate) known.rotated = time_.now();
         // An admit counts as use when it ends.
         if (wanted.counts_as_use) known.used = activity ? call.issued_at + later : time_.now();

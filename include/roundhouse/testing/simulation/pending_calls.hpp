@@ -3,6 +3,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
@@ -117,6 +118,7 @@ private:
             return;
         }
         call.seen.statuses.insert(row->status);
+        call.seen.settings_revisions.insert(settings_of(*row).revision);
         if (row->status == engine_status::running) call.seen.running.push_back(row);
     }
 

@@ -5,6 +5,7 @@
 #include <roundhouse/core/ceilings.hpp>
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/core/settings_change.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/engine_settings.hpp>
@@ -21,8 +22,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Checks that each engine is made and stopped with what it was provisioned with (SPEC §3), and made
-/// with the ceilings of its product's policy (SPEC §4).
+/// Checks that each engine is made and stopped with what it was given (SPEC §3), and made with the
+/// ceilings of its product's policy (SPEC §4).
 class settings_rules {
 public:
     settings_rules(violations& found, const ledger& rows, const crypto::key_ring& keys,
@@ -38,13 +39,14 @@ public:
         const auto row = ledger_.find(request.ref.engine_id);
         if (!row) return; // another rule's
         const auto& settings = settings_of(*row);
+        // What has been changed since the boot was begun comes with the next one.
         const auto product = product_of_(row->product_id);
-        const auto wanted = core::limits_in_force(settings.limits,
+        const auto wanted = core::limits_in_force(present_limits(settings),
                                                   core::policy_of(*product, settings_), {});
         violations_.require(request.limits == wanted,
                             "a workload gets other ceilings than its row and its policy have",
                             short_id(row->id));
-        violations_.require(crypto::unseal_env(settings.sealed_env, keys_) == request.env,
+        violations_.require(crypto::unseal_env(present_sealed_env(settings), keys_) == request.env,
                             "a workload gets another environment than its row has",
                             short_id(row->id));
     }
@@ -63,13 +65,25 @@ public:
         const auto row = ledger_.find(engine);
         if (!row) return; // destroyed meanwhile
         const auto& settings = settings_of(*row);
+        if (settings.revision != 1) return; // changed meanwhile
         violations_.require(
             settings.metadata == options.metadata && settings.limits == options.limits &&
-                settings.stop_grace == options.stop_grace,
+                settings.stop_grace == options.stop_grace && settings.sleep == options.sleep,
             "an engine has other settings than its product gave it", short_id(engine));
         violations_.require(crypto::unseal_env(settings.sealed_env, keys_) == options.env,
                             "an engine has another environment than its product gave it",
                             short_id(engine));
+    }
+
+    /// A change was answered with this engine. `others`: it was not the only one
+    /// meanwhile.
+    void changed(const uuid& engine, const settings_change& change, bool others) {
+        const auto row = ledger_.find(engine);
+        if (!row || others) return;
+        const auto env = crypto::unseal_env(settings_of(*row).sealed_env, keys_);
+        const auto after = core::options_of(settings_of(*row), env.value_or(named_texts{}));
+        violations_.require(core::differing_members(after, core::changed(after, change)).empty(),
+                            "a change was answered that was not made", short_id(engine));
     }
 
 private:

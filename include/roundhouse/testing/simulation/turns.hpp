@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
 #include <roundhouse/types.hpp>
 
@@ -24,10 +25,11 @@ enum class turn : std::uint8_t { none, prepare, boot };
 }
 
 /// The turn that is held by the boot which has begun this operation, by the engine's row. A stop
-/// belongs to a boot only if a rotation ends the workload that has the old key.
+/// belongs to a boot only if that ends a workload which serves (`core::ends_a_workload_first`).
 [[nodiscard]] inline turn turn_of(backend_operation operation, const engine_ptr& row) noexcept {
-    const bool rotates = row && row->intent == intent::boot && row->boot == boot_reason::rotate;
-    return operation == backend_operation::stop && !rotates ? turn::none : turn_during(operation);
+    const bool ends_one = row && row->intent == intent::boot &&
+                          core::ends_a_workload_first(row->boot);
+    return operation == backend_operation::stop && !ends_one ? turn::none : turn_during(operation);
 }
 
 } // namespace testing::sim::detail

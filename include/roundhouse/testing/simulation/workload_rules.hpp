@@ -1,5 +1,7 @@
 #pragma once
 
+#include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
@@ -128,7 +130,9 @@ private:
         violations_.require(wall_.shifts() > 0 || row->busy_until <= now,
                             "an engine is put to sleep while its row is busy",
                             short_id(ref.engine_id));
-        violations_.require(now - use.last >= settings_.sleep_after,
+        violations_.require(!settings_of(*row).sleep.pinned.value_or(false),
+                            "a pinned engine is put to sleep", short_id(ref.engine_id));
+        violations_.require(now - use.last >= core::sleep_after_of(*row, settings_),
                             "an engine is put to sleep that was just used",
                             short_id(ref.engine_id));
         const auto& last = answers_[ref.engine_id];

@@ -39,6 +39,14 @@ inline engine_settings full_settings() {
     out.metadata = {{every_byte(), ""}, {"plan", every_byte()}, {"tier", "J\xC3\xBCrgen"}};
     out.limits = {.memory_mb = 512, .cpus = 0.1, .pids = std::numeric_limits<std::uint64_t>::max()};
     out.stop_grace = duration{1'234};
+    out.sleep = {.after = duration{5'678}, .pinned = true};
+    out.revision = 3;
+    out.pending = {.env = true,
+                   .limits = false,
+                   .stop_grace = true,
+                   .sealed_env = std::string(188, 'f'),
+                   .limits_before = {.memory_mb = 513, .cpus = 0.2, .pids = 7},
+                   .stop_grace_before = duration{2'345}};
     return out;
 }
 
@@ -131,7 +139,7 @@ template <store Store> void each_exit_status_by_itself(Store& store) {
 
 template <store Store> void each_setting_by_itself(Store& store) {
     const auto all = full_settings();
-    std::vector<engine_settings> chosen(7);
+    std::vector<engine_settings> chosen(18);
     chosen[0].env_names = all.env_names;
     chosen[1].sealed_env = "no base64url: ~";
     chosen[2].metadata = all.metadata;
@@ -139,6 +147,17 @@ template <store Store> void each_setting_by_itself(Store& store) {
     chosen[4].limits.cpus = -0.0;
     chosen[5].limits.pids = 1;
     chosen[6].stop_grace = duration{0};
+    chosen[7].sleep.after = duration{0};
+    chosen[8].sleep.pinned = false;
+    chosen[9].sleep.pinned = true;
+    chosen[10].revision = std::numeric_limits<std::uint64_t>::max();
+    chosen[11].pending.env = true;
+    chosen[12].pending.limits = true;
+    chosen[13].pending.stop_grace = true;
+    chosen[14].pending.sealed_env = "no base64url: ~";
+    chosen[15].pending.limits_before.memory_mb = 0;
+    chosen[16].pending.limits_before.cpus = -0.0;
+    chosen[17].pending.stop_grace_before = duration{0};
     std::uint32_t n = 0;
     for (const auto& settings : chosen) {
         auto record = nth_engine(++n);
@@ -156,7 +175,7 @@ template <store Store> void every_state(Store& store) {
         for (const auto intent : all_intents) {
             record.status = record.origin = status;
             record.intent = intent;
-            record.boot = static_cast<boot_reason>(static_cast<int>(intent) % 5);
+            record.boot = static_cast<boot_reason>(static_cast<int>(intent) % 6);
             record = require_kept(store, update(record), record);
         }
 }
