@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -95,12 +96,16 @@ struct committed {
 
 /// Selects engines of one product, oldest first.
 struct engine_query {
-    uuid product_id;
+    uuid product_id{};
     std::optional<engine_status> status;
     std::size_t offset = 0; ///< Counted from `after`.
     std::size_t limit = 100;
     /// The `next` of a page, which this one follows whatever has been destroyed meanwhile.
     std::optional<std::uint64_t> after{};
+    /// Only engines whose user ids begin with these bytes. Empty: all.
+    std::string user_prefix{};
+    /// Only engines whose metadata have all of these members, with these values.
+    named_texts metadata{};
 };
 
 struct engine_page {

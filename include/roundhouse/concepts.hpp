@@ -300,6 +300,8 @@ template <class B> concept holds_limits = backend<B> && detail::member::limits<B
 /// - `for_each_engine` visits a consistent state, and `for_each_audit` the rows of all products
 ///   since a time, oldest first. The visitors must not call the store. A record that cannot be read
 ///   is visited as the error that names it; listings and audit pages leave it out.
+/// - `list_engines` answers a query by `user_prefix` or `metadata` in time that grows with the engines
+///   that match it, not with the fleet, by the rows of the last commit.
 /// - `note_activity` keeps the later of a record's `last_activity_at` and what was seen. It is no
 ///   change of the record: the revision stays, and engines that are gone are passed over. It is as
 ///   durable and as blocking as a commit.

@@ -126,6 +126,10 @@ public:
         rh::engine_query query;
         query.product_id = pick(products());
         if (one_in(2)) query.status = draw_status();
+        if (one_in(3)) query.metadata[draw_label()] = draw_label();
+        if (one_in(6)) query.metadata[draw_label()] = draw_label();
+        if (one_in(4)) query.user_prefix = pick(users()).substr(0, 1 + below(4));
+        if (one_in(4)) query.after = below(400);
         query.offset = below(8);
         query.limit = 1 + below(8);
         return query;
@@ -162,6 +166,11 @@ private:
 
     std::string draw_text(std::size_t most) {
         return std::string(below(most + 1), static_cast<char>('a' + below(26)));
+    }
+
+    /// One of a few texts, so that engines share them.
+    std::string draw_label() {
+        return std::string(1 + below(2), static_cast<char>('a' + below(26) % 3));
     }
 
     rh::engine_status draw_status() { return rh::all_engine_statuses.at(below(6)); }
@@ -308,7 +317,7 @@ private:
         rh::engine_settings out;
         for (std::size_t n = below(3); n > 0; --n) {
             out.env_names.push_back(draw_text(10));
-            out.metadata[draw_text(10)] = draw_text(30);
+            out.metadata[draw_label()] = draw_label();
         }
         if (one_in(3)) out.sleep.after = rh::duration{below(100'000)};
         if (one_in(5)) out.sleep.pinned = one_in(2);

@@ -123,7 +123,9 @@ result<store_plan> spoiled(const change_set& set, const stored_rows& stored, con
 
 result<store_plan> keeps_the_old_status_counted(const change_set& set, const stored_rows& stored) {
     return spoiled(set, stored, [](core::engine_write& write) {
-        if (write.row && !write.removed.empty()) ++write.counters.of(write.removed.front().status);
+        for (const auto& entry : write.removed)
+            if (write.row && entry.index == core::engine_index::status)
+                ++write.counters.of(entry.status);
     });
 }
 
@@ -144,6 +146,20 @@ result<store_plan> reserves_no_memory(const change_set& set, const stored_rows& 
 
 result<store_plan> leaves_an_index_entry(const change_set& set, const stored_rows& stored) {
     return spoiled(set, stored, [](core::engine_write& write) { write.removed.clear(); });
+}
+
+template <core::engine_index Index>
+result<store_plan> leaves_entries_of(const change_set& set, const stored_rows& stored) {
+    return spoiled(set, stored, [](core::engine_write& write) {
+        std::erase_if(write.removed, [](const auto& entry) { return entry.index == Index; });
+    });
+}
+
+template <core::engine_index Index>
+result<store_plan> forgets_entries_of(const change_set& set, const stored_rows& stored) {
+    return spoiled(set, stored, [](core::engine_write& write) {
+        std::erase_if(write.added, [](const auto& entry) { return entry.index == Index; });
+    });
 }
 
 result<store_plan> holds_no_port(const change_set& set, const stored_rows& stored) {
@@ -225,6 +241,14 @@ TEST_CASE("the recount finds each fault that is planted in a plan") {
     CHECK(first_difference(counts_an_undone_provision) == "the provisions differ");
     CHECK(first_difference(reserves_no_memory) == "the reserved memory differs");
     CHECK(first_difference(leaves_an_index_entry) == "a listing has another size");
+    CHECK(first_difference(leaves_entries_of<core::engine_index::metadata>) ==
+          "a filtered listing has another size");
+    CHECK(first_difference(leaves_entries_of<core::engine_index::user>) ==
+          "a filtered listing has another size");
+    CHECK(first_difference(forgets_entries_of<core::engine_index::metadata>) ==
+          "a filtered listing has another size");
+    CHECK(first_difference(forgets_entries_of<core::engine_index::user>) ==
+          "a filtered listing has another size");
     CHECK(first_difference(holds_no_port) == "an engine was inserted that can have no port");
     CHECK(first_difference(forgets_an_audit_row) == "an audit row has no id");
     CHECK(first_difference(forgets_condition<core::owner_is_free>) ==

@@ -1,12 +1,14 @@
 #include "catch.hpp"
 
 #include <roundhouse/core/store_plan.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/store/memory/fleet_rows.hpp>
 #include <roundhouse/testing/store_conformance/samples.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -122,7 +124,8 @@ TEST_CASE("an insert is planned without a look-up") {
     CHECK(entries(write.added) == std::vector<std::pair<engine_index, engine_status>>{
                                       {engine_index::id, {}},
                                       {engine_index::sequence, {}},
-                                      {engine_index::status, engine_status::running}});
+                                      {engine_index::status, engine_status::running},
+                                      {engine_index::user, {}}});
 }
 
 TEST_CASE("an update moves an engine from the status that was stored to the one that it gets") {
@@ -153,6 +156,38 @@ TEST_CASE("an update that keeps the status changes no counter and no index") {
     CHECK((write.removed.empty() && write.added.empty()));
 }
 
+TEST_CASE("a change of metadata moves an engine between the members that differ") {
+    const auto with = [](engine_record record, named_texts metadata) {
+        engine_settings settings;
+        settings.metadata = std::move(metadata);
+        record.settings = std::make_shared<const engine_settings>(std::move(settings));
+        return record;
+    };
+    const auto members = [](const std::vector<core::index_entry>& from) {
+        std::string out;
+        for (const auto& entry : from)
+            if (entry.index == engine_index::metadata)
+                out += entry.member.first + '=' + entry.member.second + ' ';
+        return out;
+    };
+    furnished_rows rows;
+    rows.commit(insert(with(engine(3, "eve"), {{"a", "1"}, {"b", "2"}, {"c", "3"}})));
+    const auto before = rows.stored("eve");
+
+    const auto changed = or_throw(
+        rows.plan(update(with(before, {{"a", "1"}, {"b", "4"}, {"d", "3"}}))));
+    CHECK(members(changed.engines.at(0).removed) == "b=2 c=3 ");
+    CHECK(members(changed.engines.at(0).added) == "b=4 d=3 ");
+    CHECK(changed.engines.at(0).counters == counter_delta{});
+
+    const auto equal = or_throw(
+        rows.plan(update(with(before, {{"a", "1"}, {"b", "2"}, {"c", "3"}}))));
+    CHECK((equal.engines.at(0).removed.empty() && equal.engines.at(0).added.empty()));
+
+    const auto erased = or_throw(rows.plan(erase(before)));
+    CHECK(members(erased.engines.at(0).removed) == "a=1 b=2 c=3 ");
+}
+
 TEST_CASE("an erase counts a destroy, or takes a provision back") {
     const furnished_rows rows;
     const bool undone = GENERATE(false, true);
@@ -165,7 +200,7 @@ TEST_CASE("an erase counts a destroy, or takes a provision back") {
     wanted.destroys = undone ? 0 : 1;
     CHECK(write.counters == wanted);
     CHECK(write.counters.engines() == -1);
-    CHECK(write.removed.size() == 3);
+    CHECK(write.removed.size() == 4);
 }
 
 TEST_CASE("a condition on the quota counts the earlier changes of its set") {

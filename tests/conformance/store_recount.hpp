@@ -5,6 +5,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
@@ -82,6 +83,7 @@ public:
         for (const auto& product : random_operations::products()) {
             if (differs.empty()) differs = check_counters(store, product);
             if (differs.empty()) differs = check_listings(store, product);
+            if (differs.empty()) differs = check_filtered_listings(store, product);
             if (differs.empty()) differs = check_quota(store, product);
             if (differs.empty()) differs = check_audit_of(store, product);
         }
@@ -288,6 +290,45 @@ private:
             if (!alike) return "a listing differs";
         }
         return {};
+    }
+
+    /// Listings by a few members of metadata and beginnings of user ids.
+    template <rh::store Store>
+    std::string check_filtered_listings(const Store& store, const rh::uuid& product) const {
+        const rh::named_texts no_member;
+        for (const auto& [prefix, metadata] :
+             {std::pair<std::string, rh::named_texts>{"", {{"a", "b"}}},
+              {"", {{"bb", "a"}}},
+              {"", {{"c", "cc"}}},
+              {"", {{"a", "a"}, {"b", "c"}}},
+              {"a", no_member},
+              {"user1", no_member},
+              {std::string(255, 'u'), no_member},
+              {"user", {{"a", "a"}}}}) {
+            std::map<std::uint64_t, rh::uuid> wanted; // by sequence
+            for (const auto& [owner, row] : rows_)
+                if (owner.product_id == product && owner.user_id.starts_with(prefix) &&
+                    has_all(row, metadata))
+                    wanted[row.sequence] = row.id;
+            const auto page = store.list_engines(
+                {product, {}, 0, everything, {}, prefix, metadata});
+            if (!page || page->total != wanted.size() || page->engines.size() != wanted.size())
+                return "a filtered listing has another size";
+            const bool alike = std::ranges::equal(
+                page->engines, wanted, [](const rh::engine_ptr& engine, const auto& row) {
+                    return engine->sequence == row.first && engine->id == row.second;
+                });
+            if (!alike) return "a filtered listing differs";
+        }
+        return {};
+    }
+
+    static bool has_all(const rh::engine_record& row, const rh::named_texts& metadata) {
+        return std::ranges::all_of(metadata, [&](const auto& member) {
+            const auto& own = rh::settings_of(row).metadata;
+            const auto found = own.find(member.first);
+            return found != own.end() && found->second == member.second;
+        });
     }
 
     /// An insert that no store may make: it asks for a port, and no port is usable. `asked` has the

@@ -6,6 +6,7 @@
 
 #include <lmdb.h>
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <utility>
@@ -53,6 +54,15 @@ public:
     void remove(std::string key_text) {
         auto key = to_val(key_text);
         REQUIRE(mdb_del(txn_, handle_, &key, nullptr) == 0);
+    }
+    /// Removes the database itself, which must not be used afterwards.
+    void drop() { REQUIRE(mdb_drop(txn_, handle_, 1) == 0); }
+
+    /// The number of entries.
+    [[nodiscard]] std::size_t size() const {
+        MDB_stat stat{};
+        REQUIRE(mdb_stat(txn_, handle_, &stat) == 0);
+        return stat.ms_entries;
     }
 
 private:

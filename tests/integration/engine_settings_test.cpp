@@ -59,6 +59,33 @@ TEST_CASE("a subprocess engine sees its variables in each of its workloads") {
                                                Contains(R"("env_names":["PRODUCT_TOKEN","TZ"])"));
 }
 
+TEST_CASE("engines are listed by their metadata and by the beginning of their user_ids") {
+    const temporary_folder folder;
+    const auto is_listed = [](running_server& server, const std::string& query,
+                              const std::string& total, const std::string& user) {
+        const auto body = server.get("/engines?" + query);
+        INFO(body);
+        CHECK_THAT(body, Contains("\"total\":" + total + ","));
+        CHECK((body.find("\"user_id\":\"" + user + "\"") != std::string::npos) == (total != "0"));
+    };
+    {
+        running_server server(options(folder.path()));
+        provision_with_settings(server, "ada");
+        server.provision("adam");
+        server.provision("bob");
+        for (const auto* user : {"ada", "adam", "bob"})
+            server.post("/engines/" + std::string(user) + "/stop");
+    }
+    running_server server(options(folder.path())); // which finds its indexes on disk
+    is_listed(server, "metadata.plan=pro", "1", "ada");
+    is_listed(server, "metadata.plan=free", "0", "");
+    is_listed(server, "q=ad", "2", "adam");
+    is_listed(server, "q=ad&metadata.plan=pro&limit=1", "1", "ada");
+    is_listed(server, "q=b&status=stopped", "1", "bob");
+    is_listed(server, "q=b&status=running", "0", "");
+    CHECK_THAT(server.get("/engines?metadata.=pro", 400), Contains("its name must have 1 to 128"));
+}
+
 TEST_CASE("the values of variables are in no answer, no audit row and no line of the log") {
     const temporary_folder folder;
     running_server server(options(folder.path()));

@@ -234,6 +234,54 @@ TEST_CASE("a listing takes status, limit and offset") {
     CHECK(api.ask("GET", "/engines?offset=18446744073709551615").status == 200);
 }
 
+TEST_CASE("a listing takes the beginning of user_ids and members of metadata") {
+    using members = roundhouse::named_texts;
+    api_harness api;
+    CHECK(api.ask("GET",
+                  "/engines?q=J%C3%B6+%2B&metadata.plan=pro&metadata.team%3D=a%26b&status=failed")
+              .status == 200);
+    CHECK(api.fake().engines_asked->user_prefix == "J\xC3\xB6 +");
+    CHECK(api.fake().engines_asked->metadata == members{{"plan", "pro"}, {"team=", "a&b"}});
+    CHECK(api.fake().engines_asked->status == roundhouse::engine_status::failed);
+    CHECK(api.ask("GET", "/engines?metadata.a.b=&metad%61ta.C&q=").status == 200);
+    CHECK(api.fake().engines_asked->user_prefix.empty());
+    CHECK(api.fake().engines_asked->metadata == members{{"a.b", ""}, {"C", ""}});
+    CHECK(api.ask("GET", "/engines?metadata=x&q=J%C3").status == 200);
+    CHECK(api.fake().engines_asked->user_prefix == "J\xC3");
+    CHECK(api.fake().engines_asked->metadata.empty());
+}
+
+TEST_CASE("a listing refuses what no user_id and no metadata can be") {
+    CHECK(complaint("GET", "/engines?q=a&q=b") == "q: is given twice.");
+    CHECK(complaint("GET", "/engines?q=%4") ==
+          "q: a % must be followed by two hexadecimal digits. Write %25 for a % itself.");
+    CHECK(complaint("GET", "/engines?q=" + std::string(257, 'x')) ==
+          "q: must have at most 256 bytes, as user_ids do, and has 257.");
+    CHECK(complaint("GET", "/engines?q=" + std::string(256, 'x')).empty());
+
+    CHECK(complaint("GET", "/engines?metadata.=x") ==
+          "metadata.: its name must have 1 to 128 bytes, and has 0.");
+    CHECK(complaint("GET", "/engines?metadata." + std::string(129, 'n') + "=x") ==
+          "metadata." + std::string(64, 'n') + ": its name must have 1 to 128 bytes, and has 129.");
+    CHECK(complaint("GET", "/engines?metadata." + std::string(128, 'n') + "=x").empty());
+    CHECK(complaint("GET", "/engines?metadata.a%0A=x")
+              .ends_with("its name must not hold control characters."));
+    CHECK(complaint("GET", "/engines?metadata.%FF=x").ends_with("its name is not valid UTF-8."));
+    CHECK(complaint("GET", "/engines?metadata.a=%FF") == "metadata.a: is not valid UTF-8.");
+    CHECK(complaint("GET", "/engines?metadata.a=%00") ==
+          "metadata.a: must not hold control characters.");
+    CHECK(complaint("GET", "/engines?metadata.a=%4") ==
+          "metadata.a: a % must be followed by two hexadecimal digits. Write %25 for a % itself.");
+    CHECK(complaint("GET", "/engines?metadata.plan=a&metadata.pl%61n=a") ==
+          "metadata.plan: is given twice.");
+
+    std::string many;
+    for (int n = 0; n < 32; ++n) many += "metadata.m" + std::to_string(n) + "=x&";
+    CHECK(complaint("GET", "/engines?" + many).empty());
+    CHECK(complaint("GET", "/engines?" + many + "metadata.more=x") ==
+          "metadata: must have at most 32 members, and has 33.");
+}
+
 TEST_CASE("invalid parameters of a listing are a 400 that names the parameter") {
     for (const std::string_view bad :
          {"0", "1001", "-1", "+1", "1.0", "1e2", "x", "", "%20", "99999999999999999999", "1%zz"}) {

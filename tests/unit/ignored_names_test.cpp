@@ -39,6 +39,8 @@ constexpr unread requests[] = {
     {"GET", "/products/demo?x", "", R"("x";in=query)"},
     {"GET", "/products/demo/policy?x", "", R"("x";in=query)"},
     {"GET", "/engines?Status=running&limit=5", "", R"("Status";in=query;nearest="status")"},
+    {"GET", "/engines?metadata=pro&Metadata.plan=pro&Q=a&qq=a", "",
+     R"("metadata";in=query, "Metadata.plan";in=query, "Q";in=query, "qq";in=query;nearest="q")"},
     {"GET", "/audit?user=u1&untill=x", "", R"("user";in=query, "untill";in=query;nearest="until")"},
     {"GET", "/engines/u1/logs?tal=5", "", R"("tal";in=query;nearest="tail")"},
     {"POST", "/engines/u1/stop?forse=true", "", R"("forse";in=query;nearest="force")"},
@@ -91,6 +93,7 @@ TEST_CASE("a request without unknown names has no such header, strict or not") {
         for (const auto& reply :
              {api.ask("POST", "/engines/u1/admit", R"({"auto_wake":true,"auto_provision":true})"),
               api.ask("POST", "/engines/u1/admit"), api.ask("GET", "/engines?limit=1&&status="),
+              api.ask("GET", "/engines?q=a&metadata.plan=pro&metadata.of%20it=&after="),
               api.ask("POST", "/engines/u1/start", "no JSON")}) {
             CHECK(reply.status == 200);
             CHECK(reply.ignored.empty());

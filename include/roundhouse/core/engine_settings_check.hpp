@@ -144,6 +144,17 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
 
 } // namespace detail
 
+/// Finds what no engine's metadata may be, nor a filter of engines by metadata; nothing if there is
+/// nothing.
+[[nodiscard]] inline std::optional<settings_fault> check_metadata(const named_texts& metadata) {
+    if (auto complaint = detail::check_size(metadata, max_metadata_members, max_metadata_bytes))
+        return settings_fault{"metadata", std::move(*complaint)};
+    for (const auto& [name, value] : metadata)
+        if (auto complaint = detail::check_metadata(name, value))
+            return settings_fault{"metadata." + detail::shown_name(name), std::move(*complaint)};
+    return std::nullopt;
+}
+
 /// Finds the first member that no engine may be given so; nothing if there is none.
 [[nodiscard]] inline std::optional<settings_fault> check_options(const provision_options& options) {
     const auto& [version, env, metadata, limits, stop_grace, sleep] = options;
@@ -154,11 +165,7 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
     for (const auto& [name, value] : env)
         if (auto complaint = detail::check_variable(name, value))
             return settings_fault{"env." + detail::shown_name(name), std::move(*complaint)};
-    if (auto complaint = detail::check_size(metadata, max_metadata_members, max_metadata_bytes))
-        return settings_fault{"metadata", std::move(*complaint)};
-    for (const auto& [name, value] : metadata)
-        if (auto complaint = detail::check_metadata(name, value))
-            return settings_fault{"metadata." + detail::shown_name(name), std::move(*complaint)};
+    if (auto fault = check_metadata(metadata)) return fault;
     if (auto fault = detail::check_limits(limits)) return fault;
     if (stop_grace && (*stop_grace < duration{0} || *stop_grace > longest_stop_grace))
         return settings_fault{"stop_grace_s", "must be a number from 0 to 3600."};

@@ -70,6 +70,13 @@ constexpr bool is_slug_character(char c) noexcept {
     return detail::check_text(text, max_user_id_bytes);
 }
 
+/// Checks the beginning of user_ids: at most 256 bytes. It may end within a character.
+[[nodiscard]] inline std::optional<std::string> check_user_prefix(std::string_view text) {
+    if (text.size() <= max_user_id_bytes) return std::nullopt;
+    return "must have at most " + std::to_string(max_user_id_bytes) +
+           " bytes, as user_ids do, and has " + std::to_string(text.size()) + ".";
+}
+
 /// Checks a product's slug: 1 to 64 characters of a-z, 0-9 and -. A slug of the form of a UUID is
 /// refused, because a policy is set by slug or by product_id.
 [[nodiscard]] inline std::optional<std::string> check_slug(std::string_view text) {

@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/store_plan/conditions.hpp>
+#include <roundhouse/core/store_plan/index_entries.hpp>
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/error.hpp>
@@ -69,20 +70,6 @@ inline void apply(const counter_delta& delta, fleet_counts& counts) noexcept {
     counts.total_destroys += static_cast<std::uint64_t>(delta.destroys);
     counts.reserved_memory_mb += static_cast<std::uint64_t>(delta.reserved_memory_mb);
 }
-
-/// The indexes of engines, for stores that keep them as entries of their own. Ports are not among
-/// them: which port a row holds is known only when the plan is executed.
-enum class engine_index : std::uint8_t {
-    id,       ///< By engine id, which also answers whether a short id is free.
-    sequence, ///< By product and sequence.
-    status,   ///< By product, status and sequence.
-};
-
-/// An entry of an index that leads to the engine of a write.
-struct index_entry {
-    engine_index index = engine_index::id;
-    engine_status status = engine_status::provisioning; ///< Of `engine_index::status` only.
-};
 
 /// Puts or erases the row of one engine. The row that it replaces is `stored`, which a condition of
 /// the plan holds at its revision, or the one that the write `earlier` of this plan puts; an insert
@@ -163,9 +150,7 @@ private:
                                     insert.max_total_memory_mb);
 
         auto& write = put(place->second, record, 1, insert.port);
-        write.added = {{engine_index::id, {}},
-                       {engine_index::sequence, {}},
-                       {engine_index::status, record.status}};
+        write.added = entries_of(record);
         write.counters.of(record.status) += 1;
         write.counters.provisions += 1;
         write.counters.reserved_memory_mb = growth;
@@ -177,15 +162,18 @@ private:
         auto found = find_row({record.product_id, record.user_id}, record.revision, record.id);
         if (!found) return unexpected(std::move(found.error()));
         auto& place = **found;
-        const auto status = row_at(place)->status;
-        const auto growth = reserve(record.product_id, row_at(place)->reserved_memory_mb,
+        const auto& before = *row_at(place);
+        const auto status = before.status;
+        auto removed = entries_beside(before, record);
+        auto added = entries_beside(record, before);
+        const auto growth = reserve(record.product_id, before.reserved_memory_mb,
                                     record.reserved_memory_mb, update.max_total_memory_mb);
 
         auto& write = put(place, record, record.revision + 1, update.port);
+        write.removed = std::move(removed);
+        write.added = std::move(added);
         write.counters.reserved_memory_mb = growth;
         if (status == record.status) return {};
-        write.removed = {{engine_index::status, status}};
-        write.added = {{engine_index::status, record.status}};
         write.counters.of(status) -= 1;
         write.counters.of(record.status) += 1;
         return {};
@@ -196,14 +184,14 @@ private:
         if (!found) return unexpected(std::move(found.error()));
         auto& place = **found;
         const auto status = row_at(place)->status;
+        auto removed = entries_of(*row_at(place));
         short_ids_[short_id(row_at(place)->id)] = false;
         --engines_added_[erase.product_id];
         const auto growth = reserve(erase.product_id, row_at(place)->reserved_memory_mb, 0, {});
 
         auto& write = add_write(place);
         place = {};
-        write.removed = {
-            {engine_index::status, status}, {engine_index::sequence, {}}, {engine_index::id, {}}};
+        write.removed = std::move(removed);
         write.counters.of(status) -= 1;
         write.counters.reserved_memory_mb = growth;
         if (erase.undone) write.counters.provisions -= 1;

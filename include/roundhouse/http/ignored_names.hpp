@@ -39,8 +39,8 @@ inline constexpr std::size_t max_shown_name = 64;
     return row[to.size()];
 }
 
-/// The known name that a name was probably meant to be: at most a third of it differs. Empty if
-/// there is none.
+/// The known name that a name was probably meant to be: at most a third of it differs, or one
+/// character, and not all of it. Empty if there is none.
 [[nodiscard]] inline std::string_view nearest_of(std::string_view name,
                                                  std::span<const std::string_view> known) {
     if (name.size() > max_shown_name) return {};
@@ -48,6 +48,7 @@ inline constexpr std::size_t max_shown_name = 64;
     std::size_t least = std::max<std::size_t>(name.size() / 3, 1) + 1;
     for (const auto candidate : known) {
         const auto distance = distance_of(name, candidate);
+        if (distance >= std::max(name.size(), candidate.size())) continue;
         if (distance < least) nearest = candidate;
         least = std::min(least, distance);
     }

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/core/whole_range.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/ignored_names.hpp>
 #include <roundhouse/http/request.hpp>
@@ -115,7 +117,8 @@ public:
             std::string name;
             if (!percent_decode(key, plus_sign::space, name)) name = key;
             if (name.empty() && value.empty()) continue;
-            if (!asked_.has(name)) ignored->add(ignored_names::in_query, {}, name, asked_.all());
+            if (!asked_.has(name) && !is_member(name))
+                ignored->add(ignored_names::in_query, {}, name, asked_.all());
         }
     }
 
@@ -167,7 +170,38 @@ public:
         return value;
     }
 
+    /// Reads the beginning of user_ids; empty if it is missing.
+    [[nodiscard]] std::string user_prefix(std::string_view name) {
+        auto value = find(name);
+        if (!value) return {};
+        if (const auto complaint = core::names::check_user_prefix(*value)) refuse(name, *complaint);
+        return std::move(*value);
+    }
+
+    /// Reads the members of metadata: parameters whose names are `prefix`, which is a literal of the
+    /// program, and the name of a member. An empty value is one as any other.
+    [[nodiscard]] named_texts members(std::string_view prefix) {
+        asked_prefix_ = prefix;
+        named_texts found;
+        for (auto rest = query_; !rest.empty() && !failure_;) {
+            const auto [encoded, value] = split(take_pair(rest));
+            std::string key;
+            if (!percent_decode(encoded, plus_sign::space, key) || !is_member(key)) continue;
+            const auto [member, added] = found.try_emplace(key.substr(prefix.size()));
+            const auto shown = key.substr(0, detail::max_shown_name);
+            if (!added) refuse(shown, "is given twice.");
+            decode(shown, value, member->second);
+        }
+        if (const auto fault = core::check_metadata(found)) refuse(fault->member, fault->complaint);
+        return found;
+    }
+
 private:
+    /// Whether a name was read by `members`.
+    [[nodiscard]] bool is_member(std::string_view name) const noexcept {
+        return !asked_prefix_.empty() && name.starts_with(asked_prefix_);
+    }
+
     void refuse(std::string_view name, std::string_view complaint) {
         if (!failure_)
             failure_ = error{errc::invalid_request,
@@ -199,17 +233,22 @@ private:
             std::string key;
             if (!percent_decode(encoded, plus_sign::space, key) || key != name) continue;
             if (found) refuse(name, "is given twice.");
-            found.emplace();
-            if (!percent_decode(value, plus_sign::space, *found))
-                refuse(name,
-                       "a % must be followed by two hexadecimal digits. Write %25 for a % itself.");
+            decode(name, value, found.emplace());
         }
         if (failure_) return std::nullopt;
         return found;
     }
 
+    /// Decodes the value of a parameter.
+    void decode(std::string_view name, std::string_view value, std::string& into) {
+        if (!percent_decode(value, plus_sign::space, into))
+            refuse(name,
+                   "a % must be followed by two hexadecimal digits. Write %25 for a % itself.");
+    }
+
     std::string_view query_;
     asked_names asked_;
+    std::string_view asked_prefix_; ///< Of `members`; empty if they were not read.
     std::optional<error> failure_;
 };
 
@@ -236,6 +275,8 @@ read_engine_query(std::string_view query, const uuid& product, ignored_names* ig
     out.limit = in.whole("limit", out.limit, 1, detail::max_page);
     out.offset = in.whole("offset", 0, 0, detail::no_bound);
     out.after = in.filter("after", detail::read_whole, "must be the `next` of a page.");
+    out.user_prefix = in.user_prefix("q");
+    out.metadata = in.members("metadata.");
     if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return out;
 }

@@ -37,7 +37,8 @@ inline namespace ROUNDHOUSE_ABI {
 class lmdb_store {
 public:
     /// Opens or creates the store in a folder. Blocks on I/O. A store of an older schema is
-    /// converted first, unless it is opened read-only, and its old file is kept beside it. Fails if
+    /// converted first, unless it is opened read-only, and its old file is kept beside it; one of an
+    /// older layout gets the indexes that it lacks, in its file. Fails if
     /// the folder cannot be used, is in use (also by another object of this process), holds a store
     /// of a newer schema, or one that cannot be converted, which is left as it is: because it is
     /// damaged, because another process reads it, or for a cause that the message names.
@@ -69,7 +70,8 @@ public:
 
     [[nodiscard]] result<engine_ptr> find_engine_by_id(const uuid& engine) const;
 
-    /// Damaged engines are left out. Takes time proportional to offset and limit.
+    /// Damaged engines are left out. Takes time proportional to offset and limit, or with
+    /// `user_prefix` or `metadata` to the number of engines that match one of them.
     [[nodiscard]] result<engine_page> list_engines(const engine_query& query) const;
 
     [[nodiscard]] result<void>

@@ -7,6 +7,7 @@
 #include <roundhouse/store/lmdb/conversion.hpp>
 #include <roundhouse/store/lmdb/copy.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/index_build.hpp>
 #include <roundhouse/store/lmdb/listing.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
 
@@ -149,7 +150,9 @@ ROUNDHOUSE_DECL lmdb_store::lmdb_store(const lmdb_options& options)
       conversion_(detail::lmdb::convert_if_old(options, folder_)),
       environment_(options),
       installation_id_(environment_.read(detail::lmdb::read_installation_id)) {
-    if (!options.read_only) folder_.sync();
+    if (options.read_only) return;
+    detail::lmdb::build_missing_indexes(environment_, options);
+    folder_.sync();
 }
 
 ROUNDHOUSE_DECL bool lmdb_store::puts_product(const change& next) noexcept {

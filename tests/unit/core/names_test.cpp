@@ -28,6 +28,15 @@ TEST_CASE("a display name is 1 to 256 bytes without control characters") {
     CHECK(names::check_display_name("a\nb"));
 }
 
+TEST_CASE(
+    "the beginning of user_ids is at most as long as they are, and may end within a character") {
+    for (const auto& prefix : {std::string(), std::string("a/b c"), std::string(256, 'x'),
+                               std::string("J\xC3"), std::string(".")})
+        CHECK_FALSE(names::check_user_prefix(prefix));
+    CHECK(names::check_user_prefix(std::string(257, 'x')) ==
+          "must have at most 256 bytes, as user_ids do, and has 257.");
+}
+
 TEST_CASE("a user_id is 1 to 256 bytes of UTF-8 without control characters, and neither . nor ..") {
     for (const auto& user : {std::string("u"), std::string("a/b c+d%e"), std::string("..."),
                              std::string(" "), std::string(256, 'x'), std::string("\xC2\xA0"),

@@ -6,6 +6,7 @@
 #include <roundhouse/error.hpp>
 #include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/engine_entries.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/listing.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
@@ -156,43 +157,14 @@ private:
         const auto& engine = row ? *row : *before;
         const auto number = before == nullptr ? make_number(txn_, engine)
                                               : number_of(txn_, *before);
-        for (const auto& entry : write.removed) remove(entry, *before);
-        for (const auto& entry : write.added) add(entry, *row, number);
+        for (const auto& entry : write.removed)
+            remove_entry(txn_, stored_entry(entry, *before, number));
+        for (const auto& entry : write.added) put_entry(txn_, stored_entry(entry, *row, number));
         move_port(engine.id, before == nullptr ? 0 : before->port, row == nullptr ? 0 : row->port);
         if (row) put_record(txn_, database::engines, number.view(), *row);
         else free_number(txn_, engine, number);
         if (write.counters != core::counter_delta{})
             core::apply(write.counters, counts_of(engine.product_id));
-    }
-
-    void add(const core::index_entry& entry, const engine_record& engine,
-             const number_bytes& number) const {
-        switch (entry.index) {
-        case core::engine_index::id:
-            txn_.put(database::engines_by_id, key_of(engine.id).view(), number.view());
-            break;
-        case core::engine_index::sequence:
-            txn_.put(database::engines_by_sequence, sequence_key_of(engine).view(), number.view());
-            break;
-        case core::engine_index::status:
-            txn_.put(database::engines_by_status, status_key_of(engine, entry.status).view(),
-                     number.view());
-            break;
-        }
-    }
-
-    void remove(const core::index_entry& entry, const engine_record& engine) const {
-        switch (entry.index) {
-        case core::engine_index::id:
-            txn_.remove(database::engines_by_id, key_of(engine.id).view());
-            break;
-        case core::engine_index::sequence:
-            txn_.remove(database::engines_by_sequence, sequence_key_of(engine).view());
-            break;
-        case core::engine_index::status:
-            txn_.remove(database::engines_by_status, status_key_of(engine, entry.status).view());
-            break;
-        }
     }
 
     void move_port(const uuid& engine, std::uint16_t from, std::uint16_t to) const {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <roundhouse/core/store_plan/index_entries.hpp>
 #include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/engine_entries.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/records.hpp>
 #include <roundhouse/store/lmdb/report.hpp>
@@ -55,20 +57,20 @@ private:
     }
 
     void check_engines() {
-        each<engine_record>(database::engines, [this](std::string_view key,
-                                                      const engine_record& engine) {
-            ++report_.engines;
-            expect_owner(key, engine);
-            expect(database::engines_by_id, key_of(engine.id).view(), key);
-            expect(database::engines_by_sequence, sequence_key_of(engine).view(), key);
-            expect(database::engines_by_status, status_key_of(engine, engine.status).view(), key);
-            if (engine.port != 0)
-                expect(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
-            auto& counted = found_[engine.product_id];
-            ++counted.by_status[static_cast<std::size_t>(engine.status)];
-            counted.reserved_memory_mb += engine.reserved_memory_mb;
-            last_sequence_ = std::max(last_sequence_, engine.sequence);
-        });
+        each<engine_record>(
+            database::engines, [this](std::string_view key, const engine_record& engine) {
+                ++report_.engines;
+                expect_owner(key, engine);
+                const number_bytes number(number_bytes::read(key));
+                for (const auto& entry : core::entries_of(engine))
+                    expect(stored_entry(entry, engine, number));
+                if (engine.port != 0)
+                    expect(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
+                auto& counted = found_[engine.product_id];
+                ++counted.by_status[static_cast<std::size_t>(engine.status)];
+                counted.reserved_memory_mb += engine.reserved_memory_mb;
+                last_sequence_ = std::max(last_sequence_, engine.sequence);
+            });
         expected(database::engines) = report_.engines;
         if (read_state(txn_).last_sequence < last_sequence_)
             problem(database::meta, state_key, "counts fewer engines than there were");
@@ -143,6 +145,15 @@ private:
         const auto found = txn_.find(index, key);
         if (!found) problem(index, key, "is not there, and its record is");
         else if (*found != value) problem(index, key, "leads elsewhere");
+    }
+
+    /// Checks that an engine has this index entry.
+    void expect(const engine_entry& entry) {
+        if (!has_values(entry.index))
+            return expect(entry.index, entry.key.view(), entry.value.view());
+        ++expected(entry.index);
+        if (!has_entry(txn_, entry))
+            problem(entry.index, entry.key.view(), "lacks an engine that has this member");
     }
 
     /// Checks that an engine is found by its owner.

@@ -1,10 +1,12 @@
 #pragma once
 
-#include <roundhouse/log.hpp>
+#include <roundhouse/core/store_plan/index_entries.hpp>
 #include <roundhouse/store/lmdb/audit_log.hpp>
 #include <roundhouse/store/lmdb/checker.hpp>
 #include <roundhouse/store/lmdb/conversion_files.hpp>
+#include <roundhouse/store/lmdb/conversion_log.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/engine_entries.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
 #include <roundhouse/store/lmdb/environment_lock.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
@@ -19,7 +21,6 @@
 #include <sys/stat.h>
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -127,10 +128,8 @@ private:
                            const engine_record& engine) {
         const auto number = make_number(into, engine);
         put_record(into, database::engines, number.view(), engine);
-        into.put(database::engines_by_id, key_of(engine.id).view(), number.view());
-        into.put(database::engines_by_sequence, sequence_key_of(engine).view(), number.view());
-        into.put(database::engines_by_status, status_key_of(engine, engine.status).view(),
-                 number.view());
+        for (const auto& entry : core::entries_of(engine))
+            put_entry(into, stored_entry(entry, engine, number));
         if (engine.port != 0)
             into.put(database::ports, port_key_of(engine.port).view(), bytes_of(engine.id));
     }
@@ -188,35 +187,14 @@ private:
     environment& to_;
 };
 
-/// Logs the conversion of a store: what there is to convert, and how long it took.
-class conversion_log {
-public:
-    explicit conversion_log(const lmdb_options& options) : options_(options) {}
-
-    void began(const transaction& from) const {
-        const auto counted = [&](database of, const char* things) {
-            return std::to_string(from.size(of)) + things;
-        };
-        write("is converted to schema " + std::to_string(schema) + ": " +
-              counted(database::products, " products, ") +
-              counted(database::engines, " engines and ") +
-              counted(database::audit, " audit rows. It is not served meanwhile"));
-    }
-    void ended() const {
-        const auto took = std::chrono::steady_clock::now() - began_at_;
-        write("was converted in " +
-              std::to_string(std::chrono::ceil<std::chrono::seconds>(took).count()) + " s");
-    }
-
-private:
-    void write(const std::string& what) const {
-        if (options_.log)
-            options_.log({log_level::info, "store: " + options_.folder + " " + what, {}});
-    }
-
-    const lmdb_options& options_;
-    const std::chrono::steady_clock::time_point began_at_ = std::chrono::steady_clock::now();
-};
+/// What there is to convert in a store, for the log.
+[[nodiscard]] inline std::string records_of(const transaction& from) {
+    const auto counted = [&](database of, const char* things) {
+        return std::to_string(from.size(of)) + things;
+    };
+    return counted(database::products, " products, ") +
+           counted(database::engines, " engines and ") + counted(database::audit, " audit rows");
+}
 
 /// Converts the store in a folder that is locked for the caller, if it is of the first schema; one
 /// that is only read is not converted. Returns the lock of the environment, which keeps processes
@@ -236,7 +214,7 @@ private:
         files.require_exchangeable();
         alone.emplace(options.folder);
         const conversion_log log(options);
-        log.began(old.read());
+        log.began("schema " + std::to_string(schema) + ": " + records_of(old.read()));
         files.discard();
         {
             auto target = options;

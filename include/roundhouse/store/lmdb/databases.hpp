@@ -32,14 +32,18 @@ enum class database : std::uint8_t {
     engines_by_id,       ///< engine id -> engine number
     engines_by_sequence, ///< product id + u64 sequence -> engine number
     engines_by_status,   ///< product id + u8 status + u64 sequence -> engine number
-    ports,               ///< u16 port -> engine id
-    counters,            ///< product id -> fleet_counts
-    audit,               ///< u64 row id -> audit_entry
-    audit_by_product,    ///< product id + u64 row id -> nothing
-    audit_by_user,       ///< product id + user id + u8 zero + u64 row id -> nothing
-    audit_by_engine,     ///< engine id + u64 row id -> nothing
-    audit_by_action,     ///< product id + u8 action + u64 row id -> nothing
-    audit_by_time,       ///< i64 latest timestamp so far + u64 row id -> nothing; one per second
+    engines_by_user,     ///< product id + user id -> sequence
+    /// SHA-256 of (product id + u64 size of the name + name + value) -> the sequences of the
+    /// engines whose metadata have this member
+    engines_by_metadata,
+    ports,            ///< u16 port -> engine id
+    counters,         ///< product id -> fleet_counts
+    audit,            ///< u64 row id -> audit_entry
+    audit_by_product, ///< product id + u64 row id -> nothing
+    audit_by_user,    ///< product id + user id + u8 zero + u64 row id -> nothing
+    audit_by_engine,  ///< engine id + u64 row id -> nothing
+    audit_by_action,  ///< product id + u8 action + u64 row id -> nothing
+    audit_by_time,    ///< i64 latest timestamp so far + u64 row id -> nothing; one per second
 };
 
 inline constexpr std::array database_names{"meta",
@@ -51,6 +55,8 @@ inline constexpr std::array database_names{"meta",
                                            "engines_by_id",
                                            "engines_by_sequence",
                                            "engines_by_status",
+                                           "engines_by_user",
+                                           "engines_by_metadata",
                                            "ports",
                                            "counters",
                                            "audit",
@@ -66,8 +72,14 @@ inline constexpr std::array database_names{"meta",
     case database::engines: return MDB_INTEGERKEY;
     case database::engines_displaced:
         return MDB_INTEGERKEY | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP;
+    case database::engines_by_metadata: return MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP;
     default: return 0;
     }
+}
+
+/// Whether a key of a database may have several values.
+[[nodiscard]] constexpr bool has_values(database database) noexcept {
+    return (flags_of(database) & MDB_DUPSORT) != 0;
 }
 
 /// What a transaction needs of its environment.
@@ -108,7 +120,7 @@ public:
         return find(from, key).has_value();
     }
 
-    /// Adds an entry, or replaces the one with this key.
+    /// Adds an entry, or replaces the one with this key unless that may have several values.
     void put(database into, std::string_view key, std::string_view value) const {
         auto key_val = to_val(key);
         auto value_val = to_val(value);
@@ -122,7 +134,8 @@ public:
         if (code != MDB_NOTFOUND) check(code, name_of(from));
     }
 
-    /// Removes one of the values of a key, if it is there.
+    /// Removes one of the values of a key, if it is there; the entry with this key, if that has one
+    /// value only.
     void remove(database from, std::string_view key, std::string_view value) const {
         auto key_val = to_val(key);
         auto value_val = to_val(value);
@@ -180,6 +193,13 @@ public:
     bool find(std::string_view key) {
         key_ = to_val(key);
         return move(MDB_SET_KEY);
+    }
+
+    /// Moves to this value of a key, which may have several.
+    bool find(std::string_view key, std::string_view value) {
+        key_ = to_val(key);
+        value_ = to_val(value);
+        return move(MDB_GET_BOTH);
     }
 
     /// Moves to the last entry whose key is before `key`.

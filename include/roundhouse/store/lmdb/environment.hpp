@@ -184,12 +184,21 @@ private:
             check(mdb_env_set_mapsize(env_, std::max(map_size_, options_.map_size)), "environment");
             check(mdb_env_open(env_, options_.folder.c_str(), flags_, 0600), options_.folder);
             mdb_reader_check(env_, nullptr);
+            if (!options_.read_only) leave_room();
             open_databases();
         } catch (...) {
             mdb_env_close(std::exchange(env_, nullptr));
             throw;
         }
         map_size_ = current_map_size();
+    }
+
+    /// LMDB maps a file that is larger than the map was to be without a page to write to.
+    void leave_room() const {
+        const auto size = current_map_size();
+        const auto wanted = std::min(size * 2, options_.max_map_size);
+        if (size > std::max(map_size_, options_.map_size) && wanted > size)
+            check(mdb_env_set_mapsize(env_, wanted), "map");
     }
 
     /// Opens the databases, and creates those that are missing. The schema is checked first: a store
@@ -202,6 +211,7 @@ private:
             open_database(txn, database::meta);
             const transaction meta(txn, handles_);
             check_schema(meta);
+            if (options_.read_only) require_indexes(meta);
             for (std::size_t i = 0; i < database_names.size(); ++i)
                 open_database(txn, static_cast<database>(i));
             if (!options_.read_only) note_schema(meta);

@@ -1,12 +1,16 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/detail/engine_filters.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/engine_entries.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -31,8 +35,51 @@ template <class Find> [[nodiscard]] auto readable(const Find& find) -> decltype(
     return readable([&] { return find_engine(txn, number); });
 }
 
-/// A page of a product's engines, read through an index that orders them by age.
+/// The engines of one product, for `read_filtered`.
+class filter_index {
+public:
+    filter_index(const transaction& txn, const uuid& product) : txn_(txn), product_(product) {}
+
+    [[nodiscard]] engine_sequences with_member(std::string_view name,
+                                               std::string_view value) const {
+        engine_sequences found;
+        const auto key = member_key_of(product_, name, value);
+        cursor engines(txn_, database::engines_by_metadata);
+        for (bool more = engines.find(key.view()); more; more = engines.next_value())
+            found.push_back(number_bytes::read(engines.value()));
+        return found;
+    }
+    [[nodiscard]] engine_sequences with_user_prefix(std::string_view prefix) const {
+        engine_sequences found;
+        if (prefix.size() > longest_user_id) return found;
+        const auto key = user_key_of(product_, prefix);
+        cursor users(txn_, database::engines_by_user);
+        for (bool more = users.seek(key.view()); more && users.key().starts_with(key.view());
+             more = users.next())
+            found.push_back(number_bytes::read(users.value()));
+        std::ranges::sort(found);
+        return found;
+    }
+    [[nodiscard]] bool has_status(std::uint64_t sequence, engine_status status) const {
+        return txn_.has(database::engines_by_status,
+                        status_prefix_of(product_, status).number(sequence).view());
+    }
+    /// Null if the engine is damaged.
+    [[nodiscard]] engine_ptr read(std::uint64_t sequence) const {
+        const auto number = txn_.find(database::engines_by_sequence,
+                                      key_of(product_).number(sequence).view());
+        return number ? readable_engine(txn_, *number) : nullptr;
+    }
+
+private:
+    const transaction& txn_;
+    const uuid& product_;
+};
+
+/// A page of a product's engines. Unless some are asked for by user or metadata, it is read through
+/// an index that orders them by age.
 [[nodiscard]] inline engine_page list_engines(const transaction& txn, const engine_query& query) {
+    if (is_filtered(query)) return read_filtered(query, filter_index(txn, query.product_id));
     engine_page page;
     const auto counts = read_counts(txn, query.product_id);
     page.total = query.status ? counts.of(*query.status) : counts.total();

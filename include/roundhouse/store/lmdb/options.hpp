@@ -27,7 +27,7 @@ struct lmdb_options {
     /// For reading a store that another process may be serving: nothing is written, the folder is
     /// not locked, and every commit fails.
     bool read_only = false;
-    /// Gets a line before a store of an older schema is converted, which may take minutes, and one
+    /// Gets a line before a store of an older schema or layout is converted, which may take minutes, and one
     /// after it. Called only while the store is opened, on that thread.
     log_sink log = {};
 };

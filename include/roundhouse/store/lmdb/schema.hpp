@@ -25,10 +25,15 @@ namespace detail::lmdb {
 /// (conversion.hpp); one with a newer version is refused, because this program could damage it.
 inline constexpr std::uint32_t schema = 2;
 
-/// The number of times that a section was added to some record since the schema began. Records of a
-/// lower number are read as they are. A store with a higher number is refused: its records may have
-/// sections that this program does not know, and would drop.
-inline constexpr std::uint32_t layout = 3;
+/// The number of times that a section was added to some record, or an index to the store, since the
+/// schema began. Records of a lower number are read as they are. A store with a higher number is
+/// refused: its records may have sections that this program does not know, and would drop, and it
+/// may have indexes that this program would not keep.
+inline constexpr std::uint32_t layout = 4;
+
+/// The first layout with `engines_by_user` and `engines_by_metadata`, which are built when a store of
+/// a lower one is opened (index_build.hpp).
+inline constexpr std::uint32_t indexed_layout = 4;
 
 /// The entries of `database::meta`, in addition to `state_key`: numbers of four bytes, big-endian; a
 /// UUID; and the record of the `owner_hash_key`.
@@ -72,10 +77,17 @@ inline void write_version(const transaction& txn, std::string_view key, std::uin
     return key;
 }
 
-/// Marks a store that `check_schema` accepts as one in which this program writes. A new store gets
-/// an installation id and a secret. Throws `failure`.
+/// The layout of a store; of a new one the present layout.
+[[nodiscard]] inline std::uint32_t layout_of(const transaction& txn) {
+    if (!txn.has(database::meta, schema_key)) return layout;
+    return read_version(txn, layout_key).value_or(0);
+}
+
+/// Marks a store that `check_schema` accepts as one in which this program writes, unless it lacks
+/// indexes. A new store gets an installation id and a secret. Throws `failure`.
 inline void note_schema(const transaction& txn) {
-    if (read_version(txn, layout_key) != layout) write_version(txn, layout_key, layout);
+    if (layout_of(txn) >= indexed_layout && read_version(txn, layout_key) != layout)
+        write_version(txn, layout_key, layout);
     if (txn.has(database::meta, schema_key)) return;
     write_version(txn, schema_key, schema);
     txn.put(database::meta, installation_id_key,
@@ -87,8 +99,12 @@ inline void note_schema(const transaction& txn) {
 inline void check_schema(const transaction& txn) {
     const auto found = read_version(txn, schema_key).value_or(schema);
     if (found != schema) throw wrong_version("schema", found, schema);
-    const auto sections = read_version(txn, layout_key).value_or(layout);
-    if (sections > layout) throw wrong_version("layout", sections, layout);
+    if (layout_of(txn) > layout) throw wrong_version("layout", layout_of(txn), layout);
+}
+
+/// Refuses a store that lacks indexes, where they cannot be built. Throws `failure`.
+inline void require_indexes(const transaction& txn) {
+    if (layout_of(txn) < indexed_layout) throw wrong_version("layout", layout_of(txn), layout);
 }
 
 [[nodiscard]] inline owner_hash_key read_owner_hash_key(const transaction& txn) {

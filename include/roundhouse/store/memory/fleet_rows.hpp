@@ -2,11 +2,13 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/store_plan.hpp>
+#include <roundhouse/detail/engine_filters.hpp>
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/hash_index.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <cstddef>
@@ -15,10 +17,12 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -63,6 +67,7 @@ public:
         engine_page page;
         const auto found = fleets_.find(query.product_id);
         if (found == fleets_.end()) return page;
+        if (is_filtered(query)) return read_filtered(query, filter_index(found->second));
         const auto& listed = query.status ? found->second.by_status[index_of(*query.status)]
                                           : found->second.all;
         page.total = listed.size();
@@ -185,7 +190,40 @@ private:
     struct product_engines {
         listing all;
         std::array<listing, all_engine_statuses.size()> by_status;
+        std::map<std::string, std::uint64_t> by_user; ///< Their sequences, as also in the next.
+        std::map<std::pair<std::string, std::string>, std::set<std::uint64_t>> by_member;
         fleet_counts counts;
+    };
+
+    /// The engines of one product, for `read_filtered`.
+    class filter_index {
+    public:
+        explicit filter_index(const product_engines& fleet) : fleet_(fleet) {}
+
+        [[nodiscard]] engine_sequences with_member(const std::string& name,
+                                                   const std::string& value) const {
+            const auto found = fleet_.by_member.find({name, value});
+            if (found == fleet_.by_member.end()) return {};
+            return {found->second.begin(), found->second.end()};
+        }
+        [[nodiscard]] engine_sequences with_user_prefix(const std::string& prefix) const {
+            engine_sequences found;
+            const auto& users = fleet_.by_user;
+            for (auto user = users.lower_bound(prefix);
+                 user != users.end() && user->first.starts_with(prefix); ++user)
+                found.push_back(user->second);
+            std::ranges::sort(found);
+            return found;
+        }
+        [[nodiscard]] bool has_status(std::uint64_t sequence, engine_status status) const {
+            return fleet_.by_status[index_of(status)].contains(sequence);
+        }
+        [[nodiscard]] engine_ptr read(std::uint64_t sequence) const {
+            return found_in(fleet_.all, sequence);
+        }
+
+    private:
+        const product_engines& fleet_;
     };
 
     static std::size_t index_of(engine_status status) noexcept {
@@ -215,8 +253,16 @@ private:
     }
 
     void add(const core::index_entry& entry, const engine_ptr& engine) {
-        // Indexes hold the row itself, and so `put` makes their entries.
-        if (entry.index == core::engine_index::id) short_ids_.insert(short_id_bits(engine->id));
+        auto& fleet = fleets_[engine->product_id];
+        switch (entry.index) {
+        case core::engine_index::id: short_ids_.insert(short_id_bits(engine->id)); break;
+        case core::engine_index::sequence:
+        case core::engine_index::status: break; // they hold the row itself, which `put` puts there
+        case core::engine_index::user: fleet.by_user[engine->user_id] = engine->sequence; break;
+        case core::engine_index::metadata:
+            fleet.by_member[entry.member].insert(engine->sequence);
+            break;
+        }
     }
 
     void remove(const core::index_entry& entry, const engine_record& engine) {
@@ -229,6 +275,14 @@ private:
         case core::engine_index::sequence: fleet.all.erase(engine.sequence); break;
         case core::engine_index::status:
             fleet.by_status[index_of(entry.status)].erase(engine.sequence);
+            break;
+        case core::engine_index::user: fleet.by_user.erase(engine.user_id); break;
+        case core::engine_index::metadata:
+            if (const auto found = fleet.by_member.find(entry.member);
+                found != fleet.by_member.end()) {
+                found->second.erase(engine.sequence);
+                if (found->second.empty()) fleet.by_member.erase(found);
+            }
             break;
         }
     }

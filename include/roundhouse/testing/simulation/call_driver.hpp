@@ -6,6 +6,7 @@
 #include <roundhouse/testing/simulation/answer_check.hpp>
 #include <roundhouse/testing/simulation/calls.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
+#include <roundhouse/testing/simulation/listing_check.hpp>
 #include <roundhouse/testing/simulation/machine.hpp>
 #include <roundhouse/testing/simulation/model.hpp>
 #include <roundhouse/testing/simulation/pending_calls.hpp>
@@ -80,20 +81,12 @@ public:
 
     /// Checks that listings, the status and what is explained agree with the rows.
     void read(Incarnation& current, const product_ptr& product) {
-        engine_query query;
-        query.product_id = product->id;
-        query.limit = 3;
-        std::size_t listed = 0;
-        const auto rows = ledger_.count(product->id);
-        for (bool more = true; more;) {
-            const auto page = current.orchestrator->list(query);
-            if (!page || page->total != rows) break;
-            listed += page->engines.size();
-            query.after = page->next;
-            more = query.after.has_value();
-        }
+        const listing_check listings(ledger_, product->id);
+        for (const auto& query : listings.queries())
+            violations_.require(listings.agrees(*current.orchestrator, query),
+                                "the list is not what the rows say");
         const auto status = current.orchestrator->status(product);
-        violations_.require(listed == rows, "the list is not what the rows say");
+        const auto rows = ledger_.count(product->id);
         violations_.require(status && status->counts.total() == rows,
                             "the status is not what the rows say");
         read_products(current, *product, rows);
