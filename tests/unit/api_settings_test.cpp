@@ -102,7 +102,7 @@ TEST_CASE("If-Match names one revision between quotes, or is *") {
 
 TEST_CASE("names that a merge patch does not know are told, or refused") {
     api_harness api;
-    const std::string body = R"({"metadatas":{},"sleep":{"after":1},"limits":{"memory":1}})";
+    const std::string body = R"({"metadatas":{},"sleep":{"after_":1},"limits":{"memory":1}})";
     const auto reply = api.ask("PATCH", "/engines/u1?restarts=true", body);
     CHECK(reply.status == 200);
     for (const auto* const nearest : {"metadata", "sleep.after_s", "restart"})

@@ -63,7 +63,8 @@ static_assert(core::names::max_slug_bytes <= longest_slug);
 [[nodiscard]] inline std::string describe(database from, std::string_view key) {
     if (from == database::engines && key.size() == sizeof(std::uint64_t))
         return std::to_string(number_bytes::read(key));
-    if (from == database::engines && key.size() > sizeof(uuid::bytes)) // of schema 1
+    const bool has_owner = from == database::engines_by_user || from == database::engines;
+    if (has_owner && key.size() > sizeof(uuid::bytes)) // in `engines` of schema 1
         return to_string(to_uuid(key)) + "/" + std::string(key.substr(sizeof(uuid::bytes)));
     if (from == database::products && key.size() == sizeof(uuid::bytes))
         return to_string(to_uuid(key));
