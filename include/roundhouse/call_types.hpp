@@ -76,8 +76,13 @@ struct engine_view {
     std::optional<instant> booted_at = {};
     std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
     engine_limits limits = {};  ///< In force from its next boot on (`core::limits_in_force`).
-    duration stop_grace{};      ///< Its own, else `settings::stop_grace`.
-    duration sleep_after{};     ///< Its own, else `settings::sleep_after`; 0 for never.
+    // Its own, else those of its product's defaults, else those of all.
+    duration stop_grace{};
+    duration sleep_after{}; ///< 0 for never.
+    bool pinned = false;
+    std::vector<std::string> env_names = {}; ///< Its own and the defaults', in order.
+    /// What was changed since its present workload was made: the flags alone.
+    pending_settings pending = {};
 };
 
 /// What a new engine is given. `core::check_options` says what each member may be.
@@ -170,6 +175,46 @@ struct engine_next {
     std::optional<engine_status> otherwise = {};
 };
 
+/// Where a setting of an engine comes from.
+enum class setting_source : std::uint8_t {
+    none,    ///< Nothing sets it.
+    engine,  ///< It is the engine's own.
+    product, ///< The product's defaults, or a ceiling of its policy.
+    server,  ///< It holds for all engines.
+};
+
+namespace detail {
+
+inline constexpr std::array<name_row<setting_source>, 4> setting_source_names{{
+    {setting_source::none, "none"},
+    {setting_source::engine, "engine"},
+    {setting_source::product, "product"},
+    {setting_source::server, "server"},
+}};
+
+} // namespace detail
+
+inline constexpr auto all_setting_sources = detail::values_of(detail::setting_source_names);
+static_assert(detail::lists_every_enumerator<all_setting_sources>(),
+              "a row is missing or misplaced");
+
+[[nodiscard]] constexpr std::string_view name_of(setting_source source) noexcept {
+    return detail::name_in(detail::setting_source_names, source);
+}
+
+/// Where the settings of an engine come from that hold from its next boot on.
+struct settings_sources {
+    setting_source version = setting_source::engine;
+    setting_source metadata = setting_source::none;
+    setting_source memory_mb = setting_source::none;
+    setting_source cpus = setting_source::none;
+    setting_source pids = setting_source::none;
+    setting_source sleep_after = setting_source::server;
+    setting_source pinned = setting_source::none;
+    setting_source stop_grace = setting_source::server;
+    std::map<std::string, setting_source> env = {}; ///< By the names of its variables.
+};
+
 /// Why an engine is in its state, what happens next, and what it was used by.
 struct engine_explanation {
     engine_ptr record;
@@ -177,6 +222,7 @@ struct engine_explanation {
     std::optional<engine_next> next;
     instant last_used_at{};
     engine_use last_used_by = engine_use::unknown;
+    settings_sources settings = {};
 };
 
 struct engine_view_page {

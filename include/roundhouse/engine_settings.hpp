@@ -2,6 +2,7 @@
 
 #include <roundhouse/types.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -108,6 +109,44 @@ without_pending(std::shared_ptr<const engine_settings> settings) {
     auto out = std::make_shared<engine_settings>(*settings);
     out->pending = {};
     return out;
+}
+
+/// What of a product's defaults was replaced while workloads that were made with it may still run.
+struct former_defaults {
+    // The revisions in which it held, both included.
+    std::uint64_t first_revision = 0;
+    std::uint64_t last_revision = 0;
+    std::vector<std::string> env_names = {};
+    std::string sealed_env = {};
+    engine_limits limits = {};
+    std::optional<duration> stop_grace = {};
+
+    friend bool operator==(const former_defaults&, const former_defaults&) = default;
+};
+
+/// What the engines of a product get where they have nothing of their own (SPEC §3, "Admin").
+struct product_defaults {
+    /// How many earlier ones are kept: those of workloads that are older are not known any more.
+    static constexpr std::size_t most_former = 4;
+
+    std::optional<std::string> version =
+        {}; ///< Taken, like the metadata, when an engine is created.
+    /// The rest. `revision` counts the changes of all of it; nothing is ever pending.
+    engine_settings settings = {};
+    // The revisions in which a member last changed that only a new workload gets.
+    std::uint64_t env_changed = 0;
+    std::uint64_t limits_changed = 0;
+    std::uint64_t stop_grace_changed = 0;
+    std::vector<former_defaults> former = {}; ///< Oldest first, at most `most_former`.
+
+    friend bool operator==(const product_defaults&, const product_defaults&) = default;
+};
+
+using defaults_ptr = std::shared_ptr<const product_defaults>;
+
+/// What an engine's record says of the defaults that its workload is made with.
+[[nodiscard]] inline std::uint64_t revision_of(const product_defaults* defaults) noexcept {
+    return defaults == nullptr ? 0 : defaults->settings.revision;
 }
 
 /// An engine's settings, whether its record has an object or not. Valid as long as the record.

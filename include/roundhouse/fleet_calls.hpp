@@ -52,6 +52,11 @@ public:
     /// Replaces a product's whole policy, effective on the next call, and for boots that wait at once.
     /// Fails with `errc::invalid_request` as a registration does.
     virtual void set_policy(std::string id_or_slug, policy limits, completion<policy> done) = 0;
+    /// Replaces all that the engines of a product get where they have nothing of their own, and answers
+    /// with what is stored. Fails with `errc::invalid_request` if `core::check_options` has a complaint,
+    /// which is about `defaults.NAME`, and with `errc::product_not_found`.
+    virtual void set_defaults(std::string id_or_slug, provision_options given,
+                              completion<defaults_ptr> done) = 0;
     /// Changes what a product is called, and answers with the product as it is then. Fails with
     /// `errc::product_not_found`, and with `errc::invalid_request` as a registration does.
     virtual void update_product(std::string id_or_slug, product_changes changes,

@@ -116,6 +116,17 @@ public:
                 completion<policy> done) { calls->set_policy(name, limits, std::move(done)); },
             std::forward<Token>(token));
     }
+    /// Replaces all that the engines of a product get where they have nothing of their own. They are read
+    /// as `product_view::record->defaults` (`async_describe_product`).
+    template <class Token>
+    auto async_set_defaults(std::string id_or_slug, provision_options given, Token&& token) {
+        return initiate<defaults_ptr>(
+            [calls = calls_, name = std::move(id_or_slug),
+             given = std::move(given)](completion<defaults_ptr> done) {
+                calls->set_defaults(name, given, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     template <class Token>
     auto async_update_product(std::string id_or_slug, product_changes changes, Token&& token) {
         return initiate<product_view>(

@@ -228,6 +228,8 @@ struct platform_key {
     friend bool operator==(const platform_key&, const platform_key&) = default;
 };
 
+struct product_defaults; // engine_settings.hpp
+
 /// A tenant.
 struct product {
     uuid id;
@@ -238,6 +240,8 @@ struct product {
     roundhouse::policy policy;
     instant created_at{};
     std::uint64_t revision = 0; ///< Set by the store; a commit must carry the revision it read.
+    /// What its engines get that have nothing of their own; null if that was never set.
+    std::shared_ptr<const product_defaults> defaults = {};
 };
 
 /// The key of a product that has this hash; null if there is none.
@@ -275,6 +279,8 @@ struct engine_record {
     /// What it takes of its product's `max_total_memory_mb`, in MiB: its ceiling of memory when it
     /// was made; 0 if it had none.
     std::uint64_t reserved_memory_mb = 0;
+    /// The revision of its product's defaults that its workload was made with; 0 if there were none.
+    std::uint64_t defaults_revision = 0;
 
     sha256_digest key_hash{};
     std::string sealed_key; ///< Fernet token of the engine key.
@@ -329,11 +335,12 @@ enum class audit_action : std::uint8_t {
     platform_key_rotated,
     platform_key_deleted,
     settings_update,
+    defaults_update,
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<audit_action>, 25> audit_action_names{{
+inline constexpr std::array<name_row<audit_action>, 26> audit_action_names{{
     {audit_action::provision, "provision"},
     {audit_action::provision_failed, "provision_failed"},
     {audit_action::start, "start"},
@@ -359,6 +366,7 @@ inline constexpr std::array<name_row<audit_action>, 25> audit_action_names{{
     {audit_action::platform_key_rotated, "platform_key_rotated"},
     {audit_action::platform_key_deleted, "platform_key_deleted"},
     {audit_action::settings_update, "settings_update"},
+    {audit_action::defaults_update, "defaults_update"},
 }};
 
 } // namespace detail

@@ -119,6 +119,7 @@ TEST_CASE("an engine shows when it sleeps, until when it is busy, and when it ha
 TEST_CASE("an engine is shown with its settings, and with the names of its variables alone") {
     api_harness api;
     roundhouse::engine_settings settings;
+    api.fake().engine->env_names = {"TOKEN"};
     settings.env_names = {"TOKEN"};
     settings.sealed_env = "sealed-environment";
     settings.metadata = {{"a \"b\"", "\xC3\xA4"}, {"plan", "pro"}};
@@ -243,20 +244,33 @@ TEST_CASE("an engine is explained: why it is in its state, what comes next, what
     auto& told = *api.fake().explained;
     const instant noon{1'700'000'000'000ms};
     told.last_used_at = noon;
+    const std::string nothing_set =
+        R"("settings":{"engine_version":"engine","metadata":null,)"
+        R"("limits":{"memory_mb":null,"cpus":null,"pids":null},)"
+        R"("sleep":{"after_s":"server","pinned":null},"stop_grace_s":"server","env":{}}})";
     const std::string engine =
         R"({"engine_id":"11111111-2222-4333-8444-555555555555","user_id":"u1","status":"running",)";
     CHECK(json_of(api.ask("GET", "/engines/u1/explain")) ==
-          engine + R"("why":"It has booted, and serves.","next":null,)"
-                   R"("last_use":{"at":"2023-11-14T22:13:20.000Z","by":null}})");
+          engine +
+              R"("why":"It has booted, and serves.","next":null,)"
+              R"("last_use":{"at":"2023-11-14T22:13:20.000Z","by":null},)" +
+              nothing_set);
     CHECK(api.fake().calls == std::vector<std::string>{"explain u1"});
     told.why = "It has failed: /srv/fleet/run: not found.";
     told.last_used_by = roundhouse::engine_use::admit;
     told.next = roundhouse::engine_next{"restart", roundhouse::engine_status::provisioning, noon};
     CHECK(json_of(api.ask("GET", "/engines/u1/explain")) ==
-          engine + R"("why":"It has failed: run: not found.","next":{"step":"restart",)"
-                   R"("becomes":"provisioning","at":"2023-11-14T22:13:20.000Z","by":null,)"
-                   R"("otherwise":null},)"
-                   R"("last_use":{"at":"2023-11-14T22:13:20.000Z","by":"admit"}})");
+          engine +
+              R"("why":"It has failed: run: not found.","next":{"step":"restart",)"
+              R"("becomes":"provisioning","at":"2023-11-14T22:13:20.000Z","by":null,)"
+              R"("otherwise":null},)"
+              R"("last_use":{"at":"2023-11-14T22:13:20.000Z","by":"admit"},)" +
+              nothing_set);
+    told.settings.memory_mb = roundhouse::setting_source::product;
+    told.settings.env = {{"TOKEN", roundhouse::setting_source::engine}};
+    CHECK_THAT(json_of(api.ask("GET", "/engines/u1/explain")),
+               Contains(R"("limits":{"memory_mb":"product",)") &&
+                   EndsWith(R"("env":{"TOKEN":"engine"}}})"));
     told.next = roundhouse::engine_next{
         "boot", roundhouse::engine_status::running, {}, noon, roundhouse::engine_status::failed};
     CHECK(api.ask("GET", "/engines/u1/explain")

@@ -105,6 +105,7 @@ TEST_CASE("a wrong method is a 405 that lists the methods of the path, and needs
         {"/products/demo", "GET, HEAD, PATCH", "POST"},
         {"/products/demo/policy", "GET, HEAD, PUT", "PATCH"},
         {"/products/register/policy", "GET, HEAD, PUT", "POST"},
+        {"/products/demo/defaults", "GET, HEAD, PUT", "PATCH"},
         {"/products/demo/rotate-platform-key", "POST", "GET"},
         {"/products/demo/keys/1", "DELETE", "GET"},
         {"/engines/u1", "GET, HEAD, PATCH, DELETE", "POST"},

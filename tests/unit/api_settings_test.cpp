@@ -137,8 +137,9 @@ TEST_CASE("an engine shows its revision, and which settings wait for its next bo
     api_harness api;
     roundhouse::engine_settings settings;
     settings.revision = 4;
-    settings.sleep.pinned = true;
     settings.pending = {.env = true, .limits = true, .stop_grace = true, .sealed_env = "sealed"};
+    api.fake().engine->pinned = true;
+    api.fake().engine->pending = settings.pending;
     auto record = *api.fake().engine->record;
     record.settings = std::make_shared<const roundhouse::engine_settings>(settings);
     api.fake().engine->record = std::make_shared<const roundhouse::engine_record>(record);

@@ -52,6 +52,8 @@ constexpr product_call admin_calls[] = {
     {"PATCH", "/products/demo", R"({"display_name":"The Demo"})"},
     {"GET", "/products/demo/policy", ""},
     {"PUT", "/products/demo/policy", R"({"policy":{}})"},
+    {"GET", "/products/demo/defaults", ""},
+    {"PUT", "/products/demo/defaults", R"({"defaults":{}})"},
     {"POST", "/products/demo/rotate-platform-key", ""},
     {"DELETE", "/products/demo/keys/1", ""},
 };

@@ -70,6 +70,7 @@ engine_record sample_engine() {
     engine.last_exit = {13, 14, true};
     engine.restarts = 15;
     engine.reserved_memory_mb = 64;
+    engine.defaults_revision = 65;
     engine_settings settings;
     settings.env_names = {"TOKEN"};
     settings.sealed_env = "env";
@@ -110,6 +111,20 @@ product sample_product() {
                   std::vector<std::string>{"v1", "v2*"}};
     one.created_at = noon;
     one.revision = 7;
+    product_defaults defaults;
+    defaults.version = "v1";
+    defaults.settings.env_names = {"TOKEN"};
+    defaults.settings.sealed_env = "env";
+    defaults.settings.metadata = {{"plan", "pro"}};
+    defaults.settings.limits = {.memory_mb = 64, .cpus = 0.5, .pids = 100};
+    defaults.settings.stop_grace = duration{1'500};
+    defaults.settings.sleep = {.after = duration{2'500}, .pinned = true};
+    defaults.settings.revision = 3;
+    defaults.env_changed = 1;
+    defaults.limits_changed = 2;
+    defaults.stop_grace_changed = 3;
+    defaults.former = {{1, 2, {"OLD"}, "old", {.memory_mb = 32}, duration{500}}};
+    one.defaults = std::make_shared<const product_defaults>(std::move(defaults));
     return one;
 }
 
@@ -179,6 +194,9 @@ void list_bodies(std::ostream& out) {
     view.restarts = 15;
     view.limits = settings_of(*view.record).limits;
     view.stop_grace = duration{1'500};
+    view.pinned = true;
+    view.env_names = {"TOKEN"};
+    view.pending = settings_of(*view.record).pending;
     const auto& record = *view.record;
     admitted_engine admitted(record.id, record.user_id, record.version, view.api_key);
     admitted.url = view.url;
@@ -188,6 +206,7 @@ void list_bodies(std::ostream& out) {
     counts.by_status.fill(1);
     show("register", http::render_registration({id_of(0xCD), "demo", "key"}));
     show("policy", http::render_policy(sample_product().policy));
+    show("defaults", http::render_defaults(sample_product().defaults));
     const auto product_record = std::make_shared<const product>(sample_product());
     show("product", http::render_product({product_record, counts, {{1, noon, noon, noon}}}));
     show("rotate-platform-key", http::render_rotated_platform_key({"key", 2}));

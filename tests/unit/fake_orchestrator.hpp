@@ -119,6 +119,8 @@ public:
     /// The calls, such as `destroy u1`. A test with threads reads `calls_so_far`.
     std::vector<std::string> calls;
     std::optional<roundhouse::policy> policy_given;
+    std::optional<roundhouse::provision_options> defaults_given;
+    result<roundhouse::defaults_ptr> defaults_set = roundhouse::defaults_ptr{};
     std::optional<roundhouse::product_changes> changes_given;
     std::optional<roundhouse::product_query> products_asked;
     std::optional<roundhouse::engine_query> engines_asked;
@@ -252,6 +254,12 @@ public:
         result<roundhouse::policy> outcome = std::move(policy);
         if (policy_failure) outcome = roundhouse::unexpected(*policy_failure);
         answer("set_policy " + id_or_slug, outcome, std::move(done));
+    }
+
+    void set_defaults(std::string id_or_slug, roundhouse::provision_options given,
+                      completion<roundhouse::defaults_ptr> done) override {
+        defaults_given = std::move(given);
+        answer("set_defaults " + id_or_slug, defaults_set, std::move(done));
     }
 
     void update_product(std::string id_or_slug, roundhouse::product_changes changes,

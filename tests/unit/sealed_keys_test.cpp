@@ -179,6 +179,41 @@ TEST_CASE("the environment of an engine is counted, and sealed again with its ke
     CHECK(after == settings);
 }
 
+TEST_CASE(
+    "the variables of a product's defaults are counted, and sealed again, also replaced ones") {
+    memory_store store;
+    const auto sealed_of = [](const std::string& value) {
+        return crypto::seal_env({{"TOKEN", value}}, ring(old_key), now, crypto::system_entropy);
+    };
+    product_defaults defaults;
+    defaults.version = "v1";
+    defaults.settings.env_names = {"TOKEN"};
+    defaults.settings.sealed_env = sealed_of("new");
+    defaults.former.push_back({.last_revision = 1, .sealed_env = sealed_of("old")});
+    product record;
+    record.id = numbered(10'000);
+    record.slug = "demo";
+    record.keys = {{1, {}, now}};
+    record.defaults = std::make_shared<const product_defaults>(defaults);
+    change_set set;
+    set.changes.push_back(put_product{record});
+    REQUIRE(store.commit(set));
+    CHECK(counted(store, old_key).total == 2);
+    CHECK(counted(store, new_key).unreadable == 2);
+    CHECK_FALSE(reseal_keys(store, ring(new_key), now, crypto::system_entropy));
+    REQUIRE(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy));
+    CHECK(counted(store, new_key).unreadable == 0);
+    auto after = *(*store.find_product_named("demo"))->defaults;
+    const auto value_of = [](const std::string& sealed) {
+        return crypto::unseal_env(sealed, ring(new_key)).value().at("TOKEN");
+    };
+    CHECK(value_of(after.settings.sealed_env) == "new");
+    CHECK(value_of(after.former.front().sealed_env) == "old");
+    after.settings.sealed_env = defaults.settings.sealed_env;
+    after.former.front().sealed_env = defaults.former.front().sealed_env;
+    CHECK(after == defaults);
+}
+
 TEST_CASE("an environment that no master key opens stops the sealing before any change") {
     memory_store store;
     auto record = engine(1, old_key);

@@ -87,12 +87,13 @@ inline transition& undo_creation(transition& out, const std::string& reason) {
         .settle(error{errc::backend_error, "Nothing could be started: " + reason});
 }
 
-inline decision on_event(const event::boot_healthy&, const engine_record& engine,
+inline decision on_event(const event::boot_healthy& what, const engine_record& engine,
                          const context& context) {
     if (!booting(engine)) return stale();
     transition out(engine, context);
     const auto took = out.elapsed();
     out.run();
+    if (what.defaults_revision) out.next().defaults_revision = *what.defaults_revision;
     auto& row = out.audit_transition(boot_action(engine.boot, true), asked_for(engine.boot));
     row.took = took;
     if (engine.boot == boot_reason::first) row.metadata.emplace_back("outcome", "running");

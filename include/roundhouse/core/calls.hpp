@@ -242,7 +242,7 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
 }
 
 inline decision on_call(const call::sleep&, const engine_record& engine, const context& context) {
-    if (settings_of(engine).sleep.pinned.value_or(false))
+    if (merged(settings_of(engine).sleep, context.defaults.get()).pinned.value_or(false))
         return judged(verdict::answered, "a pinned engine is never put to sleep");
     if (engine.status != engine_status::running || engine.intent != intent::none)
         return judged(verdict::answered,

@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/settings.hpp>
@@ -80,6 +81,12 @@ check_held(const policy& limits, const limit_support& backend, std::string_view 
     return std::nullopt;
 }
 
+/// What a product's defaults ask for that cannot be.
+[[nodiscard]] inline settings_fault of_defaults(const settings_fault& fault) {
+    return {"defaults." + fault.member,
+            fault.complaint + " The product's defaults ask for it, which the operator may change."};
+}
+
 namespace detail {
 
 /// Finds the first ceiling that is above the policy's; nothing if there is none.
@@ -109,11 +116,13 @@ check_policy_ceilings(const engine_limits& asked, const product& product, const 
 /// Decides whether an engine of a product may have the ceilings that are asked for it, as `limits` of
 /// a call or together with those that it has, and returns the ceilings that are then in force. Their
 /// `memory_mb` is what the engine reserves. Fails with `invalid_request` for one that the backend
-/// cannot hold, and with `policy_denied`. What there is of `max_total_memory_mb` is checked by the
-/// store.
+/// cannot hold, and with `policy_denied`. Those of the product's defaults, which may be null, are cut
+/// to the others where they are above them; one that the backend cannot hold is `policy_denied`. What
+/// there is of `max_total_memory_mb` is checked by the store.
 [[nodiscard]] inline result<engine_limits>
-grant_limits(const engine_limits& asked, const product& product, const limit_support& backend,
-             std::string_view backend_name, const settings& settings) {
+grant_limits(const engine_limits& asked, const product& product, const product_defaults* defaults,
+             const limit_support& backend, std::string_view backend_name,
+             const settings& settings) {
     const auto& limits = policy_of(product, settings);
     if (const auto fault = check_held(asked, backend, backend_name))
         return unexpected(detail::to_error(errc::invalid_request, *fault));
@@ -123,7 +132,10 @@ grant_limits(const engine_limits& asked, const product& product, const limit_sup
         return unexpected(detail::to_error(errc::policy_denied, *fault));
     if (const auto fault = check_held(limits, backend, backend_name))
         return unexpected(detail::to_error(errc::policy_denied, *fault));
-    auto granted = limits_in_force(asked, limits, backend);
+    const auto wanted = merged(asked, defaults);
+    if (const auto fault = check_held(wanted, backend, backend_name))
+        return unexpected(detail::to_error(errc::policy_denied, of_defaults(*fault)));
+    auto granted = limits_in_force(wanted, limits, backend);
     if (limits.max_total_memory_mb && !granted.memory_mb)
         return fail(errc::policy_denied,
                     "limits.memory_mb: is needed, because the engines of product '" + product.slug +

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/core/backoff.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
@@ -16,23 +17,27 @@ namespace core {
 /// The longest busy lease that a caller may ask for (SPEC §3 "Discovery").
 inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 
-/// What an engine has between SIGTERM and SIGKILL when it is stopped: its own grace, or that of all.
-[[nodiscard]] inline duration stop_grace_of(const engine_record& engine, const settings& settings) {
-    return present_stop_grace(settings_of(engine)).value_or(settings.stop_grace);
+// Each takes the defaults of the engine's product, null if it has none.
+
+/// What an engine has between SIGTERM and SIGKILL when it is stopped: that of its workload, or of all.
+[[nodiscard]] inline duration stop_grace_of(const engine_record& engine, const settings& settings,
+                                            const product_defaults* defaults = nullptr) {
+    return present_stop_grace(engine, defaults).value_or(settings.stop_grace);
 }
 
 /// What an engine has where others wait for its end, as before a boot with a new key, which holds its
 /// turn: no more than the grace of all.
 [[nodiscard]] inline duration awaited_stop_grace_of(const engine_record& engine,
-                                                    const settings& settings) {
-    return std::min(stop_grace_of(engine, settings), settings.stop_grace);
+                                                    const settings& settings,
+                                                    const product_defaults* defaults = nullptr) {
+    return std::min(stop_grace_of(engine, settings, defaults), settings.stop_grace);
 }
 
 /// How long an engine runs without a use until it is put to sleep; 0 for ever.
-[[nodiscard]] inline duration sleep_after_of(const engine_record& engine,
-                                             const settings& settings) {
-    const auto& own = settings_of(engine).sleep;
-    return own.pinned.value_or(false) ? duration{0} : own.after.value_or(settings.sleep_after);
+[[nodiscard]] inline duration sleep_after_of(const engine_record& engine, const settings& settings,
+                                             const product_defaults* defaults = nullptr) {
+    const auto sleep = merged(settings_of(engine).sleep, defaults);
+    return sleep.pinned.value_or(false) ? duration{0} : sleep.after.value_or(settings.sleep_after);
 }
 
 /// Whether a boot begins with the end of a workload that serves: one with another key or with other
@@ -44,17 +49,20 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 /// The longest that a boot may take from its turn to a healthy answer. Within it, creating and
 /// probing have limits of their own (`settings::create_timeout`, `boot_timeout`). Preparing comes
 /// before that turn, in a turn of its own.
-[[nodiscard]] inline duration longest_boot(const engine_record& engine, const settings& settings) {
-    const auto before = ends_a_workload_first(engine.boot) ? awaited_stop_grace_of(engine, settings)
-                                                           : duration{0};
+[[nodiscard]] inline duration longest_boot(const engine_record& engine, const settings& settings,
+                                           const product_defaults* defaults = nullptr) {
+    const auto before = ends_a_workload_first(engine.boot)
+                            ? awaited_stop_grace_of(engine, settings, defaults)
+                            : duration{0};
     return before + settings.create_timeout + settings.boot_timeout;
 }
 
 /// The longest that one try of an operation other than a boot may take.
 [[nodiscard]] inline duration longest_operation(intent operation, const engine_record& engine,
-                                                const settings& settings) {
+                                                const settings& settings,
+                                                const product_defaults* defaults = nullptr) {
     switch (operation) {
-    case intent::stop: return stop_grace_of(engine, settings) + settings.backend_timeout;
+    case intent::stop: return stop_grace_of(engine, settings, defaults) + settings.backend_timeout;
     case intent::sleep:
     case intent::wake:
     case intent::rotate: return settings.health_check_timeout + settings.backend_timeout;
@@ -76,10 +84,11 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 
 /// The longest that a record's deadline can be off from when it was set. A deadline that seems to be
 /// further off was set by another wall clock than the present one.
-[[nodiscard]] inline duration longest_wait(const engine_record& engine, const settings& settings) {
+[[nodiscard]] inline duration longest_wait(const engine_record& engine, const settings& settings,
+                                           const product_defaults* defaults = nullptr) {
     if (engine.intent == intent::none) return longest_restart_wait(engine, settings);
-    if (engine.intent == intent::boot) return longest_boot(engine, settings);
-    const auto attempt = longest_operation(engine.intent, engine, settings);
+    if (engine.intent == intent::boot) return longest_boot(engine, settings, defaults);
+    const auto attempt = longest_operation(engine.intent, engine, settings, defaults);
     if (engine.retries == 0) return attempt;
     return std::max(attempt, backoff(engine.retries, settings.retry_base, settings.retry_max, 0));
 }

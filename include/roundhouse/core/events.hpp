@@ -64,7 +64,12 @@ using call_variant =
 /// What the world tells about an engine. Outcomes belong to the operation under way: the shell
 /// drops those of one that has been superseded.
 namespace event {
-struct boot_healthy {}; ///< It answered healthy for the first time.
+/// It answered healthy for the first time.
+struct boot_healthy {
+    /// The revision of its product's defaults that the workload was made with; nothing if that is the
+    /// one of the decision.
+    std::optional<std::uint64_t> defaults_revision = {};
+};
 struct boot_refused {
     error cause;
 };                 ///< The backend could not start anything, and left nothing.
@@ -235,6 +240,7 @@ struct context {
     std::optional<duration> since_health_row{};
     std::string last_probe{}; ///< Why the last probe of a boot or wake failed; may be empty.
     duration steady_now{};
+    defaults_ptr defaults{}; ///< Of the engine's product; null if it has none.
 
     [[nodiscard]] moment present() const noexcept { return {now, steady_now}; }
 };

@@ -131,7 +131,8 @@ inline decision recover(const std::optional<found_workload>& what, const engine_
     transition out(engine, context);
     switch (engine.status) {
     case engine_status::provisioning:
-        out.next().deadline = context.now + longest_boot(engine, context.settings);
+        out.next().deadline = context.now +
+                              longest_boot(engine, context.settings, context.defaults.get());
         out.next().retries += 1;
         if (current) return out.keep().ask(command::boot).take("finish the boot");
         // An older workload of it holds its own port, which no stranger can have.

@@ -115,7 +115,8 @@ public:
         out_.next.intent = what;
         out_.next.operation_started_at = context_.now;
         out_.next.retries = 0;
-        out_.next.deadline = context_.now + longest_operation(what, out_.next, context_.settings);
+        out_.next.deadline = context_.now + longest_operation(what, out_.next, context_.settings,
+                                                              context_.defaults.get());
         out_.command = ask_for;
         return *this;
     }
@@ -132,10 +133,12 @@ public:
         out_.next.boot = reason;
         out_.next.generation += 1;
         out_.next.operation_started_at = context_.now;
-        out_.next.deadline = context_.now + longest_boot(out_.next, context_.settings);
+        out_.next.deadline = context_.now +
+                             longest_boot(out_.next, context_.settings, context_.defaults.get());
         out_.next.healthy_since.reset();
         out_.next.retries = 0;
         out_.next.settings = without_pending(std::move(out_.next.settings));
+        out_.next.defaults_revision = revision_of(context_.defaults.get());
         // An engine that serves until then still holds its own port, which no stranger can have.
         out_.choose_port = !ends_a_workload_first(reason);
         out_.command = command::boot;
@@ -227,8 +230,9 @@ public:
     transition& repeat() {
         out_.row = row_change::update;
         out_.next.retries = 0;
-        out_.next.deadline = context_.now +
-                             longest_operation(out_.next.intent, out_.next, context_.settings);
+        out_.next.deadline = context_.now + longest_operation(out_.next.intent, out_.next,
+                                                              context_.settings,
+                                                              context_.defaults.get());
         return *this;
     }
 
@@ -236,8 +240,9 @@ public:
     transition& retry_now() {
         out_.row = row_change::update;
         out_.next.retries += 1;
-        out_.next.deadline = context_.now +
-                             longest_operation(out_.next.intent, out_.next, context_.settings);
+        out_.next.deadline = context_.now + longest_operation(out_.next.intent, out_.next,
+                                                              context_.settings,
+                                                              context_.defaults.get());
         return *this;
     }
 

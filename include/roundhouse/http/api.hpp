@@ -85,6 +85,7 @@ private:
     std::optional<reply> about_product(pending_call& call, std::string name) const;
     std::optional<reply> update_product(pending_call& call, std::string name) const;
     std::optional<reply> set_policy(pending_call& call, std::string name) const;
+    std::optional<reply> set_defaults(pending_call& call, std::string name) const;
     std::optional<reply> rotate_platform_key(pending_call& call, std::string name) const;
     std::optional<reply> delete_platform_key(pending_call& call, std::string name) const;
     std::optional<reply> for_product(pending_call& call) const;

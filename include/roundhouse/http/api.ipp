@@ -212,6 +212,8 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
     case endpoint::update_product:
     case endpoint::get_policy:
     case endpoint::set_policy:
+    case endpoint::get_defaults:
+    case endpoint::set_defaults:
     case endpoint::rotate_platform_key:
     case endpoint::delete_platform_key: break; // answered before
     }

@@ -44,6 +44,11 @@ ROUNDHOUSE_DECL std::optional<reply> api::about_product(pending_call& call,
         return call.ask<product_view>(
             [](const product_view& product) { return render_policy(product.record->policy); },
             describe);
+    case endpoint::get_defaults:
+        return call.ask<product_view>(
+            [](const product_view& product) { return render_defaults(product.record->defaults); },
+            describe);
+    case endpoint::set_defaults: return set_defaults(call, std::move(name));
     case endpoint::update_product: return update_product(call, std::move(name));
     case endpoint::set_policy: return set_policy(call, std::move(name));
     case endpoint::rotate_platform_key: return rotate_platform_key(call, std::move(name));
@@ -91,6 +96,14 @@ ROUNDHOUSE_DECL std::optional<reply> api::set_policy(pending_call& call, std::st
     if (!body) return call.fail_with(body.error());
     return call.ask<policy>(render_policy, [&](completion<policy> done) {
         fleet_->set_policy(std::move(name), std::move(*body), std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::set_defaults(pending_call& call, std::string name) const {
+    auto body = call.take(read_defaults_body(call.in.body, &call.ignored));
+    if (!body) return call.fail_with(body.error());
+    return call.ask<defaults_ptr>(render_defaults, [&](completion<defaults_ptr> done) {
+        fleet_->set_defaults(std::move(name), std::move(*body), std::move(done));
     });
 }
 

@@ -236,6 +236,23 @@ inline void read_sleep_change(field_reader& in, settings_change& out, ignored_na
     return *out;
 }
 
+/// Reads the body of `PUT /products/{product_id or slug}/defaults`.
+[[nodiscard]] inline result<provision_options>
+read_defaults_body(std::string_view body, ignored_names* ignored = nullptr) {
+    field_reader in(body);
+    provision_options out;
+    if (auto members = in.object("defaults")) {
+        // An absent member removes a default, so a misspelt one must not pass for absent.
+        members->only({"engine_version", "env", "metadata", "limits", "sleep", "stop_grace_s"});
+        out = detail::read_options(*members, ignored);
+        in.take_failure_of(*members);
+    } else {
+        in.refuse("defaults", "is missing. Send {\"defaults\":{}} for none.");
+    }
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return out;
+}
+
 /// Reads the body of `POST /engines/provision`.
 [[nodiscard]] inline result<provision_body> read_provision_body(std::string_view body,
                                                                 ignored_names* ignored = nullptr) {

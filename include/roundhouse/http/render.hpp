@@ -78,14 +78,14 @@ inline void write_settings(json_writer& json, const engine_view& engine) {
         .name("sleep")
         .open('{')
         .member("after_s", std::chrono::duration<double>(engine.sleep_after).count())
-        .member("pinned", settings.sleep.pinned.value_or(false))
+        .member("pinned", engine.pinned)
         .close('}')
         .member("stop_grace_s", std::chrono::duration<double>(engine.stop_grace).count())
         .name("env_names")
         .open('[');
-    for (const auto& name : settings.env_names) json.value(name);
+    for (const auto& name : engine.env_names) json.value(name);
     json.close(']').member("settings_revision", settings.revision).name("pending").open('[');
-    const auto& pending = settings.pending;
+    const auto& pending = engine.pending;
     if (pending.limits) json.value("limits");
     if (pending.stop_grace) json.value("stop_grace_s");
     if (pending.env) json.value("env");
@@ -204,6 +204,30 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
         expected_bytes);
 }
 
+inline void write_source(json_writer& json, std::string_view name, setting_source source) {
+    if (source == setting_source::none) json.member(name, nullptr);
+    else json.member(name, name_of(source));
+}
+
+/// Writes the member `settings` of an explanation: where each comes from.
+inline void write_sources(json_writer& json, const settings_sources& sources) {
+    json.name("settings").open('{');
+    write_source(json, "engine_version", sources.version);
+    write_source(json, "metadata", sources.metadata);
+    json.name("limits").open('{');
+    write_source(json, "memory_mb", sources.memory_mb);
+    write_source(json, "cpus", sources.cpus);
+    write_source(json, "pids", sources.pids);
+    json.close('}').name("sleep").open('{');
+    write_source(json, "after_s", sources.sleep_after);
+    write_source(json, "pinned", sources.pinned);
+    json.close('}');
+    write_source(json, "stop_grace_s", sources.stop_grace);
+    json.name("env").open('{');
+    for (const auto& [name, source] : sources.env) json.foreign_name(name).value(name_of(source));
+    json.close('}').close('}');
+}
+
 } // namespace detail
 
 [[nodiscard]] inline reply render_registration(const registration& product) {
@@ -269,6 +293,7 @@ template <class Write> reply object_reply(Write write, std::size_t expected_byte
         if (engine.last_used_by == engine_use::unknown) json.value(nullptr);
         else json.value(name_of(engine.last_used_by));
         json.close('}');
+        detail::write_sources(json, engine.settings);
     });
 }
 

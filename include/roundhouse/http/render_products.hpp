@@ -2,11 +2,13 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/http/render.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/types.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -54,6 +56,53 @@ inline void write_product(json_writer& json, const product& record, const produc
 [[nodiscard]] inline reply render_product(const product_view& product) {
     return json_reply(
         [&](json_writer& json) { detail::write_product(json, *product.record, &product); }, 512);
+}
+
+namespace detail {
+
+/// Writes what the defaults of a product set; of their variables the names alone.
+inline void write_defaults(json_writer& json, const product_defaults& defaults) {
+    const auto& settings = defaults.settings;
+    const auto& limits = settings.limits;
+    const auto& sleep = settings.sleep;
+    const auto seconds = [](duration time) { return std::chrono::duration<double>(time).count(); };
+    json.open('{');
+    if (defaults.version) json.member("engine_version", *defaults.version);
+    if (!settings.env_names.empty()) {
+        json.name("env_names").open('[');
+        for (const auto& name : settings.env_names) json.value(name);
+        json.close(']');
+    }
+    if (!settings.metadata.empty()) {
+        json.name("metadata").open('{');
+        for (const auto& [name, value] : settings.metadata) json.foreign_name(name).value(value);
+        json.close('}');
+    }
+    if (limits != engine_limits{}) {
+        json.name("limits").open('{');
+        if (limits.memory_mb) json.member("memory_mb", *limits.memory_mb);
+        if (limits.cpus) json.member("cpus", *limits.cpus);
+        if (limits.pids) json.member("pids", *limits.pids);
+        json.close('}');
+    }
+    if (sleep != sleep_settings{}) {
+        json.name("sleep").open('{');
+        if (sleep.after) json.member("after_s", seconds(*sleep.after));
+        if (sleep.pinned) json.member("pinned", *sleep.pinned);
+        json.close('}');
+    }
+    if (settings.stop_grace) json.member("stop_grace_s", seconds(*settings.stop_grace));
+    json.close('}');
+}
+
+} // namespace detail
+
+/// Null renders as defaults that set nothing.
+[[nodiscard]] inline reply render_defaults(const defaults_ptr& defaults) {
+    return detail::object_reply([&](json_writer& json) {
+        json.name("defaults");
+        detail::write_defaults(json, defaults ? *defaults : product_defaults{});
+    });
 }
 
 [[nodiscard]] inline reply render_rotated_platform_key(const rotated_platform_key& made) {

@@ -25,6 +25,8 @@ enum class endpoint : std::uint8_t {
     update_product,
     get_policy,
     set_policy,
+    get_defaults,
+    set_defaults,
     rotate_platform_key,
     delete_platform_key,
     provision,
@@ -66,6 +68,8 @@ enum class audience : std::uint8_t {
     case endpoint::update_product:
     case endpoint::get_policy:
     case endpoint::set_policy:
+    case endpoint::get_defaults:
+    case endpoint::set_defaults:
     case endpoint::rotate_platform_key:
     case endpoint::delete_platform_key: return audience::admin;
     case endpoint::provision:
@@ -95,6 +99,7 @@ enum class audience : std::uint8_t {
     case endpoint::register_product:
     case endpoint::update_product:
     case endpoint::set_policy:
+    case endpoint::set_defaults:
     case endpoint::rotate_platform_key:
     case endpoint::provision:
     case endpoint::look_up:
@@ -197,11 +202,19 @@ constexpr route policy_of(std::string_view method, std::string_view name) noexce
     return {endpoint::method_not_allowed, name, "GET, HEAD, PUT"};
 }
 
+/// The route of `/products/{product_id or slug}/defaults`.
+constexpr route defaults_of(std::string_view method, std::string_view name) noexcept {
+    if (is_get(method)) return {endpoint::get_defaults, name, {}};
+    if (method == "PUT") return {endpoint::set_defaults, name, {}};
+    return {endpoint::method_not_allowed, name, "GET, HEAD, PUT"};
+}
+
 /// The route of what follows `/products/{product_id or slug}/`.
 constexpr route part_of_product(std::string_view method, std::string_view name,
                                 std::string_view part) noexcept {
     constexpr std::string_view keys = "keys/";
     if (part == "policy") return policy_of(method, name);
+    if (part == "defaults") return defaults_of(method, name);
     if (part == "rotate-platform-key")
         return only({part, "POST", endpoint::rotate_platform_key}, method, name);
     const bool is_key = part.starts_with(keys) && part.size() > keys.size() &&
@@ -264,6 +277,8 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::update_product, "PATCH", "/products/demo"},
     endpoint_example{endpoint::get_policy, "GET", "/products/demo/policy"},
     endpoint_example{endpoint::set_policy, "PUT", "/products/demo/policy"},
+    endpoint_example{endpoint::get_defaults, "GET", "/products/demo/defaults"},
+    endpoint_example{endpoint::set_defaults, "PUT", "/products/demo/defaults"},
     endpoint_example{endpoint::rotate_platform_key, "POST", "/products/demo/rotate-platform-key"},
     endpoint_example{endpoint::delete_platform_key, "DELETE", "/products/demo/keys/1"},
     endpoint_example{endpoint::provision, "POST", "/engines/provision"},

@@ -41,7 +41,7 @@ private:
     asio::awaitable<outcome> swap_key(const engine_record& engine);
     asio::awaitable<outcome> destroy(const engine_record& engine);
 
-    [[nodiscard]] asio::awaitable<policy> policy_of(const command_request& request) const;
+    [[nodiscard]] asio::awaitable<product> product_of(const command_request& request) const;
     [[nodiscard]] bool used_since(const command_request& request) const;
 
     services& services_;

@@ -5,6 +5,7 @@
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/engine_settings.hpp>
@@ -34,35 +35,58 @@ namespace detail {
 }
 
 /// Why a workload cannot be made whose variables cannot be read.
-[[nodiscard]] inline error sealed_environment(const engine_record& engine) {
+[[nodiscard]] inline error sealed_environment(const std::string& whose) {
     return {errc::internal_error,
-            "The environment of engine " + to_string(engine.id) +
+            "The environment of " + whose +
                 " cannot be read: none of the master keys fits. Put the key that sealed it back "
                 "into the list."};
 }
 
-/// The ceilings that a workload is to have under its product's policy. Fails for one that does not
-/// hold, as after a change of the machine or of the policy.
-[[nodiscard]] inline result<engine_limits>
-held_limits(const engine_record& engine, const policy& limits, const backend_port& backend) {
+/// The variables that a workload is to have, in clear: the engine's own, and those of the defaults of
+/// its product, which may be null.
+[[nodiscard]] inline result<named_texts> env_of(const engine_record& engine,
+                                                const product_defaults* defaults,
+                                                const crypto::key_ring& keys) {
+    auto own = crypto::unseal_env(present_sealed_env(settings_of(engine)), keys);
+    if (!own) return unexpected(sealed_environment("engine " + to_string(engine.id)));
+    if (defaults == nullptr) return own;
+    const auto given = crypto::unseal_env(defaults->settings.sealed_env, keys);
+    if (!given)
+        return unexpected(
+            sealed_environment("the defaults of product " + to_string(engine.product_id)));
+    return core::merged(std::move(*own), *given);
+}
+
+/// The ceilings that a workload is to have under its product's policy and defaults, which may be null.
+/// Fails for one that does not hold, as after a change of the machine, of the policy or of the defaults.
+[[nodiscard]] inline result<engine_limits> held_limits(const engine_record& engine,
+                                                       const policy& limits,
+                                                       const product_defaults* defaults,
+                                                       const backend_port& backend) {
     const auto& own = present_limits(settings_of(engine));
+    const auto wanted = core::merged(own, defaults);
     const auto support = backend.limits();
     auto fault = core::check_held(own, support, backend.name());
     if (!fault) fault = core::check_held(limits, support, backend.name());
+    if (!fault) {
+        fault = core::check_held(wanted, support, backend.name());
+        if (fault) fault = core::of_defaults(*fault);
+    }
     if (fault) return fail(errc::backend_error, fault->member + ": " + fault->complaint);
-    return core::workload_limits(own, limits, support);
+    return core::workload_limits(wanted, limits, support);
 }
 
 ROUNDHOUSE_DECL asio::awaitable<std::optional<core::event_variant>>
 command_runner::run(command_request request, std::shared_ptr<task> self) {
     const auto& engine = *request.record;
     const auto& settings = services_.settings;
+    const auto defaults = services_.defaults.of(engine.product_id);
     switch (request.command) {
     case core::command::boot:
         if (request.step == boot_step::prepare) co_return co_await prepare(request);
         co_return co_await boot(request, *self);
     case core::command::stop:
-        co_return co_await stop(engine, core::stop_grace_of(engine, settings));
+        co_return co_await stop(engine, core::stop_grace_of(engine, settings, defaults.get()));
     case core::command::end: co_return co_await stop(engine, settings.failed_grace);
     case core::command::sleep: co_return co_await sleep(request);
     case core::command::wake: co_return co_await wake(request);
@@ -81,16 +105,19 @@ command_runner::prepare(const command_request& request) {
     co_return std::nullopt;
 }
 
-/// The policy that holds for the product of an engine by now: it may have changed while the boot
-/// waited for its turn. Of a product whose record cannot be read it is the one last seen, if any.
-ROUNDHOUSE_DECL asio::awaitable<policy>
-command_runner::policy_of(const command_request& request) const {
+/// The product of an engine by now: its policy and defaults may have changed while the boot waited for
+/// its turn. Of one whose record cannot be read it is what was last seen, if anything.
+ROUNDHOUSE_DECL asio::awaitable<product>
+command_runner::product_of(const command_request& request) const {
     pending_result<product_ptr> pending;
     services_.store->read_product(to_string(request.record->product_id), pending.complete());
     auto reading = pending.wait();
     const auto found = co_await std::move(reading);
-    const auto product = found && *found ? *found : request.product;
-    co_return product ? core::policy_of(*product, services_.settings) : policy{};
+    const auto known = found && *found ? *found : request.product;
+    auto out = known ? *known : product{};
+    services_.defaults.learn(out);
+    out.defaults = services_.defaults.of(request.record->product_id);
+    co_return out;
 }
 
 ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
@@ -99,16 +126,19 @@ command_runner::boot(const command_request& request, const task& self) {
     const auto& settings = services_.settings;
     auto wanted = wanted_by(request);
     if (core::ends_a_workload_first(request.record->boot)) {
-        const auto grace = core::awaited_stop_grace_of(*request.record, settings);
+        const auto defaults = services_.defaults.of(request.record->product_id);
+        const auto grace = core::awaited_stop_grace_of(*request.record, settings, defaults.get());
         const auto ended = co_await backend.stop(wanted.ref, grace);
         if (!ended) co_return outcome(core::event::boot_refused{ended.error()});
     }
-    auto env = crypto::unseal_env(present_sealed_env(settings_of(*request.record)), services_.keys);
-    if (!env) co_return outcome(core::event::boot_refused{sealed_environment(*request.record)});
+    auto reading = product_of(request);
+    const auto product = co_await std::move(reading);
+    const auto* const defaults = product.defaults.get();
+    auto env = env_of(*request.record, defaults, services_.keys);
+    if (!env) co_return outcome(core::event::boot_refused{env.error()});
     wanted.env = std::move(*env);
-    auto reading = policy_of(request);
-    const auto policy = co_await std::move(reading);
-    const auto limits = held_limits(*request.record, policy, backend);
+    const auto& policy = core::policy_of(product, settings);
+    const auto limits = held_limits(*request.record, policy, defaults, backend);
     if (!limits) co_return outcome(core::event::boot_refused{limits.error()});
     wanted.limits = *limits;
     // A boot that is cancelled from here on ends after `create`, and its workload is ended by the
@@ -131,7 +161,7 @@ command_runner::boot(const command_request& request, const task& self) {
         request.probes->set(answer.error().message);
         co_await services_.clock->wait_for(pauses.next());
     }
-    co_return outcome(core::event::boot_healthy{});
+    co_return outcome(core::event::boot_healthy{revision_of(defaults)});
 }
 
 ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
@@ -157,7 +187,8 @@ command_runner::sleep(const command_request& request) {
 /// Whether the engine has been used since its sleep was decided.
 ROUNDHOUSE_DECL bool command_runner::used_since(const command_request& request) const {
     const auto used = running_.last_used(*request.record);
-    const auto after = core::sleep_after_of(*request.record, services_.settings);
+    const auto defaults = services_.defaults.of(request.record->product_id);
+    const auto after = core::sleep_after_of(*request.record, services_.settings, defaults.get());
     return used && *used + after > request.submitted;
 }
 

@@ -93,7 +93,8 @@ command_scheduler::take_end(mailbox& engine, command_ended ended) {
 ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request request) {
     if (request.command != core::command::boot) return launch(engine, std::move(request));
     auto& state = engine.command;
-    state.longest_boot = core::longest_boot(*request.record, services_.settings);
+    const auto defaults = services_.defaults.of(request.record->product_id);
+    state.longest_boot = core::longest_boot(*request.record, services_.settings, defaults.get());
     state.step = request.step;
     const bool awaited = request.record->boot != boot_reason::restart &&
                          request.record->boot != boot_reason::recover;

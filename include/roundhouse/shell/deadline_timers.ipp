@@ -22,7 +22,10 @@ ROUNDHOUSE_DECL void deadline_timers::follow(const engine_record& engine,
     const auto measure = [&](instant at, duration longest) {
         return measured{at, std::clamp(then.steady_at(at), then.steady, then.steady + longest)};
     };
-    timer wanted{measure(*engine.deadline, core::longest_wait(engine, services_.settings)), {}};
+    const auto defaults = services_.defaults.of(engine.product_id);
+    timer wanted{
+        measure(*engine.deadline, core::longest_wait(engine, services_.settings, defaults.get())),
+        {}};
     if (engine.restart_at) {
         const bool measured_already = known != by_owner_.end() && known->second.restart &&
                                       known->second.restart->at == *engine.restart_at;

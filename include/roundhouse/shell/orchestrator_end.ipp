@@ -64,7 +64,8 @@ ROUNDHOUSE_DECL void orchestrator_state::stop_workloads(const std::vector<engine
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> orchestrator_state::stop_workload(engine_ptr engine) {
     const auto ref = ref_of(*engine);
-    const auto grace = core::awaited_stop_grace_of(*engine, services.settings);
+    const auto defaults = services.defaults.of(engine->product_id);
+    const auto grace = core::awaited_stop_grace_of(*engine, services.settings, defaults.get());
     auto done = co_await services.backend->stop(ref, grace);
     co_return done;
 }

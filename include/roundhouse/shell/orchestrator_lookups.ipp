@@ -1,6 +1,8 @@
 #pragma once
 
 #include <roundhouse/core/explanation.hpp>
+#include <roundhouse/core/policy.hpp>
+#include <roundhouse/core/settings_sources.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
 #include <atomic>
@@ -46,21 +48,25 @@ ROUNDHOUSE_DECL void orchestrator_state::find(product_ptr product, std::string u
 
 ROUNDHOUSE_DECL void orchestrator_state::explain(product_ptr product, std::string user_id,
                                                  completion<engine_explanation> done) {
-    find_record(
-        product, user_id,
-        [self = shared_from_this(), done = std::move(done)](const result<engine_ptr>& found) {
-            if (found) done(self->explained(*found));
-            else done(unexpected(found.error()));
-        });
+    find_record(product, user_id,
+                [self = shared_from_this(), product,
+                 done = std::move(done)](const result<engine_ptr>& found) {
+                    if (found) done(self->explained(*found, *product));
+                    else done(unexpected(found.error()));
+                });
 }
 
-ROUNDHOUSE_DECL engine_explanation orchestrator_state::explained(engine_ptr engine) const {
+ROUNDHOUSE_DECL engine_explanation orchestrator_state::explained(engine_ptr engine,
+                                                                 const product& of) const {
     auto context = context_of(*engine);
     context.backend_away = services.backend->trouble().has_value();
     context.brake = brakes.state_of(*engine);
     engine_explanation out;
     out.why = core::why_it_is(*engine, context);
     out.next = core::next_of(*engine, context, sleeps_at(*engine));
+    out.settings = core::sources_of(*engine, context.defaults.get(),
+                                    core::policy_of(of, services.settings),
+                                    services.backend->limits());
     out.last_used_at = engine->last_activity_at;
     running.visit(*engine, [&](const running_engine& seen) {
         const auto used = running_engine::read(seen.last_used_ms);

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/names.hpp>
 #include <roundhouse/core/platform_keys.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/core/settings_change.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
@@ -87,6 +91,59 @@ ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, poli
         done(limits);
     };
     services.tasks.run(change_product(std::move(id_or_slug), std::move(set), std::move(tell)));
+}
+
+ROUNDHOUSE_DECL std::string
+orchestrator_state::replace_defaults(product& record, const provision_options& given) const {
+    const product_defaults none;
+    const auto& before = record.defaults ? *record.defaults : none;
+    const auto env = crypto::unseal_env(before.settings.sealed_env, services.keys);
+    // Variables that cannot be read are none that anybody gives.
+    auto was = core::options_of(before.settings, env ? *env : named_texts{{"", ""}});
+    was.version = before.version;
+    auto changed = core::differing_members(was, given);
+    if (was.version != given.version)
+        changed.insert(0, changed.empty() ? "engine_version" : "engine_version, ");
+    if (changed.empty()) return changed;
+    const auto wanted = sealed(given);
+    auto settings = wanted ? *wanted : no_settings();
+    if (was.env == given.env) settings.sealed_env = before.settings.sealed_env;
+    record.defaults = std::make_shared<const product_defaults>(core::replaced_defaults(
+        before, revision_of(record.defaults.get()) + 1, given.version, std::move(settings)));
+    return changed;
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::set_defaults(std::string id_or_slug,
+                                                      provision_options given,
+                                                      completion<defaults_ptr> done) {
+    if (closed.load()) return done(unexpected(going_away()));
+    if (const auto fault = core::check_options(given))
+        return done(
+            fail(errc::invalid_request, "defaults." + fault->member + ": " + fault->complaint));
+    auto set = [self = shared_from_this(),
+                given = std::move(given)](product& record, audit_entry& row) -> result<void> {
+        row.action = audit_action::defaults_update;
+        row.metadata = {{"changed", self->replace_defaults(record, given)}};
+        return {};
+    };
+    auto tell = [self = shared_from_this(), id_or_slug,
+                 done = std::move(done)](const result<product>& changed) {
+        if (!changed) {
+            self->learn_defaults(id_or_slug); // the commit may have been made all the same
+            return done(unexpected(changed.error()));
+        }
+        self->services.defaults.learn(*changed);
+        done(changed->defaults ? changed->defaults : std::make_shared<const product_defaults>());
+    };
+    services.tasks.run(change_product(std::move(id_or_slug), std::move(set), std::move(tell)));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::learn_defaults(const std::string& id_or_slug) {
+    services.store->read_product(id_or_slug,
+                                 [self = shared_from_this()](const result<product_ptr>& found) {
+                                     if (found && *found)
+                                         self->services.defaults.learn(**found); // else a boot does
+                                 });
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::update_product(std::string id_or_slug,

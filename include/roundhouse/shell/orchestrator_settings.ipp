@@ -54,8 +54,9 @@ orchestrator_state::change_of(const settings_change& wanted, const engine_record
     if (auto refused = refusal(after)) return unexpected(std::move(*refused));
     if (after.limits != was.limits) { // what an engine has it may keep
         const auto& backend = *services.backend;
-        const auto granted = core::grant_limits(after.limits, of, backend.limits(), backend.name(),
-                                                services.settings);
+        const auto defaults = services.defaults.of(of.id);
+        const auto granted = core::grant_limits(after.limits, of, defaults.get(), backend.limits(),
+                                                backend.name(), services.settings);
         if (!granted) return unexpected(granted.error());
         out.reserved_memory_mb = granted->memory_mb.value_or(0);
         out.max_total_memory_mb = core::policy_of(of, services.settings).max_total_memory_mb;

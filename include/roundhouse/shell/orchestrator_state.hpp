@@ -78,6 +78,8 @@ public:
     void register_product(std::string slug, std::string display_name, policy limits,
                           std::string platform_key, completion<registration> done) override;
     void set_policy(std::string id_or_slug, policy limits, completion<policy> done) override;
+    void set_defaults(std::string id_or_slug, provision_options given,
+                      completion<defaults_ptr> done) override;
     void update_product(std::string id_or_slug, product_changes changes,
                         completion<product_view> done) override;
     void rotate_platform_key(std::string id_or_slug, duration overlap,
@@ -150,6 +152,10 @@ private:
     [[nodiscard]] static std::optional<error> refusal(const policy& limits);
     [[nodiscard]] std::optional<error> refusal(const provision_options& options) const;
     [[nodiscard]] std::shared_ptr<const engine_settings> sealed(provision_options options) const;
+    /// Puts other defaults into a product's record; what is changed, for the audit row.
+    [[nodiscard]] std::string replace_defaults(product& record,
+                                               const provision_options& given) const;
+    void learn_defaults(const std::string& id_or_slug);
     [[nodiscard]] waiting_call::creation creation_of(provision_options options) const;
     [[nodiscard]] result<named_texts> env_for(const settings_change& wanted,
                                               const engine_record& engine) const;
@@ -207,7 +213,7 @@ private:
     [[nodiscard]] result<engine_view> started_view(const engine_ptr& engine,
                                                    const product& of) const;
     [[nodiscard]] result<engine_view_page> view(const engine_page& page, const product& of) const;
-    [[nodiscard]] engine_explanation explained(engine_ptr engine) const;
+    [[nodiscard]] engine_explanation explained(engine_ptr engine, const product& of) const;
     /// When a running engine will be put to sleep if it is not used; nothing if it does not run or
     /// never sleeps.
     [[nodiscard]] std::optional<instant> sleeps_at(const engine_record& engine) const;

@@ -6,6 +6,7 @@
 #include <roundhouse/core/failure.hpp>
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
@@ -147,6 +148,7 @@ ROUNDHOUSE_DECL result<admission> orchestrator_state::deny(const product& produc
 
 ROUNDHOUSE_DECL core::context orchestrator_state::context_of(const engine_record& engine) const {
     core::context out{services.now(), services.settings, {}};
+    out.defaults = services.defaults.of(engine.product_id);
     if (engine.restart_at)
         out.restart_in = reconciler.restart_in({engine.product_id, engine.user_id});
     return out;
@@ -187,11 +189,16 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine, 
     engine_view out;
     out.url = services.backend->url(engine->id, engine->port);
     out.last_health_at = running.last_health(*engine);
-    const auto& settings = settings_of(*engine);
+    const auto& own = settings_of(*engine);
+    const auto defaults = services.defaults.of(engine->product_id);
+    const auto settings = core::merged(own, defaults.get());
     out.limits = core::limits_in_force(settings.limits, core::policy_of(of, services.settings),
                                        services.backend->limits());
     out.stop_grace = settings.stop_grace.value_or(services.settings.stop_grace);
     out.sleep_after = settings.sleep.after.value_or(services.settings.sleep_after);
+    out.pinned = settings.sleep.pinned.value_or(false);
+    out.env_names = core::merged_env_names(own, defaults.get());
+    out.pending = core::pending_of(*engine, defaults.get());
     if (with_key) {
         auto key = key_of(*engine);
         if (!key) return unexpected(std::move(key.error()));

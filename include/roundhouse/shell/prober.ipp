@@ -40,7 +40,8 @@ ROUNDHOUSE_DECL void prober::close() {
 
 ROUNDHOUSE_DECL std::optional<duration> prober::sleeps_at(const engine_record& engine,
                                                           duration now) const {
-    const auto after = core::sleep_after_of(engine, services_.settings);
+    const auto defaults = services_.defaults.of(engine.product_id);
+    const auto after = core::sleep_after_of(engine, services_.settings, defaults.get());
     if (after <= duration{0}) return std::nullopt;
     const auto used = running_.last_used(engine).value_or(now);
     return std::max(used + after, running_.leased_until(engine).value_or(used));

@@ -2,7 +2,9 @@
 
 #include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/ceilings.hpp>
+#include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/engine_settings.hpp>
@@ -161,12 +163,14 @@ ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,
     engine.id = crypto::make_uuid(services_.entropy);
     engine.product_id = owner.product_id;
     engine.user_id = owner.user_id;
-    engine.version = call.create->version.value_or(settings.default_version);
+    const auto defaults = services_.defaults.of(owner.product_id);
+    engine.version = core::version_of_new(call.create->version, defaults.get(), settings);
     engine.intent = intent::boot;
     engine.generation = 1;
     engine.created_at = engine.operation_started_at = engine.last_activity_at = now;
-    engine.settings = call.create->settings;
-    engine.deadline = now + core::longest_boot(engine, settings);
+    engine.settings = core::settings_of_new(call.create->settings, defaults.get());
+    engine.defaults_revision = revision_of(defaults.get());
+    engine.deadline = now + core::longest_boot(engine, settings, defaults.get());
     const auto key = crypto::make_engine_key(services_.entropy);
     engine.key_hash = crypto::sha256(key);
     engine.sealed_key = services_.keys.seal(key, now, services_.entropy);
@@ -187,8 +191,15 @@ ROUNDHOUSE_DECL result<engine_limits> reconciler::allow_creation(waiting_call& c
     if (!given.env_names.empty())
         if (auto allowed = core::may_give_env(product, settings); !allowed)
             return unexpected(std::move(allowed.error()));
-    auto limits = core::grant_limits(given.limits, product, backend.limits(), backend.name(),
-                                     settings);
+    const auto defaults = services_.defaults.of(product.id);
+    const auto with_defaults = core::settings_of_new(call.create->settings, defaults.get());
+    if (with_defaults)
+        if (const auto fault = core::check_metadata(with_defaults->metadata))
+            return fail(errc::invalid_request,
+                        fault->member +
+                            ", with that of the product's defaults: " + fault->complaint);
+    auto limits = core::grant_limits(given.limits, product, defaults.get(), backend.limits(),
+                                     backend.name(), settings);
     if (!limits || std::exchange(call.creation_counted, true)) return limits;
     const auto rate = core::policy_of(product, settings).max_provisions_per_minute;
     if (const auto wait = creations_.take(product.id, rate, services_.steady_now()))
@@ -231,7 +242,9 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, engine_e
     if (passed != nullptr && engine->command.queued) {
         // The boot still waits for its turn, which is no fault of the engine's.
         const auto& boot = *engine->command.queued->record;
-        timers_.change_wait(engine->owner, core::longest_boot(boot, services_.settings));
+        const auto defaults = services_.defaults.of(boot.product_id);
+        timers_.change_wait(engine->owner,
+                            core::longest_boot(boot, services_.settings, defaults.get()));
         co_return;
     }
     const bool found = std::holds_alternative<core::event::found>(input.event);

@@ -154,6 +154,7 @@ ROUNDHOUSE_DECL core::context reconciler::context(const mailbox& engine,
     const auto number = static_cast<double>((std::uint32_t{drawn[0]} << 16U) |
                                             (std::uint32_t{drawn[1]} << 8U) | drawn[2]);
     core::context out{services_.now(), services_.settings, {}};
+    out.defaults = services_.defaults.of(record.product_id);
     if (engine.product) out.product_slug = engine.product->slug;
     out.steady_now = services_.steady_now();
     out.jitter = number / double{1U << 24U};

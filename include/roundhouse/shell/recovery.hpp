@@ -41,6 +41,7 @@ private:
 
     static found_by_engine by_engine(const std::vector<found_workload>& listed);
     asio::awaitable<result<rows>> read_rows();
+    asio::awaitable<result<void>> read_defaults();
     asio::awaitable<result<void>> count_metrics();
     void warn_of_default_policy() const;
     void reconcile_row(const engine_record& engine, found_by_engine& unclaimed);

@@ -44,6 +44,8 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::run(std::shared_ptr<task
                        "settings::default_policy: " + fault->member + ": " + fault->complaint);
     const auto listed = co_await services_.backend->list();
     if (!listed) co_return unexpected(listed.error());
+    auto known = co_await read_defaults();
+    if (!known) co_return known;
     const auto engines = co_await read_rows();
     if (!engines) co_return unexpected(engines.error());
     auto counted = co_await count_metrics();
@@ -76,6 +78,20 @@ ROUNDHOUSE_DECL void recovery::log_unreadable(const error& cause) const {
     services_.log(log_level::error,
                   "a damaged record is left out. Restore a backup that --verify-store accepts",
                   {{"reason", cause.message}});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::read_defaults() {
+    product_query query{.limit = 1'000};
+    for (;;) {
+        pending_result<product_page> pending;
+        services_.store->list_products(query, pending.complete());
+        auto reading = pending.wait();
+        const auto page = co_await std::move(reading);
+        if (!page) co_return unexpected(page.error());
+        for (const auto& product : page->products) services_.defaults.learn(*product);
+        if (!page->next) co_return result<void>{};
+        query.after = *page->next;
+    }
 }
 
 ROUNDHOUSE_DECL asio::awaitable<result<recovery::rows>> recovery::read_rows() {

@@ -5,6 +5,7 @@
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
+#include <roundhouse/shell/defaults_table.hpp>
 #include <roundhouse/shell/logged_engine.hpp>
 #include <roundhouse/shell/orchestrator_parts.hpp>
 
@@ -31,6 +32,7 @@ struct services : orchestrator_parts {
         : orchestrator_parts(std::move(parts)), tasks(executor) {}
 
     task_group tasks;
+    defaults_table defaults;
 
     [[nodiscard]] instant now() const noexcept { return clock->now(); }
     [[nodiscard]] duration steady_now() const noexcept { return clock->steady_now(); }

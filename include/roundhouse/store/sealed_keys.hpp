@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 /// Operations on what is sealed in all rows of a store (SPEC §8): engine keys and environments.
@@ -69,6 +70,55 @@ inline result<engine_record> resealed(engine_record engine, const crypto::key_ri
     return engine;
 }
 
+/// The variables that are sealed in a product's defaults, also those that were replaced.
+inline std::vector<std::string*> sealed_texts(product_defaults& defaults) {
+    std::vector<std::string*> out;
+    if (!defaults.settings.sealed_env.empty()) out.push_back(&defaults.settings.sealed_env);
+    for (auto& former : defaults.former)
+        if (!former.sealed_env.empty()) out.push_back(&former.sealed_env);
+    return out;
+}
+
+/// Calls `visit(product)` for each product that has defaults.
+template <store Store, class Visit>
+result<void> for_each_with_defaults(const Store& store, const Visit& visit) {
+    for (product_query query{.limit = reseal_batch};;) {
+        const auto page = store.list_products(query);
+        if (!page) return unexpected(page.error());
+        for (const auto& found : page->products)
+            if (found->defaults)
+                if (auto done = visit(found); !done) return done;
+        if (!page->next) return {};
+        query.after = *page->next;
+    }
+}
+
+/// Seals the defaults of one product again.
+template <store Store>
+result<void> reseal_defaults(Store& store, const uuid& product, const crypto::key_ring& keys,
+                             instant now, const crypto::entropy& random) {
+    for (int attempt = 1;; ++attempt) {
+        const auto found = store.find_product_by_id(product);
+        if (!found) return unexpected(found.error());
+        if (!*found || !(*found)->defaults) return {};
+        auto defaults = std::make_shared<product_defaults>(*(*found)->defaults);
+        for (auto* const sealed : sealed_texts(*defaults)) {
+            const auto plain = keys.unseal(*sealed);
+            if (!plain)
+                return fail(plain.error().code,
+                            "product '" + (*found)->slug + "': " + plain.error().message);
+            *sealed = keys.seal(*plain, now, random);
+        }
+        change_set set;
+        auto& put = set.changes.emplace_back(put_product{**found});
+        std::get<put_product>(put).record.defaults = std::move(defaults);
+        const auto done = store.commit(set);
+        if (done) return {};
+        const bool lost_a_race = done.error().code == errc::revision_conflict;
+        if (!lost_a_race || attempt == reseal_attempts) return unexpected(done.error());
+    }
+}
+
 /// Updates of those of the engines that still exist.
 template <store Store>
 result<change_set> resealed_rows(const Store& store, std::span<const uuid> engines,
@@ -104,8 +154,8 @@ result<std::size_t> reseal_rows(Store& store, std::span<const uuid> engines,
 
 } // namespace detail
 
-/// Counts the engine keys and environments, and those of them that none of the master keys opens.
-/// Those of unreadable rows are not counted. Reads every row and opens what is sealed in it, which
+/// Counts the engine keys and environments, those of products' defaults included, and those of them
+/// that none of the master keys opens. Those of unreadable rows are not counted. Reads every row and opens what is sealed in it, which
 /// takes a few microseconds each.
 /// Fails if the store cannot be read.
 template <store Store>
@@ -120,11 +170,21 @@ template <store Store>
         }
     });
     if (!visited) return unexpected(std::move(visited.error()));
+    auto counted = detail::for_each_with_defaults(store, [&](const product_ptr& product) {
+        auto defaults = *product->defaults;
+        for (const auto* const sealed : detail::sealed_texts(defaults)) {
+            ++out.total;
+            if (!keys.unseal(*sealed)) ++out.unreadable;
+        }
+        return result<void>{};
+    });
+    if (!counted) return unexpected(std::move(counted.error()));
     return out;
 }
 
-/// Seals the key and the environment of every engine again, with the first master key. Afterwards the other master
-/// keys are no longer needed. Blocks on one commit per hundred rows.
+/// Seals the key and the environment of every engine again, and the variables of the defaults of every
+/// product, with the first master key. Afterwards the other master keys are no longer needed. Blocks on
+/// one commit per hundred rows, and on one for each product that has defaults.
 ///
 /// Fails before any change if a key cannot be opened. A later failure (the store has no room)
 /// leaves some rows sealed with the first key and the others as they were; the same master keys
@@ -156,6 +216,10 @@ template <store Store>
         out.engines += *done;
         rest = rest.subspan(batch.size());
     }
+    auto products = detail::for_each_with_defaults(store, [&](const product_ptr& product) {
+        return detail::reseal_defaults(store, product->id, keys, now, random);
+    });
+    if (!products) return unexpected(std::move(products.error()));
     return out;
 }
 

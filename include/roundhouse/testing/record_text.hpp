@@ -128,16 +128,18 @@ template <class T> std::string line(std::string_view name, const T& value) {
 [[nodiscard]] inline std::string text_of(const engine_record& record) {
     using detail::line;
     const auto& [id, product_id, user_id, version, status, intent, boot, origin, last_exit,
-                 revision, sequence, generation, port, restarts, reserved_memory_mb, key_hash,
-                 sealed_key, next_key_hash, next_sealed_key, created_at, operation_started_at,
-                 last_health_at, last_activity_at, busy_until, deadline, restart_at, healthy_since,
-                 restart_attempts, retries, reason, settings] = record;
+                 revision, sequence, generation, port, restarts, reserved_memory_mb,
+                 defaults_revision, key_hash, sealed_key, next_key_hash, next_sealed_key,
+                 created_at, operation_started_at, last_health_at, last_activity_at, busy_until,
+                 deadline, restart_at, healthy_since, restart_attempts, retries, reason,
+                 settings] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
            line("boot", boot) + line("origin", origin) + line("last_exit", last_exit) +
            line("revision", revision) + line("sequence", sequence) +
            line("generation", generation) + line("port", port) + line("restarts", restarts) +
-           line("reserved_memory_mb", reserved_memory_mb) + line("key_hash", key_hash) +
+           line("reserved_memory_mb", reserved_memory_mb) +
+           line("defaults_revision", defaults_revision) + line("key_hash", key_hash) +
            line("sealed_key", sealed_key) + line("next_key_hash", next_key_hash) +
            line("next_sealed_key", next_sealed_key) + line("created_at", created_at) +
            line("operation_started_at", operation_started_at) +
@@ -148,9 +150,26 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("reason", reason) + (settings ? text_of(*settings) : std::string());
 }
 
+[[nodiscard]] inline std::string text_of(const product_defaults& defaults) {
+    using detail::line;
+    const auto& [version, settings, env_changed, limits_changed, stop_grace_changed,
+                 former] = defaults;
+    auto out = line("default version", version) + text_of(settings) +
+               line("env_changed", env_changed) + line("limits_changed", limits_changed) +
+               line("stop_grace_changed", stop_grace_changed);
+    for (const auto& [first_revision, last_revision, env_names, sealed_env, limits, stop_grace] :
+         former)
+        out += line("former from", first_revision) + line("former to", last_revision) +
+               line("env_names", env_names) + line("sealed_env", sealed_env) +
+               line("memory_mb", limits.memory_mb) + line("cpus", limits.cpus) +
+               line("pids", limits.pids) + line("stop_grace", stop_grace);
+    return out;
+}
+
 [[nodiscard]] inline std::string text_of(const product& record) {
     using detail::line;
-    const auto& [id, slug, display_name, keys, last_key_id, limits, created_at, revision] = record;
+    const auto& [id, slug, display_name, keys, last_key_id, limits, created_at, revision,
+                 defaults] = record;
     const auto& [max_engines, rate_limit_rpm, rate_limit_burst, max_concurrent_boots,
                  max_provisions_per_minute, weight, max_memory_mb, max_cpus, max_pids,
                  max_total_memory_mb, allow_provision, allow_env, allowed_versions] = limits;
@@ -164,7 +183,7 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("max_pids", max_pids) + line("max_total_memory_mb", max_total_memory_mb) +
            line("allow_provision", allow_provision) + line("allow_env", allow_env) +
            line("allowed_versions", allowed_versions) + line("created_at", created_at) +
-           line("revision", revision);
+           line("revision", revision) + (defaults ? text_of(*defaults) : std::string());
 }
 
 [[nodiscard]] inline std::string text_of(const audit_entry& row) {

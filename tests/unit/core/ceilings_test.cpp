@@ -31,7 +31,7 @@ result<engine_limits> granted(const engine_limits& asked, policy limits,
     product product;
     product.slug = "demo";
     product.policy = std::move(limits);
-    return core::grant_limits(asked, product, backend, "toy", {});
+    return core::grant_limits(asked, product, nullptr, backend, "toy", {});
 }
 
 std::string refused(const engine_limits& asked, policy limits,
@@ -128,8 +128,8 @@ TEST_CASE("the default policy bounds the engines of a product whose own has no m
     settings chosen;
     chosen.default_policy.max_memory_mb = 64;
     product product;
-    CHECK(core::grant_limits({}, product, holds_all, "toy", chosen)->memory_mb == 64U);
-    CHECK_FALSE(core::grant_limits({.memory_mb = 65}, product, holds_all, "toy", chosen));
+    CHECK(core::grant_limits({}, product, nullptr, holds_all, "toy", chosen)->memory_mb == 64U);
+    CHECK_FALSE(core::grant_limits({.memory_mb = 65}, product, nullptr, holds_all, "toy", chosen));
     product.policy.allow_provision = true;
-    CHECK(core::grant_limits({.memory_mb = 65}, product, holds_all, "toy", chosen));
+    CHECK(core::grant_limits({.memory_mb = 65}, product, nullptr, holds_all, "toy", chosen));
 }

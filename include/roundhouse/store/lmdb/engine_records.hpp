@@ -49,6 +49,7 @@ enum class engine_section : std::uint8_t {
     pending,            ///< A flag each; then each ceiling and the grace that there was.
     pending_sealed_env, ///< The text of the Fernet token.
     reserved_memory_mb,
+    defaults_revision = 33,
 };
 
 /// Writes a Fernet token, which is base64url with padding, as the bytes that it stands for.
@@ -232,6 +233,8 @@ inline bool decode_section(engine_section section, value_reader& in, engine_sett
     if (engine.restarts > 0) out.section(restarts, [&] { out.number(engine.restarts); });
     if (engine.reserved_memory_mb > 0)
         out.section(reserved_memory_mb, [&] { out.number(engine.reserved_memory_mb); });
+    if (engine.defaults_revision > 0)
+        out.section(defaults_revision, [&] { out.number(engine.defaults_revision); });
     if (engine.settings) write_settings(out, *engine.settings);
     return out;
 }
@@ -255,6 +258,7 @@ inline bool decode_section(engine_section section, value_reader& in, engine_reco
     case last_exit: engine.last_exit = decode_exit_status(in); return true;
     case restarts: engine.restarts = in.number<std::uint32_t>(); return true;
     case reserved_memory_mb: engine.reserved_memory_mb = in.number<std::uint64_t>(); return true;
+    case defaults_revision: engine.defaults_revision = in.number<std::uint64_t>(); return true;
     default: return false;
     }
 }

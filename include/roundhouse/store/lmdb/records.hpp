@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/store/lmdb/defaults_records.hpp>
 #include <roundhouse/store/lmdb/engine_records.hpp>
 #include <roundhouse/store/lmdb/owner_hash.hpp>
 #include <roundhouse/store/lmdb/sections.hpp>
@@ -51,6 +52,7 @@ enum class product_section : std::uint8_t {
     /// The highest id so far, and the keys. Left out of a product that has the key of its
     /// registration alone.
     keys = 32,
+    defaults = 48, ///< What its engines get that have nothing of their own (defaults_records.hpp).
 };
 
 /// The keys of a product that has only that of its registration, which has this hash.
@@ -125,6 +127,7 @@ inline void decode_keys(value_reader& in, product& record) {
                     [&] { out.number(static_cast<std::uint8_t>(*limits.allow_env ? 1 : 0)); });
     if (record.last_key_id != 1 || record.keys != registered_keys(record, first))
         out.section(keys, [&] { encode_keys(out, record); });
+    if (record.defaults) out.section(defaults, [&] { write_defaults(out, *record.defaults); });
     return out;
 }
 
@@ -168,6 +171,7 @@ inline void decode(record_reader& in, product& record) {
             return true;
         case allow_env: limits.allow_env = values.choice<bool>(2); return true;
         case keys: decode_keys(values, record); return true;
+        case defaults: record.defaults = decode_defaults(values); return true;
         }
         return false;
     });

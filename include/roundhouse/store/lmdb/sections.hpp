@@ -110,6 +110,17 @@ public:
         if (value >= count) fail("a value is out of its range");
         return static_cast<Enum>(value);
     }
+    /// Reads the rest as sections: calls `take(tag, values)` for each. It returns false for a tag that it does not know.
+    template <class Tag, class Take> void sections(const Take& take_section) {
+        while (!at_end()) {
+            const auto tag = static_cast<Tag>(number<std::uint8_t>());
+            ordered_reader values(text());
+            if (damaged()) return;
+            if (!take_section(tag, values)) return fail("it has a section that is not known");
+            if (values.damaged()) return fail(values.damage());
+            if (!values.at_end()) return fail("a section is too long");
+        }
+    }
     /// All that has not been read.
     [[nodiscard]] std::string_view rest() noexcept { return take(rest_.size()); }
 
@@ -152,18 +163,6 @@ public:
         } else {
             std::memcpy(&sum, record.data(), sizeof sum);
             if (sum != checksum(record.substr(sizeof sum))) fail("its checksum is wrong");
-        }
-    }
-
-    /// Calls `take(tag, values)` for each section. It returns false for a tag that it does not know.
-    template <class Tag, class Take> void sections(const Take& take_section) {
-        while (!at_end()) {
-            const auto tag = static_cast<Tag>(number<std::uint8_t>());
-            value_reader values(text());
-            if (damaged()) return;
-            if (!take_section(tag, values)) return fail("it has a section that is not known");
-            if (values.damaged()) return fail(values.damage());
-            if (!values.at_end()) return fail("a section is too long");
         }
     }
 };

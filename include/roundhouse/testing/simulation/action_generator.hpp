@@ -20,13 +20,21 @@ namespace testing::sim::detail {
 
 /// One action of a user or an operator.
 struct action {
-    enum class kind : std::uint8_t { call, read, set_policy, rename, rotate_platform_key };
+    enum class kind : std::uint8_t {
+        call,
+        read,
+        set_policy,
+        set_defaults,
+        rename,
+        rotate_platform_key
+    };
 
     kind type = kind::call;
     std::size_t product = 0; ///< Index of the product that acts.
     /// For `call`; without the owner's product id. `rename` gives the product the user's name.
     call_request request;
-    policy limits; ///< For `set_policy`.
+    policy limits;              ///< For `set_policy`.
+    provision_options defaults; ///< For `set_defaults`, without `sleep`.
 };
 
 /// Draws the actions of users and operators, independently of what comes of them.
@@ -36,6 +44,7 @@ public:
         : random_(random),
           settings_random_(random.branch("settings")),
           ceilings_random_(random.branch("ceilings")),
+          defaults_random_(random.branch("defaults")),
           scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
@@ -52,6 +61,10 @@ public:
         out.limits = draw_policy();
         draw(out.request);
         if (settings_random_.chance(0.1)) draw_change(out.request);
+        if (defaults_random_.chance(0.04)) {
+            out.type = action::kind::set_defaults;
+            out.defaults = draw_defaults();
+        }
         return out;
     }
 
@@ -81,7 +94,36 @@ public:
         return out;
     }
 
+    /// When the engines of a product sleep by its defaults, for as long as the run lasts: a change would
+    /// meet engines that are being put to sleep. `model` knows no such time.
+    [[nodiscard]] sleep_settings draw_default_sleep() {
+        auto& random = defaults_random_;
+        sleep_settings out;
+        if (scenario_.order != call_order::concurrent) return out;
+        const auto most = 2 * scenario_.settings.sleep_after;
+        if (random.chance(0.2)) out.after = random.between(most / 10, most);
+        if (random.chance(0.05)) out.pinned = random.chance(0.8);
+        return out;
+    }
+
 private:
+    /// Names and ceilings as in `draw_options`, and no longer grace.
+    provision_options draw_defaults() {
+        auto& random = defaults_random_;
+        provision_options out;
+        if (random.chance(0.2)) return out;
+        for (auto n = random.below(3); n > 0; --n) {
+            out.env["VARIABLE_" + std::to_string(random.below(9))] = std::to_string(random.next());
+            out.metadata["member " + std::to_string(random.below(9))] = "default";
+        }
+        if (random.chance(0.3)) out.limits.memory_mb = random.between(6, 64);
+        if (random.chance(0.3)) out.limits.cpus = random.chance(0.5) ? 0.25 : 1.0;
+        if (random.chance(0.3)) out.limits.pids = random.between(1, 99);
+        if (random.chance(0.5))
+            out.stop_grace = random.between(duration{0}, scenario_.settings.stop_grace);
+        return out;
+    }
+
     /// Around the ceilings of `draw_options`. A quota of memory mostly comes with a ceiling, because
     /// admits ask for none.
     void draw_ceilings(policy& out) {
@@ -184,6 +226,7 @@ private:
     random_generator random_;
     random_generator settings_random_;
     random_generator ceilings_random_;
+    random_generator defaults_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

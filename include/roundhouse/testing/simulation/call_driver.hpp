@@ -105,6 +105,20 @@ public:
             });
     }
 
+    void set_defaults(Incarnation& current, const product_ptr& product,
+                      const provision_options& given, bool may_fail) {
+        current.orchestrator->async_set_defaults(
+            product->slug, given,
+            [this, given, may_fail, &process = current.process](const result<defaults_ptr>& set) {
+                if (!process.alive()) return;
+                if (!set) return violations_.require(may_fail, "defaults are not taken");
+                violations_.require((*set)->settings.limits == given.limits &&
+                                        (*set)->settings.metadata == given.metadata &&
+                                        (*set)->settings.env_names.size() == given.env.size(),
+                                    "a product has other defaults than it was given");
+            });
+    }
+
     void rename(Incarnation& current, const product_ptr& product, const std::string& display_name,
                 bool may_fail) {
         current.orchestrator->async_update_product(

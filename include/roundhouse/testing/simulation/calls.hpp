@@ -2,7 +2,9 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/engine_owner.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
@@ -91,21 +93,24 @@ struct call_answer {
 }
 
 /// Whether a policy forbids an engine to have these ceilings, quotas aside.
-[[nodiscard]] inline bool forbids(const policy& limits, const engine_limits& own) {
+/// `defaults` are those of the product, or null.
+[[nodiscard]] inline bool forbids(const policy& limits, const engine_limits& own,
+                                  const product_defaults* defaults = nullptr) {
     const auto above = [](const auto& asked, const auto& most) {
         return asked && most && *asked > *most;
     };
     return above(own.memory_mb, limits.max_memory_mb) || above(own.cpus, limits.max_cpus) ||
            above(own.pids, limits.max_pids) ||
-           (limits.max_total_memory_mb && !memory_of(own, limits));
+           (limits.max_total_memory_mb && !memory_of(core::merged(own, defaults), limits));
 }
 
 /// Whether a policy forbids a call to create the engine that it asks for, quotas aside.
-[[nodiscard]] inline bool forbids(const policy& limits, const call_request& call) {
+[[nodiscard]] inline bool forbids(const policy& limits, const call_request& call,
+                                  const product_defaults* defaults = nullptr) {
     const auto& options = given_by(call);
     return !limits.allow_provision.value_or(true) ||
            (!options.env.empty() && !limits.allow_env.value_or(true)) ||
-           forbids(limits, options.limits);
+           forbids(limits, options.limits, defaults);
 }
 
 /// Whether a policy may forbid a change, by what the engine has besides.
@@ -138,6 +143,7 @@ struct pending_call {
     instant issued_at{};
     bool may_be_starting = false; ///< The orchestrator had not recovered when it was issued.
     policy limits;                ///< The policy that held for its product when it was issued.
+    defaults_ptr defaults;        ///< Those of its product then; null if it had none.
     std::size_t others = 0;       ///< Calls of the same owner that were under way then.
     observed_states seen;
 };

@@ -2,6 +2,7 @@
 
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/core/settings_change.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
@@ -161,8 +162,10 @@ private:
         const auto ports = std::size_t{settings.port_max} - settings.port_min + 1;
         const auto& limits = call.limits;
         const auto& product = call.request.owner.product_id;
-        const auto memory = memory_of(given_by(call.request).limits, limits).value_or(0);
-        if (forbids(limits, call.request)) return refuse(errc::policy_denied);
+        const auto* const defaults = call.defaults.get();
+        const auto wanted = core::merged(given_by(call.request).limits, defaults);
+        const auto memory = memory_of(wanted, limits).value_or(0);
+        if (forbids(limits, call.request, defaults)) return refuse(errc::policy_denied);
         if (limits.max_engines && count(product) >= *limits.max_engines)
             return refuse(errc::quota_exceeded);
         if (limits.max_total_memory_mb &&
@@ -181,13 +184,13 @@ private:
         const auto& limits = call.limits;
         const bool other_limits = after.limits != known.given.limits;
         const bool other_env = after.env != known.given.env && !after.env.empty();
-        if ((other_limits && forbids(limits, after.limits)) ||
+        if ((other_limits && forbids(limits, after.limits, call.defaults.get())) ||
             (other_env && !limits.allow_env.value_or(true)))
             return refuse(errc::policy_denied);
         if (request.restart && current != engine_status::running)
             return refuse(errc::engine_not_running);
-        const auto memory = other_limits ? memory_of(after.limits, limits).value_or(0)
-                                         : known.memory_mb;
+        const auto wanted = core::merged(after.limits, call.defaults.get());
+        const auto memory = other_limits ? memory_of(wanted, limits).value_or(0) : known.memory_mb;
         if (other_limits && limits.max_total_memory_mb && memory > known.memory_mb &&
             reserved_memory_mb(request.owner.product_id) - known.memory_mb + memory >
                 *limits.max_total_memory_mb)

@@ -36,6 +36,7 @@ public:
         call.issued_at = time_.now();
         call.may_be_starting = may_be_starting;
         call.limits = core::policy_of(product, settings_);
+        call.defaults = product.defaults;
         call.others = count(request.owner);
         call.seen.no_port = lacked_port(request.owner);
         observe(call, row);

@@ -6,6 +6,7 @@
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/core/settings_change.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/engine_settings.hpp>
@@ -15,15 +16,17 @@
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
+#include <algorithm>
 #include <functional>
+#include <string>
 #include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Checks that each engine is made and stopped with what it was given (SPEC §3), and made with the
-/// ceilings of its product's policy (SPEC §4).
+/// Checks that each engine is made and stopped with what it and its product's defaults were given
+/// (SPEC §3), and made with the ceilings of its product's policy (SPEC §4).
 class settings_rules {
 public:
     settings_rules(violations& found, const ledger& rows, const crypto::key_ring& keys,
@@ -41,21 +44,27 @@ public:
         const auto& settings = settings_of(*row);
         // What has been changed since the boot was begun comes with the next one.
         const auto product = product_of_(row->product_id);
-        const auto wanted = core::limits_in_force(present_limits(settings),
+        const auto* const defaults = product->defaults.get();
+        const auto wanted = core::limits_in_force(core::merged(present_limits(settings), defaults),
                                                   core::policy_of(*product, settings_), {});
         violations_.require(request.limits == wanted,
                             "a workload gets other ceilings than its row and its policy have",
                             short_id(row->id));
-        violations_.require(crypto::unseal_env(present_sealed_env(settings), keys_) == request.env,
-                            "a workload gets another environment than its row has",
-                            short_id(row->id));
+        const auto own = crypto::unseal_env(present_sealed_env(settings), keys_);
+        const auto given = crypto::unseal_env(
+            defaults != nullptr ? defaults->settings.sealed_env : std::string(), keys_);
+        violations_.require(
+            own && given && core::merged(*own, *given) == request.env,
+            "a workload gets another environment than its row and the defaults have",
+            short_id(row->id));
     }
 
     /// A workload is asked to end.
     void asked_to_stop(const workload_ref& ref, duration grace) {
         const auto row = ledger_.find(ref.engine_id);
         if (!row || row->intent != intent::stop) return;
-        violations_.require(grace == core::stop_grace_of(*row, settings_),
+        const auto product = product_of_(row->product_id);
+        violations_.require(grace == core::stop_grace_of(*row, settings_, product->defaults.get()),
                             "an engine is stopped with another grace than its own",
                             short_id(row->id));
     }
@@ -66,8 +75,12 @@ public:
         if (!row) return; // destroyed meanwhile
         const auto& settings = settings_of(*row);
         if (settings.revision != 1) return; // changed meanwhile
+        const bool has_metadata = std::ranges::all_of(options.metadata, [&](const auto& member) {
+            const auto found = settings.metadata.find(member.first);
+            return found != settings.metadata.end() && found->second == member.second;
+        }); // beside those of the defaults
         violations_.require(
-            settings.metadata == options.metadata && settings.limits == options.limits &&
+            has_metadata && settings.limits == options.limits &&
                 settings.stop_grace == options.stop_grace && settings.sleep == options.sleep,
             "an engine has other settings than its product gave it", short_id(engine));
         violations_.require(crypto::unseal_env(settings.sealed_env, keys_) == options.env,

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <roundhouse/changes.hpp>
 #include <roundhouse/core/deadlines.hpp>
+#include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
@@ -15,9 +17,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -27,13 +31,15 @@ namespace testing::sim::detail {
 class workload_rules {
 public:
     workload_rules(const timeline& time, const wall_clock& wall, violations& found,
-                   const ledger& rows, const machine& host, const settings& settings)
+                   const ledger& rows, const machine& host, const settings& settings,
+                   std::function<product_ptr(const uuid&)> product_of)
         : time_(time),
           wall_(wall),
           violations_(found),
           ledger_(rows),
           machine_(host),
-          settings_(settings) {}
+          settings_(settings),
+          product_of_(std::move(product_of)) {}
 
     /// Checks every workload against its row, if rows or workloads have changed since the last
     /// call. To be called after every event.
@@ -130,9 +136,11 @@ private:
         violations_.require(wall_.shifts() > 0 || row->busy_until <= now,
                             "an engine is put to sleep while its row is busy",
                             short_id(ref.engine_id));
-        violations_.require(!settings_of(*row).sleep.pinned.value_or(false),
+        const auto product = product_of_(row->product_id);
+        const auto* const defaults = product->defaults.get();
+        violations_.require(!core::merged(settings_of(*row).sleep, defaults).pinned.value_or(false),
                             "a pinned engine is put to sleep", short_id(ref.engine_id));
-        violations_.require(now - use.last >= core::sleep_after_of(*row, settings_),
+        violations_.require(now - use.last >= core::sleep_after_of(*row, settings_, defaults),
                             "an engine is put to sleep that was just used",
                             short_id(ref.engine_id));
         const auto& last = answers_[ref.engine_id];
@@ -147,6 +155,7 @@ private:
     const ledger& ledger_;
     const machine& machine_;
     const settings& settings_;
+    const std::function<product_ptr(const uuid&)> product_of_;
     std::uint64_t checked_version_ = 0;
     std::set<uuid> under_way_;
     std::map<uuid, probe_answer> answers_;

@@ -2,6 +2,7 @@
 
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/keys.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/store/memory.hpp>
 #include <roundhouse/testing/faulty_store.hpp>
 #include <roundhouse/testing/simulation/action_generator.hpp>
@@ -71,7 +72,8 @@ public:
           keys_(make_keys(random_.branch("keys"))),
           ledger_(time_, wall_, trace_, violations_, calls_, scenario_.settings,
                   scenario_.needs_port),
-          rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings),
+          rules_(time_, wall_, violations_, ledger_, machine_, scenario_.settings,
+                 [this](const uuid& id) { return product_of(id); }),
           settings_rules_(violations_, ledger_, keys_, scenario_.settings,
                           [this](const uuid& id) { return product_of(id); }),
           turns_(violations_, ledger_, scenario_),
@@ -342,6 +344,11 @@ private:
         case detail::action::kind::read: return driver_.read(*process_, product);
         case detail::action::kind::set_policy:
             return driver_.set_policy(*process_, product, action.limits, scenario_.faulty);
+        case detail::action::kind::set_defaults: {
+            auto given = action.defaults;
+            if (product->defaults) given.sleep = product->defaults->settings.sleep;
+            return driver_.set_defaults(*process_, product, given, scenario_.faulty);
+        }
         case detail::action::kind::rename:
             return driver_.rename(*process_, product, request.owner.user_id, scenario_.faulty);
         case detail::action::kind::rotate_platform_key:
@@ -359,6 +366,10 @@ private:
             record.slug = "product" + std::to_string(i);
             record.keys = {{1, crypto::sha256(record.slug)}};
             record.policy = actions_.draw_policy();
+            product_defaults defaults;
+            defaults.settings.sleep = actions_.draw_default_sleep();
+            if (defaults.settings.sleep != sleep_settings{})
+                record.defaults = std::make_shared<const product_defaults>(std::move(defaults));
             products_.push_back(record.id);
             change_set set;
             set.changes.push_back(put_product{std::move(record)});

@@ -50,6 +50,26 @@ inline engine_settings full_settings() {
     return out;
 }
 
+/// Defaults in which no two members of one type are equal.
+inline product_defaults full_defaults() {
+    product_defaults out;
+    out.version = "v1";
+    out.settings = full_settings();
+    out.settings.pending = {};
+    out.settings.revision = 12;
+    out.env_changed = 9;
+    out.limits_changed = 10;
+    out.stop_grace_changed = 11;
+    out.former.push_back({.first_revision = 6,
+                          .last_revision = 7,
+                          .env_names = {"OLD"},
+                          .sealed_env = std::string(192, 'g'),
+                          .limits = {.memory_mb = 7, .cpus = 0.7, .pids = 77},
+                          .stop_grace = duration{777}});
+    out.former.push_back({.first_revision = 8, .last_revision = 11});
+    return out;
+}
+
 /// A record in which no two members of one type are equal, so that exchanged members are noticed.
 inline engine_record full_engine() {
     engine_record out = engine(1, "J\xC3\xBCrgen \xF0\x9F\x9A\x82");
@@ -60,6 +80,7 @@ inline engine_record full_engine() {
     out.origin = engine_status::sleeping;
     out.last_exit = {std::numeric_limits<std::int32_t>::min(), 64, true};
     out.restarts = 11;
+    out.defaults_revision = 14'000;
     out.reserved_memory_mb = std::uint64_t{1} << 40U;
     out.generation = std::numeric_limits<std::uint64_t>::max();
     out.key_hash.fill(0xA1);
@@ -231,6 +252,24 @@ template <store Store> void products_as_they_were(Store& store) {
     require_product_kept(store, cleared);
 }
 
+template <store Store> void defaults_of_products(Store& store) {
+    auto record = tenant(1, "demo");
+    record.defaults = std::make_shared<const product_defaults>(full_defaults());
+    require_product_kept(store, record);
+    std::vector<product_defaults> chosen(7);
+    chosen[1].version = "v1";
+    chosen[2].settings.metadata = full_settings().metadata;
+    chosen[3].env_changed = 1;
+    chosen[4].limits_changed = 1;
+    chosen[5].stop_grace_changed = 1;
+    chosen[6].former.push_back({.last_revision = 1});
+    for (std::uint32_t n = 0; n < chosen.size(); ++n) {
+        auto other = tenant(n + 2, "product" + std::to_string(n));
+        other.defaults = std::make_shared<const product_defaults>(chosen[n]);
+        require_product_kept(store, other);
+    }
+}
+
 template <store Store> void each_limit_by_itself(Store& store) {
     std::vector<policy> limits(15);
     limits[0].max_engines = 0;
@@ -328,6 +367,8 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"every status, intent and boot reason is kept", every_state<Store>},
         {"texts of any length are kept", long_texts<Store>},
         {"every member of a product is kept", products_as_they_were<Store>},
+        {"the defaults of a product are kept, whole and each member by itself",
+         defaults_of_products<Store>},
         {"each limit of a policy is kept independently, also an empty list",
          each_limit_by_itself<Store>},
         {"every member of an audit row is kept", audit_rows_as_they_were<Store>},
