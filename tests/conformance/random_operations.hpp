@@ -304,6 +304,7 @@ private:
         record.restart_attempts = below(9);
         record.restarts = one_in(2) ? 0 : below(9);
         record.reserved_memory_mb = one_in(2) ? 0 : below(100);
+        record.defaults_revision = one_in(2) ? 0 : below(9);
         record.last_exit = {};
         if (one_in(4)) record.last_exit.exit_code = static_cast<std::int32_t>(below(256));
         if (one_in(4)) record.last_exit.signal = static_cast<std::uint8_t>(below(65));
@@ -367,8 +368,22 @@ private:
         if (one_in(2)) out.record.policy.allow_provision = one_in(2);
         if (one_in(2)) out.record.policy.allow_env = one_in(2);
         if (one_in(2)) out.record.policy.allowed_versions.emplace(below(3), draw_text(9));
+        if (one_in(4)) out.record.defaults = draw_defaults();
         if (one_in(8)) ++out.record.revision;
         return out;
+    }
+
+    rh::defaults_ptr draw_defaults() {
+        if (one_in(4)) return nullptr;
+        rh::product_defaults out;
+        if (one_in(2)) out.version = "v" + std::to_string(below(9));
+        if (one_in(2)) out.settings.metadata["plan"] = draw_text(9);
+        out.settings.sealed_env = draw_text(one_in(20) ? 6000 : 30);
+        out.settings.revision = 1 + below(9);
+        out.env_changed = below(9);
+        for (auto n = below(3); n > 0; --n)
+            out.former.push_back({.last_revision = n, .sealed_env = draw_text(30)});
+        return std::make_shared<const rh::product_defaults>(std::move(out));
     }
 
     // Audit rows

@@ -129,7 +129,8 @@ ROUNDHOUSE_DECL void orchestrator_state::set_defaults(std::string id_or_slug,
     auto tell = [self = shared_from_this(), id_or_slug,
                  done = std::move(done)](const result<product>& changed) {
         if (!changed) {
-            self->learn_defaults(id_or_slug); // the commit may have been made all the same
+            // The commit may have been made all the same.
+            if (changed.error().code == errc::store_unavailable) self->learn_defaults(id_or_slug);
             return done(unexpected(changed.error()));
         }
         self->services.defaults.learn(*changed);
