@@ -72,17 +72,20 @@ struct engine_view {
     /// When it will be put to sleep if it is not used; nothing if it does not run or never sleeps.
     std::optional<instant> sleeps_at = {};
     std::optional<instant> busy_until = {}; ///< The end of its busy lease, while it runs.
-    /// When its workload had booted; nothing if it neither runs nor sleeps.
+    /// When its workload had booted; nothing if it neither runs nor sleeps paused.
     std::optional<instant> booted_at = {};
     std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
     engine_limits limits = {};  ///< In force from its next boot on (`core::limits_in_force`).
     // Its own, else those of its product's defaults, else those of all.
     duration stop_grace{};
     duration sleep_after{}; ///< 0 for never.
+    duration deep_sleep_after{}; ///< 0 for never.
     bool pinned = false;
     std::vector<std::string> env_names = {}; ///< Its own and the defaults', in order.
     /// What was changed since its present workload was made: the flags alone.
     pending_settings pending = {};
+    std::optional<roundhouse::sleep_mode> sleep_mode = {}; ///< Set while it sleeps.
+    std::optional<instant> sleeping_since = {};            ///< The same.
 };
 
 /// What a new engine is given. `core::check_options` says what each member may be.
@@ -130,6 +133,7 @@ struct settings_change {
     value_change<std::uint64_t> pids = {};
     value_change<duration> stop_grace = {};
     value_change<duration> sleep_after = {};
+    value_change<duration> deep_sleep_after = {};
     value_change<bool> pinned = {};
 };
 
@@ -210,6 +214,7 @@ struct settings_sources {
     setting_source cpus = setting_source::none;
     setting_source pids = setting_source::none;
     setting_source sleep_after = setting_source::server;
+    setting_source deep_sleep_after = setting_source::server;
     setting_source pinned = setting_source::none;
     setting_source stop_grace = setting_source::server;
     std::map<std::string, setting_source> env = {}; ///< By the names of its variables.

@@ -49,6 +49,9 @@ struct limit_support {
 struct sleep_settings {
     /// Without a use, in place of `settings::sleep_after`; 0 for never.
     std::optional<duration> after = {};
+    /// Of sleeping, after which its workload is ended, in place of `settings::deep_sleep_after`; 0
+    /// for never.
+    std::optional<duration> deep_after = {};
     std::optional<bool> pinned = {}; ///< With true it is never put to sleep.
 
     friend bool operator==(const sleep_settings&, const sleep_settings&) = default;

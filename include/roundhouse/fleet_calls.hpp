@@ -99,6 +99,14 @@ public:
     /// Stops the user's engine. `force` also stops one that sleeps, boots or has failed.
     virtual void stop(product_ptr product, std::string user_id, bool force,
                       completion<void> done) = 0;
+    /// Puts the user's running engine to sleep, paused or without its workload. One that sleeps paused
+    /// is put to sleep without it. Fails with `errc::engine_busy` if the engine is pinned, has a busy
+    /// lease, or is in use. Its key is empty in the answer.
+    virtual void sleep(product_ptr product, std::string user_id, sleep_mode mode,
+                       completion<engine_view> done) = 0;
+    /// Wakes the user's sleeping engine: its workload is resumed, or booted if it has none; done once
+    /// it answers healthy. Its key is empty in the answer if no master key opens it.
+    virtual void wake(product_ptr product, std::string user_id, completion<engine_view> done) = 0;
     /// Gives the user's engine a new key; answers with it once only that key opens the engine.
     virtual void rotate_key(product_ptr product, std::string user_id,
                             completion<std::string> done) = 0;

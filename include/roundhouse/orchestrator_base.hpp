@@ -216,6 +216,20 @@ public:
             std::forward<Token>(token));
     }
     template <class Token>
+    auto async_sleep(product_ptr product, std::string user_id, sleep_mode mode, Token&& token) {
+        return initiate<engine_view>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             mode](completion<engine_view> done) {
+                calls->sleep(product, user_id, mode, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
+    auto async_wake(product_ptr product, std::string user_id, Token&& token) {
+        return for_user<engine_view>(&fleet_calls::wake, std::move(product), std::move(user_id),
+                                     std::forward<Token>(token));
+    }
+    template <class Token>
     auto async_rotate_key(product_ptr product, std::string user_id, Token&& token) {
         return for_user<std::string>(&fleet_calls::rotate_key, std::move(product),
                                      std::move(user_id), std::forward<Token>(token));

@@ -71,6 +71,21 @@ public:
             std::forward<Token>(token));
     }
     template <class Token = const wait_t&>
+    auto sleep(std::string user_id, sleep_mode mode = sleep_mode::paused,
+               Token&& token = wait) const {
+        return call<engine_view>(
+            [user_id = std::move(user_id), mode](fleet_calls& fleet, product_ptr product,
+                                                 completion<engine_view> done) {
+                fleet.sleep(std::move(product), user_id, mode, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto wake(std::string user_id, Token&& token = wait) const {
+        return for_user<engine_view>(&fleet_calls::wake, std::move(user_id),
+                                     std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
     auto rotate_key(std::string user_id, Token&& token = wait) const {
         return for_user<std::string>(&fleet_calls::rotate_key, std::move(user_id),
                                      std::forward<Token>(token));

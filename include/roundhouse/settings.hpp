@@ -46,6 +46,8 @@ struct settings {
     duration restart_reset = std::chrono::seconds{300};
 
     duration sleep_after = std::chrono::seconds{1800}; ///< 0 turns sleep off.
+    /// How long an engine sleeps paused until its workload is ended; 0: for ever.
+    duration deep_sleep_after{0};
     /// The share of failed engines at which a fleet's health is `critical`.
     std::uint32_t critical_percent = 25;
     std::uint32_t audit_retention_days = 90; ///< 0 keeps all rows.

@@ -158,11 +158,12 @@ enum class intent : std::uint8_t {
     end,     ///< failed, or stopped after a failed start: remains of the workload are ended
     destroy, ///< destroying: the workload and the data are removed
     undo,    ///< destroying: a creation that could not start anything is undone
+    deep_sleep, ///< sleeping: the workload is ended, and the engine sleeps on without it
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<intent>, 9> intent_names{{
+inline constexpr std::array<name_row<intent>, 10> intent_names{{
     {intent::none, "none"},
     {intent::boot, "boot"},
     {intent::stop, "stop"},
@@ -172,6 +173,7 @@ inline constexpr std::array<name_row<intent>, 9> intent_names{{
     {intent::end, "end"},
     {intent::destroy, "destroy"},
     {intent::undo, "undo"},
+    {intent::deep_sleep, "deep_sleep"},
 }};
 
 } // namespace detail
@@ -191,12 +193,39 @@ enum class boot_reason : std::uint8_t {
     rotate,   ///< a new key for an engine that cannot take one while it runs
     recover,  ///< the engine should run, and did not when the orchestrator started
     settings, ///< other settings for an engine that runs
+    wake,     ///< a wake of an engine that sleeps without a workload
 };
 
-inline constexpr std::array all_boot_reasons{boot_reason::first,   boot_reason::start,
-                                             boot_reason::restart, boot_reason::rotate,
-                                             boot_reason::recover, boot_reason::settings};
+inline constexpr std::array all_boot_reasons{
+    boot_reason::first,   boot_reason::start,    boot_reason::restart, boot_reason::rotate,
+    boot_reason::recover, boot_reason::settings, boot_reason::wake};
 static_assert(detail::lists_every_enumerator<all_boot_reasons>(), "a row is missing or misplaced");
+
+/// How an engine sleeps.
+enum class sleep_mode : std::uint8_t {
+    paused,  ///< Its workload is paused, and holds its memory.
+    stopped, ///< Its workload is ended; a wake boots it on its data.
+};
+
+namespace detail {
+
+inline constexpr std::array<name_row<sleep_mode>, 2> sleep_mode_names{{
+    {sleep_mode::paused, "paused"},
+    {sleep_mode::stopped, "stopped"},
+}};
+
+} // namespace detail
+
+inline constexpr auto all_sleep_modes = detail::values_of(detail::sleep_mode_names);
+static_assert(detail::lists_every_enumerator<all_sleep_modes>(), "a row is missing or misplaced");
+
+[[nodiscard]] constexpr std::string_view name_of(sleep_mode mode) noexcept {
+    return detail::name_in(detail::sleep_mode_names, mode);
+}
+
+[[nodiscard]] constexpr std::optional<sleep_mode> parse_sleep_mode(std::string_view text) noexcept {
+    return detail::find_named(detail::sleep_mode_names, text);
+}
 
 /// The limits of a product (SPEC §4). A member without a value sets no limit.
 struct policy {
@@ -267,6 +296,9 @@ struct engine_record {
     /// The state in which a boot, stop or wake began. The engine returns to it if the backend
     /// cannot begin the operation.
     engine_status origin = engine_status::provisioning;
+    /// While it sleeps, and while its wake boots it; before that, with `intent::sleep`, how it is
+    /// asked to sleep. `paused` at other times.
+    roundhouse::sleep_mode sleep_mode = roundhouse::sleep_mode::paused;
     /// How its workload ended when it last failed; cleared once it runs again or is stopped.
     exit_status last_exit;
 
@@ -293,7 +325,11 @@ struct engine_record {
     std::optional<instant> last_health_at;
     instant last_activity_at{};
     instant busy_until{}; ///< When the last busy lease ends.
-    /// When the engine moves on by itself: the end of a boot, or the next restart or retry.
+    /// Since when it sleeps; kept while its wake boots it. The epoch where that is not known, as of
+    /// engines that fell asleep under an earlier version, and at other times.
+    instant sleeping_since{};
+    /// When the engine moves on by itself: the end of a boot, the next restart or retry, or the deep
+    /// sleep of one that sleeps.
     std::optional<instant> deadline;
     /// When a `failed` engine is restarted automatically; nothing if it will not be.
     std::optional<instant> restart_at;

@@ -310,6 +310,8 @@ private:
         if (one_in(4)) record.last_exit.signal = static_cast<std::uint8_t>(below(65));
         record.last_exit.out_of_memory = one_in(8);
         record.retries = below(9);
+        record.sleep_mode = one_in(2) ? rh::sleep_mode::stopped : rh::sleep_mode::paused;
+        if (one_in(2)) record.sleeping_since = rh::instant{rh::duration{below(100'000)}};
         record.reason = draw_text(one_in(20) ? 6000 : 30);
         record.settings = one_in(3) ? draw_settings() : nullptr;
     }
@@ -321,6 +323,7 @@ private:
             out.metadata[draw_label()] = draw_label();
         }
         if (one_in(3)) out.sleep.after = rh::duration{below(100'000)};
+        if (one_in(3)) out.sleep.deep_after = rh::duration{below(100'000)};
         if (one_in(5)) out.sleep.pinned = one_in(2);
         if (one_in(3)) out.revision = 2;
         if (one_in(3)) out.pending.sealed_env = draw_text(20);

@@ -26,12 +26,13 @@ const std::string members_of_admits =
     R"("url":"http://127.0.0.1:9001","api_key":"sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",)"
     R"("engine_version":"engine:1","created_at":"2023-11-14T22:13:20.123Z","last_health_at":"2023-11-14T22:14:20.000Z")";
 const std::string no_settings_shown =
-    R"("metadata":{},"limits":{"memory_mb":null,"cpus":null,"pids":null},"sleep":{"after_s":1800,"pinned":false},"stop_grace_s":30,"env_names":[],"settings_revision":1,"pending":[])";
+    R"("metadata":{},"limits":{"memory_mb":null,"cpus":null,"pids":null},"sleep":{"after_s":1800,"deep_after_s":0,"pinned":false},"stop_grace_s":30,"env_names":[],"settings_revision":1,"pending":[])";
 
 const std::string admitted_engine = "{" + members_of_admits + "}";
 const std::string whole_engine_with_key =
     "{" + members_of_admits +
-    R"(,"failure":null,"sleeps_at":null,"busy_until":null,"booted_at":null,"restarts":0,)" +
+    R"(,"failure":null,"sleeps_at":null,"busy_until":null,"booted_at":null,"restarts":0,)"
+    R"("sleep_mode":null,"sleeping_since":null,)" +
     no_settings_shown + "}";
 
 } // namespace
@@ -91,7 +92,8 @@ TEST_CASE("an engine shows why it is down, without paths of the host, and when i
     CHECK_THAT(json_of(api.ask("GET", "/engines/u1")),
                EndsWith(R"(","exit_code":null,"signal":9,"out_of_memory":true,"attempts":2,)"
                         R"("restart_at":"2023-11-14T22:13:20.000Z","gave_up":false},)"
-                        R"("sleeps_at":null,"busy_until":null,"booted_at":null,"restarts":5,)" +
+                        R"("sleeps_at":null,"busy_until":null,"booted_at":null,"restarts":5,)"
+                        R"("sleep_mode":null,"sleeping_since":null,)" +
                         no_settings_shown + "}"));
     CHECK(api.ask("GET", "/engines/u1").body.find("/srv/fleet") == std::string::npos);
     api.fake().engine->failure = roundhouse::engine_failure{
@@ -112,7 +114,8 @@ TEST_CASE("an engine shows when it sleeps, until when it is busy, and when it ha
     CHECK_THAT(json_of(api.ask("GET", "/engines/u1")),
                EndsWith(R"("failure":null,"sleeps_at":"2023-11-14T22:13:22.000Z",)"
                         R"("busy_until":"2023-11-14T22:13:21.000Z",)"
-                        R"("booted_at":"2023-11-14T22:13:20.000Z","restarts":0,)" +
+                        R"("booted_at":"2023-11-14T22:13:20.000Z","restarts":0,)"
+                        R"("sleep_mode":null,"sleeping_since":null,)" +
                         no_settings_shown + "}"));
 }
 
@@ -129,8 +132,8 @@ TEST_CASE("an engine is shown with its settings, and with the names of its varia
     api.fake().engine->limits = {.memory_mb = 512, .cpus = 0.25};
     api.fake().engine->stop_grace = 1'500ms;
     const auto* const shown =
-        R"("restarts":0,"metadata":{"a \"b\"":"ä","plan":"pro"},"limits":{"memory_mb":512,"cpus":0.25,"pids":null},)"
-        R"("sleep":{"after_s":1800,"pinned":false},"stop_grace_s":1.5,"env_names":["TOKEN"],)"
+        R"("sleeping_since":null,"metadata":{"a \"b\"":"ä","plan":"pro"},"limits":{"memory_mb":512,"cpus":0.25,"pids":null},)"
+        R"("sleep":{"after_s":1800,"deep_after_s":0,"pinned":false},"stop_grace_s":1.5,"env_names":["TOKEN"],)"
         R"("settings_revision":1,"pending":[]})";
     for (const auto& reply :
          {api.ask("GET", "/engines/u1"),

@@ -28,7 +28,7 @@ TEST_CASE("a merge patch of an engine's settings is taken as it is meant") {
     const auto reply = api.ask(
         "PATCH", "/engines/u1",
         R"({"env":{"TOKEN":"t","OLD":null},"metadata":null,"limits":{"memory_mb":64,"cpus":null},)"
-        R"("sleep":{"after_s":0.5,"pinned":null},"stop_grace_s":null})");
+        R"("sleep":{"after_s":0.5,"deep_after_s":2,"pinned":null},"stop_grace_s":null})");
     CHECK(reply.status == 200);
     CHECK(api.fake().calls == std::vector<std::string>{"change_settings u1"});
     const auto& change = api.fake().change_given.value();
@@ -39,6 +39,7 @@ TEST_CASE("a merge patch of an engine's settings is taken as it is meant") {
     CHECK(change.cpus.remove);
     CHECK_FALSE(change.pids.any());
     CHECK(change.sleep_after.value == 500ms);
+    CHECK(change.deep_sleep_after.value == 2s);
     CHECK(change.pinned.remove);
     CHECK(change.stop_grace.remove);
     CHECK_FALSE(api.fake().change_options_given->restart);
@@ -51,6 +52,7 @@ TEST_CASE("null in place of an object of a merge patch removes all of its member
     CHECK(change->env.remove_all);
     CHECK((change->memory_mb.remove && change->cpus.remove && change->pids.remove));
     CHECK((change->sleep_after.remove && change->pinned.remove));
+    CHECK(change->deep_sleep_after.remove);
     CHECK_FALSE(change->metadata.any());
     CHECK_FALSE(change->stop_grace.any());
 }
@@ -63,6 +65,8 @@ TEST_CASE("a merge patch of the wrong type is refused by the name of its member"
         {R"({"limits":{"memory_mb":"64"}})", "limits.memory_mb: must be a whole number"},
         {R"({"limits":{"cpus":null,"cpus":1}})", "limits.cpus: is given twice."},
         {R"({"sleep":{"after_s":-1}})", "sleep.after_s: must be a number from 0 to 31622400"},
+        {R"({"sleep":{"deep_after_s":31622401}})",
+         "sleep.deep_after_s: must be a number from 0 to 31622400"},
         {R"({"sleep":{"pinned":1}})", "sleep.pinned: must be true or false"},
         {R"({"stop_grace_s":3601})", "stop_grace_s: must be a number from 0 to 3600"}};
     for (const auto& [body, complaint] : table) {
@@ -144,10 +148,11 @@ TEST_CASE("an engine shows its revision, and which settings wait for its next bo
     record.settings = std::make_shared<const roundhouse::engine_settings>(settings);
     api.fake().engine->record = std::make_shared<const roundhouse::engine_record>(record);
     api.fake().engine->sleep_after = 1'500ms;
+    api.fake().engine->deep_sleep_after = 1h;
     const auto reply = api.ask("GET", "/engines/u1");
     CHECK_THAT(
         reply.body,
-        Contains(R"("sleep":{"after_s":1.5,"pinned":true},)") &&
+        Contains(R"("sleep":{"after_s":1.5,"deep_after_s":3600,"pinned":true},)") &&
             Contains(R"("settings_revision":4,"pending":["limits","stop_grace_s","env"]})") &&
             !Contains("sealed"));
 }

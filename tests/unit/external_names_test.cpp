@@ -71,13 +71,15 @@ engine_record sample_engine() {
     engine.restarts = 15;
     engine.reserved_memory_mb = 64;
     engine.defaults_revision = 65;
+    engine.sleep_mode = sleep_mode::stopped;
+    engine.sleeping_since = noon + duration{10};
     engine_settings settings;
     settings.env_names = {"TOKEN"};
     settings.sealed_env = "env";
     settings.metadata = {{"plan", "pro"}};
     settings.limits = {.memory_mb = 64, .cpus = 0.5, .pids = 100};
     settings.stop_grace = duration{1'500};
-    settings.sleep = {.after = duration{2'500}, .pinned = true};
+    settings.sleep = {.after = duration{2'500}, .deep_after = duration{4'500}, .pinned = true};
     settings.revision = 3;
     settings.pending = {.env = true,
                         .limits = false,
@@ -192,6 +194,8 @@ void list_bodies(std::ostream& out) {
     view.failure = engine_failure{"it ended.", {13, 14, true}, 8, noon, true};
     view.sleeps_at = view.busy_until = view.booted_at = noon;
     view.restarts = 15;
+    view.sleep_mode = sleep_mode::stopped;
+    view.sleeping_since = noon;
     view.limits = settings_of(*view.record).limits;
     view.stop_grace = duration{1'500};
     view.pinned = true;

@@ -208,6 +208,14 @@ public:
               completion<void> done) override {
         answer("stop " + user + (force ? " by force" : ""), stopped, std::move(done));
     }
+    void sleep(roundhouse::product_ptr, std::string user, roundhouse::sleep_mode mode,
+               completion<roundhouse::engine_view> done) override {
+        answer("sleep " + user + " " + std::string(name_of(mode)), engine, std::move(done));
+    }
+    void wake(roundhouse::product_ptr, std::string user,
+              completion<roundhouse::engine_view> done) override {
+        answer("wake " + user, started, std::move(done));
+    }
     void rotate_key(roundhouse::product_ptr, std::string user,
                     completion<std::string> done) override {
         answer("rotate_key " + user, rotated, std::move(done));

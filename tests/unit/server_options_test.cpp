@@ -95,6 +95,7 @@ TEST_CASE("the server's defaults are those of the library") {
     CHECK(parsed.restart_max_attempts == library.restart_max_attempts);
     CHECK(parsed.restart_reset == library.restart_reset);
     CHECK(parsed.sleep_after == library.sleep_after);
+    CHECK(parsed.deep_sleep_after == library.deep_sleep_after);
     CHECK(parsed.critical_percent == library.critical_percent);
     CHECK(parsed.audit_retention_days == library.audit_retention_days);
 }
@@ -295,6 +296,8 @@ TEST_CASE("the default policy is JSON, and refused where the policy of a product
 TEST_CASE("seconds may be fractions") {
     CHECK(options_of(good({{"ORCH_STOP_GRACE_S", "0.25"}})).settings.stop_grace == duration(250));
     CHECK(options_of(good({{"ORCH_SLEEP_AFTER_S", "0"}})).settings.sleep_after == duration(0));
+    CHECK(options_of(good({{"ORCH_DEEP_SLEEP_AFTER_S", "1.5"}})).settings.deep_sleep_after ==
+          duration(1'500));
 }
 
 TEST_CASE("a time above 0 never becomes 0, which may mean off") {

@@ -39,6 +39,7 @@ inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
     case boot_reason::rotate:
         return healthy ? audit_action::rotate_key : audit_action::health_failed;
     case boot_reason::settings: return audit_action::start;
+    case boot_reason::wake: return audit_action::wake;
     case boot_reason::recover:
         return healthy ? audit_action::recovered : audit_action::health_failed;
     }
@@ -47,7 +48,8 @@ inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
 
 inline bool asked_for(boot_reason reason) noexcept {
     return reason == boot_reason::first || reason == boot_reason::start ||
-           reason == boot_reason::rotate || reason == boot_reason::settings;
+           reason == boot_reason::rotate || reason == boot_reason::settings ||
+           reason == boot_reason::wake;
 }
 
 /// The reason of a boot or wake that was not healthy in time, with what its last probe got.
@@ -101,6 +103,7 @@ inline decision on_event(const event::boot_healthy& what, const engine_record& e
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
     if (engine.boot == boot_reason::rotate) row.metadata.emplace_back("recreated", true);
     if (engine.boot == boot_reason::settings) row.metadata.emplace_back("restarted", true);
+    if (engine.boot == boot_reason::wake) row.metadata.emplace_back("booted", true);
     out.audit(audit_action::health_check);
     return out.settle().take("healthy: it serves");
 }
@@ -128,6 +131,15 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
         return out.settle(what.cause)
             .take("nothing could be started: back where it was, and ended if something was after "
                   "all");
+    }
+    case boot_reason::wake: {
+        out.rest(sleep_mode::stopped);
+        if (!untouched) out.begin_deep_sleep();
+        auto& row = out.audit_transition(audit_action::wake, true);
+        row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
+        return out.settle(what.cause)
+            .take("nothing could be started: it sleeps on, and what was started after all is "
+                  "ended");
     }
     default: {
         const bool restarts = engine.boot == boot_reason::restart;

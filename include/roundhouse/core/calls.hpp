@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/admission.hpp>
 #include <roundhouse/core/events.hpp>
+#include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/core/spans.hpp>
 #include <roundhouse/core/transition.hpp>
 
@@ -46,11 +47,16 @@ inline decision being_destroyed(const engine_record& engine) {
                   "for callers it is gone already");
 }
 
+inline decision busy(const engine_record& engine, std::string_view cause, std::string_view why) {
+    return refuse(errc::engine_busy, engine, cause, why);
+}
+
 /// Stop, sleep, wake and rotate are short: calls that meet one wait for its end.
 inline bool in_short_operation(const engine_record& engine) noexcept {
     switch (engine.intent) {
     case intent::stop:
     case intent::sleep:
+    case intent::deep_sleep:
     case intent::rotate: return true;
     case intent::none:
     case intent::boot:
@@ -64,12 +70,18 @@ inline bool in_short_operation(const engine_record& engine) noexcept {
 
 /// Something of it is to be ended, and that has failed: nobody waits for the next try.
 inline bool cannot_be_ended(const engine_record& engine) noexcept {
-    return (engine.intent == intent::end || engine.intent == intent::stop) && engine.retries > 0;
+    const bool ends = engine.intent == intent::end || engine.intent == intent::stop ||
+                      engine.intent == intent::deep_sleep;
+    return ends && engine.retries > 0;
 }
 inline decision refuse_while_stuck(const engine_record& engine) {
     return refuse(errc::backend_error, engine,
                   "cannot be ended at present: the backend fails. It is tried again.",
                   "what is left of it stands in the way");
+}
+
+inline decision wake(const engine_record& engine, const context& context, std::string_view why) {
+    return transition(engine, context).begin_wake().judge(verdict::joined).take(why);
 }
 
 inline decision on_call(const call::provision&, const engine_record& engine, const context&) {
@@ -90,6 +102,8 @@ inline decision on_call(const call::admit& what, const engine_record& engine,
                         const context& context) {
     if (engine.status == engine_status::destroying)
         return deny(engine, "for callers it is gone already");
+    if (sleeps_deeply(engine) && !what.auto_wake)
+        return deny(engine, "asleep, and the caller does not want it woken");
     if (cannot_be_ended(engine))
         return engine.status == engine_status::failed || engine.status == engine_status::stopped
                    ? deny(engine, "nobody waits for its end")
@@ -102,10 +116,7 @@ inline decision on_call(const call::admit& what, const engine_record& engine,
         if (engine.intent == intent::wake)
             return judged(verdict::joined, "join the wake under way");
         if (!what.auto_wake) return deny(engine, "asleep, and the caller does not want it woken");
-        return transition(engine, context)
-            .begin(intent::wake, command::wake)
-            .judge(verdict::joined)
-            .take("woken for a caller");
+        return wake(engine, context, "woken for a caller");
     case engine_status::failed:
         if (const auto wait = restart_in(engine, context);
             wait && *wait <= context.settings.admit_wait && !context.backend_away)
@@ -121,7 +132,8 @@ inline decision on_call(const call::admit& what, const engine_record& engine,
 inline decision on_call(const call::start&, const engine_record& engine, const context& context) {
     if (engine.status == engine_status::destroying) return being_destroyed(engine);
     if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
-    if (engine.intent == intent::stop || engine.intent == intent::sleep)
+    if (engine.intent == intent::stop || engine.intent == intent::sleep ||
+        engine.intent == intent::deep_sleep)
         return judged(verdict::deferred, "wait for the operation under way to end");
     transition out(engine, context);
     switch (engine.status) {
@@ -132,9 +144,7 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
     case engine_status::sleeping:
         if (engine.intent == intent::wake)
             return judged(verdict::joined, "join the wake under way");
-        return out.begin(intent::wake, command::wake)
-            .judge(verdict::joined)
-            .take("woken by a start");
+        return wake(engine, context, "woken by a start");
     case engine_status::failed:
         if (engine.intent == intent::end)
             return judged(verdict::deferred, "what is left of it is still being ended");
@@ -147,13 +157,16 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
 
 inline decision on_call(const call::stop& what, const engine_record& engine,
                         const context& context) {
-    if (cannot_be_ended(engine) && engine.status != engine_status::stopped)
+    // What keeps a deep sleep from its end may not keep a stop from that: it takes its place.
+    const bool stuck = cannot_be_ended(engine);
+    const bool takes_over = stuck && what.force && engine.intent == intent::deep_sleep;
+    if (stuck && !takes_over && engine.status != engine_status::stopped)
         return refuse_while_stuck(engine);
     if (engine.status == engine_status::destroying || engine.status == engine_status::stopped)
         return engine.intent == intent::stop && engine.retries == 0
                    ? judged(verdict::deferred, "wait for the stop under way")
                    : not_running(engine, "nothing to stop");
-    if (in_short_operation(engine) || engine.intent == intent::wake)
+    if ((in_short_operation(engine) && !takes_over) || engine.intent == intent::wake)
         return judged(verdict::deferred, "wait for the operation under way to end");
     if (engine.status != engine_status::running && !what.force)
         return not_running(engine, "only force stops what is not running");
@@ -199,6 +212,9 @@ inline decision on_call(const call::change_settings& what, const engine_record& 
     out.next().reserved_memory_mb = what.reserved_memory_mb;
     out.bound_memory(what.max_total_memory_mb);
     if (!what.restart) {
+        const bool rests = engine.status == engine_status::sleeping &&
+                           engine.intent == intent::none;
+        if (rests && !sleeps_deeply(engine)) out.plan_deep_sleep();
         out.keep().judge(verdict::answered);
         audit_settings(out, what.changed);
         return out.take("it has other settings");
@@ -255,6 +271,55 @@ inline decision on_call(const call::sleep&, const engine_record& engine, const c
         .take("nobody uses it");
 }
 
+/// Why a call does not put an engine to sleep; nothing if it does.
+inline std::optional<decision> refuse_sleep(const engine_record& engine, const context& context) {
+    if (settings_of(engine).sleep.pinned.value_or(false))
+        return busy(engine, "is pinned: PATCH its sleep.pinned first.",
+                    "a pinned engine is never put to sleep");
+    const bool leased = engine.status == engine_status::running ? context.lease_left > duration{0}
+                                                                : engine.busy_until > context.now;
+    if (leased)
+        return busy(engine, "has a busy lease: wait for its busy_until.",
+                    "a busy lease holds it awake");
+    return std::nullopt;
+}
+
+inline decision on_call(const call::sleep_now& what, const engine_record& engine,
+                        const context& context) {
+    const bool sleeps = engine.status == engine_status::sleeping;
+    if (!sleeps && engine.status != engine_status::running)
+        return not_running(engine, "only a running engine falls asleep");
+    if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
+    if (in_short_operation(engine) || engine.intent == intent::wake)
+        return judged(verdict::deferred, "wait for the operation under way to end");
+    if (sleeps && (what.mode == sleep_mode::paused || sleeps_deeply(engine)))
+        return judged(verdict::answered, "it sleeps already");
+    if (auto refused = refuse_sleep(engine, context)) return std::move(*refused);
+    transition out(engine, context);
+    out.next().reason = asked_to_sleep;
+    out.judge(verdict::joined);
+    if (sleeps) return out.begin_deep_sleep().take("its workload is ended, as a call asked for");
+    out.next().sleep_mode = what.mode;
+    return out.begin(intent::sleep, command::sleep).take("put to sleep by a call");
+}
+
+inline decision on_call(const call::wake&, const engine_record& engine, const context& context) {
+    if (engine.status == engine_status::provisioning && engine.boot == boot_reason::wake &&
+        engine.intent == intent::boot)
+        return judged(verdict::joined, "join the boot under way");
+    const bool sleeps = engine.status == engine_status::sleeping;
+    if (!sleeps && engine.status != engine_status::running)
+        return not_running(engine, "only a sleeping engine is woken");
+    if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
+    if (engine.intent == intent::wake) return judged(verdict::joined, "join the wake under way");
+    if (in_short_operation(engine) && engine.intent != intent::rotate)
+        return judged(verdict::deferred, "wait for the operation under way to end");
+    if (!sleeps)
+        return refuse(errc::engine_already_running, engine, "is running already.",
+                      "nothing to wake");
+    return wake(engine, context, "woken by a call");
+}
+
 inline decision on_call(const call::lease& what, const engine_record& engine,
                         const context& context) {
     if (engine.status != engine_status::running)
@@ -289,6 +354,13 @@ inline bool is_as_wanted(const call::stop&, const engine_record& engine) noexcep
 }
 inline bool is_as_wanted(const call::sleep&, const engine_record& engine) noexcept {
     return engine.intent == intent::none;
+}
+inline bool is_as_wanted(const call::sleep_now& what, const engine_record& engine) noexcept {
+    return engine.status == engine_status::sleeping && engine.intent == intent::none &&
+           (what.mode == sleep_mode::paused || sleeps_deeply(engine));
+}
+inline bool is_as_wanted(const call::wake&, const engine_record& engine) noexcept {
+    return admissible(engine);
 }
 inline bool is_as_wanted(const call::destroy&, const engine_record&) noexcept { return false; }
 inline bool is_as_wanted(const call::provision&, const engine_record& engine) noexcept {

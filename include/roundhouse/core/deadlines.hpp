@@ -40,6 +40,15 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
     return sleep.pinned.value_or(false) ? duration{0} : sleep.after.value_or(settings.sleep_after);
 }
 
+/// How long an engine sleeps paused until its workload is ended; 0 for ever.
+[[nodiscard]] inline duration deep_sleep_after_of(const engine_record& engine,
+                                                   const settings& settings,
+                                                   const product_defaults* defaults = nullptr) {
+    const auto sleep = merged(settings_of(engine).sleep, defaults);
+    return sleep.pinned.value_or(false) ? duration{0}
+                                        : sleep.deep_after.value_or(settings.deep_sleep_after);
+}
+
 /// Whether a boot begins with the end of a workload that serves: one with another key or with other
 /// settings.
 [[nodiscard]] inline bool ends_a_workload_first(boot_reason reason) noexcept {
@@ -62,7 +71,9 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
                                                 const settings& settings,
                                                 const product_defaults* defaults = nullptr) {
     switch (operation) {
-    case intent::stop: return stop_grace_of(engine, settings, defaults) + settings.backend_timeout;
+    case intent::stop:
+    case intent::deep_sleep:
+        return stop_grace_of(engine, settings, defaults) + settings.backend_timeout;
     case intent::sleep:
     case intent::wake:
     case intent::rotate: return settings.health_check_timeout + settings.backend_timeout;
@@ -86,6 +97,8 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 /// further off was set by another wall clock than the present one.
 [[nodiscard]] inline duration longest_wait(const engine_record& engine, const settings& settings,
                                            const product_defaults* defaults = nullptr) {
+    if (engine.intent == intent::none && engine.status == engine_status::sleeping)
+        return deep_sleep_after_of(engine, settings, defaults);
     if (engine.intent == intent::none) return longest_restart_wait(engine, settings);
     if (engine.intent == intent::boot) return longest_boot(engine, settings, defaults);
     const auto attempt = longest_operation(engine.intent, engine, settings, defaults);

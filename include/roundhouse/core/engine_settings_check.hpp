@@ -171,6 +171,9 @@ check_size(const named_texts& texts, std::size_t most_members, std::size_t most_
         return settings_fault{"stop_grace_s", "must be a number from 0 to 3600."};
     if (sleep.after && (*sleep.after < duration{0} || *sleep.after > longest_sleep_after))
         return settings_fault{"sleep.after_s", "must be a number from 0 to 31622400."};
+    const auto deep = sleep.deep_after.value_or(duration{0});
+    if (deep < duration{0} || deep > longest_sleep_after)
+        return settings_fault{"sleep.deep_after_s", "must be a number from 0 to 31622400."};
     return std::nullopt;
 }
 

@@ -51,6 +51,11 @@ struct change_settings {
 };
 /// The prober found that nobody uses it.
 struct sleep {};
+/// It is to sleep now.
+struct sleep_now {
+    sleep_mode mode = sleep_mode::paused;
+};
+struct wake {};
 /// A use of the engine, and a busy lease if `busy_for` is not zero.
 struct lease {
     duration busy_for{};
@@ -59,7 +64,7 @@ struct lease {
 
 using call_variant =
     std::variant<call::provision, call::admit, call::start, call::stop, call::destroy, call::rotate,
-                 call::change_settings, call::sleep, call::lease>;
+                 call::change_settings, call::sleep, call::sleep_now, call::wake, call::lease>;
 
 /// What the world tells about an engine. Outcomes belong to the operation under way: the shell
 /// drops those of one that has been superseded.
@@ -77,9 +82,12 @@ struct stopped {}; ///< No process of it is left; its data is.
 struct stop_failed {
     error cause;
 };
-struct asleep {};          ///< Its workload is paused.
-struct sleep_cancelled {}; ///< It is busy after all, or could not be paused.
-struct awake {};           ///< Resumed, and healthy.
+struct asleep {}; ///< Its workload is paused.
+/// It is busy after all, or could not be paused.
+struct sleep_cancelled {
+    std::optional<error> cause = {}; ///< Why it could not be paused; nothing if it is in use.
+};
+struct awake {}; ///< Resumed, and healthy.
 struct wake_refused {
     error cause;
 }; ///< The backend could not resume it.

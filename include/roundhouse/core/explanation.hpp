@@ -3,7 +3,9 @@
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/core/failure.hpp>
 #include <roundhouse/core/lifecycle.hpp>
+#include <roundhouse/core/sleep_state.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +37,7 @@ inline std::string why_booted(const engine_record& engine) {
     case boot_reason::rotate:
         return "It cannot take a new key while it runs, and is booted with it.";
     case boot_reason::settings: return "It is restarted with other settings, as a call asked for.";
+    case boot_reason::wake: return "It slept without a workload, and is woken: it boots.";
     case boot_reason::recover: return "It ran when the server stopped, and is booted again.";
     }
     return {};
@@ -43,18 +46,25 @@ inline std::string why_booted(const engine_record& engine) {
 inline std::string why_running(const engine_record& engine, const context& context) {
     switch (engine.intent) {
     case intent::stop: return "It is being stopped.";
-    case intent::sleep: return "Nobody has used it: it is being put to sleep.";
+    case intent::sleep:
+        return sleeps_for_a_call(engine) ? "It is being put to sleep, as a call asked for."
+                                         : "Nobody has used it: it is being put to sleep.";
     case intent::rotate: return "It is being given a new key.";
     case intent::none:
     case intent::boot:
     case intent::wake:
     case intent::end:
+    case intent::deep_sleep:
     case intent::destroy:
     case intent::undo: break;
     }
     if (context.brake == brake_state::off) return "It has booted, and serves.";
     return "It has booted, and serves. Many engines of the product fail their probes together: "
            "failed probes do not count at present.";
+}
+
+inline std::string_view how_it_sleeps(const engine_record& engine) noexcept {
+    return sleeps_deeply(engine) ? "It sleeps without a workload" : "It sleeps";
 }
 
 /// What the operation under way leads to if all goes well.
@@ -68,6 +78,7 @@ inline event_variant success_of(intent operation) {
     case intent::undo: return event::destroyed{};
     case intent::none:
     case intent::stop:
+    case intent::deep_sleep:
     case intent::end: break;
     }
     return event::stopped{};
@@ -110,6 +121,17 @@ inline engine_next planned_sleep(const engine_record& engine, context then, inst
     return out;
 }
 
+/// The end of the workload of an engine that has slept paused for long enough.
+inline engine_next planned_deep_sleep(const engine_record& engine, context then) {
+    engine_next out;
+    out.step = name_of(intent::deep_sleep);
+    out.at = engine.deadline;
+    then.now = std::max(*engine.deadline, engine.busy_until);
+    const auto begun = decide(event::deadline{*engine.deadline}, engine, then);
+    out.becomes = status_after(decide(event::stopped{}, begun.next, then), begun.next);
+    return out;
+}
+
 /// The end of the operation under way: its success, or what its deadline means.
 inline engine_next operation_end(const engine_record& engine, const context& context) {
     engine_next out;
@@ -132,7 +154,9 @@ inline engine_next operation_end(const engine_record& engine, const context& con
     case engine_status::sleeping:
         if (engine.intent == intent::wake) return "It is being woken.";
         if (engine.intent == intent::stop) return "It is being stopped.";
-        return detail::with_reason("It sleeps", engine.reason);
+        if (engine.intent == intent::deep_sleep)
+            return detail::with_reason("It sleeps, and its workload is being ended", engine.reason);
+        return detail::with_reason(detail::how_it_sleeps(engine), engine.reason);
     case engine_status::stopped: return "It was stopped by a call. A start boots it.";
     case engine_status::failed: {
         if (engine.intent == intent::stop) return "It has failed, and is being stopped.";
@@ -159,6 +183,8 @@ next_of(const engine_record& engine, const context& context, std::optional<insta
     if (engine.intent != intent::none) return detail::operation_end(engine, context);
     if (engine.status == engine_status::running && sleeps_at)
         return detail::planned_sleep(engine, context, *sleeps_at);
+    if (engine.status == engine_status::sleeping && engine.deadline)
+        return detail::planned_deep_sleep(engine, context);
     return std::nullopt;
 }
 

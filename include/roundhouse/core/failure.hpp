@@ -35,7 +35,7 @@ namespace core {
     return out;
 }
 
-/// When the present workload had booted; nothing of an engine that neither runs nor sleeps.
+/// When the present workload had booted; nothing of an engine that neither runs nor sleeps paused.
 [[nodiscard]] inline std::optional<instant> booted_at(const engine_record& engine) noexcept {
     const bool is_up = engine.status == engine_status::running ||
                        engine.status == engine_status::sleeping;

@@ -63,6 +63,7 @@ inline decision on_event(const event::stopped&, const engine_record& engine,
             return out.restart().take("ended, and its restart is due");
         return out.take("ended: nothing of the failed workload is left");
     }
+    if (engine.intent == intent::deep_sleep) return deeply_asleep(engine, context);
     if (engine.intent != intent::stop) return stale();
     const auto took = out.elapsed();
     out.to(engine_status::stopped, intent::none);
@@ -87,6 +88,11 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
             .retry_later()
             .settle(what.cause)
             .take("what failed must be ended before it is restarted: try again");
+    if (engine.intent == intent::deep_sleep)
+        return transition(engine, context)
+            .retry_later()
+            .settle(what.cause)
+            .take("some of it may be ended already: try again");
     if (engine.intent != intent::stop) return stale();
     transition out(engine, context);
     if (engine.status == engine_status::running)
@@ -96,8 +102,9 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
         return out.retry_later()
             .settle(what.cause)
             .take("what should not run must be ended: try again");
-    else if (engine.status == engine_status::sleeping && context.backend_away)
-        out.to(engine.status, intent::none);
+    else if (engine.status == engine_status::sleeping &&
+             (context.backend_away || engine.sleep_mode == sleep_mode::stopped))
+        out.rest(engine.sleep_mode);
     else {
         out.fail(what.cause.message);
         if (engine.status == engine_status::provisioning) {
@@ -209,6 +216,7 @@ inline decision on_event(const event::exited& event, const engine_record& engine
     case engine_status::running:
     case engine_status::sleeping: {
         if (engine.intent == intent::stop) return stale("it is being stopped");
+        if (sleeps_deeply(engine)) return stale("it sleeps without a workload, or soon will");
         auto out = lost(engine, context, reason);
         auto decided = out.audit_if_given_up()
                            .settle(error{errc::boot_timeout, "Engine of user '" + engine.user_id +
@@ -296,6 +304,7 @@ inline decision on_event(const event::deadline& event, const engine_record& engi
         if (engine.status == engine_status::failed && engine.restart_at == engine.deadline)
             return context.backend_away ? restart_waits(engine)
                                         : out.restart().take("its restart is due");
+        if (engine.status == engine_status::sleeping) return deep_sleep_due(engine, context);
         out.next().deadline.reset();
         return out.keep().take("nothing is due");
     case intent::boot:
@@ -304,14 +313,17 @@ inline decision on_event(const event::deadline& event, const engine_record& engi
     case intent::rotate:
         return recreate_with_next_key(engine, context, "no answer: it may have either key");
     case intent::sleep:
-        return out.to(engine_status::running, intent::none)
-            .settle()
-            .take("could not be paused in time");
+        stay_awake(out, engine,
+                   {errc::backend_error, "The backend has not paused the engine of user '" +
+                                             engine.user_id + "' in time."});
+        return out.take("could not be paused in time");
     case intent::stop:
+    case intent::deep_sleep:
         return out.retry_now()
             .ask(command::stop)
             .settle(no_answer(engine))
-            .take("the stop is tried again");
+            .take(engine.intent == intent::stop ? "the stop is tried again"
+                                                : "ending its workload is tried again");
     case intent::end:
         return out.retry_now()
             .ask(command::end)
@@ -338,6 +350,7 @@ inline decision on_event(const event::parked&, const engine_record& engine,
     const bool runs = engine.status == engine_status::running ||
                       engine.status == engine_status::sleeping;
     if (!runs || engine.intent == intent::stop) return stale("it does not run");
+    if (sleeps_deeply(engine)) return stale("it sleeps without a workload, or soon will");
     transition out(engine, context);
     if (engine.intent == intent::rotate) out.adopt_next_key();
     // It holds its port until it is ended; the next start looks whether a stranger took it.

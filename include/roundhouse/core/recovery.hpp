@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/core/events.hpp>
+#include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/core/transition.hpp>
 
 #include <algorithm>
@@ -47,13 +48,15 @@ inline decision recover_running(workload_state state, const engine_record& engin
             .take("it may have either key: recreated with the new one");
     }
     if (state == workload_state::paused) {
-        out.to(engine_status::sleeping, intent::none);
-        out.next().reason = "found frozen";
+        out.rest(sleep_mode::paused);
+        out.next().reason = sleeps_for_a_call(engine) ? asked_to_sleep : "found frozen";
+        if (engine.sleep_mode == sleep_mode::stopped) out.begin_deep_sleep();
         return recovered(out, "found frozen: it sleeps");
     }
     switch (engine.intent) {
     case intent::sleep:
         return out.to(engine_status::running, intent::none)
+            .forget_failure()
             .settle()
             .take("still running: the sleep is called off");
     case intent::none:
@@ -63,6 +66,7 @@ inline decision recover_running(workload_state state, const engine_record& engin
     case intent::wake:
     case intent::rotate:
     case intent::destroy:
+    case intent::deep_sleep:
     case intent::undo: break; // a running engine has none of these but the first
     }
     return out.take("still running: adopted");
@@ -73,10 +77,32 @@ inline decision recover_sleeping(workload_state state, const engine_record& engi
     transition out(engine, context);
     if (engine.intent == intent::wake)
         return out.begin(intent::wake, command::wake).take("finish the wake");
-    if (state == workload_state::paused) return out.take("still asleep");
+    if (state == workload_state::paused) {
+        const auto planned = engine.deadline;
+        out.plan_deep_sleep();
+        // The same plan, which may be due, is kept as it is.
+        const auto from = sleeping_since_of(engine) + deep_sleep_after_of(
+                              engine, context.settings, context.defaults.get());
+        if (planned.has_value() == out.next().deadline.has_value() &&
+            planned.value_or(from) == from)
+            return transition::ignore("still asleep");
+        return out.keep().take("still asleep, for another time than it was planned");
+    }
     out.to(engine_status::running, intent::none);
     out.next().reason.clear();
     return recovered(out, "found awake: it runs");
+}
+
+/// An engine that sleeps without a workload, or whose workload is being ended: nothing of it may be
+/// left.
+inline decision recover_deep_sleeper(const std::optional<found_workload>& what, bool alive,
+                                     const engine_record& engine, const context& context) {
+    transition out(engine, context);
+    if (alive) out.next().generation = std::max(engine.generation, what->ref.generation);
+    if (engine.intent == intent::deep_sleep)
+        return out.repeat().ask(command::stop).take("finish the deep sleep");
+    if (!alive) return out.take("asleep without a workload, as it should be");
+    return out.begin_deep_sleep().take("it should sleep without a workload: that is ended");
 }
 
 /// It should not run. `alive` is what to do if something of it does.
@@ -122,6 +148,7 @@ inline decision recover(const std::optional<found_workload>& what, const engine_
             .repeat()
             .ask(command::destroy)
             .take("finish the destroy");
+    if (sleeps_deeply(engine)) return recover_deep_sleeper(what, alive, engine, context);
     if (what && alive && what->ref.generation > engine.generation)
         return recover_newer(what->ref.generation, engine, context);
     // Also where nothing runs any more: it was asked for.

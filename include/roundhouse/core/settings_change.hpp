@@ -35,6 +35,7 @@ namespace core {
     wanted.pids.apply(options.limits.pids);
     wanted.stop_grace.apply(options.stop_grace);
     wanted.sleep_after.apply(options.sleep.after);
+    wanted.deep_sleep_after.apply(options.sleep.deep_after);
     wanted.pinned.apply(options.sleep.pinned);
     return options;
 }

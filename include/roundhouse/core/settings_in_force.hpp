@@ -73,6 +73,7 @@ template <class T>
     auto out = own;
     const auto& given = defaults->settings.sleep;
     out.after = detail::first_of(own.after, given.after);
+    out.deep_after = detail::first_of(own.deep_after, given.deep_after);
     out.pinned = detail::first_of(own.pinned, given.pinned);
     return out;
 }

@@ -61,6 +61,8 @@ template <class Number>
     out.pids = detail::source_of<std::uint64_t>(
         {own.limits.pids, given.limits.pids, limits.max_pids, general.pids});
     out.sleep_after = detail::source_of(own.sleep.after, given.sleep.after, setting_source::server);
+    out.deep_sleep_after = detail::source_of(own.sleep.deep_after, given.sleep.deep_after,
+                                             setting_source::server);
     out.pinned = detail::source_of(own.sleep.pinned, given.sleep.pinned, setting_source::none);
     out.stop_grace = detail::source_of(own.stop_grace, given.stop_grace, setting_source::server);
     for (const auto& name : given.env_names) out.env[name] = setting_source::product;

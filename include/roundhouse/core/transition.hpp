@@ -3,6 +3,7 @@
 #include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/events.hpp>
+#include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/core/spans.hpp>
 #include <roundhouse/engine_settings.hpp>
 
@@ -51,6 +52,35 @@ public:
         out_.next.intent = what;
         out_.next.deadline.reset();
         if (status != engine_status::failed) out_.next.restart_at.reset();
+        // A wake that boots it may come to nothing.
+        const bool may_sleep = status == engine_status::sleeping ||
+                               status == engine_status::provisioning;
+        if (!may_sleep) {
+            out_.next.sleep_mode = sleep_mode::paused;
+            out_.next.sleeping_since = {};
+        }
+        return *this;
+    }
+    /// It sleeps, with nothing under way. Its deep sleep is planned if it is to come to that.
+    transition& rest(sleep_mode mode) {
+        if (out_.next.status == engine_status::running) out_.next.sleeping_since = context_.now;
+        to(engine_status::sleeping, intent::none);
+        out_.next.sleep_mode = mode;
+        const auto after = deep_sleep_after_of(out_.next, context_.settings,
+                                               context_.defaults.get());
+        if (mode == sleep_mode::paused && after > duration{0})
+            out_.next.deadline = context_.now + after;
+        return *this;
+    }
+    /// Plans the deep sleep of an engine that sleeps paused by the settings as they are now. The time
+    /// counts from when it fell asleep.
+    transition& plan_deep_sleep() {
+        const auto after = deep_sleep_after_of(out_.next, context_.settings,
+                                               context_.defaults.get());
+        out_.next.deadline.reset();
+        if (after <= duration{0}) return *this;
+        const auto left = sleeping_since_of(out_.next) + after - context_.now;
+        out_.next.deadline = context_.now + std::clamp(left, duration{0}, after);
         return *this;
     }
     transition& erase(row_change how) {
@@ -124,6 +154,15 @@ public:
     transition& begin_stop() {
         out_.next.origin = out_.next.status;
         return begin(intent::stop, command::stop);
+    }
+
+    /// Ends the workload of an engine that sleeps on.
+    transition& begin_deep_sleep() { return begin(intent::deep_sleep, command::stop); }
+
+    /// Begins to wake it: its workload is resumed, or booted if it has none.
+    transition& begin_wake() {
+        return out_.next.sleep_mode == sleep_mode::stopped ? begin_boot(boot_reason::wake)
+                                                           : begin(intent::wake, command::wake);
     }
 
     /// Begins a boot of a new generation.

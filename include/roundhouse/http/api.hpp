@@ -106,6 +106,8 @@ private:
                                          std::string_view user) const;
     std::optional<reply> stop(pending_call& call, const product_ptr& product,
                               std::string_view user) const;
+    std::optional<reply> sleep(pending_call& call, const product_ptr& product,
+                               std::string_view user) const;
     std::optional<reply> activity(pending_call& call, const product_ptr& product,
                                   std::string_view user) const;
     std::optional<reply> logs(pending_call& call, const product_ptr& product,

@@ -195,6 +195,11 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
         return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
             fleet_->start(product, std::string(user), std::move(done));
         });
+    case endpoint::sleep: return sleep(call, product, user);
+    case endpoint::wake:
+        return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+            fleet_->wake(product, std::string(user), std::move(done));
+        });
     case endpoint::rotate_key:
         return call.ask<std::string>(render_rotated, [&](completion<std::string> done) {
             fleet_->rotate_key(product, std::string(user), std::move(done));
@@ -310,6 +315,15 @@ ROUNDHOUSE_DECL std::optional<reply> api::stop(pending_call& call, const product
     if (!force) return call.fail_with(force.error());
     return call.ask<void>(render_stopped, [&](completion<void> done) {
         fleet_->stop(product, std::string(user), *force, std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::sleep(pending_call& call, const product_ptr& product,
+                                                std::string_view user) const {
+    const auto mode = call.take(read_sleep_body(call.in.body, &call.ignored));
+    if (!mode) return call.fail_with(mode.error());
+    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+        fleet_->sleep(product, std::string(user), *mode, std::move(done));
     });
 }
 

@@ -108,6 +108,7 @@ inline sleep_settings read_sleep(field_reader& in, ignored_names* ignored) {
     auto members = in.object("sleep");
     if (!members) return out;
     out.after = read_seconds(*members, "after_s", core::longest_sleep_after);
+    out.deep_after = read_seconds(*members, "deep_after_s", core::longest_sleep_after);
     out.pinned = members->boolean("pinned");
     members->tell_unread(ignored);
     in.take_failure_of(*members);
@@ -167,12 +168,13 @@ inline void read_limits_change(field_reader& in, settings_change& out, ignored_n
 
 inline void read_sleep_change(field_reader& in, settings_change& out, ignored_names* ignored) {
     if (in.null("sleep")) {
-        out.sleep_after.remove = out.pinned.remove = true;
+        out.sleep_after.remove = out.deep_sleep_after.remove = out.pinned.remove = true;
         return;
     }
     auto members = in.object("sleep");
     if (!members) return;
     out.sleep_after = read_seconds_change(*members, "after_s", core::longest_sleep_after);
+    out.deep_sleep_after = read_seconds_change(*members, "deep_after_s", core::longest_sleep_after);
     out.pinned = read_change(*members, "pinned", [](field_reader& of, std::string_view member) {
         return of.boolean(member);
     });
@@ -325,6 +327,17 @@ read_activity_body(std::string_view body, ignored_names* ignored = nullptr) {
     const auto busy_for = detail::read_seconds(in, "busy_for_s", core::longest_lease);
     if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
     return busy_for;
+}
+
+/// Reads the body of `POST /engines/{user_id}/sleep`.
+[[nodiscard]] inline result<sleep_mode> read_sleep_body(std::string_view body,
+                                                        ignored_names* ignored = nullptr) {
+    field_reader in(body);
+    auto mode = std::optional(sleep_mode::paused);
+    if (const auto name = in.text("mode")) mode = parse_sleep_mode(*name);
+    if (!mode) in.refuse("mode", "must be \"paused\" or \"stopped\".");
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return *mode;
 }
 
 /// Reads the body of a call that takes none: whatever it is, nothing of it is used.

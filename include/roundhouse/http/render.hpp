@@ -60,6 +60,9 @@ inline void write_prospects(json_writer& json, const engine_view& engine) {
         .member("busy_until", engine.busy_until)
         .member("booted_at", engine.booted_at)
         .member("restarts", engine.restarts);
+    if (engine.sleep_mode) json.member("sleep_mode", name_of(*engine.sleep_mode));
+    else json.member("sleep_mode", nullptr);
+    json.member("sleeping_since", engine.sleeping_since);
 }
 
 /// The settings of an engine as they are, or hold from its next boot on. Of its variables the names
@@ -78,6 +81,7 @@ inline void write_settings(json_writer& json, const engine_view& engine) {
         .name("sleep")
         .open('{')
         .member("after_s", std::chrono::duration<double>(engine.sleep_after).count())
+        .member("deep_after_s", std::chrono::duration<double>(engine.deep_sleep_after).count())
         .member("pinned", engine.pinned)
         .close('}')
         .member("stop_grace_s", std::chrono::duration<double>(engine.stop_grace).count())
@@ -220,6 +224,7 @@ inline void write_sources(json_writer& json, const settings_sources& sources) {
     write_source(json, "pids", sources.pids);
     json.close('}').name("sleep").open('{');
     write_source(json, "after_s", sources.sleep_after);
+    write_source(json, "deep_after_s", sources.deep_sleep_after);
     write_source(json, "pinned", sources.pinned);
     json.close('}');
     write_source(json, "stop_grace_s", sources.stop_grace);

@@ -88,6 +88,7 @@ inline void write_defaults(json_writer& json, const product_defaults& defaults) 
     if (sleep != sleep_settings{}) {
         json.name("sleep").open('{');
         if (sleep.after) json.member("after_s", seconds(*sleep.after));
+        if (sleep.deep_after) json.member("deep_after_s", seconds(*sleep.deep_after));
         if (sleep.pinned) json.member("pinned", *sleep.pinned);
         json.close('}');
     }

@@ -39,6 +39,8 @@ enum class endpoint : std::uint8_t {
     change_settings,
     start,
     stop,
+    sleep,
+    wake,
     rotate_key,
     admit,
     activity,
@@ -85,6 +87,8 @@ enum class audience : std::uint8_t {
     case endpoint::change_settings:
     case endpoint::start:
     case endpoint::stop:
+    case endpoint::sleep:
+    case endpoint::wake:
     case endpoint::rotate_key:
     case endpoint::admit:
     case endpoint::activity:
@@ -104,6 +108,7 @@ enum class audience : std::uint8_t {
     case endpoint::provision:
     case endpoint::look_up:
     case endpoint::change_settings:
+    case endpoint::sleep:
     case endpoint::admit:
     case endpoint::activity: return true;
     default: return false;
@@ -148,7 +153,8 @@ inline constexpr std::array engine_verbs{
     verb{"admit", "POST", endpoint::admit},       verb{"start", "POST", endpoint::start},
     verb{"stop", "POST", endpoint::stop},         verb{"rotate-key", "POST", endpoint::rotate_key},
     verb{"activity", "POST", endpoint::activity}, verb{"logs", "GET", endpoint::logs},
-    verb{"explain", "GET", endpoint::explain}};
+    verb{"explain", "GET", endpoint::explain},    verb{"sleep", "POST", endpoint::sleep},
+    verb{"wake", "POST", endpoint::wake}};
 
 /// The paths without an argument.
 inline constexpr std::array plain_paths{
@@ -292,6 +298,8 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::change_settings, "PATCH", "/engines/ada"},
     endpoint_example{endpoint::start, "POST", "/engines/ada/start"},
     endpoint_example{endpoint::stop, "POST", "/engines/ada/stop"},
+    endpoint_example{endpoint::sleep, "POST", "/engines/ada/sleep"},
+    endpoint_example{endpoint::wake, "POST", "/engines/ada/wake"},
     endpoint_example{endpoint::rotate_key, "POST", "/engines/ada/rotate-key"},
     endpoint_example{endpoint::admit, "POST", "/engines/ada/admit"},
     endpoint_example{endpoint::activity, "POST", "/engines/ada/activity"},

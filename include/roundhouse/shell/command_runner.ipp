@@ -6,6 +6,7 @@
 #include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/core/settings_in_force.hpp>
+#include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/engine_settings.hpp>
@@ -177,18 +178,22 @@ command_runner::sleep(const command_request& request) {
     const auto ref = ref_of(*request.record);
     const auto answer = co_await services_.backend->probe(ref,
                                                           services_.settings.health_check_timeout);
-    if (!answer || answer->busy || used_since(request))
-        co_return outcome(core::event::sleep_cancelled{});
+    if (!answer) co_return outcome(core::event::sleep_cancelled{answer.error()});
+    if (answer->busy || used_since(request)) co_return outcome(core::event::sleep_cancelled{});
     const auto done = co_await services_.backend->pause(ref);
-    if (!done) co_return outcome(core::event::sleep_cancelled{});
+    if (!done) co_return outcome(core::event::sleep_cancelled{done.error()});
     co_return outcome(core::event::asleep{});
 }
 
-/// Whether the engine has been used since its sleep was decided.
+/// Whether the engine has been used since its sleep was decided: for a call that asked for it, since
+/// then; else for the time after which it sleeps.
 ROUNDHOUSE_DECL bool command_runner::used_since(const command_request& request) const {
     const auto used = running_.last_used(*request.record);
     const auto defaults = services_.defaults.of(request.record->product_id);
-    const auto after = core::sleep_after_of(*request.record, services_.settings, defaults.get());
+    const auto after = core::sleeps_for_a_call(*request.record)
+                           ? duration{0}
+                           : core::sleep_after_of(*request.record, services_.settings,
+                                                  defaults.get());
     return used && *used + after > request.submitted;
 }
 

@@ -132,6 +132,28 @@ ROUNDHOUSE_DECL void orchestrator_state::stop(product_ptr product, std::string u
         [](const engine_ptr&) -> result<void> { return {}; }, std::move(done));
 }
 
+ROUNDHOUSE_DECL void orchestrator_state::sleep(product_ptr product, std::string user_id,
+                                               sleep_mode mode, completion<engine_view> done) {
+    waiting_call call;
+    call.call = core::call::sleep_now{mode};
+    auto asleep = [self = shared_from_this(), product](const engine_ptr& engine) {
+        return self->view(engine, false, *product);
+    };
+    through_mailbox<engine_view>(std::move(product), std::move(user_id), std::move(call),
+                                 std::move(asleep), std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::wake(product_ptr product, std::string user_id,
+                                              completion<engine_view> done) {
+    waiting_call call;
+    call.call = core::call::wake{};
+    auto awake = [self = shared_from_this(), product](const engine_ptr& engine) {
+        return self->started_view(engine, *product);
+    };
+    through_mailbox<engine_view>(std::move(product), std::move(user_id), std::move(call),
+                                 std::move(awake), std::move(done));
+}
+
 ROUNDHOUSE_DECL void orchestrator_state::rotate_key(product_ptr product, std::string user_id,
                                                     completion<std::string> done) {
     auto key = crypto::make_engine_key(services.entropy);

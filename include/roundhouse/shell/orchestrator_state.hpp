@@ -96,6 +96,9 @@ public:
     void destroy(product_ptr product, std::string user_id, completion<uuid> done) override;
     void start(product_ptr product, std::string user_id, completion<engine_view> done) override;
     void stop(product_ptr product, std::string user_id, bool force, completion<void> done) override;
+    void sleep(product_ptr product, std::string user_id, sleep_mode mode,
+               completion<engine_view> done) override;
+    void wake(product_ptr product, std::string user_id, completion<engine_view> done) override;
     void rotate_key(product_ptr product, std::string user_id,
                     completion<std::string> done) override;
     void change_settings(product_ptr product, std::string user_id, settings_change wanted,

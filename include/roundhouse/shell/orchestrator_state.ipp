@@ -7,6 +7,7 @@
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/core/settings_in_force.hpp>
+#include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
@@ -196,6 +197,7 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine, 
                                        services.backend->limits());
     out.stop_grace = settings.stop_grace.value_or(services.settings.stop_grace);
     out.sleep_after = settings.sleep.after.value_or(services.settings.sleep_after);
+    out.deep_sleep_after = settings.sleep.deep_after.value_or(services.settings.deep_sleep_after);
     out.pinned = settings.sleep.pinned.value_or(false);
     out.env_names = core::merged_env_names(own, defaults.get());
     out.pending = core::pending_of(*engine, defaults.get());
@@ -209,6 +211,8 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine, 
     out.busy_until = busy_until(*engine);
     out.booted_at = core::booted_at(*engine);
     out.restarts = engine->restarts;
+    out.sleep_mode = core::sleep_mode_of(*engine);
+    if (out.sleep_mode) out.sleeping_since = core::sleeping_since_of(*engine);
     out.record = std::move(engine);
     return out;
 }

@@ -78,6 +78,8 @@ private:
             if (state != workload_state::up) return "does not run";
             return failure_of_running(row, *workload);
         case engine_status::sleeping:
+            if (row.sleep_mode == sleep_mode::stopped)
+                return state == workload_state::down ? reason() : "sleeps with a workload";
             if (state != workload_state::paused) return "is not paused";
             return std::nullopt;
         case engine_status::failed:

@@ -52,6 +52,7 @@ inline std::string shown(duration span) { return std::to_string(span.count()) + 
 inline std::string shown(instant at) { return shown(at.time_since_epoch()); }
 inline std::string shown(engine_status status) { return std::string(name_of(status)); }
 inline std::string shown(intent intent) { return std::string(name_of(intent)); }
+inline std::string shown(sleep_mode mode) { return std::string(name_of(mode)); }
 inline std::string shown(audit_action action) { return std::string(name_of(action)); }
 inline std::string shown(boot_reason reason) {
     return "boot reason " + std::to_string(static_cast<int>(reason));
@@ -115,9 +116,9 @@ template <class T> std::string line(std::string_view name, const T& value) {
     return line("env_names", env_names) + line("sealed_env", sealed_env) +
            line("metadata", metadata) + line("memory_mb", memory_mb) + line("cpus", cpus) +
            line("pids", pids) + line("stop_grace", stop_grace) + line("sleep_after", sleep.after) +
-           line("pinned", sleep.pinned) + line("settings_revision", revision) +
-           line("pending_env", pending.env) + line("pending_limits", pending.limits) +
-           line("pending_stop_grace", pending.stop_grace) +
+           line("deep_sleep_after", sleep.deep_after) + line("pinned", sleep.pinned) +
+           line("settings_revision", revision) + line("pending_env", pending.env) +
+           line("pending_limits", pending.limits) + line("pending_stop_grace", pending.stop_grace) +
            line("pending_sealed_env", pending.sealed_env) +
            line("memory_mb_before", pending.limits_before.memory_mb) +
            line("cpus_before", pending.limits_before.cpus) +
@@ -127,16 +128,17 @@ template <class T> std::string line(std::string_view name, const T& value) {
 
 [[nodiscard]] inline std::string text_of(const engine_record& record) {
     using detail::line;
-    const auto& [id, product_id, user_id, version, status, intent, boot, origin, last_exit,
-                 revision, sequence, generation, port, restarts, reserved_memory_mb,
+    const auto& [id, product_id, user_id, version, status, intent, boot, origin, sleep_mode,
+                 last_exit, revision, sequence, generation, port, restarts, reserved_memory_mb,
                  defaults_revision, key_hash, sealed_key, next_key_hash, next_sealed_key,
                  created_at, operation_started_at, last_health_at, last_activity_at, busy_until,
+                 sleeping_since,
                  deadline, restart_at, healthy_since, restart_attempts, retries, reason,
                  settings] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
-           line("boot", boot) + line("origin", origin) + line("last_exit", last_exit) +
-           line("revision", revision) + line("sequence", sequence) +
+           line("boot", boot) + line("origin", origin) + line("sleep_mode", sleep_mode) +
+           line("last_exit", last_exit) + line("revision", revision) + line("sequence", sequence) +
            line("generation", generation) + line("port", port) + line("restarts", restarts) +
            line("reserved_memory_mb", reserved_memory_mb) +
            line("defaults_revision", defaults_revision) + line("key_hash", key_hash) +
@@ -144,10 +146,11 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("next_sealed_key", next_sealed_key) + line("created_at", created_at) +
            line("operation_started_at", operation_started_at) +
            line("last_health_at", last_health_at) + line("last_activity_at", last_activity_at) +
-           line("busy_until", busy_until) + line("deadline", deadline) +
-           line("restart_at", restart_at) + line("healthy_since", healthy_since) +
-           line("restart_attempts", restart_attempts) + line("retries", retries) +
-           line("reason", reason) + (settings ? text_of(*settings) : std::string());
+           line("busy_until", busy_until) + line("sleeping_since", sleeping_since) +
+           line("deadline", deadline) + line("restart_at", restart_at) +
+           line("healthy_since", healthy_since) + line("restart_attempts", restart_attempts) +
+           line("retries", retries) + line("reason", reason) +
+           (settings ? text_of(*settings) : std::string());
 }
 
 [[nodiscard]] inline std::string text_of(const product_defaults& defaults) {

@@ -35,6 +35,7 @@ inline std::string_view text_of(boot_reason reason) {
     case boot_reason::rotate: return "rotate";
     case boot_reason::recover: return "recover";
     case boot_reason::settings: return "settings";
+    case boot_reason::wake: return "wake";
     }
     return "unknown";
 }
@@ -56,6 +57,8 @@ inline std::string members_text(const engine_record& before, const engine_record
         text += " attempts " + std::to_string(record.restart_attempts);
     if (record.retries != 0) text += " retries " + std::to_string(record.retries);
     if (record.busy_until != before.busy_until) text += " busy " + offset(record.busy_until, now);
+    if (record.sleep_mode != sleep_mode::paused || before.sleep_mode != sleep_mode::paused)
+        text += " sleeps " + std::string(name_of(record.sleep_mode));
     const auto& settings = settings_of(record);
     if (settings != settings_of(before))
         text += " settings " + std::to_string(settings.revision) +

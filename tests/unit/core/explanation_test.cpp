@@ -51,6 +51,10 @@ TEST_CASE("what is told to come next is what the state machine decides then") {
         {"running/sleep", "sleep -> sleeping by +0s, else running"},
         {"running/rotate", "rotate -> running by +0s, else provisioning"},
         {"sleeping/none", "nothing"},
+        {"sleeping/none to be ended", "deep_sleep -> sleeping at +540s"},
+        {"sleeping/none without a workload", "nothing"},
+        {"sleeping/deep_sleep", "deep_sleep -> sleeping by +0s, else sleeping"},
+        {"provisioning/boot wake", "boot -> running by +0s, else failed"},
         {"sleeping/wake", "wake -> running by +0s, else failed"},
         {"stopped/none", "nothing"},
         {"failed/none restart due", "restart -> provisioning at +0s"},
@@ -82,6 +86,9 @@ TEST_CASE("an engine in any state tells why it is in it") {
         CHECK(why(record).ends_with('.'));
     }
     CHECK(why(lifecycle::engine_in(engine_status::sleeping, intent::none)) == "It sleeps: idle.");
+    CHECK(why(lifecycle::deep_sleeper(intent::none)) == "It sleeps without a workload: idle.");
+    CHECK(why(lifecycle::asked_to_sleep(sleep_mode::paused)) ==
+          "It is being put to sleep, as a call asked for.");
     const auto failed = lifecycle::failed_engine(intent::none, 5s);
     CHECK(why(failed) == "It has failed: it exited with code 1.");
     CHECK(why(lifecycle::failed_engine(intent::none, std::nullopt)) ==

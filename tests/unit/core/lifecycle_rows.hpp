@@ -101,6 +101,57 @@ inline engine_record with_deadline(engine_record out) {
     return out;
 }
 
+/// An engine that falls asleep because a call has asked for it.
+inline engine_record asked_to_sleep(sleep_mode mode) {
+    auto out = engine_in(engine_status::running, intent::sleep);
+    out.reason = core::detail::asked_to_sleep;
+    out.sleep_mode = mode;
+    return out;
+}
+
+/// An engine that sleeps without a workload.
+inline engine_record deep_sleeper(intent pending) {
+    auto out = engine_in(engine_status::sleeping, pending);
+    out.sleep_mode = sleep_mode::stopped;
+    return out;
+}
+
+/// An engine that sleeps paused, and is to be ended when it has slept for ten minutes.
+inline engine_record to_be_ended() {
+    engine_settings settings;
+    settings.sleep.deep_after = std::chrono::minutes{10};
+    auto out = engine_in(engine_status::sleeping, intent::none);
+    out.sleeping_since = noon - std::chrono::minutes{1};
+    out.deadline = out.sleeping_since + std::chrono::minutes{10};
+    out.settings = std::make_shared<const engine_settings>(settings);
+    return out;
+}
+
+/// Records of engines that sleep without a workload, or are on their way there or back.
+inline std::vector<named_record> deep_sleepers() {
+    auto waits = engine_in(engine_status::sleeping, intent::deep_sleep);
+    waits.retries = 1;
+    auto waking = booting(boot_reason::wake, engine_status::sleeping);
+    waking.sleep_mode = sleep_mode::stopped;
+    auto stopping_one = stopping(engine_status::sleeping);
+    stopping_one.sleep_mode = sleep_mode::stopped;
+    return {
+        {"provisioning/boot wake", with_deadline(waking)},
+        {"provisioning/boot wake repeated", repeated(with_deadline(waking))},
+        {"running/sleep asked for", with_deadline(asked_to_sleep(sleep_mode::paused))},
+        {"running/sleep asked for without a workload",
+         with_deadline(asked_to_sleep(sleep_mode::stopped))},
+        {"sleeping/none to be ended", to_be_ended()},
+        {"sleeping/none without a workload", deep_sleeper(intent::none)},
+        {"sleeping/deep_sleep",
+         with_deadline(engine_in(engine_status::sleeping, intent::deep_sleep))},
+        {"sleeping/deep_sleep waiting to retry", with_deadline(waits)},
+        {"sleeping/deep_sleep after a wake that came to nothing",
+         with_deadline(deep_sleeper(intent::deep_sleep))},
+        {"sleeping/stop without a workload", with_deadline(stopping_one)},
+    };
+}
+
 /// A record in every state. A state whose next step depends on further members is listed with each.
 inline std::vector<named_record> all_records() {
     using enum engine_status;
@@ -118,7 +169,7 @@ inline std::vector<named_record> all_records() {
     pinned.sleep.pinned = true;
     auto pinned_engine = engine_in(running, intent::none);
     pinned_engine.settings = std::make_shared<const engine_settings>(pinned);
-    return {
+    std::vector<named_record> out{
         {"provisioning/boot first", with_deadline(booting(boot_reason::first, provisioning))},
         {"provisioning/boot first repeated",
          repeated(with_deadline(booting(boot_reason::first, provisioning)))},
@@ -158,6 +209,8 @@ inline std::vector<named_record> all_records() {
         {"destroying/destroy waiting to retry", with_deadline(destroy_waits)},
         {"destroying/undo", with_deadline(undoing)},
     };
+    for (auto& sleeper : deep_sleepers()) out.push_back(std::move(sleeper));
+    return out;
 }
 
 inline core::call::change_settings change_of_settings(std::uint64_t revision, bool restart) {
@@ -181,6 +234,9 @@ inline std::vector<named_call> all_calls() {
             {"change_settings of an earlier revision", change_of_settings(0, false)},
             {"change_settings restart", change_of_settings(1, true)},
             {"sleep", core::call::sleep{}},
+            {"sleep_now paused", core::call::sleep_now{sleep_mode::paused}},
+            {"sleep_now stopped", core::call::sleep_now{sleep_mode::stopped}},
+            {"wake", core::call::wake{}},
             {"lease", core::call::lease{std::chrono::minutes{1}}}};
 }
 

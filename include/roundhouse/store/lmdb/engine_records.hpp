@@ -49,6 +49,9 @@ enum class engine_section : std::uint8_t {
     pending,            ///< A flag each; then each ceiling and the grace that there was.
     pending_sealed_env, ///< The text of the Fernet token.
     reserved_memory_mb,
+    deep_sleep_after, ///< Milliseconds.
+    sleep_mode,
+    sleeping_since,
     defaults_revision = 33,
 };
 
@@ -151,6 +154,7 @@ inline void write_settings(record_writer& out, const engine_settings& settings) 
     };
     time(stop_grace, settings.stop_grace);
     time(sleep_after, settings.sleep.after);
+    time(deep_sleep_after, settings.sleep.deep_after);
     if (settings.sleep.pinned)
         out.section(pinned, [&] { out.number(static_cast<std::uint8_t>(*settings.sleep.pinned)); });
     if (settings.revision != 1)
@@ -182,6 +186,9 @@ inline bool decode_section(engine_section section, value_reader& in, engine_sett
         return true;
     case sleep_after:
         settings.sleep.after = duration{static_cast<std::int64_t>(whole())};
+        return true;
+    case deep_sleep_after:
+        settings.sleep.deep_after = duration{static_cast<std::int64_t>(whole())};
         return true;
     case pinned: settings.sleep.pinned = in.choice<bool>(2); return true;
     case settings_revision: settings.revision = whole(); return true;
@@ -235,6 +242,10 @@ inline bool decode_section(engine_section section, value_reader& in, engine_sett
         out.section(reserved_memory_mb, [&] { out.number(engine.reserved_memory_mb); });
     if (engine.defaults_revision > 0)
         out.section(defaults_revision, [&] { out.number(engine.defaults_revision); });
+    if (engine.sleep_mode != roundhouse::sleep_mode::paused)
+        out.section(sleep_mode, [&] { out.number(static_cast<std::uint8_t>(engine.sleep_mode)); });
+    if (engine.sleeping_since != instant{})
+        out.section(sleeping_since, [&] { out.time(engine.sleeping_since); });
     if (engine.settings) write_settings(out, *engine.settings);
     return out;
 }
@@ -259,6 +270,10 @@ inline bool decode_section(engine_section section, value_reader& in, engine_reco
     case restarts: engine.restarts = in.number<std::uint32_t>(); return true;
     case reserved_memory_mb: engine.reserved_memory_mb = in.number<std::uint64_t>(); return true;
     case defaults_revision: engine.defaults_revision = in.number<std::uint64_t>(); return true;
+    case sleep_mode:
+        engine.sleep_mode = in.choice<roundhouse::sleep_mode>(all_sleep_modes.size());
+        return true;
+    case sleeping_since: engine.sleeping_since = in.time(); return true;
     default: return false;
     }
 }

@@ -45,6 +45,7 @@ public:
           settings_random_(random.branch("settings")),
           ceilings_random_(random.branch("ceilings")),
           defaults_random_(random.branch("defaults")),
+          sleeps_random_(random.branch("sleeps")),
           scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
@@ -61,6 +62,7 @@ public:
         out.limits = draw_policy();
         draw(out.request);
         if (settings_random_.chance(0.1)) draw_change(out.request);
+        if (sleeps_random_.chance(0.12)) draw_sleep(out.request);
         if (defaults_random_.chance(0.04)) {
             out.type = action::kind::set_defaults;
             out.defaults = draw_defaults();
@@ -169,6 +171,7 @@ private:
         if (random.chance(0.5)) out.stop_grace = draw_grace();
         if (random.chance(0.3)) out.sleep.after = draw_sleep_after();
         if (random.chance(0.1)) out.sleep.pinned = random.chance(0.8);
+        if (sleeps_random_.chance(0.3)) out.sleep.deep_after = draw_deep_after();
         return out;
     }
 
@@ -181,6 +184,18 @@ private:
         const auto most = 2 * scenario_.settings.sleep_after;
         return settings_random_.chance(0.2) ? duration{0}
                                             : settings_random_.between(most / 10, most);
+    }
+
+    duration draw_deep_after() {
+        return sleeps_random_.between(duration{0}, std::chrono::seconds{60});
+    }
+
+    /// Puts an engine to sleep, or wakes it.
+    void draw_sleep(call_request& out) {
+        auto& random = sleeps_random_;
+        const auto kind = random.chance(0.6) ? call_kind::sleep : call_kind::wake;
+        out = {.kind = kind, .owner = std::move(out.owner)};
+        if (random.chance(0.6)) out.mode = sleep_mode::stopped;
     }
 
     void draw_change(call_request& out) {
@@ -206,6 +221,7 @@ private:
         draw(change.stop_grace, draw_grace());
         draw(change.sleep_after, draw_sleep_after());
         draw(change.pinned, random.chance(0.5));
+        if (sleeps_random_.chance(0.2)) change.deep_sleep_after.value = draw_deep_after();
     }
 
     call_kind draw_kind() {
@@ -227,6 +243,7 @@ private:
     random_generator settings_random_;
     random_generator ceilings_random_;
     random_generator defaults_random_;
+    random_generator sleeps_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

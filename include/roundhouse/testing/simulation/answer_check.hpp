@@ -44,6 +44,9 @@ private:
         case call_kind::start:
             return was_running(call, answer) && seen.had_other_than(engine_status::running);
         case call_kind::stop: return seen.had(engine_status::stopped);
+        case call_kind::sleep: return seen.had(engine_status::sleeping);
+        case call_kind::wake:
+            return was_running(call, answer) && seen.had_other_than(engine_status::running);
         case call_kind::rotate: return !seen.running.empty();
         case call_kind::destroy: return seen.erased.contains(*answer.destroyed);
         case call_kind::activity: return !seen.statuses.empty();
@@ -107,10 +110,13 @@ private:
         case errc::engine_not_found: return seen.absent || seen.had(engine_status::destroying);
         case errc::engine_not_running:
             return (kind == call_kind::stop || kind == call_kind::rotate ||
+                    kind == call_kind::sleep || kind == call_kind::wake ||
                     (kind == call_kind::change_settings && call.request.restart)) &&
                    seen.had_other_than(engine_status::running);
         case errc::engine_already_running:
-            return kind == call_kind::start && seen.had(engine_status::running);
+            return (kind == call_kind::start || kind == call_kind::wake) &&
+                   seen.had(engine_status::running);
+        case errc::engine_busy: return kind == call_kind::sleep;
         case errc::quota_exceeded:
             return (creates || kind == call_kind::change_settings) && seen.quota_full;
         case errc::port_exhaustion: return seen.no_port && kind != call_kind::stop;

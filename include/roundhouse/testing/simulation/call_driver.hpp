@@ -74,6 +74,12 @@ public:
             return orchestrator.async_change_settings(
                 product, user, request.change, {.if_revision = {}, .restart = request.restart},
                 handler<engine_view>(current, id, &read_engine));
+        case call_kind::sleep:
+            return orchestrator.async_sleep(product, user, request.mode,
+                                            handler<engine_view>(current, id, &read_engine));
+        case call_kind::wake:
+            return orchestrator.async_wake(product, user,
+                                           handler<engine_view>(current, id, &read_engine));
         case call_kind::stop:
             return orchestrator.async_stop(product, user, request.force, void_handler(current, id));
         }
@@ -185,7 +191,8 @@ private:
     void read_explanation(Incarnation& current, const product_ptr& product,
                           const engine_record& row) {
         const bool idles = row.status == engine_status::running && row.intent == intent::none;
-        const bool moves_on = row.intent != intent::none || row.restart_at.has_value();
+        const bool sleeps_on = row.status == engine_status::sleeping && row.deadline.has_value();
+        const bool moves_on = row.intent != intent::none || row.restart_at.has_value() || sleeps_on;
         const auto told = current.orchestrator->explain(product, row.user_id);
         violations_.require(told && told->record->status == row.status && !told->why.empty() &&
                                 (idles || told->next.has_value() == moves_on),

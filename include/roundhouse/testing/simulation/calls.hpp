@@ -30,6 +30,8 @@ enum class call_kind : std::uint8_t {
     destroy,
     activity,
     change_settings,
+    sleep,
+    wake,
 };
 
 constexpr std::string_view name_of(call_kind kind) noexcept {
@@ -42,6 +44,8 @@ constexpr std::string_view name_of(call_kind kind) noexcept {
     case call_kind::destroy: return "destroy";
     case call_kind::activity: return "activity";
     case call_kind::change_settings: return "change settings";
+    case call_kind::sleep: return "sleep";
+    case call_kind::wake: return "wake";
     }
     return "unknown";
 }
@@ -56,6 +60,7 @@ struct call_request {
     std::optional<duration> busy_for = std::nullopt; ///< activity
     settings_change change = {};                     ///< change settings
     bool restart = false;                            ///< the same
+    sleep_mode mode = sleep_mode::paused;            ///< sleep
 };
 
 /// The answer to a call of any kind: a failure, or what that kind returns.

@@ -135,7 +135,8 @@ private:
             const auto& next = changed->record;
             if (settings_of(next).revision != settings_of(*row).revision) return false;
             const bool ends = next.intent == intent::none || next.intent == intent::end ||
-                              next.intent == intent::undo;
+                              next.intent == intent::undo ||
+                              (row->intent == intent::sleep && next.intent == intent::deep_sleep);
             const bool fails = next.status == engine_status::failed && next.status != row->status;
             return (ends && row->intent != intent::none) || fails;
         });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
@@ -164,6 +165,7 @@ private:
         }
         if (begins_restart(*before, *row)) check_backoff(known->second);
         check_failure(*before, *row, set);
+        check_deep_sleep(*before, *row);
         calls_.saw_row(owner_of(*row), row);
     }
 
@@ -214,7 +216,7 @@ private:
     void check_transition(const engine_record& before, const engine_record& after) {
         using enum engine_status;
         static const std::map<engine_status, std::set<engine_status>> successors{
-            {provisioning, {running, stopped, failed, destroying}},
+            {provisioning, {running, sleeping, stopped, failed, destroying}},
             {running, {provisioning, sleeping, stopped, failed, destroying}},
             {sleeping, {provisioning, running, stopped, failed, destroying}},
             {stopped, {provisioning, destroying}},
@@ -223,6 +225,10 @@ private:
         const auto subject = shown(after) + " " + state_of(before) + " -> " + state_of(after);
         violations_.require(successors.at(before.status).contains(after.status),
                             "a transition that does not exist", subject);
+        const bool boots_a_sleeper = before.boot == boot_reason::wake;
+        violations_.require(before.status != provisioning || after.status != sleeping ||
+                                boots_a_sleeper,
+                            "an engine sleeps that was to boot", subject);
         const auto owner = owner_of(after);
         if (before.status == stopped && after.status == provisioning)
             violations_.require(calls_.contains(owner, call_kind::start),
@@ -284,6 +290,22 @@ private:
                                               &audit_entry::action);
         violations_.require(after.restarts == before.restarts + static_cast<std::uint32_t>(tried),
                             "the restarts are not those that are reported", shown(after));
+    }
+
+    /// Checks that only the workload of an engine is ended for its deep sleep that nothing holds
+    /// awake, and that its wake makes one workload.
+    void check_deep_sleep(const engine_record& before, const engine_record& after) {
+        const bool begins = before.intent != intent::deep_sleep &&
+                            after.intent == intent::deep_sleep &&
+                            after.sleep_mode == sleep_mode::paused;
+        violations_.require(!begins || !settings_of(after).sleep.pinned.value_or(false),
+                            "a pinned engine is put to deep sleep", shown(after));
+        violations_.require(!begins || wall_.shifts() > 0 || after.busy_until <= time_.now(),
+                            "a leased engine is put to deep sleep", shown(after));
+        const bool wakes = core::sleeps_deeply(before) &&
+                           after.status == engine_status::provisioning;
+        violations_.require(!wakes || after.generation == before.generation + 1,
+                            "a wake does not make one workload", shown(after));
     }
 
     static bool begins_restart(const engine_record& before, const engine_record& after) {

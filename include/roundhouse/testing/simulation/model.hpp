@@ -46,7 +46,7 @@ public:
         const auto& owner = call.request.owner;
         const auto known = engines_[owner];
         for (const auto current : possible_states(known, call.issued_at)) {
-            const auto wanted = expected(call, current, known);
+            const auto wanted = expected(call, current, known, answer);
             if (!agree(wanted, answer, call)) continue;
             apply(engines_[owner], call, wanted, answer);
             return;
@@ -125,8 +125,8 @@ private:
         return out;
     }
 
-    [[nodiscard]] outcome expected(const pending_call& call, state current,
-                                   const engine& known) const {
+    [[nodiscard]] outcome expected(const pending_call& call, state current, const engine& known,
+                                   const call_answer& answer) const {
         using enum engine_status;
         const auto& request = call.request;
         const auto refuse = [&](errc code) { return outcome{.failure = code, .next = current}; };
@@ -149,6 +149,10 @@ private:
             return refuse(errc::engine_not_running);
         case call_kind::rotate:
             return current == running ? outcome{.next = current} : refuse(errc::engine_not_running);
+        case call_kind::sleep: return expected_sleep(call, current, known, answer);
+        case call_kind::wake:
+            if (current == running) return refuse(errc::engine_already_running);
+            return current == sleeping ? runs : refuse(errc::engine_not_running);
         case call_kind::destroy: return {.next = std::nullopt};
         case call_kind::activity: return expected_activity(call, current, known);
         case call_kind::change_settings: return expected_change(call, current, known);
@@ -196,6 +200,24 @@ private:
                 *limits.max_total_memory_mb)
             return refuse(errc::quota_exceeded);
         return {.next = current, .counts_as_use = request.restart, .memory_mb = memory};
+    }
+
+    /// Whether an engine that sleeps still has its workload is not known here, nor is when exactly a
+    /// lease has ended while the call waited.
+    [[nodiscard]] outcome expected_sleep(const pending_call& call, state current,
+                                         const engine& known, const call_answer& answer) const {
+        const auto refuse = [&](errc code) { return outcome{.failure = code, .next = current}; };
+        const outcome sleeps{.next = engine_status::sleeping};
+        const bool sleeps_already = current == engine_status::sleeping;
+        if (!sleeps_already && current != engine_status::running)
+            return refuse(errc::engine_not_running);
+        if (sleeps_already && call.request.mode == sleep_mode::paused) return sleeps;
+        const bool pinned = known.given.sleep.pinned.value_or(false);
+        const bool may_be_held = pinned || known.busy_until > call.issued_at;
+        const bool is_held = pinned || known.busy_until > time_.now();
+        const bool refused = answer.failure == errc::engine_busy;
+        if (may_be_held && refused) return refuse(errc::engine_busy);
+        return is_held && !sleeps_already ? refuse(errc::engine_busy) : sleeps;
     }
 
     [[nodiscard]] outcome expected_activity(const pending_call& call, state current,

@@ -49,6 +49,9 @@ struct scenario {
         if (out.order == call_order::concurrent && random.chance(0.4))
             for (auto left = random.between(1, 6); left > 0; --left)
                 out.crash_at.insert(random.below(1'500));
+        auto sleeps = random.branch("sleeps");
+        if (sleeps.chance(0.5))
+            out.settings.deep_sleep_after = std::chrono::seconds{sleeps.between(1, 60)};
         if (random.chance(0.1)) out.take_months();
         if (random.chance(0.3)) out.most_boots = random.between(1, 2);
         if (random.chance(0.3)) out.settings.default_policy.max_engines = random.below(4);
@@ -68,6 +71,7 @@ private:
         longest_fault_gap = hours{24};
         settings.health_check_interval = hours{1};
         if (settings.sleep_after > duration{0}) settings.sleep_after *= 1'000;
+        settings.deep_sleep_after *= 1'000;
     }
 
     /// Gives one product so many engines that they can fail together.

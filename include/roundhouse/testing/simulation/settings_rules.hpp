@@ -62,7 +62,7 @@ public:
     /// A workload is asked to end.
     void asked_to_stop(const workload_ref& ref, duration grace) {
         const auto row = ledger_.find(ref.engine_id);
-        if (!row || row->intent != intent::stop) return;
+        if (!row || (row->intent != intent::stop && row->intent != intent::deep_sleep)) return;
         const auto product = product_of_(row->product_id);
         violations_.require(grace == core::stop_grace_of(*row, settings_, product->defaults.get()),
                             "an engine is stopped with another grace than its own",

@@ -3,6 +3,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/core/settings_in_force.hpp>
+#include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/testing/simulation/backend_observer.hpp>
@@ -52,6 +53,8 @@ public:
             if (!engine.ours || engine.orphan || !engine.alive()) continue;
             const auto row = ledger_.find(id);
             violations_.require(row != nullptr, "a workload runs that has no row", short_id(id));
+            violations_.require(!row || row->intent != intent::none || !core::sleeps_deeply(*row),
+                                "an engine has a workload that sleeps without one", short_id(id));
             violations_.require(!row || engine.ref.generation <= row->generation,
                                 "a workload of a generation that was never committed",
                                 short_id(id));
@@ -140,7 +143,8 @@ private:
         const auto* const defaults = product->defaults.get();
         violations_.require(!core::merged(settings_of(*row).sleep, defaults).pinned.value_or(false),
                             "a pinned engine is put to sleep", short_id(ref.engine_id));
-        violations_.require(now - use.last >= core::sleep_after_of(*row, settings_, defaults),
+        violations_.require(core::sleeps_for_a_call(*row) ||
+                                now - use.last >= core::sleep_after_of(*row, settings_, defaults),
                             "an engine is put to sleep that was just used",
                             short_id(ref.engine_id));
         const auto& last = answers_[ref.engine_id];

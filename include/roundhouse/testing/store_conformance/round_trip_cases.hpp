@@ -39,7 +39,7 @@ inline engine_settings full_settings() {
     out.metadata = {{every_byte(), ""}, {"plan", every_byte()}, {"tier", "J\xC3\xBCrgen"}};
     out.limits = {.memory_mb = 512, .cpus = 0.1, .pids = std::numeric_limits<std::uint64_t>::max()};
     out.stop_grace = duration{1'234};
-    out.sleep = {.after = duration{5'678}, .pinned = true};
+    out.sleep = {.after = duration{5'678}, .deep_after = duration{6'789}, .pinned = true};
     out.revision = 3;
     out.pending = {.env = true,
                    .limits = false,
@@ -78,6 +78,7 @@ inline engine_record full_engine() {
     out.intent = intent::rotate;
     out.boot = boot_reason::recover;
     out.origin = engine_status::sleeping;
+    out.sleep_mode = sleep_mode::stopped;
     out.last_exit = {std::numeric_limits<std::int32_t>::min(), 64, true};
     out.restarts = 11;
     out.defaults_revision = 14'000;
@@ -92,6 +93,7 @@ inline engine_record full_engine() {
     out.last_health_at = at(1'790'000'000'003);
     out.last_activity_at = at(1'790'000'000'004);
     out.busy_until = at(1'790'000'000'005);
+    out.sleeping_since = at(1'790'000'000'010);
     out.deadline = at(1'790'000'000'006);
     out.restart_at = at(1'790'000'000'007);
     out.healthy_since = at(-8);
@@ -160,7 +162,7 @@ template <store Store> void each_exit_status_by_itself(Store& store) {
 
 template <store Store> void each_setting_by_itself(Store& store) {
     const auto all = full_settings();
-    std::vector<engine_settings> chosen(18);
+    std::vector<engine_settings> chosen(19);
     chosen[0].env_names = all.env_names;
     chosen[1].sealed_env = "no base64url: ~";
     chosen[2].metadata = all.metadata;
@@ -179,6 +181,7 @@ template <store Store> void each_setting_by_itself(Store& store) {
     chosen[15].pending.limits_before.memory_mb = 0;
     chosen[16].pending.limits_before.cpus = -0.0;
     chosen[17].pending.stop_grace_before = duration{0};
+    chosen[18].sleep.deep_after = duration{0};
     std::uint32_t n = 0;
     for (const auto& settings : chosen) {
         auto record = nth_engine(++n);
