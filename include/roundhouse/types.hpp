@@ -296,9 +296,6 @@ struct engine_record {
     /// The state in which a boot, stop or wake began. The engine returns to it if the backend
     /// cannot begin the operation.
     engine_status origin = engine_status::provisioning;
-    /// While it sleeps, and while its wake boots it; before that, with `intent::sleep`, how it is
-    /// asked to sleep. `paused` at other times.
-    roundhouse::sleep_mode sleep_mode = roundhouse::sleep_mode::paused;
     /// How its workload ended when it last failed; cleared once it runs again or is stopped.
     exit_status last_exit;
 
@@ -306,7 +303,10 @@ struct engine_record {
     std::uint64_t sequence = 0; ///< Set by the store at insertion; orders listings.
     /// Counts the workloads made for this engine. Committed before the backend is asked for one.
     std::uint64_t generation = 0;
-    std::uint16_t port = 0;     ///< The host port reserved for it; 0 if its backend needs none.
+    std::uint16_t port = 0; ///< The host port reserved for it; 0 if its backend needs none.
+    /// While it sleeps, and while its wake boots it; before that, with `intent::sleep`, how it is
+    /// asked to sleep. `paused` at other times.
+    roundhouse::sleep_mode sleep_mode = roundhouse::sleep_mode::paused;
     std::uint32_t restarts = 0; ///< Auto-restarts that were tried since it was created.
     /// What it takes of its product's `max_total_memory_mb`, in MiB: its ceiling of memory when it
     /// was made; 0 if it had none.

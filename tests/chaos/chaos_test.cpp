@@ -43,6 +43,7 @@ child_process::environment server_environment(const std::string& folder) {
                             {"ORCH_RESTART_BACKOFF_MAX_S", "1"},
                             {"ORCH_RESTART_MAX_ATTEMPTS", "1000"},
                             {"ORCH_SLEEP_AFTER_S", "1"},
+                            {"ORCH_DEEP_SLEEP_AFTER_S", "1"},
                             {"ORCH_LOG_LEVEL", "info"}});
 }
 

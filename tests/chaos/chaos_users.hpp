@@ -50,7 +50,8 @@ public:
 
     void act(std::mt19937_64& random) {
         const auto dice = random() % 100;
-        if (dice < 40) return admit();
+        if (dice < 36) return admit();
+        if (dice < 40) return sleep(random() % 2 == 0);
         if (dice < 48) return stop(random() % 2 == 0);
         if (dice < 58) return start();
         if (dice < 66) return rotate();
@@ -142,6 +143,11 @@ private:
         const auto answer = call("POST", "/start");
         if (ok(answer)) stopped_ = false;
         else if (refused(answer)) stopped_ = before;
+    }
+
+    /// Only admits and starts count on what it becomes.
+    void sleep(bool deeply) {
+        (void)call("POST", "/sleep", deeply ? R"({"mode":"stopped"})" : "{}");
     }
 
     void rotate() {

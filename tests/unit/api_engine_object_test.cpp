@@ -250,7 +250,7 @@ TEST_CASE("an engine is explained: why it is in its state, what comes next, what
     const std::string nothing_set =
         R"("settings":{"engine_version":"engine","metadata":null,)"
         R"("limits":{"memory_mb":null,"cpus":null,"pids":null},)"
-        R"("sleep":{"after_s":"server","pinned":null},"stop_grace_s":"server","env":{}}})";
+        R"("sleep":{"after_s":"server","deep_after_s":"server","pinned":null},"stop_grace_s":"server","env":{}}})";
     const std::string engine =
         R"({"engine_id":"11111111-2222-4333-8444-555555555555","user_id":"u1","status":"running",)";
     CHECK(json_of(api.ask("GET", "/engines/u1/explain")) ==

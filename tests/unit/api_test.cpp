@@ -32,6 +32,8 @@ constexpr product_call product_calls[] = {
     {"DELETE", "/engines/u1", ""},
     {"POST", "/engines/u1/start", ""},
     {"POST", "/engines/u1/stop", ""},
+    {"POST", "/engines/u1/sleep", ""},
+    {"POST", "/engines/u1/wake", ""},
     {"POST", "/engines/u1/rotate-key", ""},
     {"GET", "/engines/u1", ""},
     {"POST", "/engines/u1/admit", ""},

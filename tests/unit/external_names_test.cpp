@@ -163,7 +163,9 @@ void list_enumerations(std::ostream& out) {
         << static_cast<int>(boot_reason::restart) << " rotate "
         << static_cast<int>(boot_reason::rotate) << " recover "
         << static_cast<int>(boot_reason::recover) << " settings "
-        << static_cast<int>(boot_reason::settings) << '\n';
+        << static_cast<int>(boot_reason::settings) << " wake "
+        << static_cast<int>(boot_reason::wake) << '\n';
+    list_names(out, "sleep_mode", detail::sleep_mode_names);
 }
 
 // Bodies end with a newline.

@@ -121,11 +121,13 @@ inline engine_next planned_sleep(const engine_record& engine, context then, inst
     return out;
 }
 
-/// The end of the workload of an engine that has slept paused for long enough.
+/// The end of the workload of an engine that has slept paused for long enough; once the backend is
+/// back if it is away.
 inline engine_next planned_deep_sleep(const engine_record& engine, context then) {
     engine_next out;
     out.step = name_of(intent::deep_sleep);
-    out.at = engine.deadline;
+    if (!then.backend_away) out.at = engine.deadline;
+    then.backend_away = false;
     then.now = std::max(*engine.deadline, engine.busy_until);
     const auto begun = decide(event::deadline{*engine.deadline}, engine, then);
     out.becomes = status_after(decide(event::stopped{}, begun.next, then), begun.next);

@@ -144,6 +144,7 @@ inline decision on_event(const event::paused_by_others& event, const engine_reco
 
 /// It has slept paused for long enough.
 inline decision deep_sleep_due(const engine_record& engine, const context& context) {
+    if (context.backend_away) return stale("its workload is kept until the backend is back");
     transition out(engine, context);
     if (engine.busy_until > context.now) // as of one that somebody else has paused
         return out.rest(sleep_mode::paused).take("a busy lease holds: its workload is kept");

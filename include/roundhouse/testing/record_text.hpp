@@ -128,8 +128,8 @@ template <class T> std::string line(std::string_view name, const T& value) {
 
 [[nodiscard]] inline std::string text_of(const engine_record& record) {
     using detail::line;
-    const auto& [id, product_id, user_id, version, status, intent, boot, origin, sleep_mode,
-                 last_exit, revision, sequence, generation, port, restarts, reserved_memory_mb,
+    const auto& [id, product_id, user_id, version, status, intent, boot, origin, last_exit,
+                 revision, sequence, generation, port, sleep_mode, restarts, reserved_memory_mb,
                  defaults_revision, key_hash, sealed_key, next_key_hash, next_sealed_key,
                  created_at, operation_started_at, last_health_at, last_activity_at, busy_until,
                  sleeping_since,
