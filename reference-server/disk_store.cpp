@@ -35,7 +35,7 @@ result<std::shared_ptr<lmdb_store>> open_disk_store(const std::string& folder,
         errc::invalid_request,
         "ORCH_MASTER_KEY: " + std::to_string(found->unreadable) + " of the " +
             std::to_string(found->total) +
-            " sealed keys and environments in the store cannot be opened with it; put the "
+            " sealed keys, environments and answers in the store cannot be opened with it; put the "
             "key that sealed them (back) into the list, behind the one that is to seal new ones");
 }
 

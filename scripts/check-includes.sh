@@ -74,7 +74,7 @@ find_floor() {
         reconciler*) floor=7 ;;
         recovery.*) floor=8 ;;
         orchestrator_state.* | orchestrator_calls.* | orchestrator_end.* | \
-            orchestrator_lookups.* | orchestrator_products.* | \
+            orchestrator_idempotency.* | orchestrator_lookups.* | orchestrator_products.* | \
             orchestrator_settings.*) floor=9 ;;
         *) floor=1 ;; # parts that know no other
     esac

@@ -3,11 +3,13 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/enum_table.hpp>
+#include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -96,6 +98,15 @@ struct provision_options {
     engine_limits limits = {};
     std::optional<duration> stop_grace = {}; ///< In place of `settings::stop_grace`.
     sleep_settings sleep = {};
+};
+
+/// What makes a call one that is done once, however often it is made (SPEC §3 "Idempotency").
+struct idempotent_call {
+    std::string key; ///< `core::names::check_idempotency_key`
+    /// Of all that is asked for: another request with the same key is refused.
+    sha256_digest request{};
+    /// Writes the answer that is kept, and given again. Called from any thread.
+    std::function<std::string(const result<engine_view>&)> write_answer = {};
 };
 
 /// A change of a value that may be missing: none, another value, or (`remove`) none in its place.

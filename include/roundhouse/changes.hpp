@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -71,7 +72,14 @@ struct put_product {
     product record;
 };
 
-using change = std::variant<insert_engine, update_engine, erase_engine, put_product>;
+/// Adds the record of a call that was made with an idempotency key, in place of one with its id, and
+/// removes the oldest of its product beyond `max_idempotency_records`.
+struct put_idempotency {
+    idempotency_record record;
+};
+
+using change =
+    std::variant<insert_engine, update_engine, erase_engine, put_product, put_idempotency>;
 
 /// A batch that is applied whole and durably, or not at all. Each change sees the effects of those
 /// before it.

@@ -52,8 +52,9 @@ enum class errc {
     too_many_failures, ///< Too many wrong keys came from the caller's address.
     port_taken,        ///< Another process listens on the port of the engine, or holds it.
     platform_key_not_found,
-    precondition_failed, ///< What the call was to change has been changed since it was read.
-    engine_busy,         ///< The engine is in use, or is to stay awake.
+    precondition_failed,  ///< What the call was to change has been changed since it was read.
+    engine_busy,          ///< The engine is in use, or is to stay awake.
+    idempotency_mismatch, ///< The idempotency key stands for another request.
 };
 
 /// Whether the same call can succeed if it is repeated.
@@ -75,7 +76,7 @@ struct error_row {
 
 /// One row for each `errc`, in their order (SPEC §3 "Errors"). docs/http-api.md repeats the names,
 /// statuses and retries; a test compares the two.
-inline constexpr std::array<error_row, 29> error_table{{
+inline constexpr std::array<error_row, 30> error_table{{
     {errc::invalid_request, "INVALID_REQUEST", 400, retry_rule::no,
      "Correct the request as the message says."},
     {errc::invalid_platform_key, "INVALID_PLATFORM_KEY", 401, retry_rule::no,
@@ -130,6 +131,8 @@ inline constexpr std::array<error_row, 29> error_table{{
      "Read the engine again, and send the change with its settings_revision."},
     {errc::engine_busy, "ENGINE_BUSY", 409, retry_rule::no,
      "Wait until the engine is not in use, or change what keeps it awake."},
+    {errc::idempotency_mismatch, "IDEMPOTENCY_MISMATCH", 422, retry_rule::no,
+     "Send another request with another Idempotency-Key."},
 }};
 
 namespace detail {

@@ -91,6 +91,18 @@ public:
     /// a ceiling that the backend cannot hold.
     virtual void provision(product_ptr product, std::string user_id, provision_options options,
                            completion<engine_view> done) = 0;
+    /// The same once only: within 24 hours a call with the same key and request gets the answer of
+    /// the first, of success or `errc::boot_timeout`, and makes nothing. Other failures leave
+    /// nothing, and the call can be repeated. Fails with `errc::idempotency_mismatch` if the key
+    /// stands for another request, and with `errc::engine_not_found` if the engine that it has made
+    /// was destroyed before it was answered.
+    virtual void provision_once(product_ptr product, std::string user_id, provision_options options,
+                                idempotent_call once, completion<std::string> done) = 0;
+    /// The same, answered with the engine. What is kept are the engine's id and key, or the failure:
+    /// a later call gets the engine as it is then, with the key of the first answer, or
+    /// `errc::engine_not_found` if it is gone.
+    virtual void provision_once(product_ptr product, std::string user_id, provision_options options,
+                                std::string key, completion<engine_view> done) = 0;
     /// Ends the user's engine and removes its data; answers with its id.
     virtual void destroy(product_ptr product, std::string user_id, completion<uuid> done) = 0;
     /// Boots or wakes the user's engine; done once it answers healthy. Its key is empty in the answer

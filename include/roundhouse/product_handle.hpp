@@ -51,6 +51,20 @@ public:
             },
             std::forward<Token>(token));
     }
+    /// The same once only, however often it is called with this key within 24 hours: the engine as it
+    /// is, with the key of the first answer, or the `errc::boot_timeout` of that. Fails with
+    /// `errc::engine_not_found` if the engine is gone, and with `errc::idempotency_mismatch` if the
+    /// key stands for another call.
+    template <class Token = const wait_t&>
+    auto provision_once(std::string user_id, provision_options options, std::string key,
+                        Token&& token = wait) const {
+        return call<engine_view>(
+            [user_id = std::move(user_id), options = std::move(options), key = std::move(key)](
+                fleet_calls& fleet, product_ptr product, completion<engine_view> done) {
+                fleet.provision_once(std::move(product), user_id, options, key, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     template <class Token = const wait_t&>
     auto destroy(std::string user_id, Token&& token = wait) const {
         return for_user<uuid>(&fleet_calls::destroy, std::move(user_id),

@@ -21,12 +21,14 @@
 #include <roundhouse/shell/mailbox.ipp>
 #include <roundhouse/shell/orchestrator_calls.ipp>
 #include <roundhouse/shell/orchestrator_end.ipp>
+#include <roundhouse/shell/orchestrator_idempotency.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>
 #include <roundhouse/shell/orchestrator_products.ipp>
 #include <roundhouse/shell/orchestrator_settings.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
 #include <roundhouse/shell/probe_schedule.ipp>
 #include <roundhouse/shell/prober.ipp>
+#include <roundhouse/shell/provision_once.ipp>
 #include <roundhouse/shell/reconciler.ipp>
 #include <roundhouse/shell/reconciler_commits.ipp>
 #include <roundhouse/shell/recovery.ipp>

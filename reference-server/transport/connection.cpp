@@ -171,6 +171,7 @@ void connection::handle() {
     request.request_id = reader_.text(head.request_id);
     request.strict = head.strict;
     if (head.has_if_match) request.if_match = reader_.text(head.if_match);
+    if (head.has_idempotency_key) request.idempotency_key = reader_.text(head.idempotency_key);
     const auto forwarded = forwarded_client();
     request.client = forwarded ? std::string_view(*forwarded) : address_text_;
     head_only_ = request.method == "HEAD";

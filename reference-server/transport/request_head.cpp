@@ -280,6 +280,9 @@ request_fault request_head_reader::read_known_field(std::string_view name, std::
         break;
     case 15:
         if (same_but_case(name, "x-forwarded-for")) head_.forwarded_for = part;
+        if (!same_but_case(name, "idempotency-key")) break;
+        head_.idempotency_key = head_.has_idempotency_key ? text_part{} : part;
+        head_.has_idempotency_key = true;
         break;
     case 17:
         if (!same_but_case(name, "transfer-encoding")) break;

@@ -43,7 +43,8 @@ struct request_head {
     text_part platform_key; ///< Empty if the field is missing, or sent twice: so are the next two.
     text_part admin_key;
     text_part authorization;
-    text_part if_match; ///< Empty if it is sent twice.
+    text_part if_match;        ///< Empty if it is sent twice.
+    text_part idempotency_key; ///< The same.
     text_part request_id;
     text_part forwarded_for; ///< The last field of that name.
     std::uint64_t content_length = 0;
@@ -53,6 +54,7 @@ struct request_head {
     bool expects_continue = false;
     bool strict = false; ///< `Prefer: handling=strict`
     bool has_if_match = false;
+    bool has_idempotency_key = false;
 };
 
 /// Reads the head of a request strictly (RFC 9110, RFC 9112): it takes only what all readers of

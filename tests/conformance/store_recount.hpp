@@ -49,6 +49,8 @@ public:
             } else if (const auto* const put = std::get_if<rh::put_product>(&change)) {
                 products_[put->record.id] = put->record;
                 ++products_[put->record.id].revision;
+            } else if (std::holds_alternative<rh::put_idempotency>(change)) {
+                continue; // recounted by the cases of its own
             } else {
                 if (row == answer->engines.end()) return "a commit returned too few rows";
                 if (change.index() == 0) ++fleets_[(*row)->product_id].provisions;
@@ -177,6 +179,11 @@ private:
         auto& stored = products[put.record.id];
         stored = put.record;
         ++stored.revision;
+        return std::nullopt;
+    }
+
+    static std::optional<std::string> make(const rh::put_idempotency&, const engine_rows&,
+                                           const product_rows&) {
         return std::nullopt;
     }
 

@@ -240,7 +240,7 @@ void list_bodies(std::ostream& out) {
     show("health",
          http::render_health({false, duration{1'000}, "memory", "lmdb", "away", "full"}, true));
     out << "header " << http::platform_key_header << ' ' << http::admin_key_header << ' '
-        << http::request_id_header << '\n';
+        << http::request_id_header << ' ' << http::idempotency_key_header << '\n';
 }
 
 void list_store(std::ostream& out) {
@@ -261,6 +261,8 @@ void list_store(std::ostream& out) {
     show("counts", lmdb::encode(counts));
     show("state", lmdb::encode(lmdb::store_state{1, 2, 3, noon, duration{4}}));
     show("owner_hash", lmdb::encode(lmdb::owner_hash_key{{1, 2}, 64}));
+    show("idempotency",
+         lmdb::encode(idempotency_record{{id_of(0xCD), {1}}, {2}, id_of(0xAB), noon, "sealed", 3}));
 }
 
 void list_backends(std::ostream& out) {

@@ -128,6 +128,8 @@ public:
     std::optional<roundhouse::log_query> logs_asked;
     std::optional<std::optional<roundhouse::duration>> busy_given;
     std::optional<roundhouse::provision_options> options_given;
+    std::optional<roundhouse::idempotent_call> once_given;
+    std::optional<std::string> repeated; ///< Answers `provision_once`, as if it was kept.
     std::optional<roundhouse::admit_options> admit_given;
     std::optional<roundhouse::settings_change> change_given;
     std::optional<roundhouse::change_options> change_options_given;
@@ -195,6 +197,18 @@ public:
         if (options.version) call += " " + *options.version;
         options_given = std::move(options);
         answer(std::move(call), engine, std::move(done));
+    }
+    void provision_once(roundhouse::product_ptr, std::string user,
+                        roundhouse::provision_options options, roundhouse::idempotent_call once,
+                        completion<std::string> done) override {
+        options_given = std::move(options);
+        const auto text = repeated ? *repeated : once.write_answer(engine);
+        once_given = std::move(once);
+        answer("provision_once " + user, result<std::string>(text), std::move(done));
+    }
+    void provision_once(roundhouse::product_ptr, std::string user, roundhouse::provision_options,
+                        std::string key, completion<roundhouse::engine_view> done) override {
+        answer("provision_once " + user + " " + key, engine, std::move(done));
     }
     void destroy(roundhouse::product_ptr, std::string user,
                  completion<roundhouse::uuid> done) override {

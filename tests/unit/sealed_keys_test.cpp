@@ -214,6 +214,31 @@ TEST_CASE(
     CHECK(after == defaults);
 }
 
+TEST_CASE("an answer that is kept for an idempotency key is counted, and sealed again") {
+    memory_store store;
+    idempotency_record record;
+    record.id = {numbered(10'000), {}};
+    record.engine_id = numbered(1);
+    record.created_at = now;
+    const auto put = [&](std::string sealed_answer) {
+        record.sealed_answer = std::move(sealed_answer);
+        change_set set;
+        set.changes.emplace_back(put_idempotency{record});
+        REQUIRE(store.commit(set));
+    };
+    put({}); // not answered yet
+    CHECK(counted(store, new_key).total == 0);
+    put(sealed("the answer", old_key));
+    CHECK(counted(store, new_key).unreadable == 1);
+    CHECK_FALSE(reseal_keys(store, ring(new_key), now, crypto::system_entropy));
+    REQUIRE(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy));
+    auto resealed = **store.find_idempotency(record.id);
+    CHECK(ring(new_key).unseal(resealed.sealed_answer) == "the answer");
+    resealed.sealed_answer = record.sealed_answer;
+    resealed.sequence = record.sequence;
+    CHECK(resealed == record); // but for what is the store's
+}
+
 TEST_CASE("an environment that no master key opens stops the sealing before any change") {
     memory_store store;
     auto record = engine(1, old_key);

@@ -84,7 +84,20 @@ inline decision wake(const engine_record& engine, const context& context, std::s
     return transition(engine, context).begin_wake().judge(verdict::joined).take(why);
 }
 
-inline decision on_call(const call::provision&, const engine_record& engine, const context&) {
+/// A provision that is repeated is answered by the engine that it has made.
+inline decision on_repeated(const uuid& made, const engine_record& engine) {
+    if (engine.id != made)
+        return refuse(errc::engine_not_found, engine,
+                      "is another than the one that this call has made, which is gone.",
+                      "what the call has made is gone");
+    if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    return engine.status == engine_status::provisioning
+               ? judged(verdict::joined, "join the boot under way")
+               : judged(verdict::answered, "it was made by this call before");
+}
+
+inline decision on_call(const call::provision& what, const engine_record& engine, const context&) {
+    if (what.made) return on_repeated(*what.made, engine);
     return refuse(errc::engine_already_exists, engine,
                   engine.status == engine_status::destroying
                       ? "is still being destroyed. Try again when it is gone."

@@ -25,7 +25,10 @@ namespace core {
 /// What a caller wants of an engine. A call is decided when it arrives; one that has to wait is
 /// decided again, by the same function, when the operation that it met has ended.
 namespace call {
-struct provision {};
+struct provision {
+    /// The engine that this call made when it was made before with its idempotency key.
+    std::optional<uuid> made = {};
+};
 struct admit {
     bool auto_wake = false;
 };

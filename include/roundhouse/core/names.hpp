@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/detail/utf8.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
@@ -104,6 +105,16 @@ constexpr bool is_slug_character(char c) noexcept {
     if (star != std::string_view::npos && star + 1 != text.size())
         return "may hold a * at its end only.";
     return check_version(text);
+}
+
+/// 1 to 255 visible ASCII characters.
+[[nodiscard]] inline std::optional<std::string> check_idempotency_key(std::string_view key) {
+    const auto is_visible = [](char c) { return c > ' ' && c <= '~'; };
+    if (!key.empty() && key.size() <= max_idempotency_key_bytes &&
+        std::ranges::all_of(key, is_visible))
+        return std::nullopt;
+    return "must be 1 to " + std::to_string(max_idempotency_key_bytes) +
+           " visible ASCII characters.";
 }
 
 } // namespace core::names

@@ -6,6 +6,7 @@
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/types.hpp>
 
 #include <array>
@@ -102,9 +103,10 @@ struct audit_amendment {
 /// What a change set means for a store: if all of `conditions` hold, all of the rest is applied.
 struct store_plan {
     std::vector<commit_condition> conditions;
-    std::vector<engine_write> engines;   ///< In order.
-    std::vector<product_write> products; ///< In order.
-    std::vector<audit_entry> audit;      ///< To append, with the next ids.
+    std::vector<engine_write> engines;           ///< In order.
+    std::vector<product_write> products;         ///< In order.
+    std::vector<idempotency_record> idempotency; ///< To put, in order (`put_idempotency`).
+    std::vector<audit_entry> audit;              ///< To append, with the next ids.
     std::optional<audit_amendment> amend;
 };
 
@@ -211,6 +213,11 @@ private:
         const auto next = std::make_shared<const product>(std::move(row));
         plan_.products.push_back({std::move(*replaced), next});
         products_[record.id].row = next;
+        return {};
+    }
+
+    result<void> add(const put_idempotency& put) {
+        plan_.idempotency.push_back(put.record);
         return {};
     }
 

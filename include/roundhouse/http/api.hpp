@@ -27,6 +27,7 @@ namespace http {
 namespace detail {
 struct pending_call;
 }
+struct provision_body;
 
 struct api_options {
     /// The api keeps its SHA-256 only. If it is empty, every admin call is refused.
@@ -94,6 +95,8 @@ private:
     std::optional<reply> ask(pending_call& call, const product_ptr& product,
                              std::string_view user) const;
     std::optional<reply> provision(pending_call& call, const product_ptr& product) const;
+    std::optional<reply> provision_once(pending_call& call, const product_ptr& product,
+                                        provision_body body) const;
     std::optional<reply> find_by_id(pending_call& call, const product_ptr& product) const;
     std::optional<reply> look_up(pending_call& call, const product_ptr& product) const;
     std::optional<reply> list(pending_call& call, const product_ptr& product) const;

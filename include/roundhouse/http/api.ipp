@@ -4,6 +4,7 @@
 #include <roundhouse/http/api.hpp>
 #include <roundhouse/http/bodies.hpp>
 #include <roundhouse/http/credentials.hpp>
+#include <roundhouse/http/idempotency.hpp>
 #include <roundhouse/http/identifiers.hpp>
 #include <roundhouse/http/parameters.hpp>
 #include <roundhouse/http/render.hpp>
@@ -229,9 +230,24 @@ ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
                                                     const product_ptr& product) const {
     auto body = call.take(read_provision_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
+    if (call.in.idempotency_key) return provision_once(call, product, std::move(*body));
     return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
         fleet_->provision(product, std::move(body->user_id), std::move(body->options),
                           std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply>
+api::provision_once(pending_call& call, const product_ptr& product, provision_body body) const {
+    auto key = read_idempotency_key(*call.in.idempotency_key);
+    if (!key) return call.fail_with(key.error());
+    idempotent_call once{std::move(*key), digest_of(call.in)};
+    once.write_answer = [log = call.log, id = call.id](const result<engine_view>& outcome) {
+        return kept_text(detail::settled(log, id, outcome, render_engine));
+    };
+    return call.ask<std::string>(kept_reply, [&](completion<std::string> done) {
+        fleet_->provision_once(product, std::move(body.user_id), std::move(body.options),
+                               std::move(once), std::move(done));
     });
 }
 

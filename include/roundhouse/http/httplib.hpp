@@ -262,6 +262,8 @@ private:
         forwarded.strict = prefers_strict(in);
         const auto if_match = single_header(in, if_match_header);
         if (in.has_header(std::string(if_match_header))) forwarded.if_match = if_match;
+        const auto key = single_header(in, idempotency_key_header);
+        if (in.has_header(std::string(idempotency_key_header))) forwarded.idempotency_key = key;
         respond(in, out, ask(*api_, forwarded), close_after);
     }
 

@@ -20,6 +20,7 @@ inline constexpr std::string_view admin_key_header = "X-Admin-Key";
 inline constexpr std::string_view authorization_header = "Authorization";
 inline constexpr std::string_view request_id_header = "X-Request-Id";
 inline constexpr std::string_view if_match_header = "If-Match";
+inline constexpr std::string_view idempotency_key_header = "Idempotency-Key";
 inline constexpr std::string_view prefer_header = "Prefer";
 inline constexpr std::string_view ignored_header = "Roundhouse-Ignored";
 inline constexpr std::string_view preference_applied_header = "Preference-Applied";
@@ -46,6 +47,8 @@ struct request {
     /// Value of `If-Match`; nothing if there is none. Of a field that is sent twice, a text that is
     /// none of its values, such as an empty one.
     std::optional<std::string_view> if_match{};
+    /// The same of `Idempotency-Key`.
+    std::optional<std::string_view> idempotency_key{};
 };
 
 /// Whether a value of `Prefer` asks for strict handling (RFC 7240 §4.4). Of a preference that is given

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/shell/ports.hpp>
 
 #include <functional>
@@ -180,6 +181,13 @@ public:
     }
     void prune_audit(instant before, std::size_t most, completion<std::size_t> done) override {
         done(store_->prune_audit(before, most));
+    }
+    void find_idempotency(const idempotency_id& id, completion<idempotency_ptr> done) override {
+        done(store_->find_idempotency(id));
+    }
+    void prune_idempotency(instant before, std::size_t most,
+                           completion<std::size_t> done) override {
+        done(store_->prune_idempotency(before, most));
     }
 
 private:

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <roundhouse/config.hpp>
+#include <roundhouse/detail/completion.hpp>
 #include <roundhouse/shell/brakes.hpp>
 #include <roundhouse/shell/denial_log.hpp>
+#include <roundhouse/shell/ports.hpp>
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
 #include <roundhouse/types.hpp>
@@ -35,7 +37,11 @@ private:
     asio::awaitable<void> run();
     asio::awaitable<void> store_activity();
     asio::awaitable<void> store_activity_then(std::function<void()> done);
-    asio::awaitable<void> prune_audit();
+    /// What removes records from before a time, at most so many at once.
+    using prune_function = void (store_port::*)(instant before, std::size_t most,
+                                                completion<std::size_t> done);
+    asio::awaitable<void> prune();
+    asio::awaitable<void> prune(prune_function remove, instant before);
     [[nodiscard]] bool wall_clock_is_settled();
 
     services& services_;

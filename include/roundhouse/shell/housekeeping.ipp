@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/detail/pending_result.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/shell/housekeeping.hpp>
 
 #include <algorithm>
@@ -26,7 +27,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> housekeeping::run() {
         denials_.store([] {});
         brakes_.store();
         co_await store_activity();
-        co_await prune_audit();
+        co_await prune();
     }
 }
 
@@ -76,16 +77,20 @@ ROUNDHOUSE_DECL bool housekeeping::wall_clock_is_settled() {
     return steady_now - offset_since_ >= services_.settings.clock_settles_after;
 }
 
-ROUNDHOUSE_DECL asio::awaitable<void> housekeeping::prune_audit() {
+ROUNDHOUSE_DECL asio::awaitable<void> housekeeping::prune() {
+    if (!wall_clock_is_settled()) co_return;
+    co_await prune(&store_port::prune_idempotency, services_.now() - idempotency_lifetime);
     const auto days = services_.settings.audit_retention_days;
-    const bool settled = wall_clock_is_settled();
-    if (days == 0 || !settled) co_return;
-    const auto before = services_.now() - std::chrono::days{days};
+    if (days == 0) co_return;
+    co_await prune(&store_port::prune_audit, services_.now() - std::chrono::days{days});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<void> housekeeping::prune(prune_function remove, instant before) {
     const auto most = services_.settings.audit_prune_batch;
     // A short batch means that there is no more; after a failure the next time is soon enough.
     for (;;) {
         pending_result<std::size_t> pending;
-        services_.store->prune_audit(before, most, pending.complete());
+        ((*services_.store).*remove)(before, most, pending.complete());
         auto pruning = pending.wait();
         const auto removed = co_await std::move(pruning);
         if (!removed || *removed < most) co_return;

@@ -7,6 +7,7 @@
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/shell/logged_engine.hpp>
 #include <roundhouse/shell/product_rounds.hpp>
 #include <roundhouse/shell/turn_queue.hpp>
@@ -39,6 +40,8 @@ struct waiting_call {
     struct creation {
         std::optional<std::string> version;
         std::shared_ptr<const engine_settings> settings;
+        /// Stored with the engine, if the call has an idempotency key.
+        std::optional<idempotency_record> once = {};
     };
     std::optional<creation> create;
     bool creation_counted = false; ///< Against `max_provisions_per_minute`.

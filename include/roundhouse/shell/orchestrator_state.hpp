@@ -7,9 +7,11 @@
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/fleet_calls.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/shell/brakes.hpp>
 #include <roundhouse/shell/denial_log.hpp>
 #include <roundhouse/shell/housekeeping.hpp>
+#include <roundhouse/shell/idempotent_calls.hpp>
 #include <roundhouse/shell/log_reader.hpp>
 #include <roundhouse/shell/mailbox.hpp>
 #include <roundhouse/shell/metrics_book.hpp>
@@ -49,6 +51,7 @@ public:
 
     explicit orchestrator_state(orchestrator_parts parts)
         : services(std::move(parts)),
+          idempotent(services.settings.max_waiting_per_engine),
           brakes(services),
           log_streams(std::make_shared<open_log_streams>(services.settings)),
           prober(services, running, brakes, *this),
@@ -93,6 +96,10 @@ public:
     [[nodiscard]] result<product_ptr> current(const product_ptr& product) const override;
     void provision(product_ptr product, std::string user_id, provision_options options,
                    completion<engine_view> done) override;
+    void provision_once(product_ptr product, std::string user_id, provision_options options,
+                        idempotent_call once, completion<std::string> done) override;
+    void provision_once(product_ptr product, std::string user_id, provision_options options,
+                        std::string key, completion<engine_view> done) override;
     void destroy(product_ptr product, std::string user_id, completion<uuid> done) override;
     void start(product_ptr product, std::string user_id, completion<engine_view> done) override;
     void stop(product_ptr product, std::string user_id, bool force, completion<void> done) override;
@@ -131,6 +138,7 @@ public:
     metrics_book rolling_metrics;
     rate_gate rates;
     mutable platform_key_uses key_uses;
+    detail::idempotent_calls idempotent;
     detail::brakes brakes;
     const std::shared_ptr<open_log_streams> log_streams;
     detail::prober prober;
@@ -175,6 +183,22 @@ private:
     template <class T>
     void through_mailbox(product_ptr product, std::string user_id, waiting_call call,
                          make_answer<T> answer, completion<T> done);
+    /// What makes the engine of a call that is done once, and answers the call.
+    struct engine_once {
+        product_ptr product;
+        std::string user_id;
+        provision_options options;
+        idempotent_call once;
+        idempotency_id id;
+    };
+    asio::awaitable<void> make_once(engine_once wanted);
+    asio::awaitable<result<std::string>> answer_once(engine_once wanted);
+    void provision_recorded(engine_once wanted, const idempotency_ptr& kept,
+                            completion<engine_view> done);
+    asio::awaitable<result<idempotency_ptr>> read_kept(idempotency_id id);
+    /// Whether the engine of a record was made and destroyed again, and not just undone.
+    asio::awaitable<result<bool>> was_destroyed(idempotency_ptr kept);
+    asio::awaitable<void> keep_answer(idempotency_id id, sha256_digest request, std::string answer);
     asio::awaitable<void> register_record(product record, std::string platform_key,
                                           completion<registration> done);
     /// Changes the record of a product, and makes the rest of the audit row. If it fails, nothing is
@@ -232,6 +256,7 @@ private:
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/shell/orchestrator_calls.ipp>
 #include <roundhouse/shell/orchestrator_end.ipp>
+#include <roundhouse/shell/orchestrator_idempotency.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>
 #include <roundhouse/shell/orchestrator_products.ipp>
 #include <roundhouse/shell/orchestrator_settings.ipp>

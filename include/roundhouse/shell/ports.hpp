@@ -5,6 +5,7 @@
 #include <roundhouse/engine_owner.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/log_source.hpp>
 #include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
@@ -112,6 +113,9 @@ public:
     virtual void commit(change_set changes, completion<committed> done) = 0;
     virtual void note_activity(std::vector<engine_activity> seen, completion<void> done) = 0;
     virtual void prune_audit(instant before, std::size_t most, completion<std::size_t> done) = 0;
+    virtual void find_idempotency(const idempotency_id& id, completion<idempotency_ptr> done) = 0;
+    virtual void prune_idempotency(instant before, std::size_t most,
+                                   completion<std::size_t> done) = 0;
 };
 
 } // namespace detail

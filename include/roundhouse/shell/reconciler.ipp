@@ -222,6 +222,12 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
     change_set changes;
     changes.changes.push_back(insert_engine{std::move(record), quotas.max_engines,
                                             services_.port_wanted(), quotas.max_total_memory_mb});
+    if (call.create->once) {
+        auto once = *call.create->once;
+        once.engine_id = id;
+        once.created_at = services_.now();
+        changes.changes.push_back(put_idempotency{std::move(once)});
+    }
     auto committing = commit(std::move(changes));
     const auto done = co_await std::move(committing);
     if (!done) {

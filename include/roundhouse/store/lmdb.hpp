@@ -5,6 +5,7 @@
 #include <roundhouse/config.hpp>
 #include <roundhouse/detail/recent_products.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/store/lmdb/environment.hpp>
 #include <roundhouse/store/lmdb/environment_lock.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
@@ -87,6 +88,11 @@ public:
     for_each_audit(instant since,
                    const std::function<void(const result<audit_entry>&)>& visit) const;
 
+    [[nodiscard]] result<idempotency_ptr> find_idempotency(const idempotency_id& id) const;
+
+    [[nodiscard]] result<void>
+    for_each_idempotency(const std::function<void(const result<idempotency_ptr>&)>& visit) const;
+
     /// Applies the batch whole and durably, or not at all. Blocks for other commits and on I/O.
     [[nodiscard]] result<committed> commit(const change_set& set);
 
@@ -94,6 +100,9 @@ public:
 
     /// Also releases the slots of readers whose process died.
     [[nodiscard]] result<std::size_t> prune_audit(instant before, std::size_t most);
+
+    /// Damaged records are removed too.
+    [[nodiscard]] result<std::size_t> prune_idempotency(instant before, std::size_t most);
 
     /// Writes a consistent copy into a folder, which is created if it does not exist. A store can
     /// be opened there. Holds off neither reads nor commits. Blocks on I/O.

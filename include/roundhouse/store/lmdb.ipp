@@ -7,6 +7,7 @@
 #include <roundhouse/store/lmdb/conversion.hpp>
 #include <roundhouse/store/lmdb/copy.hpp>
 #include <roundhouse/store/lmdb/databases.hpp>
+#include <roundhouse/store/lmdb/idempotency.hpp>
 #include <roundhouse/store/lmdb/index_build.hpp>
 #include <roundhouse/store/lmdb/listing.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
@@ -107,6 +108,17 @@ lmdb_store::for_each_audit(instant since,
         [&](const transaction& txn) { detail::lmdb::visit_audit(txn, since, visit); });
 }
 
+ROUNDHOUSE_DECL result<idempotency_ptr>
+lmdb_store::find_idempotency(const idempotency_id& id) const {
+    return read([&](const transaction& txn) { return detail::lmdb::find_idempotency(txn, id); });
+}
+
+ROUNDHOUSE_DECL result<void> lmdb_store::for_each_idempotency(
+    const std::function<void(const result<idempotency_ptr>&)>& visit) const {
+    return this->visit(
+        [&](const transaction& txn) { detail::lmdb::visit_idempotency(txn, visit); });
+}
+
 ROUNDHOUSE_DECL result<committed> lmdb_store::commit(const change_set& set) {
     if (set.changes.empty() && set.audit.empty() && !set.amend) return committed{};
     const bool may_add = has_room();
@@ -133,6 +145,17 @@ ROUNDHOUSE_DECL result<std::size_t> lmdb_store::prune_audit(instant before, std:
     if (!due) return unexpected(due.error());
     if (!*due) return std::size_t{0};
     return write([&](const transaction& txn) { return detail::lmdb::prune(txn, before, most); });
+}
+
+ROUNDHOUSE_DECL result<std::size_t> lmdb_store::prune_idempotency(instant before,
+                                                                  std::size_t most) {
+    const auto due = read([&](const transaction& txn) {
+        return !detail::lmdb::find_old_idempotency(txn, before, 1).empty();
+    });
+    if (!due) return unexpected(due.error());
+    if (!*due) return std::size_t{0};
+    return write(
+        [&](const transaction& txn) { return detail::lmdb::prune_idempotency(txn, before, most); });
 }
 
 ROUNDHOUSE_DECL result<void> lmdb_store::backup(const std::string& folder) const {

@@ -7,8 +7,10 @@
 #include <roundhouse/detail/store_rules.hpp>
 #include <roundhouse/detail/striped_mutex.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/store/memory/audit_rows.hpp>
 #include <roundhouse/store/memory/fleet_rows.hpp>
+#include <roundhouse/store/memory/idempotency_rows.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -29,7 +31,7 @@ inline namespace ROUNDHOUSE_ABI {
 /// lost when it is destroyed.
 ///
 /// Thread-safe. Reads share a lock, which a commit takes only while it exchanges pointers. A visitor
-/// of `for_each_engine` or `for_each_audit` is called with it held, and must not call the store: if a
+/// of `for_each_engine`, `for_each_audit` or `for_each_idempotency` is called with it held, and must not call the store: if a
 /// commit waits for the visit, both would wait for ever.
 class memory_store {
 public:
@@ -75,12 +77,19 @@ public:
     for_each_audit(instant since,
                    const std::function<void(const result<audit_entry>&)>& visit) const;
 
+    [[nodiscard]] result<idempotency_ptr> find_idempotency(const idempotency_id& id) const;
+
+    [[nodiscard]] result<void>
+    for_each_idempotency(const std::function<void(const result<idempotency_ptr>&)>& visit) const;
+
     /// Applies the batch whole or not at all. Blocks while another commit runs, not on I/O.
     result<committed> commit(const change_set& set);
 
     result<void> note_activity(std::span<const engine_activity> seen);
 
     result<std::size_t> prune_audit(instant before, std::size_t most);
+
+    result<std::size_t> prune_idempotency(instant before, std::size_t most);
 
 protected:
     static constexpr std::size_t default_audit_rows = 1'000'000;
@@ -103,6 +112,7 @@ private:
     mutable detail::striped_mutex mutex_;
     detail::memory::fleet_rows rows_;
     detail::memory::audit_rows audit_;
+    detail::memory::idempotency_rows idempotency_;
     mutable detail::recent_products recent_products_;
 };
 

@@ -71,6 +71,19 @@ memory_store::for_each_audit(instant since,
     return {};
 }
 
+ROUNDHOUSE_DECL result<idempotency_ptr>
+memory_store::find_idempotency(const idempotency_id& id) const {
+    const detail::striped_mutex::reading lock(mutex_);
+    return idempotency_.find(id);
+}
+
+ROUNDHOUSE_DECL result<void> memory_store::for_each_idempotency(
+    const std::function<void(const result<idempotency_ptr>&)>& visit) const {
+    const detail::striped_mutex::reading lock(mutex_);
+    idempotency_.visit(visit);
+    return {};
+}
+
 ROUNDHOUSE_DECL result<committed> memory_store::commit(const change_set& set) {
     const std::lock_guard writing(commit_mutex_);
     auto plan = plan_(set, rows_);
@@ -107,6 +120,13 @@ ROUNDHOUSE_DECL result<std::size_t> memory_store::prune_audit(instant before, st
     return audit_.prune(before, most);
 }
 
+ROUNDHOUSE_DECL result<std::size_t> memory_store::prune_idempotency(instant before,
+                                                                    std::size_t most) {
+    const std::lock_guard writing(commit_mutex_);
+    const std::unique_lock lock(mutex_);
+    return idempotency_.prune(before, most);
+}
+
 ROUNDHOUSE_DECL memory_store::memory_store(std::size_t max_audit_rows, core::plan_function& plan)
     : plan_(plan), audit_(max_audit_rows) {}
 
@@ -117,6 +137,7 @@ ROUNDHOUSE_DECL committed memory_store::apply(core::store_plan plan,
     if (!plan.products.empty()) recent_products_.changed();
     for (std::size_t i = 0; i < made.size(); ++i)
         rows_.apply(plan.engines[i], core::replaced_by(plan.engines[i], made), made[i]);
+    for (auto& record : plan.idempotency) idempotency_.put(std::move(record));
     auto done = core::answer_of(made);
     for (auto& row : plan.audit) done.audit_ids.push_back(audit_.append(std::move(row)));
     if (plan.amend) audit_.apply(std::move(*plan.amend));

@@ -6,6 +6,7 @@
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
@@ -18,12 +19,13 @@
 #include <variant>
 #include <vector>
 
-/// Operations on what is sealed in all rows of a store (SPEC §8): engine keys and environments.
+/// Operations on what is sealed in a store (SPEC §8): engine keys and environments, and the answers
+/// that are kept for idempotency keys.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
-/// The number of sealed texts in a store, keys and environments, and of those that no master key
-/// opens.
+/// The number of sealed texts in a store, keys, environments and answers, and of those that no master
+/// key opens.
 struct sealed_key_count {
     std::uint64_t total = 0;
     std::uint64_t unreadable = 0;
@@ -152,10 +154,42 @@ result<std::size_t> reseal_rows(Store& store, std::span<const uuid> engines,
     }
 }
 
+/// The idempotency records that have an answer.
+template <store Store> result<std::vector<idempotency_ptr>> kept_answers(const Store& store) {
+    std::vector<idempotency_ptr> out;
+    auto visited = store.for_each_idempotency([&](const result<idempotency_ptr>& record) {
+        if (record && !(*record)->sealed_answer.empty()) out.push_back(*record);
+    });
+    if (!visited) return unexpected(std::move(visited.error()));
+    return out;
+}
+
+/// Seals the answers of these records again. A record that was removed meanwhile comes back, and is
+/// removed again with those of its age.
+template <store Store>
+result<void> reseal_answers(Store& store, std::span<const idempotency_ptr> records,
+                            const crypto::key_ring& keys, instant now,
+                            const crypto::entropy& random) {
+    for (auto rest = records; !rest.empty();) {
+        change_set set;
+        for (const auto& record : rest.first(std::min(rest.size(), reseal_batch))) {
+            auto next = *record;
+            const auto plain = keys.unseal(next.sealed_answer);
+            if (!plain) return unexpected(plain.error());
+            next.sealed_answer = keys.seal(*plain, now, random);
+            set.changes.emplace_back(put_idempotency{std::move(next)});
+        }
+        rest = rest.subspan(set.changes.size());
+        if (auto done = store.commit(set); !done) return unexpected(std::move(done.error()));
+    }
+    return {};
+}
+
 } // namespace detail
 
-/// Counts the engine keys and environments, those of products' defaults included, and those of them
-/// that none of the master keys opens. Those of unreadable rows are not counted. Reads every row and opens what is sealed in it, which
+/// Counts the engine keys and environments, those of products' defaults included, and the kept answers,
+/// and those of them that none of the master keys opens. Those of unreadable rows are not counted.
+/// Reads every row and opens what is sealed in it, which
 /// takes a few microseconds each.
 /// Fails if the store cannot be read.
 template <store Store>
@@ -179,12 +213,18 @@ template <store Store>
         return result<void>{};
     });
     if (!counted) return unexpected(std::move(counted.error()));
+    const auto answers = detail::kept_answers(store);
+    if (!answers) return unexpected(answers.error());
+    for (const auto& record : *answers) {
+        ++out.total;
+        if (!keys.unseal(record->sealed_answer)) ++out.unreadable;
+    }
     return out;
 }
 
-/// Seals the key and the environment of every engine again, and the variables of the defaults of every
-/// product, with the first master key. Afterwards the other master keys are no longer needed. Blocks on
-/// one commit per hundred rows, and on one for each product that has defaults.
+/// Seals the key and the environment of every engine again, the variables of the defaults of every
+/// product, and every kept answer, with the first master key. Afterwards the other master keys are no
+/// longer needed. Blocks on one commit per hundred rows, and on one for each product that has defaults.
 ///
 /// Fails before any change if a key cannot be opened. A later failure (the store has no room)
 /// leaves some rows sealed with the first key and the others as they were; the same master keys
@@ -199,9 +239,9 @@ template <store Store>
         return fail(
             errc::internal_error,
             std::to_string(known->unreadable) + " of " + std::to_string(known->total) +
-                " sealed keys and environments were sealed with none of the master keys, or "
-                "are damaged: "
-                "put the key that sealed them back into the list. Nothing was changed.");
+                " sealed keys, environments and answers were sealed with none of the master "
+                "keys, or are damaged: put the key that sealed them back into the list. Nothing "
+                "was changed.");
     resealing out;
     std::vector<uuid> engines;
     auto visited = store.for_each_engine([&](const result<engine_ptr>& engine) {
@@ -220,6 +260,10 @@ template <store Store>
         return detail::reseal_defaults(store, product->id, keys, now, random);
     });
     if (!products) return unexpected(std::move(products.error()));
+    const auto answers = detail::kept_answers(store);
+    if (!answers) return unexpected(answers.error());
+    if (auto done = detail::reseal_answers(store, *answers, keys, now, random); !done)
+        return unexpected(std::move(done.error()));
     return out;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/idempotency.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -74,6 +75,10 @@ struct archetype_store {
     result<committed> commit(const change_set& changes);
     result<void> note_activity(std::span<const engine_activity> activity);
     result<std::size_t> prune_audit(instant before, std::size_t most);
+    result<idempotency_ptr> find_idempotency(const idempotency_id& id) const;
+    result<void>
+    for_each_idempotency(const std::function<void(const result<idempotency_ptr>&)>& visit) const;
+    result<std::size_t> prune_idempotency(instant before, std::size_t most);
 };
 
 } // namespace testing

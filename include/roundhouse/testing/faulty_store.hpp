@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/types.hpp>
 
 #include <cstddef>
@@ -98,6 +99,17 @@ public:
 
     result<std::size_t> prune_audit(instant before, std::size_t most) {
         return underlying_->prune_audit(before, most);
+    }
+
+    [[nodiscard]] result<idempotency_ptr> find_idempotency(const idempotency_id& id) const {
+        return underlying_->find_idempotency(id);
+    }
+    [[nodiscard]] result<void>
+    for_each_idempotency(const std::function<void(const result<idempotency_ptr>&)>& visit) const {
+        return underlying_->for_each_idempotency(visit);
+    }
+    result<std::size_t> prune_idempotency(instant before, std::size_t most) {
+        return underlying_->prune_idempotency(before, most);
     }
 
 private:

@@ -3,6 +3,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
@@ -197,6 +198,15 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("product_id", product_id) + line("user_id", user_id) +
            line("engine_id", engine_id) + line("action", action) + line("actor", actor) +
            line("metadata", facts) + line("took", took) + line("from", from) + line("to", to);
+}
+
+[[nodiscard]] inline std::string text_of(const idempotency_record& record) {
+    using detail::line;
+    const auto& [id, request, engine_id, created_at, sealed_answer, sequence] = record;
+    return "idempotency record\n" + line("product_id", id.product_id) +
+           line("key_hash", id.key_hash) + line("request", request) + line("engine_id", engine_id) +
+           line("created_at", created_at) + line("sealed_answer", sealed_answer) +
+           line("sequence", sequence);
 }
 
 [[nodiscard]] inline std::string text_of(const fleet_counts& counts) {

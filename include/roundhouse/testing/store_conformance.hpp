@@ -7,6 +7,7 @@
 #include <roundhouse/testing/store_conformance/case.hpp>
 #include <roundhouse/testing/store_conformance/concurrency_cases.hpp>
 #include <roundhouse/testing/store_conformance/engine_cases.hpp>
+#include <roundhouse/testing/store_conformance/idempotency_cases.hpp>
 #include <roundhouse/testing/store_conformance/listing_cases.hpp>
 #include <roundhouse/testing/store_conformance/listing_filter_cases.hpp>
 #include <roundhouse/testing/store_conformance/port_cases.hpp>
@@ -36,7 +37,8 @@ template <store Store> [[nodiscard]] std::vector<store_case<Store>> store_confor
          {engine_cases::all<Store>(), product_cases::all<Store>(), quota_cases::all<Store>(),
           port_cases::all<Store>(), listing_cases::all<Store>(), listing_filter_cases::all<Store>(),
           batch_cases::all<Store>(), round_trip_cases::all<Store>(), audit_cases::all<Store>(),
-          audit_filter_cases::all<Store>(), concurrency_cases::all<Store>()})
+          audit_filter_cases::all<Store>(), idempotency_cases::all<Store>(),
+          concurrency_cases::all<Store>()})
         cases.insert(cases.end(), part.begin(), part.end());
     return cases;
 }

@@ -370,6 +370,19 @@ TEST_CASE("the fields that the server uses are found, without the blanks around 
     CHECK_FALSE(head.keep_alive);
 }
 
+TEST_CASE("an idempotency key is found, and is empty if it is sent more than once") {
+    const auto key_in = [](const std::string& fields) {
+        const whole_request whole(with_fields(fields));
+        const auto& head = whole.reader.head();
+        if (!head.has_idempotency_key) return std::string("none");
+        return std::string(whole.reader.text(head.idempotency_key));
+    };
+    CHECK(key_in("X-Forwarded-For: a\r\n") == "none");
+    CHECK(key_in("idempotency-KEY: \t\"a b\" \r\n") == "\"a b\"");
+    CHECK(key_in("Idempotency-Key:\r\n").empty());
+    CHECK(key_in("Idempotency-Key: a\r\nIdempotency-Key: a\r\nIdempotency-Key: a\r\n").empty());
+}
+
 TEST_CASE("a key that is sent more than once counts as missing") {
     const whole_request whole(
         with_fields("X-Platform-Key: a\r\nX-Platform-Key: a\r\nX-Platform-Key: a\r\n"

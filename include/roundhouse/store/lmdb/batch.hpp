@@ -8,6 +8,7 @@
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/engine_entries.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/idempotency.hpp>
 #include <roundhouse/store/lmdb/listing.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
 #include <roundhouse/types.hpp>
@@ -48,6 +49,7 @@ public:
             apply(plan->engines[i], core::replaced_by(plan->engines[i], made), made[i]);
         for (const auto& [product, counts] : counts_)
             put_record(txn_, database::counters, key_of(product).view(), counts);
+        for (auto& record : plan->idempotency) put_idempotency_record(txn_, std::move(record));
         auto done = core::answer_of(made);
         for (auto& row : plan->audit)
             done.audit_ids.push_back(append(txn_, std::move(row), state_));

@@ -5,6 +5,7 @@
 #include <roundhouse/store/lmdb/databases.hpp>
 #include <roundhouse/store/lmdb/engine_entries.hpp>
 #include <roundhouse/store/lmdb/failure.hpp>
+#include <roundhouse/store/lmdb/idempotency.hpp>
 #include <roundhouse/store/lmdb/records.hpp>
 #include <roundhouse/store/lmdb/report.hpp>
 #include <roundhouse/store/lmdb/tables.hpp>
@@ -38,6 +39,7 @@ public:
         check_engines();
         check_counters();
         check_audit();
+        check_idempotency();
         for (std::size_t i = 0; i < expected_.size(); ++i)
             check_size(static_cast<database>(i), expected_[i]);
         return std::move(report_);
@@ -121,6 +123,17 @@ private:
         expected(database::audit) = report_.audit_rows;
         if (latest > state.latest_audit)
             problem(database::meta, state_key, "is behind the audit log");
+    }
+
+    void check_idempotency() {
+        each<idempotency_record>(
+            database::idempotency, [this](std::string_view key, const idempotency_record& record) {
+                ++expected(database::idempotency);
+                if (key != key_of(record.id).view())
+                    problem(database::idempotency, key, "is another key's");
+                expect(database::idempotency_by_sequence,
+                       sequence_key_of(record.id.product_id, record.sequence).view(), key);
+            });
     }
 
     /// Visits each readable record of a database, and reports the others as problems.

@@ -44,6 +44,8 @@ enum class database : std::uint8_t {
     audit_by_engine,  ///< engine id + u64 row id -> nothing
     audit_by_action,  ///< product id + u8 action + u64 row id -> nothing
     audit_by_time,    ///< i64 latest timestamp so far + u64 row id -> nothing; one per second
+    idempotency,      ///< product id + SHA-256 of an idempotency key -> idempotency_record
+    idempotency_by_sequence, ///< product id + u64 sequence -> key in `idempotency`
 };
 
 inline constexpr std::array database_names{"meta",
@@ -64,7 +66,9 @@ inline constexpr std::array database_names{"meta",
                                            "audit_by_user",
                                            "audit_by_engine",
                                            "audit_by_action",
-                                           "audit_by_time"};
+                                           "audit_by_time",
+                                           "idempotency",
+                                           "idempotency_by_sequence"};
 
 /// LMDB's flags of a database, beside MDB_CREATE.
 [[nodiscard]] constexpr unsigned flags_of(database database) noexcept {

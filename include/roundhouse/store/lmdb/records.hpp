@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/changes.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/store/lmdb/defaults_records.hpp>
 #include <roundhouse/store/lmdb/engine_records.hpp>
 #include <roundhouse/store/lmdb/owner_hash.hpp>
@@ -261,7 +262,7 @@ inline void decode(record_reader& in, audit_entry& row) {
     });
 }
 
-// Counters and the store itself
+// Counters, idempotency records and the store itself
 
 enum class counters_section : std::uint8_t {
     reserved_memory_mb = 1, ///< Left out if it is 0.
@@ -290,6 +291,36 @@ inline void decode(record_reader& in, fleet_counts& counts) {
     in.sections<counters_section>([&](counters_section section, value_reader& values) {
         if (section != counters_section::reserved_memory_mb) return false;
         counts.reserved_memory_mb = values.number<std::uint64_t>();
+        return true;
+    });
+}
+
+enum class idempotency_section : std::uint8_t {
+    sealed_answer = 1, ///< Left out while there is none.
+};
+
+[[nodiscard]] inline record_writer encode(const idempotency_record& record) {
+    record_writer out;
+    out.raw(record.id.product_id.bytes);
+    out.raw(record.id.key_hash);
+    out.raw(record.request);
+    out.raw(record.engine_id.bytes);
+    out.time(record.created_at);
+    out.number(record.sequence);
+    out.text_section(idempotency_section::sealed_answer, record.sealed_answer);
+    return out;
+}
+
+inline void decode(record_reader& in, idempotency_record& record) {
+    record.id.product_id = in.id();
+    in.raw(record.id.key_hash);
+    in.raw(record.request);
+    record.engine_id = in.id();
+    record.created_at = in.time();
+    record.sequence = in.number<std::uint64_t>();
+    in.sections<idempotency_section>([&](idempotency_section section, value_reader& values) {
+        if (section != idempotency_section::sealed_answer) return false;
+        record.sealed_answer = values.rest();
         return true;
     });
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/idempotency.hpp>
 #include <roundhouse/testing/record_text.hpp>
 #include <roundhouse/types.hpp>
 
@@ -33,8 +34,19 @@ template <store Store> [[nodiscard]] std::string text_of_engines(const Store& st
     return out + text_of(done);
 }
 
+/// Every idempotency record, sorted, because stores visit them in different orders.
+template <store Store> [[nodiscard]] std::string text_of_idempotency(const Store& store) {
+    std::vector<std::string> records;
+    const auto done = store.for_each_idempotency(
+        [&](const result<idempotency_ptr>& record) { records.push_back(text_of(record)); });
+    std::sort(records.begin(), records.end());
+    std::string out = "idempotency records\n";
+    for (const auto& record : records) out += record;
+    return out + text_of(done);
+}
+
 /// The contents of a store, for comparing them with those of another store or of another time: all
-/// products, engines and audit rows, and the records, listings and counters of `products`.
+/// products, engines, audit rows and idempotency records, and the records, listings and counters of `products`.
 template <store Store>
 [[nodiscard]] std::string contents_of(const Store& store, const std::vector<uuid>& products) {
     constexpr auto all = std::numeric_limits<std::size_t>::max();
@@ -46,7 +58,7 @@ template <store Store>
         for (const auto status : all_engine_statuses)
             out += text_of(store.list_engines({id, status, 0, all}));
     }
-    return out + text_of_audit(store, instant::min());
+    return out + text_of_audit(store, instant::min()) + text_of_idempotency(store);
 }
 
 } // namespace testing
