@@ -52,7 +52,8 @@ template <rh::store Store> std::string carry_out(Store& store, const operation& 
 inline std::string text_of(const operation& described) {
     const auto* const set = std::get_if<rh::change_set>(&described);
     if (set == nullptr) return "prune";
-    constexpr std::array<std::string_view, 4> kinds{"insert ", "update ", "erase ", "put product "};
+    constexpr std::array<std::string_view, 5> kinds{"insert ", "update ", "erase ", "put product ",
+                                                    "put idempotency record "};
     std::string text;
     for (const auto& change : set->changes) text += kinds.at(change.index());
     text += std::to_string(set->audit.size()) + " audit rows";
@@ -220,6 +221,7 @@ private:
             const auto* const erase = std::get_if<rh::erase_engine>(&set.changes.back());
             if (erase != nullptr && one_in(3)) set.changes.push_back(draw_successor(model, *erase));
         }
+        if (one_in(6)) set.changes.push_back(draw_idempotency());
         for (auto rows = below(4); rows > 0; --rows) set.audit.push_back(draw_row());
         if (one_in(8)) set.amend = draw_amendment(model);
         return set;
@@ -235,6 +237,17 @@ private:
             return rh::update_engine{std::move(record), maybe_ports(), maybe_memory_quota()};
         }
         return rh::erase_engine{record.product_id, record.user_id, record.revision, one_in(4)};
+    }
+
+    /// Of few keys and engines, so that records are put again and take each other's places.
+    rh::put_idempotency draw_idempotency() {
+        rh::idempotency_record record;
+        record.id.product_id = draw_owner();
+        record.id.key_hash[0] = static_cast<std::uint8_t>(below(20));
+        record.engine_id = numbered(static_cast<std::uint8_t>(below(3)));
+        record.created_at = clock_;
+        if (one_in(2)) record.sealed_answer = "sealed";
+        return {std::move(record)};
     }
 
     rh::uuid draw_owner() { return numbered(static_cast<std::uint8_t>(1 + below(3))); }
