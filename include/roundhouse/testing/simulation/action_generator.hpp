@@ -46,6 +46,7 @@ public:
           ceilings_random_(random.branch("ceilings")),
           defaults_random_(random.branch("defaults")),
           sleeps_random_(random.branch("sleeps")),
+          once_random_(random.branch("once")),
           scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
@@ -67,6 +68,9 @@ public:
             out.type = action::kind::set_defaults;
             out.defaults = draw_defaults();
         }
+        // `model` does not know idempotency keys.
+        if (scenario_.order == call_order::concurrent && once_random_.chance(0.08))
+            draw_once(out.request);
         return out;
     }
 
@@ -224,6 +228,12 @@ private:
         if (sleeps_random_.chance(0.2)) change.deep_sleep_after.value = draw_deep_after();
     }
 
+    /// One of few keys of the user, so that calls are repeated.
+    void draw_once(call_request& out) {
+        out = {.kind = call_kind::provision_once, .owner = std::move(out.owner)};
+        out.key = out.owner.user_id + "-" + std::to_string(once_random_.below(3));
+    }
+
     call_kind draw_kind() {
         // Most actions need an engine, so admits, which may create one, have two places.
         static constexpr std::array kinds{
@@ -244,6 +254,7 @@ private:
     random_generator ceilings_random_;
     random_generator defaults_random_;
     random_generator sleeps_random_;
+    random_generator once_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

@@ -52,6 +52,7 @@ private:
         case call_kind::activity: return !seen.statuses.empty();
         case call_kind::change_settings:
             return call.request.restart ? was_running(call, answer) : !seen.statuses.empty();
+        case call_kind::provision_once: return true; // `once_rules` checks it
         }
         return false;
     }
@@ -102,12 +103,14 @@ private:
     bool may_fail(const pending_call& call, errc code) const {
         const auto& seen = call.seen;
         const auto kind = call.request.kind;
-        const bool creates = kind == call_kind::provision ||
+        const bool once = kind == call_kind::provision_once;
+        const bool creates = kind == call_kind::provision || once ||
                              (kind == call_kind::admit && call.request.admit.auto_provision);
         switch (code) {
         case errc::engine_already_exists:
-            return kind == call_kind::provision && !seen.statuses.empty();
-        case errc::engine_not_found: return seen.absent || seen.had(engine_status::destroying);
+            return (kind == call_kind::provision || once) && !seen.statuses.empty();
+        case errc::engine_not_found:
+            return seen.absent || seen.had(engine_status::destroying) || once;
         case errc::engine_not_running:
             return (kind == call_kind::stop || kind == call_kind::rotate ||
                     kind == call_kind::sleep || kind == call_kind::wake ||
@@ -129,7 +132,7 @@ private:
                    (creates && call.limits.max_provisions_per_minute);
         case errc::boot_timeout:
             return seen.had(engine_status::failed) || seen.had(engine_status::stopped) ||
-                   call.others > 0 || faulty_;
+                   call.others > 0 || faulty_ || once;
         case errc::backend_away:
         case errc::backend_error:
         case errc::port_taken:

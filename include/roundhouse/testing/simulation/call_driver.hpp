@@ -9,6 +9,7 @@
 #include <roundhouse/testing/simulation/listing_check.hpp>
 #include <roundhouse/testing/simulation/machine.hpp>
 #include <roundhouse/testing/simulation/model.hpp>
+#include <roundhouse/testing/simulation/once_rules.hpp>
 #include <roundhouse/testing/simulation/pending_calls.hpp>
 #include <roundhouse/testing/simulation/settings_rules.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
@@ -35,14 +36,15 @@ namespace testing::sim::detail {
 template <class Incarnation> class call_driver {
 public:
     call_driver(const timeline& time, violations& found, pending_calls& calls, ledger& rows,
-                workload_rules& rules, settings_rules& of_settings, machine& host, model& reference,
-                const answer_check& answers)
+                workload_rules& rules, settings_rules& of_settings, once_rules& of_keys,
+                machine& host, model& reference, const answer_check& answers)
         : time_(time),
           violations_(found),
           calls_(calls),
           ledger_(rows),
           rules_(rules),
           settings_rules_(of_settings),
+          once_rules_(of_keys),
           machine_(host),
           model_(reference),
           answers_(answers) {}
@@ -57,6 +59,10 @@ public:
         case call_kind::provision:
             return orchestrator.async_provision(product, user, request.options,
                                                 handler<engine_view>(current, id, &read_engine));
+        case call_kind::provision_once:
+            return orchestrator.of(product).provision_once(
+                user, request.options, request.key,
+                handler<engine_view>(current, id, &read_engine));
         case call_kind::start:
             return orchestrator.async_start(product, user,
                                             handler<engine_view>(current, id, &read_engine));
@@ -276,6 +282,8 @@ private:
         const auto call = calls_.end(id, answer);
         answers_.check(call, answer);
         model_.check(call, answer);
+        if (call.request.kind == call_kind::provision_once)
+            once_rules_.answered(call.request, answer);
         if (!answer.failure) hold_to(call, answer);
     }
 
@@ -315,6 +323,7 @@ private:
     ledger& ledger_;
     workload_rules& rules_;
     settings_rules& settings_rules_;
+    once_rules& once_rules_;
     machine& machine_;
     model& model_;
     const answer_check& answers_;

@@ -32,6 +32,7 @@ enum class call_kind : std::uint8_t {
     change_settings,
     sleep,
     wake,
+    provision_once,
 };
 
 constexpr std::string_view name_of(call_kind kind) noexcept {
@@ -46,6 +47,7 @@ constexpr std::string_view name_of(call_kind kind) noexcept {
     case call_kind::change_settings: return "change settings";
     case call_kind::sleep: return "sleep";
     case call_kind::wake: return "wake";
+    case call_kind::provision_once: return "provision once";
     }
     return "unknown";
 }
@@ -61,6 +63,7 @@ struct call_request {
     settings_change change = {};                     ///< change settings
     bool restart = false;                            ///< the same
     sleep_mode mode = sleep_mode::paused;            ///< sleep
+    std::string key = {};                            ///< provision once
 };
 
 /// The answer to a call of any kind: a failure, or what that kind returns.

@@ -17,6 +17,7 @@
 #include <roundhouse/testing/simulation/ledger.hpp>
 #include <roundhouse/testing/simulation/machine.hpp>
 #include <roundhouse/testing/simulation/model.hpp>
+#include <roundhouse/testing/simulation/once_rules.hpp>
 #include <roundhouse/testing/simulation/options.hpp>
 #include <roundhouse/testing/simulation/pending_calls.hpp>
 #include <roundhouse/testing/simulation/process.hpp>
@@ -76,13 +77,14 @@ public:
                  [this](const uuid& id) { return product_of(id); }),
           settings_rules_(violations_, ledger_, keys_, scenario_.settings,
                           [this](const uuid& id) { return product_of(id); }),
+          once_rules_(time_, wall_, violations_, scenario_.faulty),
           turns_(violations_, ledger_, scenario_),
           latencies_(time_, violations_, calls_, ledger_, scenario_),
           brakes_(time_, violations_, ledger_, scenario_.settings),
           model_(time_, violations_, scenario_),
           answers_(violations_, scenario_.settings, scenario_.faulty),
-          driver_(time_, violations_, calls_, ledger_, rules_, settings_rules_, machine_, model_,
-                  answers_),
+          driver_(time_, violations_, calls_, ledger_, rules_, settings_rules_, once_rules_,
+                  machine_, model_, answers_),
           actions_(random_.branch("users"), scenario_),
           spontaneous_(time_, wall_, faults_, machine_, trace_, scenario_) {
         machine_.on_removal([this](const uuid& engine) { rules_.check_removal(engine); });
@@ -419,6 +421,7 @@ private:
     detail::ledger ledger_;
     detail::workload_rules rules_;
     detail::settings_rules settings_rules_;
+    detail::once_rules once_rules_;
     detail::turn_rules turns_;
     detail::latency_rules latencies_;
     detail::brake_rules brakes_;
