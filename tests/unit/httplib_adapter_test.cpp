@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace http = roundhouse::http;
 using namespace roundhouse_tests;
@@ -140,6 +141,21 @@ TEST_CASE("a mounted api tells what it ignores, and refuses it if the client pre
     REQUIRE(strict);
     CHECK(strict->status == 400);
     CHECK(strict->get_header_value("Preference-Applied") == "handling=strict");
+}
+
+TEST_CASE("a mounted api takes an idempotency key, and refuses one that is sent twice") {
+    served_api served;
+    auto client = served.client();
+    const auto provision = [&](const httplib::Headers& headers) {
+        const auto answer = client.Post("/engines/provision", headers, R"({"user_id":"u1"})",
+                                        "application/json");
+        return answer ? answer->status : 0;
+    };
+    CHECK(provision({{"Idempotency-Key", "\"k1\""}}) == 200);
+    CHECK(provision({{"Idempotency-Key", "k1"}, {"Idempotency-Key", "k1"}}) == 400);
+    CHECK(provision({}) == 200);
+    CHECK(served.fake->calls_so_far() ==
+          std::vector<std::string>{"provision_once u1", "provision u1"});
 }
 
 TEST_CASE("a mounted api tells the rate limit of a product that has one") {
