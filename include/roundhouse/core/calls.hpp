@@ -271,7 +271,7 @@ inline decision on_call(const call::destroy&, const engine_record& engine, const
 }
 
 inline decision on_call(const call::sleep&, const engine_record& engine, const context& context) {
-    if (merged(settings_of(engine).sleep, context.defaults.get()).pinned.value_or(false))
+    if (is_pinned(engine, context.defaults.get()))
         return judged(verdict::answered, "a pinned engine is never put to sleep");
     if (engine.status != engine_status::running || engine.intent != intent::none)
         return judged(verdict::answered,
@@ -286,7 +286,7 @@ inline decision on_call(const call::sleep&, const engine_record& engine, const c
 
 /// Why a call does not put an engine to sleep; nothing if it does.
 inline std::optional<decision> refuse_sleep(const engine_record& engine, const context& context) {
-    if (settings_of(engine).sleep.pinned.value_or(false))
+    if (is_pinned(engine, context.defaults.get()))
         return busy(engine, "is pinned: PATCH its sleep.pinned first.",
                     "a pinned engine is never put to sleep");
     const bool leased = engine.status == engine_status::running ? context.lease_left > duration{0}

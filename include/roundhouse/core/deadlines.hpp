@@ -33,6 +33,11 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
     return std::min(stop_grace_of(engine, settings, defaults), settings.stop_grace);
 }
 
+/// Whether an engine is never to be put to sleep.
+[[nodiscard]] inline bool is_pinned(const engine_record& engine, const product_defaults* defaults) {
+    return merged(settings_of(engine).sleep, defaults).pinned.value_or(false);
+}
+
 /// How long an engine runs without a use until it is put to sleep; 0 for ever.
 [[nodiscard]] inline duration sleep_after_of(const engine_record& engine, const settings& settings,
                                              const product_defaults* defaults = nullptr) {

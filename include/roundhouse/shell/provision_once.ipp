@@ -33,6 +33,7 @@ public:
         add(options.limits.pids);
         add(options.stop_grace);
         add(options.sleep.after);
+        add(options.sleep.deep_after);
         add(options.sleep.pinned ? std::optional(std::uint64_t{*options.sleep.pinned})
                                  : std::nullopt);
     }
