@@ -80,7 +80,7 @@ struct engine_view {
     engine_limits limits = {};  ///< In force from its next boot on (`core::limits_in_force`).
     // Its own, else those of its product's defaults, else those of all.
     duration stop_grace{};
-    duration sleep_after{}; ///< 0 for never.
+    duration sleep_after{};      ///< 0 for never.
     duration deep_sleep_after{}; ///< 0 for never.
     bool pinned = false;
     std::vector<std::string> env_names = {}; ///< Its own and the defaults', in order.

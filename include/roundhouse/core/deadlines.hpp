@@ -47,8 +47,8 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
 
 /// How long an engine sleeps paused until its workload is ended; 0 for ever.
 [[nodiscard]] inline duration deep_sleep_after_of(const engine_record& engine,
-                                                   const settings& settings,
-                                                   const product_defaults* defaults = nullptr) {
+                                                  const settings& settings,
+                                                  const product_defaults* defaults = nullptr) {
     const auto sleep = merged(settings_of(engine).sleep, defaults);
     return sleep.pinned.value_or(false) ? duration{0}
                                         : sleep.deep_after.value_or(settings.deep_sleep_after);

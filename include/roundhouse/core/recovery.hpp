@@ -81,8 +81,8 @@ inline decision recover_sleeping(workload_state state, const engine_record& engi
         const auto planned = engine.deadline;
         out.plan_deep_sleep();
         // The same plan, which may be due, is kept as it is.
-        const auto from = sleeping_since_of(engine) + deep_sleep_after_of(
-                              engine, context.settings, context.defaults.get());
+        const auto from = sleeping_since_of(engine) +
+                          deep_sleep_after_of(engine, context.settings, context.defaults.get());
         if (planned.has_value() == out.next().deadline.has_value() &&
             planned.value_or(from) == from)
             return transition::ignore("still asleep");

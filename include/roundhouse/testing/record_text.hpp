@@ -133,9 +133,8 @@ template <class T> std::string line(std::string_view name, const T& value) {
                  revision, sequence, generation, port, sleep_mode, restarts, reserved_memory_mb,
                  defaults_revision, key_hash, sealed_key, next_key_hash, next_sealed_key,
                  created_at, operation_started_at, last_health_at, last_activity_at, busy_until,
-                 sleeping_since,
-                 deadline, restart_at, healthy_since, restart_attempts, retries, reason,
-                 settings] = record;
+                 sleeping_since, deadline, restart_at, healthy_since, restart_attempts, retries,
+                 reason, settings] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
            line("boot", boot) + line("origin", origin) + line("sleep_mode", sleep_mode) +

@@ -141,8 +141,8 @@ private:
                             short_id(ref.engine_id));
         const auto product = product_of_(row->product_id);
         const auto* const defaults = product->defaults.get();
-        violations_.require(!core::is_pinned(*row, defaults),
-                            "a pinned engine is put to sleep", short_id(ref.engine_id));
+        violations_.require(!core::is_pinned(*row, defaults), "a pinned engine is put to sleep",
+                            short_id(ref.engine_id));
         violations_.require(core::sleeps_for_a_call(*row) ||
                                 now - use.last >= core::sleep_after_of(*row, settings_, defaults),
                             "an engine is put to sleep that was just used",
