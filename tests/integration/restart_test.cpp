@@ -112,6 +112,9 @@ TEST_CASE("engines asleep when the server was killed stay asleep until an admit 
         running_server server(without_probes(folder, {{"ORCH_SLEEP_AFTER_S", "0.05"}}));
         for (const auto& user : fleet) server.provision(user);
         for (const auto& user : fleet) REQUIRE(becomes(server, user, "sleeping"));
+        // The next server has another time, which they would show.
+        for (const auto& user : fleet)
+            server.patch("/engines/" + user, R"({"sleep":{"after_s":1800}})");
         before = take_snapshot(folder, server, fleet);
         kill_server(server);
     }

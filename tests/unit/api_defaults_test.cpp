@@ -75,6 +75,8 @@ TEST_CASE("malformed defaults are a 400 that names the member, and change nothin
         {R"({"defaults":{"env":{"A":1}}})", "defaults.env.A: must be"},
         {R"({"defaults":{"limits":{"memory_mb":1}}})", "defaults.limits.memory_mb: must be"},
         {R"({"defaults":{"sleep":{"after_s":-1}}})", "defaults.sleep.after_s: must be"},
+        {R"({"defaults":{"sleep":{"pined":true}}})", "defaults.sleep.pined: is not known"},
+        {R"({"defaults":{"limits":{"memory":32}}})", "defaults.limits.memory: is not known"},
         {R"({"defaults":{"limit":{}}})", "defaults.limit: is not known here"},
         {R"({"defaults":{"user_id":"ada"}})", "defaults.user_id: is not known here"},
     }));

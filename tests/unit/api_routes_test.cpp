@@ -275,6 +275,9 @@ TEST_CASE("a listing refuses what no user_id and no metadata can be") {
           "metadata.a: must not hold control characters.");
     CHECK(complaint("GET", "/engines?metadata.a=%4") ==
           "metadata.a: a % must be followed by two hexadecimal digits. Write %25 for a % itself.");
+    CHECK(complaint("GET", "/engines?metadata.pl%zzan=a") ==
+          "metadata.pl%zzan: a % must be followed by two hexadecimal digits. Write %25 for a % "
+          "itself.");
     CHECK(complaint("GET", "/engines?metadata.plan=a&metadata.pl%61n=a") ==
           "metadata.plan: is given twice.");
 

@@ -178,7 +178,7 @@ TEST_CASE("a change that changes nothing leaves revision, audit log and pending 
 
 TEST_CASE("changes of one engine that are made at once are all made") {
     changed_fleet fleet;
-    constexpr int count = 6;
+    constexpr int count = 40; // more than a call would be decided anew for another reason
     std::vector<std::future<result<engine_view>>> changes;
     for (int n = 0; n < count; ++n) {
         settings_change wanted;
@@ -190,6 +190,23 @@ TEST_CASE("changes of one engine that are made at once are all made") {
     const auto& settings = settings_of(*fleet.demo.find("ada")->record);
     CHECK(settings.revision == 1 + count);
     CHECK(settings.metadata.size() == full_options().metadata.size() + count);
+}
+
+TEST_CASE("a ceiling that has come to be above the policy's is kept by a change of another") {
+    changed_fleet fleet;
+    policy lowered;
+    lowered.max_memory_mb = 40;
+    lowered.max_total_memory_mb = 100;
+    REQUIRE(fleet.fleet.orchestrator->async_set_policy("demo", lowered, wait));
+    settings_change wanted;
+    wanted.pids.value = 50;
+    const auto after = fleet.change(wanted);
+    REQUIRE(after);
+    CHECK(settings_of(*after->record).limits == engine_limits{.memory_mb = 64, .pids = 50});
+    CHECK(after->limits == engine_limits{.memory_mb = 40, .pids = 50});
+    CHECK(after->record->reserved_memory_mb == 40);
+    wanted.memory_mb.value = 50;
+    CHECK(fleet.change(wanted).error().code == errc::policy_denied);
 }
 
 TEST_CASE("settings that no engine may have are refused, and change nothing") {

@@ -2,11 +2,13 @@
 
 #include <roundhouse/core/admission.hpp>
 #include <roundhouse/core/events.hpp>
+#include <roundhouse/core/settings_change.hpp>
 #include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/core/spans.hpp>
 #include <roundhouse/core/transition.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -221,7 +223,10 @@ inline decision on_call(const call::change_settings& what, const engine_record& 
     if (engine.intent == intent::sleep)
         return judged(verdict::deferred, "wait whether it falls asleep: it may be pinned then");
     transition out(engine, context);
-    out.next().settings = what.settings;
+    // A boot may have begun since the change was made of these settings: what is pending is not theirs.
+    if (!what.changed.empty())
+        out.next().settings = std::make_shared<const engine_settings>(
+            with_pending(settings_of(engine), *what.settings));
     out.next().reserved_memory_mb = what.reserved_memory_mb;
     out.bound_memory(what.max_total_memory_mb);
     if (!what.restart) {

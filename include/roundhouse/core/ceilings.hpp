@@ -113,6 +113,19 @@ check_policy_ceilings(const engine_limits& asked, const product& product, const 
 
 } // namespace detail
 
+/// The ceilings that a change from `before` to `after` asks for: those that it leaves are as they are in
+/// force, so that none of them is refused that has come to be above another.
+[[nodiscard]] inline engine_limits asked_beside(const engine_limits& before,
+                                                const engine_limits& after, const policy& limits,
+                                                const limit_support& backend) {
+    const auto kept = limits_in_force(before, limits, backend);
+    auto asked = after;
+    if (asked.memory_mb && asked.memory_mb == before.memory_mb) asked.memory_mb = kept.memory_mb;
+    if (asked.cpus && asked.cpus == before.cpus) asked.cpus = kept.cpus;
+    if (asked.pids && asked.pids == before.pids) asked.pids = kept.pids;
+    return asked;
+}
+
 /// Decides whether an engine of a product may have the ceilings that are asked for it, as `limits` of
 /// a call or together with those that it has, and returns the ceilings that are then in force. Their
 /// `memory_mb` is what the engine reserves. Fails with `invalid_request` for one that the backend

@@ -43,8 +43,8 @@ struct rotate {
 };
 /// Gives it other settings.
 struct change_settings {
-    std::uint64_t revision = 0; ///< The one that is changed.
-    std::shared_ptr<const engine_settings> settings;
+    std::uint64_t revision = 0;                      ///< The one that is changed.
+    std::shared_ptr<const engine_settings> settings; ///< With nothing pending; null for no others.
     std::string changed; ///< The names of what is changed, for the audit row; empty for nothing.
     bool restart = false;
     std::uint64_t reserved_memory_mb = 0; ///< As `engine_record::reserved_memory_mb`.

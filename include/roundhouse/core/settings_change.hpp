@@ -57,8 +57,8 @@ namespace core {
     return out;
 }
 
-/// The settings after a change of what they were made of. What a new workload alone gets is pending.
-/// `sealed_env` are the variables of `after`, sealed; they are not looked at if they are the same.
+/// The settings after a change of what they were made of, with nothing pending. `sealed_env` are the
+/// variables of `after`, sealed; they are not looked at if they are the same.
 [[nodiscard]] inline engine_settings changed_settings(const engine_settings& before,
                                                       const provision_options& was,
                                                       const provision_options& after,
@@ -66,23 +66,29 @@ namespace core {
     auto out = before;
     ++out.revision;
     out.metadata = after.metadata;
+    out.limits = after.limits;
+    out.stop_grace = after.stop_grace;
     out.sleep = after.sleep;
-    if (after.limits != was.limits) {
-        if (!std::exchange(out.pending.limits, true)) out.pending.limits_before = before.limits;
-        out.limits = after.limits;
-    }
-    if (after.stop_grace != was.stop_grace) {
-        if (!std::exchange(out.pending.stop_grace, true))
-            out.pending.stop_grace_before = before.stop_grace;
-        out.stop_grace = after.stop_grace;
-    }
-    if (after.env != was.env) {
-        if (!std::exchange(out.pending.env, true)) out.pending.sealed_env = before.sealed_env;
-        out.env_names.clear();
-        for (const auto& [name, value] : after.env) out.env_names.push_back(name);
-        out.sealed_env = std::move(sealed_env);
-    }
+    out.pending = {};
+    if (after.env == was.env) return out;
+    out.env_names.clear();
+    for (const auto& [name, value] : after.env) out.env_names.push_back(name);
+    out.sealed_env = std::move(sealed_env);
     return out;
+}
+
+/// The settings `after` for an engine whose present generation was begun with `before`, or with what
+/// that says it had.
+[[nodiscard]] inline engine_settings with_pending(const engine_settings& before,
+                                                  engine_settings after) {
+    auto& pending = after.pending = before.pending;
+    if (after.limits != before.limits && !std::exchange(pending.limits, true))
+        pending.limits_before = before.limits;
+    if (after.stop_grace != before.stop_grace && !std::exchange(pending.stop_grace, true))
+        pending.stop_grace_before = before.stop_grace;
+    if (after.sealed_env != before.sealed_env && !std::exchange(pending.env, true))
+        pending.sealed_env = before.sealed_env;
+    return after;
 }
 
 } // namespace core

@@ -115,6 +115,15 @@ inline sleep_settings read_sleep(field_reader& in, ignored_names* ignored) {
     return out;
 }
 
+/// Refuses members of a nested object, if there is one, that are not in `known`.
+inline void only_within(field_reader& in, std::string_view name,
+                        const std::vector<std::string_view>& known) {
+    auto members = in.object(name);
+    if (!members) return;
+    members->only(known);
+    in.take_failure_of(*members);
+}
+
 /// Reads what an engine is to be given.
 inline provision_options read_options(field_reader& in, ignored_names* ignored) {
     provision_options out;
@@ -246,6 +255,8 @@ read_defaults_body(std::string_view body, ignored_names* ignored = nullptr) {
     if (auto members = in.object("defaults")) {
         // An absent member removes a default, so a misspelt one must not pass for absent.
         members->only({"engine_version", "env", "metadata", "limits", "sleep", "stop_grace_s"});
+        detail::only_within(*members, "limits", {"memory_mb", "cpus", "pids"});
+        detail::only_within(*members, "sleep", {"after_s", "deep_after_s", "pinned"});
         out = detail::read_options(*members, ignored);
         in.take_failure_of(*members);
     } else {

@@ -186,7 +186,12 @@ public:
         for (auto rest = query_; !rest.empty() && !failure_;) {
             const auto [encoded, value] = split(take_pair(rest));
             std::string key;
-            if (!percent_decode(encoded, plus_sign::space, key) || !is_member(key)) continue;
+            if (!percent_decode(encoded, plus_sign::space, key)) {
+                if (is_member(encoded))
+                    refuse(encoded.substr(0, detail::max_shown_name), unfinished_percent);
+                continue;
+            }
+            if (!is_member(key)) continue;
             const auto [member, added] = found.try_emplace(key.substr(prefix.size()));
             const auto shown = key.substr(0, detail::max_shown_name);
             if (!added) refuse(shown, "is given twice.");
@@ -197,6 +202,9 @@ public:
     }
 
 private:
+    static constexpr std::string_view unfinished_percent =
+        "a % must be followed by two hexadecimal digits. Write %25 for a % itself.";
+
     /// Whether a name was read by `members`.
     [[nodiscard]] bool is_member(std::string_view name) const noexcept {
         return !asked_prefix_.empty() && name.starts_with(asked_prefix_);
@@ -241,9 +249,7 @@ private:
 
     /// Decodes the value of a parameter.
     void decode(std::string_view name, std::string_view value, std::string& into) {
-        if (!percent_decode(value, plus_sign::space, into))
-            refuse(name,
-                   "a % must be followed by two hexadecimal digits. Write %25 for a % itself.");
+        if (!percent_decode(value, plus_sign::space, into)) refuse(name, unfinished_percent);
     }
 
     std::string_view query_;
@@ -360,6 +366,7 @@ read_audit_query(std::string_view query, const uuid& product, ignored_names* ign
         return fail(errc::invalid_request,
                     "If-Match must be one settings_revision between quotes, such as \"3\", or *. "
                     "Send it once.");
+    if (tag.starts_with('0')) return std::uint64_t{0}; // no revision begins so
     std::uint64_t revision = 0;
     const auto* const end = tag.data() + tag.size();
     const auto [parsed, problem] = std::from_chars(tag.data(), end, revision);

@@ -47,7 +47,6 @@ orchestrator_state::change_of(const settings_change& wanted, const engine_record
     auto after = core::changed(was, wanted);
     core::call::change_settings out;
     out.revision = before.revision;
-    out.settings = engine.settings;
     out.reserved_memory_mb = engine.reserved_memory_mb;
     out.changed = core::differing_members(was, after);
     if (out.changed.empty()) return out;
@@ -55,7 +54,9 @@ orchestrator_state::change_of(const settings_change& wanted, const engine_record
     if (after.limits != was.limits) { // what an engine has it may keep
         const auto& backend = *services.backend;
         const auto defaults = services.defaults.of(of.id);
-        const auto granted = core::grant_limits(after.limits, of, defaults.get(), backend.limits(),
+        const auto asked = core::asked_beside(
+            was.limits, after.limits, core::policy_of(of, services.settings), backend.limits());
+        const auto granted = core::grant_limits(asked, of, defaults.get(), backend.limits(),
                                                 backend.name(), services.settings);
         if (!granted) return unexpected(granted.error());
         out.reserved_memory_mb = granted->memory_mb.value_or(0);
@@ -82,17 +83,19 @@ ROUNDHOUSE_DECL void orchestrator_state::change_settings(product_ptr product, st
 }
 
 /// Another change of the same engine may come between its reading and its commit: then the change is
-/// made anew of what that has left.
+/// made anew of what that has left. Each time another change has been made, so that all are.
 ROUNDHOUSE_DECL asio::awaitable<void>
 orchestrator_state::replace_settings(product_ptr product, std::string user_id,
                                      settings_change wanted, change_options options,
                                      completion<engine_view> done) {
-    for (int attempt = 0; attempt < services.settings.commit_attempts; ++attempt) {
+    for (;;) {
         pending_result<engine_ptr> pending;
         find_record(product, user_id, pending.complete());
         auto reading = pending.wait();
         const auto found = co_await std::move(reading);
         if (!found) co_return done(unexpected(found.error()));
+        if ((*found)->status == engine_status::destroying)
+            co_return done(unexpected(no_engine(user_id)));
         const auto revision = settings_of(**found).revision;
         if (options.if_revision && *options.if_revision != revision)
             co_return done(unexpected(changed_meanwhile(user_id, revision)));
@@ -108,7 +111,6 @@ orchestrator_state::replace_settings(product_ptr product, std::string user_id,
         if (changed || changed.error().code != errc::revision_conflict)
             co_return done(std::move(changed));
     }
-    done(fail(errc::internal_error, "The engine's settings kept changing. Try again."));
 }
 
 ROUNDHOUSE_DECL error orchestrator_state::changed_meanwhile(const std::string& user_id,

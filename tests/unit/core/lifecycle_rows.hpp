@@ -217,7 +217,6 @@ inline core::call::change_settings change_of_settings(std::uint64_t revision, bo
     engine_settings settings;
     settings.revision = 2;
     settings.limits.pids = 9;
-    settings.pending.limits = true;
     return {revision, std::make_shared<const engine_settings>(settings), "limits", restart};
 }
 
