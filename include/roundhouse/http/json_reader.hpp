@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/call_types.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/ignored_names.hpp>
