@@ -189,7 +189,14 @@ private:
         const auto& limits = call.limits;
         const bool other_limits = after.limits != known.given.limits;
         const bool other_env = after.env != known.given.env && !after.env.empty();
-        if ((other_limits && forbids(limits, after.limits, call.defaults.get())) ||
+        auto asked = after.limits; // what the engine has it keeps, though it may be too much by now
+        const auto keep = [](auto& kind, const auto& before, const auto& most) {
+            if (kind && kind == before && most) kind = std::min(*kind, *most);
+        };
+        keep(asked.memory_mb, known.given.limits.memory_mb, limits.max_memory_mb);
+        keep(asked.cpus, known.given.limits.cpus, limits.max_cpus);
+        keep(asked.pids, known.given.limits.pids, limits.max_pids);
+        if ((other_limits && forbids(limits, asked, call.defaults.get())) ||
             (other_env && !limits.allow_env.value_or(true)))
             return refuse(errc::policy_denied);
         if (request.restart && current != engine_status::running)
