@@ -1,5 +1,4 @@
 #include "../io_threads.hpp"
-#include "../process_variables.hpp"
 #include "catch.hpp"
 #include "running_server.hpp"
 
@@ -21,13 +20,6 @@ std::string provision_with_settings(running_server& server, const std::string& u
                        R"({"user_id":")" + user + R"(","env":{"PRODUCT_TOKEN":")" + secret +
                            R"(","TZ":"Europe/Berlin"},"metadata":{"plan":"pro"},)" +
                            R"("stop_grace_s":0.5})");
-}
-
-std::string variable_of(const temporary_folder& folder, const std::string& engine_id,
-                        const std::string& name) {
-    const auto variables = variables_of(process_of(folder, engine_id));
-    const auto found = variables.find(name);
-    return found == variables.end() ? std::string() : found->second;
 }
 
 } // namespace

@@ -1,4 +1,3 @@
-#include "../process_variables.hpp"
 #include "catch.hpp"
 #include "running_server.hpp"
 
@@ -25,13 +24,6 @@ std::string set_defaults(const running_server& server, const std::string& defaul
     INFO(answer->body);
     REQUIRE(answer->status == 200);
     return answer->body;
-}
-
-std::string variable_of(const temporary_folder& folder, const std::string& engine_id,
-                        const std::string& name) {
-    const auto variables = variables_of(process_of(folder, engine_id));
-    const auto found = variables.find(name);
-    return found == variables.end() ? std::string() : found->second;
 }
 
 } // namespace

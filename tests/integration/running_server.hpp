@@ -1,5 +1,6 @@
 #pragma once
 
+#include "../process_variables.hpp"
 #include "catch.hpp"
 #include "server_process.hpp"
 
@@ -143,6 +144,14 @@ inline pid_t process_of(const temporary_folder& folder, const std::string& engin
     REQUIRE(found);
     REQUIRE(*found);
     return (*found)->pid;
+}
+
+/// A variable that the process of such an engine was started with; empty if it has none of that name.
+inline std::string variable_of(const temporary_folder& folder, const std::string& engine_id,
+                               const std::string& name) {
+    const auto variables = variables_of(process_of(folder, engine_id));
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::string() : found->second;
 }
 
 } // namespace roundhouse_tests

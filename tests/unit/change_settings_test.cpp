@@ -274,13 +274,7 @@ TEST_CASE("variables that cannot be read can be removed, and not changed") {
     const auto demo = fleet.orchestrator->of(fleet.registered());
     const auto made = demo.provision("ada", full_options());
     REQUIRE(made);
-    auto record = **store->find_engine_by_id(made->record->id);
-    auto settings = *record.settings;
-    settings.sealed_env = "gAAAAA";
-    record.settings = std::make_shared<const engine_settings>(settings);
-    change_set set;
-    set.changes.emplace_back(update_engine{record, {}});
-    REQUIRE(store->commit(set));
+    make_env_unreadable(*store, made->record->id);
     settings_change wanted;
     wanted.env.texts["TOKEN"] = "new";
     const auto refused = demo.change_settings("ada", wanted);

@@ -82,6 +82,16 @@ template <class T> errc code_of(const result<T>& outcome) {
     return outcome.error().code;
 }
 
+/// Engines that are not healthy before the promise is kept.
+memory_backend_script healthy_once_set(std::promise<void>& held) {
+    memory_backend_script script;
+    script.answer = [go = held.get_future().share()](const workload_ref&) -> result<health> {
+        if (go.wait_for(0s) == std::future_status::ready) return health{};
+        return fail(errc::backend_error, "not yet");
+    };
+    return script;
+}
+
 } // namespace
 
 TEST_CASE("a provision with the same idempotency key gets the same answer and makes nothing") {
@@ -142,13 +152,7 @@ TEST_CASE("an idempotency key that is none is refused, and makes nothing") {
 
 TEST_CASE("a call with the idempotency key of one under way waits for that and gets its answer") {
     std::promise<void> held;
-    const auto go = held.get_future().share();
-    memory_backend_script script;
-    script.answer = [go](const workload_ref&) -> result<health> {
-        if (go.wait_for(0s) == std::future_status::ready) return health{};
-        return fail(errc::backend_error, "not yet");
-    };
-    idempotent_fleet test(std::move(script));
+    idempotent_fleet test(healthy_once_set(held));
     auto first = test.begin("ada");
     auto second = test.begin("ada");
     const auto other = test.provision("bob", 2); // answered while the first is under way
@@ -251,13 +255,7 @@ TEST_CASE("a call whose answer was never stored is answered by the engine that i
 
 TEST_CASE("a call that a crash interrupted joins the boot of the engine that it has made") {
     std::promise<void> held;
-    const auto go = held.get_future().share();
-    memory_backend_script script;
-    script.answer = [go](const workload_ref&) -> result<health> {
-        if (go.wait_for(0s) == std::future_status::ready) return health{};
-        return fail(errc::backend_error, "not yet");
-    };
-    idempotent_fleet test(std::move(script));
+    idempotent_fleet test(healthy_once_set(held));
     const auto before = test.begin("ada");
     REQUIRE(test.fleet.becomes(test.product, "ada", engine_status::provisioning));
     test.fleet.close(); // the row and the record are there, and no answer

@@ -119,4 +119,15 @@ template <class Clock = roundhouse::system_clock> struct memory_fleet {
     std::shared_ptr<orchestrator_type> orchestrator;
 };
 
+/// Puts variables that no master key opens in the place of an engine's.
+inline void make_env_unreadable(memory_store& store, const uuid& engine) {
+    auto record = **store.find_engine_by_id(engine);
+    auto settings = *record.settings;
+    settings.sealed_env = "gAAAAA";
+    record.settings = std::make_shared<const engine_settings>(settings);
+    change_set set;
+    set.changes.emplace_back(update_engine{record, {}});
+    REQUIRE(store.commit(set));
+}
+
 } // namespace roundhouse_tests

@@ -109,13 +109,7 @@ TEST_CASE("an environment that cannot be read fails a boot, and says what to do"
         return product;
     }();
     // The key of the engine stays readable: its environment alone was sealed with another key.
-    auto record = **store->find_engine(kept->id, "ada");
-    auto settings = *record.settings;
-    settings.sealed_env = "gAAAAA";
-    record.settings = std::make_shared<const engine_settings>(settings);
-    change_set set;
-    set.changes.emplace_back(update_engine{record, {}});
-    REQUIRE(store->commit(set));
+    make_env_unreadable(*store, (*store->find_engine(kept->id, "ada"))->id);
     memory_fleet<> fleet({}, memory_fleet<>::quick(), store);
     const auto failed = fleet.orchestrator->of(kept).start("ada");
     REQUIRE_FALSE(failed);

@@ -54,6 +54,17 @@ template <class Index>
     return found;
 }
 
+/// Adds an engine to a page. False if that has `limit` engines already: then it says where the next
+/// page begins.
+[[nodiscard]] inline bool add_to_page(engine_page& page, engine_ptr engine, std::size_t limit) {
+    if (page.engines.size() == limit) {
+        if (limit > 0) page.next = page.engines.back()->sequence;
+        return false;
+    }
+    page.engines.push_back(std::move(engine));
+    return true;
+}
+
 /// Answers a filtered query. Takes time proportional to the engines that match a filter, each filter
 /// by itself. `index.read(sequence)` returns the engine, null if its record is damaged.
 template <class Index>
@@ -66,12 +77,7 @@ template <class Index>
                          found.end());
     for (; at != found.end(); ++at) {
         auto engine = index.read(*at);
-        if (!engine) continue;
-        if (page.engines.size() == query.limit) {
-            if (query.limit > 0) page.next = page.engines.back()->sequence;
-            break;
-        }
-        page.engines.push_back(std::move(engine));
+        if (engine && !add_to_page(page, std::move(engine), query.limit)) break;
     }
     return page;
 }

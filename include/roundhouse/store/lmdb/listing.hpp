@@ -100,12 +100,7 @@ private:
          more = engines.next(), ++place) {
         if (place < query.offset) continue;
         auto engine = readable_engine(txn, engines.value());
-        if (!engine) continue;
-        if (page.engines.size() == query.limit) {
-            if (query.limit > 0) page.next = page.engines.back()->sequence;
-            break;
-        }
-        page.engines.push_back(std::move(engine));
+        if (engine && !add_to_page(page, std::move(engine), query.limit)) break;
     }
     return page;
 }
