@@ -207,10 +207,9 @@ inline decision on_call(const call::rotate& what, const engine_record& engine,
     return out.take("a new key is offered to it");
 }
 
-inline audit_entry& audit_settings(transition& out, const std::string& changed) {
+inline void audit_settings(transition& out, const std::string& changed) {
     auto& row = out.audit_transition(audit_action::settings_update, true);
     row.metadata.emplace_back("changed", changed);
-    return row;
 }
 
 /// An operation under way goes on with the settings that it began with.

@@ -137,10 +137,10 @@ sealed_default_envs(const engine_record& engine, const product_defaults& default
     if (defaults->limits_changed > since) {
         // Of what is not known any more it is taken that each kind has changed.
         const auto before = former != nullptr ? former->limits : engine_limits{};
-        const auto hidden = detail::first_of(own.limits, before) ==
-                            detail::first_of(own.limits, present.limits);
+        const bool same = detail::first_of(own.limits, before) ==
+                          detail::first_of(own.limits, present.limits);
         const bool all_own = own.limits.memory_mb && own.limits.cpus && own.limits.pids;
-        if (former != nullptr ? !hidden : !all_own) out.limits = true;
+        if (former != nullptr ? !same : !all_own) out.limits = true;
     }
     if (defaults->stop_grace_changed > since && !own.stop_grace) out.stop_grace = true;
     if (defaults->env_changed > since)

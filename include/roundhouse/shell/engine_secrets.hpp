@@ -16,8 +16,8 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
 /// What must not be shown of an engine's output: its keys, the values of its variables and of those of
-/// its product's defaults, and what the program gives every engine. What no master key opens is left out: no workload was made with it
-/// since.
+/// its product's defaults, and what the program gives every engine. What no master key opens is left
+/// out: no workload was made with it since.
 [[nodiscard]] inline std::vector<std::string> secrets_of(const engine_record& engine,
                                                          const services& services) {
     auto secrets = services.redacted;

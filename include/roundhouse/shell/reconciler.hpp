@@ -97,9 +97,11 @@ private:
 
     // Calls
     asio::awaitable<result<void>> create(shared engine, waiting_call& call);
-    [[nodiscard]] result<engine_limits> allow_creation(waiting_call& call);
-    [[nodiscard]] engine_record new_engine(const engine_owner& owner,
-                                           const waiting_call& call) const;
+    // The defaults are those of the engine's product, null if it has none.
+    [[nodiscard]] result<engine_limits> allow_creation(waiting_call& call,
+                                                       const product_defaults* defaults);
+    [[nodiscard]] engine_record new_engine(const engine_owner& owner, const waiting_call& call,
+                                           const product_defaults* defaults) const;
     void wait(mailbox& engine, waiting_call call, core::verdict verdict);
     void note_use(const waiting_call& call, const engine_record& engine) const;
     void answer(waiting_call& call, result<engine_ptr> outcome);

@@ -156,21 +156,21 @@ ROUNDHOUSE_DECL void reconciler::answer(waiting_call& call, result<engine_ptr> o
 }
 
 ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,
-                                                     const waiting_call& call) const {
+                                                     const waiting_call& call,
+                                                     const product_defaults* defaults) const {
     const auto now = services_.now();
     const auto& settings = services_.settings;
     engine_record engine;
     engine.id = crypto::make_uuid(services_.entropy);
     engine.product_id = owner.product_id;
     engine.user_id = owner.user_id;
-    const auto defaults = services_.defaults.of(owner.product_id);
-    engine.version = core::version_of_new(call.create->version, defaults.get(), settings);
+    engine.version = core::version_of_new(call.create->version, defaults, settings);
     engine.intent = intent::boot;
     engine.generation = 1;
     engine.created_at = engine.operation_started_at = engine.last_activity_at = now;
-    engine.settings = core::settings_of_new(call.create->settings, defaults.get());
-    engine.defaults_revision = revision_of(defaults.get());
-    engine.deadline = now + core::longest_boot(engine, settings, defaults.get());
+    engine.settings = core::settings_of_new(call.create->settings, defaults);
+    engine.defaults_revision = revision_of(defaults);
+    engine.deadline = now + core::longest_boot(engine, settings, defaults);
     const auto key = crypto::make_engine_key(services_.entropy);
     engine.key_hash = crypto::sha256(key);
     engine.sealed_key = services_.keys.seal(key, now, services_.entropy);
@@ -179,7 +179,8 @@ ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,
 
 /// The ceilings of the engine that a call creates, if the policy of its product allows that. A call
 /// that is decided again takes no second place in the rate.
-ROUNDHOUSE_DECL result<engine_limits> reconciler::allow_creation(waiting_call& call) {
+ROUNDHOUSE_DECL result<engine_limits> reconciler::allow_creation(waiting_call& call,
+                                                                 const product_defaults* defaults) {
     const auto& product = *call.product;
     const auto& settings = services_.settings;
     const auto& backend = *services_.backend;
@@ -191,14 +192,13 @@ ROUNDHOUSE_DECL result<engine_limits> reconciler::allow_creation(waiting_call& c
     if (!given.env_names.empty())
         if (auto allowed = core::may_give_env(product, settings); !allowed)
             return unexpected(std::move(allowed.error()));
-    const auto defaults = services_.defaults.of(product.id);
-    const auto with_defaults = core::settings_of_new(call.create->settings, defaults.get());
+    const auto with_defaults = core::settings_of_new(call.create->settings, defaults);
     if (with_defaults)
         if (const auto fault = core::check_metadata(with_defaults->metadata))
             return fail(errc::invalid_request,
                         fault->member +
                             ", with that of the product's defaults: " + fault->complaint);
-    auto limits = core::grant_limits(given.limits, product, defaults.get(), backend.limits(),
+    auto limits = core::grant_limits(given.limits, product, defaults, backend.limits(),
                                      backend.name(), settings);
     if (!limits || std::exchange(call.creation_counted, true)) return limits;
     const auto rate = core::policy_of(product, settings).max_provisions_per_minute;
@@ -209,9 +209,11 @@ ROUNDHOUSE_DECL result<engine_limits> reconciler::allow_creation(waiting_call& c
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
                                                                  waiting_call& call) {
-    const auto limits = allow_creation(call);
+    // What is allowed by these defaults is made with them, though they may be changed meanwhile.
+    const auto defaults = services_.defaults.of(engine->owner.product_id);
+    const auto limits = allow_creation(call, defaults.get());
     if (!limits) co_return unexpected(limits.error());
-    auto record = new_engine(engine->owner, call);
+    auto record = new_engine(engine->owner, call, defaults.get());
     record.reserved_memory_mb = limits->memory_mb.value_or(0);
     const auto id = record.id;
     core::decision made;
