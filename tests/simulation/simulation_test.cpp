@@ -23,7 +23,7 @@ TEST_CASE("simulations with different seeds take different courses") {
 TEST_CASE("after a crash at any interaction the next process brings the fleet "
           "to rest") {
     sweep all;
-    for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    for (std::uint64_t seed = 0; seed < 16; ++seed) {
         sim::run_options options{.seed = seed, .actions = 60};
         // Until a run ends before it reaches the crash point.
         for (std::uint64_t point = 0;; ++point) {

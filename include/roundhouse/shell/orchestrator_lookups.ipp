@@ -19,7 +19,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-[[nodiscard]] inline error no_engine(const std::string& user_id) {
+ROUNDHOUSE_DECL error orchestrator_state::no_engine(const std::string& user_id) {
     return {errc::engine_not_found, "User '" + user_id + "' has no engine."};
 }
 

@@ -175,6 +175,7 @@ private:
     asio::awaitable<void> replace_settings(product_ptr product, std::string user_id,
                                            settings_change wanted, change_options options,
                                            completion<engine_view> done);
+    [[nodiscard]] static error no_engine(const std::string& user_id);
     [[nodiscard]] static error changed_meanwhile(const std::string& user_id,
                                                  std::uint64_t revision);
     void enqueue_change(product_ptr product, std::string user_id, core::call::change_settings call,
