@@ -119,6 +119,18 @@ concept limits = requires(const B& b) {
     { b.limits() } -> std::same_as<limit_support>;
 };
 template <class B>
+concept copy_data = requires(B& b, const workload_ref& w, std::optional<std::uint64_t> max_bytes) {
+    { b.copy_data(w, max_bytes) } -> std::same_as<asio::awaitable<result<bool>>>;
+};
+template <class B>
+concept restore_data = requires(B& b, const workload_ref& w) {
+    { b.restore_data(w) } -> std::same_as<asio::awaitable<result<void>>>;
+};
+template <class B>
+concept drop_copy = requires(B& b, const workload_ref& w) {
+    { b.drop_copy(w) } -> std::same_as<asio::awaitable<result<void>>>;
+};
+template <class B>
 concept on_pause = requires(B& b, std::function<void(const workload_pause&)> handler) {
     b.on_pause(std::move(handler));
 };
@@ -221,6 +233,27 @@ template <class B> concept names_isolation = backend<B> && detail::member::isola
 /// without them. It does not block. A backend without this member holds none, and gets none.
 template <class B> concept holds_limits = backend<B> && detail::member::limits<B>;
 
+/// Keeps one copy of an engine's data beside it, with three members. They are asked for an engine
+/// whose workload does not run; if it does, `copy_data` and `restore_data` fail.
+///
+/// - `asio::awaitable<result<bool>> copy_data(const workload_ref&, std::optional<std::uint64_t>
+///   max_bytes)` copies the data, in place of an earlier copy, which may be part of one that was
+///   interrupted. False if there is no copy afterwards because the data is larger than `max_bytes`
+///   or because there is no data. A copy that it reports outlives a crash of the machine. If it
+///   fails it leaves no copy where that is possible. It may take long and be cancelled; what it
+///   leaves then is no copy, and the next call replaces it.
+/// - `asio::awaitable<result<void>> restore_data(const workload_ref&)` puts the copy in the place of
+///   the data, which is lost; afterwards there is no copy. Ended at any instruction and repeated, it
+///   ends with the copy's data. Without a copy it changes nothing and succeeds.
+/// - `asio::awaitable<result<void>> drop_copy(const workload_ref&)` removes the copy, and succeeds if
+///   there is none. What a `restore_data` that was ended has begun, it ends first.
+///
+/// `destroy` removes the copy too, and no other member does. `create` leaves it, and fails where a
+/// `restore_data` that was ended has taken the data away and not yet brought the copy.
+template <class B>
+concept copies_data = backend<B> && detail::member::copy_data<B> &&
+                      detail::member::restore_data<B> && detail::member::drop_copy<B>;
+
 /// Refuses a type that is no clock, naming what it lacks.
 template <class C> consteval bool require_clock() {
     namespace member = detail::member;
@@ -288,6 +321,15 @@ template <class B> consteval bool require_backend() {
     static_assert(member::declares<B>(optional_member::limits) == member::limits<B>,
                   "backend: `optional_members` and `limit_support limits() const` must both be "
                   "there, or neither");
+    static_assert(member::declares<B>(optional_member::data_copy) == member::copy_data<B>,
+                  "backend: `optional_members` and `asio::awaitable<result<bool>> copy_data(const "
+                  "workload_ref&, std::optional<std::uint64_t>)` must both be there, or neither");
+    static_assert(member::declares<B>(optional_member::data_copy) == member::restore_data<B>,
+                  "backend: `optional_members` and `asio::awaitable<result<void>> "
+                  "restore_data(const workload_ref&)` must both be there, or neither");
+    static_assert(member::declares<B>(optional_member::data_copy) == member::drop_copy<B>,
+                  "backend: `optional_members` and `asio::awaitable<result<void>> "
+                  "drop_copy(const workload_ref&)` must both be there, or neither");
     return true;
 }
 

@@ -17,6 +17,7 @@ enum class optional_member : std::uint8_t {
     open_logs = 16,
     isolation = 32,
     limits = 64,
+    data_copy = 128, ///< `copy_data`, `restore_data` and `drop_copy`.
 };
 
 [[nodiscard]] constexpr optional_member operator|(optional_member a, optional_member b) noexcept {

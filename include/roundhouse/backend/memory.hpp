@@ -42,7 +42,10 @@ enum class backend_operation : std::uint8_t {
     swap_key,
     probe,
     list,
-    logs ///< `boot_logs` and `open_logs` too.
+    logs, ///< `boot_logs` and `open_logs` too.
+    copy_data,
+    restore_data,
+    drop_copy
 };
 
 /// The behaviour of a `memory_backend`. The functions are called from any thread, with no lock
@@ -77,7 +80,8 @@ class memory_backend {
 public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::on_pause |
                                              optional_member::boot_logs |
-                                             optional_member::open_logs | optional_member::limits;
+                                             optional_member::open_logs | optional_member::limits |
+                                             optional_member::data_copy;
 
     explicit memory_backend(memory_backend_script script = {}) : script_(std::move(script)) {}
 
@@ -106,6 +110,12 @@ public:
 
     asio::awaitable<result<void>> destroy(const workload_ref& ref);
 
+    /// The data is what `write_data` wrote.
+    asio::awaitable<result<bool>> copy_data(const workload_ref& ref,
+                                            std::optional<std::uint64_t> max_bytes);
+    asio::awaitable<result<void>> restore_data(const workload_ref& ref);
+    asio::awaitable<result<void>> drop_copy(const workload_ref& ref);
+
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
                                                const sha256_digest& next);
 
@@ -123,6 +133,14 @@ public:
 
     /// Writes to the output of an engine, as its workload would. The last MiB is kept.
     void write_output(const uuid& engine, std::string_view text);
+
+    /// Replaces the data of an engine, as its workload would. Returns false if the engine has neither
+    /// a workload nor data.
+    bool write_data(const uuid& engine, std::string text);
+    /// What was written last; empty if nothing was, or if there is no data.
+    [[nodiscard]] std::string data_of(const uuid& engine) const;
+    /// Empty if there is no copy of the engine's data.
+    [[nodiscard]] std::optional<std::string> copy_of(const uuid& engine) const;
 
     /// Replaces the handler, and waits for calls of the earlier one that are under way.
     void on_exit(std::function<void(const workload_exit&)> handler);
@@ -160,6 +178,8 @@ private:
         std::chrono::steady_clock::time_point healthy_at;
         /// Of all workloads of the engine; null if nobody wrote or asked for it.
         std::shared_ptr<detail::memory_output> output = {};
+        std::string data = {}; ///< Of all workloads of the engine.
+        std::optional<std::string> copy = std::nullopt;
 
         void put_down();
         detail::memory_output& own_output();

@@ -43,18 +43,16 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> memory_backend::create(const workl
     if (!begun) co_return begun;
     const std::lock_guard lock(mutex_);
     auto& present = workloads_[requested.ref.engine_id];
-    const auto output = present.output;
     const auto plan = core::plan_create(requested.ref, present.ref.generation, present.state);
     if (!plan) co_return unexpected(plan.error());
     if (*plan == core::create_plan::keep) co_return begun;
-    present = {.ref = requested.ref,
-               .owner = requested.owner,
-               .key_hash = requested.key_hash,
-               .env = requested.env,
-               .limits = requested.limits,
-               .state = workload_state::up,
-               .healthy_at = std::chrono::steady_clock::now() + script_.boot_delay,
-               .output = output};
+    present.ref = requested.ref;
+    present.owner = requested.owner;
+    present.key_hash = requested.key_hash;
+    present.env = requested.env;
+    present.limits = requested.limits;
+    present.state = workload_state::up;
+    present.healthy_at = std::chrono::steady_clock::now() + script_.boot_delay;
     ++created_;
     co_return begun;
 }
@@ -80,6 +78,45 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> memory_backend::destroy(const work
     if (found == workloads_.end()) co_return begun;
     found->second.put_down();
     workloads_.erase(found);
+    co_return begun;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<bool>>
+memory_backend::copy_data(const workload_ref& ref, std::optional<std::uint64_t> max_bytes) {
+    auto begun = co_await begin(backend_operation::copy_data, ref);
+    if (!begun) co_return unexpected(std::move(begun.error()));
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(ref.engine_id);
+    if (found == workloads_.end()) co_return false;
+    auto& present = found->second;
+    if (present.state != workload_state::down)
+        co_return roundhouse::fail(errc::backend_error, "the workload still runs");
+    present.copy.reset();
+    if (max_bytes && present.data.size() > *max_bytes) co_return false;
+    present.copy = present.data;
+    co_return true;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>>
+memory_backend::restore_data(const workload_ref& ref) {
+    auto begun = co_await begin(backend_operation::restore_data, ref);
+    if (!begun) co_return begun;
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(ref.engine_id);
+    if (found == workloads_.end() || !found->second.copy) co_return begun;
+    auto& present = found->second;
+    if (present.state != workload_state::down)
+        co_return roundhouse::fail(errc::backend_error, "the workload still runs");
+    present.data = *std::exchange(present.copy, std::nullopt);
+    co_return begun;
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> memory_backend::drop_copy(const workload_ref& ref) {
+    auto begun = co_await begin(backend_operation::drop_copy, ref);
+    if (!begun) co_return begun;
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(ref.engine_id);
+    if (found != workloads_.end()) found->second.copy.reset();
     co_return begun;
 }
 
@@ -161,6 +198,26 @@ ROUNDHOUSE_DECL void memory_backend::write_output(const uuid& engine, std::strin
     const std::lock_guard lock(mutex_);
     const auto found = workloads_.find(engine);
     if (found != workloads_.end()) found->second.own_output().write(text);
+}
+
+ROUNDHOUSE_DECL bool memory_backend::write_data(const uuid& engine, std::string text) {
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(engine);
+    if (found == workloads_.end()) return false;
+    found->second.data = std::move(text);
+    return true;
+}
+
+ROUNDHOUSE_DECL std::string memory_backend::data_of(const uuid& engine) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(engine);
+    return found == workloads_.end() ? std::string() : found->second.data;
+}
+
+ROUNDHOUSE_DECL std::optional<std::string> memory_backend::copy_of(const uuid& engine) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = workloads_.find(engine);
+    return found == workloads_.end() ? std::nullopt : found->second.copy;
 }
 
 ROUNDHOUSE_DECL void memory_backend::on_exit(std::function<void(const workload_exit&)> handler) {

@@ -4,6 +4,7 @@
 #include <roundhouse/idempotency.hpp>
 #include <roundhouse/shell/ports.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -61,7 +62,7 @@ public:
     [[nodiscard]] bool has_prepare() const noexcept override { return prepares<Backend>; }
     asio::awaitable<result<void>> prepare(const workload& wanted) override {
         if constexpr (prepares<Backend>) return backend_->prepare(wanted);
-        else return nothing_to_prepare();
+        else return nothing_to_do();
     }
     asio::awaitable<result<void>> create(const workload& wanted) override {
         return backend_->create(wanted);
@@ -81,6 +82,20 @@ public:
     }
     asio::awaitable<result<void>> destroy(const workload_ref& ref) override {
         return backend_->destroy(ref);
+    }
+    [[nodiscard]] bool has_data_copy() const noexcept override { return copies_data<Backend>; }
+    asio::awaitable<result<bool>> copy_data(const workload_ref& ref,
+                                            std::optional<std::uint64_t> max_bytes) override {
+        if constexpr (copies_data<Backend>) return backend_->copy_data(ref, max_bytes);
+        else return no_copy_is_made();
+    }
+    asio::awaitable<result<void>> restore_data(const workload_ref& ref) override {
+        if constexpr (copies_data<Backend>) return backend_->restore_data(ref);
+        else return nothing_to_do();
+    }
+    asio::awaitable<result<void>> drop_copy(const workload_ref& ref) override {
+        if constexpr (copies_data<Backend>) return backend_->drop_copy(ref);
+        else return nothing_to_do();
     }
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
                                                const sha256_digest& next) override {
@@ -114,7 +129,8 @@ public:
     }
 
 private:
-    static asio::awaitable<result<void>> nothing_to_prepare() { co_return result<void>{}; }
+    static asio::awaitable<result<void>> nothing_to_do() { co_return result<void>{}; }
+    static asio::awaitable<result<bool>> no_copy_is_made() { co_return false; }
     static asio::awaitable<result<log_source_ptr>> logs_cannot_be_opened() {
         co_return fail(errc::invalid_request,
                        "This server's backend can neither follow an engine's output nor read it "

@@ -65,6 +65,12 @@ public:
     virtual asio::awaitable<result<void>> pause(const workload_ref& ref) = 0;
     virtual asio::awaitable<result<void>> resume(const workload_ref& ref) = 0;
     virtual asio::awaitable<result<void>> destroy(const workload_ref& ref) = 0;
+    /// Whether it can keep a copy of an engine's data; if not, `copy_data` makes none.
+    [[nodiscard]] virtual bool has_data_copy() const noexcept = 0;
+    virtual asio::awaitable<result<bool>> copy_data(const workload_ref& ref,
+                                                    std::optional<std::uint64_t> max_bytes) = 0;
+    virtual asio::awaitable<result<void>> restore_data(const workload_ref& ref) = 0;
+    virtual asio::awaitable<result<void>> drop_copy(const workload_ref& ref) = 0;
     virtual asio::awaitable<result<key_swap>>
     swap_key(const workload_ref& ref, const std::string& key, const sha256_digest& next) = 0;
     virtual asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout) = 0;

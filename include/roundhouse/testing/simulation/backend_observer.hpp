@@ -18,7 +18,10 @@ enum class backend_operation : std::uint8_t {
     resume,
     destroy,
     swap_key,
-    list
+    list,
+    copy_data,
+    restore_data,
+    drop_copy
 };
 
 constexpr std::string_view name_of(backend_operation operation) noexcept {
@@ -31,6 +34,9 @@ constexpr std::string_view name_of(backend_operation operation) noexcept {
     case backend_operation::destroy: return "destroy";
     case backend_operation::swap_key: return "swap_key";
     case backend_operation::list: return "list";
+    case backend_operation::copy_data: return "copy_data";
+    case backend_operation::restore_data: return "restore_data";
+    case backend_operation::drop_copy: return "drop_copy";
     }
     return "unknown";
 }

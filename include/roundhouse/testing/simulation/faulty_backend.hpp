@@ -38,7 +38,7 @@ namespace testing::sim::detail {
 class faulty_backend {
 public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::on_pause |
-                                             optional_member::limits;
+                                             optional_member::limits | optional_member::data_copy;
 
     faulty_backend(machine& host, fault_injector& faults, virtual_clock& clock, process& owner,
                    trace& events, bool needs_port, backend_observer observer)
@@ -89,6 +89,30 @@ public:
     asio::awaitable<result<void>> destroy(const workload_ref& ref) {
         effect act = [this, ref] { return machine_.destroy(ref); };
         return perform(backend_operation::destroy, ref, std::move(act), quick);
+    }
+
+    asio::awaitable<result<bool>> copy_data(const workload_ref& ref,
+                                            std::optional<std::uint64_t> max_bytes) {
+        // A repetition finds the same data, so the last outcome is that of all.
+        bool copied = false;
+        effect act = [this, ref, max_bytes, &copied] {
+            auto outcome = machine_.copy_data(ref, max_bytes);
+            if (!outcome) return result<void>(unexpected(std::move(outcome.error())));
+            copied = *outcome;
+            return result<void>{};
+        };
+        auto call = perform(backend_operation::copy_data, ref, std::move(act), quick);
+        auto outcome = co_await std::move(call);
+        if (!outcome) co_return unexpected(std::move(outcome.error()));
+        co_return copied;
+    }
+    asio::awaitable<result<void>> restore_data(const workload_ref& ref) {
+        effect act = [this, ref] { return machine_.restore_data(ref); };
+        return perform(backend_operation::restore_data, ref, std::move(act), quick);
+    }
+    asio::awaitable<result<void>> drop_copy(const workload_ref& ref) {
+        effect act = [this, ref] { return machine_.drop_copy(ref); };
+        return perform(backend_operation::drop_copy, ref, std::move(act), quick);
     }
 
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string&,

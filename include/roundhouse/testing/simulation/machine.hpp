@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -33,6 +34,7 @@ struct hosted_engine {
     bool paused_by_others = false;
     sha256_digest key_hash{};
     std::uint64_t data = 0; ///< A value that stays the same until the data is removed.
+    std::uint64_t copy = 0; ///< The value that a copy of the data has; 0 if there is none.
     instant healthy_at{};   ///< `machine::never` if it never becomes healthy.
     instant sick_until{};
     instant busy_until{};
@@ -109,6 +111,29 @@ public:
         if (find(ref.engine_id) == nullptr) return {};
         if (removal_) removal_(ref.engine_id);
         engines_.erase(ref.engine_id);
+        ++version_;
+        return {};
+    }
+
+    result<bool> copy_data(const workload_ref& ref, std::optional<std::uint64_t> max_bytes) {
+        auto* engine = find(ref.engine_id);
+        if (engine == nullptr) return false;
+        if (engine->alive()) return fail(errc::backend_error, "It still runs.");
+        ++version_;
+        const bool fits = !max_bytes || size_of(engine->data) <= *max_bytes;
+        engine->copy = fits ? engine->data : 0;
+        return fits;
+    }
+    result<void> restore_data(const workload_ref& ref) {
+        auto* engine = find(ref.engine_id);
+        if (engine == nullptr || engine->copy == 0) return {};
+        if (engine->alive()) return fail(errc::backend_error, "It still runs.");
+        engine->data = std::exchange(engine->copy, 0);
+        ++version_;
+        return {};
+    }
+    result<void> drop_copy(const workload_ref& ref) {
+        if (auto* engine = find(ref.engine_id)) engine->copy = 0;
         ++version_;
         return {};
     }
@@ -225,6 +250,9 @@ public:
     }
 
 private:
+    /// The bytes of data that has this value: up to 2 GiB.
+    static std::uint64_t size_of(std::uint64_t data) noexcept { return data % (2ULL << 30U); }
+
     result<void> set_state(const workload_ref& ref, workload_state state) {
         auto* engine = find(ref.engine_id);
         if (engine == nullptr || !engine->alive())
