@@ -5,16 +5,24 @@
 #   scripts/test.sh                      all tests of the preset "release"
 #   scripts/test.sh asan                 all tests of another preset
 #   scripts/test.sh release -L unit      further arguments are ctest's
+#   scripts/test.sh --build asan         only builds, and prints no counts
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+build_only=false
+if [ "${1:-}" = --build ]; then
+    build_only=true
+    shift
+fi
 preset=${1:-release}
 shift || true
 results="$PWD/build/$preset/ctest.xml"
 
 # The last line is printed however this script ends. If no test was run, that is a failure.
 passed=0 failed=1 skipped=0
-trap 'echo "$passed passed, $failed failed, $skipped skipped"' EXIT
+if ! $build_only; then
+    trap 'echo "$passed passed, $failed failed, $skipped skipped"' EXIT
+fi
 
 # Clang's thread sanitizer cannot map its shadow memory if the kernel randomizes addresses with more
 # bits than it expects.
@@ -29,6 +37,9 @@ case "$preset" in
 esac
 cmake --preset "$preset"
 "${run[@]+"${run[@]}"}" cmake --build --preset "$preset" -j "${JOBS:-$(nproc)}"
+if $build_only; then
+    exit 0
+fi
 
 rm -f "$results"
 code=0
