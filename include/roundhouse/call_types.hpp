@@ -241,6 +241,10 @@ struct engine_explanation {
     settings_sources settings = {};
 };
 
+/// How many bytes the metadata and the names of variables of the engines on one page of a listing may
+/// have together: a page that would have more is shorter than its limit. No engine alone has as many.
+inline constexpr std::size_t max_listed_bytes = std::size_t{1} << 20U;
+
 struct engine_view_page {
     std::vector<engine_view> engines;
     std::uint64_t total = 0;

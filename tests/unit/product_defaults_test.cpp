@@ -6,6 +6,8 @@
 #include <asio/use_future.hpp>
 
 #include <chrono>
+#include <cstddef>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -118,6 +120,55 @@ TEST_CASE("changed defaults hold at each engine's next boot, and are pending unt
     }));
     CHECK(fleet.pending_of("ada").empty());
     CHECK(fleet.backend->env_of(made->record->id).empty());
+}
+
+TEST_CASE("defaults that were changed back are not pending, also variables, which are sealed") {
+    defaults_fleet fleet;
+    const provision_options first{
+        .env = {{"A", "first"}}, .limits = {.memory_mb = 64}, .stop_grace = 50ms};
+    fleet.set(first);
+    REQUIRE(fleet.demo().provision("ada"));
+    fleet.set({.env = {{"A", "second"}}, .limits = {.memory_mb = 32}, .stop_grace = 60ms});
+    CHECK(fleet.pending_of("ada") == names{"env", "limits", "stop_grace"});
+    fleet.set({.env = {{"A", "first"}}, .limits = {.memory_mb = 32}, .stop_grace = 60ms});
+    CHECK(fleet.pending_of("ada") == names{"limits", "stop_grace"});
+    fleet.set(first);
+    CHECK(fleet.pending_of("ada").empty());
+    fleet.set({});
+    CHECK(fleet.pending_of("ada") == names{"env", "limits", "stop_grace"});
+    fleet.set(first);
+    CHECK(fleet.pending_of("ada").empty());
+}
+
+TEST_CASE("a page of a listing ends where its engines' metadata would be more than it may have") {
+    defaults_fleet fleet;
+    named_texts large;
+    for (char name = 'a'; name <= 'h'; ++name)
+        large.emplace(std::string(1, name), std::string(1'000, 'x'));
+    constexpr std::size_t engines = 140; // of 8 KB each
+    for (std::size_t n = 0; n < engines; ++n)
+        REQUIRE(fleet.demo().provision("user-" + std::to_string(n),
+                                       provision_options{.metadata = large}));
+    std::vector<std::string> seen;
+    engine_query query;
+    query.product_id = fleet.product->id;
+    query.limit = 1'000;
+    std::size_t pages = 0;
+    do {
+        std::promise<result<engine_view_page>> answer;
+        fleet.orchestrator->calls()->list(
+            query, [&](result<engine_view_page> page) { answer.set_value(std::move(page)); });
+        const auto listed = answer.get_future().get();
+        REQUIRE(listed);
+        CHECK(listed->total == engines);
+        CHECK(listed->engines.size() * 8'008 <= max_listed_bytes);
+        for (const auto& engine : listed->engines) seen.push_back(engine.record->user_id);
+        query.after = listed->next;
+        ++pages;
+    } while (query.after && pages < engines);
+    CHECK(pages == 2);
+    REQUIRE(seen.size() == engines);
+    for (std::size_t n = 0; n < engines; ++n) CHECK(seen[n] == "user-" + std::to_string(n));
 }
 
 TEST_CASE("defaults of sleep hold at once, also after a restart of the server") {

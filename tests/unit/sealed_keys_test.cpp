@@ -190,6 +190,7 @@ TEST_CASE(
     defaults.settings.env_names = {"TOKEN"};
     defaults.settings.sealed_env = sealed_of("new");
     defaults.former.push_back({.last_revision = 1, .sealed_env = sealed_of("old")});
+    defaults.former.push_back({.last_revision = 2, .sealed_env = defaults.settings.sealed_env});
     product record;
     record.id = numbered(10'000);
     record.slug = "demo";
@@ -198,8 +199,8 @@ TEST_CASE(
     change_set set;
     set.changes.push_back(put_product{record});
     REQUIRE(store.commit(set));
-    CHECK(counted(store, old_key).total == 2);
-    CHECK(counted(store, new_key).unreadable == 2);
+    CHECK(counted(store, old_key).total == 3);
+    CHECK(counted(store, new_key).unreadable == 3);
     CHECK_FALSE(reseal_keys(store, ring(new_key), now, crypto::system_entropy));
     REQUIRE(reseal_keys(store, ring(new_key + "," + old_key), now, crypto::system_entropy));
     CHECK(counted(store, new_key).unreadable == 0);
@@ -209,6 +210,9 @@ TEST_CASE(
     };
     CHECK(value_of(after.settings.sealed_env) == "new");
     CHECK(value_of(after.former.front().sealed_env) == "old");
+    // Equal texts stay equal: they tell that variables were changed back.
+    CHECK(after.former.back().sealed_env == after.settings.sealed_env);
+    after.former.back().sealed_env = defaults.former.back().sealed_env;
     after.settings.sealed_env = defaults.settings.sealed_env;
     after.former.front().sealed_env = defaults.former.front().sealed_env;
     CHECK(after == defaults);

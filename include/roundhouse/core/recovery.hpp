@@ -131,10 +131,10 @@ inline decision recover_newer(std::uint64_t generation, const engine_record& eng
         return recover_down(true, ahead, context);
     }
     out.forget_next_key();
+    const bool boots = engine.status == engine_status::provisioning;
     // What is ahead holds the engine's own port, and is ended before the port is needed.
-    out.begin_boot(engine.status == engine_status::provisioning ? engine.boot
-                                                                : boot_reason::recover)
-        .choose_port(false);
+    out.begin_boot(boots ? engine.boot : boot_reason::recover).choose_port(false);
+    if (boots) out.next().origin = engine.origin; // the boot goes on, from where it began
     out.next().retries = 1; // something of it is there, whatever becomes of this boot
     return out.take("a newer workload than the row knows: booted afresh on its data");
 }

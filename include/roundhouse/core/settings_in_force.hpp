@@ -124,7 +124,8 @@ sealed_default_envs(const engine_record& engine, const product_defaults& default
 }
 
 /// What of an engine's settings, its own and the defaults', has changed since its present workload was
-/// made: the flags alone. A default that the engine's own setting hides does not count.
+/// made: the flags alone. A default that the engine's own setting hides does not count, and neither
+/// does one that was changed back.
 [[nodiscard]] inline pending_settings pending_of(const engine_record& engine,
                                                  const product_defaults* defaults) {
     const auto& own = settings_of(engine);
@@ -142,10 +143,14 @@ sealed_default_envs(const engine_record& engine, const product_defaults& default
         const bool all_own = own.limits.memory_mb && own.limits.cpus && own.limits.pids;
         if (former != nullptr ? !same : !all_own) out.limits = true;
     }
-    if (defaults->stop_grace_changed > since && !own.stop_grace) out.stop_grace = true;
-    if (defaults->env_changed > since)
-        out.env = out.env || former == nullptr ||
-                  detail::shows_through(present.env_names, own.env_names) ||
+    if (defaults->stop_grace_changed > since && !own.stop_grace &&
+        (former == nullptr || former->stop_grace != present.stop_grace))
+        out.stop_grace = true;
+    // Variables that were changed back are sealed in the same text again.
+    if (defaults->env_changed > since && former == nullptr) out.env = true;
+    if (defaults->env_changed > since && former != nullptr &&
+        former->sealed_env != present.sealed_env)
+        out.env = out.env || detail::shows_through(present.env_names, own.env_names) ||
                   detail::shows_through(former->env_names, own.env_names);
     return out;
 }

@@ -11,6 +11,18 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace core {
 
+/// By how much two readings of a time may differ that were made by the clock and its steady one at
+/// other moments: each is rounded to a millisecond.
+inline constexpr duration clock_noise{2};
+
+/// A time as it is `known`, or as it was `measured` again if the difference is more than the rounding
+/// of clocks.
+template <class Time>
+[[nodiscard]] constexpr Time without_noise(const Time& known, const Time& measured) noexcept {
+    const bool is_noise = measured <= known + clock_noise && known <= measured + clock_noise;
+    return is_noise ? known : measured;
+}
+
 /// How far off the planned restart is; nothing if there is none.
 [[nodiscard]] inline std::optional<duration> restart_in(const engine_record& engine,
                                                         const context& context) {

@@ -286,11 +286,12 @@ public:
     }
 
     /// Goes on waiting for the planned restart: for what is left of the wait, but never for longer
-    /// than the whole of it.
+    /// than the whole of it. Its time stays as it was told, unless a clock was set.
     transition& continue_restart_wait() {
         if (const auto left = restart_in(out_.next, context_)) {
             const auto longest = longest_restart_wait(out_.next, context_.settings);
-            out_.next.restart_at = context_.now + std::clamp(*left, duration{0}, longest);
+            const auto at = context_.now + std::clamp(*left, duration{0}, longest);
+            out_.next.restart_at = without_noise(*out_.next.restart_at, at);
         }
         out_.next.deadline = out_.next.restart_at;
         return *this;

@@ -141,14 +141,30 @@ ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
         });
 }
 
+/// The bytes of what an engine has that may be long in a listing: its metadata, and the names of its
+/// variables.
+[[nodiscard]] inline std::size_t listed_bytes(const engine_view& engine) {
+    std::size_t out = 0;
+    for (const auto& [name, value] : settings_of(*engine.record).metadata)
+        out += name.size() + value.size();
+    for (const auto& name : engine.env_names) out += name.size();
+    return out;
+}
+
 ROUNDHOUSE_DECL result<engine_view_page> orchestrator_state::view(const engine_page& page,
                                                                   const product& of) const {
     engine_view_page out;
     out.total = page.total;
     out.next = page.next;
+    std::size_t bytes = 0;
     for (const auto& engine : page.engines) {
         auto seen = view(engine, false, of);
         if (!seen) return unexpected(std::move(seen.error()));
+        bytes += listed_bytes(*seen);
+        if (bytes > max_listed_bytes && !out.engines.empty()) {
+            out.next = out.engines.back().record->sequence;
+            break;
+        }
         out.engines.push_back(std::move(*seen));
     }
     return out;

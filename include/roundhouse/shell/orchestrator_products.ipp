@@ -93,6 +93,18 @@ ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, poli
     services.tasks.run(change_product(std::move(id_or_slug), std::move(set), std::move(tell)));
 }
 
+ROUNDHOUSE_DECL std::optional<std::string>
+orchestrator_state::sealed_before(const product_defaults& before, const named_texts& env) const {
+    const auto opens_to = [&](const std::string& sealed) {
+        const auto known = crypto::unseal_env(sealed, services.keys);
+        return known && *known == env;
+    };
+    if (opens_to(before.settings.sealed_env)) return before.settings.sealed_env;
+    for (const auto& former : before.former)
+        if (opens_to(former.sealed_env)) return former.sealed_env;
+    return std::nullopt;
+}
+
 ROUNDHOUSE_DECL std::string
 orchestrator_state::replace_defaults(product& record, const provision_options& given) const {
     const product_defaults none;
@@ -107,7 +119,7 @@ orchestrator_state::replace_defaults(product& record, const provision_options& g
     if (changed.empty()) return changed;
     const auto wanted = sealed(given);
     auto settings = wanted ? *wanted : no_settings();
-    if (was.env == given.env) settings.sealed_env = before.settings.sealed_env;
+    if (const auto known = sealed_before(before, given.env)) settings.sealed_env = *known;
     record.defaults = std::make_shared<const product_defaults>(core::replaced_defaults(
         before, revision_of(record.defaults.get()) + 1, given.version, std::move(settings)));
     return changed;

@@ -163,6 +163,10 @@ private:
     [[nodiscard]] static std::optional<error> refusal(const policy& limits);
     [[nodiscard]] std::optional<error> refusal(const provision_options& options) const;
     [[nodiscard]] std::shared_ptr<const engine_settings> sealed(provision_options options) const;
+    /// The text in which these variables are sealed in a product's defaults, or were in those that are
+    /// still known: equal variables have equal texts, by which `core::pending_of` compares them.
+    [[nodiscard]] std::optional<std::string> sealed_before(const product_defaults& before,
+                                                           const named_texts& env) const;
     /// Puts other defaults into a product's record; what is changed, for the audit row.
     [[nodiscard]] std::string replace_defaults(product& record,
                                                const provision_options& given) const;

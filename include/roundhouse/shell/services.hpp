@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/moment.hpp>
+#include <roundhouse/core/spans.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
@@ -41,13 +42,10 @@ struct services : orchestrator_parts {
     /// The wall time at a steady time. The same for the same steady time, although the clocks are not
     /// read at the same moment, until one of them is set.
     [[nodiscard]] instant wall_time_of(duration steady) const noexcept {
-        constexpr duration noise{2};
-        const auto measured = now().time_since_epoch() - steady_now();
-        auto lead = duration{wall_lead_ms_.load(std::memory_order_relaxed)};
-        if (measured > lead + noise || measured < lead - noise) {
-            lead = measured;
-            wall_lead_ms_.store(lead.count(), std::memory_order_relaxed);
-        }
+        const duration measured = now().time_since_epoch() - steady_now();
+        const duration known{wall_lead_ms_.load(std::memory_order_relaxed)};
+        const auto lead = core::without_noise(known, measured);
+        if (lead != known) wall_lead_ms_.store(lead.count(), std::memory_order_relaxed);
         return instant{steady + lead};
     }
 

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -104,12 +105,15 @@ result<void> reseal_defaults(Store& store, const uuid& product, const crypto::ke
         if (!found) return unexpected(found.error());
         if (!*found || !(*found)->defaults) return {};
         auto defaults = std::make_shared<product_defaults>(*(*found)->defaults);
+        std::map<std::string, std::string> again; // equal texts stay equal
         for (auto* const sealed : sealed_texts(*defaults)) {
+            auto& text = again[*sealed];
             const auto plain = keys.unseal(*sealed);
             if (!plain)
                 return fail(plain.error().code,
                             "product '" + (*found)->slug + "': " + plain.error().message);
-            *sealed = keys.seal(*plain, now, random);
+            if (text.empty()) text = keys.seal(*plain, now, random);
+            *sealed = text;
         }
         change_set set;
         auto& put = set.changes.emplace_back(put_product{**found});

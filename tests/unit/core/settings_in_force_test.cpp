@@ -98,10 +98,28 @@ TEST_CASE("what changed in the defaults since the boot is pending, unless the en
     const auto same = replaced(defaults, other);
     CHECK(same.settings.revision == 2);
     CHECK(flags(core::pending_of(with({}, 1), &same)).empty());
+}
+
+TEST_CASE("defaults that were changed back are not pending, of any kind") {
+    engine_settings given;
+    given.env_names = {"A"};
+    given.sealed_env = "sealed";
+    given.limits = {.memory_mb = 64};
+    given.stop_grace = 7s;
+    auto other = given;
+    other.sealed_env = "sealed otherwise";
     other.limits = {};
-    const auto back = replaced(replaced(same, other), given);
-    CHECK(flags(core::pending_of(with({}, 2), &back)).empty()); // as it was
-    CHECK(flags(core::pending_of(with({}, 3), &back)) == "limits ");
+    other.stop_grace = 8s;
+    const auto first = replaced({}, given);
+    const auto second = replaced(first, other);
+    CHECK(flags(core::pending_of(with({}, 1), &second)) == "env limits stop_grace ");
+    const auto back = replaced(second, given);
+    CHECK(flags(core::pending_of(with({}, 1), &back)).empty());
+    CHECK(flags(core::pending_of(with({}, 2), &back)) == "env limits stop_grace ");
+    auto in_part = given;
+    in_part.stop_grace = 9s;
+    const auto part_back = replaced(second, in_part);
+    CHECK(flags(core::pending_of(with({}, 1), &part_back)) == "stop_grace ");
 }
 
 TEST_CASE("a bounded number of replaced defaults is kept, and older ones count as changed") {
