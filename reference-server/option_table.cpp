@@ -2,6 +2,7 @@
 
 #include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/core/names.hpp>
+#include <roundhouse/core/platform_keys.hpp>
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/http/bodies.hpp>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
@@ -266,6 +268,14 @@ result<void> read_bootstrap_key(server_options& options, const std::string& valu
     return {};
 }
 
+result<void> read_bootstrap_overlap(server_options& options, const std::string& value) {
+    constexpr std::chrono::duration<double> longest = core::longest_key_overlap;
+    auto overlap = parse_seconds(value, 0, longest.count());
+    if (!overlap) return unexpected(std::move(overlap.error()));
+    options.bootstrap_overlap = *overlap;
+    return {};
+}
+
 result<void> read_default_policy(server_options& options, const std::string& value) {
     options.settings.default_policy = {};
     if (value.empty()) return {};
@@ -388,9 +398,13 @@ std::vector<option_row> serving_rows() {
         {"ORCH_BOOTSTRAP_PRODUCT", "SLUG", "",
          "For trials: a product to register at the start if it does not exist.",
          read_bootstrap_slug},
-        {"ORCH_BOOTSTRAP_PLATFORM_KEY", "KEY", "", "The platform key of that product.",
+        {"ORCH_BOOTSTRAP_PLATFORM_KEY", "KEY", "",
+         "The platform key of that product, in place of those that were configured before.",
          read_bootstrap_key, true},
         file_of_secret("ORCH_BOOTSTRAP_PLATFORM_KEY_FILE", "File with that platform key."),
+        {"ORCH_BOOTSTRAP_OVERLAP_S", "SECONDS", "0",
+         "How long the keys that were configured before are still taken, up to 2592000.",
+         read_bootstrap_overlap},
     };
 }
 

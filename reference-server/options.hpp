@@ -35,8 +35,8 @@ enum class advertise : std::uint8_t { automatic, host, network };
 [[nodiscard]] std::string_view name_of(store_kind kind) noexcept;
 [[nodiscard]] std::string_view name_of(backend_kind kind) noexcept;
 
-/// A product that is registered at the start if it does not exist, with a given platform key. For
-/// trials, such as scripts/run.sh.
+/// A product that is registered at the start if it does not exist, with a given platform key, which
+/// takes the place of those that were given at earlier starts. For trials, such as scripts/run.sh.
 struct bootstrap_product {
     std::string slug;
     crypto::secret_text platform_key;
@@ -108,6 +108,7 @@ struct server_options {
     roundhouse::log_level log_level = log_level::info;
     server::log_format log_format = log_format::text;
     std::optional<bootstrap_product> bootstrap;
+    duration bootstrap_overlap{0}; ///< How long keys of earlier starts stay in force.
 };
 
 /// Whether the connections of an address are encrypted. Those of Unix sockets are not.

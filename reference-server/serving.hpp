@@ -107,7 +107,7 @@ public:
               std::make_shared<system_clock>(), orchestrator_options_for(context))) {}
 
     int run() {
-        if (!register_bootstrap_product() || !listen()) return exit_code::bad_options;
+        if (!configure_bootstrap_product() || !listen()) return exit_code::bad_options;
         recover();
         std::chrono::steady_clock::duration wait = first_recovery_retry;
         std::optional<std::chrono::steady_clock::time_point> recover_at;
@@ -145,25 +145,49 @@ private:
         return out;
     }
 
-    bool register_bootstrap_product() {
+    /// Whether the server may start: not if its bootstrap product does not exist.
+    bool configure_bootstrap_product() {
         const auto& product = context_.options.bootstrap;
         if (!product) return true;
-        const auto known = orchestrator_->find_product_named(product->slug);
-        if (known && *known) {
-            if (!orchestrator_->authenticate(product->platform_key))
-                context_.log.write(log_level::warning,
-                                   "ORCH_BOOTSTRAP_PLATFORM_KEY: product " + product->slug +
-                                       " is there already, with another key that stays as it is");
+        const auto done = orchestrator_->async_configure_platform_key(
+            product->slug, std::string(product->platform_key), context_.options.bootstrap_overlap,
+            wait_for(commit_may_take));
+        if (done) {
+            log_bootstrap(*product, *done);
             return true;
         }
-        const auto registered = orchestrator_->async_register_product_with_key(
-            product->slug, product->slug, policy{}, std::string(product->platform_key),
-            wait_for(commit_may_take));
-        if (!registered)
-            context_.log.write(log_level::error,
-                               "ORCH_BOOTSTRAP_PRODUCT: " + product->slug +
-                                   " could not be registered: " + registered.error().message);
-        return registered.has_value();
+        const auto known = orchestrator_->find_product_named(product->slug);
+        const bool exists = known && *known;
+        context_.log.write(log_level::error,
+                           exists ? "ORCH_BOOTSTRAP_PLATFORM_KEY: the product does not get its "
+                                    "configured key, and goes on with those that it has"
+                                  : "ORCH_BOOTSTRAP_PRODUCT: the product could not be registered",
+                           {{"product", product->slug}, {"reason", done.error().message}});
+        return exists;
+    }
+
+    void log_bootstrap(const bootstrap_product& product, configured_key outcome) {
+        switch (outcome) {
+        case configured_key::in_force: break;
+        case configured_key::registered:
+            context_.log.write(log_level::info, "the bootstrap product was registered",
+                               {{"product", product.slug}});
+            break;
+        case configured_key::rotated:
+            context_.log.write(log_level::info,
+                               "ORCH_BOOTSTRAP_PLATFORM_KEY: the product has the configured key, "
+                               "in place of the one that was configured before",
+                               {{"product", product.slug},
+                                {"overlap_ms", context_.options.bootstrap_overlap.count()}});
+            break;
+        case configured_key::not_taken:
+            context_.log.write(log_level::warning,
+                               "ORCH_BOOTSTRAP_PLATFORM_KEY: the product is there already with "
+                               "keys that were not configured: they stay, and the configured key "
+                               "is not taken. Configure one of them, or leave the option out",
+                               {{"product", product.slug}});
+            break;
+        }
     }
 
     bool listen() {

@@ -75,7 +75,7 @@ find_floor() {
         recovery.*) floor=8 ;;
         orchestrator_state.* | orchestrator_calls.* | orchestrator_end.* | \
             orchestrator_idempotency.* | orchestrator_lookups.* | orchestrator_products.* | \
-            orchestrator_settings.*) floor=9 ;;
+            orchestrator_registration.* | orchestrator_settings.*) floor=9 ;;
         *) floor=1 ;; # parts that know no other
     esac
 }

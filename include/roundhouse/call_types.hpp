@@ -49,6 +49,14 @@ struct rotated_platform_key {
     std::uint64_t id = 0;
 };
 
+/// What became of a platform key that an operator has configured for a product.
+enum class configured_key : std::uint8_t {
+    registered, ///< There was no such product: it was registered with this key.
+    in_force,   ///< The product has the key already.
+    rotated,    ///< It has the place of those that were configured before.
+    not_taken,  ///< No key of the product was configured: its keys stay, and this is none of them.
+};
+
 /// What is changed of a product; what is absent stays as it is.
 struct product_changes {
     std::optional<std::string> display_name = {};
@@ -107,6 +115,15 @@ struct idempotent_call {
     sha256_digest request{};
     /// Writes the answer that is kept, and given again. Called from any thread.
     std::function<std::string(const result<engine_view>&)> write_answer = {};
+};
+
+/// The same of a registration.
+struct idempotent_registration {
+    std::string key; ///< `core::names::check_idempotency_key`
+    /// Of all that is asked for: another request with the same key is refused.
+    sha256_digest request{};
+    /// Writes the answer that is kept, and given again. Called from any thread.
+    std::function<std::string(const registration&)> write_answer = {};
 };
 
 /// A change of a value that may be missing: none, another value, or (`remove`) none in its place.

@@ -49,6 +49,26 @@ public:
     /// The same with a key that the caller has made (`crypto::make_platform_key`).
     virtual void register_product(std::string slug, std::string display_name, policy limits,
                                   std::string platform_key, completion<registration> done) = 0;
+    /// The same once only: within 24 hours a call with the same key and request gets the answer of
+    /// the first, and makes nothing. A failure leaves nothing, and the call can be repeated. The keys
+    /// are those of all administrators, apart from the products'. Fails with
+    /// `errc::idempotency_mismatch` if the key stands for another request, and with
+    /// `errc::product_not_found` if the product that it has made is gone.
+    virtual void register_product_once(std::string slug, std::string display_name, policy limits,
+                                       idempotent_registration once,
+                                       completion<std::string> done) = 0;
+    /// The same, answered with the registration as it was.
+    virtual void register_product_once(std::string slug, std::string display_name, policy limits,
+                                       std::string key, completion<registration> done) = 0;
+    /// Sees to it that a product has the key that an operator has configured for it
+    /// (`crypto::make_platform_key`). Registers the product, with its slug as its name, if there is
+    /// none. Else the key takes the place of those that were configured before, which end after
+    /// `overlap`, 0 to `core::longest_key_overlap`. Other keys stay, and where no key in force was
+    /// configured nothing is done (`configured_key::not_taken`). Repeated, it changes nothing more.
+    /// Fails with `errc::invalid_request` if the product has too many keys or another product has
+    /// this one.
+    virtual void configure_platform_key(std::string slug, std::string platform_key,
+                                        duration overlap, completion<configured_key> done) = 0;
     /// Replaces a product's whole policy, effective on the next call, and for boots that wait at once.
     /// Fails with `errc::invalid_request` as a registration does.
     virtual void set_policy(std::string id_or_slug, policy limits, completion<policy> done) = 0;

@@ -20,20 +20,22 @@ inline constexpr std::uint64_t max_idempotency_records = 10'000;
 /// The longest key, in bytes.
 inline constexpr std::size_t max_idempotency_key_bytes = 255;
 
-/// Names a call: a product's key for it. Only the SHA-256 of the key is kept.
+/// Names a call: a product's key for it, or that of an administrator. Only the SHA-256 of the key is
+/// kept.
 struct idempotency_id {
-    uuid product_id{};
+    uuid product_id{}; ///< Zero for the keys of administrators, which all of them share.
     sha256_digest key_hash{};
 
     friend auto operator<=>(const idempotency_id&, const idempotency_id&) = default;
 };
 
-/// What is kept of a call that made an engine. It is stored by the commit that inserts the engine,
-/// without the answer, and again with the answer once that is known.
+/// What is kept of a call that made an engine or a product. It is stored by the commit that inserts the
+/// engine, without the answer, and again with the answer once that is known; with a product at once
+/// with the answer.
 struct idempotency_record {
     idempotency_id id;
     sha256_digest request{}; ///< Of what was asked for: another request with the key is refused.
-    uuid engine_id{};        ///< The engine that was made.
+    uuid engine_id{};        ///< The engine that was made, or the product.
     instant created_at{};
     std::string sealed_answer = {}; ///< Sealed with the master keys. Empty: there is none yet.
     /// Counts the records of the product; set by the store. A record that is put again for the same

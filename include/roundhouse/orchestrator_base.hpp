@@ -98,6 +98,19 @@ public:
             },
             std::forward<Token>(token));
     }
+    /// The same once only, however often it is called with this key within 24 hours: what the first
+    /// call has returned. Fails with `errc::idempotency_mismatch` if the arguments are others, and with
+    /// `errc::product_not_found` if the product is gone.
+    template <class Token>
+    auto async_register_product_once(std::string slug, std::string display_name, policy limits,
+                                     std::string key, Token&& token) {
+        return initiate<registration>(
+            [calls = calls_, slug = std::move(slug), display_name = std::move(display_name),
+             limits = std::move(limits), key = std::move(key)](completion<registration> done) {
+                calls->register_product_once(slug, display_name, limits, key, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     template <class Token>
     auto async_register_product_with_key(std::string slug, std::string display_name, policy limits,
                                          std::string platform_key, Token&& token) {
@@ -106,6 +119,18 @@ public:
              limits = std::move(limits),
              platform_key = std::move(platform_key)](completion<registration> done) {
                 calls->register_product(slug, display_name, limits, platform_key, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    /// Sees to it that a product has the key that an operator has configured for it, in place of those
+    /// that were configured before (`fleet_calls::configure_platform_key`).
+    template <class Token>
+    auto async_configure_platform_key(std::string slug, std::string platform_key, duration overlap,
+                                      Token&& token) {
+        return initiate<configured_key>(
+            [calls = calls_, slug = std::move(slug), platform_key = std::move(platform_key),
+             overlap](completion<configured_key> done) {
+                calls->configure_platform_key(slug, platform_key, overlap, std::move(done));
             },
             std::forward<Token>(token));
     }

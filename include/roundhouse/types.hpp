@@ -253,6 +253,8 @@ struct platform_key {
     sha256_digest hash{}; ///< Of the key itself, which is not stored.
     instant created_at{};
     std::optional<instant> expires_at = {}; ///< From then on it is refused.
+    /// An operator has configured it, in place of which another one may be configured later.
+    bool configured = false;
 
     friend bool operator==(const platform_key&, const platform_key&) = default;
 };

@@ -355,6 +355,7 @@ private:
         draw_bytes(key.hash);
         key.created_at = clock_;
         key.expires_at = maybe_time();
+        key.configured = one_in(3);
         key_hashes_.push_back(key.hash);
     }
 

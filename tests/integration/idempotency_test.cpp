@@ -67,6 +67,33 @@ TEST_CASE(
     CHECK(provision(server->client) == first);
 }
 
+TEST_CASE("a registration that is repeated with its idempotency key after a crash gives its key") {
+    const temporary_folder folder;
+    std::optional<running_server> server(std::in_place, options(folder.path()));
+    const auto make = [&](const std::string& sent) {
+        httplib::Client admin("http://" + server->address);
+        httplib::Headers headers = once;
+        headers.emplace("X-Admin-Key", admin_key);
+        const auto got = admin.Post("/products/register", headers, sent, "application/json");
+        REQUIRE(got);
+        return answer{got->status, got->body};
+    };
+    const std::string acme = R"({"slug":"acme","display_name":"Acme"})";
+    const auto first = make(acme);
+    REQUIRE(first.status == 200);
+    kill_server(*server);
+    server.emplace(options(folder.path()));
+    CHECK(make(acme) == first);
+    const auto other = make(R"({"slug":"other","display_name":"Acme"})");
+    CHECK(other.status == 422);
+    CHECK(member(other.body, "code") == "IDEMPOTENCY_MISMATCH");
+    const httplib::Headers with{{"X-Platform-Key", member(first.body, "platform_api_key")}};
+    const auto listed = httplib::Client("http://" + server->address).Get("/engines", with);
+    REQUIRE(listed);
+    CHECK(listed->status == 200);
+    CHECK(provision(server->client).status == 200); // the product's key is another one
+}
+
 TEST_CASE("a provision that a crash of the server interrupts is finished by its idempotency key") {
     const temporary_folder folder;
     const auto slow = options(folder.path(),

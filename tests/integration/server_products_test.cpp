@@ -65,4 +65,33 @@ TEST_CASE("platform keys are rotated and deleted while products call, and for go
     CHECK(status_with(again, second) == 401);
 }
 
+TEST_CASE("a start with another bootstrap key rotates, and keeps the keys of administrators") {
+    const temporary_folder folder;
+    const std::string next = "pk-sept-HwABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4";
+    const auto changed = options(folder.path(), {{"ORCH_BOOTSTRAP_PLATFORM_KEY", next}});
+    std::string by_admin;
+    {
+        running_server server(options(folder.path()));
+        httplib::Client admin("http://" + server.address);
+        admin.set_default_headers({{"X-Admin-Key", admin_key}});
+        by_admin = rotate(admin, R"({"overlap_s":3600})");
+        server.provision("ada");
+    }
+    {
+        running_server server(changed);
+        server.process.line_with("in place of the one that was configured before");
+        CHECK(status_with(server, platform_key) == 401);
+        CHECK(status_with(server, next) == 200);
+        CHECK(status_with(server, by_admin) == 200);
+        server.process.signal(SIGKILL);
+        REQUIRE(server.process.wait() == -SIGKILL);
+    }
+    running_server again(changed);
+    CHECK(status_with(again, next) == 200);
+    CHECK(status_with(again, by_admin) == 200);
+    CHECK(status_with(again, platform_key) == 401);
+    again.client.set_default_headers({{"X-Platform-Key", next}});
+    CHECK(member(again.get("/engines/ada"), "user_id") == "ada");
+}
+
 #endif

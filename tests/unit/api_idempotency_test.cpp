@@ -80,6 +80,31 @@ TEST_CASE("requests with another body are other requests for an idempotency key"
     CHECK(digest("/engines/provision", R"({"user_id": "u1"})") != first);
 }
 
+TEST_CASE("a registration with an idempotency key is made once, and answers as one without") {
+    api_harness api;
+    const std::string body = R"({"slug":"demo","display_name":"The Demo","policy":{"weight":3}})";
+    const auto without = api.ask("POST", "/products/register", body);
+    api.request.idempotency_key = R"("k1")";
+    const auto with = api.ask("POST", "/products/register", body);
+    CHECK(with.status == 200);
+    CHECK(with.body == without.body);
+    CHECK_THAT(with.body, Contains(std::string(fake_platform_key)));
+    CHECK(api.fake().policy_given->weight == 3);
+    const auto first = *api.fake().registration_once_given;
+    CHECK(first.key == "k1");
+    api.fake().repeated = first.write_answer(*api.fake().registered);
+    api.fake().registered->platform_key = "pk-sept-another";
+    CHECK(api.ask("POST", "/products/register", body).body == with.body);
+    CHECK(api.fake().registration_once_given->request == first.request);
+    api.ask("POST", "/products/register", R"({"slug":"demo","display_name":"Another"})");
+    CHECK(api.fake().registration_once_given->request != first.request);
+    CHECK(api.fake().calls == std::vector<std::string>{"register demo The Demo",
+                                                       "register_once demo", "register_once demo",
+                                                       "register_once demo"});
+    api.request.admin_key = "another-key";
+    CHECK(told(api.ask("POST", "/products/register", body)) == "401 INVALID_ADMIN_KEY");
+}
+
 TEST_CASE("a malformed idempotency key is a 400, and nothing is done") {
     for (const std::string_view wrong : {"", "\"a", "a b"}) {
         INFO(wrong);
@@ -87,6 +112,9 @@ TEST_CASE("a malformed idempotency key is a 400, and nothing is done") {
         api.request.idempotency_key = wrong;
         const auto reply = api.ask("POST", "/engines/provision", R"({"user_id":"u1"})");
         CHECK(told(reply) == "400 INVALID_REQUEST");
+        CHECK(told(api.ask("POST", "/products/register",
+                           R"({"slug":"demo","display_name":"The Demo"})")) ==
+              "400 INVALID_REQUEST");
         CHECK(api.fake().calls.empty());
     }
 }

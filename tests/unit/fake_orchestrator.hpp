@@ -129,7 +129,8 @@ public:
     std::optional<std::optional<roundhouse::duration>> busy_given;
     std::optional<roundhouse::provision_options> options_given;
     std::optional<roundhouse::idempotent_call> once_given;
-    std::optional<std::string> repeated; ///< Answers `provision_once`, as if it was kept.
+    std::optional<roundhouse::idempotent_registration> registration_once_given;
+    std::optional<std::string> repeated; ///< Answers calls that are done once, as if it was kept.
     std::optional<roundhouse::admit_options> admit_given;
     std::optional<roundhouse::settings_change> change_given;
     std::optional<roundhouse::change_options> change_options_given;
@@ -270,6 +271,12 @@ public:
         register_product(std::move(slug), std::move(display_name), std::move(policy),
                          std::move(done));
     }
+    void configure_platform_key(std::string slug, std::string, roundhouse::duration,
+                                completion<roundhouse::configured_key> done) override {
+        answer("configure_platform_key " + slug,
+               result<roundhouse::configured_key>(roundhouse::configured_key::in_force),
+               std::move(done));
+    }
     void set_policy(std::string id_or_slug, roundhouse::policy policy,
                     completion<roundhouse::policy> done) override {
         policy_given = policy;
@@ -290,6 +297,18 @@ public:
         answer("update_product " + id_or_slug, described, std::move(done));
     }
 
+    void register_product_once(std::string slug, std::string, roundhouse::policy policy,
+                               roundhouse::idempotent_registration once,
+                               completion<std::string> done) override {
+        const auto text = repeated ? *repeated : once.write_answer(*registered);
+        policy_given = std::move(policy);
+        registration_once_given = std::move(once);
+        answer("register_once " + slug, result<std::string>(text), std::move(done));
+    }
+    void register_product_once(std::string slug, std::string, roundhouse::policy, std::string key,
+                               completion<roundhouse::registration> done) override {
+        answer("register_once " + slug + " " + key, registered, std::move(done));
+    }
     void rotate_platform_key(std::string id_or_slug, roundhouse::duration overlap,
                              completion<roundhouse::rotated_platform_key> done) override {
         answer("rotate_platform_key " + id_or_slug + " " + std::to_string(overlap.count()), new_key,

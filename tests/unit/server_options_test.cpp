@@ -3,6 +3,8 @@
 #include "../../reference-server/options.hpp"
 #include "catch.hpp"
 
+#include <roundhouse/core/platform_keys.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <initializer_list>
@@ -527,6 +529,14 @@ TEST_CASE("a bootstrap product needs a slug and a key of the documented form") {
     const auto message = failure_of(good(
         {{"ORCH_BOOTSTRAP_PRODUCT", "demo"}, {"ORCH_BOOTSTRAP_PLATFORM_KEY", "pk-sept-tooshort"}}));
     CHECK_THAT(message, StartsWith("ORCH_BOOTSTRAP_PLATFORM_KEY: ") && !Contains("tooshort"));
+}
+
+TEST_CASE("the overlap of bootstrap keys is as long as that of a rotation may be") {
+    CHECK(options_of(good()).bootstrap_overlap == roundhouse::duration{0});
+    CHECK(options_of(good({{"ORCH_BOOTSTRAP_OVERLAP_S", "2592000"}})).bootstrap_overlap ==
+          roundhouse::core::longest_key_overlap);
+    CHECK_THAT(failure_of(good({{"ORCH_BOOTSTRAP_OVERLAP_S", "2592001"}})),
+               StartsWith("ORCH_BOOTSTRAP_OVERLAP_S: "));
 }
 
 TEST_CASE("the catalog must be a folder, and is given as an absolute path") {

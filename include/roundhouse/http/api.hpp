@@ -28,6 +28,7 @@ namespace detail {
 struct pending_call;
 }
 struct provision_body;
+struct register_body;
 
 struct api_options {
     /// The api keeps its SHA-256 only. If it is empty, every admin call is refused.
@@ -78,6 +79,7 @@ private:
     static std::optional<reply> refuse_unused(pending_call& call);
     std::optional<reply> for_admin(pending_call& call) const;
     std::optional<reply> register_product(pending_call& call) const;
+    std::optional<reply> register_product_once(pending_call& call, register_body body) const;
     std::optional<reply> list_products(pending_call& call) const;
 
     /// Returns the product_id, in lower case, or the slug in a path; nothing if it can be neither.

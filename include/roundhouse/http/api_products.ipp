@@ -4,6 +4,7 @@
 #include <roundhouse/http/answers.hpp>
 #include <roundhouse/http/api.hpp>
 #include <roundhouse/http/bodies.hpp>
+#include <roundhouse/http/idempotency.hpp>
 #include <roundhouse/http/identifiers.hpp>
 #include <roundhouse/http/parameters.hpp>
 #include <roundhouse/http/render.hpp>
@@ -60,9 +61,24 @@ ROUNDHOUSE_DECL std::optional<reply> api::about_product(pending_call& call,
 ROUNDHOUSE_DECL std::optional<reply> api::register_product(pending_call& call) const {
     auto body = call.take(read_register_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
+    if (call.in.idempotency_key) return register_product_once(call, std::move(*body));
     return call.ask<registration>(render_registration, [&](completion<registration> done) {
         fleet_->register_product(std::move(body->slug), std::move(body->display_name),
                                  std::move(body->policy), std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::register_product_once(pending_call& call,
+                                                                register_body body) const {
+    auto key = read_idempotency_key(*call.in.idempotency_key);
+    if (!key) return call.fail_with(key.error());
+    idempotent_registration once{std::move(*key), digest_of(call.in)};
+    once.write_answer = [](const registration& made) {
+        return kept_text(render_registration(made));
+    };
+    return call.ask<std::string>(kept_reply, [&](completion<std::string> done) {
+        fleet_->register_product_once(std::move(body.slug), std::move(body.display_name),
+                                      std::move(body.policy), std::move(once), std::move(done));
     });
 }
 

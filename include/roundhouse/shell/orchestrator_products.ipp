@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-/// The calls about products themselves.
+/// The calls about products that are registered.
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
@@ -33,46 +33,6 @@ ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal(const policy& l
     if (const auto fault = core::check_policy(limits))
         return error{errc::invalid_request, "policy." + fault->member + ": " + fault->complaint};
     return std::nullopt;
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
-                                                          std::string display_name, policy limits,
-                                                          completion<registration> done) {
-    register_product(std::move(slug), std::move(display_name), std::move(limits),
-                     crypto::make_platform_key(services.entropy), std::move(done));
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
-                                                          std::string display_name, policy limits,
-                                                          std::string platform_key,
-                                                          completion<registration> done) {
-    if (closed.load()) return done(unexpected(going_away()));
-    if (const auto fault = core::names::check_slug(slug))
-        return done(fail(errc::invalid_request, "slug: " + *fault));
-    if (const auto fault = core::names::check_display_name(display_name))
-        return done(fail(errc::invalid_request, "display_name: " + *fault));
-    if (auto refused = refusal(limits)) return done(unexpected(std::move(*refused)));
-    product record;
-    record.id = crypto::make_uuid(services.entropy);
-    record.slug = std::move(slug);
-    record.display_name = std::move(display_name);
-    record.policy = std::move(limits);
-    record.created_at = services.now();
-    record.keys = {{record.last_key_id, crypto::sha256(platform_key), record.created_at}};
-    services.tasks.run(
-        register_record(std::move(record), std::move(platform_key), std::move(done)));
-}
-
-ROUNDHOUSE_DECL asio::awaitable<void>
-orchestrator_state::register_record(product record, std::string platform_key,
-                                    completion<registration> done) {
-    registration made{record.id, record.slug, std::move(platform_key)};
-    auto row = row_by_admin(record);
-    row.action = audit_action::policy_register;
-    auto committing = commit_product(std::move(record), std::move(row));
-    const auto stored = co_await std::move(committing);
-    if (stored) done(std::move(made));
-    else done(unexpected(stored.error()));
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, policy limits,
@@ -256,11 +216,12 @@ ROUNDHOUSE_DECL audit_entry orchestrator_state::row_by_admin(const product& prod
     return row;
 }
 
-/// Adds or replaces a product, with its audit row.
-ROUNDHOUSE_DECL asio::awaitable<result<void>> orchestrator_state::commit_product(product record,
-                                                                                 audit_entry row) {
+ROUNDHOUSE_DECL asio::awaitable<result<void>>
+orchestrator_state::commit_product(product record, audit_entry row,
+                                   std::optional<idempotency_record> once) {
     change_set changes;
     changes.changes.push_back(put_product{std::move(record)});
+    if (once) changes.changes.push_back(put_idempotency{std::move(*once)});
     changes.audit.push_back(std::move(row));
     pending_result<committed> pending;
     services.store->commit(std::move(changes), pending.complete());

@@ -80,6 +80,12 @@ public:
                           completion<registration> done) override;
     void register_product(std::string slug, std::string display_name, policy limits,
                           std::string platform_key, completion<registration> done) override;
+    void register_product_once(std::string slug, std::string display_name, policy limits,
+                               idempotent_registration once, completion<std::string> done) override;
+    void register_product_once(std::string slug, std::string display_name, policy limits,
+                               std::string key, completion<registration> done) override;
+    void configure_platform_key(std::string slug, std::string platform_key, duration overlap,
+                                completion<configured_key> done) override;
     void set_policy(std::string id_or_slug, policy limits, completion<policy> done) override;
     void set_defaults(std::string id_or_slug, provision_options given,
                       completion<defaults_ptr> done) override;
@@ -204,14 +210,37 @@ private:
     /// Whether the engine of a record was made and destroyed again, and not just undone.
     asio::awaitable<result<bool>> was_destroyed(idempotency_ptr kept);
     asio::awaitable<void> keep_answer(idempotency_id id, sha256_digest request, std::string answer);
+    /// A product's record as it is registered with this key.
+    [[nodiscard]] result<product> new_product(std::string slug, std::string display_name,
+                                              policy limits, const std::string& platform_key) const;
     asio::awaitable<void> register_record(product record, std::string platform_key,
                                           completion<registration> done);
+    asio::awaitable<void> install_key(std::string slug, std::string platform_key, duration overlap,
+                                      completion<configured_key> done);
+    void register_configured(std::string slug, std::string platform_key,
+                             completion<configured_key> done);
+    void change_configured_key(std::string slug, const sha256_digest& hash, duration overlap,
+                               completion<configured_key> done);
+    /// What makes the product of a call that is done once, and answers the call.
+    struct registration_once {
+        product record;
+        std::string platform_key;
+        idempotent_registration once;
+        idempotency_id id;
+    };
+    asio::awaitable<void> register_once(registration_once wanted);
+    asio::awaitable<result<std::string>> answer_registration(registration_once wanted);
+    /// The answer that was kept, if the product that it tells of is still there.
+    asio::awaitable<result<std::string>> kept_registration(idempotency_ptr kept);
+    asio::awaitable<result<std::string>> make_registration(registration_once wanted);
     /// Changes the record of a product, and makes the rest of the audit row. If it fails, nothing is
     /// changed.
     using product_change = std::function<result<void>(product&, audit_entry&)>;
     asio::awaitable<void> change_product(std::string id_or_slug, product_change change,
                                          completion<product> done);
-    asio::awaitable<result<void>> commit_product(product record, audit_entry row);
+    /// Adds or replaces a product, with its audit row and the record of the call if it has a key.
+    asio::awaitable<result<void>> commit_product(product record, audit_entry row,
+                                                 std::optional<idempotency_record> once = {});
     void describe(product_ptr product, completion<product_view> done);
     [[nodiscard]] std::vector<platform_key_view> keys_of(const product& product) const;
     /// A row about what an administrator does to a product, without its action.
@@ -264,6 +293,7 @@ private:
 #include <roundhouse/shell/orchestrator_idempotency.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>
 #include <roundhouse/shell/orchestrator_products.ipp>
+#include <roundhouse/shell/orchestrator_registration.ipp>
 #include <roundhouse/shell/orchestrator_settings.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
 #endif

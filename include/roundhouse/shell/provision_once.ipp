@@ -1,11 +1,10 @@
 #pragma once
 
-#include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/shell/provision_once.hpp>
+#include <roundhouse/shell/request_digest.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,49 +16,6 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
-
-/// The digest of what a call of the SDK asks for. Its text begins as no HTTP request does.
-class request_digest {
-public:
-    request_digest(std::string_view user_id, const provision_options& options) {
-        add("provision");
-        add(user_id);
-        add(options.version);
-        add(options.env);
-        add(options.metadata);
-        add(options.limits.memory_mb);
-        add(options.limits.cpus ? std::optional(std::bit_cast<std::uint64_t>(*options.limits.cpus))
-                                : std::nullopt);
-        add(options.limits.pids);
-        add(options.stop_grace);
-        add(options.sleep.after);
-        add(options.sleep.deep_after);
-        add(options.sleep.pinned ? std::optional(std::uint64_t{*options.sleep.pinned})
-                                 : std::nullopt);
-    }
-
-    [[nodiscard]] sha256_digest value() const { return crypto::sha256(text_); }
-
-private:
-    void add(std::string_view part) {
-        text_.append(std::to_string(part.size())).append(":").append(part);
-    }
-    void add(std::uint64_t number) { add(std::to_string(number)); }
-    void add(duration span) { add(std::to_string(span.count())); }
-    void add(const named_texts& texts) {
-        add(texts.size());
-        for (const auto& [name, text] : texts) {
-            add(std::string_view(name));
-            add(std::string_view(text));
-        }
-    }
-    template <class T> void add(const std::optional<T>& value) {
-        text_ += value ? '+' : '-';
-        if (value) add(*value);
-    }
-
-    std::string text_;
-};
 
 /// The answer to a call of the SDK as it is kept, one member a line: of success `made`, the engine's
 /// id and its key; of a failure `failed`, its details and its message.
@@ -116,7 +72,7 @@ inline void read_kept(const std::weak_ptr<fleet_calls>& asked, product_ptr produ
 ROUNDHOUSE_DECL void provision_once(const std::shared_ptr<fleet_calls>& fleet, product_ptr product,
                                     std::string user_id, provision_options options, std::string key,
                                     completion<engine_view> done) {
-    idempotent_call once{std::move(key), request_digest(user_id, options).value(), write_kept};
+    idempotent_call once{std::move(key), digest_of_provision(user_id, options), write_kept};
     auto answered = [asked = std::weak_ptr(fleet), product,
                      done = std::move(done)](const result<std::string>& kept) {
         if (kept) read_kept(asked, product, *kept, done);

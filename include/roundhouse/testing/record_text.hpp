@@ -86,9 +86,9 @@ template <class T> std::string shown(const std::optional<T>& value) {
 
 inline std::string shown(const std::vector<platform_key>& keys) {
     std::string out = "[";
-    for (const auto& [id, hash, created_at, expires_at] : keys)
+    for (const auto& [id, hash, created_at, expires_at, configured] : keys)
         out += shown(id) + ' ' + shown(hash) + " created " + shown(created_at) + " expires " +
-               shown(expires_at) + ", ";
+               shown(expires_at) + (configured ? " configured, " : ", ");
     return out + ']';
 }
 

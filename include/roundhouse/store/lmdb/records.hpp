@@ -8,6 +8,7 @@
 #include <roundhouse/store/lmdb/sections.hpp>
 #include <roundhouse/types.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <string>
@@ -53,6 +54,7 @@ enum class product_section : std::uint8_t {
     /// The highest id so far, and the keys. Left out of a product that has the key of its
     /// registration alone.
     keys = 32,
+    configured_keys = 40, ///< The ids of the keys that an operator has configured.
     defaults = 48, ///< What its engines get that have nothing of their own (defaults_records.hpp).
 };
 
@@ -82,6 +84,15 @@ inline void decode_keys(value_reader& in, product& record) {
         in.raw(key.hash);
         key.created_at = in.time();
         if (in.choice<bool>(2)) key.expires_at = in.time();
+    }
+}
+
+/// Comes behind the keys.
+inline void decode_configured_keys(value_reader& in, product& record) {
+    while (!in.at_end()) {
+        const auto key = std::ranges::find(record.keys, in.number<std::uint64_t>(),
+                                           &platform_key::id);
+        if (key != record.keys.end()) key->configured = true;
     }
 }
 
@@ -128,6 +139,11 @@ inline void decode_keys(value_reader& in, product& record) {
                     [&] { out.number(static_cast<std::uint8_t>(*limits.allow_env ? 1 : 0)); });
     if (record.last_key_id != 1 || record.keys != registered_keys(record, first))
         out.section(keys, [&] { encode_keys(out, record); });
+    if (std::ranges::any_of(record.keys, &platform_key::configured))
+        out.section(configured_keys, [&] {
+            for (const auto& key : record.keys)
+                if (key.configured) out.number(key.id);
+        });
     if (record.defaults) out.section(defaults, [&] { write_defaults(out, *record.defaults); });
     return out;
 }
@@ -172,6 +188,7 @@ inline void decode(record_reader& in, product& record) {
             return true;
         case allow_env: limits.allow_env = values.choice<bool>(2); return true;
         case keys: decode_keys(values, record); return true;
+        case configured_keys: decode_configured_keys(values, record); return true;
         case defaults: record.defaults = decode_defaults(values); return true;
         }
         return false;

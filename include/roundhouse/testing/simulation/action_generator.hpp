@@ -26,7 +26,8 @@ struct action {
         set_policy,
         set_defaults,
         rename,
-        rotate_platform_key
+        rotate_platform_key,
+        register_once
     };
 
     kind type = kind::call;
@@ -35,6 +36,7 @@ struct action {
     call_request request;
     policy limits;              ///< For `set_policy`.
     provision_options defaults; ///< For `set_defaults`, without `sleep`.
+    std::string slug;           ///< For `register_once`.
 };
 
 /// Draws the actions of users and operators, independently of what comes of them.
@@ -47,6 +49,7 @@ public:
           defaults_random_(random.branch("defaults")),
           sleeps_random_(random.branch("sleeps")),
           once_random_(random.branch("once")),
+          registrations_random_(random.branch("registrations")),
           scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
@@ -67,6 +70,10 @@ public:
         if (defaults_random_.chance(0.04)) {
             out.type = action::kind::set_defaults;
             out.defaults = draw_defaults();
+        }
+        if (registrations_random_.chance(0.01)) {
+            out.type = action::kind::register_once;
+            out.slug = "registered" + std::to_string(registrations_random_.below(3));
         }
         // `model` does not know idempotency keys.
         if (scenario_.order == call_order::concurrent && once_random_.chance(0.08))
@@ -255,6 +262,7 @@ private:
     random_generator defaults_random_;
     random_generator sleeps_random_;
     random_generator once_random_;
+    random_generator registrations_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

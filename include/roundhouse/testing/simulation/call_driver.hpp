@@ -158,6 +158,27 @@ public:
             });
     }
 
+    /// Registers a product with an idempotency key of its own. All who are answered get the same key,
+    /// which opens the product, whatever crashed in between. Once the key is not kept any more, the
+    /// slug is taken.
+    void register_once(Incarnation& current, const std::string& slug, bool may_fail) {
+        current.orchestrator->async_register_product_once(
+            slug, slug, {}, "key-of-" + slug,
+            [this, slug, may_fail, &current](const result<registration>& made) {
+                if (!current.process.alive()) return;
+                const bool taken = !made && made.error().code == errc::product_slug_exists;
+                violations_.require(made || taken || may_fail, "a product is not registered");
+                if (!made) return;
+                const auto& known = registrations_.try_emplace(slug, *made).first->second;
+                violations_.require(known.product_id == made->product_id &&
+                                        known.platform_key == made->platform_key,
+                                    "a repeated registration is answered with another product");
+                const auto opened = current.orchestrator->authenticate(made->platform_key);
+                violations_.require(opened && (*opened)->id == made->product_id,
+                                    "the key of a registration does not open its product");
+            });
+    }
+
 private:
     using number = pending_calls::number;
 
@@ -329,6 +350,7 @@ private:
     const answer_check& answers_;
     /// The last platform key that each product was told; before that it is its slug.
     std::map<uuid, std::string> platform_keys_;
+    std::map<std::string, registration> registrations_; ///< By slug, as the first answer told it.
 };
 
 } // namespace testing::sim::detail

@@ -355,6 +355,8 @@ private:
             return driver_.rename(*process_, product, request.owner.user_id, scenario_.faulty);
         case detail::action::kind::rotate_platform_key:
             return driver_.rotate_platform_key(*process_, product, scenario_.faulty);
+        case detail::action::kind::register_once:
+            return driver_.register_once(*process_, action.slug, scenario_.faulty);
         }
     }
 

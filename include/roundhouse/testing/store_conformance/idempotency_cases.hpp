@@ -66,6 +66,11 @@ template <store Store> void record_is_committed_with_its_engine_or_not_at_all(St
     both.changes.emplace_back(put_idempotency{nth_record(1)});
     must(store.commit(both));
     require_same(kept(store, nth_record(1).id), nth_record(1), "the record came with the engine");
+    auto registration = batch(put_product{tenant(7, "registered")});
+    const auto by_admin = nth_record(3, 0, uuid{});
+    registration.changes.emplace_back(put_idempotency{by_admin});
+    must(store.commit(registration));
+    require_same(kept(store, by_admin.id), by_admin, "the record came with the product");
     auto refused = insert(engine(2, "bob"), 1);
     refused.changes.emplace_back(put_idempotency{nth_record(2)});
     require_refused(store.commit(refused), errc::quota_exceeded);

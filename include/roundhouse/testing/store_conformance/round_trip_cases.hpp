@@ -247,9 +247,12 @@ template <store Store> void products_as_they_were(Store& store) {
     full.last_key_id = 5;
     full.keys.push_back({4, {}, at(7), at(8)});
     full.keys.back().hash.fill(0x44);
-    full.keys.push_back({5, {}, at(9), {}});
+    full.keys.push_back({5, {}, at(9), {}, true});
     full.keys.back().hash.fill(0x55);
     require_product_kept(store, full);
+    auto configured = tenant(3, "configured");
+    configured.keys.front().configured = true;
+    require_product_kept(store, configured);
     auto cleared = tenant(2, "full");
     cleared.revision = 1;
     require_product_kept(store, cleared);
