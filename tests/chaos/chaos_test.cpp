@@ -4,17 +4,15 @@
 #include "../temporary_folder.hpp"
 #include "chaos_users.hpp"
 #include "fleet_inspector.hpp"
+#include "killable_server.hpp"
 #include "small_disk.hpp"
 
 #include <roundhouse/settings.hpp>
-
-#include <signal.h>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <exception>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -46,42 +44,6 @@ child_process::environment server_environment(const std::string& folder) {
                             {"ORCH_DEEP_SLEEP_AFTER_S", "1"},
                             {"ORCH_LOG_LEVEL", "info"}});
 }
-
-/// A server that can be killed and started again.
-class killable_server {
-public:
-    explicit killable_server(child_process::environment variables)
-        : variables_(std::move(variables)) {
-        start();
-    }
-
-    [[nodiscard]] const current_address& address() const noexcept { return address_; }
-    [[nodiscard]] running_server& current() noexcept { return *server_; }
-
-    void kill_and_restart() {
-        server_->process.signal(SIGKILL);
-        server_.reset();
-        start();
-    }
-
-private:
-    /// On a full disk the server cannot start: tries again, as a service manager does.
-    void start() {
-        for (int attempt = 1; !server_; ++attempt) {
-            try {
-                server_ = std::make_unique<running_server>(variables_);
-            } catch (const std::exception&) {
-                if (attempt == 50) throw;
-                std::this_thread::sleep_for(100ms);
-            }
-        }
-        address_.set(server_->address);
-    }
-
-    const child_process::environment variables_;
-    current_address address_;
-    std::unique_ptr<running_server> server_;
-};
 
 /// Calls a function again and again on a thread of its own.
 class looping_thread {

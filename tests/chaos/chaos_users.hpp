@@ -1,6 +1,7 @@
 #pragma once
 
 #include "../integration/running_server.hpp"
+#include "current_address.hpp"
 #include "fleet_inspector.hpp"
 
 #include <roundhouse/crypto/keys.hpp>
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <set>
@@ -23,23 +23,6 @@
 #if defined(ROUNDHOUSE_SERVER) && defined(ROUNDHOUSE_DEMO_ENGINE)
 
 namespace roundhouse_tests {
-
-/// The address of the server, which may be another after each start.
-class current_address {
-public:
-    void set(std::string address) {
-        const std::lock_guard lock(mutex_);
-        address_ = std::move(address);
-    }
-    [[nodiscard]] std::string get() const {
-        const std::lock_guard lock(mutex_);
-        return address_;
-    }
-
-private:
-    mutable std::mutex mutex_;
-    std::string address_;
-};
 
 /// One user, who makes one call after the other, disturbs the engine, and remembers what the
 /// answers promised. For one thread.

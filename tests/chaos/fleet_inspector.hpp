@@ -104,19 +104,26 @@ public:
     }
 
     /// Every process whose working folder is that of an engine, even of a removed one.
-    [[nodiscard]] std::set<pid_t> processes() const {
+    [[nodiscard]] std::set<pid_t> processes() const { return processes_in(engines_folder() + '/'); }
+
+    /// The processes of one engine: more than one would be a second workload of it.
+    [[nodiscard]] std::set<pid_t> processes_of(const roundhouse::uuid& engine) const {
+        return processes_in(folder_of(engine));
+    }
+
+private:
+    [[nodiscard]] static std::set<pid_t> processes_in(const std::string& path) {
         std::set<pid_t> out;
         for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
             const auto pid = std::atoi(entry.path().filename().c_str());
             std::error_code ignored; // The process has ended meanwhile.
             const auto folder =
                 std::filesystem::read_symlink(entry.path() / "cwd", ignored).string();
-            if (pid > 0 && folder.starts_with(engines_folder() + '/')) out.insert(pid);
+            if (pid > 0 && folder.starts_with(path)) out.insert(pid);
         }
         return out;
     }
 
-private:
     [[nodiscard]] std::string engines_folder() const { return store_path_ + "/engines"; }
     [[nodiscard]] std::string workloads_folder() const { return store_path_ + "/workloads"; }
 
