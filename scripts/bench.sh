@@ -4,7 +4,7 @@
 #
 #   scripts/bench.sh                  all of them
 #   scripts/bench.sh http idle        some of: admit, http, tls, idle, neighbours,
-#                                     boot, fleet, peers
+#                                     boot, sleep, fleet, peers
 #   scripts/bench.sh --smoke [NAME…]  small sizes: shows that the benchmarks work, measures nothing
 #   scripts/bench.sh --help           further options
 set -euo pipefail
