@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -307,9 +308,12 @@ public:
 
     admitted_engine(const uuid& engine, std::string_view user_id, std::string_view version,
                     std::string_view api_key)
-        : id(engine), user_id_size_(user_id.size()), version_size_(version.size()) {
-        texts_.reserve(user_id.size() + version.size() + api_key.size());
-        texts_.append(user_id).append(version).append(api_key);
+        : id(engine),
+          texts_(user_id.size() + version.size() + api_key.size(), '\0'),
+          user_id_size_(user_id.size()),
+          version_size_(version.size()) {
+        auto* end = texts_.data();
+        for (const auto text : {user_id, version, api_key}) end += text.copy(end, text.size());
     }
 
     // Valid as long as the object.

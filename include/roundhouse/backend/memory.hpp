@@ -96,7 +96,8 @@ public:
         if (port != 0) return "http://127.0.0.1:" + std::to_string(port);
         std::string out;
         out.reserve(32); // the final size
-        out.append("http://engine-").append(short_id(engine)).append(":8000");
+        out.append(std::string_view("http://engine-"));
+        out.append(short_id(engine)).append(std::string_view(":8000"));
         return out;
     }
 
