@@ -67,8 +67,11 @@ void stir_and_kill(killable_server& server, std::vector<stirred_user>& known,
     for (auto& user : known)
         threads.emplace_back(
             [&user, &killed, random = std::mt19937_64(seed + threads.size())]() mutable {
-                do stirrers()[random() % stirrers().size()].stir(user);
-                while (user.answered() && !killed);
+                do {
+                    const auto& drawn = stirrers()[random() % stirrers().size()];
+                    user.stirred_by(drawn.name);
+                    drawn.stir(user);
+                } while (user.answered() && !killed);
             });
     threads.emplace_back([&newcomers, &killed] {
         for (auto& user : newcomers) {

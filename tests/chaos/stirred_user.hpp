@@ -27,6 +27,9 @@ public:
     stirred_user(std::string name, const current_address& server)
         : name_(std::move(name)), server_(&server) {}
 
+    /// Notes what is done to it next, which `broken_promise` tells.
+    void stirred_by(std::string_view what) { last_stir_ = what; }
+
     /// Whether the last call had an answer.
     [[nodiscard]] bool answered() const noexcept { return answered_; }
 
@@ -72,7 +75,8 @@ public:
             return name_ + ": its engine has another key than it had";
         const auto status = member(found->body, "status");
         if (status_ ? status != *status_ : status != "running" && status != "sleeping")
-            return name_ + ": its engine is " + status + " and was " + status_.value_or("stirred");
+            return name_ + ": its engine is " + status + ", was " + status_.value_or("open") +
+                   ", and was last stirred by " + last_stir_;
         const bool has_workload = member(found->body, "sleep_mode") != "stopped";
         const auto processes = fleet.processes_of(*roundhouse::parse_uuid(id)).size();
         if (processes != (has_workload ? 1U : 0U))
@@ -139,6 +143,7 @@ private:
     std::string name_;
     const current_address* server_;
     bool answered_ = true;
+    std::string last_stir_ = "nothing";
 
     // What is known of the engine; without a value where a call had no answer.
     bool absent_ = true; ///< It was never asked for.
