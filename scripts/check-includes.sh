@@ -73,7 +73,8 @@ find_floor() {
         command_scheduler.* | housekeeping.* | prober.*) floor=6 ;;
         reconciler*) floor=7 ;;
         recovery.*) floor=8 ;;
-        orchestrator_state.* | orchestrator_calls.* | orchestrator_end.* | \
+        orchestrator_state.* | orchestrator_calls.* | orchestrator_deletion.* | \
+            orchestrator_end.* | \
             orchestrator_idempotency.* | orchestrator_lookups.* | orchestrator_products.* | \
             orchestrator_registration.* | orchestrator_settings.*) floor=9 ;;
         *) floor=1 ;; # parts that know no other

@@ -58,6 +58,13 @@ enum class configured_key : std::uint8_t {
     not_taken,  ///< No key of the product was configured: its keys stay, and this is none of them.
 };
 
+/// How far the deletion of a product is.
+struct product_deletion {
+    uuid product_id;
+    bool done = true;          ///< The product is gone; else it goes in the background.
+    std::uint64_t engines = 0; ///< How many are left to destroy.
+};
+
 /// What is changed of a product; what is absent stays as it is.
 struct product_changes {
     std::optional<std::string> display_name = {};

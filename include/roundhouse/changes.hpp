@@ -42,6 +42,9 @@ struct insert_engine {
     std::optional<std::uint64_t> max_engines;
     std::optional<port_request> port;
     std::optional<std::uint64_t> max_total_memory_mb{};
+    /// Fail with `product_not_found` unless the engine's product is stored, and with
+    /// `product_deleting` if that is being deleted.
+    bool needs_product = false;
 };
 
 /// Replaces an engine's record. Fails with `revision_conflict` unless the record carries the stored
@@ -76,10 +79,25 @@ struct put_product {
 /// removes the oldest of its product beyond `max_idempotency_records`.
 struct put_idempotency {
     idempotency_record record;
+    bool needs_product = false; ///< As that of `insert_engine`.
 };
 
-using change =
-    std::variant<insert_engine, update_engine, erase_engine, put_product, put_idempotency>;
+/// Removes a product that has no engines, with its keys, its counters and its idempotency records; its
+/// audit rows stay. Fails with `revision_conflict` unless `revision` is the stored one, and with
+/// `product_not_empty` if the product has engines. Later changes of the same set must not be about
+/// it, or the set fails with `product_not_found`.
+struct erase_product {
+    uuid product_id;
+    std::uint64_t revision = 0;
+};
+
+using change = std::variant<insert_engine, update_engine, erase_engine, put_product,
+                            put_idempotency, erase_product>;
+
+/// Whether a change is one of a product's record.
+[[nodiscard]] inline bool is_about_product(const change& next) noexcept {
+    return std::holds_alternative<put_product>(next) || std::holds_alternative<erase_product>(next);
+}
 
 /// A batch that is applied whole and durably, or not at all. Each change sees the effects of those
 /// before it.

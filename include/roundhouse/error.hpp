@@ -55,6 +55,8 @@ enum class errc {
     precondition_failed,  ///< What the call was to change has been changed since it was read.
     engine_busy,          ///< The engine is in use, or is to stay awake.
     idempotency_mismatch, ///< The idempotency key stands for another request.
+    product_not_empty,    ///< The product has engines.
+    product_deleting,     ///< The product is being deleted.
 };
 
 /// Whether the same call can succeed if it is repeated.
@@ -76,7 +78,7 @@ struct error_row {
 
 /// One row for each `errc`, in their order (SPEC §3 "Errors"). docs/http-api.md repeats the names,
 /// statuses and retries; a test compares the two.
-inline constexpr std::array<error_row, 30> error_table{{
+inline constexpr std::array<error_row, 32> error_table{{
     {errc::invalid_request, "INVALID_REQUEST", 400, retry_rule::no,
      "Correct the request as the message says."},
     {errc::invalid_platform_key, "INVALID_PLATFORM_KEY", 401, retry_rule::no,
@@ -133,6 +135,10 @@ inline constexpr std::array<error_row, 30> error_table{{
      "Wait until the engine is not in use, or change what keeps it awake."},
     {errc::idempotency_mismatch, "IDEMPOTENCY_MISMATCH", 422, retry_rule::no,
      "Send another request with another Idempotency-Key."},
+    {errc::product_not_empty, "PRODUCT_NOT_EMPTY", 409, retry_rule::no,
+     "Destroy the product's engines first, or delete it with cascade=true."},
+    {errc::product_deleting, "PRODUCT_DELETING", 409, retry_rule::no,
+     "Wait until the product is gone, and register another one."},
 }};
 
 namespace detail {
@@ -203,6 +209,8 @@ static_assert(detail::lists_every_enumerator<all_boot_failures>(), "a row is mis
 struct error_details {
     boot_failure cause = boot_failure::timeout;
     exit_status exit = {}; ///< How the workload ended, if that is the cause.
+    /// Of `errc::product_not_empty`: how many engines there are. The other members say nothing then.
+    std::optional<std::uint64_t> engines = {};
 
     friend bool operator==(const error_details&, const error_details&) = default;
 };
@@ -214,7 +222,8 @@ struct error {
     std::string message;
     /// Whole seconds after which a retry can succeed; 0 if that is not known.
     int retry_after_s = 0;
-    std::optional<error_details> details = {}; ///< Of a boot or a wake that has failed.
+    /// Of a boot or a wake that has failed, and of a product that is not empty.
+    std::optional<error_details> details = {};
 
     friend bool operator==(const error&, const error&) = default;
 };

@@ -90,6 +90,13 @@ public:
     /// `errc::platform_key_not_found`.
     virtual void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
                                      completion<void> done) = 0;
+    /// Deletes a product. If it has engines, fails with `errc::product_not_empty`, or with `cascade`
+    /// ends its keys and destroys the engines in the background, which goes on after a restart. Until
+    /// the product is gone changes of it fail with `errc::product_deleting`, its calls too but
+    /// `destroy` and those that only read, and a further deletion answers how many engines are left.
+    /// Fails with `errc::product_not_found`.
+    virtual void delete_product(std::string id_or_slug, bool cascade,
+                                completion<product_deletion> done) = 0;
     /// A product with its keys and the numbers of its engines, or `errc::product_not_found`.
     virtual void describe_product(std::string id_or_slug, completion<product_view> done) = 0;
     /// All products, in the order of their slugs.

@@ -38,7 +38,7 @@ public:
               std::make_unique<detail::clock_adapter<Clock>>(std::move(clock)),
               std::move(options.settings), std::move(options.master_keys),
               std::move(options.entropy), std::move(options.log), std::move(options.redacted),
-              detail::submits_before_commit<Store>}) {}
+              detail::submits_before_commit<Store>, detail::forgets_an_engine<Store>}) {}
 
     // A store that satisfies the concept is in this process and answers reads at once, so that these
     // need no waiting.

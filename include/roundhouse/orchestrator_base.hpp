@@ -178,6 +178,16 @@ public:
             },
             std::forward<Token>(token));
     }
+    /// Deletes a product, with `cascade` together with its engines: done once that is decided.
+    template <class Token>
+    auto async_delete_product(std::string id_or_slug, bool cascade, Token&& token) {
+        return initiate<product_deletion>(
+            [calls = calls_, name = std::move(id_or_slug),
+             cascade](completion<product_deletion> done) {
+                calls->delete_product(name, cascade, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     template <class Token> auto async_describe_product(std::string id_or_slug, Token&& token) {
         return initiate<product_view>(
             [calls = calls_, name = std::move(id_or_slug)](completion<product_view> done) {

@@ -17,7 +17,10 @@ ROUNDHOUSE_DECL void orchestrator_base::recover(const state_ptr& state, completi
     auto ended = [state, done = std::move(done)](const std::exception_ptr& failure,
                                                  result<void> outcome) {
         if (failure) return done(fail(errc::shutting_down, "The recovery was cancelled."));
-        if (outcome && !state->recovered.exchange(true)) state->housekeeping.start();
+        if (outcome && !state->recovered.exchange(true)) {
+            state->housekeeping.start();
+            state->resume_deletions();
+        }
         done(std::move(outcome));
     };
     const auto work = state->services.tasks.make_task();

@@ -109,6 +109,8 @@ struct settings {
     /// The number of calls that may wait for all engines together, of which one product may have
     /// half.
     std::size_t max_waiting = 100'000;
+    /// How many engines of a product that is deleted are destroyed at once.
+    std::size_t deletion_concurrency = 16;
     /// The number of streams of one engine's output that may be open; further ones are `overloaded`.
     std::size_t max_log_streams_per_engine = 200;
     /// The number of streams of all engines' output that may be open together, of which one product

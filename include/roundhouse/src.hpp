@@ -20,6 +20,7 @@
 #include <roundhouse/shell/housekeeping.ipp>
 #include <roundhouse/shell/mailbox.ipp>
 #include <roundhouse/shell/orchestrator_calls.ipp>
+#include <roundhouse/shell/orchestrator_deletion.ipp>
 #include <roundhouse/shell/orchestrator_end.ipp>
 #include <roundhouse/shell/orchestrator_idempotency.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>

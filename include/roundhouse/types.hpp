@@ -273,6 +273,8 @@ struct product {
     std::uint64_t revision = 0; ///< Set by the store; a commit must carry the revision it read.
     /// What its engines get that have nothing of their own; null if that was never set.
     std::shared_ptr<const product_defaults> defaults = {};
+    /// Since when it is being deleted with its engines; nothing if it is not. It has no keys then.
+    std::optional<instant> deleting_since = {};
 };
 
 /// The key of a product that has this hash; null if there is none.
@@ -374,11 +376,13 @@ enum class audit_action : std::uint8_t {
     platform_key_deleted,
     settings_update,
     defaults_update,
+    product_delete,
+    product_deleted,
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<audit_action>, 26> audit_action_names{{
+inline constexpr std::array<name_row<audit_action>, 28> audit_action_names{{
     {audit_action::provision, "provision"},
     {audit_action::provision_failed, "provision_failed"},
     {audit_action::start, "start"},
@@ -405,6 +409,8 @@ inline constexpr std::array<name_row<audit_action>, 26> audit_action_names{{
     {audit_action::platform_key_deleted, "platform_key_deleted"},
     {audit_action::settings_update, "settings_update"},
     {audit_action::defaults_update, "defaults_update"},
+    {audit_action::product_delete, "product_delete"},
+    {audit_action::product_deleted, "product_deleted"},
 }};
 
 } // namespace detail

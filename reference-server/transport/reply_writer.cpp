@@ -34,6 +34,7 @@ void append_rate_limit_headers(std::string& head, const rate_limit_status& limit
 std::string_view reason_of(int status) noexcept {
     switch (status) {
     case 200: return "OK";
+    case 202: return "Accepted";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -31,6 +32,8 @@
 ///
 /// - `owner_is_free`, `short_id_is_free`, `slug_is_free` and `key_is_free` are unique indexes;
 /// - `engine_is_at` and `product_is_at` are `WHERE revision = ...` of an UPDATE or DELETE;
+/// - `product_is_open` and `product_is_empty` are `EXISTS` and `NOT EXISTS`, with the product's row
+///   locked (`FOR SHARE`, `FOR UPDATE`);
 /// - `quota_has_room` is `UPDATE quota SET used = used + ... WHERE used + taken < max_engines`, and
 ///   `memory_has_room` is the same for what engines reserve;
 /// - each `counter_delta` is `SET x = x + d`, summed over the rows that were made;
@@ -88,10 +91,11 @@ struct engine_write {
     counter_delta counters;           ///< Of the engine's product.
 };
 
-/// Puts the row of one product, and replaces its index entries for slug and keys.
+/// Puts or erases the row of one product, and replaces its index entries for slug and keys. One that
+/// is erased loses its counters and idempotency records too, once the rest of the plan is applied.
 struct product_write {
     product_ptr replaces; ///< Stored, or put by an earlier write of this plan; null for an insert.
-    product_ptr row;
+    product_ptr row;      ///< Null erases.
 };
 
 /// Replaces the metadata of the audit row with this id, if it is there.
@@ -139,6 +143,7 @@ private:
     result<void> add(const insert_engine& insert) {
         const auto& record = insert.record;
         const auto owner = engine_owner{record.product_id, record.user_id};
+        if (auto open = require_open(record.product_id, insert.needs_product); !open) return open;
         const auto [place, untouched] = rows_.try_emplace(owner);
         if (untouched) plan_.conditions.emplace_back(owner_is_free{owner});
         else if (row_at(place->second) != nullptr) return refused(owner_is_free{owner});
@@ -203,7 +208,8 @@ private:
 
     result<void> add(const put_product& put) {
         const auto& record = put.record;
-        auto replaced = product_to_replace(record);
+        if (erased_.contains(record.id)) return unexpected(no_product(record.slug));
+        auto replaced = product_to_replace(record.id, record.slug, record.revision);
         if (!replaced) return unexpected(std::move(replaced.error()));
         if (auto free = take_slug(record); !free) return free;
         for (const auto& key : record.keys)
@@ -217,7 +223,21 @@ private:
     }
 
     result<void> add(const put_idempotency& put) {
+        if (auto open = require_open(put.record.id.product_id, put.needs_product); !open)
+            return open;
         plan_.idempotency.push_back(put.record);
+        return {};
+    }
+
+    result<void> add(const erase_product& erase) {
+        const auto& id = erase.product_id;
+        auto replaced = product_to_replace(id, to_string(id), erase.revision);
+        if (!replaced) return unexpected(std::move(replaced.error()));
+        if (!*replaced) return refused(product_is_at{id, to_string(id), erase.revision});
+        plan_.conditions.emplace_back(product_is_empty{id, engines_added_[id]});
+        plan_.products.push_back({std::move(*replaced), nullptr});
+        products_[id].row = nullptr;
+        erased_.insert(id);
         return {};
     }
 
@@ -289,17 +309,34 @@ private:
 
     // Products
 
-    /// The product that a record may replace; null if it is a new one.
-    result<product_ptr> product_to_replace(const product& record) {
-        const auto [known, untouched] = products_.try_emplace(record.id);
+    /// Refuses what is added to a product that this set has erased, or, if it `must_be` open, that is
+    /// not there or being deleted.
+    result<void> require_open(const uuid& id, bool must_be) {
+        if (erased_.contains(id)) return unexpected(no_product(to_string(id)));
+        if (!must_be) return {};
+        const auto known = products_.find(id);
+        if (known == products_.end()) {
+            plan_.conditions.emplace_back(product_is_open{id});
+            return {};
+        }
+        const auto& row = known->second.row;
+        if (row && row->deleting_since) return unexpected(product_goes(row->slug));
+        if (!row) return unexpected(no_product(to_string(id)));
+        return {};
+    }
+
+    /// The product that a record with this revision may replace; null if it is a new one.
+    result<product_ptr> product_to_replace(const uuid& id, const std::string& slug,
+                                           std::uint64_t revision) {
+        const auto [known, untouched] = products_.try_emplace(id);
         if (untouched) {
-            auto found = stored_.find_product(record.id);
+            auto found = stored_.find_product(id);
             if (!found) return unexpected(std::move(found.error()));
             known->second = {*found, *found};
         }
         const auto& row = known->second.row;
-        const product_is_at condition{record.id, record.slug, record.revision};
-        if ((row ? row->revision : 0) != record.revision) return refused(condition);
+        const product_is_at condition{id, slug, revision};
+        if ((row ? row->revision : 0) != revision) return refused(condition);
         if (untouched) plan_.conditions.emplace_back(condition);
         return row;
     }
@@ -342,6 +379,7 @@ private:
     std::map<uuid, std::int64_t> engines_added_;
     std::map<uuid, std::int64_t> memory_taken_; ///< MiB.
     std::map<uuid, product_place> products_;
+    std::set<uuid> erased_; ///< Products.
 };
 
 /// Plans a commit. Fails where the look-ups or the change set itself show that a condition does not

@@ -87,6 +87,7 @@ private:
     /// The calls about one product. `name` is its product_id or its slug.
     std::optional<reply> about_product(pending_call& call, std::string name) const;
     std::optional<reply> update_product(pending_call& call, std::string name) const;
+    std::optional<reply> delete_product(pending_call& call, std::string name) const;
     std::optional<reply> set_policy(pending_call& call, std::string name) const;
     std::optional<reply> set_defaults(pending_call& call, std::string name) const;
     std::optional<reply> rotate_platform_key(pending_call& call, std::string name) const;

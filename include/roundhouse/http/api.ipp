@@ -216,6 +216,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
     case endpoint::list_products:
     case endpoint::describe_product:
     case endpoint::update_product:
+    case endpoint::delete_product:
     case endpoint::get_policy:
     case endpoint::set_policy:
     case endpoint::get_defaults:

@@ -51,6 +51,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::about_product(pending_call& call,
             describe);
     case endpoint::set_defaults: return set_defaults(call, std::move(name));
     case endpoint::update_product: return update_product(call, std::move(name));
+    case endpoint::delete_product: return delete_product(call, std::move(name));
     case endpoint::set_policy: return set_policy(call, std::move(name));
     case endpoint::rotate_platform_key: return rotate_platform_key(call, std::move(name));
     case endpoint::delete_platform_key: return delete_platform_key(call, std::move(name));
@@ -104,6 +105,16 @@ ROUNDHOUSE_DECL std::optional<reply> api::update_product(pending_call& call,
     if (!changes) return call.fail_with(changes.error());
     return call.ask<product_view>(render_product, [&](completion<product_view> done) {
         fleet_->update_product(std::move(name), std::move(*changes), std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::delete_product(pending_call& call,
+                                                         std::string name) const {
+    const auto cascade = call.take(read_cascade(call.query, &call.ignored));
+    if (!cascade) return call.fail_with(cascade.error());
+    using deletion = product_deletion;
+    return call.ask<deletion>(render_product_deletion, [&](completion<deletion> done) {
+        fleet_->delete_product(std::move(name), *cascade, std::move(done));
     });
 }
 

@@ -347,6 +347,15 @@ read_audit_query(std::string_view query, const uuid& product, ignored_names* ign
     return force;
 }
 
+/// Reads the parameters of `DELETE /products/{product_id or slug}`: whether its engines go too.
+[[nodiscard]] inline result<bool> read_cascade(std::string_view query,
+                                               ignored_names* ignored = nullptr) {
+    query_reader in(query);
+    const bool cascade = in.boolean("cascade", false);
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return cascade;
+}
+
 /// Reads the parameters of `PATCH /engines/{user_id}`: whether to restart the engine.
 [[nodiscard]] inline result<bool> read_restart(std::string_view query,
                                                ignored_names* ignored = nullptr) {

@@ -40,6 +40,7 @@ inline void write_product(json_writer& json, const product& record, const produc
         .member("slug", record.slug)
         .member("display_name", record.display_name)
         .member("created_at", record.created_at)
+        .member("deleting_since", record.deleting_since)
         .name("policy");
     write_policy(json, record.policy);
     if (whole != nullptr) {
@@ -115,6 +116,16 @@ inline void write_defaults(json_writer& json, const product_defaults& defaults) 
 [[nodiscard]] inline reply render_deleted_platform_key(std::uint64_t key_id) {
     return detail::object_reply(
         [&](json_writer& json) { json.member("status", "deleted").member("key_id", key_id); });
+}
+
+[[nodiscard]] inline reply render_product_deletion(const product_deletion& deletion) {
+    auto out = detail::object_reply([&](json_writer& json) {
+        json.member("status", deletion.done ? "deleted" : "deleting")
+            .member("product_id", deletion.product_id);
+        if (!deletion.done) json.member("engines", deletion.engines);
+    });
+    if (!deletion.done) out.status = 202;
+    return out;
 }
 
 [[nodiscard]] inline reply render_products(const product_page& page) {

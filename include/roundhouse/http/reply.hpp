@@ -85,10 +85,15 @@ template <class Write> [[nodiscard]] reply json_reply(Write write, std::size_t e
 
 namespace detail {
 
-/// Writes what is known of a failed boot: how the workload ended only if that is the cause.
+/// Writes what programs may know: of a failed boot how the workload ended only if that is the cause.
 inline void write_details(json_writer& json, const error_details& details) {
-    json.name("details").open('{').member("cause", name_of(details.cause));
-    if (details.cause == boot_failure::exited) write_exit(json, details.exit);
+    json.name("details").open('{');
+    if (details.engines) {
+        json.member("engines", *details.engines);
+    } else {
+        json.member("cause", name_of(details.cause));
+        if (details.cause == boot_failure::exited) write_exit(json, details.exit);
+    }
     json.close('}');
 }
 

@@ -23,6 +23,7 @@ enum class endpoint : std::uint8_t {
     list_products,
     describe_product,
     update_product,
+    delete_product,
     get_policy,
     set_policy,
     get_defaults,
@@ -68,6 +69,7 @@ enum class audience : std::uint8_t {
     case endpoint::list_products:
     case endpoint::describe_product:
     case endpoint::update_product:
+    case endpoint::delete_product:
     case endpoint::get_policy:
     case endpoint::set_policy:
     case endpoint::get_defaults:
@@ -119,6 +121,7 @@ enum class audience : std::uint8_t {
 [[nodiscard]] constexpr bool reads_query(endpoint what) noexcept {
     switch (what) {
     case endpoint::list_products:
+    case endpoint::delete_product:
     case endpoint::list:
     case endpoint::change_settings:
     case endpoint::stop:
@@ -190,15 +193,16 @@ constexpr route one_engine(std::string_view method, std::string_view user_id) no
             is_call ? "GET, HEAD, POST, PATCH, DELETE" : "GET, HEAD, PATCH, DELETE"};
 }
 
-/// The route of `/products/{product_id or slug}`. A product may have the slug `register`: GET and
-/// PATCH mean that product, and POST means the call.
+/// The route of `/products/{product_id or slug}`. A product may have the slug `register`: GET,
+/// PATCH and DELETE mean that product, and POST means the call.
 constexpr route one_product(std::string_view method, std::string_view name) noexcept {
     const bool is_call = name == "register";
     if (is_call && method == "POST") return {endpoint::register_product, {}, {}};
     if (is_get(method)) return {endpoint::describe_product, name, {}};
     if (method == "PATCH") return {endpoint::update_product, name, {}};
+    if (method == "DELETE") return {endpoint::delete_product, name, {}};
     return {endpoint::method_not_allowed, name,
-            is_call ? "GET, HEAD, POST, PATCH" : "GET, HEAD, PATCH"};
+            is_call ? "GET, HEAD, POST, PATCH, DELETE" : "GET, HEAD, PATCH, DELETE"};
 }
 
 /// The route of `/products/{product_id or slug}/policy`.
@@ -281,6 +285,7 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::list_products, "GET", "/products"},
     endpoint_example{endpoint::describe_product, "GET", "/products/demo"},
     endpoint_example{endpoint::update_product, "PATCH", "/products/demo"},
+    endpoint_example{endpoint::delete_product, "DELETE", "/products/demo"},
     endpoint_example{endpoint::get_policy, "GET", "/products/demo/policy"},
     endpoint_example{endpoint::set_policy, "PUT", "/products/demo/policy"},
     endpoint_example{endpoint::get_defaults, "GET", "/products/demo/defaults"},

@@ -22,6 +22,8 @@ namespace detail {
 /// Never true but for a store that a test makes for it: then commands are started before the commit,
 /// which a simulation has to find out.
 template <class Store> inline constexpr bool submits_before_commit = false;
+/// The same of a store over which the deletion of a product forgets one of its engines.
+template <class Store> inline constexpr bool forgets_an_engine = false;
 
 template <class Clock> class clock_adapter final : public clock_port {
 public:

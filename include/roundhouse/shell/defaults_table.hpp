@@ -34,6 +34,12 @@ public:
         any_.store(true, std::memory_order_release);
     }
 
+    /// To be called for a product that is gone.
+    void forget(const uuid& product) {
+        const std::lock_guard lock(mutex_);
+        by_product_.erase(product);
+    }
+
 private:
     std::atomic<bool> any_ = false;
     mutable std::mutex mutex_;

@@ -19,6 +19,12 @@ public:
         products_[*row.product_id].add(row);
     }
 
+    /// To be called for a product that is gone.
+    void forget(const uuid& product) {
+        const std::lock_guard lock(mutex_);
+        products_.erase(product);
+    }
+
     /// Forgets everything, to be filled anew.
     void clear() {
         const std::lock_guard lock(mutex_);

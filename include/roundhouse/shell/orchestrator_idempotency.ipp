@@ -30,6 +30,8 @@ ROUNDHOUSE_DECL void orchestrator_state::provision_once(product_ptr product, std
     if (const auto fault = core::names::check_idempotency_key(once.key))
         return done(fail(errc::invalid_request, "Idempotency-Key: " + *fault));
     if (auto refused = refusal(user_id)) return done(unexpected(std::move(*refused)));
+    if (auto refused = services.ended.refusal(*product))
+        return done(unexpected(std::move(*refused)));
     if (auto refused = refusal(options)) return done(unexpected(std::move(*refused)));
     const idempotency_id id{product->id, crypto::sha256(once.key)};
     if (!idempotent.begin(id, once.request, std::move(done))) return;
@@ -138,7 +140,7 @@ orchestrator_state::keep_answer(idempotency_id id, sha256_digest request, std::s
     auto record = **kept;
     record.sealed_answer = services.keys.seal(answer, services.now(), services.entropy);
     change_set changes;
-    changes.changes.push_back(put_idempotency{std::move(record)});
+    changes.changes.push_back(put_idempotency{std::move(record), true});
     pending_result<committed> pending;
     services.store->commit(std::move(changes), pending.complete());
     auto committing = pending.wait();

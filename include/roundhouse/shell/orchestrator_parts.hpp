@@ -28,6 +28,7 @@ struct orchestrator_parts {
     log_sink sink;
     std::vector<std::string> redacted;
     bool submits_before_commit = false; ///< See adapters.hpp.
+    bool forgets_an_engine = false;     ///< The same.
 };
 
 } // namespace detail

@@ -6,6 +6,7 @@
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/core/settings_change.hpp>
 #include <roundhouse/core/settings_in_force.hpp>
+#include <roundhouse/core/store_plan/conditions.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/detail/pending_result.hpp>
@@ -23,11 +24,6 @@
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
-
-[[nodiscard]] inline error no_product(const std::string& id_or_slug) {
-    return {errc::product_not_found,
-            "There is no product '" + id_or_slug + "'. Register it first."};
-}
 
 ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal(const policy& limits) {
     if (const auto fault = core::check_policy(limits))
@@ -188,7 +184,9 @@ ROUNDHOUSE_DECL asio::awaitable<void> orchestrator_state::change_product(std::st
         auto reading = pending.wait();
         const auto found = co_await std::move(reading);
         if (!found) co_return done(unexpected(found.error()));
-        if (!*found) co_return done(unexpected(no_product(id_or_slug)));
+        if (!*found) co_return done(unexpected(core::no_product(id_or_slug)));
+        if ((*found)->deleting_since)
+            co_return done(unexpected(core::product_goes((*found)->slug)));
         auto record = **found;
         auto row = row_by_admin(record);
         core::remove_expired_keys(record, row.timestamp);
@@ -236,7 +234,7 @@ ROUNDHOUSE_DECL void orchestrator_state::describe_product(std::string id_or_slug
     auto tell = [self = shared_from_this(), id_or_slug,
                  done = std::move(done)](const result<product_ptr>& found) {
         if (!found) return done(unexpected(found.error()));
-        if (!*found) return done(unexpected(no_product(id_or_slug)));
+        if (!*found) return done(unexpected(core::no_product(id_or_slug)));
         self->describe(*found, done);
     };
     services.store->read_product(id_or_slug, std::move(tell));
@@ -290,7 +288,7 @@ orchestrator_state::authenticate(std::string_view platform_key) const {
 
 ROUNDHOUSE_DECL result<product_ptr> orchestrator_state::current(const product_ptr& product) const {
     auto found = services.store->find_product_by_id(product->id);
-    if (found && !*found) return unexpected(no_product(product->slug));
+    if (found && !*found) return unexpected(core::no_product(product->slug));
     return found;
 }
 

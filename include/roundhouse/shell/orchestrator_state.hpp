@@ -66,6 +66,9 @@ public:
     }
     void close();
 
+    /// Goes on with the deletions that the recovery has found. To be called once, after it.
+    void resume_deletions();
+
     /// Stores that everything that runs is to be booted at the next start, then stops it.
     asio::awaitable<void> stop_all(completion<void> done);
 
@@ -95,6 +98,8 @@ public:
                              completion<rotated_platform_key> done) override;
     void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
                              completion<void> done) override;
+    void delete_product(std::string id_or_slug, bool cascade,
+                        completion<product_deletion> done) override;
     void describe_product(std::string id_or_slug, completion<product_view> done) override;
     void list_products(product_query query, completion<product_page> done) override;
     void find_product(std::string id_or_slug, completion<product_ptr> done) override;
@@ -241,6 +246,20 @@ private:
     /// Adds or replaces a product, with its audit row and the record of the call if it has a key.
     asio::awaitable<result<void>> commit_product(product record, audit_entry row,
                                                  std::optional<idempotency_record> once = {});
+    asio::awaitable<void> decide_deletion(std::string id_or_slug, bool cascade,
+                                          completion<product_deletion> done);
+    asio::awaitable<result<std::uint64_t>> count_engines(uuid product);
+    asio::awaitable<result<void>> commit_deletion(product record, std::uint64_t engines);
+    asio::awaitable<void> learn_deletion(product before);
+    /// Begins to destroy the engines of a product that is being deleted, unless that goes on already.
+    void begin_destruction(const product_ptr& product);
+    asio::awaitable<void> run_deletion(product_ptr product);
+    asio::awaitable<bool> destroy_engines(product_ptr product);
+    class engines_to_destroy;
+    asio::awaitable<void> destroy_some(std::shared_ptr<engines_to_destroy> engines);
+    asio::awaitable<bool> erase_deleted(product_ptr product);
+    /// Forgets what is kept in memory of a product that is gone.
+    void forget_product(const product& gone);
     void describe(product_ptr product, completion<product_view> done);
     [[nodiscard]] std::vector<platform_key_view> keys_of(const product& product) const;
     /// A row about what an administrator does to a product, without its action.
@@ -289,6 +308,7 @@ private:
 
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/shell/orchestrator_calls.ipp>
+#include <roundhouse/shell/orchestrator_deletion.ipp>
 #include <roundhouse/shell/orchestrator_end.ipp>
 #include <roundhouse/shell/orchestrator_idempotency.ipp>
 #include <roundhouse/shell/orchestrator_lookups.ipp>

@@ -65,6 +65,7 @@ orchestrator_state::try_admit(const product_ptr& asking, std::string_view user_i
                               const admit_options& options) {
     const auto& product = *asking;
     if (auto refused = refusal()) return unexpected(std::move(*refused));
+    if (auto refused = services.ended.refusal(product)) return unexpected(std::move(*refused));
     const running_engine_owner owner(product.id, user_id);
     running.prefetch_place(owner.hash);
     const auto now = services.steady_now();

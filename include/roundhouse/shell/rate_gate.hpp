@@ -68,6 +68,17 @@ public:
         return out;
     }
 
+    /// Forgets the calls of a product that is gone. Its empty limiter stays, because a thread may be
+    /// about to use it.
+    void forget(const uuid& product) {
+        const striped_mutex::reading lock(mutex_);
+        const auto found = limiters_.find(product);
+        if (found == limiters_.end()) return;
+        const std::lock_guard one(found->second->mutex);
+        found->second->limiter = {};
+        found->second->bursts = {};
+    }
+
 private:
     struct guarded {
         explicit guarded(const uuid& id) : product(id) {}

@@ -67,6 +67,9 @@ public:
     /// Lets the present policy of a product hold for boots that wait.
     void policy_changed(const product& product) { scheduler_.policy_changed(product); }
 
+    /// Forgets what is kept of a product that is gone.
+    void forget_product(const uuid& product) { creations_.forget(product); }
+
     /// Calls back once no engine has work in flight, from the executor or at once.
     void when_quiet(std::function<void()> quiet) { mailboxes_.when_empty(std::move(quiet)); }
 
@@ -96,6 +99,7 @@ private:
     void limit_creation(const mailbox& engine);
 
     // Calls
+    [[nodiscard]] std::optional<error> refusal(const waiting_call& call) const;
     asio::awaitable<result<void>> create(shared engine, waiting_call& call);
     // The defaults are those of the engine's product, null if it has none.
     [[nodiscard]] result<engine_limits> allow_creation(waiting_call& call,

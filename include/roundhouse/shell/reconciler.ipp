@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -81,6 +82,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::drain(shared engine) {
 ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_call call) {
     if (quiesced_.load()) co_return answer(call, unexpected(going_away()));
     if (call.product) engine->product = call.product;
+    if (auto refused = refusal(call)) co_return answer(call, unexpected(std::move(*refused)));
     // What has happened and could not be stored makes the row untrue: nothing is decided by it.
     // But an engine that only lacks a port can be stopped and destroyed.
     const bool ends = std::holds_alternative<core::call::destroy>(call.call) ||
@@ -127,6 +129,13 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_
         co_return;
     }
     answer(call, fail(errc::internal_error, "The engine's record kept changing. Try again."));
+}
+
+/// Why nothing is decided about a call of this product; nothing if it is.
+ROUNDHOUSE_DECL std::optional<error> reconciler::refusal(const waiting_call& call) const {
+    if (!call.product || std::holds_alternative<core::call::destroy>(call.call))
+        return std::nullopt;
+    return services_.ended.refusal(*call.product);
 }
 
 /// An admit or a lease that meets an engine which is being put to sleep keeps it awake, if that is
@@ -223,12 +232,13 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> reconciler::create(shared engine,
     const auto& quotas = core::policy_of(*call.product, services_.settings);
     change_set changes;
     changes.changes.push_back(insert_engine{std::move(record), quotas.max_engines,
-                                            services_.port_wanted(), quotas.max_total_memory_mb});
+                                            services_.port_wanted(), quotas.max_total_memory_mb,
+                                            true});
     if (call.create->once) {
         auto once = *call.create->once;
         once.engine_id = id;
         once.created_at = services_.now();
-        changes.changes.push_back(put_idempotency{std::move(once)});
+        changes.changes.push_back(put_idempotency{std::move(once), true});
     }
     auto committing = commit(std::move(changes));
     const auto done = co_await std::move(committing);

@@ -8,12 +8,14 @@
 #include <roundhouse/shell/prober.hpp>
 #include <roundhouse/shell/reconciler.hpp>
 #include <roundhouse/shell/services.hpp>
+#include <roundhouse/types.hpp>
 #include <roundhouse/workload.hpp>
 
 #include <asio/awaitable.hpp>
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -35,14 +37,20 @@ public:
     /// can be run again if it fails.
     asio::awaitable<result<void>> run(std::shared_ptr<task> self);
 
+    /// The products that the last run has found to be deleted still. Their engines are left as they
+    /// are, to be destroyed, unless that is under way already.
+    [[nodiscard]] const std::vector<product_ptr>& deleting() const noexcept { return deleting_; }
+
 private:
     using found_by_engine = std::unordered_map<uuid, found_workload>;
     using rows = std::vector<engine_ptr>;
 
     static found_by_engine by_engine(const std::vector<found_workload>& listed);
     asio::awaitable<result<rows>> read_rows();
-    asio::awaitable<result<void>> read_defaults();
+    asio::awaitable<result<void>> read_products();
     asio::awaitable<result<void>> count_metrics();
+    void count(const audit_entry& row);
+    [[nodiscard]] bool is_deleted_with_product(const engine_record& engine) const;
     void warn_of_default_policy() const;
     void reconcile_row(const engine_record& engine, found_by_engine& unclaimed);
     asio::awaitable<void> wait_for_reconciliation(std::shared_ptr<task> self);
@@ -60,6 +68,8 @@ private:
     reconciler& reconciler_;
     class prober& prober_;
     metrics_book& metrics_;
+    std::set<uuid> products_; ///< All that there are.
+    std::vector<product_ptr> deleting_;
 };
 
 } // namespace detail

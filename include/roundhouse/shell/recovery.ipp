@@ -7,6 +7,7 @@
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/recovery.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <functional>
@@ -44,7 +45,7 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::run(std::shared_ptr<task
                        "settings::default_policy: " + fault->member + ": " + fault->complaint);
     const auto listed = co_await services_.backend->list();
     if (!listed) co_return unexpected(listed.error());
-    auto known = co_await read_defaults();
+    auto known = co_await read_products();
     if (!known) co_return known;
     const auto engines = co_await read_rows();
     if (!engines) co_return unexpected(engines.error());
@@ -80,15 +81,21 @@ ROUNDHOUSE_DECL void recovery::log_unreadable(const error& cause) const {
                   {{"reason", cause.message}});
 }
 
-ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::read_defaults() {
+ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::read_products() {
     product_query query{.limit = 1'000};
+    products_.clear();
+    deleting_.clear();
     for (;;) {
         pending_result<product_page> pending;
         services_.store->list_products(query, pending.complete());
         auto reading = pending.wait();
         const auto page = co_await std::move(reading);
         if (!page) co_return unexpected(page.error());
-        for (const auto& product : page->products) services_.defaults.learn(*product);
+        for (const auto& product : page->products) {
+            products_.insert(product->id);
+            services_.defaults.learn(*product);
+            if (product->deleting_since) deleting_.push_back(product);
+        }
         if (!page->next) co_return result<void>{};
         query.after = *page->next;
     }
@@ -113,7 +120,7 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::count_metrics() {
     metrics_.clear();
     pending_result<void> pending;
     std::function<void(const result<audit_entry>&)> visit = [this](const result<audit_entry>& row) {
-        if (row) metrics_.add(*row);
+        if (row) count(*row);
         else log_unreadable(row.error());
     };
     services_.store->for_each_audit(services_.now() - core::rolling_metrics::window,
@@ -121,6 +128,11 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> recovery::count_metrics() {
     auto reading = pending.wait();
     auto done = co_await std::move(reading);
     co_return done;
+}
+
+/// The rows of products that are gone count for nothing.
+ROUNDHOUSE_DECL void recovery::count(const audit_entry& row) {
+    if (row.product_id && products_.contains(*row.product_id)) metrics_.add(row);
 }
 
 /// Hands an engine what was found of it, and takes that out of `unclaimed`.
@@ -131,8 +143,15 @@ ROUNDHOUSE_DECL void recovery::reconcile_row(const engine_record& engine,
         found = claimed->second;
         unclaimed.erase(claimed);
     }
+    // One that was being destroyed needs its command again, which a further call would only join.
+    if (is_deleted_with_product(engine) && engine.status != engine_status::destroying) return;
     if (engine.status == engine_status::running) prober_.watch(engine, services_.moment());
     reconciler_.enqueue_found(engine, std::move(found));
+}
+
+ROUNDHOUSE_DECL bool recovery::is_deleted_with_product(const engine_record& engine) const {
+    return std::ranges::any_of(
+        deleting_, [&](const product_ptr& product) { return product->id == engine.product_id; });
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void>

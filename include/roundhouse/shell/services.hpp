@@ -7,6 +7,7 @@
 #include <roundhouse/error.hpp>
 #include <roundhouse/log.hpp>
 #include <roundhouse/shell/defaults_table.hpp>
+#include <roundhouse/shell/ended_products.hpp>
 #include <roundhouse/shell/logged_engine.hpp>
 #include <roundhouse/shell/orchestrator_parts.hpp>
 
@@ -34,6 +35,7 @@ struct services : orchestrator_parts {
 
     task_group tasks;
     defaults_table defaults;
+    ended_products ended;
 
     [[nodiscard]] instant now() const noexcept { return clock->now(); }
     [[nodiscard]] duration steady_now() const noexcept { return clock->steady_now(); }

@@ -118,8 +118,6 @@ private:
 
     explicit lmdb_store(const lmdb_options& options);
 
-    static bool puts_product(const change& next) noexcept;
-
     /// Runs `body()`, and returns its answer or the failure that it threw.
     template <class Body> static auto guarded(const Body& body) -> result<decltype(body())> {
         try {

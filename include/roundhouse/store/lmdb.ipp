@@ -20,7 +20,6 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <variant>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -125,7 +124,7 @@ ROUNDHOUSE_DECL result<committed> lmdb_store::commit(const change_set& set) {
     auto answer = write(
         [&](const transaction& txn) { return detail::lmdb::batch(txn, may_add).apply(set); });
     // Also after a failure, because LMDB may have made the commit all the same.
-    if (std::ranges::any_of(set.changes, puts_product)) recent_products_.changed();
+    if (std::ranges::any_of(set.changes, is_about_product)) recent_products_.changed();
     return answer;
 }
 
@@ -176,10 +175,6 @@ ROUNDHOUSE_DECL lmdb_store::lmdb_store(const lmdb_options& options)
     if (options.read_only) return;
     detail::lmdb::build_missing_indexes(environment_, options);
     folder_.sync();
-}
-
-ROUNDHOUSE_DECL bool lmdb_store::puts_product(const change& next) noexcept {
-    return std::holds_alternative<put_product>(next);
 }
 
 ROUNDHOUSE_DECL bool lmdb_store::has_room() const noexcept {

@@ -138,6 +138,11 @@ ROUNDHOUSE_DECL committed memory_store::apply(core::store_plan plan,
     for (std::size_t i = 0; i < made.size(); ++i)
         rows_.apply(plan.engines[i], core::replaced_by(plan.engines[i], made), made[i]);
     for (auto& record : plan.idempotency) idempotency_.put(std::move(record));
+    for (const auto& write : plan.products) {
+        if (write.row) continue;
+        rows_.forget_fleet(write.replaces->id);
+        idempotency_.forget(write.replaces->id);
+    }
     auto done = core::answer_of(made);
     for (auto& row : plan.audit) done.audit_ids.push_back(audit_.append(std::move(row)));
     if (plan.amend) audit_.apply(std::move(*plan.amend));

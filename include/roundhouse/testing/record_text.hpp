@@ -171,8 +171,8 @@ template <class T> std::string line(std::string_view name, const T& value) {
 
 [[nodiscard]] inline std::string text_of(const product& record) {
     using detail::line;
-    const auto& [id, slug, display_name, keys, last_key_id, limits, created_at, revision,
-                 defaults] = record;
+    const auto& [id, slug, display_name, keys, last_key_id, limits, created_at, revision, defaults,
+                 deleting_since] = record;
     const auto& [max_engines, rate_limit_rpm, rate_limit_burst, max_concurrent_boots,
                  max_provisions_per_minute, weight, max_memory_mb, max_cpus, max_pids,
                  max_total_memory_mb, allow_provision, allow_env, allowed_versions] = limits;
@@ -186,7 +186,8 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("max_pids", max_pids) + line("max_total_memory_mb", max_total_memory_mb) +
            line("allow_provision", allow_provision) + line("allow_env", allow_env) +
            line("allowed_versions", allowed_versions) + line("created_at", created_at) +
-           line("revision", revision) + (defaults ? text_of(*defaults) : std::string());
+           line("revision", revision) + line("deleting_since", deleting_since) +
+           (defaults ? text_of(*defaults) : std::string());
 }
 
 [[nodiscard]] inline std::string text_of(const audit_entry& row) {

@@ -76,6 +76,23 @@ struct key_is_free {
     sha256_digest key_hash{};
 };
 
+/// The product is stored, and is not being deleted.
+struct product_is_open {
+    uuid product_id;
+};
+
+/// The product has no engines, where `added` is added to their number: the engines that earlier
+/// changes of the same set insert, less those that they erase.
+struct product_is_empty {
+    uuid product_id;
+    std::int64_t added = 0;
+
+    /// Whether it holds while the product has so many.
+    [[nodiscard]] bool holds_with(std::uint64_t engines) const noexcept {
+        return engines + static_cast<std::uint64_t>(added) == 0;
+    }
+};
+
 /// What must hold of the stored state for a plan to be executed. `refusal` has the error of each.
 ///
 /// `engine_is_at` and `product_is_at` state that the rows which were looked up for the plan have
@@ -83,7 +100,7 @@ struct key_is_free {
 /// need not check them.
 using commit_condition =
     std::variant<owner_is_free, short_id_is_free, quota_has_room, memory_has_room, engine_is_at,
-                 product_is_at, slug_is_free, key_is_free>;
+                 product_is_at, slug_is_free, key_is_free, product_is_open, product_is_empty>;
 
 /// The stored rows that a plan is made from.
 class stored_rows {
@@ -153,6 +170,33 @@ protected:
 [[nodiscard]] inline error refusal(const key_is_free& condition, const stored_rows&) {
     return {errc::invalid_request, "The platform key of product '" + condition.slug +
                                        "' is another product's already. Give it one of its own."};
+}
+
+/// What callers are told of a product that is not there.
+[[nodiscard]] inline error no_product(const std::string& id_or_slug) {
+    return {errc::product_not_found,
+            "There is no product '" + id_or_slug + "'. Register it first."};
+}
+
+/// What callers are told of a product that is being deleted.
+[[nodiscard]] inline error product_goes(const std::string& slug) {
+    return {errc::product_deleting, "Product '" + slug +
+                                        "' is being deleted, with its engines. Wait until it is "
+                                        "gone, and register another one."};
+}
+
+[[nodiscard]] inline error refusal(const product_is_open& condition, const stored_rows& stored) {
+    const auto product = stored.find_product(condition.product_id);
+    if (!product) return product.error();
+    const auto& row = *product;
+    if (row && row->deleting_since) return product_goes(row->slug);
+    return no_product(to_string(condition.product_id));
+}
+
+[[nodiscard]] inline error refusal(const product_is_empty& condition, const stored_rows& stored) {
+    return {errc::product_not_empty,
+            "Product '" + slug_or_id(condition.product_id, stored) +
+                "' has engines. Destroy them, or delete it with cascade=true."};
 }
 
 /// The error of a commit whose plan has this condition, where it does not hold.

@@ -50,6 +50,8 @@ public:
         for (const auto& [product, counts] : counts_)
             put_record(txn_, database::counters, key_of(product).view(), counts);
         for (auto& record : plan->idempotency) put_idempotency_record(txn_, std::move(record));
+        for (const auto& write : plan->products)
+            if (!write.row) forget(write.replaces->id);
         auto done = core::answer_of(made);
         for (auto& row : plan->audit)
             done.audit_ids.push_back(append(txn_, std::move(row), state_));
@@ -88,7 +90,7 @@ private:
             if (write.row && write.row->user_id.size() > longest_user_id)
                 throw key_failure("a user_id", write.row->user_id, 0, longest_user_id);
         for (const auto& write : plan.products)
-            if (write.row->slug.empty() || write.row->slug.size() > longest_slug)
+            if (write.row && (write.row->slug.empty() || write.row->slug.size() > longest_slug))
                 throw key_failure("a slug", write.row->slug, 1, longest_slug);
     }
 
@@ -127,6 +129,13 @@ private:
         const auto holder = txn_.find(database::products_by_key, key_of(condition.key_hash).view());
         return !holder || to_uuid(*holder) == condition.product_id;
     }
+    [[nodiscard]] bool holds(const core::product_is_open& condition) const {
+        const auto product = lmdb::find_product(txn_, condition.product_id);
+        return product && !product->deleting_since;
+    }
+    [[nodiscard]] bool holds(const core::product_is_empty& condition) {
+        return condition.holds_with(counts_of(condition.product_id).total());
+    }
     // The planner has looked these rows up in this transaction.
     [[nodiscard]] bool holds(const core::engine_is_at&) const noexcept { return true; }
     [[nodiscard]] bool holds(const core::product_is_at&) const noexcept { return true; }
@@ -149,7 +158,14 @@ private:
             for (const auto& key : write.replaces->keys)
                 txn_.remove(database::products_by_key, key_of(key.hash).view());
         }
-        put_row(txn_, *write.row);
+        if (write.row) put_row(txn_, *write.row);
+        else txn_.remove(database::products, key_of(write.replaces->id).view());
+    }
+
+    /// Removes what is kept beside the row of a product that is gone, but its audit rows.
+    void forget(const uuid& product) const {
+        txn_.remove(database::counters, key_of(product).view());
+        remove_idempotency(txn_, product);
     }
 
     /// `before` is the row that the write replaces, null for an insert; `row` is the one that it

@@ -50,6 +50,8 @@ private:
         each<product>(database::products, [this](std::string_view key, const product& row) {
             ++report_.products;
             if (key != bytes_of(row.id)) problem(database::products, key, "is another product's");
+            if (row.deleting_since && !row.keys.empty())
+                problem(database::products, key, "is being deleted, and has platform keys");
             expect(database::products_by_slug, row.slug, bytes_of(row.id));
             for (const auto& platform_key : row.keys)
                 expect(database::products_by_key, key_of(platform_key.hash).view(),

@@ -65,6 +65,12 @@ inline void remove_idempotency(const transaction& txn, const uuid& product,
     txn.remove(database::idempotency_by_sequence, place.view());
 }
 
+/// Removes all records of a product, whether or not they can be read.
+inline void remove_idempotency(const transaction& txn, const uuid& product) {
+    while (const auto first = sequence_of(txn, product, false))
+        remove_idempotency(txn, product, *first);
+}
+
 /// Puts a record in place of the one with its id, and removes the oldest ones of its product beyond
 /// `max_idempotency_records`. Throws `failure` if the one with its id is damaged.
 inline void put_idempotency_record(const transaction& txn, idempotency_record record) {

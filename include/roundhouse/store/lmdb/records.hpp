@@ -56,6 +56,7 @@ enum class product_section : std::uint8_t {
     keys = 32,
     configured_keys = 40, ///< The ids of the keys that an operator has configured.
     defaults = 48, ///< What its engines get that have nothing of their own (defaults_records.hpp).
+    deleting_since = 52,
 };
 
 /// The keys of a product that has only that of its registration, which has this hash.
@@ -145,6 +146,7 @@ inline void decode_configured_keys(value_reader& in, product& record) {
                 if (key.configured) out.number(key.id);
         });
     if (record.defaults) out.section(defaults, [&] { write_defaults(out, *record.defaults); });
+    out.time_section(deleting_since, record.deleting_since);
     return out;
 }
 
@@ -190,6 +192,7 @@ inline void decode(record_reader& in, product& record) {
         case keys: decode_keys(values, record); return true;
         case configured_keys: decode_configured_keys(values, record); return true;
         case defaults: record.defaults = decode_defaults(values); return true;
+        case deleting_since: record.deleting_since = values.time(); return true;
         }
         return false;
     });

@@ -29,7 +29,7 @@ inline constexpr std::uint32_t schema = 2;
 /// schema began. Records of a lower number are read as they are. A store with a higher number is
 /// refused: its records may have sections that this program does not know, and would drop, and it
 /// may have indexes that this program would not keep.
-inline constexpr std::uint32_t layout = 4;
+inline constexpr std::uint32_t layout = 5;
 
 /// The first layout with `engines_by_user` and `engines_by_metadata`, which are built when a store of
 /// a lower one is opened (index_build.hpp).

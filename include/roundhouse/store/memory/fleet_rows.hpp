@@ -124,6 +124,14 @@ public:
         return product == nullptr || product->id == condition.product_id;
     }
 
+    [[nodiscard]] bool holds(const core::product_is_open& condition) const {
+        const auto product = found_in(products_by_id_, condition.product_id);
+        return product && !product->deleting_since;
+    }
+    [[nodiscard]] bool holds(const core::product_is_empty& condition) const {
+        return condition.holds_with(counts(condition.product_id).total());
+    }
+
     // Writes
 
     void apply(const core::product_write& write) {
@@ -131,10 +139,17 @@ public:
             for (const auto& key : write.replaces->keys) products_by_key_.erase(key.hash);
             products_by_slug_.erase(write.replaces->slug);
         }
+        if (!write.row) {
+            products_by_id_.erase(write.replaces->id);
+            return;
+        }
         products_by_id_[write.row->id] = write.row;
         products_by_slug_[write.row->slug] = write.row;
         for (const auto& key : write.row->keys) products_by_key_[key.hash] = write.row;
     }
+
+    /// Forgets the counters of a product that is gone.
+    void forget_fleet(const uuid& product) { fleets_.erase(product); }
 
     /// `before` is the row that the write replaces, null for an insert; `row` is the one that it
     /// puts, null for an erase.

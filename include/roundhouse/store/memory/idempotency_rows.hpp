@@ -36,6 +36,14 @@ public:
         while (are_too_many(kept.begin()->first, row->sequence)) remove_first(kept);
     }
 
+    /// Removes the records of a product that is gone.
+    void forget(const uuid& product) {
+        const auto kept = by_sequence_.find(product);
+        if (kept == by_sequence_.end()) return;
+        while (!kept->second.empty()) remove_first(kept->second);
+        by_sequence_.erase(kept);
+    }
+
     std::size_t prune(instant before, std::size_t most) {
         std::size_t removed = 0;
         for (auto product = by_sequence_.begin(); product != by_sequence_.end();) {
