@@ -52,8 +52,9 @@ template <rh::store Store> std::string carry_out(Store& store, const operation& 
 inline std::string text_of(const operation& described) {
     const auto* const set = std::get_if<rh::change_set>(&described);
     if (set == nullptr) return "prune";
-    constexpr std::array<std::string_view, 5> kinds{"insert ", "update ", "erase ", "put product ",
-                                                    "put idempotency record "};
+    constexpr std::array<std::string_view, 6> kinds{
+        "insert ",       "update ", "erase ", "put product ", "put idempotency record ",
+        "erase product "};
     std::string text;
     for (const auto& change : set->changes) text += kinds.at(change.index());
     text += std::to_string(set->audit.size()) + " audit rows";
@@ -229,6 +230,7 @@ private:
 
     rh::change draw_change(const rh::memory_store& model) {
         const auto kind = below(10);
+        if (kind == 0 && one_in(3)) return draw_end(model);
         if (kind == 0) return draw_product(model);
         if (kind < 4) return draw_insert(model);
         auto record = draw_known(model);
@@ -239,6 +241,17 @@ private:
         return rh::erase_engine{record.product_id, record.user_id, record.revision, one_in(4)};
     }
 
+    /// The end of a product, which mostly has engines. Sometimes with a wrong revision.
+    rh::erase_product draw_end(const rh::memory_store& model) {
+        rh::erase_product out{pick(products()), 0};
+        for (const auto& product : products())
+            if (one_in(2) && model.counts(product)->total() == 0) out.product_id = product;
+        if (const auto found = *model.find_product_by_id(out.product_id))
+            out.revision = found->revision;
+        if (one_in(10)) ++out.revision;
+        return out;
+    }
+
     /// Of few keys and engines, so that records are put again and take each other's places.
     rh::put_idempotency draw_idempotency() {
         rh::idempotency_record record;
@@ -247,7 +260,7 @@ private:
         record.engine_id = numbered(static_cast<std::uint8_t>(below(3)));
         record.created_at = clock_;
         if (one_in(2)) record.sealed_answer = "sealed";
-        return {std::move(record)};
+        return {std::move(record), one_in(4)};
     }
 
     rh::uuid draw_owner() { return numbered(static_cast<std::uint8_t>(1 + below(3))); }
@@ -271,6 +284,7 @@ private:
         if (one_in(3)) out.max_engines = below(14);
         out.max_total_memory_mb = maybe_memory_quota();
         out.port = maybe_ports();
+        out.needs_product = one_in(4);
         return out;
     }
 
@@ -386,6 +400,8 @@ private:
         if (one_in(2)) out.record.policy.allow_env = one_in(2);
         if (one_in(2)) out.record.policy.allowed_versions.emplace(below(3), draw_text(9));
         if (one_in(4)) out.record.defaults = draw_defaults();
+        out.record.deleting_since.reset();
+        if (out.record.keys.empty() && one_in(2)) out.record.deleting_since = clock_;
         if (one_in(8)) ++out.record.revision;
         return out;
     }

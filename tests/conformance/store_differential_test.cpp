@@ -259,6 +259,10 @@ TEST_CASE("the recount finds each fault that is planted in a plan") {
           "a quota that is used up has room");
     CHECK(first_difference(forgets_condition<core::memory_has_room>) ==
           "a commit succeeded that must be refused: a quota of memory is used up");
+    CHECK(first_difference(forgets_condition<core::product_is_open>) ==
+          "a commit succeeded that must be refused: a product is not there");
+    CHECK(first_difference(forgets_condition<core::product_is_empty>) ==
+          "a commit succeeded that must be refused: a product has engines");
     CHECK(first_difference(forgets_condition<core::slug_is_free>) ==
           "a commit succeeded that must be refused: a slug is taken");
 }

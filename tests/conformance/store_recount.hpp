@@ -49,6 +49,9 @@ public:
             } else if (const auto* const put = std::get_if<rh::put_product>(&change)) {
                 products_[put->record.id] = put->record;
                 ++products_[put->record.id].revision;
+            } else if (const auto* const gone = std::get_if<rh::erase_product>(&change)) {
+                products_.erase(gone->product_id);
+                fleets_.erase(gone->product_id);
             } else if (std::holds_alternative<rh::put_idempotency>(change)) {
                 continue; // recounted by the cases of its own
             } else {
@@ -83,6 +86,7 @@ public:
     template <rh::store Store> std::string check(Store& store) const {
         auto differs = check_rows(store);
         for (const auto& product : random_operations::products()) {
+            if (differs.empty()) differs = check_product(store, product);
             if (differs.empty()) differs = check_counters(store, product);
             if (differs.empty()) differs = check_listings(store, product);
             if (differs.empty()) differs = check_filtered_listings(store, product);
@@ -107,12 +111,36 @@ private:
     [[nodiscard]] std::optional<std::string> predict(const rh::change_set& set) const {
         auto rows = rows_;
         auto products = products_;
+        std::set<rh::uuid> erased;
         for (const auto& change : set.changes) {
             const auto refusal = std::visit(
                 [&](const auto& next) { return make(next, rows, products); }, change);
             if (refusal) return refusal;
+            if (const auto owner = grown(change); owner && erased.contains(*owner))
+                return "a product that was erased gets something";
+            if (const auto* const gone = std::get_if<rh::erase_product>(&change))
+                erased.insert(gone->product_id);
         }
         return std::nullopt;
+    }
+
+    /// The product that a change adds something to; nothing if it adds nothing.
+    static std::optional<rh::uuid> grown(const rh::change& change) {
+        if (const auto* const insert = std::get_if<rh::insert_engine>(&change))
+            return insert->record.product_id;
+        if (const auto* const put = std::get_if<rh::put_product>(&change)) return put->record.id;
+        if (const auto* const put = std::get_if<rh::put_idempotency>(&change))
+            return put->record.id.product_id;
+        return std::nullopt;
+    }
+
+    /// Why nothing may be added to a product that must be there; nothing if it may.
+    static std::optional<std::string> closed(const rh::uuid& product,
+                                             const product_rows& products) {
+        const auto row = products.find(product);
+        if (row == products.end()) return "a product is not there";
+        return row->second.deleting_since ? std::optional<std::string>("a product is being deleted")
+                                          : std::nullopt;
     }
 
     static std::uint64_t reserved(const engine_rows& rows, const rh::uuid& product) {
@@ -123,7 +151,9 @@ private:
     }
 
     static std::optional<std::string> make(const rh::insert_engine& insert, engine_rows& rows,
-                                           const product_rows&) {
+                                           const product_rows& products) {
+        if (insert.needs_product)
+            if (auto why = closed(insert.record.product_id, products)) return why;
         std::uint64_t count = 0;
         for (const auto& [owner, row] : rows) {
             if (short_id(row.id) == short_id(insert.record.id)) return "a short id is taken";
@@ -182,8 +212,20 @@ private:
         return std::nullopt;
     }
 
-    static std::optional<std::string> make(const rh::put_idempotency&, const engine_rows&,
-                                           const product_rows&) {
+    static std::optional<std::string> make(const rh::put_idempotency& put, const engine_rows&,
+                                           const product_rows& products) {
+        if (!put.needs_product) return std::nullopt;
+        return closed(put.record.id.product_id, products);
+    }
+
+    static std::optional<std::string> make(const rh::erase_product& erase, const engine_rows& rows,
+                                           product_rows& products) {
+        const auto row = products.find(erase.product_id);
+        if (row == products.end() || row->second.revision != erase.revision)
+            return "a product has another revision";
+        for (const auto& [owner, engine] : rows)
+            if (owner.product_id == erase.product_id) return "a product has engines";
+        products.erase(row);
         return std::nullopt;
     }
 
@@ -250,6 +292,19 @@ private:
             alike = alike && found && *found && same(**found, row);
         }
         return done && alike && count == rows_.size() ? "" : "the engines differ";
+    }
+
+    template <rh::store Store>
+    std::string check_product(const Store& store, const rh::uuid& product) const {
+        const auto found = store.find_product_by_id(product);
+        const auto known = products_.find(product);
+        if (!found || (*found != nullptr) != (known != products_.end())) return "a product differs";
+        if (!*found) return {};
+        return (*found)->slug == known->second.slug &&
+                       (*found)->revision == known->second.revision &&
+                       (*found)->deleting_since == known->second.deleting_since
+                   ? ""
+                   : "a product differs";
     }
 
     template <rh::store Store>

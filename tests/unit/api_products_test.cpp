@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view listed_product =
     R"({"product_id":"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee","slug":"demo",)"
     R"("display_name":"The Demo","created_at":"2023-11-14T22:13:20.123Z",)"
-    R"("policy":{"max_engines":3})";
+    R"("deleting_since":null,"policy":{"max_engines":3})";
 
 std::string whole_product() {
     return std::string(listed_product) +
@@ -100,7 +100,8 @@ TEST_CASE("calls about an unknown product are a 404") {
     struct call {
         std::string_view method, path;
     };
-    for (const auto& asked : {call{"GET", ""}, call{"PATCH", ""}, call{"GET", "/policy"}}) {
+    for (const auto& asked :
+         {call{"GET", ""}, call{"PATCH", ""}, call{"GET", "/policy"}, call{"DELETE", ""}}) {
         INFO(asked.method << asked.path);
         api_harness api;
         const auto ask = [&](const std::string& name) {
@@ -109,6 +110,7 @@ TEST_CASE("calls about an unknown product are a 404") {
         };
         CHECK(ask("demo") != "404 PRODUCT_NOT_FOUND");
         api.fake().described = fail(errc::product_not_found, "There is no product 'gone'.");
+        api.fake().deletion = fail(errc::product_not_found, "There is no product 'gone'.");
         CHECK(ask("gone") == "404 PRODUCT_NOT_FOUND");
         // A name that no product can have is not looked up.
         api.fake().calls.clear();
@@ -122,13 +124,15 @@ TEST_CASE("a product may have the slug register") {
     api_harness api;
     CHECK(api.ask("GET", "/products/register").status == 200);
     CHECK(api.ask("PATCH", "/products/register", "{}").status == 200);
+    CHECK(api.ask("DELETE", "/products/register").status == 200);
     CHECK(api.ask("PUT", "/products/register/policy", R"({"policy":{}})").status == 200);
     CHECK(
         api.ask("POST", "/products/register", R"({"slug":"register","display_name":"R"})").status ==
         200);
     CHECK(api.fake().calls ==
           std::vector<std::string>{"describe_product register", "update_product register",
-                                   "set_policy register", "register register R"});
+                                   "delete_product register", "set_policy register",
+                                   "register register R"});
 }
 
 TEST_CASE("a rotation of the platform key answers with the new key and its id") {
@@ -168,4 +172,37 @@ TEST_CASE("a platform key is deleted by its id") {
     CHECK(api.fake().calls.empty());
     api.fake().key_deleted = fail(errc::platform_key_not_found, "There is no such key.");
     CHECK(told(api.ask("DELETE", "/products/demo/keys/9")) == "404 PLATFORM_KEY_NOT_FOUND");
+}
+
+TEST_CASE("a product is deleted at once, or with its engines after a while") {
+    api_harness api;
+    const std::string id = R"("product_id":"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee")";
+    const auto deleted = api.ask("DELETE", "/products/demo");
+    CHECK(deleted.status == 200);
+    CHECK(json_of(deleted) == R"({"status":"deleted",)" + id + "}");
+    api.fake().deletion->done = false;
+    api.fake().deletion->engines = 7;
+    const auto deleting = api.ask("DELETE", "/products/demo?cascade=true");
+    CHECK(deleting.status == 202);
+    CHECK(json_of(deleting) == R"({"status":"deleting",)" + id + R"(,"engines":7})");
+    CHECK(api.ask("DELETE", "/products/demo?cascade=false").status == 202);
+    CHECK(api.fake().calls == std::vector<std::string>{"delete_product demo",
+                                                       "delete_product demo cascade",
+                                                       "delete_product demo"});
+    api.fake().calls.clear();
+    CHECK(told(api.ask("DELETE", "/products/demo?cascade=maybe")) == "400 INVALID_REQUEST");
+    CHECK(api.fake().calls.empty());
+}
+
+TEST_CASE("a product that is not empty is told with the number of its engines") {
+    api_harness api;
+    roundhouse::error refused{errc::product_not_empty, "Product 'demo' has 3 engines."};
+    refused.details.emplace();
+    refused.details->engines = 3;
+    api.fake().deletion = roundhouse::unexpected(refused);
+    const auto reply = api.ask("DELETE", "/products/demo");
+    CHECK(told(reply) == "409 PRODUCT_NOT_EMPTY");
+    CHECK_THAT(reply.body, Contains(R"("details":{"engines":3})"));
+    api.fake().deletion = fail(errc::product_deleting, "Product 'demo' is being deleted.");
+    CHECK(told(api.ask("DELETE", "/products/demo")) == "409 PRODUCT_DELETING");
 }

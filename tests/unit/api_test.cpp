@@ -52,6 +52,7 @@ constexpr product_call admin_calls[] = {
     {"GET", "/products", ""},
     {"GET", "/products/demo", ""},
     {"PATCH", "/products/demo", R"({"display_name":"The Demo"})"},
+    {"DELETE", "/products/demo?cascade=true", ""},
     {"GET", "/products/demo/policy", ""},
     {"PUT", "/products/demo/policy", R"({"policy":{}})"},
     {"GET", "/products/demo/defaults", ""},

@@ -113,6 +113,7 @@ product sample_product() {
                   std::vector<std::string>{"v1", "v2*"}};
     one.created_at = noon;
     one.revision = 7;
+    one.deleting_since = noon;
     product_defaults defaults;
     defaults.version = "v1";
     defaults.settings.env_names = {"TOKEN"};
@@ -181,6 +182,10 @@ void list_errors(std::ostream& out) {
         boot.details = error_details{cause, {1, 2, true}};
         out << "error " << http::error_reply(boot, "id").body;
     }
+    error not_empty{errc::product_not_empty, "message"};
+    not_empty.details.emplace();
+    not_empty.details->engines = 3;
+    out << "error " << http::error_reply(not_empty, "id").body;
     out << "error " << http::not_found_reply("id").body;
     out << "error " << http::method_not_allowed_reply("GET", "id").body;
     out << "error " << http::payload_too_large_reply(65'536, "id").body;
@@ -217,6 +222,8 @@ void list_bodies(std::ostream& out) {
     show("product", http::render_product({product_record, counts, {{1, noon, noon, noon}}}));
     show("rotate-platform-key", http::render_rotated_platform_key({"key", 2}));
     show("delete-platform-key", http::render_deleted_platform_key(2));
+    show("delete-product", http::render_product_deletion({id_of(0xCD), true, 0}));
+    show("delete-product", http::render_product_deletion({id_of(0xCD), false, 3}));
     show("products", http::render_products({{product_record}, 1, "demo"}));
     show("destroy", http::render_destroyed(id_of(0xAB)));
     show("stop", http::render_stopped());

@@ -90,6 +90,8 @@ public:
     result<roundhouse::rotated_platform_key> new_key = roundhouse::rotated_platform_key{
         "pk-sept-new", 3};
     result<void> key_deleted{};
+    result<roundhouse::product_deletion> deletion = roundhouse::product_deletion{
+        *roundhouse::parse_uuid("aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee")};
     result<roundhouse::product_page> products = roundhouse::product_page{
         {fake_product().record}, 1, std::nullopt};
     std::optional<roundhouse::error> policy_failure; ///< If empty, a policy is returned as given.
@@ -313,6 +315,10 @@ public:
                              completion<roundhouse::rotated_platform_key> done) override {
         answer("rotate_platform_key " + id_or_slug + " " + std::to_string(overlap.count()), new_key,
                std::move(done));
+    }
+    void delete_product(std::string name, bool cascade,
+                        completion<roundhouse::product_deletion> done) override {
+        answer("delete_product " + name + (cascade ? " cascade" : ""), deletion, std::move(done));
     }
     void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
                              completion<void> done) override {

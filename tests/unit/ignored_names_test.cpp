@@ -37,6 +37,7 @@ constexpr unread requests[] = {
     {"DELETE", "/products/demo/keys/1?x", "", R"("x";in=query)"},
     {"GET", "/products?limt=5", "", R"("limt";in=query;nearest="limit")"},
     {"GET", "/products/demo?x", "", R"("x";in=query)"},
+    {"DELETE", "/products/demo?cascad=1", "", R"("cascad";in=query;nearest="cascade")"},
     {"GET", "/products/demo/policy?x", "", R"("x";in=query)"},
     {"GET", "/engines?Status=running&limit=5", "", R"("Status";in=query;nearest="status")"},
     {"GET", "/engines?metadata=pro&Metadata.plan=pro&Q=a&qq=a", "",

@@ -6,6 +6,7 @@
 #include <roundhouse/testing/store_conformance/batch_cases.hpp>
 #include <roundhouse/testing/store_conformance/case.hpp>
 #include <roundhouse/testing/store_conformance/concurrency_cases.hpp>
+#include <roundhouse/testing/store_conformance/deletion_cases.hpp>
 #include <roundhouse/testing/store_conformance/engine_cases.hpp>
 #include <roundhouse/testing/store_conformance/idempotency_cases.hpp>
 #include <roundhouse/testing/store_conformance/listing_cases.hpp>
@@ -34,9 +35,10 @@ namespace testing {
 template <store Store> [[nodiscard]] std::vector<store_case<Store>> store_conformance() {
     std::vector<store_case<Store>> cases;
     for (const auto& part :
-         {engine_cases::all<Store>(), product_cases::all<Store>(), quota_cases::all<Store>(),
-          port_cases::all<Store>(), listing_cases::all<Store>(), listing_filter_cases::all<Store>(),
-          batch_cases::all<Store>(), round_trip_cases::all<Store>(), audit_cases::all<Store>(),
+         {engine_cases::all<Store>(), product_cases::all<Store>(), deletion_cases::all<Store>(),
+          quota_cases::all<Store>(), port_cases::all<Store>(), listing_cases::all<Store>(),
+          listing_filter_cases::all<Store>(), batch_cases::all<Store>(),
+          round_trip_cases::all<Store>(), audit_cases::all<Store>(),
           audit_filter_cases::all<Store>(), idempotency_cases::all<Store>(),
           concurrency_cases::all<Store>()})
         cases.insert(cases.end(), part.begin(), part.end());
