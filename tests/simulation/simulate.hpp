@@ -18,6 +18,10 @@ roundhouse::testing::sim::run_report simulate(const roundhouse::testing::sim::ru
 roundhouse::testing::sim::run_report
 simulate_submitting_first(const roundhouse::testing::sim::run_options& options);
 
+/// The same with another: a shell that forgets one of the engines of a product that it deletes.
+roundhouse::testing::sim::run_report
+simulate_forgetting_one(const roundhouse::testing::sim::run_options& options);
+
 /// The command line that repeats a run.
 std::string replay_of(const roundhouse::testing::sim::run_options& options);
 

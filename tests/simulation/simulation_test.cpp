@@ -49,3 +49,10 @@ TEST_CASE("a shell that asks the backend before it commits breaks a rule") {
         found = simulate_submitting_first({.seed = seed}).broken.has_value();
     CHECK(found);
 }
+
+TEST_CASE("a deletion of a product that forgets an engine breaks a rule") {
+    bool found = false;
+    for (std::uint64_t seed = 0; seed < 200 && !found; ++seed)
+        found = simulate_forgetting_one({.seed = seed}).broken.has_value();
+    CHECK(found);
+}

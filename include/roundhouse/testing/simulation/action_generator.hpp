@@ -27,7 +27,8 @@ struct action {
         set_defaults,
         rename,
         rotate_platform_key,
-        register_once
+        register_once,
+        delete_product,
     };
 
     kind type = kind::call;
@@ -35,6 +36,7 @@ struct action {
     /// For `call`; without the owner's product id. `rename` gives the product the user's name.
     call_request request;
     policy limits;              ///< For `set_policy`.
+    bool cascade = false;       ///< For `delete_product`.
     provision_options defaults; ///< For `set_defaults`, without `sleep`.
     std::string slug;           ///< For `register_once`.
 };
@@ -50,6 +52,7 @@ public:
           sleeps_random_(random.branch("sleeps")),
           once_random_(random.branch("once")),
           registrations_random_(random.branch("registrations")),
+          deletions_random_(random.branch("deletions")),
           scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
@@ -78,6 +81,11 @@ public:
         // `model` does not know idempotency keys.
         if (scenario_.order == call_order::concurrent && once_random_.chance(0.08))
             draw_once(out.request);
+        // `model` does not know that products end.
+        if (scenario_.order == call_order::concurrent && deletions_random_.chance(0.015)) {
+            out.type = action::kind::delete_product;
+            out.cascade = deletions_random_.chance(0.7);
+        }
         return out;
     }
 
@@ -263,6 +271,7 @@ private:
     random_generator sleeps_random_;
     random_generator once_random_;
     random_generator registrations_random_;
+    random_generator deletions_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

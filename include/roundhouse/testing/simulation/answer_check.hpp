@@ -138,9 +138,12 @@ private:
         case errc::port_taken:
         case errc::store_unavailable: return faulty_;
         case errc::starting: return call.may_be_starting;
-        case errc::overloaded: // The orchestrator's own sleep of an engine takes a
-                               // place too.
-            return call.others + 1 >= settings_.max_waiting_per_engine;
+        case errc::product_deleting:
+        case errc::product_not_found: return seen.product_ends && kind != call_kind::destroy;
+        case errc::
+            overloaded: // The orchestrator's own sleep of an engine takes a place too, and so
+                        // does its destruction with the product.
+            return call.others + (seen.product_ends ? 2 : 1) >= settings_.max_waiting_per_engine;
         default: return false;
         }
     }

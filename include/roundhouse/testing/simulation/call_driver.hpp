@@ -111,9 +111,10 @@ public:
                     bool may_fail) {
         current.orchestrator->async_set_policy(
             product->slug, limits,
-            [this, may_fail, &process = current.process](const result<policy>& outcome) {
+            [this, may_fail, product, &process = current.process](const result<policy>& outcome) {
                 if (process.alive())
-                    violations_.require(outcome || may_fail, "a policy is not taken");
+                    violations_.require(outcome || may_fail || refused_at_end(*product, outcome),
+                                        "a policy is not taken");
             });
     }
 
@@ -121,9 +122,12 @@ public:
                       const provision_options& given, bool may_fail) {
         current.orchestrator->async_set_defaults(
             product->slug, given,
-            [this, given, may_fail, &process = current.process](const result<defaults_ptr>& set) {
+            [this, given, may_fail, product,
+             &process = current.process](const result<defaults_ptr>& set) {
                 if (!process.alive()) return;
-                if (!set) return violations_.require(may_fail, "defaults are not taken");
+                if (!set)
+                    return violations_.require(may_fail || refused_at_end(*product, set),
+                                               "defaults are not taken");
                 violations_.require((*set)->settings.limits == given.limits &&
                                         (*set)->settings.metadata == given.metadata &&
                                         (*set)->settings.env_names.size() == given.env.size(),
@@ -135,11 +139,11 @@ public:
                 bool may_fail) {
         current.orchestrator->async_update_product(
             product->slug, product_changes{display_name},
-            [this, display_name, may_fail,
+            [this, display_name, may_fail, product,
              &process = current.process](const result<product_view>& outcome) {
                 if (!process.alive()) return;
                 violations_.require(outcome ? outcome->record->display_name == display_name
-                                            : may_fail,
+                                            : may_fail || refused_at_end(*product, outcome),
                                     "a product does not get its name");
             });
     }
@@ -153,8 +157,48 @@ public:
             [this, may_fail, product, &current](const result<rotated_platform_key>& made) {
                 if (!current.process.alive()) return;
                 current.keys_rotating.erase(product->id);
-                violations_.require(made || may_fail, "a platform key is not rotated");
-                if (made) check_key(current, *product, made->platform_key);
+                violations_.require(made || may_fail || refused_at_end(*product, made),
+                                    "a platform key is not rotated");
+                if (made && !ledger_.ends(product->id))
+                    check_key(current, *product, made->platform_key);
+            });
+    }
+
+    void delete_product(Incarnation& current, const product_ptr& product, bool cascade,
+                        bool may_fail) {
+        const bool starting = !current.recovered;
+        current.orchestrator->async_delete_product(
+            to_string(product->id), cascade,
+            [this, product, cascade, may_fail, starting,
+             &current](const result<product_deletion>& outcome) {
+                if (!current.process.alive()) return;
+                const bool refused = !outcome && outcome.error().code == errc::product_not_empty;
+                if (!outcome)
+                    return violations_.require(
+                        may_fail || (refused && !cascade) || refused_at_end(*product, outcome) ||
+                            (starting && outcome.error().code == errc::starting),
+                        "a product is not deleted");
+                const auto& gone = ledger_.gone_products();
+                violations_.require(outcome->done ? gone.contains(product->id)
+                                                  : ledger_.ends(product->id),
+                                    "a product is told to be deleted, and is not");
+                const auto key = platform_keys_.try_emplace(product->id, product->slug).first;
+                const auto opened = current.orchestrator->authenticate(key->second);
+                violations_.require(!opened || (*opened)->id != product->id,
+                                    "a platform key of a deleted product is taken");
+            });
+    }
+
+    /// Registers a product under a slug, which is its first platform key too.
+    void register_product(Incarnation& current, const std::string& slug, const policy& limits,
+                          bool may_fail) {
+        current.orchestrator->async_register_product_with_key(
+            slug, slug, limits, slug,
+            [this, may_fail, &process = current.process](const result<registration>& made) {
+                if (!process.alive()) return;
+                violations_.require(made || may_fail ||
+                                        made.error().code == errc::product_slug_exists,
+                                    "a product is not registered");
             });
     }
 
@@ -181,6 +225,14 @@ public:
 
 private:
     using number = pending_calls::number;
+
+    /// Whether a change of a product was refused because the product is being deleted, or gone.
+    template <class T>
+    [[nodiscard]] bool refused_at_end(const product& product, const result<T>& outcome) const {
+        if (outcome || !ledger_.ends(product.id)) return false;
+        const auto code = outcome.error().code;
+        return code == errc::product_deleting || code == errc::product_not_found;
+    }
 
     /// Checks that a new key opens its product, and that the one before it does not.
     void check_key(Incarnation& current, const product& product, const std::string& key) {

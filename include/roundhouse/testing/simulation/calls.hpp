@@ -136,6 +136,7 @@ struct observed_states {
     std::vector<engine_ptr> running; ///< The rows of engines that were running.
     std::set<uuid> erased;           ///< Engines whose rows were removed.
     std::set<std::uint64_t> settings_revisions;
+    bool product_ends = false; ///< Its product was being deleted, or gone.
     bool quota_full = false;
     bool no_port = false;
 

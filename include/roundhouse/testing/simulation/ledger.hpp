@@ -81,11 +81,20 @@ public:
             else if (const auto* updated = std::get_if<update_engine>(&change))
                 update(*stored++, *updated, set);
             else if (const auto* erased = std::get_if<erase_engine>(&change)) erase(*erased, set);
+            else if (const auto* put = std::get_if<put_product>(&change)) see(*put, set);
+            else if (const auto* gone = std::get_if<erase_product>(&change)) erase(*gone, set);
         }
     }
 
     void process_ended() {
         for (auto& [id, known] : rows_) known.failed_before_crash = true;
+    }
+
+    /// The products that are gone.
+    [[nodiscard]] const std::set<uuid>& gone_products() const noexcept { return gone_; }
+    /// Whether a product is being deleted, or gone.
+    [[nodiscard]] bool ends(const uuid& product) const {
+        return deleting_.contains(product) || gone_.contains(product);
     }
 
     /// The number of engines of a product.
@@ -124,6 +133,8 @@ private:
         const auto owner = owner_of(*row);
         note(shown(*row) + " is made, port " + std::to_string(row->port), set);
         violations_.require(!find(owner), "two rows of one owner", owner.user_id);
+        violations_.require(!ends(row->product_id), "an engine of a deleted product is made",
+                            owner.user_id);
         violations_.require(!destroyed_.contains(row->id), "an engine that was destroyed is back");
         const auto& limit = change.max_engines;
         violations_.require(!limit || count(row->product_id) < *limit, "the quota is exceeded");
@@ -188,6 +199,31 @@ private:
         calls_.saw_row(owner, nullptr);
     }
 
+    static bool reports(const change_set& set, audit_action action) {
+        return std::ranges::count(set.audit, action, &audit_entry::action) == 1;
+    }
+
+    void see(const put_product& change, const change_set& set) {
+        const auto& product = change.record;
+        if (!product.deleting_since) return;
+        trace_.note("commit: " + product.slug + " is being deleted");
+        violations_.require(product.keys.empty(), "a product that is deleted keeps its keys",
+                            product.slug);
+        violations_.require(reports(set, audit_action::product_delete) &&
+                                deleting_.insert(product.id).second,
+                            "a deletion is not reported once", product.slug);
+        calls_.saw_end_of(product.id);
+    }
+
+    void erase(const erase_product& change, const change_set& set) {
+        const auto& id = change.product_id;
+        trace_.note("commit: product " + short_id(id) + " is gone");
+        violations_.require(count(id) == 0, "a product goes whose engines are left", short_id(id));
+        violations_.require(reports(set, audit_action::product_deleted) && gone_.insert(id).second,
+                            "the end of a product is not reported once", short_id(id));
+        calls_.saw_end_of(id);
+    }
+
     /// Notes a refusal for the answers that report it.
     void refused(const change_set& set, const error& cause) {
         for (const auto& change : set.changes) {
@@ -234,7 +270,8 @@ private:
             violations_.require(calls_.contains(owner, call_kind::start),
                                 "a stopped engine is booted without a start call", subject);
         if (after.status == destroying && after.intent == intent::destroy)
-            violations_.require(calls_.contains(owner, call_kind::destroy),
+            violations_.require(calls_.contains(owner, call_kind::destroy) ||
+                                    ends(owner.product_id),
                                 "an engine is destroyed without a destroy call", subject);
     }
 
@@ -344,6 +381,8 @@ private:
     std::map<uuid, entry> rows_;
     std::map<engine_owner, uuid> by_owner_;
     std::set<uuid> destroyed_;
+    std::set<uuid> deleting_; ///< Products that were, whether or not they are gone.
+    std::set<uuid> gone_;     ///< Products.
     std::uint64_t version_ = 0;
 };
 

@@ -39,6 +39,7 @@ public:
         call.defaults = product.defaults;
         call.others = count(request.owner);
         call.seen.no_port = lacked_port(request.owner);
+        call.seen.product_ends = product.deleting_since.has_value();
         observe(call, row);
         trace_.note("call " + std::to_string(last_ + 1) + ": " +
                     std::string(name_of(request.kind)) + (request.force ? " by force" : "") +
@@ -63,6 +64,11 @@ public:
     }
     void saw_erased(const engine_owner& owner, const uuid& engine) {
         for_owner(owner, [&](pending_call& call) { call.seen.erased.insert(engine); });
+    }
+    /// Records that a product is being deleted, or gone.
+    void saw_end_of(const uuid& product) {
+        for (auto& [id, call] : calls_)
+            if (call.request.owner.product_id == product) call.seen.product_ends = true;
     }
     void saw_full_quota(const engine_owner& owner) {
         for_owner(owner, [](pending_call& call) { call.seen.quota_full = true; });

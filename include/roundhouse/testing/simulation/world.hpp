@@ -12,6 +12,7 @@
 #include <roundhouse/testing/simulation/call_driver.hpp>
 #include <roundhouse/testing/simulation/fault_injector.hpp>
 #include <roundhouse/testing/simulation/faults.hpp>
+#include <roundhouse/testing/simulation/gone_products.hpp>
 #include <roundhouse/testing/simulation/incarnation.hpp>
 #include <roundhouse/testing/simulation/latency_rules.hpp>
 #include <roundhouse/testing/simulation/ledger.hpp>
@@ -43,6 +44,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace roundhouse {
@@ -109,6 +111,7 @@ public:
             violations_.add("not quiet in time: " + unrest().value_or("calls to the backend have "
                                                                       "not ended"));
         model_.check_end(ledger_);
+        detail::check_gone_products(*store_, ledger_, machine_, keeps_audit(), violations_);
         process_.reset();
         return report();
     }
@@ -203,6 +206,7 @@ private:
         };
         out.committed = [this, &current](const change_set& set, const auto& outcome) {
             ledger_.committed(set, outcome);
+            if (outcome) see_products(set);
             latencies_.commit_made(set);
             // The process does not know yet what was made and denied.
             if (outcome && !current.commit_denied)
@@ -212,6 +216,22 @@ private:
             if (current.commit_crash == detail::crash_time::after_effect) current.process.die();
         };
         return out;
+    }
+
+    /// Follows the products that are registered under the slugs of those from the beginning.
+    void see_products(const change_set& set) {
+        for (const auto& change : set.changes) {
+            const auto* const put = std::get_if<put_product>(&change);
+            if (put == nullptr || put->record.revision > 0) continue;
+            for (std::size_t i = 0; i < products_.size(); ++i)
+                if (put->record.slug == slug_in(i)) products_[i] = put->record.id;
+        }
+    }
+
+    /// Whether no audit row of the run is older than the retention.
+    [[nodiscard]] bool keeps_audit() const {
+        const std::chrono::days kept{scenario_.settings.audit_retention_days};
+        return wall_.shifts() == 0 && time_.since_start() < kept;
     }
 
     void check_brake(const incarnation& current, const audit_entry& row) {
@@ -315,11 +335,20 @@ private:
         if (calls_.count() > 0) return "calls are not answered:" + calls_.text();
         for (const auto& product : products_)
             if (brake_of(*process_, product)) return "the brake is on";
+        for (std::size_t i = 0; i < products_.size(); ++i)
+            if (const auto product = product_in(i); product && product->deleting_since)
+                return "a product is being deleted";
         return detail::reason_for_unrest(ledger_, machine_, scenario_.settings);
     }
 
     [[nodiscard]] product_ptr product_of(const uuid& id) const {
         return or_throw(store_->find_product_named(to_string(id)));
+    }
+
+    static std::string slug_in(std::size_t slot) { return "product" + std::to_string(slot); }
+    /// The product that has the slug of this place; null if it was deleted.
+    [[nodiscard]] product_ptr product_in(std::size_t slot) const {
+        return or_throw(store_->find_product_named(slug_in(slot)));
     }
 
     // Users
@@ -337,10 +366,12 @@ private:
     }
 
     void perform(const detail::action& action) {
-        const auto& id = products_[action.product];
-        const auto product = product_of(id);
+        const auto product = product_in(action.product);
+        if (!product)
+            return driver_.register_product(*process_, slug_in(action.product), action.limits,
+                                            scenario_.faulty);
         auto request = action.request;
-        request.owner.product_id = id;
+        request.owner.product_id = product->id;
         switch (action.type) {
         case detail::action::kind::call: return driver_.call(*process_, product, request);
         case detail::action::kind::read: return driver_.read(*process_, product);
@@ -357,17 +388,19 @@ private:
             return driver_.rotate_platform_key(*process_, product, scenario_.faulty);
         case detail::action::kind::register_once:
             return driver_.register_once(*process_, action.slug, scenario_.faulty);
+        case detail::action::kind::delete_product:
+            return driver_.delete_product(*process_, product, action.cascade, scenario_.faulty);
         }
     }
 
-    /// Products exist from the beginning: only their engines are simulated.
+    /// Products exist from the beginning. Some are deleted, and registered anew under their slugs.
     void register_products() {
         auto random = random_.branch("products");
         const crypto::entropy entropy = [&](std::span<std::uint8_t> out) { random.fill(out); };
         for (std::size_t i = 0; i < scenario_.products; ++i) {
             product record;
             record.id = crypto::make_uuid(entropy);
-            record.slug = "product" + std::to_string(i);
+            record.slug = slug_in(i);
             record.keys = {{1, crypto::sha256(record.slug)}};
             record.policy = actions_.draw_policy();
             product_defaults defaults;
