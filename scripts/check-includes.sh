@@ -69,14 +69,14 @@ find_floor() {
         services.*) floor=3 ;;
         brakes.* | denial_log.* | earliest_timer.* | engine_secrets.* | log_reader.* | \
             mailbox.* | refusal_log.* | running_engines.*) floor=4 ;;
-        boot_failure_log.* | command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
-        command_scheduler.* | housekeeping.* | prober.*) floor=6 ;;
+        boot_failure_log.* | call_timers.* | command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
+        command_scheduler.* | housekeeping.* | prober.* | state_waiters.*) floor=6 ;;
         reconciler*) floor=7 ;;
         recovery.*) floor=8 ;;
         orchestrator_state.* | orchestrator_calls.* | orchestrator_deletion.* | \
             orchestrator_end.* | \
             orchestrator_idempotency.* | orchestrator_lookups.* | orchestrator_products.* | \
-            orchestrator_registration.* | orchestrator_settings.*) floor=9 ;;
+            orchestrator_registration.* | orchestrator_settings.* | orchestrator_waits.*) floor=9 ;;
         *) floor=1 ;; # parts that know no other
     esac
 }

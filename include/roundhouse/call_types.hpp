@@ -282,17 +282,26 @@ struct admit_options {
     bool auto_wake = false;
     /// What an engine is given that the admit creates; null for nothing.
     std::shared_ptr<const provision_options> provision = {};
+    /// How long `admit` waits, 0 to `longest_chosen_wait`; then it is `denial::engine_starting`, and
+    /// what it waits for goes on. Nothing: to its end.
+    std::optional<duration> wait = {};
 };
 
 /// Why a request is not admitted, where that is no error.
-enum class denial : std::uint8_t { engine_not_found, engine_sleeping, engine_unhealthy };
+enum class denial : std::uint8_t {
+    engine_not_found,
+    engine_sleeping,
+    engine_unhealthy,
+    engine_starting, ///< The caller has waited as long as it chose to.
+};
 
 namespace detail {
 
-inline constexpr std::array<name_row<denial>, 3> denial_names{{
+inline constexpr std::array<name_row<denial>, 4> denial_names{{
     {denial::engine_not_found, "engine_not_found"},
     {denial::engine_sleeping, "engine_sleeping"},
     {denial::engine_unhealthy, "engine_unhealthy"},
+    {denial::engine_starting, "engine_starting"},
 }};
 
 } // namespace detail
@@ -348,6 +357,7 @@ struct admission {
     denial reason = denial::engine_not_found;
     std::optional<engine_status> status = {}; ///< Nothing if the user has no engine.
     /// Whole seconds until the planned restart of an engine that has failed; 0 if none is planned.
+    /// With `engine_starting` at least 1.
     int retry_after_s = 0;
 };
 

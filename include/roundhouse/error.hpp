@@ -5,6 +5,7 @@
 #include <roundhouse/version.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -185,15 +186,17 @@ public:
 
 /// Why a boot or a wake has failed.
 enum class boot_failure : std::uint8_t {
-    exited,  ///< The workload ended.
-    timeout, ///< It was not healthy in time.
+    exited,           ///< The workload ended.
+    timeout,          ///< It was not healthy in time.
+    provision_failed, ///< Nothing could be started, and the creation of the engine was undone.
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<boot_failure>, 2> boot_failure_names{{
+inline constexpr std::array<name_row<boot_failure>, 3> boot_failure_names{{
     {boot_failure::exited, "exited"},
     {boot_failure::timeout, "timeout"},
+    {boot_failure::provision_failed, "provision_failed"},
 }};
 
 } // namespace detail
@@ -211,6 +214,9 @@ struct error_details {
     exit_status exit = {}; ///< How the workload ended, if that is the cause.
     /// Of `errc::product_not_empty`: how many engines there are. The other members say nothing then.
     std::optional<std::uint64_t> engines = {};
+    // Of a creation that was undone.
+    std::string reason = {}; ///< For people. May hold paths of the host.
+    std::optional<std::chrono::sys_time<std::chrono::milliseconds>> at = {};
 
     friend bool operator==(const error_details&, const error_details&) = default;
 };
@@ -222,7 +228,8 @@ struct error {
     std::string message;
     /// Whole seconds after which a retry can succeed; 0 if that is not known.
     int retry_after_s = 0;
-    /// Of a boot or a wake that has failed, and of a product that is not empty.
+    /// Of a boot or a wake that has failed, of a creation that was undone, and of a product that is not
+    /// empty.
     std::optional<error_details> details = {};
 
     friend bool operator==(const error&, const error&) = default;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/detail/completion.hpp>
@@ -150,6 +151,13 @@ public:
     virtual void rotate_key(product_ptr product, std::string user_id,
                             completion<std::string> done) = 0;
 
+    /// Makes a call about the user's engine, and waits for its end for at most `span`, 0 to
+    /// `longest_chosen_wait`. It is answered with the engine when it is done, else after that time,
+    /// or once it has been accepted if that is later: then `call_progress::done` is false, and the
+    /// call goes on. Until then it fails as the call itself does.
+    virtual void begin(product_ptr product, std::string user_id, engine_call_variant what,
+                       duration span, completion<call_progress> done) = 0;
+
     /// Changes the settings of the user's engine: of sleep and metadata at once, others from its next
     /// boot on, which `options.restart` makes the call wait for. Fails with
     /// `errc::precondition_failed` if the settings have another revision than
@@ -166,7 +174,7 @@ public:
     [[nodiscard]] virtual std::optional<result<admission>>
     try_admit(const product_ptr& product, std::string_view user_id,
               const admit_options& options) = 0;
-    /// Admits a request of a user, after whatever has to be waited for.
+    /// Admits a request of a user, after whatever has to be waited for, or `options.wait`.
     virtual void admit(product_ptr product, std::string user_id, admit_options options,
                        completion<admission> done) = 0;
     /// What is left now of the rate at which the product may admit; nothing if its policy sets none.
@@ -179,7 +187,14 @@ public:
     virtual void note_activity(product_ptr product, std::string user_id,
                                std::optional<duration> busy_for,
                                completion<std::optional<instant>> done) = 0;
-    /// The user's engine as it is.
+    /// Waits until the user's engine is in one of these states, for at most `span`, 0 to
+    /// `longest_chosen_wait`, and answers with the engine; `call_progress::done` is false if the time
+    /// has run out first. Fails with `errc::engine_not_found` if there is no engine, or not any more,
+    /// and with `errc::overloaded` if too many calls wait.
+    virtual void wait_for(product_ptr product, std::string user_id, engine_statuses wanted,
+                          duration span, completion<call_progress> done) = 0;
+    /// The user's engine as it is. The failure where there is none has details if its creation was
+    /// undone in the last ten minutes.
     virtual void find(product_ptr product, std::string user_id, completion<engine_view> done) = 0;
     /// Why the user's engine is in its state, and what happens to it next.
     virtual void explain(product_ptr product, std::string user_id,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/config.hpp>
 #include <roundhouse/crypto/fernet.hpp>
 #include <roundhouse/crypto/keys.hpp>
@@ -270,6 +271,17 @@ public:
                                      std::move(user_id), std::forward<Token>(token));
     }
 
+    /// A call whose caller waits for its end for at most so long.
+    template <class Token>
+    auto async_begin(product_ptr product, std::string user_id, engine_call_variant what,
+                     within most, Token&& token) {
+        return initiate<call_progress>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             what = std::move(what), most](completion<call_progress> done) {
+                calls->begin(product, user_id, what, most.span, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     template <class Token>
     auto async_change_settings(product_ptr product, std::string user_id, settings_change wanted,
                                change_options options, Token&& token) {
@@ -316,6 +328,16 @@ public:
                                      std::forward<Token>(token));
     }
 
+    template <class Token>
+    auto async_wait_for(product_ptr product, std::string user_id, engine_statuses wanted,
+                        duration span, Token&& token) {
+        return initiate<call_progress>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id), wanted,
+             span](completion<call_progress> done) {
+                calls->wait_for(product, user_id, wanted, span, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
     template <class Token>
     auto async_explain(product_ptr product, std::string user_id, Token&& token) {
         return for_user<engine_explanation>(&fleet_calls::explain, std::move(product),

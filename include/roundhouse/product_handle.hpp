@@ -1,9 +1,11 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/detail/completion.hpp>
 #include <roundhouse/fleet_calls.hpp>
 #include <roundhouse/wait.hpp>
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <functional>
@@ -62,6 +64,48 @@ public:
             [user_id = std::move(user_id), options = std::move(options), key = std::move(key)](
                 fleet_calls& fleet, product_ptr product, completion<engine_view> done) {
                 fleet.provision_once(std::move(product), user_id, options, key, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    /// The calls that follow take `within{span}`: their caller waits for their end for at most so
+    /// long, from now on, and gets the engine as it is then (`call_progress`). The call goes on.
+    template <class Token = const wait_t&>
+    auto provision(std::string user_id, provision_options options, within most,
+                   Token&& token = wait) const {
+        return begin(std::move(user_id), engine_call::provision{std::move(options)}, most,
+                     std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto start(std::string user_id, within most, Token&& token = wait) const {
+        return begin(std::move(user_id), engine_call::start{}, most, std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto stop(std::string user_id, bool force, within most, Token&& token = wait) const {
+        return begin(std::move(user_id), engine_call::stop{force}, most,
+                     std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto sleep(std::string user_id, sleep_mode mode, within most, Token&& token = wait) const {
+        return begin(std::move(user_id), engine_call::sleep{mode}, most,
+                     std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto wake(std::string user_id, within most, Token&& token = wait) const {
+        return begin(std::move(user_id), engine_call::wake{}, most, std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
+    auto rotate_key(std::string user_id, within most, Token&& token = wait) const {
+        return begin(std::move(user_id), engine_call::rotate_key{}, most,
+                     std::forward<Token>(token));
+    }
+    /// The same for any of these calls.
+    template <class Token = const wait_t&>
+    auto begin(std::string user_id, engine_call_variant what, within most,
+               Token&& token = wait) const {
+        return call<call_progress>(
+            [user_id = std::move(user_id), what = std::move(what),
+             most](fleet_calls& fleet, product_ptr product, completion<call_progress> done) {
+                fleet.begin(std::move(product), user_id, what, most.span, std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -159,6 +203,19 @@ public:
     auto find(std::string user_id, Token&& token = wait) const {
         return for_user<engine_view>(&fleet_calls::find, std::move(user_id),
                                      std::forward<Token>(token));
+    }
+
+    /// Waits until the user's engine is in one of these states: `wait_for("ada",
+    /// engine_status::running, 30s)`. After `span` it is answered with the engine as it is.
+    template <class Token = const wait_t&>
+    auto wait_for(std::string user_id, engine_statuses wanted,
+                  duration span = std::chrono::seconds{30}, Token&& token = wait) const {
+        return call<call_progress>(
+            [user_id = std::move(user_id), wanted, span](fleet_calls& fleet, product_ptr product,
+                                                         completion<call_progress> done) {
+                fleet.wait_for(std::move(product), user_id, wanted, span, std::move(done));
+            },
+            std::forward<Token>(token));
     }
 
     /// Why the user's engine is in its state, and what happens to it next.
@@ -259,12 +316,12 @@ private:
     }
 
     template <class T, class Token>
-    auto for_user(void (fleet_calls::*begin)(product_ptr, std::string, completion<T>),
+    auto for_user(void (fleet_calls::*member)(product_ptr, std::string, completion<T>),
                   std::string user_id, Token&& token) const {
         return call<T>(
-            [begin, user_id = std::move(user_id)](fleet_calls& fleet, product_ptr product,
-                                                  completion<T> done) {
-                (fleet.*begin)(std::move(product), user_id, std::move(done));
+            [member, user_id = std::move(user_id)](fleet_calls& fleet, product_ptr product,
+                                                   completion<T> done) {
+                (fleet.*member)(std::move(product), user_id, std::move(done));
             },
             std::forward<Token>(token));
     }

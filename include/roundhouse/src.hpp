@@ -12,6 +12,7 @@
 #include <roundhouse/orchestrator_base.ipp>
 #include <roundhouse/shell/boot_failure_log.ipp>
 #include <roundhouse/shell/brakes.ipp>
+#include <roundhouse/shell/call_timers.ipp>
 #include <roundhouse/shell/command_runner.ipp>
 #include <roundhouse/shell/command_scheduler.ipp>
 #include <roundhouse/shell/deadline_timers.ipp>
@@ -28,11 +29,14 @@
 #include <roundhouse/shell/orchestrator_registration.ipp>
 #include <roundhouse/shell/orchestrator_settings.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
+#include <roundhouse/shell/orchestrator_waits.ipp>
 #include <roundhouse/shell/probe_schedule.ipp>
 #include <roundhouse/shell/prober.ipp>
 #include <roundhouse/shell/provision_once.ipp>
 #include <roundhouse/shell/reconciler.ipp>
 #include <roundhouse/shell/reconciler_commits.ipp>
+#include <roundhouse/shell/reconciler_waits.ipp>
 #include <roundhouse/shell/recovery.ipp>
 #include <roundhouse/shell/running_engines.ipp>
+#include <roundhouse/shell/state_waiters.ipp>
 #include <roundhouse/store/memory.ipp>

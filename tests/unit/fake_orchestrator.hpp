@@ -105,6 +105,8 @@ public:
     std::optional<roundhouse::rate_limit_status> rate;
     result<roundhouse::uuid> destroyed = fake_engine().record->id;
     result<roundhouse::engine_view> started = fake_engine();
+    result<roundhouse::call_progress> progress = roundhouse::call_progress{true, fake_engine(),
+                                                                           "sk-sept-new"};
     result<void> stopped{};
     result<std::string> rotated = std::string("sk-sept-new");
     result<std::optional<roundhouse::instant>> sleeps_at{std::nullopt};
@@ -134,6 +136,8 @@ public:
     std::optional<roundhouse::idempotent_registration> registration_once_given;
     std::optional<std::string> repeated; ///< Answers calls that are done once, as if it was kept.
     std::optional<roundhouse::admit_options> admit_given;
+    std::optional<roundhouse::engine_call_variant> begun_given;
+    std::optional<roundhouse::engine_statuses> wanted_given;
     std::optional<roundhouse::settings_change> change_given;
     std::optional<roundhouse::change_options> change_options_given;
 
@@ -236,6 +240,19 @@ public:
     void rotate_key(roundhouse::product_ptr, std::string user,
                     completion<std::string> done) override {
         answer("rotate_key " + user, rotated, std::move(done));
+    }
+    void begin(roundhouse::product_ptr, std::string user, roundhouse::engine_call_variant what,
+               roundhouse::duration span, completion<roundhouse::call_progress> done) override {
+        begun_given = what;
+        answer("begin " + user + " " + std::to_string(what.index()) + " for " +
+                   std::to_string(span.count()),
+               progress, std::move(done));
+    }
+    void wait_for(roundhouse::product_ptr, std::string user, roundhouse::engine_statuses wanted,
+                  roundhouse::duration span, completion<roundhouse::call_progress> done) override {
+        wanted_given = wanted;
+        answer("wait_for " + user + " for " + std::to_string(span.count()), progress,
+               std::move(done));
     }
     void change_settings(roundhouse::product_ptr, std::string user,
                          roundhouse::settings_change wanted, roundhouse::change_options options,

@@ -8,6 +8,7 @@
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/idempotency.hpp>
+#include <roundhouse/shell/call_ticket.hpp>
 #include <roundhouse/shell/logged_engine.hpp>
 #include <roundhouse/shell/product_rounds.hpp>
 #include <roundhouse/shell/turn_queue.hpp>
@@ -49,6 +50,17 @@ struct waiting_call {
     completion<engine_ptr> done;
     core::verdict waits = core::verdict::none;
     uuid counted_for; ///< The product among whose waiting calls it counts.
+
+    // If its caller does not wait to the end:
+    std::optional<duration> waits_until = {}; ///< Steady time.
+    /// Gets the row as it is once the time has come and the call has been accepted, in place of
+    /// `done`. The call goes on.
+    completion<engine_ptr> under_way = {};
+    std::optional<call_ticket> timer = {};
+
+    [[nodiscard]] bool is_late(duration steady_now) const noexcept {
+        return waits_until && *waits_until <= steady_now;
+    }
 };
 
 /// What the probes of a boot or a wake have got so far. Thread-safe.
@@ -107,11 +119,13 @@ struct command_ended {
 };
 /// The store may take now what it refused.
 struct retry_stalled {};
+/// Callers have waited for as long as they chose.
+struct wait_passed {};
 /// The orchestrator goes away: waiting calls fail, and nothing more is asked of the backend.
 struct give_up {};
 
 using mailbox_input = std::variant<waiting_call, engine_event, turn_came, workload_started,
-                                   command_ended, retry_stalled, give_up>;
+                                   command_ended, retry_stalled, wait_passed, give_up>;
 
 /// Takes inputs for engines. Thread-safe; returns at once.
 class engine_inbox {

@@ -85,14 +85,12 @@ orchestrator_state::creation_of(provision_options options) const {
 ROUNDHOUSE_DECL void orchestrator_state::provision(product_ptr product, std::string user_id,
                                                    provision_options options,
                                                    completion<engine_view> done) {
-    if (auto refused = refusal(options)) return done(unexpected(std::move(*refused)));
-    waiting_call call;
-    call.call = core::call::provision{};
-    call.create = creation_of(std::move(options));
+    auto call = call_of(engine_call::provision{std::move(options)});
+    if (!call) return done(unexpected(std::move(call.error())));
     auto made = [self = shared_from_this(), product](const engine_ptr& engine) {
         return self->view(engine, true, *product);
     };
-    through_mailbox<engine_view>(std::move(product), std::move(user_id), std::move(call),
+    through_mailbox<engine_view>(std::move(product), std::move(user_id), std::move(*call),
                                  std::move(made), std::move(done));
 }
 
@@ -114,8 +112,7 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::started_view(const engin
 
 ROUNDHOUSE_DECL void orchestrator_state::start(product_ptr product, std::string user_id,
                                                completion<engine_view> done) {
-    waiting_call call;
-    call.call = core::call::start{};
+    auto call = call_of(engine_call::start{});
     auto started = [self = shared_from_this(), product](const engine_ptr& engine) {
         return self->started_view(engine, *product);
     };
@@ -125,8 +122,7 @@ ROUNDHOUSE_DECL void orchestrator_state::start(product_ptr product, std::string 
 
 ROUNDHOUSE_DECL void orchestrator_state::stop(product_ptr product, std::string user_id, bool force,
                                               completion<void> done) {
-    waiting_call call;
-    call.call = core::call::stop{force};
+    auto call = call_of(engine_call::stop{force});
     through_mailbox<void>(
         std::move(product), std::move(user_id), std::move(call),
         [](const engine_ptr&) -> result<void> { return {}; }, std::move(done));
@@ -134,8 +130,7 @@ ROUNDHOUSE_DECL void orchestrator_state::stop(product_ptr product, std::string u
 
 ROUNDHOUSE_DECL void orchestrator_state::sleep(product_ptr product, std::string user_id,
                                                sleep_mode mode, completion<engine_view> done) {
-    waiting_call call;
-    call.call = core::call::sleep_now{mode};
+    auto call = call_of(engine_call::sleep{mode});
     auto asleep = [self = shared_from_this(), product](const engine_ptr& engine) {
         return self->view(engine, false, *product);
     };
@@ -145,8 +140,7 @@ ROUNDHOUSE_DECL void orchestrator_state::sleep(product_ptr product, std::string 
 
 ROUNDHOUSE_DECL void orchestrator_state::wake(product_ptr product, std::string user_id,
                                               completion<engine_view> done) {
-    waiting_call call;
-    call.call = core::call::wake{};
+    auto call = call_of(engine_call::wake{});
     auto awake = [self = shared_from_this(), product](const engine_ptr& engine) {
         return self->started_view(engine, *product);
     };
@@ -157,9 +151,7 @@ ROUNDHOUSE_DECL void orchestrator_state::wake(product_ptr product, std::string u
 ROUNDHOUSE_DECL void orchestrator_state::rotate_key(product_ptr product, std::string user_id,
                                                     completion<std::string> done) {
     auto key = crypto::make_engine_key(services.entropy);
-    waiting_call call;
-    call.call = core::call::rotate{crypto::sha256(key),
-                                   services.keys.seal(key, services.now(), services.entropy)};
+    auto call = rotation(key);
     through_mailbox<std::string>(
         std::move(product), std::move(user_id), std::move(call),
         [key = std::move(key)](const engine_ptr&) -> result<std::string> { return key; },
@@ -172,6 +164,8 @@ ROUNDHOUSE_DECL void orchestrator_state::admit(product_ptr product, std::string 
                                                admit_options options, completion<admission> done) {
     if (auto refused = refusal(user_id)) return done(unexpected(std::move(*refused)));
     const engine_owner owner{product->id, std::move(user_id)};
+    if (options.wait)
+        if (auto refused = refusal(*options.wait)) return done(unexpected(std::move(*refused)));
     waiting_call call;
     call.call = core::call::admit{options.auto_wake};
     if (options.provision)
@@ -180,6 +174,7 @@ ROUNDHOUSE_DECL void orchestrator_state::admit(product_ptr product, std::string 
     if (options.auto_provision)
         call.create = creation_of(options.provision ? *options.provision : provision_options{});
     call.product = product;
+    if (options.wait) bound(call, *options.wait, done);
     call.done = [self = shared_from_this(), product,
                  done = std::move(done)](const result<engine_ptr>& outcome) {
         done(self->admission_of(*product, outcome));

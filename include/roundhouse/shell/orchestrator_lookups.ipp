@@ -19,21 +19,17 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
-ROUNDHOUSE_DECL error orchestrator_state::no_engine(const std::string& user_id) {
-    return {errc::engine_not_found, "User '" + user_id + "' has no engine."};
-}
-
 // Engines
 
 ROUNDHOUSE_DECL void orchestrator_state::find_record(const product_ptr& product,
                                                      const std::string& user_id,
                                                      completion<engine_ptr> done) const {
     const engine_owner owner{product->id, user_id};
-    services.store->read_engine(owner,
-                                [user_id, done = std::move(done)](const result<engine_ptr>& found) {
-                                    if (found && !*found) done(unexpected(no_engine(user_id)));
-                                    else done(found);
-                                });
+    services.store->read_engine(owner, [self = shared_from_this(), owner,
+                                        done = std::move(done)](const result<engine_ptr>& found) {
+        if (found && !*found) done(unexpected(self->no_engine(owner)));
+        else done(found);
+    });
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::find(product_ptr product, std::string user_id,

@@ -95,7 +95,7 @@ orchestrator_state::replace_settings(product_ptr product, std::string user_id,
         const auto found = co_await std::move(reading);
         if (!found) co_return done(unexpected(found.error()));
         if ((*found)->status == engine_status::destroying)
-            co_return done(unexpected(no_engine(user_id)));
+            co_return done(unexpected(no_engine({product->id, user_id})));
         const auto revision = settings_of(**found).revision;
         if (options.if_revision && *options.if_revision != revision)
             co_return done(unexpected(changed_meanwhile(user_id, revision)));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/config.hpp>
@@ -23,6 +24,7 @@
 #include <roundhouse/shell/recovery.hpp>
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
+#include <roundhouse/shell/state_waiters.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -132,6 +134,10 @@ public:
     void find(product_ptr product, std::string user_id, completion<engine_view> done) override;
     void explain(product_ptr product, std::string user_id,
                  completion<engine_explanation> done) override;
+    void begin(product_ptr product, std::string user_id, engine_call_variant what, duration span,
+               completion<call_progress> done) override;
+    void wait_for(product_ptr product, std::string user_id, engine_statuses wanted, duration span,
+                  completion<call_progress> done) override;
     void find_by_id(product_ptr product, uuid engine_id, completion<engine_view> done) override;
     void look_up(product_ptr product, std::vector<std::string> user_ids,
                  completion<std::vector<engine_view>> done) override;
@@ -173,6 +179,8 @@ private:
     /// Why a policy is not taken; nothing if it is.
     [[nodiscard]] static std::optional<error> refusal(const policy& limits);
     [[nodiscard]] std::optional<error> refusal(const provision_options& options) const;
+    /// Why a caller cannot choose to wait for so long; nothing if it can.
+    [[nodiscard]] static std::optional<error> refusal(duration wait);
     [[nodiscard]] std::shared_ptr<const engine_settings> sealed(provision_options options) const;
     /// The text in which these variables are sealed in a product's defaults, or were in those that are
     /// still known: equal variables have equal texts, by which `core::pending_of` compares them.
@@ -190,11 +198,23 @@ private:
     asio::awaitable<void> replace_settings(product_ptr product, std::string user_id,
                                            settings_change wanted, change_options options,
                                            completion<engine_view> done);
-    [[nodiscard]] static error no_engine(const std::string& user_id);
+    /// That there is none, and why if its creation was undone lately.
+    [[nodiscard]] error no_engine(const engine_owner& owner) const;
     [[nodiscard]] static error changed_meanwhile(const std::string& user_id,
                                                  std::uint64_t revision);
     void enqueue_change(product_ptr product, std::string user_id, core::call::change_settings call,
                         completion<engine_view> done);
+    [[nodiscard]] result<waiting_call> call_of(engine_call::provision what);
+    [[nodiscard]] static waiting_call call_of(engine_call::start what);
+    [[nodiscard]] static waiting_call call_of(engine_call::stop what);
+    [[nodiscard]] static waiting_call call_of(engine_call::sleep what);
+    [[nodiscard]] static waiting_call call_of(engine_call::wake what);
+    [[nodiscard]] waiting_call rotation(const std::string& key);
+    /// Lets an admit be answered after a while, whatever it waits for.
+    void bound(waiting_call& call, duration wait, completion<admission> done);
+    [[nodiscard]] admission starting_admission(const engine_record& engine) const;
+    void end_wait(const product_ptr& product, const engine_owner& owner, engine_statuses wanted,
+                  const state_wait_end& how, const completion<call_progress>& done);
     /// Sends a call through its engine's mailbox.
     template <class T>
     void through_mailbox(product_ptr product, std::string user_id, waiting_call call,
@@ -316,4 +336,5 @@ private:
 #include <roundhouse/shell/orchestrator_registration.ipp>
 #include <roundhouse/shell/orchestrator_settings.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
+#include <roundhouse/shell/orchestrator_waits.ipp>
 #endif

@@ -5,6 +5,7 @@
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/shell/boot_failure_log.hpp>
 #include <roundhouse/shell/brakes.hpp>
+#include <roundhouse/shell/call_timers.hpp>
 #include <roundhouse/shell/command_scheduler.hpp>
 #include <roundhouse/shell/deadline_timers.hpp>
 #include <roundhouse/shell/mailbox.hpp>
@@ -15,6 +16,8 @@
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
 #include <roundhouse/shell/shared_places.hpp>
+#include <roundhouse/shell/state_waiters.hpp>
+#include <roundhouse/shell/undone_creations.hpp>
 #include <roundhouse/shell/unreconciled_engines.hpp>
 
 #include <asio/awaitable.hpp>
@@ -48,7 +51,9 @@ public:
           boot_failures_(services),
           refusals_(services),
           mailboxes_(services.settings.background_drains),
-          waiting_(services.settings.max_waiting) {}
+          waiting_(services.settings.max_waiting),
+          call_timers_(services),
+          states_(services, waiting_, call_timers_) {}
 
     /// Thread-safe, and returns at once. The completion of a call is called exactly once.
     void enqueue(const engine_owner& owner, mailbox_input input);
@@ -58,6 +63,11 @@ public:
 
     /// Engines whose rows are not known to be true: nobody is admitted to one by its row alone.
     [[nodiscard]] unreconciled_engines& unreconciled() noexcept { return unreconciled_; }
+
+    /// Callers who wait for states of engines.
+    [[nodiscard]] state_waiters& states() noexcept { return states_; }
+    /// What became of creations that were undone lately.
+    [[nodiscard]] const undone_creations& undone() const noexcept { return undone_; }
 
     /// How far off the engine's planned restart is by the steady clock; nothing if none is waited for.
     [[nodiscard]] std::optional<duration> restart_in(const engine_owner& owner) const {
@@ -94,6 +104,7 @@ private:
     asio::awaitable<void> handle(shared engine, workload_started started);
     asio::awaitable<void> handle(shared engine, command_ended ended);
     asio::awaitable<void> handle(shared engine, retry_stalled retry);
+    asio::awaitable<void> handle(shared engine, wait_passed passed);
     asio::awaitable<void> handle(shared engine, give_up end);
 
     void limit_creation(const mailbox& engine);
@@ -109,6 +120,9 @@ private:
     void wait(mailbox& engine, waiting_call call, core::verdict verdict);
     void note_use(const waiting_call& call, const engine_record& engine) const;
     void answer(waiting_call& call, result<engine_ptr> outcome);
+    [[nodiscard]] bool some_are_late(const mailbox& engine) const;
+    void answer_late(mailbox& engine, const result<engine_ptr>& row);
+    static void answer_late(waiting_call& call, const result<engine_ptr>& row);
 
     // Events
     asio::awaitable<void> happen(shared engine, core::event_variant event);
@@ -134,6 +148,8 @@ private:
     asio::awaitable<result<committed>> commit(change_set changes);
     engine_ptr follow(const shared& engine, const core::decision& decided, const engine_ptr& before,
                       const engine_ptr& after);
+    void follow_for_callers(const engine_owner& owner, const core::decision& decided,
+                            const engine_ptr& before, const engine_ptr& after);
     void publish(const shared& engine, const core::decision& decided, const engine_record& before,
                  const engine_record* after);
     void settle(const shared& engine, const core::settlement& settled, const engine_ptr& before,
@@ -151,6 +167,9 @@ private:
     mailbox_table mailboxes_;
     unreconciled_engines unreconciled_;
     shared_places waiting_; ///< Of calls that wait.
+    call_timers call_timers_;
+    state_waiters states_;
+    undone_creations undone_;
     rate_gate creations_;
     std::atomic<bool> quiesced_ = false;
     std::atomic<bool> closed_ = false;
@@ -163,4 +182,5 @@ private:
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/shell/reconciler.ipp>
 #include <roundhouse/shell/reconciler_commits.ipp>
+#include <roundhouse/shell/reconciler_waits.ipp>
 #endif

@@ -36,6 +36,9 @@ ROUNDHOUSE_DECL void reconciler::enqueue(const engine_owner& owner, mailbox_inpu
             return call->done(
                 fail(errc::overloaded, "Too many calls are waiting. Try again later.", 1));
         call->counted_for = owner.product_id;
+        if (call->waits_until && !call->is_late(services_.steady_now()))
+            call->timer = call_timers_.add(*call->waits_until,
+                                           [this, owner] { put(owner, wait_passed{}); });
     } else if (closed_.load() && std::holds_alternative<engine_event>(input)) {
         return;
     }
@@ -52,12 +55,14 @@ ROUNDHOUSE_DECL void reconciler::enqueue_found(const engine_record& engine,
 ROUNDHOUSE_DECL void reconciler::quiesce() {
     quiesced_.store(true);
     for (const auto& owner : mailboxes_.owners()) put(owner, give_up{});
+    states_.fail_all(going_away());
 }
 
 ROUNDHOUSE_DECL void reconciler::close() {
     closed_.store(true);
     timers_.close();
     quiesce();
+    call_timers_.close();
 }
 
 ROUNDHOUSE_DECL void reconciler::put(const engine_owner& owner, mailbox_input input) {
@@ -151,17 +156,21 @@ ROUNDHOUSE_DECL void reconciler::note_use(const waiting_call& call,
 
 ROUNDHOUSE_DECL void reconciler::wait(mailbox& engine, waiting_call call, core::verdict verdict) {
     if (refused_too_long(engine)) return answer(call, unexpected(engine.refusal));
+    // Its caller was answered: what goes on goes on without it.
+    if (!call.done && verdict == core::verdict::joined) return answer(call, engine_ptr());
     if (engine.waiting.size() >= services_.settings.max_waiting_per_engine)
         return answer(call, fail(errc::overloaded,
                                  "Too many calls wait for this engine. Try again later.", 1));
     call.waits = verdict;
+    if (call.is_late(services_.steady_now())) put(engine.owner, wait_passed{});
     engine.waiting.push_back(std::move(call));
     if (verdict == core::verdict::joined) scheduler_.hurry(engine);
 }
 
 ROUNDHOUSE_DECL void reconciler::answer(waiting_call& call, result<engine_ptr> outcome) {
     waiting_.give_back(call.counted_for);
-    call.done(std::move(outcome));
+    if (call.timer) call_timers_.remove(*call.timer);
+    if (call.done) call.done(std::move(outcome));
 }
 
 ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,

@@ -193,6 +193,7 @@ ROUNDHOUSE_DECL engine_ptr reconciler::follow(const shared& engine, const core::
         publish(engine, decided, *before, after.get());
     if (after) timers_.follow(*after, decided.made_at);
     else timers_.forget(engine->owner);
+    follow_for_callers(engine->owner, decided, before, after);
     // No operation is under way any more: whatever still runs for one is of no use.
     if (!after || after->intent == intent::none) scheduler_.drop(*engine);
     if (decided.command != core::command::none && !quiesced_.load()) {

@@ -53,6 +53,7 @@ public:
           once_random_(random.branch("once")),
           registrations_random_(random.branch("registrations")),
           deletions_random_(random.branch("deletions")),
+          waits_random_(random.branch("waits")),
           scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
@@ -86,6 +87,9 @@ public:
             out.type = action::kind::delete_product;
             out.cascade = deletions_random_.chance(0.7);
         }
+        // The same of callers who do not wait to the end.
+        if (scenario_.order == call_order::concurrent && waits_random_.chance(0.2))
+            draw_wait(out.request);
         return out;
     }
 
@@ -249,6 +253,43 @@ private:
         out.key = out.owner.user_id + "-" + std::to_string(once_random_.below(3));
     }
 
+    /// Lets the caller wait for a while only, or for a state.
+    void draw_wait(call_request& out) {
+        auto& random = waits_random_;
+        const auto wait = random.chance(0.3)
+                              ? duration{0}
+                              : random.between(duration{0}, std::chrono::seconds{60});
+        if (random.chance(0.3)) {
+            out = {.kind = call_kind::wait_for, .owner = std::move(out.owner)};
+            while (out.wanted.empty())
+                for (const auto status : all_engine_statuses)
+                    if (random.chance(0.3)) out.wanted.add(status);
+        } else if (!may_leave(out.kind)) {
+            return;
+        }
+        out.wait = wait;
+        if (out.kind == call_kind::admit) out.admit.wait = wait;
+    }
+
+    /// Whether callers of this kind need not wait to the end.
+    static bool may_leave(call_kind kind) noexcept {
+        switch (kind) {
+        case call_kind::provision:
+        case call_kind::admit:
+        case call_kind::start:
+        case call_kind::stop:
+        case call_kind::rotate:
+        case call_kind::sleep:
+        case call_kind::wake: return true;
+        case call_kind::destroy:
+        case call_kind::activity:
+        case call_kind::change_settings:
+        case call_kind::provision_once:
+        case call_kind::wait_for: break;
+        }
+        return false;
+    }
+
     call_kind draw_kind() {
         // Most actions need an engine, so admits, which may create one, have two places.
         static constexpr std::array kinds{
@@ -272,6 +313,7 @@ private:
     random_generator once_random_;
     random_generator registrations_random_;
     random_generator deletions_random_;
+    random_generator waits_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

@@ -36,6 +36,7 @@ public:
 private:
     bool may_succeed(const pending_call& call, const call_answer& answer) const {
         const auto& seen = call.seen;
+        if (answer.under_way) return may_be_under_way(call, answer);
         switch (call.request.kind) {
         case call_kind::provision: return was_running(call, answer);
         case call_kind::admit:
@@ -53,8 +54,18 @@ private:
         case call_kind::change_settings:
             return call.request.restart ? was_running(call, answer) : !seen.statuses.empty();
         case call_kind::provision_once: return true; // `once_rules` checks it
+        case call_kind::wait_for:
+            return seen.had(*answer.status) && call.request.wanted.has(*answer.status);
         }
         return false;
+    }
+
+    /// Only who chose to wait is told so, with a state that the engine had meanwhile; who waits for a
+    /// state is told another one.
+    static bool may_be_under_way(const pending_call& call, const call_answer& answer) {
+        return call.request.wait && answer.status && call.seen.had(*answer.status) &&
+               !call.request.wanted.has(*answer.status) &&
+               (call.request.kind == call_kind::admit) == (answer.retry_after_s > 0);
     }
 
     /// An admit that is answered at once has seen one row only, so that its answer must be what the
@@ -81,6 +92,7 @@ private:
                    (seen.had(engine_status::sleeping) && !call.request.admit.auto_wake) ||
                    (seen.had(engine_status::sleeping) && call.others > 0);
         case denial::engine_unhealthy: return seen.had(engine_status::failed);
+        case denial::engine_starting: break; // told as `under_way`
         }
         return false;
     }

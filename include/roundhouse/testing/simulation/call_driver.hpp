@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
@@ -14,6 +15,7 @@
 #include <roundhouse/testing/simulation/settings_rules.hpp>
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/testing/simulation/wait_rules.hpp>
 #include <roundhouse/testing/simulation/workload_rules.hpp>
 #include <roundhouse/types.hpp>
 
@@ -37,7 +39,8 @@ template <class Incarnation> class call_driver {
 public:
     call_driver(const timeline& time, violations& found, pending_calls& calls, ledger& rows,
                 workload_rules& rules, settings_rules& of_settings, once_rules& of_keys,
-                machine& host, model& reference, const answer_check& answers)
+                const wait_rules& of_waits, machine& host, model& reference,
+                const answer_check& answers)
         : time_(time),
           violations_(found),
           calls_(calls),
@@ -45,6 +48,7 @@ public:
           rules_(rules),
           settings_rules_(of_settings),
           once_rules_(of_keys),
+          wait_rules_(of_waits),
           machine_(host),
           model_(reference),
           answers_(answers) {}
@@ -54,7 +58,10 @@ public:
                                      !current.recovered);
         auto& orchestrator = *current.orchestrator;
         const auto& user = request.owner.user_id;
+        if (request.wait && request.kind != call_kind::admit)
+            return wait(current, id, product, request);
         switch (request.kind) {
+        case call_kind::wait_for: return; // it always has a `wait`
         case call_kind::admit: return admit(current, id, product, request);
         case call_kind::provision:
             return orchestrator.async_provision(product, user, request.options,
@@ -289,6 +296,29 @@ private:
                                  handler<admission>(current, id, &read_admission));
     }
 
+    /// A call whose caller waits for a while only, or for a state.
+    void wait(Incarnation& current, number id, const product_ptr& product,
+              const call_request& request) {
+        auto& orchestrator = *current.orchestrator;
+        const auto& user = request.owner.user_id;
+        auto done = handler<call_progress>(current, id, &read_progress);
+        if (request.kind == call_kind::wait_for)
+            return orchestrator.async_wait_for(product, user, request.wanted, *request.wait,
+                                               std::move(done));
+        orchestrator.async_begin(product, user, begun_by(request), within{*request.wait},
+                                 std::move(done));
+    }
+    static engine_call_variant begun_by(const call_request& request) {
+        switch (request.kind) {
+        case call_kind::provision: return engine_call::provision{request.options};
+        case call_kind::stop: return engine_call::stop{request.force};
+        case call_kind::sleep: return engine_call::sleep{request.mode};
+        case call_kind::wake: return engine_call::wake{};
+        case call_kind::rotate: return engine_call::rotate_key{};
+        default: return engine_call::start{};
+        }
+    }
+
     /// What a product is told of its rate right after an admit agrees with the admit.
     void require_told_rate(const std::optional<rate_limit_status>& told,
                            const std::optional<result<admission>>& outcome) {
@@ -315,9 +345,17 @@ private:
     static void read_admission(const admission& admitted, call_answer& out) {
         out.engine = admitted.engine;
         if (admitted.engine) return;
-        out.denied = admitted.reason;
+        out.under_way = admitted.reason == denial::engine_starting;
+        if (!out.under_way) out.denied = admitted.reason;
         out.status = admitted.status;
         out.retry_after_s = admitted.retry_after_s;
+    }
+    static void read_progress(const call_progress& progress, call_answer& out) {
+        out.under_way = !progress.done;
+        out.status = progress.engine.record->status;
+        if (out.under_way) return;
+        read_engine(progress.engine, out);
+        if (!progress.new_key.empty()) out.key = progress.new_key;
     }
     static void read_key(const std::string& key, call_answer& out) { out.key = key; }
     static void read_destroyed(const uuid& engine, call_answer& out) { out.destroyed = engine; }
@@ -355,9 +393,11 @@ private:
         const auto call = calls_.end(id, answer);
         answers_.check(call, answer);
         model_.check(call, answer);
+        wait_rules_.answered(call, answer);
         if (call.request.kind == call_kind::provision_once)
             once_rules_.answered(call.request, answer);
-        if (!answer.failure) hold_to(call, answer);
+        const bool waited = call.request.kind == call_kind::wait_for;
+        if (!answer.failure && !answer.under_way && !waited) hold_to(call, answer);
     }
 
     /// Checks rows and machine against what an answer says, and holds later commits to it (rule 2).
@@ -397,6 +437,7 @@ private:
     workload_rules& rules_;
     settings_rules& settings_rules_;
     once_rules& once_rules_;
+    const wait_rules& wait_rules_;
     machine& machine_;
     model& model_;
     const answer_check& answers_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/settings_in_force.hpp>
@@ -33,6 +34,7 @@ enum class call_kind : std::uint8_t {
     sleep,
     wake,
     provision_once,
+    wait_for,
 };
 
 constexpr std::string_view name_of(call_kind kind) noexcept {
@@ -48,6 +50,7 @@ constexpr std::string_view name_of(call_kind kind) noexcept {
     case call_kind::sleep: return "sleep";
     case call_kind::wake: return "wake";
     case call_kind::provision_once: return "provision once";
+    case call_kind::wait_for: return "wait for";
     }
     return "unknown";
 }
@@ -64,6 +67,9 @@ struct call_request {
     bool restart = false;                            ///< the same
     sleep_mode mode = sleep_mode::paused;            ///< sleep
     std::string key = {};                            ///< provision once
+    engine_statuses wanted = {};                     ///< wait for
+    /// How long its caller waits: wait for, and others if it is set.
+    std::optional<duration> wait = {};
 };
 
 /// The answer to a call of any kind: a failure, or what that kind returns.
@@ -72,14 +78,18 @@ struct call_answer {
     std::string message;
     std::optional<admitted_engine> engine; ///< of what has one, and an admit that was granted
     std::optional<denial> denied;          ///< an admit that was not
-    std::optional<engine_status> status;   ///< of the engine that an admit was denied
-    int retry_after_s = 0;                 ///< the same
-    std::optional<uuid> destroyed;         ///< destroy
-    std::optional<std::string> key;        ///< rotate
-    std::optional<instant> sleeps_at;      ///< activity
+    /// Of the engine that an admit was denied, that was waited for, or of a call under way.
+    std::optional<engine_status> status;
+    int retry_after_s = 0; ///< the same
+    /// The caller has waited for as long as it chose to: that is no denial, and there is no engine.
+    bool under_way = false;
+    std::optional<uuid> destroyed;    ///< destroy
+    std::optional<std::string> key;   ///< rotate
+    std::optional<instant> sleeps_at; ///< activity
 
     [[nodiscard]] std::string text() const {
         if (failure) return std::string(code_name(*failure)) + ": " + message;
+        if (under_way) return "under way";
         if (denied) return "not admitted: " + std::string(name_of(*denied));
         return "ok";
     }
@@ -153,7 +163,8 @@ struct pending_call {
     bool may_be_starting = false; ///< The orchestrator had not recovered when it was issued.
     policy limits;                ///< The policy that held for its product when it was issued.
     defaults_ptr defaults;        ///< Those of its product then; null if it had none.
-    std::size_t others = 0;       ///< Calls of the same owner that were under way then.
+    /// Calls of the same owner that were under way then, also those whose callers were answered.
+    std::size_t others = 0;
     observed_states seen;
 };
 

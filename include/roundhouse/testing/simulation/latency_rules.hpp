@@ -82,6 +82,7 @@ public:
         if (time_.now() < next_check_) return;
         next_check_ = time_.now() + std::chrono::seconds{1};
         calls_.for_each([this](pending_calls::number id, const pending_call& call) {
+            if (call.request.kind == call_kind::wait_for) return; // `wait_rules`
             check_age(id, call);
             check_refused(id, call);
         });

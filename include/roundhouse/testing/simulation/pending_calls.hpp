@@ -11,11 +11,14 @@
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -44,7 +47,8 @@ public:
         trace_.note("call " + std::to_string(last_ + 1) + ": " +
                     std::string(name_of(request.kind)) + (request.force ? " by force" : "") +
                     (request.admit.auto_provision ? " +provision" : "") +
-                    (request.admit.auto_wake ? " +wake" : "") + " " + request.owner.user_id);
+                    (request.admit.auto_wake ? " +wake" : "") + " " + request.owner.user_id +
+                    (request.wait ? " for " + std::to_string(request.wait->count()) + " ms" : ""));
         call.request = std::move(request);
         calls_.emplace(++last_, std::move(call));
         return last_;
@@ -52,11 +56,18 @@ public:
 
     pending_call end(number id, const call_answer& answer) {
         trace_.note("call " + std::to_string(id) + ": " + answer.text());
-        return std::move(calls_.extract(id).mapped());
+        auto call = std::move(calls_.extract(id).mapped());
+        const auto& request = call.request;
+        if (answer.under_way && request.kind != call_kind::wait_for)
+            left_[request.owner].emplace_back(request.kind, time_.now());
+        return call;
     }
 
     /// Forgets every call: the process is gone and answers none of them.
-    void drop_all() { calls_.clear(); }
+    void drop_all() {
+        calls_.clear();
+        left_.clear();
+    }
 
     /// Records that the row of an owner has changed to `row`; null if it was removed.
     void saw_row(const engine_owner& owner, const engine_ptr& row) {
@@ -84,14 +95,16 @@ public:
     [[nodiscard]] bool contains(number id) const { return calls_.contains(id); }
     /// Whether a call of this kind is under way for the owner.
     [[nodiscard]] bool contains(const engine_owner& owner, call_kind kind) const {
-        return std::any_of(calls_.begin(), calls_.end(), [&](const auto& entry) {
-            return entry.second.request.owner == owner && entry.second.request.kind == kind;
-        });
+        return left(owner, kind) > 0 ||
+               std::any_of(calls_.begin(), calls_.end(), [&](const auto& entry) {
+                   return entry.second.request.owner == owner && entry.second.request.kind == kind;
+               });
     }
     [[nodiscard]] std::size_t count(const engine_owner& owner) const {
-        return static_cast<std::size_t>(
-            std::count_if(calls_.begin(), calls_.end(),
-                          [&](const auto& entry) { return entry.second.request.owner == owner; }));
+        const auto waiting = std::count_if(calls_.begin(), calls_.end(), [&](const auto& entry) {
+            return entry.second.request.owner == owner;
+        });
+        return static_cast<std::size_t>(waiting) + left(owner, std::nullopt);
     }
     [[nodiscard]] std::size_t count() const noexcept { return calls_.size(); }
     /// How many calls were ever issued.
@@ -106,6 +119,20 @@ public:
     }
 
 private:
+    /// How long a call may go on after its caller was answered.
+    static constexpr duration longest_after = std::chrono::hours{2};
+
+    /// The calls, of one kind or of all, that may go on although their callers were answered.
+    [[nodiscard]] std::size_t left(const engine_owner& owner, std::optional<call_kind> kind) const {
+        const auto known = left_.find(owner);
+        if (known == left_.end()) return 0;
+        const auto& calls = known->second;
+        return static_cast<std::size_t>(
+            std::count_if(calls.begin(), calls.end(), [&](const auto& call) {
+                return (!kind || call.first == *kind) && time_.now() - call.second <= longest_after;
+            }));
+    }
+
     /// Whether a commit has found no port for the owner's engine, and may not have been tried again
     /// since.
     [[nodiscard]] bool lacked_port(const engine_owner& owner) const {
@@ -133,6 +160,8 @@ private:
     trace& trace_;
     const settings& settings_;
     std::map<number, pending_call> calls_;
+    /// What calls whose callers were answered before they were done, and when that was.
+    std::map<engine_owner, std::vector<std::pair<call_kind, instant>>> left_;
     std::map<engine_owner, instant> no_port_at_;
     number last_ = 0;
 };

@@ -32,6 +32,7 @@
 #include <roundhouse/testing/simulation/trace.hpp>
 #include <roundhouse/testing/simulation/turn_rules.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
+#include <roundhouse/testing/simulation/wait_rules.hpp>
 #include <roundhouse/testing/simulation/wall_clock.hpp>
 #include <roundhouse/testing/simulation/workload_rules.hpp>
 
@@ -80,13 +81,14 @@ public:
           settings_rules_(violations_, ledger_, keys_, scenario_.settings,
                           [this](const uuid& id) { return product_of(id); }),
           once_rules_(time_, wall_, violations_, scenario_.faulty),
+          wait_rules_(time_, violations_, calls_, scenario_.settings),
           turns_(violations_, ledger_, scenario_),
           latencies_(time_, violations_, calls_, ledger_, scenario_),
           brakes_(time_, violations_, ledger_, scenario_.settings),
           model_(time_, violations_, scenario_),
           answers_(violations_, scenario_.settings, scenario_.faulty),
           driver_(time_, violations_, calls_, ledger_, rules_, settings_rules_, once_rules_,
-                  machine_, model_, answers_),
+                  wait_rules_, machine_, model_, answers_),
           actions_(random_.branch("users"), scenario_),
           spontaneous_(time_, wall_, faults_, machine_, trace_, scenario_) {
         machine_.on_removal([this](const uuid& engine) { rules_.check_removal(engine); });
@@ -313,6 +315,7 @@ private:
     bool after_event() {
         rules_.check();
         latencies_.check();
+        wait_rules_.check();
         const bool can_brake = scenario_.users >= scenario_.settings.brake_min_failing;
         if (can_brake && process_ && process_->process.alive())
             for (const auto& product : products_)
@@ -457,6 +460,7 @@ private:
     detail::workload_rules rules_;
     detail::settings_rules settings_rules_;
     detail::once_rules once_rules_;
+    detail::wait_rules wait_rules_;
     detail::turn_rules turns_;
     detail::latency_rules latencies_;
     detail::brake_rules brakes_;
