@@ -196,7 +196,7 @@ TEST_CASE("a denied admit gives its reason") {
     api_harness api;
     for (const auto reason :
          {roundhouse::denial::engine_not_found, roundhouse::denial::engine_sleeping,
-          roundhouse::denial::engine_unhealthy}) {
+          roundhouse::denial::engine_unhealthy}) { // `engine_starting` is told as a 202
         api.fake().admitted_now = roundhouse::admission{std::nullopt, reason};
         const auto reply = api.ask("POST", "/engines/u1/admit", "{}");
         CHECK(reply.status == 200);

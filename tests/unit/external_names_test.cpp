@@ -234,6 +234,9 @@ void list_bodies(std::ostream& out) {
     show("denied", http::render_admission({std::nullopt, denial::engine_not_found}));
     show("denied", http::render_admission(
                        {std::nullopt, denial::engine_unhealthy, engine_status::failed, 12}));
+    show("starting", http::render_admission(
+                         {std::nullopt, denial::engine_starting, engine_status::provisioning, 1}));
+    show("under way", http::render_progress({false, view}));
     show("explain", http::render_explanation({view.record, "It is being woken.",
                                               engine_next{"wake", engine_status::running, noon,
                                                           noon, engine_status::failed},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/config.hpp>
 #include <roundhouse/crypto/keys.hpp>
@@ -98,8 +99,15 @@ private:
     std::optional<reply> ask(pending_call& call, const product_ptr& product,
                              std::string_view user) const;
     std::optional<reply> provision(pending_call& call, const product_ptr& product) const;
+    /// Makes a call whose caller has chosen how long it waits.
+    using progress_renderer = reply (*)(const call_progress&);
+    std::optional<reply> begin(pending_call& call, const product_ptr& product,
+                               std::string_view user, engine_call_variant what, duration wait,
+                               progress_renderer render) const;
     std::optional<reply> provision_once(pending_call& call, const product_ptr& product,
                                         provision_body body) const;
+    std::optional<reply> find(pending_call& call, const product_ptr& product,
+                              std::string_view user) const;
     std::optional<reply> find_by_id(pending_call& call, const product_ptr& product) const;
     std::optional<reply> look_up(pending_call& call, const product_ptr& product) const;
     std::optional<reply> list(pending_call& call, const product_ptr& product) const;
@@ -110,6 +118,12 @@ private:
                                std::string_view user) const;
     std::optional<reply> change_settings(pending_call& call, const product_ptr& product,
                                          std::string_view user) const;
+    std::optional<reply> start(pending_call& call, const product_ptr& product,
+                               std::string_view user) const;
+    std::optional<reply> wake(pending_call& call, const product_ptr& product,
+                              std::string_view user) const;
+    std::optional<reply> rotate_key(pending_call& call, const product_ptr& product,
+                                    std::string_view user) const;
     std::optional<reply> stop(pending_call& call, const product_ptr& product,
                               std::string_view user) const;
     std::optional<reply> sleep(pending_call& call, const product_ptr& product,
@@ -137,4 +151,5 @@ private:
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/http/api.ipp>
 #include <roundhouse/http/api_products.ipp>
+#include <roundhouse/http/api_waits.ipp>
 #endif

@@ -178,10 +178,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
             fleet_->metrics(product, std::move(done));
         });
     case endpoint::audit: return audit(call, product);
-    case endpoint::find:
-        return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
-            fleet_->find(product, std::string(user), std::move(done));
-        });
+    case endpoint::find: return find(call, product, user);
     case endpoint::explain:
         return call.ask<engine_explanation>(
             render_explanation, [&](completion<engine_explanation> done) {
@@ -192,19 +189,10 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
     case endpoint::logs: return logs(call, product, user);
     case endpoint::change_settings: return change_settings(call, product, user);
     case endpoint::stop: return stop(call, product, user);
-    case endpoint::start:
-        return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
-            fleet_->start(product, std::string(user), std::move(done));
-        });
+    case endpoint::start: return start(call, product, user);
     case endpoint::sleep: return sleep(call, product, user);
-    case endpoint::wake:
-        return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
-            fleet_->wake(product, std::string(user), std::move(done));
-        });
-    case endpoint::rotate_key:
-        return call.ask<std::string>(render_rotated, [&](completion<std::string> done) {
-            fleet_->rotate_key(product, std::string(user), std::move(done));
-        });
+    case endpoint::wake: return wake(call, product, user);
+    case endpoint::rotate_key: return rotate_key(call, product, user);
     case endpoint::destroy:
         return call.ask<uuid>(render_destroyed, [&](completion<uuid> done) {
             fleet_->destroy(product, std::string(user), std::move(done));
@@ -229,9 +217,18 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
 
 ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
                                                     const product_ptr& product) const {
+    const auto wait = read_wait(call.query, &call.ignored);
+    if (!wait) return call.fail_with(wait.error());
     auto body = call.take(read_provision_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
+    if (call.in.idempotency_key && *wait)
+        return call.fail_with({errc::invalid_request,
+                               "wait_s: cannot be chosen for a call with an Idempotency-Key, whose "
+                               "answer is kept. Leave out one of the two."});
     if (call.in.idempotency_key) return provision_once(call, product, std::move(*body));
+    if (*wait)
+        return begin(call, product, body->user_id, engine_call::provision{std::move(body->options)},
+                     **wait, render_progress);
     return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
         fleet_->provision(product, std::move(body->user_id), std::move(body->options),
                           std::move(done));
@@ -290,8 +287,15 @@ ROUNDHOUSE_DECL std::optional<reply> api::audit(pending_call& call,
 
 ROUNDHOUSE_DECL std::optional<reply> api::admit(pending_call& call, const product_ptr& product,
                                                 std::string_view user) const {
-    const auto options = call.take(read_admit_body(call.in.body, &call.ignored));
+    chosen_wait wait;
+    if (!call.query.empty()) {
+        const auto read = read_wait(call.query, &call.ignored);
+        if (!read) return call.fail_with(read.error());
+        wait = *read;
+    }
+    auto options = call.take(read_admit_body(call.in.body, &call.ignored));
     if (!options) return call.fail_with(options.error());
+    options->wait = wait;
     if (const auto outcome = fleet_->try_admit(product, user, *options)) {
         auto out = call.settle(*outcome, render_admission);
         out.rate_limit = fleet_->rate_limit(product);
@@ -328,17 +332,24 @@ api::change_settings(pending_call& call, const product_ptr& product, std::string
 
 ROUNDHOUSE_DECL std::optional<reply> api::stop(pending_call& call, const product_ptr& product,
                                                std::string_view user) const {
-    const auto force = call.take(read_force(call.query, &call.ignored));
-    if (!force) return call.fail_with(force.error());
-    return call.ask<void>(render_stopped, [&](completion<void> done) {
-        fleet_->stop(product, std::string(user), *force, std::move(done));
+    const auto query = call.take(read_stop_query(call.query, &call.ignored));
+    if (!query) return call.fail_with(query.error());
+    const auto [force, wait] = *query;
+    if (wait)
+        return begin(call, product, user, engine_call::stop{force}, *wait, render_stop_progress);
+    return call.ask<void>(render_stopped, [&, force = force](completion<void> done) {
+        fleet_->stop(product, std::string(user), force, std::move(done));
     });
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::sleep(pending_call& call, const product_ptr& product,
                                                 std::string_view user) const {
+    const auto wait = read_wait(call.query, &call.ignored);
+    if (!wait) return call.fail_with(wait.error());
     const auto mode = call.take(read_sleep_body(call.in.body, &call.ignored));
     if (!mode) return call.fail_with(mode.error());
+    if (*wait)
+        return begin(call, product, user, engine_call::sleep{*mode}, **wait, render_progress);
     return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
         fleet_->sleep(product, std::string(user), *mode, std::move(done));
     });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/engine_settings_check.hpp>
 #include <roundhouse/core/names.hpp>
@@ -39,6 +40,26 @@ namespace detail {
     const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (failed != std::errc() || end != text.data() + text.size()) return std::nullopt;
     return value;
+}
+
+/// Reads a number of seconds in decimal digits, with or without a fraction, rounded up to whole
+/// milliseconds; nothing if it is none, or over a year.
+[[nodiscard]] inline std::optional<duration> read_seconds(std::string_view text) noexcept {
+    const auto point = text.find('.');
+    const auto whole = read_whole(text.substr(0, point));
+    constexpr std::uint64_t year = 366 * 86'400;
+    if (!whole || *whole > year) return std::nullopt;
+    duration out = std::chrono::seconds{*whole};
+    if (point == std::string_view::npos) return out;
+    const auto fraction = text.substr(point + 1);
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (fraction.empty() || !std::ranges::all_of(fraction, is_digit)) return std::nullopt;
+    for (std::size_t i = 0; i < 3 && i < fraction.size(); ++i)
+        out += duration{(fraction[i] - '0') * (i == 0 ? 100 : i == 1 ? 10 : 1)};
+    if (fraction.find_first_not_of('0', std::min<std::size_t>(3, fraction.size())) !=
+        std::string_view::npos)
+        ++out;
+    return out;
 }
 
 /// Removes a number of `width` digits from the front of a text, and returns it.
@@ -139,6 +160,18 @@ public:
         if (number && range.holds(*number)) return *number;
         refuse(name, "must be " + range.text() + ".");
         return otherwise;
+    }
+
+    /// Reads a number of seconds from 0 to `most`, such as `30` or `0.5`, rounded up to whole
+    /// milliseconds; nothing if the parameter is missing.
+    [[nodiscard]] std::optional<duration> seconds(std::string_view name,
+                                                  std::chrono::seconds most) {
+        const auto value = find(name);
+        if (!value) return std::nullopt;
+        const auto read = detail::read_seconds(*value);
+        if (read && *read <= most) return read;
+        refuse(name, "must be a number of seconds, 0 to " + std::to_string(most.count()) + ".");
+        return std::nullopt;
     }
 
     /// Reads `true` or `false`; `otherwise` if the parameter is missing.
@@ -338,13 +371,71 @@ read_audit_query(std::string_view query, const uuid& product, ignored_names* ign
     return out;
 }
 
-/// Reads the parameters of `POST /engines/{user_id}/stop`: whether to stop in any state.
-[[nodiscard]] inline result<bool> read_force(std::string_view query,
-                                             ignored_names* ignored = nullptr) {
+/// How long a caller waits; nothing for a call's end.
+using chosen_wait = std::optional<duration>;
+
+namespace detail {
+
+[[nodiscard]] inline chosen_wait read_wait(query_reader& in) {
+    return in.seconds("wait_s",
+                      std::chrono::duration_cast<std::chrono::seconds>(longest_chosen_wait));
+}
+
+/// Reads names of states, separated by commas.
+[[nodiscard]] inline std::optional<engine_statuses> read_statuses(std::string_view text) {
+    engine_statuses out;
+    for (;;) {
+        const auto comma = text.find(',');
+        const auto status = parse_engine_status(text.substr(0, comma));
+        if (!status) return std::nullopt;
+        out.add(*status);
+        if (comma == std::string_view::npos) return out;
+        text.remove_prefix(comma + 1);
+    }
+}
+
+} // namespace detail
+
+/// Reads the parameters of a call that has no others: how long its caller waits.
+[[nodiscard]] inline result<chosen_wait> read_wait(std::string_view query,
+                                                   ignored_names* ignored = nullptr) {
     query_reader in(query);
-    const bool force = in.boolean("force", false);
+    const auto out = detail::read_wait(in);
     if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
-    return force;
+    return out;
+}
+
+/// The parameters of `GET /engines/{user_id}`.
+struct state_query {
+    engine_statuses wanted{}; ///< Empty: it is answered at once.
+    duration span = std::chrono::seconds{30};
+};
+
+/// Reads the parameters of `GET /engines/{user_id}`. `wait_s` means nothing by itself.
+[[nodiscard]] inline result<state_query> read_state_query(std::string_view query,
+                                                          ignored_names* ignored = nullptr) {
+    query_reader in(query);
+    state_query out;
+    const auto wanted = in.filter("wait_for", detail::read_statuses,
+                                  "must be provisioning, running, sleeping, stopped, failed or "
+                                  "destroying, or several of these separated by commas.");
+    if (wanted) out = {*wanted, detail::read_wait(in).value_or(out.span)};
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return out;
+}
+
+/// The parameters of `POST /engines/{user_id}/stop`.
+struct stop_query {
+    bool force = false; ///< Whether to stop in any state.
+    chosen_wait wait{};
+};
+
+[[nodiscard]] inline result<stop_query> read_stop_query(std::string_view query,
+                                                        ignored_names* ignored = nullptr) {
+    query_reader in(query);
+    const stop_query out{in.boolean("force", false), detail::read_wait(in)};
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return out;
 }
 
 /// Reads the parameters of `DELETE /products/{product_id or slug}`: whether its engines go too.

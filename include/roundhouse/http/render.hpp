@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/bounded_calls.hpp>
 #include <roundhouse/call_types.hpp>
 #include <roundhouse/changes.hpp>
 #include <roundhouse/core/policy.hpp>
@@ -314,7 +315,21 @@ inline void write_sources(json_writer& json, const settings_sources& sources) {
         },
         512);
     out.retry_after_s = answer.retry_after_s;
+    if (!answer.engine && answer.reason == denial::engine_starting) out.status = 202;
     return out;
+}
+
+/// Renders how far a call or a wait has come, with the engine; 202 if the time has run out first.
+[[nodiscard]] inline reply render_progress(const call_progress& progress) {
+    auto out = render_engine(progress.engine);
+    if (!progress.done) out.status = 202;
+    return out;
+}
+[[nodiscard]] inline reply render_stop_progress(const call_progress& progress) {
+    return progress.done ? render_stopped() : render_progress(progress);
+}
+[[nodiscard]] inline reply render_rotation_progress(const call_progress& progress) {
+    return progress.done ? render_rotated(progress.new_key) : render_progress(progress);
 }
 
 /// Renders a listing, which never shows engine keys.

@@ -4,6 +4,7 @@
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/http/exit_members.hpp>
+#include <roundhouse/http/host_paths.hpp>
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/text_stream.hpp>
 
@@ -85,7 +86,8 @@ template <class Write> [[nodiscard]] reply json_reply(Write write, std::size_t e
 
 namespace detail {
 
-/// Writes what programs may know: of a failed boot how the workload ended only if that is the cause.
+/// Writes what programs may know: of a failed boot how the workload ended only if that is the cause,
+/// and why a creation was undone.
 inline void write_details(json_writer& json, const error_details& details) {
     json.name("details").open('{');
     if (details.engines) {
@@ -93,6 +95,8 @@ inline void write_details(json_writer& json, const error_details& details) {
     } else {
         json.member("cause", name_of(details.cause));
         if (details.cause == boot_failure::exited) write_exit(json, details.exit);
+        if (details.cause == boot_failure::provision_failed)
+            json.member("reason", without_host_paths(details.reason)).member("at", details.at);
     }
     json.close('}');
 }

@@ -122,9 +122,16 @@ enum class audience : std::uint8_t {
     switch (what) {
     case endpoint::list_products:
     case endpoint::delete_product:
+    case endpoint::provision:
+    case endpoint::find:
     case endpoint::list:
     case endpoint::change_settings:
+    case endpoint::start:
     case endpoint::stop:
+    case endpoint::sleep:
+    case endpoint::wake:
+    case endpoint::rotate_key:
+    case endpoint::admit:
     case endpoint::logs:
     case endpoint::audit: return true;
     default: return false;
