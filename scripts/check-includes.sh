@@ -65,7 +65,8 @@ declare -A allowed=(
 # Sets `floor` to the height of a header within shell/: each includes only what is below it.
 find_floor() {
     case "${1##*/}" in
-        adapters.* | open_log_streams.* | orchestrator_parts.* | running_engine.*) floor=2 ;;
+        adapters.* | open_log_streams.* | orchestrator_parts.* | running_engine.* | \
+            upgrade_turns.*) floor=2 ;;
         services.*) floor=3 ;;
         brakes.* | denial_log.* | earliest_timer.* | engine_secrets.* | log_reader.* | \
             mailbox.* | refusal_log.* | running_engines.*) floor=4 ;;
@@ -76,7 +77,8 @@ find_floor() {
         orchestrator_state.* | orchestrator_calls.* | orchestrator_deletion.* | \
             orchestrator_end.* | \
             orchestrator_idempotency.* | orchestrator_lookups.* | orchestrator_products.* | \
-            orchestrator_registration.* | orchestrator_settings.* | orchestrator_waits.*) floor=9 ;;
+            orchestrator_registration.* | orchestrator_settings.* | \
+            orchestrator_upgrade.* | orchestrator_waits.*) floor=9 ;;
         *) floor=1 ;; # parts that know no other
     esac
 }

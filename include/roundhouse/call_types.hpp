@@ -2,11 +2,13 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 #include <roundhouse/enum_table.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/types.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -104,6 +106,7 @@ struct engine_view {
     pending_settings pending = {};
     std::optional<roundhouse::sleep_mode> sleep_mode = {}; ///< Set while it sleeps.
     std::optional<instant> sleeping_since = {};            ///< The same.
+    std::shared_ptr<const engine_upgrade> upgrade = {};    ///< Null if none is under way.
 };
 
 /// What a new engine is given. `core::check_options` says what each member may be.
@@ -177,6 +180,18 @@ struct change_options {
     /// The `engine_settings::revision` that is changed; another one is `errc::precondition_failed`.
     std::optional<std::uint64_t> if_revision = {};
     bool restart = false; ///< The engine, which must run, is booted with the settings at once.
+};
+
+/// What an engine is upgraded to, and how.
+struct upgrade_options {
+    std::string version;
+    /// How long the new version is watched once it has booted: at most 600 s.
+    duration healthy_for = std::chrono::seconds{10};
+    /// Whether the data is copied before the new version boots; nothing: if it is at most
+    /// `settings::copied_by_default`.
+    std::optional<bool> keep_copy = {};
+    /// As `change_options::if_revision`.
+    std::optional<std::uint64_t> if_revision = {};
 };
 
 /// What an engine was used by.

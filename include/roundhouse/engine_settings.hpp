@@ -63,10 +63,12 @@ struct pending_settings {
     bool env = false;
     bool limits = false;
     bool stop_grace = false;
+    bool version = false; ///< Of `engine_record::version`.
     // What the present generation has, where that was changed.
     std::string sealed_env = {};
     engine_limits limits_before = {};
     std::optional<duration> stop_grace_before = {};
+    std::string version_before = {};
 
     friend bool operator==(const pending_settings&, const pending_settings&) = default;
 };
@@ -103,6 +105,12 @@ struct engine_settings {
 [[nodiscard]] inline const std::optional<duration>&
 present_stop_grace(const engine_settings& settings) {
     return settings.pending.stop_grace ? settings.pending.stop_grace_before : settings.stop_grace;
+}
+
+/// The version of the present generation of an engine's workload, also if it is still being made.
+[[nodiscard]] inline const std::string& present_version(const engine_record& engine) noexcept {
+    const bool pending = engine.settings && engine.settings->pending.version;
+    return pending ? engine.settings->pending.version_before : engine.version;
 }
 
 /// The same settings for an engine of which another generation is begun.

@@ -58,6 +58,7 @@ enum class errc {
     idempotency_mismatch, ///< The idempotency key stands for another request.
     product_not_empty,    ///< The product has engines.
     product_deleting,     ///< The product is being deleted.
+    upgrade_failed,       ///< The new version did not hold: the old one serves, or is restarted.
 };
 
 /// Whether the same call can succeed if it is repeated.
@@ -79,7 +80,7 @@ struct error_row {
 
 /// One row for each `errc`, in their order (SPEC §3 "Errors"). docs/http-api.md repeats the names,
 /// statuses and retries; a test compares the two.
-inline constexpr std::array<error_row, 32> error_table{{
+inline constexpr std::array<error_row, 33> error_table{{
     {errc::invalid_request, "INVALID_REQUEST", 400, retry_rule::no,
      "Correct the request as the message says."},
     {errc::invalid_platform_key, "INVALID_PLATFORM_KEY", 401, retry_rule::no,
@@ -140,6 +141,8 @@ inline constexpr std::array<error_row, 32> error_table{{
      "Destroy the product's engines first, or delete it with cascade=true."},
     {errc::product_deleting, "PRODUCT_DELETING", 409, retry_rule::no,
      "Wait until the product is gone, and register another one."},
+    {errc::upgrade_failed, "UPGRADE_FAILED", 502, retry_rule::no,
+     "Read the message and the engine's logs, and mend the new version before the next upgrade."},
 }};
 
 namespace detail {
@@ -184,19 +187,27 @@ public:
     return {static_cast<int>(code), error_category()};
 }
 
-/// Why a boot or a wake has failed.
+/// Why a boot, a wake or an upgrade has failed.
 enum class boot_failure : std::uint8_t {
     exited,           ///< The workload ended.
     timeout,          ///< It was not healthy in time.
     provision_failed, ///< Nothing could be started, and the creation of the engine was undone.
+    refused,          ///< The backend could not start the new version.
+    unhealthy,        ///< The new version failed its probes.
+    prepare,          ///< The new version could not be prepared; the old one was left as it was.
+    copy,             ///< The old version could not be ended, or its data not be copied.
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<boot_failure>, 3> boot_failure_names{{
+inline constexpr std::array<name_row<boot_failure>, 7> boot_failure_names{{
     {boot_failure::exited, "exited"},
     {boot_failure::timeout, "timeout"},
     {boot_failure::provision_failed, "provision_failed"},
+    {boot_failure::refused, "refused"},
+    {boot_failure::unhealthy, "unhealthy"},
+    {boot_failure::prepare, "prepare"},
+    {boot_failure::copy, "copy"},
 }};
 
 } // namespace detail
@@ -212,6 +223,8 @@ static_assert(detail::lists_every_enumerator<all_boot_failures>(), "a row is mis
 struct error_details {
     boot_failure cause = boot_failure::timeout;
     exit_status exit = {}; ///< How the workload ended, if that is the cause.
+    /// Of an upgrade: whether the old version serves again, or still does.
+    std::optional<bool> reverted = {};
     /// Of `errc::product_not_empty`: how many engines there are. The other members say nothing then.
     std::optional<std::uint64_t> engines = {};
     // Of a creation that was undone.
@@ -228,7 +241,7 @@ struct error {
     std::string message;
     /// Whole seconds after which a retry can succeed; 0 if that is not known.
     int retry_after_s = 0;
-    /// Of a boot or a wake that has failed, of a creation that was undone, and of a product that is not
+    /// Of a boot, a wake or an upgrade that has failed, of a creation that was undone, and of a product that is not
     /// empty.
     std::optional<error_details> details = {};
 

@@ -147,6 +147,13 @@ public:
     /// Wakes the user's sleeping engine: its workload is resumed, or booted if it has none; done once
     /// it answers healthy. Its key is empty in the answer if no master key opens it.
     virtual void wake(product_ptr product, std::string user_id, completion<engine_view> done) = 0;
+    /// Gives the user's running engine another version on its data, with its port and key: the old one
+    /// is ended, and the new one boots and is watched. If that fails the old one boots again, on the
+    /// data as it was if that was copied, and the call fails with `errc::upgrade_failed`, whose details
+    /// tell the cause. One that is stopped, sleeps or has failed gets the version with its next boot.
+    /// The key is empty in the answer if no master key opens it.
+    virtual void upgrade(product_ptr product, std::string user_id, upgrade_options options,
+                         completion<engine_view> done) = 0;
     /// Gives the user's engine a new key; answers with it once only that key opens the engine.
     virtual void rotate_key(product_ptr product, std::string user_id,
                             completion<std::string> done) = 0;

@@ -266,6 +266,16 @@ public:
                                      std::forward<Token>(token));
     }
     template <class Token>
+    auto async_upgrade(product_ptr product, std::string user_id, upgrade_options options,
+                       Token&& token) {
+        return initiate<engine_view>(
+            [calls = calls_, product = std::move(product), user_id = std::move(user_id),
+             options = std::move(options)](completion<engine_view> done) {
+                calls->upgrade(product, user_id, options, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token>
     auto async_rotate_key(product_ptr product, std::string user_id, Token&& token) {
         return for_user<std::string>(&fleet_calls::rotate_key, std::move(product),
                                      std::move(user_id), std::forward<Token>(token));

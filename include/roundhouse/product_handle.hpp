@@ -144,6 +144,15 @@ public:
                                      std::forward<Token>(token));
     }
     template <class Token = const wait_t&>
+    auto upgrade(std::string user_id, upgrade_options options, Token&& token = wait) const {
+        return call<engine_view>(
+            [user_id = std::move(user_id), options = std::move(options)](
+                fleet_calls& fleet, product_ptr product, completion<engine_view> done) {
+                fleet.upgrade(std::move(product), user_id, options, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token = const wait_t&>
     auto rotate_key(std::string user_id, Token&& token = wait) const {
         return for_user<std::string>(&fleet_calls::rotate_key, std::move(user_id),
                                      std::forward<Token>(token));

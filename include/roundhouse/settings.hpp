@@ -81,6 +81,10 @@ struct settings {
     /// completed: a destroy, or the end of a failed workload. Doubled each time up to `retry_max`.
     duration retry_base = std::chrono::seconds{1};
     duration retry_max = std::chrono::seconds{60};
+    /// How long the backend may take to copy the data of an engine for an upgrade, and to put it back.
+    duration copy_timeout = std::chrono::hours{1};
+    /// The most bytes of data that an upgrade copies which does not say whether a copy is wanted.
+    std::uint64_t copied_by_default = std::uint64_t{1} << 30U;
     /// How long a call to the backend may take beyond the grace or timeout given to it.
     duration backend_timeout = std::chrono::seconds{60};
 

@@ -29,6 +29,7 @@
 #include <roundhouse/shell/orchestrator_registration.ipp>
 #include <roundhouse/shell/orchestrator_settings.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
+#include <roundhouse/shell/orchestrator_upgrade.ipp>
 #include <roundhouse/shell/orchestrator_waits.ipp>
 #include <roundhouse/shell/probe_schedule.ipp>
 #include <roundhouse/shell/prober.ipp>

@@ -159,11 +159,15 @@ enum class intent : std::uint8_t {
     destroy, ///< destroying: the workload and the data are removed
     undo,    ///< destroying: a creation that could not start anything is undone
     deep_sleep, ///< sleeping: the workload is ended, and the engine sleeps on without it
+    copy,       ///< provisioning: for an upgrade the old version is ended, and its data copied
+    watch,      ///< running: the new version serves, and is watched
+    restore,    ///< provisioning: the new version is ended, and the data put back as it was copied
+    drop_copy,  ///< running: the copy of the data is removed
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<intent>, 10> intent_names{{
+inline constexpr std::array<name_row<intent>, 14> intent_names{{
     {intent::none, "none"},
     {intent::boot, "boot"},
     {intent::stop, "stop"},
@@ -174,6 +178,10 @@ inline constexpr std::array<name_row<intent>, 10> intent_names{{
     {intent::destroy, "destroy"},
     {intent::undo, "undo"},
     {intent::deep_sleep, "deep_sleep"},
+    {intent::copy, "copy"},
+    {intent::watch, "watch"},
+    {intent::restore, "restore"},
+    {intent::drop_copy, "drop_copy"},
 }};
 
 } // namespace detail
@@ -194,11 +202,14 @@ enum class boot_reason : std::uint8_t {
     recover,  ///< the engine should run, and did not when the orchestrator started
     settings, ///< other settings for an engine that runs
     wake,     ///< a wake of an engine that sleeps without a workload
+    upgrade,  ///< another version for an engine that runs
+    revert,   ///< the version from before an upgrade that has failed
 };
 
 inline constexpr std::array all_boot_reasons{
-    boot_reason::first,   boot_reason::start,    boot_reason::restart, boot_reason::rotate,
-    boot_reason::recover, boot_reason::settings, boot_reason::wake};
+    boot_reason::first,  boot_reason::start,   boot_reason::restart,
+    boot_reason::rotate, boot_reason::recover, boot_reason::settings,
+    boot_reason::wake,   boot_reason::upgrade, boot_reason::revert};
 static_assert(detail::lists_every_enumerator<all_boot_reasons>(), "a row is missing or misplaced");
 
 /// How an engine sleeps.
@@ -286,12 +297,14 @@ struct product {
 }
 
 struct engine_settings; // engine_settings.hpp
+struct engine_upgrade;  // engine_upgrade.hpp
 
 /// The stored state of an engine.
 struct engine_record {
     uuid id;
     uuid product_id;
     std::string user_id;
+    /// What its next workload is made of; that of the present one unless `pending_settings::version`.
     std::string version;
 
     engine_status status = engine_status::provisioning;
@@ -346,6 +359,8 @@ struct engine_record {
     std::string reason;
     /// What it was given for itself; null if that is nothing.
     std::shared_ptr<const engine_settings> settings;
+    /// Its upgrade under way; null if there is none.
+    std::shared_ptr<const engine_upgrade> upgrade;
 };
 
 /// The kind of an audit row (SPEC §7).
@@ -378,11 +393,13 @@ enum class audit_action : std::uint8_t {
     defaults_update,
     product_delete,
     product_deleted,
+    upgrade,
+    upgrade_reverted,
 };
 
 namespace detail {
 
-inline constexpr std::array<name_row<audit_action>, 28> audit_action_names{{
+inline constexpr std::array<name_row<audit_action>, 30> audit_action_names{{
     {audit_action::provision, "provision"},
     {audit_action::provision_failed, "provision_failed"},
     {audit_action::start, "start"},
@@ -411,6 +428,8 @@ inline constexpr std::array<name_row<audit_action>, 28> audit_action_names{{
     {audit_action::defaults_update, "defaults_update"},
     {audit_action::product_delete, "product_delete"},
     {audit_action::product_deleted, "product_deleted"},
+    {audit_action::upgrade, "upgrade"},
+    {audit_action::upgrade_reverted, "upgrade_reverted"},
 }};
 
 } // namespace detail

@@ -3,6 +3,8 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/engine_upgrade.hpp>
+#include <roundhouse/error.hpp>
 #include <roundhouse/store/memory.hpp>
 #include <roundhouse/testing/record_text.hpp>
 #include <roundhouse/types.hpp>
@@ -318,7 +320,7 @@ private:
         record.status = draw_status();
         record.origin = draw_status();
         record.intent = rh::all_intents[below(rh::all_intents.size())];
-        record.boot = static_cast<rh::boot_reason>(below(5));
+        record.boot = rh::all_boot_reasons[below(rh::all_boot_reasons.size())];
         ++record.generation;
         draw_bytes(record.key_hash);
         record.sealed_key = draw_text(200);
@@ -341,6 +343,22 @@ private:
         if (one_in(2)) record.sleeping_since = rh::instant{rh::duration{below(100'000)}};
         record.reason = draw_text(one_in(20) ? 6000 : 30);
         record.settings = one_in(3) ? draw_settings() : nullptr;
+        record.upgrade = one_in(4) ? draw_upgrade() : nullptr;
+    }
+
+    std::shared_ptr<const rh::engine_upgrade> draw_upgrade() {
+        rh::engine_upgrade out;
+        out.step = rh::all_upgrade_steps[below(rh::all_upgrade_steps.size())];
+        out.from_version = draw_label();
+        out.to_version = draw_label();
+        out.healthy_for = rh::duration{below(100'000)};
+        if (one_in(2)) out.keep_copy = one_in(2);
+        out.has_copy = one_in(2);
+        out.drops_copy = one_in(2);
+        out.failure = draw_text(one_in(20) ? 6000 : 30);
+        out.cause = rh::all_boot_failures[below(rh::all_boot_failures.size())];
+        if (one_in(3)) out.exit.exit_code = static_cast<std::int32_t>(below(256));
+        return std::make_shared<const rh::engine_upgrade>(out);
     }
 
     std::shared_ptr<const rh::engine_settings> draw_settings() {
@@ -355,6 +373,8 @@ private:
         if (one_in(3)) out.revision = 2;
         if (one_in(3)) out.pending.sealed_env = draw_text(20);
         out.pending.limits = one_in(4);
+        out.pending.version = one_in(4);
+        if (out.pending.version) out.pending.version_before = draw_label();
         out.sealed_env = draw_text(one_in(20) ? 6000 : 30);
         if (one_in(2)) out.limits.memory_mb = below(1000);
         if (one_in(2)) out.limits.cpus = static_cast<double>(below(100)) / 8;

@@ -26,7 +26,7 @@ const std::string members_of_admits =
     R"("url":"http://127.0.0.1:9001","api_key":"sk-sept-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",)"
     R"("engine_version":"engine:1","created_at":"2023-11-14T22:13:20.123Z","last_health_at":"2023-11-14T22:14:20.000Z")";
 const std::string no_settings_shown =
-    R"("metadata":{},"limits":{"memory_mb":null,"cpus":null,"pids":null},"sleep":{"after_s":1800,"deep_after_s":0,"pinned":false},"stop_grace_s":30,"env_names":[],"settings_revision":1,"pending":[])";
+    R"("metadata":{},"limits":{"memory_mb":null,"cpus":null,"pids":null},"sleep":{"after_s":1800,"deep_after_s":0,"pinned":false},"stop_grace_s":30,"env_names":[],"settings_revision":1,"pending":[],"upgrade":null)";
 
 const std::string admitted_engine = "{" + members_of_admits + "}";
 const std::string whole_engine_with_key =
@@ -134,7 +134,7 @@ TEST_CASE("an engine is shown with its settings, and with the names of its varia
     const auto* const shown =
         R"("sleeping_since":null,"metadata":{"a \"b\"":"ä","plan":"pro"},"limits":{"memory_mb":512,"cpus":0.25,"pids":null},)"
         R"("sleep":{"after_s":1800,"deep_after_s":0,"pinned":false},"stop_grace_s":1.5,"env_names":["TOKEN"],)"
-        R"("settings_revision":1,"pending":[]})";
+        R"("settings_revision":1,"pending":[],"upgrade":null})";
     for (const auto& reply :
          {api.ask("GET", "/engines/u1"),
           api.ask("GET", "/engines/by-id/11111111-2222-4333-8444-555555555555")}) {

@@ -117,6 +117,7 @@ TEST_CASE("a wrong method is a 405 that lists the methods of the path, and needs
         {"/engines/u1/stop", "POST", "HEAD"},
         {"/engines/u1/sleep", "POST", "GET"},
         {"/engines/u1/wake", "POST", "PUT"},
+        {"/engines/u1/upgrade", "POST", "GET"},
         {"/engines/u1/rotate-key", "POST", "PUT"},
         {"/engines/u1/activity", "POST", "PATCH"},
         {"/engines/u1/logs", "GET, HEAD", "POST"},

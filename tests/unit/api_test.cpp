@@ -34,6 +34,7 @@ constexpr product_call product_calls[] = {
     {"POST", "/engines/u1/stop", ""},
     {"POST", "/engines/u1/sleep", ""},
     {"POST", "/engines/u1/wake", ""},
+    {"POST", "/engines/u1/upgrade", R"({"engine_version":"v2"})"},
     {"POST", "/engines/u1/rotate-key", ""},
     {"GET", "/engines/u1", ""},
     {"POST", "/engines/u1/admit", ""},

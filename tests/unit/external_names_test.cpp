@@ -88,6 +88,17 @@ engine_record sample_engine() {
                         .limits_before = {.memory_mb = 32, .cpus = 0.25, .pids = 50},
                         .stop_grace_before = duration{3'500}};
     engine.settings = std::make_shared<const engine_settings>(std::move(settings));
+    engine_upgrade upgrade{.step = upgrade_step::watch,
+                           .from_version = "v1",
+                           .to_version = "v2",
+                           .healthy_for = duration{10'000},
+                           .keep_copy = true,
+                           .has_copy = true,
+                           .drops_copy = true,
+                           .failure = "it ended.",
+                           .cause = boot_failure::exited,
+                           .exit = {1, 2, true}};
+    engine.upgrade = std::make_shared<const engine_upgrade>(std::move(upgrade));
     return engine;
 }
 
@@ -165,7 +176,11 @@ void list_enumerations(std::ostream& out) {
         << static_cast<int>(boot_reason::rotate) << " recover "
         << static_cast<int>(boot_reason::recover) << " settings "
         << static_cast<int>(boot_reason::settings) << " wake "
-        << static_cast<int>(boot_reason::wake) << '\n';
+        << static_cast<int>(boot_reason::wake) << " upgrade "
+        << static_cast<int>(boot_reason::upgrade) << " revert "
+        << static_cast<int>(boot_reason::revert) << '\n';
+    list_names(out, "upgrade_step", detail::upgrade_step_names);
+    list_names(out, "boot_failure", detail::boot_failure_names);
     list_names(out, "sleep_mode", detail::sleep_mode_names);
 }
 
@@ -186,6 +201,9 @@ void list_errors(std::ostream& out) {
     not_empty.details.emplace();
     not_empty.details->engines = 3;
     out << "error " << http::error_reply(not_empty, "id").body;
+    error upgrade{errc::upgrade_failed, "message"};
+    upgrade.details = error_details{boot_failure::exited, {1, 2, true}, true};
+    out << "error " << http::error_reply(upgrade, "id").body;
     out << "error " << http::not_found_reply("id").body;
     out << "error " << http::method_not_allowed_reply("GET", "id").body;
     out << "error " << http::payload_too_large_reply(65'536, "id").body;
@@ -208,6 +226,7 @@ void list_bodies(std::ostream& out) {
     view.pinned = true;
     view.env_names = {"TOKEN"};
     view.pending = settings_of(*view.record).pending;
+    view.upgrade = view.record->upgrade;
     const auto& record = *view.record;
     admitted_engine admitted(record.id, record.user_id, record.version, view.api_key);
     admitted.url = view.url;

@@ -132,6 +132,7 @@ public:
     std::optional<roundhouse::log_query> logs_asked;
     std::optional<std::optional<roundhouse::duration>> busy_given;
     std::optional<roundhouse::provision_options> options_given;
+    roundhouse::upgrade_options upgrade_given;
     std::optional<roundhouse::idempotent_call> once_given;
     std::optional<roundhouse::idempotent_registration> registration_once_given;
     std::optional<std::string> repeated; ///< Answers calls that are done once, as if it was kept.
@@ -236,6 +237,12 @@ public:
     void wake(roundhouse::product_ptr, std::string user,
               completion<roundhouse::engine_view> done) override {
         answer("wake " + user, started, std::move(done));
+    }
+    void upgrade(roundhouse::product_ptr, std::string user, roundhouse::upgrade_options options,
+                 completion<roundhouse::engine_view> done) override {
+        auto call = "upgrade " + user + " " + options.version;
+        upgrade_given = std::move(options);
+        answer(std::move(call), started, std::move(done));
     }
     void rotate_key(roundhouse::product_ptr, std::string user,
                     completion<std::string> done) override {

@@ -17,7 +17,9 @@ namespace core {
 
 /// Whether a request may go to this engine now.
 [[nodiscard]] inline bool admissible(const engine_record& engine) noexcept {
-    return engine.status == engine_status::running && engine.intent == intent::none;
+    if (engine.status != engine_status::running) return false;
+    return engine.intent == intent::none || engine.intent == intent::watch ||
+           engine.intent == intent::drop_copy;
 }
 
 /// Why a request is not admitted to an engine that is not admissible, and is not waited for.

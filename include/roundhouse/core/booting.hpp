@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/transition.hpp>
+#include <roundhouse/core/upgrading.hpp>
 
 #include <cstdint>
 #include <string>
@@ -40,6 +41,9 @@ inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
         return healthy ? audit_action::rotate_key : audit_action::health_failed;
     case boot_reason::settings: return audit_action::start;
     case boot_reason::wake: return audit_action::wake;
+    case boot_reason::upgrade: return audit_action::start;
+    case boot_reason::revert:
+        return healthy ? audit_action::upgrade_reverted : audit_action::health_failed;
     case boot_reason::recover:
         return healthy ? audit_action::recovered : audit_action::health_failed;
     }
@@ -49,7 +53,7 @@ inline audit_action boot_action(boot_reason reason, bool healthy) noexcept {
 inline bool asked_for(boot_reason reason) noexcept {
     return reason == boot_reason::first || reason == boot_reason::start ||
            reason == boot_reason::rotate || reason == boot_reason::settings ||
-           reason == boot_reason::wake;
+           reason == boot_reason::wake || reason == boot_reason::upgrade;
 }
 
 /// The reason of a boot or wake that was not healthy in time, with what its last probe got.
@@ -62,15 +66,20 @@ inline std::string not_healthy_in_time(const context& context) {
 /// The boot under way has failed after the workload was started: not healthy in time, or exited.
 inline decision boot_failed(const engine_record& engine, const context& context,
                             const std::string& reason, std::string_view why) {
+    if (engine.boot == boot_reason::upgrade)
+        return give_up_version(engine, context, boot_failure::timeout, reason, {},
+                               "the new version did not boot: the old one is booted again");
+    const bool reverts = engine.boot == boot_reason::revert;
     transition out(engine, context);
     const auto took = out.elapsed();
-    out.fail(reason);
+    out.fail(reverts ? both_reasons(engine, reason) : reason);
     auto& row = out.audit_transition(boot_action(engine.boot, false), asked_for(engine.boot));
     row.metadata = {{"outcome", "boot_timeout"}, {"reason", reason}};
     if (engine.boot == boot_reason::restart)
         row.metadata.emplace_back("attempt", static_cast<std::int64_t>(engine.restart_attempts));
     row.took = took;
     out.audit_if_given_up();
+    if (reverts) return out.forget_upgrade().settle(nothing_boots(engine, reason)).take(why);
     error timeout{errc::boot_timeout, "Engine of user '" + engine.user_id + "' did not boot: " +
                                           reason + (reason.ends_with('.') ? "" : ".") +
                                           (out.next().restart_at ? " It is restarted automatically."
@@ -96,6 +105,11 @@ inline decision on_event(const event::boot_healthy& what, const engine_record& e
     const auto took = out.elapsed();
     out.run();
     if (what.defaults_revision) out.next().defaults_revision = *what.defaults_revision;
+    if (engine.boot == boot_reason::revert) {
+        audit_way_back(out);
+        out.audit(audit_action::health_check);
+        return old_version_booted(out);
+    }
     auto& row = out.audit_transition(boot_action(engine.boot, true), asked_for(engine.boot));
     row.took = took;
     if (engine.boot == boot_reason::first) row.metadata.emplace_back("outcome", "running");
@@ -104,7 +118,9 @@ inline decision on_event(const event::boot_healthy& what, const engine_record& e
     if (engine.boot == boot_reason::rotate) row.metadata.emplace_back("recreated", true);
     if (engine.boot == boot_reason::settings) row.metadata.emplace_back("restarted", true);
     if (engine.boot == boot_reason::wake) row.metadata.emplace_back("booted", true);
+    if (engine.boot == boot_reason::upgrade) row.metadata.emplace_back("upgrading", true);
     out.audit(audit_action::health_check);
+    if (engine.boot == boot_reason::upgrade) return new_version_booted(out);
     return out.settle().take("healthy: it serves");
 }
 
@@ -116,6 +132,17 @@ inline decision on_event(const event::boot_refused& what, const engine_record& e
     // Of a boot that is repeated, the first try may have come to something.
     const bool untouched = what.cause.code == errc::backend_away && engine.retries == 0;
     switch (engine.boot) {
+    case boot_reason::upgrade:
+        return give_up_version(engine, context, boot_failure::refused, cause, {},
+                               "the new version could not be started: the old one is booted again");
+    case boot_reason::revert: {
+        out.fail(both_reasons(engine, cause));
+        auto& row = out.audit_transition(audit_action::health_failed, false);
+        row.metadata = {{"outcome", "backend_error"}, {"reason", cause}};
+        out.audit_if_given_up().forget_upgrade();
+        return out.settle(nothing_boots(engine, cause))
+            .take("the old version could not be started either: it is restarted");
+    }
     case boot_reason::first:
         if (untouched)
             return undo_creation(out, cause).take("the backend is away: nothing was made");

@@ -6,6 +6,8 @@
 #include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/core/spans.hpp>
 #include <roundhouse/core/transition.hpp>
+#include <roundhouse/core/upgrade_state.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 
 #include <algorithm>
 #include <memory>
@@ -53,13 +55,19 @@ inline decision busy(const engine_record& engine, std::string_view cause, std::s
     return refuse(errc::engine_busy, engine, cause, why);
 }
 
-/// Stop, sleep, wake and rotate are short: calls that meet one wait for its end.
+/// Stop, sleep, wake and rotate are short: calls that meet one wait for its end. So they do where an
+/// engine is upgraded, whose boots are no call's but the upgrade's.
 inline bool in_short_operation(const engine_record& engine) noexcept {
+    if (is_upgraded(engine)) return true;
     switch (engine.intent) {
     case intent::stop:
     case intent::sleep:
     case intent::deep_sleep:
-    case intent::rotate: return true;
+    case intent::rotate:
+    case intent::copy:
+    case intent::watch:
+    case intent::restore:
+    case intent::drop_copy: return true;
     case intent::none:
     case intent::boot:
     case intent::end:
@@ -70,16 +78,29 @@ inline bool in_short_operation(const engine_record& engine) noexcept {
     return false;
 }
 
-/// Something of it is to be ended, and that has failed: nobody waits for the next try.
+/// Something of it is to be ended, or its upgrade to be, and that has failed: nobody waits for the
+/// next try.
 inline bool cannot_be_ended(const engine_record& engine) noexcept {
     const bool ends = engine.intent == intent::end || engine.intent == intent::stop ||
-                      engine.intent == intent::deep_sleep;
+                      engine.intent == intent::deep_sleep || engine.intent == intent::restore ||
+                      engine.intent == intent::watch;
     return ends && engine.retries > 0;
 }
 inline decision refuse_while_stuck(const engine_record& engine) {
+    if (is_upgraded(engine))
+        return refuse(
+            errc::backend_error, engine,
+            "is being upgraded, which cannot be ended at present: the backend fails. It is "
+            "tried again.",
+            "its upgrade stands in the way");
     return refuse(errc::backend_error, engine,
                   "cannot be ended at present: the backend fails. It is tried again.",
                   "what is left of it stands in the way");
+}
+
+/// It boots for its upgrade, or is about to.
+inline bool waits_for_upgrade(const engine_record& engine) noexcept {
+    return engine.status == engine_status::provisioning && is_upgraded(engine);
 }
 
 inline decision wake(const engine_record& engine, const context& context, std::string_view why) {
@@ -93,6 +114,8 @@ inline decision on_repeated(const uuid& made, const engine_record& engine) {
                       "is another than the one that this call has made, which is gone.",
                       "what the call has made is gone");
     if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    if (engine.status == engine_status::provisioning && is_upgraded(engine))
+        return judged(verdict::deferred, "wait for the upgrade under way to end");
     return engine.status == engine_status::provisioning
                ? judged(verdict::joined, "join the boot under way")
                : judged(verdict::answered, "it was made by this call before");
@@ -119,6 +142,7 @@ inline decision on_call(const call::admit& what, const engine_record& engine,
         return deny(engine, "for callers it is gone already");
     if (sleeps_deeply(engine) && !what.auto_wake)
         return deny(engine, "asleep, and the caller does not want it woken");
+    if (admissible(engine)) return judged(verdict::answered, "admitted");
     if (cannot_be_ended(engine))
         return engine.status == engine_status::failed || engine.status == engine_status::stopped
                    ? deny(engine, "nobody waits for its end")
@@ -137,7 +161,7 @@ inline decision on_call(const call::admit& what, const engine_record& engine,
             wait && *wait <= context.settings.admit_wait && !context.backend_away)
             return judged(verdict::joined, "a restart is due soon enough to wait for");
         return deny(engine, "failed, and no restart is near");
-    case engine_status::running: return judged(verdict::answered, "admitted");
+    case engine_status::running: // admissible, or in a short operation
     case engine_status::stopped:
     case engine_status::destroying: break;
     }
@@ -148,7 +172,8 @@ inline decision on_call(const call::start&, const engine_record& engine, const c
     if (engine.status == engine_status::destroying) return being_destroyed(engine);
     if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
     if (engine.intent == intent::stop || engine.intent == intent::sleep ||
-        engine.intent == intent::deep_sleep)
+        engine.intent == intent::deep_sleep ||
+        (is_upgraded(engine) && engine.status == engine_status::provisioning))
         return judged(verdict::deferred, "wait for the operation under way to end");
     transition out(engine, context);
     switch (engine.status) {
@@ -247,6 +272,76 @@ inline decision on_call(const call::change_settings& what, const engine_record& 
         .take("restarted with other settings");
 }
 
+/// The settings of an engine that is to have another version, while its workload has `present`.
+inline std::shared_ptr<const engine_settings>
+with_version(const engine_record& engine, const std::string& version, const std::string& present) {
+    auto out = std::make_shared<engine_settings>(settings_of(engine));
+    ++out->revision;
+    out->pending.version = version != present;
+    out->pending.version_before = out->pending.version ? present : std::string();
+    return out;
+}
+
+/// An engine that does not run gets its version with its next boot.
+inline decision record_version(const call::upgrade& what, const engine_record& engine,
+                               const context& context) {
+    transition out(engine, context);
+    out.next().settings = with_version(engine, what.version, present_version(engine));
+    out.next().version = what.version;
+    audit_settings(out, "engine_version");
+    return out.keep().judge(verdict::answered).take("it gets the version with its next boot");
+}
+
+inline decision begin_upgrade(const call::upgrade& what, const engine_record& engine,
+                              const context& context) {
+    transition out(engine, context);
+    engine_upgrade upgrade;
+    upgrade.from_version = present_version(engine);
+    upgrade.to_version = what.version;
+    upgrade.healthy_for = what.healthy_for;
+    upgrade.keep_copy = what.keep_copy;
+    upgrade.drops_copy = what.keep_copy.value_or(true) || has_copy_to_drop(engine);
+    out.next().version = upgrade.from_version;
+    out.next().settings = with_version(engine, upgrade.from_version, upgrade.from_version);
+    audit_settings(out, "engine_version");
+    out.next().upgrade = std::make_shared<const engine_upgrade>(std::move(upgrade));
+    out.next().origin = engine.status;
+    return out.to(engine_status::provisioning, intent::copy)
+        .begin(intent::copy, command::copy_data)
+        .judge(verdict::joined)
+        .take("its old version is ended for an upgrade");
+}
+
+inline decision on_call(const call::upgrade& what, const engine_record& engine,
+                        const context& context) {
+    if (engine.status == engine_status::destroying) return being_destroyed(engine);
+    const bool rests = engine.status == engine_status::stopped ||
+                       engine.status == engine_status::failed;
+    if (cannot_be_ended(engine) && !rests) return refuse_while_stuck(engine);
+    if (is_upgraded(engine) && engine.upgrade->to_version == what.version)
+        return judged(verdict::joined, "join the upgrade under way");
+    if (what.if_revision && *what.if_revision != settings_of(engine).revision)
+        return refuse(
+            errc::precondition_failed, engine,
+            "has another settings_revision than If-Match names. Read it again, and decide "
+            "anew.",
+            "the upgrade is of other settings");
+    const bool waits = in_short_operation(engine) || engine.intent == intent::wake ||
+                       engine.status == engine_status::provisioning;
+    if (waits && !cannot_be_ended(engine))
+        return judged(verdict::deferred, "wait for the operation under way to end");
+    if (engine.version == what.version &&
+        (engine.status != engine_status::running || present_version(engine) == what.version))
+        return judged(verdict::answered, "it has that version already");
+    if (engine.status != engine_status::running || present_version(engine) == what.version)
+        return record_version(what, engine, context);
+    if (context.backend_away)
+        return refuse(errc::backend_error, engine,
+                      "is not upgraded while the backend is away. Try again later.",
+                      "it is not ended for what cannot be made now");
+    return begin_upgrade(what, engine, context);
+}
+
 inline decision on_call(const call::destroy&, const engine_record& engine, const context& context) {
     transition out(engine, context);
     if (engine.status == engine_status::destroying) {
@@ -304,7 +399,8 @@ inline std::optional<decision> refuse_sleep(const engine_record& engine, const c
 inline decision on_call(const call::sleep_now& what, const engine_record& engine,
                         const context& context) {
     const bool sleeps = engine.status == engine_status::sleeping;
-    if (!sleeps && engine.status != engine_status::running)
+    const bool up = sleeps || engine.status == engine_status::running;
+    if (!up && !waits_for_upgrade(engine))
         return not_running(engine, "only a running engine falls asleep");
     if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
     if (in_short_operation(engine) || engine.intent == intent::wake)
@@ -325,8 +421,12 @@ inline decision on_call(const call::wake&, const engine_record& engine, const co
         engine.intent == intent::boot)
         return judged(verdict::joined, "join the boot under way");
     const bool sleeps = engine.status == engine_status::sleeping;
-    if (!sleeps && engine.status != engine_status::running)
+    const bool up = sleeps || engine.status == engine_status::running;
+    if (!up && !waits_for_upgrade(engine))
         return not_running(engine, "only a sleeping engine is woken");
+    if (admissible(engine))
+        return refuse(errc::engine_already_running, engine, "is running already.",
+                      "nothing to wake");
     if (cannot_be_ended(engine)) return refuse_while_stuck(engine);
     if (engine.intent == intent::wake) return judged(verdict::joined, "join the wake under way");
     if (in_short_operation(engine) && engine.intent != intent::rotate)
@@ -395,6 +495,9 @@ inline bool is_as_wanted(const call::rotate&, const engine_record& engine) noexc
 inline bool is_as_wanted(const call::change_settings&, const engine_record& engine) noexcept {
     return admissible(engine);
 }
+inline bool is_as_wanted(const call::upgrade& what, const engine_record& engine) noexcept {
+    return admissible(engine) && engine.version == what.version;
+}
 inline bool is_as_wanted(const call::lease&, const engine_record& engine) noexcept {
     return admissible(engine);
 }
@@ -418,6 +521,9 @@ inline bool is_as_wanted(const call::lease&, const engine_record& engine) noexce
     // for.
     if (std::holds_alternative<call::destroy>(what) && engine == nullptr) return result<void>{};
     if (settled.failure) return result<void>(unexpected(*settled.failure));
+    // An upgrade goes on with the watch of its new version.
+    const bool upgrades = std::holds_alternative<call::upgrade>(what);
+    if (upgrades && engine != nullptr && is_upgraded(*engine)) return std::nullopt;
     if (fulfilled(what, engine)) return result<void>{};
     if (std::holds_alternative<call::admit>(what) || engine == nullptr) return std::nullopt;
     return result<void>(

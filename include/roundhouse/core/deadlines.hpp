@@ -3,6 +3,7 @@
 #include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 #include <roundhouse/settings.hpp>
 #include <roundhouse/types.hpp>
 
@@ -16,6 +17,8 @@ namespace core {
 
 /// The longest busy lease that a caller may ask for (SPEC §3 "Discovery").
 inline constexpr duration longest_lease = std::chrono::seconds{86'400};
+/// The longest that a caller may have the new version of an upgrade watched (SPEC §3 "Lifecycle").
+inline constexpr duration longest_watch_asked = std::chrono::seconds{600};
 
 // Each takes the defaults of the engine's product, null if it has none.
 
@@ -71,6 +74,13 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
     return before + settings.create_timeout + settings.boot_timeout;
 }
 
+/// The longest that the watch of a new version may take: its time, and the probes at its end.
+[[nodiscard]] inline duration longest_watch(const engine_record& engine, const settings& settings) {
+    const auto span = engine.upgrade ? engine.upgrade->healthy_for : duration{0};
+    const auto probe = settings.health_check_timeout + settings.boot_probe_max;
+    return span + settings.health_max_failures * probe + settings.backend_timeout;
+}
+
 /// The longest that one try of an operation other than a boot may take.
 [[nodiscard]] inline duration longest_operation(intent operation, const engine_record& engine,
                                                 const settings& settings,
@@ -82,11 +92,17 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
     case intent::sleep:
     case intent::wake:
     case intent::rotate: return settings.health_check_timeout + settings.backend_timeout;
+    case intent::copy:
+    case intent::restore:
+        return stop_grace_of(engine, settings, defaults) + settings.copy_timeout +
+               settings.backend_timeout;
+    case intent::watch: return longest_watch(engine, settings);
     case intent::none:
     case intent::boot:
     case intent::end:
     case intent::destroy:
-    case intent::undo: break;
+    case intent::undo:
+    case intent::drop_copy: break;
     }
     return settings.failed_grace + settings.backend_timeout;
 }
@@ -104,6 +120,8 @@ inline constexpr duration longest_lease = std::chrono::seconds{86'400};
                                            const product_defaults* defaults = nullptr) {
     if (engine.intent == intent::none && engine.status == engine_status::sleeping)
         return deep_sleep_after_of(engine, settings, defaults);
+    if (engine.intent == intent::none && engine.status == engine_status::running)
+        return settings.retry_max; // until a copy is dropped
     if (engine.intent == intent::none) return longest_restart_wait(engine, settings);
     if (engine.intent == intent::boot) return longest_boot(engine, settings, defaults);
     const auto attempt = longest_operation(engine.intent, engine, settings, defaults);

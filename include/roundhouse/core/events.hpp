@@ -52,6 +52,13 @@ struct change_settings {
     /// the store.
     std::optional<std::uint64_t> max_total_memory_mb = {};
 };
+/// It is to run another version, with a way back.
+struct upgrade {
+    std::string version;
+    duration healthy_for{};
+    std::optional<bool> keep_copy = {};            ///< As `engine_upgrade::keep_copy`.
+    std::optional<std::uint64_t> if_revision = {}; ///< Of the settings that it is to have.
+};
 /// The prober found that nobody uses it.
 struct sleep {};
 /// It is to sleep now.
@@ -65,9 +72,9 @@ struct lease {
 };
 } // namespace call
 
-using call_variant =
-    std::variant<call::provision, call::admit, call::start, call::stop, call::destroy, call::rotate,
-                 call::change_settings, call::sleep, call::sleep_now, call::wake, call::lease>;
+using call_variant = std::variant<call::provision, call::admit, call::start, call::stop,
+                                  call::destroy, call::rotate, call::change_settings, call::upgrade,
+                                  call::sleep, call::sleep_now, call::wake, call::lease>;
 
 /// What the world tells about an engine. Outcomes belong to the operation under way: the shell
 /// drops those of one that has been superseded.
@@ -107,6 +114,26 @@ struct destroyed {};
 struct destroy_failed {
     error cause;
 };
+/// No process of the old version is left.
+struct copied {
+    bool made = false; ///< Its data has been copied.
+};
+struct copy_failed {
+    error cause;
+};
+struct watched {}; ///< The new version is healthy at the end of the time in which it is watched.
+struct watch_failed {
+    std::string reason;
+};
+struct restored {
+}; ///< No process of the new version is left; the data is as it was copied, if it was.
+struct restore_failed {
+    error cause;
+};
+struct copy_dropped {};
+struct drop_failed {
+    error cause;
+};
 struct exited {
     workload_exit exit;
 };
@@ -141,21 +168,27 @@ using event_variant = std::variant<
     event::boot_healthy, event::boot_refused, event::stopped, event::stop_failed, event::asleep,
     event::sleep_cancelled, event::awake, event::wake_refused, event::wake_unhealthy,
     event::key_swapped, event::key_swap_unsupported, event::key_swap_unknown,
-    event::key_swap_refused, event::destroyed, event::destroy_failed, event::exited,
-    event::paused_by_others, event::probed_healthy, event::probed_unhealthy, event::deadline,
-    event::restart_without_port, event::found, event::parked>;
+    event::key_swap_refused, event::destroyed, event::destroy_failed, event::copied,
+    event::copy_failed, event::watched, event::watch_failed, event::restored, event::restore_failed,
+    event::copy_dropped, event::drop_failed, event::exited, event::paused_by_others,
+    event::probed_healthy, event::probed_unhealthy, event::deadline, event::restart_without_port,
+    event::found, event::parked>;
 
 /// What the backend is to be asked. At most one at a time for an engine; a new one supersedes what
 /// is under way.
 enum class command : std::uint8_t {
     none,
-    boot,     ///< Prepare, create, probe until healthy; each step waits for its turn.
-    stop,     ///< End the workload within the stop grace.
-    end,      ///< End what is left of a failed workload.
-    sleep,    ///< Probe once more, then pause.
-    wake,     ///< Resume, probe until healthy.
-    swap_key, ///< Offer the next key.
-    destroy,  ///< End the workload and remove its data.
+    boot,         ///< Prepare, create, probe until healthy; each step waits for its turn.
+    stop,         ///< End the workload within the stop grace.
+    end,          ///< End what is left of a failed workload.
+    sleep,        ///< Probe once more, then pause.
+    wake,         ///< Resume, probe until healthy.
+    swap_key,     ///< Offer the next key.
+    destroy,      ///< End the workload and remove its data.
+    copy_data,    ///< End the workload within the stop grace, and copy its data if that is wanted.
+    watch,        ///< Wait, then probe the workload.
+    restore_data, ///< End the workload within the stop grace, and put the copied data back.
+    drop_copy,    ///< Remove the copy of the data.
 };
 
 constexpr std::string_view name_of(command what) noexcept {
@@ -168,6 +201,10 @@ constexpr std::string_view name_of(command what) noexcept {
     case command::wake: return "wake";
     case command::swap_key: return "swap_key";
     case command::destroy: return "destroy";
+    case command::copy_data: return "copy_data";
+    case command::watch: return "watch";
+    case command::restore_data: return "restore_data";
+    case command::drop_copy: return "drop_copy";
     }
     return "unknown";
 }

@@ -4,6 +4,8 @@
 #include <roundhouse/core/failure.hpp>
 #include <roundhouse/core/lifecycle.hpp>
 #include <roundhouse/core/sleep_state.hpp>
+#include <roundhouse/core/upgrade_state.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 
 #include <algorithm>
 #include <optional>
@@ -27,7 +29,44 @@ inline std::string with_reason(std::string_view text, const std::string& reason)
     return out;
 }
 
+/// What the old version may meet if the new one fails.
+inline std::string way_back(const engine_upgrade& upgrade) {
+    return upgrade.has_copy
+               ? " Its data was copied before: if the new version fails, the old one "
+                 "boots with that."
+               : " There is no copy of its data: if the new version fails, the old one "
+                 "boots with what that has made of the data.";
+}
+
+inline std::string why_upgraded(const engine_record& engine) {
+    const auto& upgrade = *engine.upgrade;
+    const auto versions = " from version '" + upgrade.from_version + "' to '" + upgrade.to_version +
+                          "'";
+    switch (upgrade.step) {
+    case upgrade_step::copy:
+        return "It is upgraded" + versions +
+               (upgrade.keep_copy.value_or(true)
+                    ? ": the old version is ended, and its data is copied."
+                    : ": the old version is ended, and its data is not copied.");
+    case upgrade_step::boot:
+        return "It is upgraded" + versions + ": the new version boots." + way_back(upgrade);
+    case upgrade_step::watch:
+        return "It is upgraded" + versions + ": the new version serves, and is watched." +
+               way_back(upgrade);
+    case upgrade_step::restore:
+        return with_reason("Its upgrade" + versions + " has failed, and is taken back",
+                           upgrade.failure);
+    case upgrade_step::revert:
+        return with_reason("Its upgrade" + versions +
+                               " has failed, and the old version boots again",
+                           upgrade.failure);
+    case upgrade_step::drop: break;
+    }
+    return {};
+}
+
 inline std::string why_booted(const engine_record& engine) {
+    if (is_upgraded(engine)) return why_upgraded(engine);
     if (engine.intent == intent::stop) return "It is being stopped while it boots.";
     switch (engine.boot) {
     case boot_reason::first: return "It was created, and boots for the first time.";
@@ -39,11 +78,14 @@ inline std::string why_booted(const engine_record& engine) {
     case boot_reason::settings: return "It is restarted with other settings, as a call asked for.";
     case boot_reason::wake: return "It slept without a workload, and is woken: it boots.";
     case boot_reason::recover: return "It ran when the server stopped, and is booted again.";
+    case boot_reason::upgrade:
+    case boot_reason::revert: break; // told above
     }
     return {};
 }
 
 inline std::string why_running(const engine_record& engine, const context& context) {
+    if (is_upgraded(engine)) return why_upgraded(engine);
     switch (engine.intent) {
     case intent::stop: return "It is being stopped.";
     case intent::sleep:
@@ -56,6 +98,10 @@ inline std::string why_running(const engine_record& engine, const context& conte
     case intent::end:
     case intent::deep_sleep:
     case intent::destroy:
+    case intent::copy:
+    case intent::watch:
+    case intent::restore:
+    case intent::drop_copy:
     case intent::undo: break;
     }
     if (context.brake == brake_state::off) return "It has booted, and serves.";
@@ -76,6 +122,10 @@ inline event_variant success_of(intent operation) {
     case intent::rotate: return event::key_swapped{};
     case intent::destroy:
     case intent::undo: return event::destroyed{};
+    case intent::copy: return event::copied{};
+    case intent::watch: return event::watched{};
+    case intent::restore: return event::restored{};
+    case intent::drop_copy: return event::copy_dropped{};
     case intent::none:
     case intent::stop:
     case intent::deep_sleep:

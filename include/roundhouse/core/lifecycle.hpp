@@ -8,6 +8,8 @@
 #include <roundhouse/core/sleeping.hpp>
 #include <roundhouse/core/spans.hpp>
 #include <roundhouse/core/transition.hpp>
+#include <roundhouse/core/upgrade_state.hpp>
+#include <roundhouse/core/upgrading.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -42,7 +44,9 @@ inline std::string describe(const workload_exit& what) {
 /// first of the audit rows.
 inline void note_exit(decision& out, const workload_exit& what) {
     out.next.last_exit = exit_status_of(what);
-    out.settled->failure->details = error_details{boot_failure::exited, out.next.last_exit};
+    auto& details = out.settled->failure->details;
+    if (!details || !details->reverted) // of an upgrade they tell why the new version was given up
+        details = error_details{boot_failure::exited, out.next.last_exit};
     auto& row = out.audit.front();
     if (what.exit_code)
         row.metadata.emplace_back("exit_code", static_cast<std::int64_t>(*what.exit_code));
@@ -93,6 +97,7 @@ inline decision on_event(const event::stop_failed& what, const engine_record& en
             .retry_later()
             .settle(what.cause)
             .take("some of it may be ended already: try again");
+    if (engine.intent == intent::copy) return upgrade_called_off(engine, context, what.cause);
     if (engine.intent != intent::stop) return stale();
     transition out(engine, context);
     if (engine.status == engine_status::running)
@@ -208,6 +213,10 @@ inline decision on_event(const event::exited& event, const engine_record& engine
     switch (engine.status) {
     case engine_status::provisioning:
         if (engine.intent != intent::boot) return stale("it is being stopped");
+        if (engine.boot == boot_reason::upgrade)
+            return give_up_version(engine, context, boot_failure::exited, reason,
+                                   exit_status_of(event.exit),
+                                   "the new version exited while booting: the way back begins");
         {
             auto out = boot_failed(engine, context, reason, "exited while booting: told at once");
             note_exit(out, event.exit);
@@ -216,6 +225,10 @@ inline decision on_event(const event::exited& event, const engine_record& engine
     case engine_status::running:
     case engine_status::sleeping: {
         if (engine.intent == intent::stop) return stale("it is being stopped");
+        if (engine.intent == intent::watch)
+            return give_up_version(engine, context, boot_failure::exited, reason,
+                                   exit_status_of(event.exit),
+                                   "the new version crashed: the way back begins");
         if (sleeps_deeply(engine)) return stale("it sleeps without a workload, or soon will");
         auto out = lost(engine, context, reason);
         auto decided = out.audit_if_given_up()
@@ -245,7 +258,9 @@ inline decision on_event(const event::probed_healthy&, const engine_record& engi
 
 inline decision on_event(const event::probed_unhealthy& what, const engine_record& engine,
                          const context& context) {
-    if (engine.status != engine_status::running || engine.intent != intent::none)
+    const bool probed = engine.intent == intent::none || engine.intent == intent::watch ||
+                        engine.intent == intent::drop_copy;
+    if (engine.status != engine_status::running || !probed)
         return stale("only a running engine is probed");
     if (context.brake == brake_state::on)
         return stale("many fail together: a restart would not help");
@@ -253,6 +268,9 @@ inline decision on_event(const event::probed_unhealthy& what, const engine_recor
     if (!trial && what.failures_in_a_row < context.settings.health_max_failures)
         return stale("it may have been chance");
     if (context.backend_away) return stale("it may be the backend that fails");
+    if (engine.intent == intent::watch)
+        return give_up_version(engine, context, boot_failure::unhealthy, what.reason, {},
+                               "the new version failed its probes: the way back begins");
     auto out = lost(engine, context, what.reason);
     out.audit_if_given_up();
     auto decided = out.take(trial ? "restarted as a trial" : "failed its probes");
@@ -305,6 +323,9 @@ inline decision on_event(const event::deadline& event, const engine_record& engi
             return context.backend_away ? restart_waits(engine)
                                         : out.restart().take("its restart is due");
         if (engine.status == engine_status::sleeping) return deep_sleep_due(engine, context);
+        if (engine.status == engine_status::running && has_copy_to_drop(engine))
+            return out.begin(intent::drop_copy, command::drop_copy)
+                .take("the copy of its data is dropped");
         out.next().deadline.reset();
         return out.keep().take("nothing is due");
     case intent::boot:
@@ -335,6 +356,10 @@ inline decision on_event(const event::deadline& event, const engine_record& engi
             .ask(command::destroy)
             .settle(no_answer(engine))
             .take("the destroy is tried again");
+    case intent::copy:
+    case intent::watch:
+    case intent::restore:
+    case intent::drop_copy: return upgrade_step_late(engine, context);
     }
     return stale();
 }
@@ -352,6 +377,11 @@ inline decision on_event(const event::parked&, const engine_record& engine,
     if (!runs || engine.intent == intent::stop) return stale("it does not run");
     if (sleeps_deeply(engine)) return stale("it sleeps without a workload, or soon will");
     transition out(engine, context);
+    if (engine.intent == intent::watch) {
+        out.upgrade_is_at(upgrade_step::boot).begin_boot(boot_reason::upgrade);
+        out.choose_port(false).ask(command::none);
+        return out.take("its new version is to be booted again at the next start");
+    }
     if (engine.intent == intent::rotate) out.adopt_next_key();
     // It holds its port until it is ended; the next start looks whether a stranger took it.
     out.begin_boot(boot_reason::recover).choose_port(false).ask(command::none);

@@ -36,6 +36,8 @@ struct notice {
     if (has_failed)
         return {log_level::warning, "Restarts are off (ORCH_RESTART_MAX_ATTEMPTS): mend the cause, "
                                     "which its output may tell, and start it"};
+    if (failure && failure->code == errc::upgrade_failed)
+        return {log_level::warning, "The output of its new version may tell the cause"};
     if (failure && (failure->code == errc::backend_error || failure->code == errc::backend_away))
         return {log_level::warning, "Check the backend if this keeps happening"};
     return {};

@@ -105,6 +105,20 @@ inline constexpr std::array policy_numbers{
     return std::string{named.substr(0, tag)}.append(version.substr(digest)).starts_with(prefix);
 }
 
+/// Decides whether the policy that holds for a product allows a caller to ask for `version` (SPEC
+/// §4). The default version is always allowed. Fails with `policy_denied`.
+[[nodiscard]] inline result<void> may_use_version(const product& product, std::string_view version,
+                                                  const settings& settings) {
+    const auto& limits = policy_of(product, settings);
+    if (version == settings.default_version || !limits.allowed_versions) return {};
+    for (const auto& pattern : *limits.allowed_versions)
+        if (matches_version(pattern, version)) return {};
+    return fail(errc::policy_denied,
+                "Product '" + product.slug +
+                    "' may not use this engine_version: policy.allowed_versions does not list it. "
+                    "Leave engine_version out to get the default.");
+}
+
 /// Decides whether the policy that holds for a product allows it to create an engine of `version`
 /// (SPEC §4). Without a version the engine gets the default version, which is always allowed. Fails
 /// with `policy_denied`. The quota is checked by the store.
@@ -117,13 +131,7 @@ inline constexpr std::array policy_numbers{
                     "Product '" + product.slug +
                         "' may not provision engines (policy.allow_provision is false). Ask the "
                         "operator to change the policy.");
-    if (!version || *version == settings.default_version || !limits.allowed_versions) return {};
-    for (const auto& pattern : *limits.allowed_versions)
-        if (matches_version(pattern, *version)) return {};
-    return fail(errc::policy_denied,
-                "Product '" + product.slug +
-                    "' may not use this engine_version: policy.allowed_versions does not list it. "
-                    "Leave engine_version out to get the default.");
+    return version ? may_use_version(product, *version, settings) : result<void>{};
 }
 
 /// Decides whether the policy that holds for a product allows it to give an engine variables. Fails

@@ -3,6 +3,7 @@
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/core/transition.hpp>
+#include <roundhouse/core/upgrading.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -26,8 +27,11 @@ inline decision recovered(transition& out, std::string_view how) {
 /// It should run, and does not: its workload went while nobody watched.
 /// `older` if an older workload of it runs, which is ended.
 inline decision recover_missing(bool older, const engine_record& engine, const context& context) {
-    transition out(engine, context);
     const std::string reason = "its workload was gone when the orchestrator started.";
+    if (engine.intent == intent::watch)
+        return give_up_version(engine, context, boot_failure::exited, reason, {},
+                               "the new version is gone: the way back begins");
+    transition out(engine, context);
     out.fail(reason, older);
     auto& row = out.audit_transition(audit_action::health_failed, false);
     row.metadata.emplace_back("reason", reason);
@@ -47,6 +51,8 @@ inline decision recover_running(workload_state state, const engine_record& engin
         return out.begin_boot(boot_reason::rotate)
             .take("it may have either key: recreated with the new one");
     }
+    if (engine.intent == intent::watch)
+        return out.repeat().ask(command::watch).take("the new version is watched again");
     if (state == workload_state::paused) {
         out.rest(sleep_mode::paused);
         out.next().reason = sleeps_for_a_call(engine) ? asked_to_sleep : "found frozen";
@@ -54,6 +60,8 @@ inline decision recover_running(workload_state state, const engine_record& engin
         return recovered(out, "found frozen: it sleeps");
     }
     switch (engine.intent) {
+    case intent::drop_copy:
+        return out.repeat().ask(command::drop_copy).take("still running: its copy is dropped");
     case intent::sleep:
         return out.to(engine_status::running, intent::none)
             .forget_failure()
@@ -67,6 +75,9 @@ inline decision recover_running(workload_state state, const engine_record& engin
     case intent::rotate:
     case intent::destroy:
     case intent::deep_sleep:
+    case intent::copy:
+    case intent::watch:
+    case intent::restore:
     case intent::undo: break; // a running engine has none of these but the first
     }
     return out.take("still running: adopted");
@@ -118,6 +129,11 @@ inline decision recover_down(bool alive, const engine_record& engine, const cont
     return out.begin_stop().take("it should not run: ended");
 }
 
+/// What is asked again of an upgrade whose end is not known.
+inline command command_of(intent step) noexcept {
+    return step == intent::copy ? command::copy_data : command::restore_data;
+}
+
 /// A restored backup: the world is ahead of the row. What runs is ended, and what should run is
 /// booted on its data.
 inline decision recover_newer(std::uint64_t generation, const engine_record& engine,
@@ -130,10 +146,17 @@ inline decision recover_newer(std::uint64_t generation, const engine_record& eng
         auto ahead = out.next();
         return recover_down(true, ahead, context);
     }
+    if (engine.intent == intent::copy || engine.intent == intent::restore)
+        return out.repeat().ask(command_of(engine.intent)).take("finish it, of a newer workload");
     out.forget_next_key();
     const bool boots = engine.status == engine_status::provisioning;
+    auto reason = boots ? engine.boot : boot_reason::recover;
+    if (engine.intent == intent::watch) {
+        reason = boot_reason::upgrade;
+        out.upgrade_is_at(upgrade_step::boot);
+    }
     // What is ahead holds the engine's own port, and is ended before the port is needed.
-    out.begin_boot(boots ? engine.boot : boot_reason::recover).choose_port(false);
+    out.begin_boot(reason).choose_port(false);
     if (boots) out.next().origin = engine.origin; // the boot goes on, from where it began
     out.next().retries = 1; // something of it is there, whatever becomes of this boot
     return out.take("a newer workload than the row knows: booted afresh on its data");
@@ -158,6 +181,10 @@ inline decision recover(const std::optional<found_workload>& what, const engine_
     transition out(engine, context);
     switch (engine.status) {
     case engine_status::provisioning:
+        if (engine.intent == intent::copy || engine.intent == intent::restore)
+            return out.repeat()
+                .ask(command_of(engine.intent))
+                .take("go on with the upgrade where it was");
         out.next().deadline = context.now +
                               longest_boot(engine, context.settings, context.defaults.get());
         out.next().retries += 1;

@@ -129,8 +129,10 @@ sealed_default_envs(const engine_record& engine, const product_defaults& default
 [[nodiscard]] inline pending_settings pending_of(const engine_record& engine,
                                                  const product_defaults* defaults) {
     const auto& own = settings_of(engine);
-    pending_settings out{
-        .env = own.pending.env, .limits = own.pending.limits, .stop_grace = own.pending.stop_grace};
+    pending_settings out{.env = own.pending.env,
+                         .limits = own.pending.limits,
+                         .stop_grace = own.pending.stop_grace,
+                         .version = own.pending.version};
     if (defaults == nullptr) return out;
     const auto since = engine.defaults_revision;
     const auto* const former = detail::former_of(since, *defaults);

@@ -5,10 +5,13 @@
 #include <roundhouse/core/events.hpp>
 #include <roundhouse/core/sleep_state.hpp>
 #include <roundhouse/core/spans.hpp>
+#include <roundhouse/core/upgrade_state.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,6 +55,8 @@ public:
         out_.next.intent = what;
         out_.next.deadline.reset();
         if (status != engine_status::failed) out_.next.restart_at.reset();
+        if (status == engine_status::running && what == intent::none && has_copy_to_drop(out_.next))
+            out_.next.deadline = context_.now + context_.settings.retry_max;
         // A wake that boots it may come to nothing.
         const bool may_sleep = status == engine_status::sleeping ||
                                status == engine_status::provisioning;
@@ -163,6 +168,28 @@ public:
     transition& begin_wake() {
         return out_.next.sleep_mode == sleep_mode::stopped ? begin_boot(boot_reason::wake)
                                                            : begin(intent::wake, command::wake);
+    }
+
+    /// Changes how far the upgrade of the engine is.
+    template <class Change> transition& amend_upgrade(Change change) {
+        auto next = std::make_shared<engine_upgrade>(*out_.next.upgrade);
+        change(*next);
+        out_.next.upgrade = std::move(next);
+        return *this;
+    }
+    transition& upgrade_is_at(upgrade_step step) {
+        return amend_upgrade([step](engine_upgrade& upgrade) { upgrade.step = step; });
+    }
+    /// The upgrade is over. What may be left of a copy is dropped once the engine runs.
+    transition& forget_upgrade() {
+        if (!out_.next.upgrade || !out_.next.upgrade->drops_copy) out_.next.upgrade.reset();
+        else upgrade_is_at(upgrade_step::drop);
+        return *this;
+    }
+    /// The same for one that runs, of which a copy is dropped now.
+    transition& end_upgrade() {
+        forget_upgrade();
+        return has_copy_to_drop(out_.next) ? begin(intent::drop_copy, command::drop_copy) : *this;
     }
 
     /// Begins a boot of a new generation.

@@ -128,6 +128,8 @@ private:
                               std::string_view user) const;
     std::optional<reply> sleep(pending_call& call, const product_ptr& product,
                                std::string_view user) const;
+    std::optional<reply> upgrade(pending_call& call, const product_ptr& product,
+                                 std::string_view user) const;
     std::optional<reply> activity(pending_call& call, const product_ptr& product,
                                   std::string_view user) const;
     std::optional<reply> logs(pending_call& call, const product_ptr& product,

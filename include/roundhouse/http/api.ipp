@@ -191,6 +191,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
     case endpoint::stop: return stop(call, product, user);
     case endpoint::start: return start(call, product, user);
     case endpoint::sleep: return sleep(call, product, user);
+    case endpoint::upgrade: return upgrade(call, product, user);
     case endpoint::wake: return wake(call, product, user);
     case endpoint::rotate_key: return rotate_key(call, product, user);
     case endpoint::destroy:
@@ -352,6 +353,20 @@ ROUNDHOUSE_DECL std::optional<reply> api::sleep(pending_call& call, const produc
         return begin(call, product, user, engine_call::sleep{*mode}, **wait, render_progress);
     return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
         fleet_->sleep(product, std::string(user), *mode, std::move(done));
+    });
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::upgrade(pending_call& call, const product_ptr& product,
+                                                  std::string_view user) const {
+    auto options = call.take(read_upgrade_body(call.in.body, &call.ignored));
+    if (!options) return call.fail_with(options.error());
+    if (call.in.if_match) {
+        const auto revision = read_if_match(*call.in.if_match);
+        if (!revision) return call.fail_with(revision.error());
+        options->if_revision = *revision;
+    }
+    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+        fleet_->upgrade(product, std::string(user), std::move(*options), std::move(done));
     });
 }
 

@@ -351,6 +351,20 @@ read_activity_body(std::string_view body, ignored_names* ignored = nullptr) {
     return *mode;
 }
 
+/// Reads the body of `POST /engines/{user_id}/upgrade`.
+[[nodiscard]] inline result<upgrade_options> read_upgrade_body(std::string_view body,
+                                                               ignored_names* ignored = nullptr) {
+    field_reader in(body);
+    upgrade_options out;
+    out.version = in.required_text("engine_version");
+    detail::apply(in, "engine_version", core::names::check_version(out.version));
+    const auto span = detail::read_seconds(in, "healthy_for_s", core::longest_watch_asked);
+    out.healthy_for = span.value_or(out.healthy_for);
+    out.keep_copy = in.boolean("keep_copy");
+    if (const auto& failure = in.finish(ignored)) return unexpected(*failure);
+    return out;
+}
+
 /// Reads the body of a call that takes none: whatever it is, nothing of it is used.
 inline void read_unused_body(std::string_view body, ignored_names& ignored) {
     if (body.empty()) return;

@@ -94,7 +94,19 @@ inline void write_settings(json_writer& json, const engine_view& engine) {
     if (pending.limits) json.value("limits");
     if (pending.stop_grace) json.value("stop_grace_s");
     if (pending.env) json.value("env");
+    if (pending.version) json.value("engine_version");
     json.close(']');
+}
+
+/// The upgrade under way; null if there is none.
+inline void write_upgrade(json_writer& json, const engine_upgrade* upgrade) {
+    if (upgrade == nullptr) return (void)json.member("upgrade", nullptr);
+    json.name("upgrade")
+        .open('{')
+        .member("from", upgrade->from_version)
+        .member("to", upgrade->to_version)
+        .member("step", name_of(upgrade->step))
+        .close('}');
 }
 
 inline void write_engine(json_writer& json, const engine_object& engine) {
@@ -111,6 +123,7 @@ inline void write_engine(json_writer& json, const engine_object& engine) {
     if (engine.whole != nullptr) {
         write_prospects(json, *engine.whole);
         write_settings(json, *engine.whole);
+        write_upgrade(json, engine.whole->upgrade.get());
     }
     json.close('}');
 }

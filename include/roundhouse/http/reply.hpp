@@ -86,8 +86,8 @@ template <class Write> [[nodiscard]] reply json_reply(Write write, std::size_t e
 
 namespace detail {
 
-/// Writes what programs may know: of a failed boot how the workload ended only if that is the cause,
-/// and why a creation was undone.
+/// Writes what programs may know: of a failed boot or upgrade how the workload ended only if that is
+/// the cause, and why a creation was undone.
 inline void write_details(json_writer& json, const error_details& details) {
     json.name("details").open('{');
     if (details.engines) {
@@ -97,6 +97,7 @@ inline void write_details(json_writer& json, const error_details& details) {
         if (details.cause == boot_failure::exited) write_exit(json, details.exit);
         if (details.cause == boot_failure::provision_failed)
             json.member("reason", without_host_paths(details.reason)).member("at", details.at);
+        if (details.reverted) json.member("reverted", *details.reverted);
     }
     json.close('}');
 }

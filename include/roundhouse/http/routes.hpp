@@ -42,6 +42,7 @@ enum class endpoint : std::uint8_t {
     stop,
     sleep,
     wake,
+    upgrade,
     rotate_key,
     admit,
     activity,
@@ -91,6 +92,7 @@ enum class audience : std::uint8_t {
     case endpoint::stop:
     case endpoint::sleep:
     case endpoint::wake:
+    case endpoint::upgrade:
     case endpoint::rotate_key:
     case endpoint::admit:
     case endpoint::activity:
@@ -111,6 +113,7 @@ enum class audience : std::uint8_t {
     case endpoint::look_up:
     case endpoint::change_settings:
     case endpoint::sleep:
+    case endpoint::upgrade:
     case endpoint::admit:
     case endpoint::activity: return true;
     default: return false;
@@ -164,7 +167,7 @@ inline constexpr std::array engine_verbs{
     verb{"stop", "POST", endpoint::stop},         verb{"rotate-key", "POST", endpoint::rotate_key},
     verb{"activity", "POST", endpoint::activity}, verb{"logs", "GET", endpoint::logs},
     verb{"explain", "GET", endpoint::explain},    verb{"sleep", "POST", endpoint::sleep},
-    verb{"wake", "POST", endpoint::wake}};
+    verb{"wake", "POST", endpoint::wake},         verb{"upgrade", "POST", endpoint::upgrade}};
 
 /// The paths without an argument.
 inline constexpr std::array plain_paths{
@@ -312,6 +315,7 @@ inline constexpr std::array endpoint_examples{
     endpoint_example{endpoint::stop, "POST", "/engines/ada/stop"},
     endpoint_example{endpoint::sleep, "POST", "/engines/ada/sleep"},
     endpoint_example{endpoint::wake, "POST", "/engines/ada/wake"},
+    endpoint_example{endpoint::upgrade, "POST", "/engines/ada/upgrade"},
     endpoint_example{endpoint::rotate_key, "POST", "/engines/ada/rotate-key"},
     endpoint_example{endpoint::admit, "POST", "/engines/ada/admit"},
     endpoint_example{endpoint::activity, "POST", "/engines/ada/activity"},

@@ -40,6 +40,10 @@ private:
     asio::awaitable<outcome> wake(const command_request& request);
     asio::awaitable<outcome> swap_key(const engine_record& engine);
     asio::awaitable<outcome> destroy(const engine_record& engine);
+    asio::awaitable<outcome> copy_data(const engine_record& engine, duration grace);
+    asio::awaitable<outcome> watch(const engine_record& engine);
+    asio::awaitable<outcome> restore_data(const engine_record& engine, duration grace);
+    asio::awaitable<outcome> drop_copy(const engine_record& engine);
 
     [[nodiscard]] asio::awaitable<product> product_of(const command_request& request) const;
     [[nodiscard]] bool used_since(const command_request& request) const;

@@ -10,6 +10,7 @@
 #include <roundhouse/crypto/sealed_env.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 #include <roundhouse/shell/command_runner.hpp>
 
 #include <asio/error.hpp>
@@ -92,6 +93,13 @@ command_runner::run(command_request request, std::shared_ptr<task> self) {
     case core::command::sleep: co_return co_await sleep(request);
     case core::command::wake: co_return co_await wake(request);
     case core::command::swap_key: co_return co_await swap_key(engine);
+    case core::command::copy_data:
+        co_return co_await copy_data(engine, core::stop_grace_of(engine, settings, defaults.get()));
+    case core::command::watch: co_return co_await watch(engine);
+    case core::command::restore_data:
+        co_return co_await restore_data(engine,
+                                        core::stop_grace_of(engine, settings, defaults.get()));
+    case core::command::drop_copy: co_return co_await drop_copy(engine);
     case core::command::none:
     case core::command::destroy: break;
     }
@@ -248,6 +256,57 @@ command_runner::destroy(const engine_record& engine) {
     const auto done = co_await services_.backend->destroy(ref);
     if (!done) co_return outcome(core::event::destroy_failed{done.error()});
     co_return outcome(core::event::destroyed{});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::copy_data(const engine_record& engine, duration grace) {
+    auto& backend = *services_.backend;
+    const auto ref = ref_of(engine);
+    const auto ended = co_await backend.stop(ref, grace);
+    if (!ended) co_return outcome(core::event::stop_failed{ended.error()});
+    const auto keeps = engine.upgrade->keep_copy;
+    if (!keeps.value_or(true)) co_return outcome(core::event::copied{});
+    std::optional<std::uint64_t> most;
+    if (!keeps) most = services_.settings.copied_by_default;
+    const auto made = co_await backend.copy_data(ref, most);
+    if (!made) co_return outcome(core::event::copy_failed{made.error()});
+    co_return outcome(core::event::copied{*made});
+}
+
+/// The prober watches meanwhile. What fails its probes at the end is given as many as any engine.
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::watch(const engine_record& engine) {
+    const auto& settings = services_.settings;
+    const auto ref = ref_of(engine);
+    co_await services_.clock->wait_for(engine.upgrade->healthy_for);
+    for (std::uint32_t failures = 0;;) {
+        const auto answer = co_await services_.backend->probe(ref, settings.health_check_timeout);
+        if (answer) co_return outcome(core::event::watched{});
+        if (++failures >= settings.health_max_failures)
+            co_return outcome(core::event::watch_failed{answer.error().message});
+        co_await services_.clock->wait_for(settings.boot_probe_max);
+    }
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::restore_data(const engine_record& engine, duration grace) {
+    auto& backend = *services_.backend;
+    const auto ref = ref_of(engine);
+    const auto ended = co_await backend.stop(ref, grace);
+    if (!ended) co_return outcome(core::event::restore_failed{ended.error()});
+    // Only a copy that is whole and of this upgrade is put back.
+    if (!engine.upgrade->has_copy) co_return outcome(core::event::restored{});
+    const auto done = co_await backend.restore_data(ref);
+    if (!done) co_return outcome(core::event::restore_failed{done.error()});
+    co_return outcome(core::event::restored{});
+}
+
+ROUNDHOUSE_DECL asio::awaitable<core::event_variant>
+command_runner::drop_copy(const engine_record& engine) {
+    const auto ref = ref_of(engine);
+    const auto done = co_await services_.backend->drop_copy(ref);
+    if (!done) co_return outcome(core::event::drop_failed{done.error()});
+    co_return outcome(core::event::copy_dropped{});
 }
 
 } // namespace detail

@@ -54,7 +54,6 @@ private:
     void withdraw(command_state& state);
     void leave_turn(const mailbox& engine, boot_step step);
     [[nodiscard]] turn_queue& turns_of(boot_step step) noexcept;
-    [[nodiscard]] turn_queue::allowance allowance_of(const product& product) const;
     void announce(boot_step step, const std::vector<turn_queue::command>& begun);
     void report(const engine_owner& owner, const std::exception_ptr& failure) const;
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <roundhouse/core/deadlines.hpp>
-#include <roundhouse/core/policy.hpp>
 #include <roundhouse/shell/command_scheduler.hpp>
+#include <roundhouse/shell/upgrade_turns.hpp>
 
 #include <asio/error.hpp>
 
@@ -50,19 +50,10 @@ ROUNDHOUSE_DECL turn_queue& command_scheduler::turns_of(boot_step step) noexcept
     return step == boot_step::prepare ? preparations_ : boots_;
 }
 
-ROUNDHOUSE_DECL turn_queue::allowance
-command_scheduler::allowance_of(const product& product) const {
-    turn_queue::allowance out;
-    out.revision = product.revision;
-    const auto& limits = core::policy_of(product, services_.settings);
-    out.most = limits.max_concurrent_boots.value_or(out.most);
-    out.weight = limits.weight.value_or(out.weight);
-    return out;
-}
-
 ROUNDHOUSE_DECL void command_scheduler::policy_changed(const product& product) {
+    const auto allowed = allowance_of(product, services_.settings);
     for (const auto step : {boot_step::prepare, boot_step::start})
-        announce(step, turns_of(step).change(product.id, allowance_of(product)));
+        announce(step, turns_of(step).change(product.id, allowed));
 }
 
 ROUNDHOUSE_DECL void command_scheduler::take_turn(mailbox& engine, const turn_came& came,
@@ -101,7 +92,8 @@ ROUNDHOUSE_DECL void command_scheduler::start(mailbox& engine, command_request r
     const bool waited_for = awaited || !engine.waiting.empty();
     const auto urgency = waited_for ? turn_queue::urgency::awaited
                                     : turn_queue::urgency::background;
-    const auto allowed = engine.product ? allowance_of(*engine.product) : turn_queue::allowance{};
+    const auto allowed = engine.product ? allowance_of(*engine.product, services_.settings)
+                                        : turn_queue::allowance{};
     const auto entered =
         turns_of(state.step).enter(urgency, {engine.owner, request.number}, allowed);
     announce(state.step, entered.begun);

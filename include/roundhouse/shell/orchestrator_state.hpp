@@ -25,6 +25,7 @@
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
 #include <roundhouse/shell/state_waiters.hpp>
+#include <roundhouse/shell/upgrade_turns.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -55,6 +56,7 @@ public:
         : services(std::move(parts)),
           idempotent(services.settings.max_waiting_per_engine),
           brakes(services),
+          upgrade_preparations(services.settings.prepare_concurrency),
           log_streams(std::make_shared<open_log_streams>(services.settings)),
           prober(services, running, brakes, *this),
           reconciler(services, running, brakes, rolling_metrics, prober, *this),
@@ -123,6 +125,8 @@ public:
                     completion<std::string> done) override;
     void change_settings(product_ptr product, std::string user_id, settings_change wanted,
                          change_options options, completion<engine_view> done) override;
+    void upgrade(product_ptr product, std::string user_id, upgrade_options options,
+                 completion<engine_view> done) override;
     [[nodiscard]] std::optional<result<admission>> try_admit(const product_ptr& product,
                                                              std::string_view user_id,
                                                              const admit_options& options) override;
@@ -157,6 +161,7 @@ public:
     mutable platform_key_uses key_uses;
     detail::idempotent_calls idempotent;
     detail::brakes brakes;
+    upgrade_turns upgrade_preparations;
     const std::shared_ptr<open_log_streams> log_streams;
     detail::prober prober;
     detail::reconciler reconciler;
@@ -287,6 +292,14 @@ private:
     /// The record of a user's engine; `errc::engine_not_found` if there is none.
     void find_record(const product_ptr& product, const std::string& user_id,
                      completion<engine_ptr> done) const;
+    [[nodiscard]] std::optional<error> refusal(const product& product,
+                                               const upgrade_options& options) const;
+    void prepare_upgrade(product_ptr product, engine_ptr engine, upgrade_options options,
+                         completion<engine_view> done);
+    asio::awaitable<result<void>> prepare_version(product_ptr product, engine_ptr engine,
+                                                  std::string version);
+    void enqueue_upgrade(product_ptr product, std::string user_id, upgrade_options options,
+                         completion<engine_view> done);
     asio::awaitable<result<std::string>> read_logs(engine_ptr engine, std::size_t tail);
     asio::awaitable<result<log_source_ptr>> open_logs(engine_ptr engine, log_query query);
     void stop_workloads(const std::vector<engine_ptr>& engines, completion<void> done);
@@ -336,5 +349,6 @@ private:
 #include <roundhouse/shell/orchestrator_registration.ipp>
 #include <roundhouse/shell/orchestrator_settings.ipp>
 #include <roundhouse/shell/orchestrator_state.ipp>
+#include <roundhouse/shell/orchestrator_upgrade.ipp>
 #include <roundhouse/shell/orchestrator_waits.ipp>
 #endif

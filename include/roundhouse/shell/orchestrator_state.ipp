@@ -8,6 +8,7 @@
 #include <roundhouse/core/policy.hpp>
 #include <roundhouse/core/settings_in_force.hpp>
 #include <roundhouse/core/sleep_state.hpp>
+#include <roundhouse/core/upgrade_state.hpp>
 #include <roundhouse/engine_settings.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
@@ -202,6 +203,7 @@ ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine, 
     out.pinned = settings.sleep.pinned.value_or(false);
     out.env_names = core::merged_env_names(own, defaults.get());
     out.pending = core::pending_of(*engine, defaults.get());
+    if (core::is_upgraded(*engine)) out.upgrade = engine->upgrade;
     if (with_key) {
         auto key = key_of(*engine);
         if (!key) return unexpected(std::move(key.error()));

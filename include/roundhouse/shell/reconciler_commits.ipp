@@ -2,6 +2,7 @@
 
 #include <roundhouse/core/backoff.hpp>
 #include <roundhouse/core/notice.hpp>
+#include <roundhouse/core/upgrade_state.hpp>
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/reconciler.hpp>
 
@@ -240,8 +241,9 @@ ROUNDHOUSE_DECL void reconciler::publish(const shared& engine, const core::decis
     const auto& settled = decided.settled;
     const auto failure = settled ? settled->failure : std::nullopt;
     const logged_engine named(before, engine->product_slug());
-    if (before.intent == intent::boot && failure && failure->code == errc::boot_timeout)
-        boot_failures_.log(before, named);
+    const bool timed_out = failure && failure->code == errc::boot_timeout;
+    const bool given_up = after != nullptr && core::gives_up_upgrade(before, *after);
+    if (before.intent == intent::boot && (timed_out || given_up)) boot_failures_.log(before, named);
     const auto notice = core::notice_of(decided, before.status, after);
     std::string message(decided.why);
     if (!notice.remedy.empty()) message.append(". ").append(notice.remedy);

@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/idempotency.hpp>
 #include <roundhouse/types.hpp>
@@ -124,7 +125,20 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("memory_mb_before", pending.limits_before.memory_mb) +
            line("cpus_before", pending.limits_before.cpus) +
            line("pids_before", pending.limits_before.pids) +
-           line("stop_grace_before", pending.stop_grace_before);
+           line("stop_grace_before", pending.stop_grace_before) +
+           line("pending_version", pending.version) +
+           line("version_before", pending.version_before);
+}
+
+[[nodiscard]] inline std::string text_of(const engine_upgrade& upgrade) {
+    using detail::line;
+    const auto& [step, from_version, to_version, healthy_for, keep_copy, has_copy, drops_copy,
+                 failure, cause, exit] = upgrade;
+    return line("upgrade_step", name_of(step)) + line("from_version", from_version) +
+           line("to_version", to_version) + line("healthy_for", healthy_for) +
+           line("keep_copy", keep_copy) + line("has_copy", has_copy) +
+           line("drops_copy", drops_copy) + line("failure", failure) +
+           line("cause", name_of(cause)) + line("exit", exit);
 }
 
 [[nodiscard]] inline std::string text_of(const engine_record& record) {
@@ -134,7 +148,7 @@ template <class T> std::string line(std::string_view name, const T& value) {
                  defaults_revision, key_hash, sealed_key, next_key_hash, next_sealed_key,
                  created_at, operation_started_at, last_health_at, last_activity_at, busy_until,
                  sleeping_since, deadline, restart_at, healthy_since, restart_attempts, retries,
-                 reason, settings] = record;
+                 reason, settings, upgrade] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
            line("boot", boot) + line("origin", origin) + line("sleep_mode", sleep_mode) +
@@ -150,7 +164,8 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("deadline", deadline) + line("restart_at", restart_at) +
            line("healthy_since", healthy_since) + line("restart_attempts", restart_attempts) +
            line("retries", retries) + line("reason", reason) +
-           (settings ? text_of(*settings) : std::string());
+           (settings ? text_of(*settings) : std::string()) +
+           (upgrade ? text_of(*upgrade) : std::string());
 }
 
 [[nodiscard]] inline std::string text_of(const product_defaults& defaults) {

@@ -36,6 +36,8 @@ inline std::string_view text_of(boot_reason reason) {
     case boot_reason::recover: return "recover";
     case boot_reason::settings: return "settings";
     case boot_reason::wake: return "wake";
+    case boot_reason::upgrade: return "upgrade";
+    case boot_reason::revert: return "revert";
     }
     return "unknown";
 }
@@ -63,6 +65,12 @@ inline std::string members_text(const engine_record& before, const engine_record
     if (settings != settings_of(before))
         text += " settings " + std::to_string(settings.revision) +
                 (settings.pending == pending_settings{} ? "" : " pending");
+    if (record.version != before.version) text += " version " + quoted(record.version);
+    if (before.upgrade && !record.upgrade) text += " no upgrade";
+    if (record.upgrade)
+        text += " upgrade " + std::string(name_of(record.upgrade->step)) +
+                (record.upgrade->has_copy ? " with a copy" : "") +
+                (record.upgrade->drops_copy ? " to be dropped" : "");
     if (record.sealed_key != before.sealed_key) text += " key " + record.sealed_key;
     if (record.next_sealed_key != before.next_sealed_key)
         text += record.next_sealed_key.empty() ? " no next key"

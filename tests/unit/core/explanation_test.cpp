@@ -56,6 +56,12 @@ TEST_CASE("what is told to come next is what the state machine decides then") {
         {"sleeping/deep_sleep", "deep_sleep -> sleeping by +0s, else sleeping"},
         {"provisioning/boot wake", "boot -> running by +0s, else failed"},
         {"sleeping/wake", "wake -> running by +0s, else failed"},
+        {"provisioning/copy", "copy -> provisioning by +0s, else provisioning"},
+        {"provisioning/boot upgrade", "boot -> running by +0s, else provisioning"},
+        {"running/watch", "watch -> running by +0s, else running"},
+        {"provisioning/restore", "restore -> provisioning by +0s, else provisioning"},
+        {"provisioning/boot revert", "boot -> running by +0s, else failed"},
+        {"running/drop_copy", "drop_copy -> running by +0s, else running"},
         {"stopped/none", "nothing"},
         {"failed/none restart due", "restart -> provisioning at +0s"},
         {"failed/none restart far off", "restart -> provisioning at +240s"},
@@ -96,6 +102,19 @@ TEST_CASE("an engine in any state tells why it is in it") {
     auto away = lifecycle::context_of(failed, plain);
     away.backend_away = true;
     CHECK(core::why_it_is(failed, away).ends_with("It is restarted once the backend is back."));
+    const auto watched = lifecycle::upgraded(upgrade_step::watch, engine_status::running,
+                                             intent::watch);
+    CHECK(why(watched) ==
+          "It is upgraded from version 'v1' to 'v2': the new version serves, and is watched. Its "
+          "data "
+          "was copied before: if the new version fails, the old one boots with that.");
+    auto without_copy = watched;
+    engine_upgrade upgrade = *watched.upgrade;
+    upgrade.has_copy = false;
+    without_copy.upgrade = std::make_shared<const engine_upgrade>(upgrade);
+    CHECK(why(without_copy)
+              .ends_with("There is no copy of its data: if the new version fails, the old "
+                         "one boots with what that has made of the data."));
     const auto running = lifecycle::engine_in(engine_status::running, intent::none);
     auto braked = lifecycle::context_of(running, plain);
     braked.brake = core::brake_state::on;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/core/lifecycle.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 
 #include <algorithm>
 #include <string>
@@ -152,6 +153,48 @@ inline std::vector<named_record> deep_sleepers() {
     };
 }
 
+/// An engine that is upgraded from v1 to v2, of which there is a copy of the data.
+inline engine_record upgraded(upgrade_step step, engine_status status, intent pending) {
+    auto out = engine_in(status, pending);
+    engine_upgrade upgrade;
+    upgrade.step = step;
+    upgrade.from_version = "v1";
+    upgrade.to_version = "v2";
+    upgrade.healthy_for = std::chrono::seconds{10};
+    upgrade.has_copy = step == upgrade_step::boot || step == upgrade_step::watch ||
+                       step == upgrade_step::restore;
+    upgrade.drops_copy = true;
+    const bool goes_back = step == upgrade_step::restore || step == upgrade_step::revert;
+    if (goes_back) upgrade.failure = "it exited with code 3.";
+    out.version = upgrade.has_copy || step == upgrade_step::drop ? "v2" : "v1";
+    out.upgrade = std::make_shared<const engine_upgrade>(std::move(upgrade));
+    out.deadline = noon;
+    return out;
+}
+
+inline engine_record booting_upgrade(upgrade_step step, boot_reason reason) {
+    auto out = upgraded(step, engine_status::provisioning, intent::boot);
+    out.boot = reason;
+    return out;
+}
+
+/// Records of engines that are upgraded, and on the way back from that.
+inline std::vector<named_record> upgraded_engines() {
+    using enum engine_status;
+    auto stuck = upgraded(upgrade_step::restore, provisioning, intent::restore);
+    stuck.retries = 1;
+    return {
+        {"provisioning/copy", upgraded(upgrade_step::copy, provisioning, intent::copy)},
+        {"provisioning/boot upgrade", booting_upgrade(upgrade_step::boot, boot_reason::upgrade)},
+        {"running/watch", upgraded(upgrade_step::watch, running, intent::watch)},
+        {"provisioning/restore", upgraded(upgrade_step::restore, provisioning, intent::restore)},
+        {"provisioning/restore waiting to retry", stuck},
+        {"provisioning/boot revert", booting_upgrade(upgrade_step::revert, boot_reason::revert)},
+        {"running/drop_copy", upgraded(upgrade_step::drop, running, intent::drop_copy)},
+        {"running/none with a copy to drop", upgraded(upgrade_step::drop, running, intent::none)},
+    };
+}
+
 /// A record in every state. A state whose next step depends on further members is listed with each.
 inline std::vector<named_record> all_records() {
     using enum engine_status;
@@ -210,6 +253,7 @@ inline std::vector<named_record> all_records() {
         {"destroying/undo", with_deadline(undoing)},
     };
     for (auto& sleeper : deep_sleepers()) out.push_back(std::move(sleeper));
+    for (auto& engine : upgraded_engines()) out.push_back(std::move(engine));
     return out;
 }
 
@@ -232,6 +276,10 @@ inline std::vector<named_call> all_calls() {
             {"change_settings", change_of_settings(1, false)},
             {"change_settings of an earlier revision", change_of_settings(0, false)},
             {"change_settings restart", change_of_settings(1, true)},
+            {"upgrade", core::call::upgrade{"v2", std::chrono::seconds{10}}},
+            {"upgrade without a watch and a copy", core::call::upgrade{"v2", {}, false}},
+            {"upgrade to another version", core::call::upgrade{"v3", std::chrono::seconds{10}}},
+            {"upgrade of other settings", core::call::upgrade{"v3", {}, {}, 9}},
             {"sleep", core::call::sleep{}},
             {"sleep_now paused", core::call::sleep_now{sleep_mode::paused}},
             {"sleep_now stopped", core::call::sleep_now{sleep_mode::stopped}},
@@ -280,7 +328,16 @@ inline std::vector<named_event> outcomes_of_commands() {
             {"key_swap_unknown", key_swap_unknown{}},
             {"key_swap_refused", key_swap_refused{cause}},
             {"destroyed", destroyed{}},
-            {"destroy_failed", destroy_failed{cause}}};
+            {"destroy_failed", destroy_failed{cause}},
+            {"copied", copied{true}},
+            {"copied nothing", copied{false}},
+            {"copy_failed", copy_failed{cause}},
+            {"watched", watched{}},
+            {"watch_failed", watch_failed{"it is hung."}},
+            {"restored", restored{}},
+            {"restore_failed", restore_failed{cause}},
+            {"copy_dropped", copy_dropped{}},
+            {"drop_failed", drop_failed{cause}}};
 }
 
 /// All events that can come to a record: about its workload, and about its deadline.

@@ -3,6 +3,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/engine_upgrade.hpp>
 #include <roundhouse/store/lmdb/sections.hpp>
 #include <roundhouse/types.hpp>
 
@@ -53,6 +54,8 @@ enum class engine_section : std::uint8_t {
     sleep_mode,
     sleeping_since,
     defaults_revision = 33,
+    upgrade,         ///< Numbers and flags; then the versions, the failure and how that ended.
+    pending_version, ///< The version that there was.
 };
 
 /// Writes a Fernet token, which is base64url with padding, as the bytes that it stands for.
@@ -108,6 +111,42 @@ inline void write_pending(record_writer& out, const pending_settings& settings) 
         optional(settings.stop_grace_before);
     });
     out.text_section(engine_section::pending_sealed_env, settings.sealed_env);
+    if (settings.version)
+        out.section(engine_section::pending_version, [&] { out.text(settings.version_before); });
+}
+
+inline void write_upgrade(record_writer& out, const engine_upgrade& upgrade) {
+    const auto flag = [&out](bool value) { out.number(static_cast<std::uint8_t>(value)); };
+    out.section(engine_section::upgrade, [&] {
+        out.number(static_cast<std::uint8_t>(upgrade.step));
+        out.number(std::bit_cast<std::uint64_t>(upgrade.healthy_for.count()));
+        flag(upgrade.keep_copy.has_value());
+        flag(upgrade.keep_copy.value_or(false));
+        flag(upgrade.has_copy);
+        flag(upgrade.drops_copy);
+        out.text(upgrade.from_version);
+        out.text(upgrade.to_version);
+        out.text(upgrade.failure);
+        out.number(static_cast<std::uint8_t>(upgrade.cause));
+        encode(out, upgrade.exit);
+    });
+}
+
+[[nodiscard]] inline engine_upgrade decode_upgrade(value_reader& in) {
+    engine_upgrade upgrade;
+    upgrade.step = in.choice<upgrade_step>(all_upgrade_steps.size());
+    upgrade.healthy_for = duration{std::bit_cast<std::int64_t>(in.number<std::uint64_t>())};
+    const bool has_choice = in.choice<bool>(2);
+    const bool choice = in.choice<bool>(2);
+    if (has_choice) upgrade.keep_copy = choice;
+    upgrade.has_copy = in.choice<bool>(2);
+    upgrade.drops_copy = in.choice<bool>(2);
+    upgrade.from_version = in.text();
+    upgrade.to_version = in.text();
+    upgrade.failure = in.text();
+    upgrade.cause = in.choice<boot_failure>(all_boot_failures.size());
+    upgrade.exit = decode_exit_status(in);
+    return upgrade;
 }
 
 [[nodiscard]] inline pending_settings decode_pending(value_reader& in) {
@@ -193,12 +232,18 @@ inline bool decode_section(engine_section section, value_reader& in, engine_sett
     case pinned: settings.sleep.pinned = in.choice<bool>(2); return true;
     case settings_revision: settings.revision = whole(); return true;
     case pending: {
-        auto sealed = std::move(settings.pending.sealed_env); // which may come before
+        auto before = std::move(settings.pending); // of which the rest may come before
         settings.pending = decode_pending(in);
-        settings.pending.sealed_env = std::move(sealed);
+        settings.pending.sealed_env = std::move(before.sealed_env);
+        settings.pending.version = before.version;
+        settings.pending.version_before = std::move(before.version_before);
         return true;
     }
     case pending_sealed_env: settings.pending.sealed_env = in.rest(); return true;
+    case pending_version:
+        settings.pending.version = true;
+        settings.pending.version_before = in.text();
+        return true;
     default: return false;
     }
 }
@@ -246,6 +291,7 @@ inline bool decode_section(engine_section section, value_reader& in, engine_sett
         out.section(sleep_mode, [&] { out.number(static_cast<std::uint8_t>(engine.sleep_mode)); });
     if (engine.sleeping_since != instant{})
         out.section(sleeping_since, [&] { out.time(engine.sleeping_since); });
+    if (engine.upgrade) write_upgrade(out, *engine.upgrade);
     if (engine.settings) write_settings(out, *engine.settings);
     return out;
 }
@@ -274,6 +320,9 @@ inline bool decode_section(engine_section section, value_reader& in, engine_reco
         engine.sleep_mode = in.choice<roundhouse::sleep_mode>(all_sleep_modes.size());
         return true;
     case sleeping_since: engine.sleeping_since = in.time(); return true;
+    case upgrade:
+        engine.upgrade = std::make_shared<const engine_upgrade>(decode_upgrade(in));
+        return true;
     default: return false;
     }
 }

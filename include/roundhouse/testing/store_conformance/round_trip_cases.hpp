@@ -3,6 +3,8 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/engine_upgrade.hpp>
+#include <roundhouse/error.hpp>
 #include <roundhouse/testing/store_conformance/case.hpp>
 #include <roundhouse/testing/store_conformance/samples.hpp>
 #include <roundhouse/types.hpp>
@@ -44,9 +46,11 @@ inline engine_settings full_settings() {
     out.pending = {.env = true,
                    .limits = false,
                    .stop_grace = true,
+                   .version = true,
                    .sealed_env = std::string(188, 'f'),
                    .limits_before = {.memory_mb = 513, .cpus = 0.2, .pids = 7},
-                   .stop_grace_before = duration{2'345}};
+                   .stop_grace_before = duration{2'345},
+                   .version_before = "v 0"};
     return out;
 }
 
@@ -68,6 +72,20 @@ inline product_defaults full_defaults() {
                           .stop_grace = duration{777}});
     out.former.push_back({.first_revision = 8, .last_revision = 11});
     return out;
+}
+
+/// An upgrade in which no two members of one type are equal.
+inline engine_upgrade full_upgrade() {
+    return {.step = upgrade_step::revert,
+            .from_version = "v1",
+            .to_version = every_byte(),
+            .healthy_for = duration{9'876},
+            .keep_copy = true,
+            .has_copy = false,
+            .drops_copy = true,
+            .failure = "it " + every_byte(),
+            .cause = boot_failure::copy,
+            .exit = {-3, 9, true}};
 }
 
 /// A record in which no two members of one type are equal, so that exchanged members are noticed.
@@ -101,6 +119,7 @@ inline engine_record full_engine() {
     out.retries = 9;
     out.reason = every_byte();
     out.settings = std::make_shared<const engine_settings>(full_settings());
+    out.upgrade = std::make_shared<const engine_upgrade>(full_upgrade());
     return out;
 }
 
@@ -162,7 +181,7 @@ template <store Store> void each_exit_status_by_itself(Store& store) {
 
 template <store Store> void each_setting_by_itself(Store& store) {
     const auto all = full_settings();
-    std::vector<engine_settings> chosen(19);
+    std::vector<engine_settings> chosen(20);
     chosen[0].env_names = all.env_names;
     chosen[1].sealed_env = "no base64url: ~";
     chosen[2].metadata = all.metadata;
@@ -182,12 +201,34 @@ template <store Store> void each_setting_by_itself(Store& store) {
     chosen[16].pending.limits_before.cpus = -0.0;
     chosen[17].pending.stop_grace_before = duration{0};
     chosen[18].sleep.deep_after = duration{0};
+    chosen[19].pending.version = true;
+    chosen[19].pending.version_before = "v";
     std::uint32_t n = 0;
     for (const auto& settings : chosen) {
         auto record = nth_engine(++n);
         record.settings = std::make_shared<const engine_settings>(settings);
         record = require_kept(store, insert(record), record);
         record.settings = nullptr;
+        require_kept(store, update(record), record);
+    }
+}
+
+template <store Store> void each_upgrade_by_itself(Store& store) {
+    std::vector<engine_upgrade> chosen(7);
+    chosen[1].keep_copy = true;
+    chosen[2].keep_copy = false;
+    chosen[3].has_copy = true;
+    chosen[4].drops_copy = true;
+    chosen[5].healthy_for = duration{1};
+    chosen[6].exit.signal = 9;
+    for (const auto step : all_upgrade_steps) chosen.emplace_back().step = step;
+    for (const auto cause : all_boot_failures) chosen.emplace_back().cause = cause;
+    std::uint32_t n = 0;
+    for (const auto& upgrade : chosen) {
+        auto record = nth_engine(++n);
+        record.upgrade = std::make_shared<const engine_upgrade>(upgrade);
+        record = require_kept(store, insert(record), record);
+        record.upgrade = nullptr;
         require_kept(store, update(record), record);
     }
 }
@@ -199,7 +240,8 @@ template <store Store> void every_state(Store& store) {
         for (const auto intent : all_intents) {
             record.status = record.origin = status;
             record.intent = intent;
-            record.boot = static_cast<boot_reason>(static_cast<int>(intent) % 6);
+            record.boot =
+                all_boot_reasons[static_cast<std::size_t>(intent) % all_boot_reasons.size()];
             record = require_kept(store, update(record), record);
         }
 }
@@ -370,6 +412,7 @@ template <store Store> std::vector<store_case<Store>> all() {
          each_optional_time_by_itself<Store>},
         {"each way in which a workload ends is kept", each_exit_status_by_itself<Store>},
         {"each member of an engine's settings is kept by itself", each_setting_by_itself<Store>},
+        {"each member of an upgrade is kept by itself", each_upgrade_by_itself<Store>},
         {"every status, intent and boot reason is kept", every_state<Store>},
         {"texts of any length are kept", long_texts<Store>},
         {"every member of a product is kept", products_as_they_were<Store>},
