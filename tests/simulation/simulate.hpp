@@ -22,6 +22,10 @@ simulate_submitting_first(const roundhouse::testing::sim::run_options& options);
 roundhouse::testing::sim::run_report
 simulate_forgetting_one(const roundhouse::testing::sim::run_options& options);
 
+/// The same over a store that forgets which version an upgrade came from.
+roundhouse::testing::sim::run_report
+simulate_forgetting_old_version(const roundhouse::testing::sim::run_options& options);
+
 /// The command line that repeats a run.
 std::string replay_of(const roundhouse::testing::sim::run_options& options);
 

@@ -56,3 +56,10 @@ TEST_CASE("a deletion of a product that forgets an engine breaks a rule") {
         found = simulate_forgetting_one({.seed = seed}).broken.has_value();
     CHECK(found);
 }
+
+TEST_CASE("an orchestrator that forgets the old version of an upgrade breaks a rule") {
+    bool found = false;
+    for (std::uint64_t seed = 0; seed < 200 && !found; ++seed)
+        found = simulate_forgetting_old_version({.seed = seed}).broken.has_value();
+    CHECK(found);
+}

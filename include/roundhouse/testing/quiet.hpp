@@ -76,6 +76,7 @@ private:
         case engine_status::destroying: return "is under way";
         case engine_status::running:
             if (state != workload_state::up) return "does not run";
+            if (row.upgrade) return "has an upgrade that is not over";
             return failure_of_running(row, *workload);
         case engine_status::sleeping:
             if (row.sleep_mode == sleep_mode::stopped)

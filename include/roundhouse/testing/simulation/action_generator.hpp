@@ -54,6 +54,7 @@ public:
           registrations_random_(random.branch("registrations")),
           deletions_random_(random.branch("deletions")),
           waits_random_(random.branch("waits")),
+          upgrades_random_(random.branch("upgrades")),
           scenario_(scenario) {
         for (auto& weight : weights_) weight = 1 + random_.below(8);
     }
@@ -87,6 +88,7 @@ public:
             out.type = action::kind::delete_product;
             out.cascade = deletions_random_.chance(0.7);
         }
+        if (scenario_.upgrades() && upgrades_random_.chance(0.08)) draw_upgrade(out.request);
         // The same of callers who do not wait to the end.
         if (scenario_.order == call_order::concurrent && waits_random_.chance(0.2))
             draw_wait(out.request);
@@ -285,9 +287,22 @@ private:
         case call_kind::activity:
         case call_kind::change_settings:
         case call_kind::provision_once:
+        case call_kind::upgrade:
         case call_kind::wait_for: break;
         }
         return false;
+    }
+
+    /// Half of the versions are as good as any; `machine` tells what the others do.
+    void draw_upgrade(call_request& out) {
+        static constexpr std::array versions{"v1",     "v2",    "v3",   "moves1", "moves2",
+                                             "moves3", "frail", "dead", "mute"};
+        auto& random = upgrades_random_;
+        out = {.kind = call_kind::upgrade, .owner = std::move(out.owner)};
+        out.upgrade.version = versions[random.below(versions.size())];
+        out.upgrade.healthy_for = random.chance(0.2) ? duration{0}
+                                                     : random.between(duration{0}, longest_watch);
+        if (random.chance(0.4)) out.upgrade.keep_copy = random.chance(0.6);
     }
 
     call_kind draw_kind() {
@@ -314,6 +329,7 @@ private:
     random_generator registrations_random_;
     random_generator deletions_random_;
     random_generator waits_random_;
+    random_generator upgrades_random_;
     const scenario& scenario_;
     std::array<std::uint64_t, 8> weights_{};
 };

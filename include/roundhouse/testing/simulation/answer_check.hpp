@@ -53,6 +53,9 @@ private:
         case call_kind::activity: return !seen.statuses.empty();
         case call_kind::change_settings:
             return call.request.restart ? was_running(call, answer) : !seen.statuses.empty();
+        case call_kind::upgrade:
+            return !seen.statuses.empty() &&
+                   answer.engine->version() == call.request.upgrade.version;
         case call_kind::provision_once: return true; // `once_rules` checks it
         case call_kind::wait_for:
             return seen.had(*answer.status) && call.request.wanted.has(*answer.status);
@@ -72,7 +75,7 @@ private:
     /// store holds at that moment.
     static bool was_running(const pending_call& call, const call_answer& answer) {
         return std::ranges::any_of(call.seen.running, [&](const engine_ptr& row) {
-            return row->intent == intent::none && tells(*answer.engine, *row);
+            return core::admissible(*row) && tells(*answer.engine, *row);
         });
     }
 
@@ -132,6 +135,7 @@ private:
             return (kind == call_kind::start || kind == call_kind::wake) &&
                    seen.had(engine_status::running);
         case errc::engine_busy: return kind == call_kind::sleep;
+        case errc::upgrade_failed: return kind == call_kind::upgrade;
         case errc::quota_exceeded:
             return (creates || kind == call_kind::change_settings) && seen.quota_full;
         case errc::port_exhaustion: return seen.no_port && kind != call_kind::stop;

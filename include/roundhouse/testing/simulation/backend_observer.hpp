@@ -12,6 +12,7 @@ namespace testing::sim::detail {
 
 enum class backend_operation : std::uint8_t {
     prepare,
+    prepare_upgrade, ///< Beside what is under way for the engine, in a turn of its own.
     create,
     stop,
     pause,
@@ -27,6 +28,7 @@ enum class backend_operation : std::uint8_t {
 constexpr std::string_view name_of(backend_operation operation) noexcept {
     switch (operation) {
     case backend_operation::prepare: return "prepare";
+    case backend_operation::prepare_upgrade: return "prepare_upgrade";
     case backend_operation::create: return "create";
     case backend_operation::stop: return "stop";
     case backend_operation::pause: return "pause";
@@ -44,6 +46,8 @@ constexpr std::string_view name_of(backend_operation operation) noexcept {
 /// Handlers that a `faulty_backend` calls. Empty ones are skipped.
 struct backend_observer {
     std::function<void(backend_operation, const workload_ref&)> began = {};
+    /// Whether a workload is prepared for an upgrade, and not for a boot.
+    std::function<bool(const workload&)> is_for_upgrade = {};
     /// A workload is asked for, and one is asked to end.
     std::function<void(const workload&)> asked_for = {};
     std::function<void(const workload_ref&, duration grace)> asked_to_stop = {};

@@ -93,6 +93,9 @@ public:
         case call_kind::wake:
             return orchestrator.async_wake(product, user,
                                            handler<engine_view>(current, id, &read_engine));
+        case call_kind::upgrade:
+            return orchestrator.async_upgrade(product, user, request.upgrade,
+                                              handler<engine_view>(current, id, &read_engine));
         case call_kind::stop:
             return orchestrator.async_stop(product, user, request.force, void_handler(current, id));
         }

@@ -10,6 +10,7 @@
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -35,7 +36,11 @@ enum class call_kind : std::uint8_t {
     wake,
     provision_once,
     wait_for,
+    upgrade,
 };
+
+/// The longest that an upgrade's new version is watched.
+inline constexpr duration longest_watch = std::chrono::seconds{5};
 
 constexpr std::string_view name_of(call_kind kind) noexcept {
     switch (kind) {
@@ -51,6 +56,7 @@ constexpr std::string_view name_of(call_kind kind) noexcept {
     case call_kind::wake: return "wake";
     case call_kind::provision_once: return "provision once";
     case call_kind::wait_for: return "wait for";
+    case call_kind::upgrade: return "upgrade";
     }
     return "unknown";
 }
@@ -70,6 +76,7 @@ struct call_request {
     engine_statuses wanted = {};                     ///< wait for
     /// How long its caller waits: wait for, and others if it is set.
     std::optional<duration> wait = {};
+    upgrade_options upgrade = {}; ///< upgrade
 };
 
 /// The answer to a call of any kind: a failure, or what that kind returns.

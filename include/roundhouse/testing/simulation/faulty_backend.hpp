@@ -66,7 +66,9 @@ public:
 
     asio::awaitable<result<void>> prepare(const workload& request) {
         effect act = [] { return result<void>{}; };
-        return perform(backend_operation::prepare, request.ref, std::move(act), quick);
+        const bool upgrade = observer_.is_for_upgrade && observer_.is_for_upgrade(request);
+        return perform(upgrade ? backend_operation::prepare_upgrade : backend_operation::prepare,
+                       request.ref, std::move(act), quick);
     }
     asio::awaitable<result<void>> create(const workload& request) {
         if (observer_.asked_for) observer_.asked_for(request);

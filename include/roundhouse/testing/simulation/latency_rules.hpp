@@ -191,7 +191,13 @@ private:
                           settings_.create_timeout + settings_.boot_timeout;
         const auto other = std::max(settings_.stop_grace, settings_.health_check_timeout) +
                            settings_.backend_timeout;
-        return std::max(boot, other);
+        // An upgrade boots twice if it is taken back, and ends a workload before each boot.
+        const auto probe = settings_.health_check_timeout + settings_.boot_probe_max;
+        const auto watch = longest_watch + settings_.health_max_failures * probe +
+                           settings_.backend_timeout;
+        const auto swap = settings_.stop_grace + settings_.copy_timeout + settings_.backend_timeout;
+        const bool upgrades = scenario_.upgrades();
+        return upgrades ? 2 * (boot + swap) + watch : std::max(boot, other);
     }
 
     void check_refused(pending_calls::number id, const pending_call& call) {

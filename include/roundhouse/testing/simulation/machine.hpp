@@ -33,6 +33,7 @@ struct hosted_engine {
     /// A third party has paused or resumed it, which may be reported late.
     bool paused_by_others = false;
     sha256_digest key_hash{};
+    std::string version;    ///< Of the last workload; see `machine::boot`.
     std::uint64_t data = 0; ///< A value that stays the same until the data is removed.
     std::uint64_t copy = 0; ///< The value that a copy of the data has; 0 if there is none.
     instant healthy_at{};   ///< `machine::never` if it never becomes healthy.
@@ -92,6 +93,7 @@ public:
         engine.ref = ref;
         engine.owner = request.owner;
         engine.key_hash = request.key_hash;
+        engine.version = request.version;
         engine.state = workload_state::up;
         engine.paused_by_others = false;
         engine.sick_until = engine.busy_until = engine.hung_until = instant{};
@@ -269,8 +271,27 @@ private:
         if (faults_.fires(fault::slow_boot))
             engine.healthy_at = time_.now() + random.between(boot_timeout_ / 2, boot_timeout_ * 2);
         if (faults_.fires(fault::never_healthy)) engine.healthy_at = never;
+        behave_as_version(engine);
         if (!faults_.fires(fault::dies_booting)) return;
         time_.after(random.between(duration{0}, duration{500}), [this, ref = engine.ref] {
+            const auto* now = find(ref.engine_id);
+            if (now != nullptr && now->ref == ref) end_workload(ref.engine_id, 1);
+        });
+    }
+
+    /// What a version does, by the beginning of its name: `mute` is never healthy, `dead` exits while it
+    /// boots, `frail` soon after; and `moves` changes the data, each time to the same.
+    void behave_as_version(hosted_engine& engine) {
+        const auto& version = engine.version;
+        if (version.starts_with("mute")) engine.healthy_at = never;
+        if (version.starts_with("moves"))
+            engine.data = (engine.data & ~std::uint64_t{0xFF}) |
+                          static_cast<std::uint8_t>(version.back()) | 1U;
+        const bool frail = version.starts_with("frail");
+        if (!frail && !version.starts_with("dead")) return;
+        if (!frail) engine.healthy_at = never;
+        const auto lives = faults_.random().between(duration{0}, duration{frail ? 6'000 : 500});
+        time_.after(lives, [this, ref = engine.ref] {
             const auto* now = find(ref.engine_id);
             if (now != nullptr && now->ref == ref) end_workload(ref.engine_id, 1);
         });

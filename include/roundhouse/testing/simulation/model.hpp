@@ -138,6 +138,7 @@ private:
         if (!current) return refuse(errc::engine_not_found);
         switch (request.kind) {
         case call_kind::provision_once: // not drawn where the model is exact
+        case call_kind::upgrade:
         case call_kind::wait_for:
         case call_kind::provision: return refuse(errc::engine_already_exists);
         case call_kind::admit:

@@ -23,6 +23,9 @@ namespace testing::sim::detail {
     std::vector<observed_workload> workloads;
     for (const auto& [id, engine] : host.engines()) {
         const bool healthy = !host.hangs(engine.ref) && host.answer(engine.ref);
+        const auto row = rows.find(id);
+        if (engine.copy != 0 && row && !row->upgrade)
+            return "a copy of the data of " + short_id(id) + " is left";
         workloads.push_back(
             {engine.ref, engine.state, healthy, engine.key_hash, engine.ours, engine.orphan});
     }

@@ -35,6 +35,11 @@ struct scenario {
     std::size_t foreign = 0;          ///< Workloads of another installation.
     std::set<std::uint64_t> crash_at; ///< Crash points, as in `run_options`.
 
+    /// Whether users upgrade engines, also to versions that fail. `model` knows neither.
+    [[nodiscard]] bool upgrades() const noexcept {
+        return faulty && order == call_order::concurrent;
+    }
+
     static scenario drawn(random_generator random) {
         scenario out;
         out.faulty = !random.chance(0.15);
@@ -109,6 +114,7 @@ private:
         out.admit_wait = seconds{random.between(0, 10)};
         out.backend_timeout = seconds{30};
         out.create_timeout = seconds{60};
+        out.copy_timeout = seconds{30};
         out.max_waiting_per_engine = random.between(4, 100);
         return out;
     }

@@ -42,6 +42,8 @@ public:
         const auto row = ledger_.find(request.ref.engine_id);
         if (!row) return; // another rule's
         const auto& settings = settings_of(*row);
+        violations_.require(request.version == row->version,
+                            "a workload gets another version than its row has", short_id(row->id));
         // What has been changed since the boot was begun comes with the next one.
         const auto product = product_of_(row->product_id);
         const auto* const defaults = product->defaults.get();

@@ -58,6 +58,9 @@ public:
             violations_.require(!row || engine.ref.generation <= row->generation,
                                 "a workload of a generation that was never committed",
                                 short_id(id));
+            violations_.require(!row || engine.ref.generation != row->generation ||
+                                    engine.version == present_version(*row),
+                                "an engine runs another version than its row says", short_id(id));
             violations_.require(!ledger_.destroyed().contains(id), "a destroyed engine runs",
                                 short_id(id));
             violations_.require(engine.ref.port == 0 || ports.insert(engine.ref.port).second,
@@ -74,7 +77,8 @@ public:
     }
 
     void call_began(backend_operation operation, const workload_ref& ref) {
-        if (operation == backend_operation::list) return;
+        if (operation == backend_operation::list || operation == backend_operation::prepare_upgrade)
+            return;
         violations_.require(under_way_.insert(ref.engine_id).second,
                             "two backend calls for one engine at once",
                             std::string(name_of(operation)));

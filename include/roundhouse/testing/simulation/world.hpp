@@ -31,6 +31,7 @@
 #include <roundhouse/testing/simulation/timeline.hpp>
 #include <roundhouse/testing/simulation/trace.hpp>
 #include <roundhouse/testing/simulation/turn_rules.hpp>
+#include <roundhouse/testing/simulation/upgrade_rules.hpp>
 #include <roundhouse/testing/simulation/violations.hpp>
 #include <roundhouse/testing/simulation/wait_rules.hpp>
 #include <roundhouse/testing/simulation/wall_clock.hpp>
@@ -80,6 +81,7 @@ public:
                  [this](const uuid& id) { return product_of(id); }),
           settings_rules_(violations_, ledger_, keys_, scenario_.settings,
                           [this](const uuid& id) { return product_of(id); }),
+          upgrade_rules_(violations_, machine_),
           once_rules_(time_, wall_, violations_, scenario_.faulty),
           wait_rules_(time_, violations_, calls_, scenario_.settings),
           turns_(violations_, ledger_, scenario_),
@@ -209,6 +211,7 @@ private:
         out.committed = [this, &current](const change_set& set, const auto& outcome) {
             ledger_.committed(set, outcome);
             if (outcome) see_products(set);
+            upgrade_rules_.committed(set, outcome);
             latencies_.commit_made(set);
             // The process does not know yet what was made and denied.
             if (outcome && !current.commit_denied)
@@ -260,17 +263,24 @@ private:
                     turns_.call_began(operation, ref);
                     latencies_.backend_call_began(operation, ref);
                 },
+            .is_for_upgrade = [this](const workload& request) { return is_for_upgrade(request); },
             .asked_for = [this](const workload& request) { settings_rules_.asked_for(request); },
             .asked_to_stop = [this](const workload_ref& ref,
                                     duration grace) { settings_rules_.asked_to_stop(ref, grace); },
             .ended =
                 [this](backend_operation operation, const workload_ref& ref) {
-                    rules_.call_ended(ref);
+                    if (operation != backend_operation::prepare_upgrade) rules_.call_ended(ref);
                     turns_.call_ended(operation, ref);
                     latencies_.backend_call_ended(operation, ref);
                 },
             .probed = [this](const workload_ref& ref,
                              const health& answer) { rules_.probed(ref, answer); }};
+    }
+
+    /// A boot prepares the version that its row has.
+    [[nodiscard]] bool is_for_upgrade(const workload& request) const {
+        const auto row = ledger_.find(request.ref.engine_id);
+        return row && (row->intent != intent::boot || row->version != request.version);
     }
 
     /// Checks that the counters of the store equal the rows.
@@ -459,6 +469,7 @@ private:
     detail::ledger ledger_;
     detail::workload_rules rules_;
     detail::settings_rules settings_rules_;
+    detail::upgrade_rules upgrade_rules_;
     detail::once_rules once_rules_;
     detail::wait_rules wait_rules_;
     detail::turn_rules turns_;
