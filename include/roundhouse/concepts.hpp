@@ -246,10 +246,10 @@ template <class B> concept holds_limits = backend<B> && detail::member::limits<B
 ///   the data, which is lost; afterwards there is no copy. Ended at any instruction and repeated, it
 ///   ends with the copy's data. Without a copy it changes nothing and succeeds.
 /// - `asio::awaitable<result<void>> drop_copy(const workload_ref&)` removes the copy, and succeeds if
-///   there is none. What a `restore_data` that was ended has begun, it ends first.
+///   there is none. It too first ends what an interrupted `restore_data` has begun.
 ///
-/// `destroy` removes the copy too, and no other member does. `create` leaves it, and fails where a
-/// `restore_data` that was ended has taken the data away and not yet brought the copy.
+/// `destroy` removes the copy too, and no other member does. `create` leaves it; but first it ends what
+/// a `restore_data` that was interrupted has begun, or fails.
 template <class B>
 concept copies_data = backend<B> && detail::member::copy_data<B> &&
                       detail::member::restore_data<B> && detail::member::drop_copy<B>;

@@ -15,6 +15,9 @@ inline namespace ROUNDHOUSE_ABI {
 /// need a change.
 struct settings {
     std::string default_version = "september-engine:latest";
+    /// Whether a version names a program of this machine: then a product may use those only that the
+    /// policy in force lists (`allowed_versions`), beside the default one.
+    bool versions_need_allowing = false;
     /// Holds for products whose own policy has no member.
     policy default_policy;
 

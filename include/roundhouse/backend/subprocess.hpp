@@ -56,11 +56,17 @@ struct process_watch;
 /// backend removes it afterwards, at low priority. The thread is started when there is something to
 /// remove, also by the constructor, and blocks all signals; what the destructor interrupts, the next
 /// backend on the store removes. A folder that cannot be moved is removed by `destroy` itself.
+///
+/// Copies of engines' data lie in `<store_path>/engines/.copies/`, which no isolated engine can reach.
+/// They share the blocks of the data where the file system lets them. A copy that would leave less
+/// than a twentieth of the file system free, or 256 MiB, is not made. The ceilings of an engine do not
+/// hold for its copying, which is this program's work.
 class subprocess_backend {
 public:
     static constexpr auto optional_members = optional_member::boot_logs |
                                              optional_member::open_logs |
-                                             optional_member::isolation | optional_member::limits;
+                                             optional_member::isolation | optional_member::limits |
+                                             optional_member::data_copy;
 
     /// Throws std::invalid_argument for options that cannot work, and std::system_error if the
     /// folder of the engines cannot be created or the kernel is older than Linux 5.9.
@@ -113,6 +119,17 @@ public:
 
     asio::awaitable<result<void>> destroy(const workload_ref& ref);
 
+    /// Copies the data folder: files, folders and links, with owners, modes, times and extended
+    /// attributes. Sockets, pipes and devices are left out, and a mounted folder is a failure.
+    asio::awaitable<result<bool>> copy_data(const workload_ref& ref,
+                                            std::optional<std::uint64_t> max_bytes);
+
+    /// Moves the data folder to the trash, and the copy in its place. What this was interrupted in is
+    /// ended by the next `create` too.
+    asio::awaitable<result<void>> restore_data(const workload_ref& ref);
+
+    asio::awaitable<result<void>> drop_copy(const workload_ref& ref);
+
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
                                                const sha256_digest& next);
 
@@ -163,6 +180,29 @@ private:
 
     asio::awaitable<result<void>> remove_folder_of(const uuid& engine);
 
+    /// Moves an engine's folder out of `parent` to the trash, or removes it where it is.
+    asio::awaitable<result<void>> take_away(std::string parent, uuid engine);
+
+    asio::awaitable<result<bool>> do_copy_data(workload_ref ref,
+                                               std::optional<std::uint64_t> max_bytes);
+
+    asio::awaitable<result<bool>> copy_folder_of(uuid engine,
+                                                 std::optional<std::uint64_t> max_bytes);
+
+    asio::awaitable<result<bool>> copy_tree(std::string from, std::string to,
+                                            std::optional<std::uint64_t> max_bytes);
+
+    asio::awaitable<result<void>> do_restore_data(workload_ref ref);
+
+    asio::awaitable<result<void>> restore_folder_of(uuid engine);
+
+    asio::awaitable<result<void>> remove_copies_of(uuid engine);
+
+    asio::awaitable<result<void>> do_drop_copy(workload_ref ref);
+
+    /// Fails if the engine runs. On the strand, like `settle`, which it begins with.
+    asio::awaitable<result<void>> require_ended(uuid engine);
+
     /// Removes what a user has in shared memory. Nothing is done for 0.
     asio::awaitable<result<void>> remove_shared_memory(uid_t uid);
 
@@ -196,11 +236,12 @@ private:
 };
 
 static_assert(separates_boot_logs<subprocess_backend> && opens_logs<subprocess_backend> &&
-              holds_limits<subprocess_backend>);
+              holds_limits<subprocess_backend> && copies_data<subprocess_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse
 
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/backend/subprocess.ipp>
+#include <roundhouse/backend/subprocess_copies.ipp>
 #endif

@@ -2,6 +2,8 @@
 
 #include <roundhouse/backend/subprocess.hpp>
 #include <roundhouse/backend/subprocess/boot_mark.hpp>
+#include <roundhouse/backend/subprocess/data_copies.hpp>
+#include <roundhouse/backend/subprocess/engine_command.hpp>
 #include <roundhouse/backend/subprocess/environment.hpp>
 #include <roundhouse/backend/subprocess/folder.hpp>
 #include <roundhouse/backend/subprocess/gradual_removal.hpp>
@@ -197,6 +199,7 @@ subprocess_backend::do_create(const workload& requested) {
         const auto ended = co_await std::move(ending);
         if (!ended) co_return ended;
     }
+    if (const auto mended = supervisor_->copies().mend(engine); !mended) co_return mended;
     auto owning = own_data_folder(engine);
     const auto uid = co_await std::move(owning);
     if (!uid) co_return unexpected{uid.error()};
@@ -241,7 +244,9 @@ subprocess_backend::change_owner(std::string folder, uid_range of_engines, uid_t
 
 ROUNDHOUSE_DECL result<void> subprocess_backend::start(const workload& requested, uid_t uid) {
     namespace sub = detail::subprocess;
-    const auto& options = supervisor_->options();
+    const auto wanted = sub::options_for(supervisor_->options(), requested.version);
+    if (!wanted) return unexpected{wanted.error()};
+    const auto& options = *wanted;
     const auto& ref = requested.ref;
     auto program = sub::find_program(options);
     if (!program) return unexpected{program.error()};
@@ -337,16 +342,12 @@ subprocess_backend::do_destroy(const workload_ref& ref) {
 
 ROUNDHOUSE_DECL asio::awaitable<result<void>>
 subprocess_backend::remove_folder_of(const uuid& engine) {
+    auto removing_copies = remove_copies_of(engine);
+    if (const auto removed = co_await std::move(removing_copies); !removed) co_return removed;
+    auto removing = take_away(supervisor_->engines(), engine);
+    if (const auto removed = co_await std::move(removing); !removed) co_return removed;
     // The identity last: until then `list` shows that something is left. What is in its folder is
     // bounded, because engines do not write there.
-    const auto taken = supervisor_->trash().take(supervisor_->engines(), to_string(engine));
-    if (!taken) co_return unexpected{taken.error()};
-    if (!*taken) {
-        auto removing = detail::subprocess::remove_gradually(supervisor_->folder_of(engine));
-        auto elsewhere = detail::run_on(supervisor_->removals(), std::move(removing));
-        const auto removed = co_await std::move(elsewhere);
-        if (!removed) co_return removed;
-    }
     co_return detail::subprocess::remove_folder(supervisor_->workload_folder_of(engine));
 }
 

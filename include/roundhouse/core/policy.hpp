@@ -110,7 +110,14 @@ inline constexpr std::array policy_numbers{
 [[nodiscard]] inline result<void> may_use_version(const product& product, std::string_view version,
                                                   const settings& settings) {
     const auto& limits = policy_of(product, settings);
-    if (version == settings.default_version || !limits.allowed_versions) return {};
+    if (version == settings.default_version) return {};
+    if (!limits.allowed_versions && !settings.versions_need_allowing) return {};
+    if (!limits.allowed_versions)
+        return fail(errc::policy_denied,
+                    "Product '" + product.slug +
+                        "' may use the default engine_version only, because a version names a "
+                        "program here, and its policy lists none. Leave engine_version out, or ask "
+                        "the operator to set policy.allowed_versions.");
     for (const auto& pattern : *limits.allowed_versions)
         if (matches_version(pattern, version)) return {};
     return fail(errc::policy_denied,

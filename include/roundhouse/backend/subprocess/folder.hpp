@@ -6,7 +6,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -119,7 +121,23 @@ using open_folder = std::unique_ptr<DIR, int (*)(DIR*)>;
     return folder;
 }
 
-/// The same, and leaves rights to this user only, who gets all of the owner's: nobody else adds to what
+/// Opens what lies below a folder, by no link. Fails with EXDEV for what is mounted there.
+[[nodiscard]] inline descriptor open_beneath(int folder, const char* path, unsigned flags) {
+    open_how how{};
+    how.flags = flags | O_NOFOLLOW | O_CLOEXEC;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+    return descriptor{static_cast<int>(::syscall(SYS_openat2, folder, path, &how, sizeof how))};
+}
+
+/// The same for a folder, to read it.
+[[nodiscard]] inline open_folder open_to_read_beneath(int folder, const char* path) {
+    auto opened = open_beneath(folder, path, O_RDONLY | O_DIRECTORY);
+    open_folder out{opened ? ::fdopendir(opened.get()) : nullptr, ::closedir};
+    if (out) static_cast<void>(opened.release());
+    return out;
+}
+
+/// Like `open_to_read`, and leaves rights to this user only, who gets all of the owner's: nobody else adds to what
 /// is being removed.
 [[nodiscard]] inline open_folder open_subfolder(int parent, const char* name) {
     struct stat status {};

@@ -1,19 +1,16 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess/folder.hpp>
+#include <roundhouse/backend/subprocess/paced_work.hpp>
 #include <roundhouse/error.hpp>
 #include <roundhouse/version.hpp>
 
 #include <asio/awaitable.hpp>
-#include <asio/post.hpp>
-#include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
 #include <chrono>
-#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -22,18 +19,15 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail::subprocess {
 
 /// Removes what takes as long as an engine has files, and cannot go to the trash: a little at a time,
-/// between which other work of its executor runs. On a strand, all removals together occupy one
-/// thread at most, and each gets its turn, so a long one holds back no short one.
+/// between which other work of its executor runs (`work_pace`).
 ///
 /// The coroutines belong to one removal, which must outlive them. They can be cancelled between two
 /// steps; the next removal goes on where they ended.
 class gradual_removal {
 public:
-    using clock = std::chrono::steady_clock;
-
-    /// `span` is how long it works before it lets others run.
-    explicit gradual_removal(clock::duration span = std::chrono::milliseconds{2})
-        : span_{span}, end_{clock::now() + span} {}
+    gradual_removal() = default;
+    /// `span` is that of its pace.
+    explicit gradual_removal(work_pace::clock::duration span) : pace_{span} {}
     gradual_removal(const gradual_removal&) = delete;
     gradual_removal& operator=(const gradual_removal&) = delete;
 
@@ -43,7 +37,7 @@ public:
         for (;;) {
             auto removed = remover_.remove(path);
             if (removed || removed.error().code != errc::cancelled) co_return removed;
-            auto resting = rest();
+            auto resting = pace_.rest();
             co_await std::move(resting);
         }
     }
@@ -57,8 +51,8 @@ public:
             if (!belongs_to(owner, entries, entry->d_name)) continue;
             auto removing = remove(folder + '/' + entry->d_name);
             static_cast<void>(co_await std::move(removing));
-            if (goes_on()) continue;
-            auto resting = rest();
+            if (pace_.goes_on()) continue;
+            auto resting = pace_.rest();
             co_await std::move(resting);
         }
         co_return result<void>{};
@@ -71,23 +65,8 @@ private:
                status.st_uid == owner;
     }
 
-    /// So many steps it makes at least, so that it gets on also where they take long.
-    static constexpr std::uint64_t least_steps = 16;
-
-    [[nodiscard]] bool goes_on() { return steps_++ < least_steps || clock::now() < end_; }
-
-    /// Lets what is ready on this executor run first.
-    asio::awaitable<void> rest() {
-        const auto executor = co_await asio::this_coro::executor;
-        co_await asio::post(executor, asio::use_awaitable);
-        steps_ = 0;
-        end_ = clock::now() + span_;
-    }
-
-    const clock::duration span_;
-    clock::time_point end_;
-    std::uint64_t steps_ = 0; ///< Since the last rest.
-    folder_remover remover_{[this] { return goes_on(); }};
+    work_pace pace_;
+    folder_remover remover_{[this] { return pace_.goes_on(); }};
 };
 
 /// Removes a folder with a `gradual_removal`.

@@ -7,9 +7,7 @@
 #include <roundhouse/error.hpp>
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -99,28 +97,13 @@ private:
         return S_ISREG(status.st_mode) ? "file with several names" : kind_of(status.st_mode);
     }
 
-    /// Opens what lies below a folder, by no link. Fails with EXDEV for what is mounted there.
-    [[nodiscard]] static descriptor open_at(int folder, const char* path, unsigned flags) {
-        open_how how{};
-        how.flags = flags | O_NOFOLLOW | O_CLOEXEC;
-        how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-        return descriptor{static_cast<int>(::syscall(SYS_openat2, folder, path, &how, sizeof how))};
-    }
-
-    [[nodiscard]] open_folder open_below(const std::string& folder) const {
-        auto opened = open_at(top_.get(), folder.c_str(), O_RDONLY | O_DIRECTORY);
-        open_folder out{opened ? ::fdopendir(opened.get()) : nullptr, ::closedir};
-        if (out) static_cast<void>(opened.release());
-        return out;
-    }
-
     [[nodiscard]] result<void> give_entries_of(const std::string& folder) {
-        const auto opened = open_below(folder);
+        const auto opened = open_to_read_beneath(top_.get(), folder.c_str());
         if (!opened && (errno == ENOENT || errno == EXDEV)) return {}; // removed, or mounted there
         if (!opened) return failed(path_ + '/' + folder, errno);
         while (const dirent* const entry = next_entry(opened)) {
             const auto name = folder + '/' + entry->d_name;
-            const auto file = open_at(::dirfd(opened.get()), entry->d_name, O_PATH);
+            const auto file = open_beneath(::dirfd(opened.get()), entry->d_name, O_PATH);
             if (!file && errno == EXDEV) {
                 ++left_["mount"];
                 continue;

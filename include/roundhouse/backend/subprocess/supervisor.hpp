@@ -1,5 +1,6 @@
 #pragma once
 
+#include <roundhouse/backend/subprocess/data_copies.hpp>
 #include <roundhouse/backend/subprocess/engine_logs.hpp>
 #include <roundhouse/backend/subprocess/engine_uids.hpp>
 #include <roundhouse/backend/subprocess/growing_waits.hpp>
@@ -78,11 +79,13 @@ public:
           executor_{executor},
           strand_{asio::make_strand(executor)},
           removals_{asio::make_strand(executor)},
+          copying_{asio::make_strand(executor)},
           processes_{executor, options_.kill_timeout, isolation_.uids(), isolation_.cgroups(),
                      store_mark(engines_)},
           logs_{std::make_shared<engine_logs>(executor, workloads_, options_.log_limit_bytes,
                                               options_.log_tail_bytes, options_.log)},
           trash_{options_.store_path.string(), options_.log},
+          copies_{engines_},
           ports_{options_.log, isolation_.uids()},
           uids_{engines_, workloads_, isolation_.uids()},
           unended_{options_.log},
@@ -97,6 +100,8 @@ public:
     [[nodiscard]] asio::any_io_executor own_strand() const { return asio::make_strand(executor_); }
     /// Of all `gradual_removal`s.
     [[nodiscard]] const asio::any_io_executor& removals() const noexcept { return removals_; }
+    /// Of all `tree_copy`s, which may wait for the disk longer than removals do.
+    [[nodiscard]] const asio::any_io_executor& copying() const noexcept { return copying_; }
     [[nodiscard]] const std::string& workloads() const noexcept { return workloads_; }
     /// The engine's data folder.
     [[nodiscard]] std::string folder_of(const uuid& engine) const {
@@ -121,6 +126,7 @@ public:
 
     [[nodiscard]] engine_logs& logs() const noexcept { return *logs_; }
     [[nodiscard]] subprocess::trash& trash() noexcept { return trash_; }
+    [[nodiscard]] const data_copies& copies() const noexcept { return copies_; }
     [[nodiscard]] const subprocess::isolation& isolation() const noexcept { return isolation_; }
     /// The ports of the engines that run or are about to. From any thread.
     [[nodiscard]] port_locks& ports() noexcept { return ports_; }
@@ -422,9 +428,11 @@ private:
     const asio::any_io_executor executor_;
     const asio::any_io_executor strand_;
     const asio::any_io_executor removals_;
+    const asio::any_io_executor copying_;
     workload_processes processes_;
     const std::shared_ptr<engine_logs> logs_;
     subprocess::trash trash_;
+    const data_copies copies_;
     replaceable_handler<workload_exit> exit_handler_;
     port_locks ports_;
     std::atomic<bool> settled_{false}; ///< Written on the strand only.
