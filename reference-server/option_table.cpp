@@ -421,7 +421,7 @@ std::vector<option_row> engine_rows() {
          text(setting(&settings::default_version))},
         {"ORCH_ENGINE_COMMAND", "COMMAND", "",
          "subprocess: the engine's command (required), split into words as a shell does and run "
-         "without a shell.",
+         "without a shell. {engine_version} in it stands for the version of the engine.",
          read_command},
         {"ORCH_ENGINE_ENV_PASSTHROUGH", "NAMES", "",
          "Names of environment variables of the server that engines get too, separated by commas.",

@@ -4,6 +4,7 @@
 #include "option_table.hpp"
 #include "secrets.hpp"
 
+#include <roundhouse/backend/subprocess/engine_command.hpp>
 #include <roundhouse/detail/ascii.hpp>
 #include <roundhouse/version.hpp>
 
@@ -143,6 +144,14 @@ std::optional<std::string> find_command(const std::string& word, const environme
     return std::nullopt;
 }
 
+/// The first word of the engine command, with the default version where that stands in it.
+std::string first_word(const server_options& options) {
+    subprocess_options engine;
+    engine.command = {options.engine.command.front()};
+    const auto replaced = detail::subprocess::options_for(engine, options.settings.default_version);
+    return replaced ? replaced->command.front() : engine.command.front();
+}
+
 void warn_of_unused(const command_line& line, const environment& variables, invocation& parsed) {
     constexpr std::array<std::string_view, 8> docker_only{
         "ORCH_ENGINE_NETWORK",       "ORCH_ENGINE_ADVERTISE",  "ORCH_ENGINE_RUNTIME",
@@ -171,7 +180,7 @@ void warn_of_unused(const command_line& line, const environment& variables, invo
         std::ranges::move(docker_warnings(options, chosen), std::back_inserter(parsed.warnings));
     }
     if (options.backend == backend_kind::subprocess &&
-        !find_command(options.engine.command.front(), variables))
+        !find_command(first_word(options), variables))
         parsed.warnings.push_back(
             "ORCH_ENGINE_COMMAND: its first word is no executable file that can be found here or, "
             "without a slash in it, in PATH; no engine can be started until it is");
@@ -190,6 +199,21 @@ void take_environment(engine_options& engine, const environment& variables) {
             engine.environment.emplace_back(set->first, set->second);
 }
 
+/// A command that has the engine's version in it needs a default version that can stand there, and
+/// versions that are allowed one by one.
+result<void> check_versions(server_options& options) {
+    namespace sub = detail::subprocess;
+    auto& settings = options.settings;
+    settings.versions_need_allowing = sub::names_version(options.engine.command);
+    if (!settings.versions_need_allowing) return {};
+    const auto why = sub::why_not_in_command(settings.default_version);
+    if (why.empty()) return {};
+    return wrong("ORCH_ENGINE_IMAGE",
+                 std::string(sub::version_placeholder) +
+                     " in ORCH_ENGINE_COMMAND stands for it, and it " + std::string(why) +
+                     ": set it to a version that is a plain name, such as 1.0");
+}
+
 result<void> check_engine(server_options& options, const environment& variables) {
     auto& engine = options.engine;
     if (options.backend == backend_kind::subprocess) {
@@ -199,7 +223,9 @@ result<void> check_engine(server_options& options, const environment& variables)
                          "starts an engine, such as /opt/engine/bin/engine");
         // A command that does not exist yet may exist when an engine is started: until then a
         // provision fails with a 502 that says so.
-        if (auto found = find_command(engine.command.front(), variables))
+        if (auto checked = check_versions(options); !checked) return checked;
+        const bool varies = detail::subprocess::names_version({engine.command.front()});
+        if (auto found = varies ? std::nullopt : find_command(engine.command.front(), variables))
             engine.command.front() = std::move(*found);
     }
     if (options.backend == backend_kind::docker)

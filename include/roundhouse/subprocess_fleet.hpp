@@ -1,6 +1,7 @@
 #pragma once
 
 #include <roundhouse/backend/subprocess.hpp>
+#include <roundhouse/backend/subprocess/engine_command.hpp>
 #include <roundhouse/fleet.hpp>
 #include <roundhouse/store/lmdb.hpp>
 
@@ -14,7 +15,8 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 
 struct subprocess_fleet_options : fleet_options {
-    /// The program that each engine runs, and its arguments; the program by its path.
+    /// The program that each engine runs, and its arguments; the program by its path. If
+    /// `{engine_version}` stands in it, `settings::versions_need_allowing` is set.
     std::vector<std::string> engine_command;
     /// What engines find in their environment beside their own variables (SPEC §6).
     std::vector<std::pair<std::string, std::string>> environment;
@@ -33,6 +35,8 @@ struct subprocess_fleet_options : fleet_options {
     if (!store) return unexpected(std::move(store.error()));
     auto chosen = detail::orchestrator_options_of(std::move(options));
     if (!chosen) return unexpected(std::move(chosen.error()));
+    if (detail::subprocess::names_version(engines.command))
+        chosen->settings.versions_need_allowing = true;
     engines.ports = {.low = chosen->settings.port_min, .high = chosen->settings.port_max};
     for (const auto& [name, value] : engines.environment) chosen->redacted.push_back(value);
     std::shared_ptr<subprocess_backend> backend;

@@ -58,7 +58,10 @@ struct subprocess_options {
     std::filesystem::path store_path;
     /// Program and arguments, run without a shell. A program without a slash is searched for, at
     /// each start, on the PATH in `environment`. A relative path with a slash counts from the
-    /// working folder at the construction of the backend.
+    /// working folder at the construction of the backend. `{engine_version}` stands for the version
+    /// of the engine, in any word and at each start; a version that has a slash, is empty, `.` or
+    /// `..`, or begins with a hyphen is refused then. Products choose versions: set
+    /// `settings::versions_need_allowing` with it.
     std::vector<std::string> command;
     /// The environment of every engine, beside the engine's own variables, which take precedence.
     /// An engine inherits nothing from this process: put PATH, LANG, TZ and all that is to be
