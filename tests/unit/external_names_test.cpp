@@ -5,6 +5,8 @@
 #include "catch.hpp"
 
 #include <roundhouse/backend/docker/container.hpp>
+#include <roundhouse/backend/docker/engine_copies.hpp>
+#include <roundhouse/backend/subprocess/data_copies.hpp>
 #include <roundhouse/backend/subprocess/identity.hpp>
 #include <roundhouse/backend/subprocess/log_file.hpp>
 #include <roundhouse/backend/subprocess/port_locks.hpp>
@@ -298,6 +300,8 @@ void list_backends(std::ostream& out) {
     namespace subprocess = detail::subprocess;
     out << "file " << subprocess::identity_name << ' ' << subprocess::identity_draft_name << ' '
         << subprocess::log_name << ' ' << subprocess::old_log_name << '\n';
+    const subprocess::data_copies copies{"engines"};
+    out << "file " << copies.whole() << ' ' << copies.parts() << '\n';
     out << "lock " << subprocess::port_lock_name(9001) << '\n';
     subprocess::process_identity identity;
     identity.engine_id = id_of(0xAB);
@@ -314,9 +318,16 @@ void list_backends(std::ostream& out) {
     options.installation_id = "instance";
     options.catalog_path = "/catalog-on-host";
     const detail::docker::description description(options, made);
-    out << "volume " << description.of_volume() << '\n';
+    namespace docker = detail::docker;
+    docker::marks labels{options.installation_id, made.ref, made.owner};
+    out << "volume " << docker::describe_volume(docker::volume_of(id_of(0xAB)), labels) << '\n';
     out << "container " << detail::docker::container_of(id_of(0xAB)) << ' '
         << description.of_container() << '\n';
+    labels.copy = labels.restored = true;
+    out << "copy " << docker::describe_volume(docker::copy_volume_of(id_of(0xAB)), labels) << '\n';
+    for (const auto stage : {docker::reacher::copying, docker::reacher::copied,
+                             docker::reacher::restoring, docker::reacher::refilling})
+        out << "reacher " << docker::reacher::name_of(stage, id_of(0xAB)) << '\n';
 }
 
 void list_options(std::ostream& out) {

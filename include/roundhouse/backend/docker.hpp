@@ -45,7 +45,8 @@ public:
     static constexpr auto optional_members = optional_member::prepare | optional_member::discard |
                                              optional_member::on_pause |
                                              optional_member::boot_logs |
-                                             optional_member::open_logs | optional_member::limits;
+                                             optional_member::open_logs | optional_member::limits |
+                                             optional_member::data_copy;
 
     /// Throws std::invalid_argument for a malformed address or registry, for certificates that
     /// cannot be used, and if `installation_id` is empty. Reads the certificates; the daemon need not
@@ -80,6 +81,18 @@ public:
     asio::awaitable<result<void>> pause(const workload_ref& ref);
     asio::awaitable<result<void>> resume(const workload_ref& ref);
     asio::awaitable<result<void>> destroy(const workload_ref& ref);
+
+    /// Copies the volume to `engine-copy-<short id>`, with the engine's container and one that is made
+    /// for it and never started. `max_bytes` bounds the data as an archive, in which a sparse file has
+    /// its whole size. The daemon copies owners, modes, links and times in seconds, and tells nobody
+    /// when the copy is on the disk.
+    asio::awaitable<result<bool>> copy_data(const workload_ref& ref,
+                                            std::optional<std::uint64_t> max_bytes);
+    /// Removes the engine's container and its volume, and makes the volume anew. What this was
+    /// interrupted in is ended by the next `create` too.
+    asio::awaitable<result<void>> restore_data(const workload_ref& ref);
+    asio::awaitable<result<void>> drop_copy(const workload_ref& ref);
+
     asio::awaitable<result<key_swap>> swap_key(const workload_ref& ref, const std::string& key,
                                                const sha256_digest& next);
     asio::awaitable<result<health>> probe(const workload_ref& ref, duration timeout);
@@ -121,7 +134,8 @@ private:
 
 static_assert(reports_pauses<docker_backend> && prepares<docker_backend> &&
               discards<docker_backend> && separates_boot_logs<docker_backend> &&
-              opens_logs<docker_backend> && holds_limits<docker_backend>);
+              opens_logs<docker_backend> && holds_limits<docker_backend> &&
+              copies_data<docker_backend>);
 
 } // namespace ROUNDHOUSE_ABI
 } // namespace roundhouse

@@ -101,6 +101,23 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> docker_backend::destroy(const work
     return run(std::move(work));
 }
 
+ROUNDHOUSE_DECL asio::awaitable<result<bool>>
+docker_backend::copy_data(const workload_ref& ref, std::optional<std::uint64_t> max_bytes) {
+    auto work = engines_->copy_data(ref, max_bytes);
+    return run(std::move(work));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>>
+docker_backend::restore_data(const workload_ref& ref) {
+    auto work = engines_->restore_data(ref);
+    return run(std::move(work));
+}
+
+ROUNDHOUSE_DECL asio::awaitable<result<void>> docker_backend::drop_copy(const workload_ref& ref) {
+    auto work = engines_->drop_copy(ref);
+    return run(std::move(work));
+}
+
 ROUNDHOUSE_DECL asio::awaitable<result<key_swap>>
 docker_backend::swap_key(const workload_ref& ref, const std::string& key,
                          const sha256_digest& next) {

@@ -34,7 +34,7 @@ inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
 /// One connection for one request. Use `http_call` unless the answer is to be read as it arrives:
-/// then send, `read_head()`, and take `response().body` away before each further `read_more()`. Runs
+/// or the request is sent in pieces: then send, `read_head()`, and take `response().body` away before each further `read_more()`. Runs
 /// on a strand, like `http_call`. It and the arguments must outlive the awaitables.
 class http_exchange {
 public:
@@ -68,6 +68,27 @@ public:
         const auto bytes = asio::buffer(text);
         co_await asio::async_write(socket, bytes,
                                    asio::redirect_error(asio::use_awaitable, failed));
+        if (failed) co_return failure("cannot send the request: ", failed);
+        co_return result<void>{};
+    }
+
+    /// Sends a piece of the body of a request that is `streamed`; an empty one ends the body.
+    asio::awaitable<result<void>> send_piece(std::string_view piece) {
+        constexpr std::string_view digits = "0123456789abcdef";
+        std::string text;
+        for (auto rest = piece.size(); rest != 0; rest /= digits.size())
+            text.insert(text.begin(), digits[rest % digits.size()]);
+        if (piece.empty()) text = "0";
+        text.append("\r\n").append(piece).append("\r\n");
+        const auto bytes = asio::buffer(text);
+        asio::error_code failed;
+        if (connection_->channel) {
+            auto writing = connection_->channel->write(bytes);
+            failed = co_await std::move(writing);
+        } else {
+            co_await asio::async_write(connection_->socket, bytes,
+                                       asio::redirect_error(asio::use_awaitable, failed));
+        }
         if (failed) co_return failure("cannot send the request: ", failed);
         co_return result<void>{};
     }
@@ -190,7 +211,9 @@ private:
                     " HTTP/1.1\r\nHost: " + (peer_.index() == 1 ? "localhost" : to_string(peer_)) +
                     "\r\nConnection: close\r\n";
         for (const auto& [name, value] : request.headers) text += name + ": " + value + "\r\n";
-        if (!request.body.empty() || request.method == "POST" || request.method == "PUT") {
+        if (request.streamed) {
+            text += "Transfer-Encoding: chunked\r\n";
+        } else if (!request.body.empty() || request.method == "POST" || request.method == "PUT") {
             text += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
         }
         return text + "\r\n" + request.body;

@@ -38,6 +38,11 @@ inline constexpr std::string_view user = "dev.roundhouse.user";
 inline constexpr std::string_view engine = "dev.roundhouse.engine";
 inline constexpr std::string_view generation = "dev.roundhouse.generation";
 inline constexpr std::string_view port = "dev.roundhouse.port";
+/// Of the volume with the copy of an engine's data, and of the containers that are made to reach
+/// volumes, which are no engine's and are never started.
+inline constexpr std::string_view copy = "dev.roundhouse.copy";
+/// Of a data volume that was made for a copy to be put back into.
+inline constexpr std::string_view restored = "dev.roundhouse.restored";
 } // namespace label
 
 [[nodiscard]] inline std::string container_of(const uuid& engine) {
@@ -45,6 +50,10 @@ inline constexpr std::string_view port = "dev.roundhouse.port";
 }
 [[nodiscard]] inline std::string volume_of(const uuid& engine) {
     return "engine-data-" + short_id(engine);
+}
+
+[[nodiscard]] inline std::string copy_volume_of(const uuid& engine) {
+    return "engine-copy-" + short_id(engine);
 }
 
 /// The filters of a list or an event stream (API, `filters`): this installation's label, and the
@@ -69,7 +78,51 @@ struct marks {
     std::string installation_id;
     workload_ref ref;
     engine_owner owner;
+    bool copy = false;     ///< It has the label `copy`.
+    bool restored = false; ///< It has the label `restored`.
 };
+
+/// Writes the member `Labels`.
+inline void write_labels(json::json_writer& json, const marks& made) {
+    json.name("Labels").open('{');
+    json.foreign_name(label::installation).value(made.installation_id);
+    json.foreign_name(label::product).value(to_string(made.owner.product_id));
+    json.foreign_name(label::user).value(made.owner.user_id);
+    json.foreign_name(label::engine).value(to_string(made.ref.engine_id));
+    json.foreign_name(label::generation).value(std::to_string(made.ref.generation));
+    json.foreign_name(label::port).value(std::to_string(made.ref.port));
+    if (made.copy) json.foreign_name(label::copy).value("true");
+    if (made.restored) json.foreign_name(label::restored).value("true");
+    json.close('}');
+}
+
+/// The JSON from which a volume is created.
+[[nodiscard]] inline std::string describe_volume(const std::string& name, const marks& made) {
+    std::string body;
+    json::json_writer json(body);
+    json.open('{').member("Name", name);
+    write_labels(json, made);
+    json.close('}');
+    return body;
+}
+
+/// The JSON from which a container is created that reaches a volume at /data and is never started.
+[[nodiscard]] inline std::string describe_reacher(const marks& made, const std::string& image,
+                                                  const std::string& volume) {
+    std::string body;
+    json::json_writer json(body);
+    // The daemon makes no container without a command.
+    json.open('{').member("Image", image).name("Cmd").open('[').value("none").close(']');
+    write_labels(json, made);
+    json.name("HostConfig").open('{').member("NetworkMode", "none");
+    json.name("RestartPolicy").open('{').member("Name", "no").close('}');
+    json.name("Mounts").open('[').open('{');
+    json.member("Type", "volume").member("Source", volume).member("Target", "/data");
+    // Nothing of the image's own is to be in the volume.
+    json.name("VolumeOptions").open('{').member("NoCopy", true).close('}');
+    json.close('}').close(']').close('}').close('}');
+    return body;
+}
 
 /// Reads a `Labels` object. Empty if it lacks the labels of an engine.
 [[nodiscard]] inline std::optional<marks> read_marks(const simdjson::dom::element& labels) {
@@ -91,6 +144,8 @@ struct marks {
     made.ref = {*engine, number(label::generation),
                 static_cast<std::uint16_t>(number(label::port))};
     made.owner = {*product, std::string{text(label::user)}};
+    made.copy = !text(label::copy).empty();
+    made.restored = !text(label::restored).empty();
     return made;
 }
 
@@ -129,6 +184,7 @@ struct container {
     std::string id;
     std::string status;
     std::optional<marks> made;
+    std::string image;   ///< Its id.
     std::string address; ///< On the engines' network; empty if it has none.
     std::int64_t exit_code = 0;
     bool out_of_memory = false;
@@ -142,6 +198,7 @@ struct container {
     simdjson::dom::element labels;
     if (root.at_pointer("/Config/Labels").get(labels) == simdjson::SUCCESS)
         found.made = read_marks(labels);
+    found.image = text_at(root, "/Image");
     found.address = text_at(root, "/NetworkSettings/Networks/" + network + "/IPAddress");
     if (root.at_pointer("/State/ExitCode").get(found.exit_code) != simdjson::SUCCESS)
         found.exit_code = 0;
@@ -149,13 +206,12 @@ struct container {
     return found;
 }
 
-/// Inspects the container that has an engine's name; empty if there is none. `network` is that of
-/// the engines. `time_limit` is by default the daemon's. The arguments must outlive the awaitable.
+/// Inspects the container that has a name; empty if there is none. `network` is that of the engines.
+/// `time_limit` is by default the daemon's. The arguments must outlive the awaitable.
 inline asio::awaitable<result<std::optional<container>>>
-inspect_container(daemon& docker, const uuid& engine, const std::string& network,
-                  std::optional<duration> time_limit = std::nullopt) {
-    auto calling = docker.call("GET", "/containers/" + container_of(engine) + "/json", {},
-                               time_limit);
+inspect_named(daemon& docker, std::string name, const std::string& network,
+              std::optional<duration> time_limit = std::nullopt) {
+    auto calling = docker.call("GET", "/containers/" + name + "/json", {}, time_limit);
     const auto answer = co_await std::move(calling);
     if (!answer) co_return unexpected{answer.error()};
     if (answer->status == 404) co_return std::optional<container>{};
@@ -164,9 +220,34 @@ inspect_container(daemon& docker, const uuid& engine, const std::string& network
     if (!read) co_return unexpected{read.error()};
     auto found = read_container((*read)->root, network);
     if (found.id.empty())
-        co_return fail(errc::backend_error,
-                       "Docker's inspection of " + container_of(engine) + " has no Id");
+        co_return fail(errc::backend_error, "Docker's inspection of " + name + " has no Id");
     co_return std::optional{std::move(found)};
+}
+
+/// Inspects the container that has an engine's name, like `inspect_named`.
+inline asio::awaitable<result<std::optional<container>>>
+inspect_container(daemon& docker, const uuid& engine, const std::string& network,
+                  std::optional<duration> time_limit = std::nullopt) {
+    return inspect_named(docker, container_of(engine), network, time_limit);
+}
+
+/// Ends and removes a container, with the volumes that have no name. Succeeds if there is none.
+/// `name` is for the message. The daemon must outlive the awaitable.
+inline asio::awaitable<result<void>> remove_container(daemon& docker, std::string name,
+                                                      std::string id) {
+    // v=1 removes the anonymous volumes that the image asked for; named ones stay.
+    auto calling = docker.call("DELETE", "/containers/" + id + "?force=1&v=1");
+    auto answer = co_await std::move(calling);
+    if (answer && answer->status == 409) {
+        // Its removal is in progress.
+        auto waiting = docker.call("POST", "/containers/" + id + "/wait?condition=removed");
+        answer = co_await std::move(waiting);
+        if (answer && answer->status == 200) co_return result<void>{};
+    }
+    if (!answer) co_return unexpected{answer.error()};
+    if (answer->status != 204 && answer->status != 404)
+        co_return daemon::refused("cannot remove " + name, *answer);
+    co_return result<void>{};
 }
 
 /// The ceilings that can be held, which are all, and those of every engine.
@@ -178,20 +259,11 @@ inspect_container(daemon& docker, const uuid& engine, const std::string& network
     return out;
 }
 
-/// Writes the JSON from which containers and volumes are created.
+/// Writes the JSON from which the containers of engines are created.
 class description {
 public:
     description(const docker_options& options, const workload& requested)
         : options_(options), workload_(requested) {}
-
-    [[nodiscard]] std::string of_volume() const {
-        std::string body;
-        json::json_writer json(body);
-        json.open('{').member("Name", volume_of(workload_.ref.engine_id));
-        write_labels(json);
-        json.close('}');
-        return body;
-    }
 
     [[nodiscard]] std::string of_container() const {
         std::string body;
@@ -218,15 +290,7 @@ private:
     static std::string port_name() { return std::to_string(engine_port) + "/tcp"; }
 
     void write_labels(json::json_writer& json) const {
-        const auto& ref = workload_.ref;
-        json.name("Labels").open('{');
-        json.foreign_name(label::installation).value(options_.installation_id);
-        json.foreign_name(label::product).value(to_string(workload_.owner.product_id));
-        json.foreign_name(label::user).value(workload_.owner.user_id);
-        json.foreign_name(label::engine).value(to_string(ref.engine_id));
-        json.foreign_name(label::generation).value(std::to_string(ref.generation));
-        json.foreign_name(label::port).value(std::to_string(ref.port));
-        json.close('}');
+        docker::write_labels(json, {options_.installation_id, workload_.ref, workload_.owner});
     }
 
     void write_environment(json::json_writer& json) const {

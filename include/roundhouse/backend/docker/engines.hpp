@@ -4,6 +4,7 @@
 #include <roundhouse/backend/docker/container.hpp>
 #include <roundhouse/backend/docker/container_log.hpp>
 #include <roundhouse/backend/docker/daemon.hpp>
+#include <roundhouse/backend/docker/engine_copies.hpp>
 #include <roundhouse/backend/docker/event_stream.hpp>
 #include <roundhouse/backend/docker/image.hpp>
 #include <roundhouse/backend/docker/network.hpp>
@@ -25,10 +26,12 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -49,6 +52,7 @@ public:
           daemon_(std::make_shared<docker::daemon>(daemon_of(options_), options_.call_timeout)),
           network_(std::make_shared<engine_network>(executor, daemon_, options_)),
           volumes_(daemon_, options_),
+          copies_(daemon_, volumes_, options_),
           watched_(std::make_shared<watched_engines>()),
           events_(std::make_shared<event_stream>(executor, daemon_, watched_, options_)) {}
 
@@ -74,14 +78,20 @@ public:
                            "leave ORCH_ENGINE_RUNTIME (docker_options::runtime) empty, and set "
                            "`runtime` in its containers.conf");
         auto keeping = volumes_.ensure(requested);
-        const auto made = co_await std::move(keeping);
-        if (!made) co_return unexpected{made.error()};
+        auto kept = co_await std::move(keeping);
+        if (!kept) co_return unexpected{kept.error()};
+        if (kept->made || kept->restored) {
+            auto mending = end_restoring(requested.ref);
+            const auto mended = co_await std::move(mending);
+            if (!mended) co_return unexpected{mended.error()};
+            if (*mended) kept->made = false; // it has the engine's data now
+        }
         auto running = run(requested);
         auto done = co_await std::move(running);
         // From here on the daemon may have done something, so that it is not `backend_away` any
         // more.
         if (!done) done.error().code = errc::backend_error;
-        if (!done && *made) {
+        if (!done && kept->made) {
             // Nothing has used the volume yet. If the removal fails, `list` shows the volume.
             auto undoing = volumes_.remove(requested.ref.engine_id);
             static_cast<void>(co_await std::move(undoing));
@@ -141,7 +151,57 @@ public:
     asio::awaitable<result<void>> destroy(const workload_ref& ref) {
         auto discarding = discard(ref, options_.short_grace);
         if (auto done = co_await std::move(discarding); !done) co_return done;
+        auto removing_copy = copies_.remove(ref.engine_id);
+        if (auto done = co_await std::move(removing_copy); !done) co_return done;
         auto removing = volumes_.remove(ref.engine_id);
+        co_return co_await std::move(removing);
+    }
+
+    asio::awaitable<result<bool>> copy_data(workload_ref ref,
+                                            std::optional<std::uint64_t> max_bytes) {
+        const copying now{*this, ref.engine_id};
+        auto mending = end_restoring(ref);
+        if (const auto mended = co_await std::move(mending); !mended)
+            co_return unexpected{mended.error()};
+        auto looking = inspect_ended(ref.engine_id);
+        const auto present = co_await std::move(looking);
+        if (!present) co_return unexpected{present.error()};
+        if (!*present)
+            co_return fail(errc::backend_error,
+                           container_of(ref.engine_id) +
+                               " does not exist, by which the engine's data is read: boot the "
+                               "engine and stop it");
+        auto copying_it = copies_.copy(ref.engine_id, **present, max_bytes);
+        co_return co_await std::move(copying_it);
+    }
+
+    asio::awaitable<result<void>> restore_data(workload_ref ref) {
+        const copying now{*this, ref.engine_id};
+        auto finding = copies_.find(ref.engine_id);
+        const auto source = co_await std::move(finding);
+        if (!source) co_return unexpected{source.error()};
+        if (!*source) co_return result<void>{};
+        auto looking = inspect_ended(ref.engine_id);
+        const auto present = co_await std::move(looking);
+        if (!present) co_return unexpected{present.error()};
+        auto beginning = copies_.begin_restoring(ref.engine_id, **source);
+        if (const auto begun = co_await std::move(beginning); !begun) co_return begun;
+        if (*present) {
+            watched_->release(ref.engine_id);
+            forget_address(ref.engine_id);
+            auto removing = remove_container(ref.engine_id, (*present)->id);
+            if (const auto removed = co_await std::move(removing); !removed) co_return removed;
+        }
+        auto refilling = copies_.refill(ref.engine_id, **source);
+        co_return co_await std::move(refilling);
+    }
+
+    asio::awaitable<result<void>> drop_copy(workload_ref ref) {
+        const copying now{*this, ref.engine_id};
+        auto mending = end_restoring(ref);
+        if (const auto mended = co_await std::move(mending); !mended)
+            co_return unexpected{mended.error()};
+        auto removing = copies_.remove(ref.engine_id);
         co_return co_await std::move(removing);
     }
 
@@ -174,8 +234,14 @@ public:
         if (!containers) co_return unexpected{containers.error()};
         if (containers->status != 200)
             co_return daemon::refused("cannot list containers", *containers);
-        if (auto read = add_containers(containers->body, found); !read)
+        std::vector<left_container> left_over;
+        if (auto read = add_containers(containers->body, found, left_over); !read)
             co_return unexpected{read.error()};
+        for (const auto& [name, id] : left_over) {
+            auto removing = docker::remove_container(*daemon_, name, id);
+            // One that stays is removed with the engine, or with its next copy.
+            static_cast<void>(co_await std::move(removing));
+        }
         // Workloads that ended after that answer, and before they were expected, are found here.
         auto looking = events_->look_for_ends();
         if (auto looked = co_await std::move(looking); !looked)
@@ -214,6 +280,48 @@ public:
     }
 
 private:
+    // Copies
+
+    /// Says that the containers which reach an engine's volumes are in use.
+    class copying {
+    public:
+        copying(engines& all, const uuid& engine) : all_(all), engine_(engine) {
+            const std::lock_guard lock(all_.mutex_);
+            all_.copying_.insert(engine_);
+        }
+        ~copying() {
+            const std::lock_guard lock(all_.mutex_);
+            all_.copying_.erase(all_.copying_.find(engine_));
+        }
+        copying(const copying&) = delete;
+        copying& operator=(const copying&) = delete;
+
+    private:
+        engines& all_;
+        const uuid engine_;
+    };
+
+    /// Ends a restoring that was interrupted. Returns whether there was one.
+    asio::awaitable<result<bool>> end_restoring(workload_ref ref) {
+        auto asking = copies_.is_restoring(ref.engine_id);
+        const auto restoring = co_await std::move(asking);
+        if (!restoring || !*restoring) co_return restoring;
+        auto ending = restore_data(ref);
+        if (const auto ended = co_await std::move(ending); !ended)
+            co_return unexpected{ended.error()};
+        co_return true;
+    }
+
+    /// The container of an engine, which must not run; empty if there is none.
+    asio::awaitable<result<std::optional<container>>> inspect_ended(const uuid& engine) {
+        auto looking = inspect(engine);
+        auto found = co_await std::move(looking);
+        if (found && *found && state_of((*found)->status) != workload_state::down)
+            co_return fail(errc::backend_error,
+                           container_of(engine) + " still runs: stop the engine first");
+        co_return found;
+    }
+
     // Containers
 
     asio::awaitable<result<std::string>> read_logs(std::string id, std::size_t tail) {
@@ -266,19 +374,7 @@ private:
     }
 
     asio::awaitable<result<void>> remove_container(const uuid& engine, std::string id) {
-        // v=1 removes the anonymous volumes that the image asked for; named ones stay.
-        auto calling = daemon_->call("DELETE", "/containers/" + id + "?force=1&v=1");
-        auto answer = co_await std::move(calling);
-        if (answer && answer->status == 409) {
-            // Its removal is in progress.
-            auto waiting = daemon_->call("POST", "/containers/" + id + "/wait?condition=removed");
-            answer = co_await std::move(waiting);
-            if (answer && answer->status == 200) co_return result<void>{};
-        }
-        if (!answer) co_return unexpected{answer.error()};
-        if (answer->status != 204 && answer->status != 404)
-            co_return daemon::refused("cannot remove " + container_of(engine), *answer);
-        co_return result<void>{};
+        return docker::remove_container(*daemon_, container_of(engine), std::move(id));
     }
 
     /// Creates and starts the container, in place of one of an older generation.
@@ -417,8 +513,15 @@ private:
 
     // Lists
 
+    struct left_container {
+        std::string name;
+        std::string id;
+    };
+
+    /// `left_over` gets the containers of copyings that were interrupted.
     result<void> add_containers(std::string_view body,
-                                std::unordered_map<uuid, found_workload>& found) {
+                                std::unordered_map<uuid, found_workload>& found,
+                                std::vector<left_container>& left_over) {
         const auto read = read_json(body);
         if (!read) return unexpected{read.error()};
         simdjson::dom::array containers;
@@ -427,6 +530,14 @@ private:
         for (const auto entry : containers) {
             const auto made = marks_of(options_.installation_id, entry["Labels"]);
             if (!made) continue; // the daemon has not applied the filter
+            if (made->copy) {
+                auto name = text_at(entry, "/Names/0");
+                name.erase(0, name.starts_with('/') ? 1 : 0);
+                const std::lock_guard lock(mutex_);
+                if (reacher::is_left_over(name) && !copying_.contains(made->ref.engine_id))
+                    left_over.push_back({std::move(name), text_at(entry, "/Id")});
+                continue;
+            }
             const auto state = state_of(text_at(entry, "/State"));
             found[made->ref.engine_id] = {made->ref, state, true, made->owner};
             if (state != workload_state::down)
@@ -440,10 +551,12 @@ private:
     const std::shared_ptr<docker::daemon> daemon_;
     const std::shared_ptr<engine_network> network_;
     engine_volumes volumes_;
+    engine_copies copies_;
     const std::shared_ptr<watched_engines> watched_;
     const std::shared_ptr<event_stream> events_;
     std::mutex mutex_;
     std::map<uuid, engine_address> addresses_;
+    std::multiset<uuid> copying_; ///< Engines with a `copying`.
 };
 
 } // namespace detail::docker

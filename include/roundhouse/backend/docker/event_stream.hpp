@@ -186,7 +186,7 @@ private:
                 const auto status = text_at(entry, "/State");
                 const auto state = state_of(status);
                 // A container that is about to be started has not ended.
-                if (made && (state != workload_state::down || status == "created"))
+                if (made && !made->copy && (state != workload_state::down || status == "created"))
                     alive[made->ref.engine_id] = {made->ref.generation,
                                                   state == workload_state::paused};
             }

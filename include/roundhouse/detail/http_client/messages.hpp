@@ -33,6 +33,8 @@ struct http_request {
     std::string target = "/";
     http_headers headers; ///< Without Host, Connection and Content-Length: the client adds them.
     std::string body;
+    /// The body is sent in pieces after the head, by `http_exchange::send_piece`, and `body` is empty.
+    bool streamed = false;
 };
 
 struct http_response {
