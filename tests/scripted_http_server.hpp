@@ -49,6 +49,9 @@ public:
     }
 
 private:
+    /// With the end of the line before it.
+    static constexpr std::string_view last_chunk{"\r\n0\r\n\r\n"};
+
     void accept() {
         acceptor_.async_accept([this](const std::error_code& failed, socket accepted) {
             if (failed) return;
@@ -70,6 +73,8 @@ private:
             const auto missing = size + length - text.size();
             asio::read(connection, asio::dynamic_buffer(text), asio::transfer_exactly(missing),
                        failed);
+        } else if (text.find("Transfer-Encoding: chunked") < size && !text.ends_with(last_chunk)) {
+            asio::read_until(connection, asio::dynamic_buffer(text), last_chunk, failed);
         }
         {
             const std::lock_guard lock{mutex_};

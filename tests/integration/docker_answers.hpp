@@ -88,6 +88,12 @@ public:
     auto pause(const rh::workload_ref& ref) { return io_.wait(backend().pause(ref)); }
     auto resume(const rh::workload_ref& ref) { return io_.wait(backend().resume(ref)); }
     auto destroy(const rh::workload_ref& ref) { return io_.wait(backend().destroy(ref)); }
+    auto copy_data(const rh::workload_ref& ref,
+                   std::optional<std::uint64_t> max_bytes = std::nullopt) {
+        return io_.wait(backend().copy_data(ref, max_bytes));
+    }
+    auto restore_data(const rh::workload_ref& ref) { return io_.wait(backend().restore_data(ref)); }
+    auto drop_copy(const rh::workload_ref& ref) { return io_.wait(backend().drop_copy(ref)); }
     auto list() { return io_.wait(backend().list()); }
     auto logs(const rh::workload_ref& ref, std::size_t tail = 100) {
         return io_.wait(backend().logs(ref, tail));

@@ -76,6 +76,7 @@ public:
         std::string status = "created";
         int exit_code = 0;
         bool out_of_memory = false;
+        std::string volume = {}; ///< At /data.
     };
 
     recorded_daemon() { listen(); }
@@ -201,6 +202,21 @@ public:
     [[nodiscard]] bool has_volume(const std::string& name) const {
         const std::lock_guard lock(mutex_);
         return volumes_.contains(name);
+    }
+    void forget_volume(const std::string& name) {
+        const std::lock_guard lock(mutex_);
+        volumes_.erase(name);
+        data_.erase(name);
+    }
+    /// What the archive of a volume's data holds.
+    void put_data(const std::string& name, std::string data) {
+        const std::lock_guard lock(mutex_);
+        data_[name] = std::move(data);
+    }
+    [[nodiscard]] std::string data_of(const std::string& name) const {
+        const std::lock_guard lock(mutex_);
+        const auto found = data_.find(name);
+        return found == data_.end() ? std::string{} : found->second;
     }
     void forget_image() {
         const std::lock_guard lock(mutex_);
@@ -411,10 +427,17 @@ private:
         if (found == volumes_.end())
             return reply(404, R"({"message":"get )" + name + R"(: no such volume"})");
         if (request.method == "GET") return reply(200, volume(name, found->second));
-        const auto user = find("engine" + name.substr(std::string_view{"engine-data"}.size()));
+        constexpr std::string_view of_data{"engine-data"};
+        const auto* const user = name.starts_with(of_data)
+                                     ? find("engine" + name.substr(of_data.size()))
+                                     : nullptr;
         if (user != nullptr)
             return reply(409, R"({"message":"remove )" + name + ": volume is in use - [" +
                                   user->second.id + R"(]"})");
+        for (const auto& [other, entry] : containers_)
+            if (entry.volume == name)
+                return reply(409, R"({"message":"remove )" + name + R"(: volume is in use"})");
+        data_.erase(name);
         volumes_.erase(found);
         return reply(204, "");
     }
@@ -427,12 +450,15 @@ private:
                                   R"(\". You have to remove (or rename) that container to be )"
                                   R"(able to reuse that name."})");
         if (!image_there_) return reply(404, R"({"message":"No such image: tiny:1"})");
-        const container made{.id = new_id(), .labels = member_at(request.body, "/Labels")};
-        containers_[name] = made;
         // A missing volume is created with its container.
         const auto mounted = member_at(request.body, "/HostConfig/Mounts/0/Source");
+        const container made{.id = new_id(),
+                             .labels = member_at(request.body, "/Labels"),
+                             .volume = mounted == "null" ? ""
+                                                         : mounted.substr(1, mounted.size() - 2)};
+        containers_[name] = made;
         if (mounted != "null")
-            volumes_.insert({mounted.substr(1, mounted.size() - 2),
+            volumes_.insert({made.volume,
                              member_at(request.body, "/HostConfig/Mounts/0/VolumeOptions/Labels")});
         return reply(201, R"({"Id":")" + made.id + R"(","Warnings":[]})");
     }
@@ -486,6 +512,8 @@ private:
         }
         const auto verb = part(request.path, 2);
         if (verb == "json") return reply(200, inspection(*found));
+        if (verb == "archive") return on_archive(request, entry.volume);
+        if (verb == "rename") return rename(*found, request.query.substr(5)); // of name=
         if (verb == "wait") { // for a removal that is in progress
             containers_.erase(std::string{found->first});
             return reply(200, R"({"StatusCode":0})");
@@ -507,6 +535,27 @@ private:
         if (entry.status != "running")
             return reply(409, R"({"message":"Container )" + entry.id + R"( is not running"})");
         return become("paused", "pause", *found);
+    }
+
+    std::string on_archive(const daemon_request& request, const std::string& of) {
+        if (request.method == "GET") return chunked_head() + chunk(data_[of]) + chunk("");
+        std::string data;
+        std::string_view rest{request.body};
+        while (!rest.empty()) {
+            const auto end = rest.find("\r\n");
+            const auto size = std::stoul(std::string{rest.substr(0, end)}, nullptr, 16);
+            data += rest.substr(end + 2, size);
+            rest.remove_prefix(end + 2 + size + 2);
+        }
+        data_[of] = data;
+        return reply(200, "");
+    }
+
+    std::string rename(const named& present, const std::string& name) {
+        auto entry = present.second;
+        containers_.erase(std::string{present.first});
+        containers_[name] = std::move(entry);
+        return reply(204, "");
     }
 
     std::string become(const std::string& status, const std::string& action, named& changed) {
@@ -532,6 +581,7 @@ private:
     std::vector<daemon_request> requests_;
     std::map<std::string, container> containers_;
     std::map<std::string, std::string> volumes_; ///< Labels as JSON, by name.
+    std::map<std::string, std::string> data_;    ///< By the name of the volume.
     std::set<std::string> networks_;
     bool image_there_ = true;
     std::uint64_t ids_ = 0;

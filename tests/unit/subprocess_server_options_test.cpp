@@ -87,3 +87,21 @@ TEST_CASE("no variable that the server sets for each engine can be passed throug
     }
     CHECK(given.size() == 12);
 }
+
+TEST_CASE("a command that names the version needs a default one, and versions that are allowed") {
+    const auto plain = parse_options({}, good());
+    REQUIRE(plain);
+    CHECK_FALSE(plain->options.settings.versions_need_allowing);
+    const auto named = parse_options({}, good({{"ORCH_ENGINE_COMMAND", "/bin/{engine_version}"},
+                                               {"ORCH_ENGINE_IMAGE", "true"}}));
+    REQUIRE(named);
+    CHECK(named->warnings.empty());
+    CHECK(named->options.settings.versions_need_allowing);
+    CHECK(named->options.engine.command == std::vector<std::string>{"/bin/{engine_version}"});
+    const auto refused = parse_options({}, good({{"ORCH_ENGINE_COMMAND", "/bin/{engine_version}"},
+                                                 {"ORCH_ENGINE_IMAGE", "registry/engine:1"}}));
+    REQUIRE_FALSE(refused);
+    CHECK_THAT(refused.error().message, StartsWith("ORCH_ENGINE_IMAGE: {engine_version} in "
+                                                   "ORCH_ENGINE_COMMAND stands for it, and it has "
+                                                   "a slash in it"));
+}

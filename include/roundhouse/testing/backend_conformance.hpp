@@ -2,6 +2,7 @@
 
 #include <roundhouse/concepts.hpp>
 #include <roundhouse/testing/backend_conformance/case.hpp>
+#include <roundhouse/testing/backend_conformance/copy_cases.hpp>
 #include <roundhouse/testing/backend_conformance/create_cases.hpp>
 #include <roundhouse/testing/backend_conformance/data_cases.hpp>
 #include <roundhouse/testing/backend_conformance/end_cases.hpp>
@@ -45,12 +46,13 @@ template <backend Backend> [[nodiscard]] std::vector<backend_case<Backend>> back
     return cases;
 }
 
-/// The requirements on the data and the keys of engines, which need real engines and a subject with
+/// The requirements on the data, its copies and the keys of engines, which need real engines and a subject with
 /// `count`.
 template <backend Backend>
 [[nodiscard]] std::vector<backend_case<Backend>> backend_data_conformance() {
     std::vector<backend_case<Backend>> cases;
-    for (const auto& part : {data_cases::all<Backend>(), key_cases::all<Backend>()})
+    for (const auto& part :
+         {data_cases::all<Backend>(), copy_cases::all<Backend>(), key_cases::all<Backend>()})
         cases.insert(cases.end(), part.begin(), part.end());
     return cases;
 }

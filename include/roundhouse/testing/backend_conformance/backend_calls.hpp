@@ -20,9 +20,11 @@
 #include <asio/use_future.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <future>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <utility>
@@ -76,6 +78,22 @@ asio::awaitable<result<std::vector<found_workload>>> list(Backend& tested) {
 template <backend Backend>
 asio::awaitable<result<std::string>> logs(Backend& tested, workload_ref ref, std::size_t tail) {
     auto work = tested.logs(ref, tail);
+    co_return co_await std::move(work);
+}
+template <copies_data Backend>
+asio::awaitable<result<bool>> copy_data(Backend& tested, workload_ref ref,
+                                        std::optional<std::uint64_t> max_bytes) {
+    auto work = tested.copy_data(ref, max_bytes);
+    co_return co_await std::move(work);
+}
+template <copies_data Backend>
+asio::awaitable<result<void>> restore_data(Backend& tested, workload_ref ref) {
+    auto work = tested.restore_data(ref);
+    co_return co_await std::move(work);
+}
+template <copies_data Backend>
+asio::awaitable<result<void>> drop_copy(Backend& tested, workload_ref ref) {
+    auto work = tested.drop_copy(ref);
     co_return co_await std::move(work);
 }
 template <separates_boot_logs Backend>
@@ -134,6 +152,22 @@ public:
                               const std::string& next) {
         return finish(start(backend_operations::swap_key(tested(), engine.workload.ref, key,
                                                          crypto::sha256(next))));
+    }
+    result<bool> copy_data(const trial_engine& engine, std::optional<std::uint64_t> max_bytes)
+        requires copies_data<Backend>
+    {
+        return finish(
+            start(backend_operations::copy_data(tested(), engine.workload.ref, max_bytes)));
+    }
+    result<void> restore_data(const trial_engine& engine)
+        requires copies_data<Backend>
+    {
+        return finish(start(backend_operations::restore_data(tested(), engine.workload.ref)));
+    }
+    result<void> drop_copy(const trial_engine& engine)
+        requires copies_data<Backend>
+    {
+        return finish(start(backend_operations::drop_copy(tested(), engine.workload.ref)));
     }
     result<std::string> logs(const trial_engine& engine, std::size_t tail) {
         return finish(start_logs(engine, tail));
