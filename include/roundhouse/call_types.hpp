@@ -31,6 +31,14 @@ struct registration {
     std::string platform_key; ///< Only its hash is stored: it cannot be read again.
 };
 
+/// The actor of what an administrator does who has no name of their own.
+inline constexpr std::string_view admin_actor = "admin";
+
+/// The actor of what an administrator of this name does.
+[[nodiscard]] inline std::string actor_of_admin(std::string_view name) {
+    return std::string(admin_actor).append(":").append(name);
+}
+
 /// A platform key of a product, as operators see it.
 struct platform_key_view {
     std::uint64_t id = 0;
@@ -107,6 +115,7 @@ struct engine_view {
     std::optional<roundhouse::sleep_mode> sleep_mode = {}; ///< Set while it sleeps.
     std::optional<instant> sleeping_since = {};            ///< The same.
     std::shared_ptr<const engine_upgrade> upgrade = {};    ///< Null if none is under way.
+    std::string product = {};                              ///< The slug of its product.
 };
 
 /// What a new engine is given. `core::check_options` says what each member may be.
@@ -418,13 +427,22 @@ struct brake_status {
     std::uint64_t running = 0;
 };
 
+/// A product whose brake is on.
+struct braked_product {
+    uuid id;
+    std::string slug; ///< Empty if the product is gone.
+    brake_status brake;
+};
+
 struct fleet_status {
     fleet_counts counts;
     fleet_health health = fleet_health::ok;
-    std::optional<brake_status> brake = {}; ///< Nothing if it is off.
+    std::optional<brake_status> brake = {}; ///< Of one product; nothing if it is off.
+    /// Of all products: those whose brakes are on, in the order of their ids.
+    std::vector<braked_product> brakes = {};
 };
 
-/// Figures of a product's engines. Those that end in `_1h` and `avg_boot_ms` cover the last 3,600
+/// Figures of the engines of a product, or of all. Those that end in `_1h` and `avg_boot_ms` cover the last 3,600
 /// seconds.
 struct fleet_metrics {
     std::uint64_t provisions_1h = 0;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -120,7 +121,7 @@ struct committed {
     std::vector<std::uint64_t> audit_ids;
 };
 
-/// Selects engines of one product, oldest first.
+/// Selects engines of one product, or of all, oldest first.
 struct engine_query {
     uuid product_id{};
     std::optional<engine_status> status;
@@ -132,6 +133,7 @@ struct engine_query {
     std::string user_prefix{};
     /// Only engines whose metadata have all of these members, with these values.
     named_texts metadata{};
+    bool all_products = false; ///< `product_id` does not count then.
 };
 
 struct engine_page {
@@ -155,7 +157,7 @@ struct product_page {
     std::optional<std::string> next{};
 };
 
-/// Selects audit rows of one product, newest first. `since` is inclusive, `until` and `before` are
+/// Selects audit rows of one product, or of all, newest first. `since` is inclusive, `until` and `before` are
 /// exclusive.
 struct audit_query {
     uuid product_id;
@@ -166,14 +168,25 @@ struct audit_query {
     std::optional<instant> until;
     std::optional<std::uint64_t> before; ///< Only rows with a smaller id.
     std::size_t limit = 100;             ///< 0 selects none.
+    /// Also rows that are about no product, and of products that are gone; `product_id` does not
+    /// count then.
+    bool all_products = false;
+
+    /// A page of all products, unless it is about one engine, ends after so many rows that may match
+    /// by their times, whether they do or not: no index leads to those of all products.
+    static constexpr std::size_t most_examined = 10'000;
 };
 
 struct audit_page {
     std::vector<audit_entry> entries;
-    std::optional<std::uint64_t> next_before; ///< `before` of the next page, if there is one.
+    /// `before` of the next page, if there is one. Of all products, a page may have fewer entries than
+    /// it might, or none, and be followed by another.
+    std::optional<std::uint64_t> next_before;
+    /// Of the products in `entries` that there are; stores leave it empty.
+    std::map<uuid, std::string> slugs = {};
 };
 
-/// The counters of one product. Each commit updates them with the rows that it changes.
+/// The counters of one product, or their sums over all. Each commit updates them with the rows that it changes.
 struct fleet_counts {
     std::array<std::uint64_t, all_engine_statuses.size()> by_status{};
     std::uint64_t total_provisions = 0;
@@ -187,6 +200,13 @@ struct fleet_counts {
         std::uint64_t sum = 0;
         for (const auto count : by_status) sum += count;
         return sum;
+    }
+    /// Adds those of another product.
+    void add(const fleet_counts& other) noexcept {
+        for (std::size_t i = 0; i < by_status.size(); ++i) by_status[i] += other.by_status[i];
+        total_provisions += other.total_provisions;
+        total_destroys += other.total_destroys;
+        reserved_memory_mb += other.reserved_memory_mb;
     }
 };
 

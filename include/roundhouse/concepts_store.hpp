@@ -65,6 +65,10 @@ concept counts = requires(const S& s, const uuid& product) {
     { s.counts(product) } -> std::same_as<result<fleet_counts>>;
 };
 template <class S>
+concept counts_of_all = requires(const S& s) {
+    { s.counts_of_all() } -> std::same_as<result<fleet_counts>>;
+};
+template <class S>
 concept audit = requires(const S& s, const audit_query& query) {
     { s.audit(query) } -> std::same_as<result<audit_page>>;
 };
@@ -113,7 +117,10 @@ concept prune_idempotency = requires(S& s, instant before, std::size_t most) {
 ///   since a time, oldest first. The visitors must not call the store. A record that cannot be read
 ///   is visited as the error that names it; listings and audit pages leave it out.
 /// - `list_engines` answers a query by `user_prefix` or `metadata` in time that grows with the engines
-///   that match it, not with the fleet, by the rows of the last commit.
+///   that match it, not with the fleet, by the rows of the last commit. One of all products also
+///   takes time that grows with the number of products. `counts_of_all` takes that time too.
+/// - `audit` of all products, unless it is about one engine, ends a page after it has looked at
+///   `audit_query::most_examined` rows.
 /// - `note_activity` keeps the later of a record's `last_activity_at` and what was seen. It is no
 ///   change of the record: the revision stays, and engines that are gone are passed over. It is as
 ///   durable and as blocking as a commit.
@@ -131,11 +138,11 @@ concept store = detail::member::name<S> && detail::member::trouble<S> &&
                 detail::member::find_product_by_id<S> && detail::member::list_products<S> &&
                 detail::member::find_engine<S> && detail::member::find_engine_by_id<S> &&
                 detail::member::list_engines<S> && detail::member::for_each_engine<S> &&
-                detail::member::counts<S> && detail::member::audit<S> &&
-                detail::member::for_each_audit<S> && detail::member::commit<S> &&
-                detail::member::note_activity<S> && detail::member::prune_audit<S> &&
-                detail::member::find_idempotency<S> && detail::member::for_each_idempotency<S> &&
-                detail::member::prune_idempotency<S>;
+                detail::member::counts<S> && detail::member::counts_of_all<S> &&
+                detail::member::audit<S> && detail::member::for_each_audit<S> &&
+                detail::member::commit<S> && detail::member::note_activity<S> &&
+                detail::member::prune_audit<S> && detail::member::find_idempotency<S> &&
+                detail::member::for_each_idempotency<S> && detail::member::prune_idempotency<S>;
 
 /// Refuses a type that is no store, naming what it lacks.
 template <class S> consteval bool require_store() {
@@ -162,6 +169,8 @@ template <class S> consteval bool require_store() {
                   "result<engine_ptr>&)>&) const`");
     static_assert(member::counts<S>,
                   "store: lacks `result<fleet_counts> counts(const uuid&) const`");
+    static_assert(member::counts_of_all<S>,
+                  "store: lacks `result<fleet_counts> counts_of_all() const`");
     static_assert(member::audit<S>,
                   "store: lacks `result<audit_page> audit(const audit_query&) const`");
     static_assert(

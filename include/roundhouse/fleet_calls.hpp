@@ -41,26 +41,28 @@ public:
     [[nodiscard]] virtual bool starting() const noexcept = 0;
     [[nodiscard]] virtual orchestrator_health health() const = 0;
 
-    // Products
+    // Products. `actor` is that of the audit row: `admin_actor`, or that and the name of one.
 
     /// Registers a product, and makes its platform key. Fails with `errc::invalid_request` if a name
     /// or a member of the policy is none (`core::names`, `core::check_policy`).
     virtual void register_product(std::string slug, std::string display_name, policy limits,
-                                  completion<registration> done) = 0;
+                                  std::string actor, completion<registration> done) = 0;
     /// The same with a key that the caller has made (`crypto::make_platform_key`).
     virtual void register_product(std::string slug, std::string display_name, policy limits,
-                                  std::string platform_key, completion<registration> done) = 0;
+                                  std::string platform_key, std::string actor,
+                                  completion<registration> done) = 0;
     /// The same once only: within 24 hours a call with the same key and request gets the answer of
     /// the first, and makes nothing. A failure leaves nothing, and the call can be repeated. The keys
     /// are those of all administrators, apart from the products'. Fails with
     /// `errc::idempotency_mismatch` if the key stands for another request, and with
     /// `errc::product_not_found` if the product that it has made is gone.
     virtual void register_product_once(std::string slug, std::string display_name, policy limits,
-                                       idempotent_registration once,
+                                       idempotent_registration once, std::string actor,
                                        completion<std::string> done) = 0;
     /// The same, answered with the registration as it was.
     virtual void register_product_once(std::string slug, std::string display_name, policy limits,
-                                       std::string key, completion<registration> done) = 0;
+                                       std::string key, std::string actor,
+                                       completion<registration> done) = 0;
     /// Sees to it that a product has the key that an operator has configured for it
     /// (`crypto::make_platform_key`). Registers the product, with its slug as its name, if there is
     /// none. Else the key takes the place of those that were configured before, which end after
@@ -72,31 +74,32 @@ public:
                                         duration overlap, completion<configured_key> done) = 0;
     /// Replaces a product's whole policy, effective on the next call, and for boots that wait at once.
     /// Fails with `errc::invalid_request` as a registration does.
-    virtual void set_policy(std::string id_or_slug, policy limits, completion<policy> done) = 0;
+    virtual void set_policy(std::string id_or_slug, policy limits, std::string actor,
+                            completion<policy> done) = 0;
     /// Replaces all that the engines of a product get where they have nothing of their own, and answers
     /// with what is stored. Fails with `errc::invalid_request` if `core::check_options` has a complaint,
     /// which is about `defaults.NAME`, and with `errc::product_not_found`.
-    virtual void set_defaults(std::string id_or_slug, provision_options given,
+    virtual void set_defaults(std::string id_or_slug, provision_options given, std::string actor,
                               completion<defaults_ptr> done) = 0;
     /// Changes what a product is called, and answers with the product as it is then. Fails with
     /// `errc::product_not_found`, and with `errc::invalid_request` as a registration does.
-    virtual void update_product(std::string id_or_slug, product_changes changes,
+    virtual void update_product(std::string id_or_slug, product_changes changes, std::string actor,
                                 completion<product_view> done) = 0;
     /// Gives a product a further platform key, and ends the others after `overlap`, 0 to
     /// `core::longest_key_overlap`; without an overlap before it answers. Fails with
     /// `errc::product_not_found`, and with `errc::invalid_request` if the product has too many keys.
-    virtual void rotate_platform_key(std::string id_or_slug, duration overlap,
+    virtual void rotate_platform_key(std::string id_or_slug, duration overlap, std::string actor,
                                      completion<rotated_platform_key> done) = 0;
     /// Ends a platform key of a product before it answers. Fails with `errc::product_not_found` or
     /// `errc::platform_key_not_found`.
     virtual void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
-                                     completion<void> done) = 0;
+                                     std::string actor, completion<void> done) = 0;
     /// Deletes a product. If it has engines, fails with `errc::product_not_empty`, or with `cascade`
     /// ends its keys and destroys the engines in the background, which goes on after a restart. Until
     /// the product is gone changes of it fail with `errc::product_deleting`, its calls too but
     /// `destroy` and those that only read, and a further deletion answers how many engines are left.
     /// Fails with `errc::product_not_found`.
-    virtual void delete_product(std::string id_or_slug, bool cascade,
+    virtual void delete_product(std::string id_or_slug, bool cascade, std::string actor,
                                 completion<product_deletion> done) = 0;
     /// A product with its keys and the numbers of its engines, or `errc::product_not_found`.
     virtual void describe_product(std::string id_or_slug, completion<product_view> done) = 0;
@@ -111,6 +114,11 @@ public:
     /// The product as it is now, whatever keys it has; for holders of an earlier version, which may
     /// have an old policy. Fails with `errc::product_not_found` if it is gone.
     [[nodiscard]] virtual result<product_ptr> current(const product_ptr& product) const = 0;
+    /// The product for the calls of an administrator: `actor` (`admin`, or `admin:` and a name) is
+    /// the actor of the audit rows of what is done with it, in the place of the product. Its policy
+    /// holds for them too. Fails with `errc::product_not_found`.
+    [[nodiscard]] virtual result<product_ptr> acting_for(std::string_view id_or_slug,
+                                                         std::string actor) const = 0;
 
     // Lifecycle
 
@@ -218,13 +226,17 @@ public:
     virtual void list(engine_query query, completion<engine_view_page> done) = 0;
     virtual void status(product_ptr product, completion<fleet_status> done) = 0;
     virtual void metrics(product_ptr product, completion<fleet_metrics> done) = 0;
+    /// The sums over all products, with `fleet_status::brakes` in the place of `brake`.
+    virtual void status_of_all(completion<fleet_status> done) = 0;
+    /// The sums over all products; `avg_boot_ms` is that of all boots.
+    virtual void metrics_of_all(completion<fleet_metrics> done) = 0;
     /// The last `tail` lines of the engine's output.
     virtual void logs(product_ptr product, std::string user_id, std::size_t tail,
                       completion<std::string> done) = 0;
     /// Opens the engine's output, to be read in pieces and, with `query.follow`, as it is written.
     virtual void stream_logs(product_ptr product, std::string user_id, log_query query,
                              completion<text_stream_ptr> done) = 0;
-    /// Audit rows of a product, with every denial counted up to now.
+    /// Audit rows of a product or of all, with every denial counted up to now.
     virtual void audit(audit_query query, completion<audit_page> done) = 0;
 };
 

@@ -65,6 +65,13 @@ public:
         return answered<fleet_metrics>(
             [&](auto done) { calls()->metrics(product, std::move(done)); });
     }
+    [[nodiscard]] result<fleet_status> status_of_all() const {
+        return answered<fleet_status>([&](auto done) { calls()->status_of_all(std::move(done)); });
+    }
+    [[nodiscard]] result<fleet_metrics> metrics_of_all() const {
+        return answered<fleet_metrics>(
+            [&](auto done) { calls()->metrics_of_all(std::move(done)); });
+    }
     [[nodiscard]] result<product_page> list_products(const product_query& query) const {
         return answered<product_page>(
             [&](auto done) { calls()->list_products(query, std::move(done)); });

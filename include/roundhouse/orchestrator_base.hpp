@@ -58,6 +58,16 @@ public:
         return {calls_, std::move(product)};
     }
 
+    /// The calls of an administrator about the engines of one product: `actor`, such as `admin`, is the
+    /// actor of their audit rows in the place of the product, whose policy holds for them too. Fails
+    /// with `errc::product_not_found`. Does not block on what a writer does.
+    [[nodiscard]] result<product_handle>
+    acting_for(std::string_view id_or_slug, std::string actor = std::string(admin_actor)) const {
+        auto product = calls_->acting_for(id_or_slug, std::move(actor));
+        if (!product) return unexpected(std::move(product.error()));
+        return product_handle(calls_, std::move(*product));
+    }
+
     /// The same calls with completions, for `http::api` and the like. It may outlive the
     /// orchestrator: its calls fail with `errc::shutting_down` then.
     [[nodiscard]] std::shared_ptr<fleet_calls> calls() const { return calls_; }
@@ -95,7 +105,8 @@ public:
         return initiate<registration>(
             [calls = calls_, slug = std::move(slug), display_name = std::move(display_name),
              limits = std::move(limits)](completion<registration> done) {
-                calls->register_product(slug, display_name, limits, std::move(done));
+                calls->register_product(slug, display_name, limits, std::string(admin_actor),
+                                        std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -108,7 +119,8 @@ public:
         return initiate<registration>(
             [calls = calls_, slug = std::move(slug), display_name = std::move(display_name),
              limits = std::move(limits), key = std::move(key)](completion<registration> done) {
-                calls->register_product_once(slug, display_name, limits, key, std::move(done));
+                calls->register_product_once(slug, display_name, limits, key,
+                                             std::string(admin_actor), std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -119,7 +131,8 @@ public:
             [calls = calls_, slug = std::move(slug), display_name = std::move(display_name),
              limits = std::move(limits),
              platform_key = std::move(platform_key)](completion<registration> done) {
-                calls->register_product(slug, display_name, limits, platform_key, std::move(done));
+                calls->register_product(slug, display_name, limits, platform_key,
+                                        std::string(admin_actor), std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -138,8 +151,10 @@ public:
     template <class Token>
     auto async_set_policy(std::string id_or_slug, policy limits, Token&& token) {
         return initiate<policy>(
-            [calls = calls_, name = std::move(id_or_slug), limits = std::move(limits)](
-                completion<policy> done) { calls->set_policy(name, limits, std::move(done)); },
+            [calls = calls_, name = std::move(id_or_slug),
+             limits = std::move(limits)](completion<policy> done) {
+                calls->set_policy(name, limits, std::string(admin_actor), std::move(done));
+            },
             std::forward<Token>(token));
     }
     /// Replaces all that the engines of a product get where they have nothing of their own. They are read
@@ -149,7 +164,7 @@ public:
         return initiate<defaults_ptr>(
             [calls = calls_, name = std::move(id_or_slug),
              given = std::move(given)](completion<defaults_ptr> done) {
-                calls->set_defaults(name, given, std::move(done));
+                calls->set_defaults(name, given, std::string(admin_actor), std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -158,7 +173,7 @@ public:
         return initiate<product_view>(
             [calls = calls_, name = std::move(id_or_slug),
              changes = std::move(changes)](completion<product_view> done) {
-                calls->update_product(name, changes, std::move(done));
+                calls->update_product(name, changes, std::string(admin_actor), std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -167,7 +182,8 @@ public:
         return initiate<rotated_platform_key>(
             [calls = calls_, name = std::move(id_or_slug),
              overlap](completion<rotated_platform_key> done) {
-                calls->rotate_platform_key(name, overlap, std::move(done));
+                calls->rotate_platform_key(name, overlap, std::string(admin_actor),
+                                           std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -175,7 +191,7 @@ public:
     auto async_delete_platform_key(std::string id_or_slug, std::uint64_t key_id, Token&& token) {
         return initiate<void>(
             [calls = calls_, name = std::move(id_or_slug), key_id](completion<void> done) {
-                calls->delete_platform_key(name, key_id, std::move(done));
+                calls->delete_platform_key(name, key_id, std::string(admin_actor), std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -185,7 +201,7 @@ public:
         return initiate<product_deletion>(
             [calls = calls_, name = std::move(id_or_slug),
              cascade](completion<product_deletion> done) {
-                calls->delete_product(name, cascade, std::move(done));
+                calls->delete_product(name, cascade, std::string(admin_actor), std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -374,6 +390,7 @@ public:
 
     // Fleet
 
+    /// Engines of the query's product, or with `all_products` of all.
     template <class Token> auto async_list(engine_query query, Token&& token) {
         return initiate<engine_view_page>(
             [calls = calls_, query = std::move(query)](completion<engine_view_page> done) {
@@ -392,6 +409,20 @@ public:
         return initiate<fleet_metrics>(
             [calls = calls_, product = std::move(product)](completion<fleet_metrics> done) {
                 calls->metrics(product, std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token> auto async_status_of_all(Token&& token) {
+        return initiate<fleet_status>(
+            [calls = calls_](completion<fleet_status> done) {
+                calls->status_of_all(std::move(done));
+            },
+            std::forward<Token>(token));
+    }
+    template <class Token> auto async_metrics_of_all(Token&& token) {
+        return initiate<fleet_metrics>(
+            [calls = calls_](completion<fleet_metrics> done) {
+                calls->metrics_of_all(std::move(done));
             },
             std::forward<Token>(token));
     }
@@ -414,6 +445,7 @@ public:
             },
             std::forward<Token>(token));
     }
+    /// Rows of the query's product, or with `all_products` of all.
     template <class Token> auto async_audit(audit_query query, Token&& token) {
         return initiate<audit_page>(
             [calls = calls_, query = std::move(query)](completion<audit_page> done) {

@@ -260,6 +260,7 @@ public:
             [query = std::move(query)](fleet_calls& fleet, const product_ptr& product,
                                        completion<engine_view_page> done) mutable {
                 query.product_id = product->id;
+                query.all_products = false;
                 fleet.list(query, std::move(done));
             },
             std::forward<Token>(token));
@@ -304,6 +305,7 @@ public:
             [query = std::move(query)](fleet_calls& fleet, const product_ptr& product,
                                        completion<audit_page> done) mutable {
                 query.product_id = product->id;
+                query.all_products = false;
                 fleet.audit(query, std::move(done));
             },
             std::forward<Token>(token));

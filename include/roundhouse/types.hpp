@@ -286,6 +286,10 @@ struct product {
     std::shared_ptr<const product_defaults> defaults = {};
     /// Since when it is being deleted with its engines; nothing if it is not. It has no keys then.
     std::optional<instant> deleting_since = {};
+    /// Who makes the calls that this copy is given to, if that is not the product itself: the actor of
+    /// their audit rows, such as `admin` (`fleet_calls::acting_for`). Not stored: empty in what stores
+    /// return.
+    std::string called_by = {};
 };
 
 /// The key of a product that has this hash; null if there is none.
@@ -357,6 +361,9 @@ struct engine_record {
     std::uint32_t retries = 0; ///< Earlier attempts at the current operation.
     /// For people: why the engine last failed, or why it sleeps. May be empty.
     std::string reason;
+    /// Who asked for the last operation that a call began, if that was not its product: the actor of
+    /// the audit rows in which the operation ends.
+    std::string asked_by;
     /// What it was given for itself; null if that is nothing.
     std::shared_ptr<const engine_settings> settings;
     /// Its upgrade under way; null if there is none.

@@ -121,6 +121,7 @@ public:
         if (one_in(4)) query.action = draw_action();
         if (one_in(3)) query.since = earlier(60'000);
         if (one_in(3)) query.until = earlier(60'000);
+        query.all_products = one_in(3);
         if (one_in(3)) query.before = newest_row(model, query.product_id) - below(5);
         query.limit = 1 + below(40);
         return query;
@@ -129,6 +130,7 @@ public:
     rh::engine_query draw_engine_query() {
         rh::engine_query query;
         query.product_id = pick(products());
+        query.all_products = one_in(3);
         if (one_in(2)) query.status = draw_status();
         if (one_in(3)) query.metadata[draw_label()] = draw_label();
         if (one_in(6)) query.metadata[draw_label()] = draw_label();
@@ -342,6 +344,7 @@ private:
         record.sleep_mode = one_in(2) ? rh::sleep_mode::stopped : rh::sleep_mode::paused;
         if (one_in(2)) record.sleeping_since = rh::instant{rh::duration{below(100'000)}};
         record.reason = draw_text(one_in(20) ? 6000 : 30);
+        record.asked_by = one_in(2) ? draw_text(20) : std::string();
         record.settings = one_in(3) ? draw_settings() : nullptr;
         record.upgrade = one_in(4) ? draw_upgrade() : nullptr;
     }

@@ -53,6 +53,10 @@ public:
         return now ? std::move(*now) : std::move(*later);
     }
 
+    void replace_named_admins(std::vector<roundhouse::http::named_admin> named) {
+        api_.replace_named_admins(std::move(named));
+    }
+
     /// Sends a request without letting the fake orchestrator answer.
     std::optional<roundhouse::http::reply>
     begin(std::string_view method, std::string_view target,

@@ -19,7 +19,7 @@ constexpr std::string_view listed_product =
 
 std::string whole_product() {
     return std::string(listed_product) +
-           R"(,"engines":{"total":2,"by_status":{"provisioning":0,"running":2,"sleeping":0,)"
+           R"(,"defaults":{},"engines":{"total":2,"by_status":{"provisioning":0,"running":2,"sleeping":0,)"
            R"("stopped":0,"failed":0,"destroying":0}},"keys":[)"
            R"({"key_id":1,"created_at":"2023-11-14T22:13:20.123Z","last_used_at":null,)"
            R"("expires_at":"2023-11-14T23:13:20.123Z"},)"

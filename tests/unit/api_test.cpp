@@ -366,7 +366,7 @@ TEST_CASE("every product call needs the platform key") {
         api_harness api;
         CHECK(api.ask(method, target, body).status == 200);
         api.fake().calls.clear();
-        api.request.platform_key = {};
+        api.request.platform_key = api.request.admin_key = {};
         CHECK(told(api.ask(method, target, body)) == "401 INVALID_PLATFORM_KEY");
         api.request.platform_key = "pk-sept-wrong";
         CHECK(told(api.ask(method, target, body)) == "401 INVALID_PLATFORM_KEY");

@@ -75,6 +75,7 @@ engine_record sample_engine() {
     engine.defaults_revision = 65;
     engine.sleep_mode = sleep_mode::stopped;
     engine.sleeping_since = noon + duration{10};
+    engine.asked_by = "admin:jo";
     engine_settings settings;
     settings.env_names = {"TOKEN"};
     settings.sealed_env = "env";
@@ -249,8 +250,10 @@ void list_bodies(std::ostream& out) {
     show("destroy", http::render_destroyed(id_of(0xAB)));
     show("stop", http::render_stopped());
     show("rotate-key", http::render_rotated("key"));
+    show("rotate-key of an administrator", http::render_rotated("key", http::viewer::admin));
     show("activity", http::render_activity(noon));
     show("engine", http::render_engine(view));
+    show("engine of an administrator", http::render_engine(view, http::viewer::admin));
     show("admitted", http::render_admission({admitted, {}}));
     show("denied", http::render_admission({std::nullopt, denial::engine_not_found}));
     show("denied", http::render_admission(
@@ -267,6 +270,8 @@ void list_bodies(std::ostream& out) {
     show("status", http::render_status({counts, fleet_health::ok, brake_status{noon, 1, 2}}));
     show("metrics", http::render_metrics({1, 2, 3, 4.5, 6, 7}));
     show("audit", http::render_audit({{sample_audit_entry()}, 11}));
+    show("audit of an administrator",
+         http::render_audit({{sample_audit_entry()}, 11}, http::viewer::admin));
     show("logs", http::render_logs("a line\n"));
     show("health",
          http::render_health({false, duration{1'000}, "memory", "lmdb", "away", "full"}, true));

@@ -122,6 +122,8 @@ public:
 
     /// The calls, such as `destroy u1`. A test with threads reads `calls_so_far`.
     std::vector<std::string> calls;
+    std::optional<std::string> actor_given;  ///< Of a call about a product.
+    std::optional<std::string> caller_given; ///< Of a provision, a rotation or a destruction.
     std::optional<roundhouse::policy> policy_given;
     std::optional<roundhouse::provision_options> defaults_given;
     result<roundhouse::defaults_ptr> defaults_set = roundhouse::defaults_ptr{};
@@ -182,6 +184,15 @@ public:
         return product;
     }
 
+    [[nodiscard]] result<roundhouse::product_ptr> acting_for(std::string_view id_or_slug,
+                                                             std::string actor) const override {
+        if (id_or_slug != product_->slug && id_or_slug != to_string(product_->id))
+            return fail(roundhouse::errc::product_not_found, "There is no such product.");
+        auto acted = *product_;
+        acted.called_by = std::move(actor);
+        return std::make_shared<const roundhouse::product>(std::move(acted));
+    }
+
     [[nodiscard]] std::optional<result<roundhouse::admission>>
     try_admit(const roundhouse::product_ptr&, std::string_view user,
               const roundhouse::admit_options& options) override {
@@ -199,8 +210,10 @@ public:
         admit_given = options;
         answer("async_admit " + user + shown(options), admitted_later, std::move(done));
     }
-    void provision(roundhouse::product_ptr, std::string user, roundhouse::provision_options options,
+    void provision(roundhouse::product_ptr product, std::string user,
+                   roundhouse::provision_options options,
                    completion<roundhouse::engine_view> done) override {
+        caller_given = product->called_by;
         auto call = "provision " + user;
         if (options.version) call += " " + *options.version;
         options_given = std::move(options);
@@ -218,8 +231,9 @@ public:
                         std::string key, completion<roundhouse::engine_view> done) override {
         answer("provision_once " + user + " " + key, engine, std::move(done));
     }
-    void destroy(roundhouse::product_ptr, std::string user,
+    void destroy(roundhouse::product_ptr product, std::string user,
                  completion<roundhouse::uuid> done) override {
+        caller_given = product->called_by;
         answer("destroy " + user, destroyed, std::move(done));
     }
     void start(roundhouse::product_ptr, std::string user,
@@ -244,8 +258,9 @@ public:
         upgrade_given = std::move(options);
         answer(std::move(call), started, std::move(done));
     }
-    void rotate_key(roundhouse::product_ptr, std::string user,
+    void rotate_key(roundhouse::product_ptr product, std::string user,
                     completion<std::string> done) override {
+        caller_given = product->called_by;
         answer("rotate_key " + user, rotated, std::move(done));
     }
     void begin(roundhouse::product_ptr, std::string user, roundhouse::engine_call_variant what,
@@ -288,14 +303,16 @@ public:
         answer("audit", audited, std::move(done));
     }
     void register_product(std::string slug, std::string display_name, roundhouse::policy policy,
-                          completion<roundhouse::registration> done) override {
+                          std::string actor, completion<roundhouse::registration> done) override {
+        actor_given = std::move(actor);
         policy_given = std::move(policy);
         answer("register " + slug + " " + display_name, registered, std::move(done));
     }
     void register_product(std::string slug, std::string display_name, roundhouse::policy policy,
-                          std::string, completion<roundhouse::registration> done) override {
+                          std::string, std::string actor,
+                          completion<roundhouse::registration> done) override {
         register_product(std::move(slug), std::move(display_name), std::move(policy),
-                         std::move(done));
+                         std::move(actor), std::move(done));
     }
     void configure_platform_key(std::string slug, std::string, roundhouse::duration,
                                 completion<roundhouse::configured_key> done) override {
@@ -303,8 +320,9 @@ public:
                result<roundhouse::configured_key>(roundhouse::configured_key::in_force),
                std::move(done));
     }
-    void set_policy(std::string id_or_slug, roundhouse::policy policy,
+    void set_policy(std::string id_or_slug, roundhouse::policy policy, std::string actor,
                     completion<roundhouse::policy> done) override {
+        actor_given = std::move(actor);
         policy_given = policy;
         result<roundhouse::policy> outcome = std::move(policy);
         if (policy_failure) outcome = roundhouse::unexpected(*policy_failure);
@@ -312,40 +330,47 @@ public:
     }
 
     void set_defaults(std::string id_or_slug, roundhouse::provision_options given,
-                      completion<roundhouse::defaults_ptr> done) override {
+                      std::string actor, completion<roundhouse::defaults_ptr> done) override {
+        actor_given = std::move(actor);
         defaults_given = std::move(given);
         answer("set_defaults " + id_or_slug, defaults_set, std::move(done));
     }
 
     void update_product(std::string id_or_slug, roundhouse::product_changes changes,
-                        completion<roundhouse::product_view> done) override {
+                        std::string actor, completion<roundhouse::product_view> done) override {
+        actor_given = std::move(actor);
         changes_given = std::move(changes);
         answer("update_product " + id_or_slug, described, std::move(done));
     }
 
     void register_product_once(std::string slug, std::string, roundhouse::policy policy,
-                               roundhouse::idempotent_registration once,
+                               roundhouse::idempotent_registration once, std::string actor,
                                completion<std::string> done) override {
+        actor_given = std::move(actor);
         const auto text = repeated ? *repeated : once.write_answer(*registered);
         policy_given = std::move(policy);
         registration_once_given = std::move(once);
         answer("register_once " + slug, result<std::string>(text), std::move(done));
     }
     void register_product_once(std::string slug, std::string, roundhouse::policy, std::string key,
-                               completion<roundhouse::registration> done) override {
+                               std::string, completion<roundhouse::registration> done) override {
         answer("register_once " + slug + " " + key, registered, std::move(done));
     }
     void rotate_platform_key(std::string id_or_slug, roundhouse::duration overlap,
+                             std::string actor,
                              completion<roundhouse::rotated_platform_key> done) override {
+        actor_given = std::move(actor);
         answer("rotate_platform_key " + id_or_slug + " " + std::to_string(overlap.count()), new_key,
                std::move(done));
     }
-    void delete_product(std::string name, bool cascade,
+    void delete_product(std::string name, bool cascade, std::string actor,
                         completion<roundhouse::product_deletion> done) override {
+        actor_given = std::move(actor);
         answer("delete_product " + name + (cascade ? " cascade" : ""), deletion, std::move(done));
     }
-    void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
+    void delete_platform_key(std::string id_or_slug, std::uint64_t key_id, std::string actor,
                              completion<void> done) override {
+        actor_given = std::move(actor);
         answer("delete_platform_key " + id_or_slug + " " + std::to_string(key_id), key_deleted,
                std::move(done));
     }
@@ -403,6 +428,15 @@ public:
     }
     void metrics(roundhouse::product_ptr, completion<roundhouse::fleet_metrics> done) override {
         note("metrics");
+        done(figures);
+    }
+
+    void status_of_all(completion<roundhouse::fleet_status> done) override {
+        note("status_of_all");
+        done(fleet);
+    }
+    void metrics_of_all(completion<roundhouse::fleet_metrics> done) override {
+        note("metrics_of_all");
         done(figures);
     }
 

@@ -89,7 +89,9 @@ TEST_CASE("a key may come as a bearer token") {
           "401 INVALID_ADMIN_KEY");
     api.request.authorization = admin;
     CHECK(api.ask("PUT", "/products/demo/policy", R"({"policy":{}})").status == 200);
-    CHECK(told(api.ask("GET", "/status")) == "401 INVALID_PLATFORM_KEY");
+    CHECK(api.ask("GET", "/status").status == 200);
+    CHECK(told(api.ask("GET", "/engines/u1")) == "401 INVALID_PLATFORM_KEY");
+    CHECK(api.ask("GET", "/engines/u1?product=demo").status == 200);
     api.request.authorization = "Basic YTpi";
     CHECK(told(api.ask("GET", "/status")) == "401 INVALID_PLATFORM_KEY");
 }

@@ -33,7 +33,7 @@ struct empty_fleet : memory_fleet<> {
         };
         auto answer = std::make_shared<std::promise<result<std::string>>>();
         orchestrator->calls()->register_product_once(
-            slug, "Demo", {}, std::move(once),
+            slug, "Demo", {}, std::move(once), std::string(admin_actor),
             [answer](result<std::string> kept) { answer->set_value(std::move(kept)); });
         return answer->get_future();
     }

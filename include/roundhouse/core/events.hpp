@@ -272,7 +272,7 @@ enum class brake_state : std::uint8_t {
 struct context {
     instant now{};
     const roundhouse::settings& settings;
-    std::string_view product_slug;        ///< The actor of what callers asked for.
+    std::string_view product_slug;        ///< The actor of what the product asked for.
     double jitter = 0;                    ///< Drawn evenly from [0, 1).
     bool backend_away = false;            ///< The backend can do nothing at present, and says so.
     brake_state brake = brake_state::off; ///< Of the engine's product.
@@ -289,6 +289,8 @@ struct context {
     std::string last_probe{}; ///< Why the last probe of a boot or wake failed; may be empty.
     duration steady_now{};
     defaults_ptr defaults{}; ///< Of the engine's product; null if it has none.
+    /// Of a call: who makes it, empty for the product itself. Nothing if an event is decided.
+    std::optional<std::string_view> caller{};
 
     [[nodiscard]] moment present() const noexcept { return {now, steady_now}; }
 };

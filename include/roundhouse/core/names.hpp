@@ -21,6 +21,7 @@ namespace core::names {
 
 inline constexpr std::size_t max_user_id_bytes = 256;
 inline constexpr std::size_t max_slug_bytes = 64;
+inline constexpr std::size_t max_admin_name_bytes = 32;
 inline constexpr std::size_t max_display_name_bytes = 256;
 /// Of an engine_version, and of a pattern of `allowed_versions`.
 inline constexpr std::size_t max_version_bytes = 512;
@@ -86,6 +87,15 @@ constexpr bool is_slug_character(char c) noexcept {
         return "must be 1 to " + std::to_string(max_slug_bytes) + " characters of a-z, 0-9 and -.";
     if (parse_uuid(text)) return "must not have the form of a product_id.";
     return std::nullopt;
+}
+
+/// Checks the name of an administrator: 1 to 32 characters of a-z, 0-9 and -.
+[[nodiscard]] inline std::optional<std::string> check_admin_name(std::string_view text) {
+    if (!text.empty() && text.size() <= max_admin_name_bytes &&
+        std::ranges::all_of(text, detail::is_slug_character))
+        return std::nullopt;
+    return "must be 1 to " + std::to_string(max_admin_name_bytes) +
+           " characters of a-z, 0-9 and -.";
 }
 
 /// Checks a product's display name: 1 to 256 bytes of UTF-8 without control characters.

@@ -47,6 +47,15 @@ public:
         return sum_;
     }
 
+    /// Adds other figures, such as those of another product.
+    static void merge(totals& sum, const totals& added) noexcept {
+        sum.provisions += added.provisions;
+        sum.crashes += added.crashes;
+        sum.restarts += added.restarts;
+        sum.boots += added.boots;
+        sum.boot_ms += added.boot_ms;
+    }
+
 private:
     using whole_second = std::chrono::sys_seconds;
     struct entry {
@@ -63,14 +72,6 @@ private:
             sum.boots += 1;
             sum.boot_ms += static_cast<std::uint64_t>(row.took->count());
         }
-    }
-
-    static void merge(totals& sum, const totals& added) noexcept {
-        sum.provisions += added.provisions;
-        sum.crashes += added.crashes;
-        sum.restarts += added.restarts;
-        sum.boots += added.boots;
-        sum.boot_ms += added.boot_ms;
     }
 
     void forget_before(whole_second horizon) {

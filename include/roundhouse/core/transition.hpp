@@ -117,10 +117,10 @@ public:
         return *this;
     }
 
-    /// Adds a row that tells the transition. The actor is the product where a caller asked for it.
-    audit_entry& audit_transition(audit_action action, bool by_product) {
+    /// Adds a row that tells the transition. Its actor is who asked for it, where a caller did.
+    audit_entry& audit_transition(audit_action action, bool by_caller) {
         auto& row = audit(action);
-        if (by_product) row.actor = context_.product_slug;
+        if (by_caller) row.actor = caller();
         if (out_.next.status != from_) {
             row.from = from_;
             row.to = out_.next.status;
@@ -144,10 +144,17 @@ public:
         return std::max(duration{0}, context_.now - out_.next.operation_started_at);
     }
 
+    /// Who makes the call that is decided, or made the one whose operation is under way.
+    [[nodiscard]] std::string_view caller() const noexcept {
+        const std::string_view asked = context_.caller.value_or(out_.next.asked_by);
+        return asked.empty() ? context_.product_slug : asked;
+    }
+
     /// Begins an operation on a workload that stays what it is until the backend confirms.
     transition& begin(intent what, command ask_for) {
         out_.row = row_change::update;
         out_.next.intent = what;
+        note_caller();
         out_.next.operation_started_at = context_.now;
         out_.next.retries = 0;
         out_.next.deadline = context_.now + longest_operation(what, out_.next, context_.settings,
@@ -197,6 +204,7 @@ public:
         out_.next.origin = out_.next.status;
         to(engine_status::provisioning, intent::boot);
         out_.next.boot = reason;
+        note_caller();
         out_.next.generation += 1;
         out_.next.operation_started_at = context_.now;
         out_.next.deadline = context_.now +
@@ -339,6 +347,10 @@ public:
     }
 
 private:
+    /// An event goes on with what somebody has asked for.
+    void note_caller() {
+        if (context_.caller) out_.next.asked_by = *context_.caller;
+    }
     void count_restart() {
         out_.next.restart_attempts += 1;
         out_.next.restarts += 1;

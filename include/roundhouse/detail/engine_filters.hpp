@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -65,21 +66,37 @@ template <class Index>
     return true;
 }
 
-/// Answers a filtered query. Takes time proportional to the engines that match a filter, each filter
-/// by itself. `index.read(sequence)` returns the engine, null if its record is damaged.
+/// Answers a filtered query of several products, each of which has an index. Takes time proportional
+/// to the engines that match a filter, each filter by itself. `index.read(sequence)` returns the
+/// engine, null if its record is damaged.
 template <class Index>
-[[nodiscard]] engine_page read_filtered(const engine_query& query, const Index& index) {
+[[nodiscard]] engine_page read_filtered(const engine_query& query,
+                                        std::span<const Index> products) {
+    struct place {
+        std::uint64_t sequence;
+        const Index* index;
+    };
+    std::vector<place> found;
+    for (const auto& index : products)
+        for (const auto sequence : find_filtered(query, index)) found.push_back({sequence, &index});
+    if (products.size() > 1) std::ranges::sort(found, {}, &place::sequence);
     engine_page page;
-    const auto found = find_filtered(query, index);
     page.total = found.size();
-    auto at = query.after ? std::ranges::upper_bound(found, *query.after) : found.begin();
+    auto at = query.after ? std::ranges::upper_bound(found, *query.after, {}, &place::sequence)
+                          : found.begin();
     std::ranges::advance(at, static_cast<std::ptrdiff_t>(std::min(query.offset, found.size())),
                          found.end());
     for (; at != found.end(); ++at) {
-        auto engine = index.read(*at);
+        auto engine = at->index->read(at->sequence);
         if (engine && !add_to_page(page, std::move(engine), query.limit)) break;
     }
     return page;
+}
+
+/// The same of one product.
+template <class Index>
+[[nodiscard]] engine_page read_filtered(const engine_query& query, const Index& index) {
+    return read_filtered(query, std::span<const Index>(&index, 1));
 }
 
 } // namespace detail

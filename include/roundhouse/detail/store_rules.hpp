@@ -3,6 +3,7 @@
 #include <roundhouse/changes.hpp>
 #include <roundhouse/types.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -62,15 +63,38 @@ private:
     std::map<std::uint16_t, bool> changed_; ///< Held or freed by this commit.
 };
 
-/// Whether an audit query asks for a row.
-[[nodiscard]] inline bool matches(const audit_query& query, const audit_entry& row) {
-    return row.product_id == query.product_id && (!query.user_id || row.user_id == query.user_id) &&
-           (!query.engine_id || row.engine_id == query.engine_id) &&
-           (!query.action || row.action == *query.action) &&
-           (!query.since || row.timestamp >= *query.since) &&
+/// Whether an audit query asks for rows of this time and id.
+[[nodiscard]] inline bool spans(const audit_query& query, const audit_entry& row) {
+    return (!query.since || row.timestamp >= *query.since) &&
            (!query.until || row.timestamp < *query.until) &&
            (!query.before || row.id < *query.before);
 }
+
+/// Whether an audit query asks for a row.
+[[nodiscard]] inline bool matches(const audit_query& query, const audit_entry& row) {
+    return (query.all_products || row.product_id == query.product_id) &&
+           (!query.user_id || row.user_id == query.user_id) &&
+           (!query.engine_id || row.engine_id == query.engine_id) &&
+           (!query.action || row.action == *query.action) && spans(query, row);
+}
+
+/// Bounds how many rows a page of the audit log looks at where no index leads to those that match.
+class audit_walk {
+public:
+    explicit audit_walk(const audit_query& query) noexcept
+        : bounded_(query.all_products && !query.engine_id) {}
+
+    /// False if the page ends before this row: the next one then begins with it.
+    [[nodiscard]] bool may_examine(std::uint64_t id, audit_page& page) noexcept {
+        if (!bounded_ || examined_++ < audit_query::most_examined) return true;
+        page.next_before = id + 1;
+        return false;
+    }
+
+private:
+    bool bounded_;
+    std::size_t examined_ = 0;
+};
 
 } // namespace detail
 } // namespace ROUNDHOUSE_ABI

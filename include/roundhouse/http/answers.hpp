@@ -8,6 +8,7 @@
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/request.hpp>
 #include <roundhouse/http/routes.hpp>
+#include <roundhouse/http/viewer.hpp>
 #include <roundhouse/log.hpp>
 
 #include <array>
@@ -140,6 +141,16 @@ struct pending_call {
     credentials keys{};
     std::string_view query{};
     ignored_names ignored{};
+    std::string actor{};     ///< Of the administrator who calls; empty if it is none.
+    std::string own_query{}; ///< What `query` refers to, if that is not the request's.
+
+    [[nodiscard]] viewer seen_by() const noexcept {
+        return actor.empty() ? viewer::product : viewer::admin;
+    }
+    /// Renders for whoever calls.
+    template <class T> [[nodiscard]] auto shown_by(reply (*render)(const T&, viewer)) const {
+        return [render, seen = seen_by()](const T& value) { return render(value, seen); };
+    }
 
     [[nodiscard]] reply fail_with(const error& failure) const {
         return noted(failed(log, id, failure), ignored.header(), in.strict);

@@ -25,14 +25,11 @@ namespace http {
 
 ROUNDHOUSE_DECL api::api(std::shared_ptr<fleet_calls> fleet, api_options options)
     : fleet_(std::move(fleet)),
-      admin_key_hash_(crypto::sha256(options.admin_key)),
-      has_admin_key_(!options.admin_key.empty()),
+      admins_(std::move(options.admin_key), std::move(options.named_admins)),
       max_body_bytes_(options.max_body_bytes),
       log_(std::make_shared<const log_sink>(std::move(options.log))),
       wrong_keys_(std::make_unique<key_failures>()),
-      compared_tokens_(std::make_unique<key_failures>()) {
-    OPENSSL_cleanse(options.admin_key.data(), options.admin_key.size());
-}
+      compared_tokens_(std::make_unique<key_failures>()) {}
 
 ROUNDHOUSE_DECL std::optional<reply> api::handle(const request& in,
                                                  std::function<void(reply)> later) const noexcept {
@@ -83,7 +80,7 @@ ROUNDHOUSE_DECL error api::still_starting() {
 
 ROUNDHOUSE_DECL reply api::health(pending_call& call) const {
     const bool with_causes = !call.keys.admin_key.empty();
-    if (with_causes && !is_admin(call.keys.admin_key))
+    if (with_causes && !admins_.actor_of(call.keys.admin_key))
         return refuse_key(call, call.keys.admin_key, wrong_admin_key());
     if (auto refused = refuse_unused(call)) return *std::move(refused);
     const auto health = fleet_->health();
@@ -93,13 +90,18 @@ ROUNDHOUSE_DECL reply api::health(pending_call& call) const {
     });
 }
 
-ROUNDHOUSE_DECL bool api::is_admin(std::string_view key) const {
-    return has_admin_key_ && crypto::equal_constant_time(crypto::sha256(key), admin_key_hash_);
+ROUNDHOUSE_DECL error api::wrong_admin_key() {
+    return {
+        errc::invalid_admin_key,
+        "X-Admin-Key is missing or wrong. Send the key that the server was started with, or your "
+        "own."};
 }
 
-ROUNDHOUSE_DECL error api::wrong_admin_key() {
-    return {errc::invalid_admin_key,
-            "X-Admin-Key is missing or wrong. Send the key that the server was started with."};
+ROUNDHOUSE_DECL error api::missing_platform_key() {
+    return {
+        errc::invalid_platform_key,
+        "X-Platform-Key is missing. Send the key that the product got when it was registered. An "
+        "administrator names the product instead: ?product=SLUG, with any call but admit."};
 }
 
 ROUNDHOUSE_DECL reply api::refuse_key(pending_call& call, std::string_view key, error cause) const {
@@ -130,7 +132,7 @@ ROUNDHOUSE_DECL bool api::is_second_key(const pending_call& call) const {
     if (looks_like_platform_key(call.keys.beside)) return true;
     const auto now = key_failures::clock::now();
     if (compared_tokens_->too_many(call.in.client, now)) return false;
-    if (is_admin(call.keys.beside)) return true;
+    if (admins_.actor_of(call.keys.beside)) return true;
     (void)compared_tokens_->note(call.in.client, now);
     return false;
 }
@@ -145,21 +147,24 @@ ROUNDHOUSE_DECL std::optional<reply> api::refuse_unused(pending_call& call) {
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::for_product(pending_call& call) const {
+    if (is_for_fleet_admin(call)) return for_fleet_admin(call);
     const auto key = call.keys.platform_key;
-    if (key.empty())
-        return call.fail_with({errc::invalid_platform_key,
-                               "X-Platform-Key is missing. Send the key that the "
-                               "product got when it was registered."});
+    if (key.empty()) return call.fail_with(missing_platform_key());
     const auto found = fleet_->authenticate(key);
     if (!found && found.error().code == errc::invalid_platform_key)
         return refuse_key(call, key, found.error());
     if (!found) return call.fail_with(found.error());
+    return with_product(call, *found);
+}
+
+ROUNDHOUSE_DECL std::optional<reply> api::with_product(pending_call& call,
+                                                       const product_ptr& product) const {
     if (auto refused = refuse_unused(call)) return refused;
-    if (audience_of(call.route.endpoint) != audience::engine) return ask(call, *found, {});
+    if (audience_of(call.route.endpoint) != audience::engine) return ask(call, product, {});
     std::string storage;
     const auto user_id = user_id_of(call.route.argument, storage);
     if (!user_id) return call.fail_with(user_id.error());
-    return ask(call, *found, *user_id);
+    return ask(call, product, *user_id);
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_ptr& product,
@@ -168,7 +173,8 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
     case endpoint::provision: return provision(call, product);
     case endpoint::find_by_id: return find_by_id(call, product);
     case endpoint::look_up: return look_up(call, product);
-    case endpoint::list: return list(call, product);
+    case endpoint::list:
+        return list(call, read_engine_query(call.query, product->id, &call.ignored));
     case endpoint::status:
         return call.ask<fleet_status>(render_status, [&](completion<fleet_status> done) {
             fleet_->status(product, std::move(done));
@@ -177,7 +183,8 @@ ROUNDHOUSE_DECL std::optional<reply> api::ask(pending_call& call, const product_
         return call.ask<fleet_metrics>(render_metrics, [&](completion<fleet_metrics> done) {
             fleet_->metrics(product, std::move(done));
         });
-    case endpoint::audit: return audit(call, product);
+    case endpoint::audit:
+        return audit(call, read_audit_query(call.query, product->id, &call.ignored));
     case endpoint::find: return find(call, product, user);
     case endpoint::explain:
         return call.ask<engine_explanation>(
@@ -230,7 +237,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::provision(pending_call& call,
     if (*wait)
         return begin(call, product, body->user_id, engine_call::provision{std::move(body->options)},
                      **wait, render_progress);
-    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+    return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->provision(product, std::move(body->user_id), std::move(body->options),
                           std::move(done));
     });
@@ -240,9 +247,10 @@ ROUNDHOUSE_DECL std::optional<reply>
 api::provision_once(pending_call& call, const product_ptr& product, provision_body body) const {
     auto key = read_idempotency_key(*call.in.idempotency_key);
     if (!key) return call.fail_with(key.error());
-    idempotent_call once{std::move(*key), digest_of(call.in)};
-    once.write_answer = [log = call.log, id = call.id](const result<engine_view>& outcome) {
-        return kept_text(detail::settled(log, id, outcome, render_engine));
+    idempotent_call once{std::move(*key), digest_of(call.in, call.seen_by())};
+    once.write_answer = [log = call.log, id = call.id, render = call.shown_by(render_engine)](
+                            const result<engine_view>& outcome) {
+        return kept_text(detail::settled(log, id, outcome, render));
     };
     return call.ask<std::string>(kept_reply, [&](completion<std::string> done) {
         fleet_->provision_once(product, std::move(body.user_id), std::move(body.options),
@@ -253,7 +261,7 @@ api::provision_once(pending_call& call, const product_ptr& product, provision_bo
 ROUNDHOUSE_DECL std::optional<reply> api::find_by_id(pending_call& call,
                                                      const product_ptr& product) const {
     const auto engine = parse_uuid(call.route.argument).value(); // or there is no such route
-    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+    return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->find_by_id(product, engine, std::move(done));
     });
 }
@@ -263,25 +271,25 @@ ROUNDHOUSE_DECL std::optional<reply> api::look_up(pending_call& call,
     auto users = call.take(read_lookup_body(call.in.body, &call.ignored));
     if (!users) return call.fail_with(users.error());
     using engines = std::vector<engine_view>;
-    return call.ask<engines>(render_looked_up, [&](completion<engines> done) {
+    return call.ask<engines>(call.shown_by(render_looked_up), [&](completion<engines> done) {
         fleet_->look_up(product, std::move(*users), std::move(done));
     });
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::list(pending_call& call,
-                                               const product_ptr& product) const {
-    const auto query = call.take(read_engine_query(call.query, product->id, &call.ignored));
+                                               result<engine_query> read) const {
+    const auto query = call.take(std::move(read));
     if (!query) return call.fail_with(query.error());
-    return call.ask<engine_view_page>(render_engines, [&](completion<engine_view_page> done) {
-        fleet_->list(*query, std::move(done));
-    });
+    return call.ask<engine_view_page>(
+        call.shown_by(render_engines),
+        [&](completion<engine_view_page> done) { fleet_->list(*query, std::move(done)); });
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::audit(pending_call& call,
-                                                const product_ptr& product) const {
-    auto query = call.take(read_audit_query(call.query, product->id, &call.ignored));
+                                                result<audit_query> read) const {
+    auto query = call.take(std::move(read));
     if (!query) return call.fail_with(query.error());
-    return call.ask<audit_page>(render_audit, [&](completion<audit_page> done) {
+    return call.ask<audit_page>(call.shown_by(render_audit), [&](completion<audit_page> done) {
         fleet_->audit(std::move(*query), std::move(done));
     });
 }
@@ -325,7 +333,7 @@ api::change_settings(pending_call& call, const product_ptr& product, std::string
     options.restart = *restart;
     auto change = call.take(read_settings_body(call.in.body, &call.ignored));
     if (!change) return call.fail_with(change.error());
-    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+    return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->change_settings(product, std::string(user), std::move(*change), options,
                                 std::move(done));
     });
@@ -351,7 +359,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::sleep(pending_call& call, const produc
     if (!mode) return call.fail_with(mode.error());
     if (*wait)
         return begin(call, product, user, engine_call::sleep{*mode}, **wait, render_progress);
-    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+    return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->sleep(product, std::string(user), *mode, std::move(done));
     });
 }
@@ -365,7 +373,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::upgrade(pending_call& call, const prod
         if (!revision) return call.fail_with(revision.error());
         options->if_revision = *revision;
     }
-    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+    return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->upgrade(product, std::string(user), std::move(*options), std::move(done));
     });
 }

@@ -22,16 +22,20 @@ inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
 ROUNDHOUSE_DECL std::optional<reply> api::for_admin(pending_call& call) const {
-    if (!is_admin(call.keys.admin_key))
-        return refuse_key(call, call.keys.admin_key, wrong_admin_key());
+    auto actor = admins_.actor_of(call.keys.admin_key);
+    if (!actor) return refuse_key(call, call.keys.admin_key, wrong_admin_key());
+    call.actor = std::move(*actor);
     if (auto refused = refuse_unused(call)) return refused;
     if (call.route.endpoint == endpoint::register_product) return register_product(call);
     if (call.route.endpoint == endpoint::list_products) return list_products(call);
     auto name = product_named(call.route.argument);
-    if (!name)
-        return call.fail_with({errc::product_not_found,
-                               "There is no such product. Name it by its product_id or its slug."});
+    if (!name) return call.fail_with(no_such_product());
     return about_product(call, *std::move(name));
+}
+
+ROUNDHOUSE_DECL error api::no_such_product() {
+    return {errc::product_not_found,
+            "There is no such product. Name it by its product_id or its slug."};
 }
 
 ROUNDHOUSE_DECL std::optional<reply> api::about_product(pending_call& call,
@@ -65,7 +69,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::register_product(pending_call& call) c
     if (call.in.idempotency_key) return register_product_once(call, std::move(*body));
     return call.ask<registration>(render_registration, [&](completion<registration> done) {
         fleet_->register_product(std::move(body->slug), std::move(body->display_name),
-                                 std::move(body->policy), std::move(done));
+                                 std::move(body->policy), call.actor, std::move(done));
     });
 }
 
@@ -79,13 +83,18 @@ ROUNDHOUSE_DECL std::optional<reply> api::register_product_once(pending_call& ca
     };
     return call.ask<std::string>(kept_reply, [&](completion<std::string> done) {
         fleet_->register_product_once(std::move(body.slug), std::move(body.display_name),
-                                      std::move(body.policy), std::move(once), std::move(done));
+                                      std::move(body.policy), std::move(once), call.actor,
+                                      std::move(done));
     });
 }
 
 ROUNDHOUSE_DECL std::optional<std::string> api::product_named(std::string_view segment) {
     std::string name;
     if (!percent_decode(segment, plus_sign::itself, name)) return std::nullopt;
+    return product_called(std::move(name));
+}
+
+ROUNDHOUSE_DECL std::optional<std::string> api::product_called(std::string name) {
     if (const auto id = parse_uuid(name)) return to_string(*id);
     if (core::names::check_slug(name)) return std::nullopt;
     return name;
@@ -104,7 +113,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::update_product(pending_call& call,
     auto changes = call.take(read_update_body(call.in.body, &call.ignored));
     if (!changes) return call.fail_with(changes.error());
     return call.ask<product_view>(render_product, [&](completion<product_view> done) {
-        fleet_->update_product(std::move(name), std::move(*changes), std::move(done));
+        fleet_->update_product(std::move(name), std::move(*changes), call.actor, std::move(done));
     });
 }
 
@@ -114,7 +123,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::delete_product(pending_call& call,
     if (!cascade) return call.fail_with(cascade.error());
     using deletion = product_deletion;
     return call.ask<deletion>(render_product_deletion, [&](completion<deletion> done) {
-        fleet_->delete_product(std::move(name), *cascade, std::move(done));
+        fleet_->delete_product(std::move(name), *cascade, call.actor, std::move(done));
     });
 }
 
@@ -122,7 +131,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::set_policy(pending_call& call, std::st
     auto body = call.take(read_policy_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
     return call.ask<policy>(render_policy, [&](completion<policy> done) {
-        fleet_->set_policy(std::move(name), std::move(*body), std::move(done));
+        fleet_->set_policy(std::move(name), std::move(*body), call.actor, std::move(done));
     });
 }
 
@@ -130,7 +139,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::set_defaults(pending_call& call, std::
     auto body = call.take(read_defaults_body(call.in.body, &call.ignored));
     if (!body) return call.fail_with(body.error());
     return call.ask<defaults_ptr>(render_defaults, [&](completion<defaults_ptr> done) {
-        fleet_->set_defaults(std::move(name), std::move(*body), std::move(done));
+        fleet_->set_defaults(std::move(name), std::move(*body), call.actor, std::move(done));
     });
 }
 
@@ -140,7 +149,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::rotate_platform_key(pending_call& call
     if (!overlap) return call.fail_with(overlap.error());
     using rotated = rotated_platform_key;
     return call.ask<rotated>(render_rotated_platform_key, [&](completion<rotated> done) {
-        fleet_->rotate_platform_key(std::move(name), *overlap, std::move(done));
+        fleet_->rotate_platform_key(std::move(name), *overlap, call.actor, std::move(done));
     });
 }
 
@@ -153,7 +162,8 @@ ROUNDHOUSE_DECL std::optional<reply> api::delete_platform_key(pending_call& call
                                "number."});
     return call.ask<void>([id = *id] { return render_deleted_platform_key(id); },
                           [&](completion<void> done) {
-                              fleet_->delete_platform_key(std::move(name), *id, std::move(done));
+                              fleet_->delete_platform_key(std::move(name), *id, call.actor,
+                                                          std::move(done));
                           });
 }
 

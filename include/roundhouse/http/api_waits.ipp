@@ -19,7 +19,7 @@ namespace http {
 ROUNDHOUSE_DECL std::optional<reply> api::begin(pending_call& call, const product_ptr& product,
                                                 std::string_view user, engine_call_variant what,
                                                 duration wait, progress_renderer render) const {
-    return call.ask<call_progress>(render, [&](completion<call_progress> done) {
+    return call.ask<call_progress>(call.shown_by(render), [&](completion<call_progress> done) {
         fleet_->begin(product, std::string(user), std::move(what), wait, std::move(done));
     });
 }
@@ -29,7 +29,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::start(pending_call& call, const produc
     const auto wait = call.take(read_wait(call.query, &call.ignored));
     if (!wait) return call.fail_with(wait.error());
     if (*wait) return begin(call, product, user, engine_call::start{}, **wait, render_progress);
-    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+    return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->start(product, std::string(user), std::move(done));
     });
 }
@@ -39,7 +39,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::wake(pending_call& call, const product
     const auto wait = call.take(read_wait(call.query, &call.ignored));
     if (!wait) return call.fail_with(wait.error());
     if (*wait) return begin(call, product, user, engine_call::wake{}, **wait, render_progress);
-    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+    return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->wake(product, std::string(user), std::move(done));
     });
 }
@@ -51,7 +51,7 @@ ROUNDHOUSE_DECL std::optional<reply> api::rotate_key(pending_call& call, const p
     if (*wait)
         return begin(call, product, user, engine_call::rotate_key{}, **wait,
                      render_rotation_progress);
-    return call.ask<std::string>(render_rotated, [&](completion<std::string> done) {
+    return call.ask<std::string>(call.shown_by(render_rotated), [&](completion<std::string> done) {
         fleet_->rotate_key(product, std::string(user), std::move(done));
     });
 }
@@ -61,11 +61,12 @@ ROUNDHOUSE_DECL std::optional<reply> api::find(pending_call& call, const product
     const auto query = call.take(read_state_query(call.query, &call.ignored));
     if (!query) return call.fail_with(query.error());
     if (!query->wanted.empty())
-        return call.ask<call_progress>(render_progress, [&](completion<call_progress> done) {
-            fleet_->wait_for(product, std::string(user), query->wanted, query->span,
-                             std::move(done));
-        });
-    return call.ask<engine_view>(render_engine, [&](completion<engine_view> done) {
+        return call.ask<call_progress>(
+            call.shown_by(render_progress), [&](completion<call_progress> done) {
+                fleet_->wait_for(product, std::string(user), query->wanted, query->span,
+                                 std::move(done));
+            });
+    return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->find(product, std::string(user), std::move(done));
     });
 }

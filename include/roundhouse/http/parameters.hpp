@@ -234,6 +234,25 @@ public:
         return found;
     }
 
+    /// Whether there is a parameter of this name.
+    [[nodiscard]] bool has(std::string_view name) const {
+        for (auto rest = query_; !rest.empty();)
+            if (is_called(take_pair(rest), name)) return true;
+        return false;
+    }
+
+    /// The query without the parameters of this name.
+    [[nodiscard]] std::string without(std::string_view name) const {
+        std::string out;
+        for (auto rest = query_; !rest.empty();) {
+            const auto pair = take_pair(rest);
+            if (is_called(pair, name)) continue;
+            if (!out.empty()) out += '&';
+            out += pair;
+        }
+        return out;
+    }
+
 private:
     static constexpr std::string_view unfinished_percent =
         "a % must be followed by two hexadecimal digits. Write %25 for a % itself.";
@@ -263,6 +282,11 @@ private:
         const auto equals = pair.find('=');
         if (equals == std::string_view::npos) return {pair, {}};
         return {pair.substr(0, equals), pair.substr(equals + 1)};
+    }
+
+    [[nodiscard]] static bool is_called(std::string_view pair, std::string_view name) {
+        std::string key;
+        return percent_decode(split(pair).first, plus_sign::space, key) && key == name;
     }
 
     /// Returns the decoded value of a parameter; nothing if it is missing.
@@ -472,6 +496,29 @@ struct stop_query {
     const auto [parsed, problem] = std::from_chars(tag.data(), end, revision);
     if (problem != std::errc{} || parsed != end) return std::uint64_t{0};
     return revision;
+}
+
+/// What an administrator's query says of the product that a call is about, and the rest of it.
+struct admin_query {
+    std::optional<std::string> product; ///< Its product_id or slug, or what is none.
+    std::string rest;
+};
+
+/// The parameter that names the product of an administrator's call.
+inline constexpr std::string_view product_parameter = "product";
+
+[[nodiscard]] inline bool names_product(std::string_view query) {
+    return query_reader(query).has(product_parameter);
+}
+
+[[nodiscard]] inline result<admin_query> read_admin_query(std::string_view query) {
+    query_reader in(query);
+    const auto as_text = [](std::string_view text) { return std::optional(std::string(text)); };
+    admin_query out;
+    out.product = in.filter(product_parameter, as_text, "must name a product.");
+    if (const auto& failure = in.finish(nullptr)) return unexpected(*failure);
+    out.rest = in.without(product_parameter);
+    return out;
 }
 
 /// Reads the query of a call that takes none: nothing of it is used.

@@ -10,6 +10,7 @@
 #include <roundhouse/http/json.hpp>
 #include <roundhouse/http/reply.hpp>
 #include <roundhouse/http/utf8_stream.hpp>
+#include <roundhouse/http/viewer.hpp>
 #include <roundhouse/text_stream.hpp>
 #include <roundhouse/types.hpp>
 
@@ -42,6 +43,7 @@ struct engine_object {
     std::optional<instant> last_health_at;
     std::string_view sleep_reason;
     const engine_view* whole = nullptr; ///< Of an admit's engine nothing but the above is shown.
+    std::optional<std::string_view> product = {}; ///< Its slug, for administrators.
 };
 
 inline void write_failure(json_writer& json, const std::optional<engine_failure>& failure) {
@@ -110,11 +112,9 @@ inline void write_upgrade(json_writer& json, const engine_upgrade* upgrade) {
 }
 
 inline void write_engine(json_writer& json, const engine_object& engine) {
-    json.open('{')
-        .member("engine_id", engine.id)
-        .member("user_id", engine.user_id)
-        .member("status", name_of(engine.status))
-        .member("url", engine.url);
+    json.open('{').member("engine_id", engine.id).member("user_id", engine.user_id);
+    if (engine.product) json.member("product", *engine.product);
+    json.member("status", name_of(engine.status)).member("url", engine.url);
     if (engine.api_key) json.member("api_key", *engine.api_key);
     json.member("engine_version", engine.version)
         .member("created_at", engine.created_at)
@@ -130,13 +130,16 @@ inline void write_engine(json_writer& json, const engine_object& engine) {
 
 enum class key_shown : bool { no, yes };
 
-inline void write_engine(json_writer& json, const engine_view& engine, key_shown key) {
+inline void write_engine(json_writer& json, const engine_view& engine, key_shown key,
+                         viewer seen_by) {
     const auto& record = *engine.record;
     std::optional<std::string_view> api_key;
-    if (key == key_shown::yes) api_key = engine.api_key;
+    std::optional<std::string_view> product;
+    if (seen_by == viewer::admin) product = engine.product;
+    else if (key == key_shown::yes) api_key = engine.api_key;
     write_engine(json,
                  {record.id, record.user_id, record.status, engine.url, api_key, record.version,
-                  record.created_at, engine.last_health_at, record.reason, &engine});
+                  record.created_at, engine.last_health_at, record.reason, &engine, product});
 }
 
 inline void write_engine(json_writer& json, const admitted_engine& engine) {
@@ -153,9 +156,10 @@ inline void write_engine(json_writer& json, const admitted_engine& engine) {
 }
 
 /// The member `engines`, which never shows their keys.
-inline void write_engines(json_writer& json, const std::vector<engine_view>& engines) {
+inline void write_engines(json_writer& json, const std::vector<engine_view>& engines,
+                          viewer seen_by) {
     json.name("engines").open('[');
-    for (const auto& engine : engines) write_engine(json, engine, key_shown::no);
+    for (const auto& engine : engines) write_engine(json, engine, key_shown::no, seen_by);
     json.close(']');
 }
 
@@ -194,12 +198,22 @@ inline void write_metadata(json_writer& json, const audit_entry& entry) {
     json.close('}');
 }
 
-inline void write_audit_entry(json_writer& json, const audit_entry& entry) {
+/// The slug of the product that a row is about.
+inline std::optional<std::string> product_of(const audit_page& page, const audit_entry& entry) {
+    if (!entry.product_id) return std::nullopt;
+    const auto known = page.slugs.find(*entry.product_id);
+    return known == page.slugs.end() ? std::nullopt : std::optional(known->second);
+}
+
+/// `product` is the slug of the product, for administrators: null for none.
+inline void write_audit_entry(json_writer& json, const audit_entry& entry,
+                              const std::optional<std::string>* product = nullptr) {
     json.open('{')
         .member("id", entry.id)
         .member("timestamp", entry.timestamp)
-        .member("product_id", entry.product_id)
-        .member("user_id", entry.user_id)
+        .member("product_id", entry.product_id);
+    if (product != nullptr) json.member("product", *product);
+    json.member("user_id", entry.user_id)
         .member("engine_id", entry.engine_id)
         .member("action", name_of(entry.action))
         .member("actor", entry.actor)
@@ -273,18 +287,24 @@ inline void write_sources(json_writer& json, const settings_sources& sources) {
     return detail::object_reply([](json_writer& json) { json.member("status", "stopped"); });
 }
 
-[[nodiscard]] inline reply render_rotated(const std::string& key) {
-    return detail::object_reply([&](json_writer& json) { json.member("new_api_key", key); });
+[[nodiscard]] inline reply render_rotated(const std::string& key,
+                                          viewer seen_by = viewer::product) {
+    return detail::object_reply([&](json_writer& json) {
+        if (seen_by == viewer::admin) json.member("status", "rotated");
+        else json.member("new_api_key", key);
+    });
 }
 
 [[nodiscard]] inline reply render_activity(const std::optional<instant>& sleeps_at) {
     return detail::object_reply([&](json_writer& json) { json.member("sleeps_at", sleeps_at); });
 }
 
-/// Renders an engine with its key, if the view has it.
-[[nodiscard]] inline reply render_engine(const engine_view& engine) {
+/// Renders an engine, for its product with its key if the view has it.
+[[nodiscard]] inline reply render_engine(const engine_view& engine,
+                                         viewer seen_by = viewer::product) {
     const auto key = engine.api_key.empty() ? detail::key_shown::no : detail::key_shown::yes;
-    return json_reply([&](json_writer& json) { detail::write_engine(json, engine, key); }, 512);
+    return json_reply([&](json_writer& json) { detail::write_engine(json, engine, key, seen_by); },
+                      512);
 }
 
 [[nodiscard]] inline reply render_explanation(const engine_explanation& engine) {
@@ -333,23 +353,28 @@ inline void write_sources(json_writer& json, const settings_sources& sources) {
 }
 
 /// Renders how far a call or a wait has come, with the engine; 202 if the time has run out first.
-[[nodiscard]] inline reply render_progress(const call_progress& progress) {
-    auto out = render_engine(progress.engine);
+[[nodiscard]] inline reply render_progress(const call_progress& progress,
+                                           viewer seen_by = viewer::product) {
+    auto out = render_engine(progress.engine, seen_by);
     if (!progress.done) out.status = 202;
     return out;
 }
-[[nodiscard]] inline reply render_stop_progress(const call_progress& progress) {
-    return progress.done ? render_stopped() : render_progress(progress);
+[[nodiscard]] inline reply render_stop_progress(const call_progress& progress,
+                                                viewer seen_by = viewer::product) {
+    return progress.done ? render_stopped() : render_progress(progress, seen_by);
 }
-[[nodiscard]] inline reply render_rotation_progress(const call_progress& progress) {
-    return progress.done ? render_rotated(progress.new_key) : render_progress(progress);
+[[nodiscard]] inline reply render_rotation_progress(const call_progress& progress,
+                                                    viewer seen_by = viewer::product) {
+    return progress.done ? render_rotated(progress.new_key, seen_by)
+                         : render_progress(progress, seen_by);
 }
 
 /// Renders a listing, which never shows engine keys.
-[[nodiscard]] inline reply render_engines(const engine_view_page& page) {
+[[nodiscard]] inline reply render_engines(const engine_view_page& page,
+                                          viewer seen_by = viewer::product) {
     return detail::object_reply(
         [&](json_writer& json) {
-            detail::write_engines(json, page.engines);
+            detail::write_engines(json, page.engines, seen_by);
             json.member("total", page.total).name("next");
             if (page.next) json.value(std::to_string(*page.next));
             else json.value(nullptr);
@@ -358,23 +383,51 @@ inline void write_sources(json_writer& json, const settings_sources& sources) {
 }
 
 /// Renders the engines of several users, without their keys.
-[[nodiscard]] inline reply render_looked_up(const std::vector<engine_view>& engines) {
-    return detail::object_reply([&](json_writer& json) { detail::write_engines(json, engines); },
-                                64 + 256 * engines.size());
+[[nodiscard]] inline reply render_looked_up(const std::vector<engine_view>& engines,
+                                            viewer seen_by = viewer::product) {
+    return detail::object_reply(
+        [&](json_writer& json) { detail::write_engines(json, engines, seen_by); },
+        64 + 256 * engines.size());
 }
+
+namespace detail {
+
+inline void write_health(json_writer& json, const fleet_status& fleet) {
+    write_counts(json, fleet.counts);
+    json.member("health", name_of(fleet.health))
+        .member("unhealthy_count", fleet.counts.of(engine_status::failed));
+}
+
+/// Writes the members of a brake that is on.
+inline void write_brake(json_writer& json, const brake_status& brake) {
+    json.member("since", brake.since)
+        .member("failing", brake.failing)
+        .member("running", brake.running);
+}
+
+} // namespace detail
 
 [[nodiscard]] inline reply render_status(const fleet_status& fleet) {
     return detail::object_reply([&](json_writer& json) {
-        detail::write_counts(json, fleet.counts);
-        json.member("health", name_of(fleet.health))
-            .member("unhealthy_count", fleet.counts.of(engine_status::failed));
+        detail::write_health(json, fleet);
         if (!fleet.brake) return (void)json.member("brake", nullptr);
-        json.name("brake")
-            .open('{')
-            .member("since", fleet.brake->since)
-            .member("failing", fleet.brake->failing)
-            .member("running", fleet.brake->running)
-            .close('}');
+        json.name("brake").open('{');
+        detail::write_brake(json, *fleet.brake);
+        json.close('}');
+    });
+}
+
+/// Renders the status of all products, with the brakes that are on.
+[[nodiscard]] inline reply render_status_of_all(const fleet_status& fleet) {
+    return detail::object_reply([&](json_writer& json) {
+        detail::write_health(json, fleet);
+        json.name("brakes").open('[');
+        for (const auto& product : fleet.brakes) {
+            json.open('{').member("product", product.slug);
+            detail::write_brake(json, product.brake);
+            json.close('}');
+        }
+        json.close(']');
     });
 }
 
@@ -390,11 +443,15 @@ inline void write_sources(json_writer& json, const settings_sources& sources) {
     });
 }
 
-[[nodiscard]] inline reply render_audit(const audit_page& page) {
+[[nodiscard]] inline reply render_audit(const audit_page& page, viewer seen_by = viewer::product) {
     return detail::object_reply(
         [&](json_writer& json) {
             json.name("entries").open('[');
-            for (const auto& entry : page.entries) detail::write_audit_entry(json, entry);
+            for (const auto& entry : page.entries) {
+                const auto product = detail::product_of(page, entry);
+                detail::write_audit_entry(json, entry,
+                                          seen_by == viewer::admin ? &product : nullptr);
+            }
             json.close(']').member("next_before", page.next_before);
         },
         64 + 384 * page.entries.size());

@@ -32,35 +32,6 @@ inline void write_keys(json_writer& json, const std::vector<platform_key_view>& 
     json.close(']');
 }
 
-/// Writes a product object. Listings have neither its keys nor counts of its engines: `whole` is
-/// null there.
-inline void write_product(json_writer& json, const product& record, const product_view* whole) {
-    json.open('{')
-        .member("product_id", record.id)
-        .member("slug", record.slug)
-        .member("display_name", record.display_name)
-        .member("created_at", record.created_at)
-        .member("deleting_since", record.deleting_since)
-        .name("policy");
-    write_policy(json, record.policy);
-    if (whole != nullptr) {
-        json.name("engines").open('{');
-        write_counts(json, whole->engines);
-        json.close('}').name("keys");
-        write_keys(json, whole->keys);
-    }
-    json.close('}');
-}
-
-} // namespace detail
-
-[[nodiscard]] inline reply render_product(const product_view& product) {
-    return json_reply(
-        [&](json_writer& json) { detail::write_product(json, *product.record, &product); }, 512);
-}
-
-namespace detail {
-
 /// Writes what the defaults of a product set; of their variables the names alone.
 inline void write_defaults(json_writer& json, const product_defaults& defaults) {
     const auto& settings = defaults.settings;
@@ -97,7 +68,34 @@ inline void write_defaults(json_writer& json, const product_defaults& defaults) 
     json.close('}');
 }
 
+/// Writes a product object. Listings have neither its defaults, nor its keys, nor counts of its
+/// engines: `whole` is null there.
+inline void write_product(json_writer& json, const product& record, const product_view* whole) {
+    json.open('{')
+        .member("product_id", record.id)
+        .member("slug", record.slug)
+        .member("display_name", record.display_name)
+        .member("created_at", record.created_at)
+        .member("deleting_since", record.deleting_since)
+        .name("policy");
+    write_policy(json, record.policy);
+    if (whole != nullptr) {
+        json.name("defaults");
+        write_defaults(json, record.defaults ? *record.defaults : product_defaults{});
+        json.name("engines").open('{');
+        write_counts(json, whole->engines);
+        json.close('}').name("keys");
+        write_keys(json, whole->keys);
+    }
+    json.close('}');
+}
+
 } // namespace detail
+
+[[nodiscard]] inline reply render_product(const product_view& product) {
+    return json_reply(
+        [&](json_writer& json) { detail::write_product(json, *product.record, &product); }, 512);
+}
 
 /// Null renders as defaults that set nothing.
 [[nodiscard]] inline reply render_defaults(const defaults_ptr& defaults) {

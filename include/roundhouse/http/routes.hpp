@@ -101,6 +101,12 @@ enum class audience : std::uint8_t {
     return audience::nobody;
 }
 
+/// Whether an administrator may use an endpoint of products for all of them at once.
+[[nodiscard]] constexpr bool covers_all_products(endpoint what) noexcept {
+    return what == endpoint::list || what == endpoint::status || what == endpoint::metrics ||
+           what == endpoint::audit;
+}
+
 /// Whether an endpoint reads the bodies of its requests.
 [[nodiscard]] constexpr bool reads_body(endpoint what) noexcept {
     switch (what) {

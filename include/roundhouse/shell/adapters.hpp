@@ -156,6 +156,10 @@ public:
     [[nodiscard]] result<product_ptr> find_product_by_id(const uuid& id) const override {
         return store_->find_product_by_id(id);
     }
+    [[nodiscard]] result<product_ptr>
+    find_product_named(std::string_view id_or_slug) const override {
+        return store_->find_product_named(id_or_slug);
+    }
     [[nodiscard]] result<engine_ptr> find_engine(const uuid& product_id,
                                                  std::string_view user_id) const override {
         return store_->find_engine(product_id, user_id);
@@ -183,6 +187,7 @@ public:
     void counts(const uuid& product, completion<fleet_counts> done) override {
         done(store_->counts(product));
     }
+    void counts_of_all(completion<fleet_counts> done) override { done(store_->counts_of_all()); }
     void audit(const audit_query& query, completion<audit_page> done) override {
         done(store_->audit(query));
     }

@@ -37,6 +37,8 @@ public:
     [[nodiscard]] core::brake_state state_of(const engine_record& engine) const;
     /// Nothing unless the product's brake is on.
     [[nodiscard]] std::optional<brake_status> status(const uuid& product) const;
+    /// Of all products whose brake is on, in the order of their ids, without their slugs.
+    [[nodiscard]] std::vector<braked_product> status_of_all() const;
 
     /// Stores the audit rows that the store has refused so far.
     void store();

@@ -4,8 +4,12 @@
 #include <roundhouse/detail/pending_result.hpp>
 #include <roundhouse/shell/brakes.hpp>
 
+#include <algorithm>
 #include <cstdint>
+#include <mutex>
+#include <optional>
 #include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -54,6 +58,17 @@ ROUNDHOUSE_DECL std::optional<brake_status> brakes::status(const uuid& product) 
     const std::lock_guard lock(mutex_);
     const auto known = products_.find(product);
     return known == products_.end() ? std::nullopt : known->second.status();
+}
+
+ROUNDHOUSE_DECL std::vector<braked_product> brakes::status_of_all() const {
+    std::vector<braked_product> out;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [product, brake] : products_)
+            if (const auto status = brake.status()) out.push_back({product, {}, *status});
+    }
+    std::ranges::sort(out, {}, &braked_product::id);
+    return out;
 }
 
 // Reports

@@ -63,6 +63,11 @@ struct waiting_call {
     }
 };
 
+/// Who makes a call; empty for the product itself, and for the server.
+[[nodiscard]] inline std::string_view caller_of(const waiting_call& call) noexcept {
+    return call.product ? std::string_view(call.product->called_by) : std::string_view();
+}
+
 /// What the probes of a boot or a wake have got so far. Thread-safe.
 class probe_note {
 public:

@@ -37,6 +37,15 @@ public:
         return found == products_.end() ? core::rolling_metrics::totals{} : found->second.read(now);
     }
 
+    /// The sums over all products.
+    [[nodiscard]] core::rolling_metrics::totals read_all(instant now) {
+        core::rolling_metrics::totals sum;
+        const std::lock_guard lock(mutex_);
+        for (auto& [product, figures] : products_)
+            core::rolling_metrics::merge(sum, figures.read(now));
+        return sum;
+    }
+
 private:
     std::mutex mutex_;
     std::unordered_map<uuid, core::rolling_metrics> products_;

@@ -200,7 +200,7 @@ ROUNDHOUSE_DECL void orchestrator_state::note_activity(product_ptr product, std:
                                             std::move(answer), std::move(done));
 }
 
-// Output and audit
+// Output
 
 ROUNDHOUSE_DECL void orchestrator_state::logs(product_ptr product, std::string user_id,
                                               std::size_t tail, completion<std::string> done) {
@@ -259,13 +259,6 @@ orchestrator_state::open_logs(engine_ptr engine, log_query query) {
     if (query.since) query.since = std::min(*query.since, services.now());
     auto source = co_await services.backend->open_logs(ref, query);
     co_return source;
-}
-
-ROUNDHOUSE_DECL void orchestrator_state::audit(audit_query query, completion<audit_page> done) {
-    if (closed.load()) return done(unexpected(going_away()));
-    denials.store([self = shared_from_this(), query = std::move(query), done = std::move(done)] {
-        self->services.store->audit(query, done);
-    });
 }
 
 } // namespace detail

@@ -33,13 +33,15 @@ namespace detail {
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::delete_product(std::string id_or_slug, bool cascade,
+                                                        std::string actor,
                                                         completion<product_deletion> done) {
     if (auto refused = refusal()) return done(unexpected(std::move(*refused)));
-    services.tasks.run(decide_deletion(std::move(id_or_slug), cascade, std::move(done)));
+    services.tasks.run(
+        decide_deletion(std::move(id_or_slug), cascade, std::move(actor), std::move(done)));
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void>
-orchestrator_state::decide_deletion(std::string id_or_slug, bool cascade,
+orchestrator_state::decide_deletion(std::string id_or_slug, bool cascade, std::string actor,
                                     completion<product_deletion> done) {
     for (int attempt = 0; attempt < services.settings.commit_attempts; ++attempt) {
         pending_result<product_ptr> pending;
@@ -57,7 +59,7 @@ orchestrator_state::decide_deletion(std::string id_or_slug, bool cascade,
             co_return done(product_deletion{known->id, false, *engines});
         }
         if (*engines > 0 && !cascade) co_return done(unexpected(not_empty(*known, *engines)));
-        auto committing = commit_deletion(*known, *engines);
+        auto committing = commit_deletion(*known, *engines, actor);
         const auto stored = co_await std::move(committing);
         if (stored) {
             if (*engines == 0) forget_product(*known);
@@ -85,14 +87,14 @@ orchestrator_state::count_engines(uuid product) {
 /// Removes a product without engines; of one that has some ends the keys, and stores that it is being
 /// deleted. An engine that comes or goes meanwhile makes it fail.
 ROUNDHOUSE_DECL asio::awaitable<result<void>>
-orchestrator_state::commit_deletion(product record, std::uint64_t engines) {
-    auto decided = row_by_admin(record);
+orchestrator_state::commit_deletion(product record, std::uint64_t engines, std::string actor) {
+    auto decided = row_by_admin(record, actor);
     decided.action = audit_action::product_delete;
     decided.metadata = {{"engines", static_cast<std::int64_t>(engines)}};
     change_set changes;
     changes.audit.push_back(decided);
     if (engines == 0) {
-        auto ended = row_by_admin(record);
+        auto ended = row_by_admin(record, std::move(actor));
         ended.action = audit_action::product_deleted;
         ended.timestamp = decided.timestamp;
         ended.took = duration{0};

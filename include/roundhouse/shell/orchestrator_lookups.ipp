@@ -2,11 +2,13 @@
 
 #include <roundhouse/core/explanation.hpp>
 #include <roundhouse/core/policy.hpp>
+#include <roundhouse/core/rolling_metrics.hpp>
 #include <roundhouse/core/settings_sources.hpp>
 #include <roundhouse/shell/orchestrator_state.hpp>
 
 #include <atomic>
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -122,19 +124,33 @@ ROUNDHOUSE_DECL void orchestrator_state::look_up(product_ptr product,
 
 // The fleet
 
+/// Looks up the products of engines or audit rows, each once.
+class orchestrator_state::met_products {
+public:
+    explicit met_products(const store_port& store) : store_(store) {}
+
+    /// The product; one that has nothing if it is gone.
+    [[nodiscard]] result<product_ptr> find(const uuid& id) {
+        auto& known = known_[id];
+        if (known) return known;
+        auto found = store_.find_product_by_id(id);
+        if (!found) return found;
+        known = *found ? *found : std::make_shared<const product>();
+        return known;
+    }
+
+private:
+    const store_port& store_;
+    std::map<uuid, product_ptr> known_;
+};
+
 ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
                                               completion<engine_view_page> done) {
-    services.store->read_product(
-        to_string(query.product_id), [self = shared_from_this(), query,
-                                      done = std::move(done)](const result<product_ptr>& found) {
-            if (!found) return done(unexpected(found.error()));
-            const auto of = *found ? *found : std::make_shared<const product>(); // that has none
-            self->services.store->list_engines(query,
-                                               [self, of, done](const result<engine_page>& page) {
-                                                   if (page) done(self->view(*page, *of));
-                                                   else done(unexpected(page.error()));
-                                               });
-        });
+    services.store->list_engines(query, [self = shared_from_this(),
+                                         done = std::move(done)](const result<engine_page>& page) {
+        if (page) done(self->view(*page));
+        else done(unexpected(page.error()));
+    });
 }
 
 /// The bytes of what an engine has that may be long in a listing: its metadata, and the names of its
@@ -147,14 +163,16 @@ ROUNDHOUSE_DECL void orchestrator_state::list(engine_query query,
     return out;
 }
 
-ROUNDHOUSE_DECL result<engine_view_page> orchestrator_state::view(const engine_page& page,
-                                                                  const product& of) const {
+ROUNDHOUSE_DECL result<engine_view_page> orchestrator_state::view(const engine_page& page) const {
+    met_products products(*services.store);
     engine_view_page out;
     out.total = page.total;
     out.next = page.next;
     std::size_t bytes = 0;
     for (const auto& engine : page.engines) {
-        auto seen = view(engine, false, of);
+        const auto of = products.find(engine->product_id);
+        if (!of) return unexpected(of.error());
+        auto seen = view(engine, false, **of);
         if (!seen) return unexpected(std::move(seen.error()));
         bytes += listed_bytes(*seen);
         if (bytes > max_listed_bytes && !out.engines.empty()) {
@@ -166,33 +184,91 @@ ROUNDHOUSE_DECL result<engine_view_page> orchestrator_state::view(const engine_p
     return out;
 }
 
+ROUNDHOUSE_DECL fleet_status orchestrator_state::status_of(const fleet_counts& counts) const {
+    const auto failed = counts.of(engine_status::failed);
+    const bool critical = failed * 100 >= counts.total() * services.settings.critical_percent;
+    return {counts, failed == 0 ? fleet_health::ok
+                    : critical  ? fleet_health::critical
+                                : fleet_health::degraded};
+}
+
 ROUNDHOUSE_DECL void orchestrator_state::status(product_ptr product,
                                                 completion<fleet_status> done) {
-    services.store->counts(
-        product->id, [self = shared_from_this(), product,
-                      done = std::move(done)](const result<fleet_counts>& counts) {
+    services.store->counts(product->id,
+                           [self = shared_from_this(), product,
+                            done = std::move(done)](const result<fleet_counts>& counts) {
+                               if (!counts) return done(unexpected(counts.error()));
+                               auto out = self->status_of(*counts);
+                               out.brake = self->brakes.status(product->id);
+                               done(std::move(out));
+                           });
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::status_of_all(completion<fleet_status> done) {
+    services.store->counts_of_all(
+        [self = shared_from_this(), done = std::move(done)](const result<fleet_counts>& counts) {
             if (!counts) return done(unexpected(counts.error()));
-            const auto failed = counts->of(engine_status::failed);
-            const bool critical = failed * 100 >=
-                                  counts->total() * self->services.settings.critical_percent;
-            done(fleet_status{*counts,
-                              failed == 0 ? fleet_health::ok
-                              : critical  ? fleet_health::critical
-                                          : fleet_health::degraded,
-                              self->brakes.status(product->id)});
+            auto out = self->status_of(*counts);
+            out.brakes = self->brakes.status_of_all();
+            met_products products(*self->services.store);
+            for (auto& braked : out.brakes) {
+                const auto of = products.find(braked.id);
+                if (!of) return done(unexpected(of.error()));
+                braked.slug = (*of)->slug;
+            }
+            done(std::move(out));
         });
+}
+
+/// The figures of these counters and of the last hour.
+[[nodiscard]] inline fleet_metrics metrics_of(const fleet_counts& counts,
+                                              const core::rolling_metrics::totals& hour) {
+    return {hour.provisions,         hour.crashes,         hour.restarts, hour.avg_boot_ms(),
+            counts.total_provisions, counts.total_destroys};
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::metrics(product_ptr product,
                                                  completion<fleet_metrics> done) {
-    services.store->counts(
-        product->id, [self = shared_from_this(), product,
-                      done = std::move(done)](const result<fleet_counts>& counts) {
+    services.store->counts(product->id, [self = shared_from_this(), product,
+                                         done = std::move(done)](
+                                            const result<fleet_counts>& counts) {
+        if (!counts) return done(unexpected(counts.error()));
+        done(metrics_of(*counts, self->rolling_metrics.read(product->id, self->services.now())));
+    });
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::metrics_of_all(completion<fleet_metrics> done) {
+    services.store->counts_of_all(
+        [self = shared_from_this(), done = std::move(done)](const result<fleet_counts>& counts) {
             if (!counts) return done(unexpected(counts.error()));
-            const auto hour = self->rolling_metrics.read(product->id, self->services.now());
-            done(fleet_metrics{hour.provisions, hour.crashes, hour.restarts, hour.avg_boot_ms(),
-                               counts->total_provisions, counts->total_destroys});
+            done(metrics_of(*counts, self->rolling_metrics.read_all(self->services.now())));
         });
+}
+
+// Audit
+
+ROUNDHOUSE_DECL void orchestrator_state::audit(audit_query query, completion<audit_page> done) {
+    if (closed.load()) return done(unexpected(going_away()));
+    auto tell = [self = shared_from_this(), done = std::move(done)](result<audit_page> page) {
+        if (page)
+            if (auto named = self->name_products(*page); !named)
+                return done(unexpected(std::move(named.error())));
+        done(std::move(page));
+    };
+    denials.store([self = shared_from_this(), query = std::move(query), tell = std::move(tell)] {
+        self->services.store->audit(query, tell);
+    });
+}
+
+ROUNDHOUSE_DECL result<void> orchestrator_state::name_products(audit_page& page) const {
+    met_products products(*services.store);
+    for (const auto& row : page.entries) {
+        if (!row.product_id) continue;
+        const auto of = products.find(*row.product_id);
+        if (!of) return unexpected(of.error());
+        if (!(*of)->slug.empty()) page.slugs.try_emplace(*row.product_id, (*of)->slug);
+    }
+    return {};
 }
 
 } // namespace detail

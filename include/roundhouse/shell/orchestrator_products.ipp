@@ -25,6 +25,14 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
+/// A product for the calls of somebody else; the same if that is nobody.
+[[nodiscard]] inline product_ptr made_for(const std::string& caller, const product_ptr& product) {
+    if (caller.empty()) return product;
+    auto copy = *product;
+    copy.called_by = caller;
+    return std::make_shared<const roundhouse::product>(std::move(copy));
+}
+
 ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal(const policy& limits) {
     if (const auto fault = core::check_policy(limits))
         return error{errc::invalid_request, "policy." + fault->member + ": " + fault->complaint};
@@ -32,7 +40,7 @@ ROUNDHOUSE_DECL std::optional<error> orchestrator_state::refusal(const policy& l
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, policy limits,
-                                                    completion<policy> done) {
+                                                    std::string actor, completion<policy> done) {
     if (closed.load()) return done(unexpected(going_away()));
     if (auto refused = refusal(limits)) return done(unexpected(std::move(*refused)));
     auto set = [limits](product& record, audit_entry& row) -> result<void> {
@@ -46,7 +54,8 @@ ROUNDHOUSE_DECL void orchestrator_state::set_policy(std::string id_or_slug, poli
         self->reconciler.policy_changed(*changed);
         done(limits);
     };
-    services.tasks.run(change_product(std::move(id_or_slug), std::move(set), std::move(tell)));
+    services.tasks.run(
+        change_product(std::move(id_or_slug), std::move(actor), std::move(set), std::move(tell)));
 }
 
 ROUNDHOUSE_DECL std::optional<std::string>
@@ -82,7 +91,7 @@ orchestrator_state::replace_defaults(product& record, const provision_options& g
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::set_defaults(std::string id_or_slug,
-                                                      provision_options given,
+                                                      provision_options given, std::string actor,
                                                       completion<defaults_ptr> done) {
     if (closed.load()) return done(unexpected(going_away()));
     if (const auto fault = core::check_options(given))
@@ -104,7 +113,8 @@ ROUNDHOUSE_DECL void orchestrator_state::set_defaults(std::string id_or_slug,
         self->services.defaults.learn(*changed);
         done(changed->defaults ? changed->defaults : std::make_shared<const product_defaults>());
     };
-    services.tasks.run(change_product(std::move(id_or_slug), std::move(set), std::move(tell)));
+    services.tasks.run(
+        change_product(std::move(id_or_slug), std::move(actor), std::move(set), std::move(tell)));
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::learn_defaults(const std::string& id_or_slug) {
@@ -116,7 +126,7 @@ ROUNDHOUSE_DECL void orchestrator_state::learn_defaults(const std::string& id_or
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::update_product(std::string id_or_slug,
-                                                        product_changes changes,
+                                                        product_changes changes, std::string actor,
                                                         completion<product_view> done) {
     if (closed.load()) return done(unexpected(going_away()));
     if (!changes.display_name) return describe_product(std::move(id_or_slug), std::move(done));
@@ -134,11 +144,12 @@ ROUNDHOUSE_DECL void orchestrator_state::update_product(std::string id_or_slug,
         if (!changed) return done(unexpected(changed.error()));
         self->describe(std::make_shared<const product>(*changed), done);
     };
-    services.tasks.run(change_product(std::move(id_or_slug), std::move(rename), std::move(tell)));
+    services.tasks.run(change_product(std::move(id_or_slug), std::move(actor), std::move(rename),
+                                      std::move(tell)));
 }
 
 ROUNDHOUSE_DECL void
-orchestrator_state::rotate_platform_key(std::string id_or_slug, duration overlap,
+orchestrator_state::rotate_platform_key(std::string id_or_slug, duration overlap, std::string actor,
                                         completion<rotated_platform_key> done) {
     if (closed.load()) return done(unexpected(going_away()));
     if (overlap < duration{0} || overlap > core::longest_key_overlap)
@@ -155,11 +166,13 @@ orchestrator_state::rotate_platform_key(std::string id_or_slug, duration overlap
         if (changed) done(rotated_platform_key{key, changed->keys.back().id});
         else done(unexpected(changed.error()));
     };
-    services.tasks.run(change_product(std::move(id_or_slug), std::move(rotate), std::move(tell)));
+    services.tasks.run(change_product(std::move(id_or_slug), std::move(actor), std::move(rotate),
+                                      std::move(tell)));
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::delete_platform_key(std::string id_or_slug,
                                                              std::uint64_t key_id,
+                                                             std::string actor,
                                                              completion<void> done) {
     if (closed.load()) return done(unexpected(going_away()));
     auto remove = [key_id](product& record, audit_entry& row) {
@@ -171,11 +184,13 @@ ROUNDHOUSE_DECL void orchestrator_state::delete_platform_key(std::string id_or_s
         if (changed) done(result<void>{});
         else done(unexpected(changed.error()));
     };
-    services.tasks.run(change_product(std::move(id_or_slug), std::move(remove), std::move(tell)));
+    services.tasks.run(change_product(std::move(id_or_slug), std::move(actor), std::move(remove),
+                                      std::move(tell)));
 }
 
 /// Changes a product, also if others change it meanwhile. Answers with its record as it is stored.
 ROUNDHOUSE_DECL asio::awaitable<void> orchestrator_state::change_product(std::string id_or_slug,
+                                                                         std::string actor,
                                                                          product_change change,
                                                                          completion<product> done) {
     for (int attempt = 0; attempt < services.settings.commit_attempts; ++attempt) {
@@ -188,7 +203,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> orchestrator_state::change_product(std::st
         if ((*found)->deleting_since)
             co_return done(unexpected(core::product_goes((*found)->slug)));
         auto record = **found;
-        auto row = row_by_admin(record);
+        auto row = row_by_admin(record, actor);
         core::remove_expired_keys(record, row.timestamp);
         if (const auto changed = change(record, row); !changed)
             co_return done(unexpected(changed.error()));
@@ -206,11 +221,12 @@ ROUNDHOUSE_DECL asio::awaitable<void> orchestrator_state::change_product(std::st
     done(fail(errc::internal_error, "The product kept changing. Try again."));
 }
 
-ROUNDHOUSE_DECL audit_entry orchestrator_state::row_by_admin(const product& product) const {
+ROUNDHOUSE_DECL audit_entry orchestrator_state::row_by_admin(const product& product,
+                                                             std::string actor) const {
     audit_entry row;
     row.timestamp = services.now();
     row.product_id = product.id;
-    row.actor = "admin";
+    row.actor = std::move(actor);
     return row;
 }
 
@@ -288,8 +304,17 @@ orchestrator_state::authenticate(std::string_view platform_key) const {
 
 ROUNDHOUSE_DECL result<product_ptr> orchestrator_state::current(const product_ptr& product) const {
     auto found = services.store->find_product_by_id(product->id);
-    if (found && !*found) return unexpected(core::no_product(product->slug));
-    return found;
+    if (!found) return found;
+    if (!*found) return unexpected(core::no_product(product->slug));
+    return made_for(product->called_by, *found);
+}
+
+ROUNDHOUSE_DECL result<product_ptr> orchestrator_state::acting_for(std::string_view id_or_slug,
+                                                                   std::string actor) const {
+    auto found = services.store->find_product_named(id_or_slug);
+    if (!found) return found;
+    if (!*found) return unexpected(core::no_product(std::string(id_or_slug)));
+    return made_for(actor, *found);
 }
 
 } // namespace detail

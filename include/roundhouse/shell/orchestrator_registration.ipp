@@ -24,21 +24,24 @@ namespace detail {
 
 ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
                                                           std::string display_name, policy limits,
+                                                          std::string actor,
                                                           completion<registration> done) {
     register_product(std::move(slug), std::move(display_name), std::move(limits),
-                     crypto::make_platform_key(services.entropy), std::move(done));
+                     crypto::make_platform_key(services.entropy), std::move(actor),
+                     std::move(done));
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::register_product(std::string slug,
                                                           std::string display_name, policy limits,
                                                           std::string platform_key,
+                                                          std::string actor,
                                                           completion<registration> done) {
     if (closed.load()) return done(unexpected(going_away()));
     auto record = new_product(std::move(slug), std::move(display_name), std::move(limits),
                               platform_key);
     if (!record) return done(unexpected(std::move(record.error())));
-    services.tasks.run(
-        register_record(std::move(*record), std::move(platform_key), std::move(done)));
+    services.tasks.run(register_record(std::move(*record), std::move(platform_key),
+                                       std::move(actor), std::move(done)));
 }
 
 ROUNDHOUSE_DECL result<product>
@@ -60,10 +63,10 @@ orchestrator_state::new_product(std::string slug, std::string display_name, poli
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void>
-orchestrator_state::register_record(product record, std::string platform_key,
+orchestrator_state::register_record(product record, std::string platform_key, std::string actor,
                                     completion<registration> done) {
     registration made{record.id, record.slug, std::move(platform_key)};
-    auto row = row_by_admin(record);
+    auto row = row_by_admin(record, std::move(actor));
     row.action = audit_action::policy_register;
     auto committing = commit_product(std::move(record), std::move(row));
     const auto stored = co_await std::move(committing);
@@ -73,11 +76,10 @@ orchestrator_state::register_record(product record, std::string platform_key,
 
 // With an idempotency key
 
-ROUNDHOUSE_DECL void orchestrator_state::register_product_once(std::string slug,
-                                                               std::string display_name,
-                                                               policy limits,
-                                                               idempotent_registration once,
-                                                               completion<std::string> done) {
+ROUNDHOUSE_DECL void
+orchestrator_state::register_product_once(std::string slug, std::string display_name, policy limits,
+                                          idempotent_registration once, std::string actor,
+                                          completion<std::string> done) {
     if (closed.load()) return done(unexpected(going_away()));
     if (const auto fault = core::names::check_idempotency_key(once.key))
         return done(fail(errc::invalid_request, "Idempotency-Key: " + *fault));
@@ -86,7 +88,8 @@ ROUNDHOUSE_DECL void orchestrator_state::register_product_once(std::string slug,
     if (!record) return done(unexpected(std::move(record.error())));
     const idempotency_id id{{}, crypto::sha256(once.key)};
     if (!idempotent.begin(id, once.request, std::move(done))) return;
-    registration_once wanted{std::move(*record), std::move(key), std::move(once), id};
+    registration_once wanted{std::move(*record), std::move(key), std::move(once), id,
+                             std::move(actor)};
     services.tasks.run(register_once(std::move(wanted)));
 }
 
@@ -111,6 +114,7 @@ ROUNDHOUSE_DECL void orchestrator_state::register_product_once(std::string slug,
 ROUNDHOUSE_DECL void orchestrator_state::register_product_once(std::string slug,
                                                                std::string display_name,
                                                                policy limits, std::string key,
+                                                               std::string actor,
                                                                completion<registration> done) {
     idempotent_registration once{std::move(key), digest_of_registration(slug, display_name, limits),
                                  write_kept_registration};
@@ -119,7 +123,7 @@ ROUNDHOUSE_DECL void orchestrator_state::register_product_once(std::string slug,
         else done(unexpected(kept.error()));
     };
     register_product_once(std::move(slug), std::move(display_name), std::move(limits),
-                          std::move(once), std::move(answered));
+                          std::move(once), std::move(actor), std::move(answered));
 }
 
 ROUNDHOUSE_DECL asio::awaitable<void> orchestrator_state::register_once(registration_once wanted) {
@@ -166,7 +170,7 @@ orchestrator_state::make_registration(registration_once wanted) {
     auto answer = wanted.once.write_answer(made);
     idempotency_record once{wanted.id, wanted.once.request, made.product_id, services.now()};
     once.sealed_answer = services.keys.seal(answer, services.now(), services.entropy);
-    auto row = row_by_admin(wanted.record);
+    auto row = row_by_admin(wanted.record, wanted.actor);
     row.action = audit_action::policy_register;
     auto committing = commit_product(std::move(wanted.record), std::move(row), std::move(once));
     const auto stored = co_await std::move(committing);
@@ -216,8 +220,8 @@ ROUNDHOUSE_DECL void orchestrator_state::register_configured(std::string slug,
         if (made) done(configured_key::registered);
         else done(unexpected(made.error()));
     };
-    services.tasks.run(
-        register_record(std::move(*record), std::move(platform_key), std::move(tell)));
+    services.tasks.run(register_record(std::move(*record), std::move(platform_key),
+                                       std::string(admin_actor), std::move(tell)));
 }
 
 ROUNDHOUSE_DECL void orchestrator_state::change_configured_key(std::string slug,
@@ -230,7 +234,6 @@ ROUNDHOUSE_DECL void orchestrator_state::change_configured_key(std::string slug,
         if (!changed) return unexpected(changed.error());
         *outcome = changed->outcome;
         const auto* const key = find_key(record, hash);
-        row.actor = "system";
         row.action = changed->outcome == configured_key::rotated
                          ? audit_action::platform_key_rotated
                          : audit_action::product_update;
@@ -244,7 +247,8 @@ ROUNDHOUSE_DECL void orchestrator_state::change_configured_key(std::string slug,
         if (changed) done(*outcome);
         else done(unexpected(changed.error()));
     };
-    services.tasks.run(change_product(std::move(slug), std::move(install), std::move(tell)));
+    services.tasks.run(
+        change_product(std::move(slug), "system", std::move(install), std::move(tell)));
 }
 
 } // namespace detail

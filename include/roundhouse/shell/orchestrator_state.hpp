@@ -84,31 +84,37 @@ public:
     }
     [[nodiscard]] orchestrator_health health() const override;
     void register_product(std::string slug, std::string display_name, policy limits,
-                          completion<registration> done) override;
+                          std::string actor, completion<registration> done) override;
     void register_product(std::string slug, std::string display_name, policy limits,
-                          std::string platform_key, completion<registration> done) override;
+                          std::string platform_key, std::string actor,
+                          completion<registration> done) override;
     void register_product_once(std::string slug, std::string display_name, policy limits,
-                               idempotent_registration once, completion<std::string> done) override;
+                               idempotent_registration once, std::string actor,
+                               completion<std::string> done) override;
     void register_product_once(std::string slug, std::string display_name, policy limits,
-                               std::string key, completion<registration> done) override;
+                               std::string key, std::string actor,
+                               completion<registration> done) override;
     void configure_platform_key(std::string slug, std::string platform_key, duration overlap,
                                 completion<configured_key> done) override;
-    void set_policy(std::string id_or_slug, policy limits, completion<policy> done) override;
-    void set_defaults(std::string id_or_slug, provision_options given,
+    void set_policy(std::string id_or_slug, policy limits, std::string actor,
+                    completion<policy> done) override;
+    void set_defaults(std::string id_or_slug, provision_options given, std::string actor,
                       completion<defaults_ptr> done) override;
-    void update_product(std::string id_or_slug, product_changes changes,
+    void update_product(std::string id_or_slug, product_changes changes, std::string actor,
                         completion<product_view> done) override;
-    void rotate_platform_key(std::string id_or_slug, duration overlap,
+    void rotate_platform_key(std::string id_or_slug, duration overlap, std::string actor,
                              completion<rotated_platform_key> done) override;
-    void delete_platform_key(std::string id_or_slug, std::uint64_t key_id,
+    void delete_platform_key(std::string id_or_slug, std::uint64_t key_id, std::string actor,
                              completion<void> done) override;
-    void delete_product(std::string id_or_slug, bool cascade,
+    void delete_product(std::string id_or_slug, bool cascade, std::string actor,
                         completion<product_deletion> done) override;
     void describe_product(std::string id_or_slug, completion<product_view> done) override;
     void list_products(product_query query, completion<product_page> done) override;
     void find_product(std::string id_or_slug, completion<product_ptr> done) override;
     [[nodiscard]] result<product_ptr> authenticate(std::string_view platform_key) const override;
     [[nodiscard]] result<product_ptr> current(const product_ptr& product) const override;
+    [[nodiscard]] result<product_ptr> acting_for(std::string_view id_or_slug,
+                                                 std::string actor) const override;
     void provision(product_ptr product, std::string user_id, provision_options options,
                    completion<engine_view> done) override;
     void provision_once(product_ptr product, std::string user_id, provision_options options,
@@ -148,6 +154,8 @@ public:
     void list(engine_query query, completion<engine_view_page> done) override;
     void status(product_ptr product, completion<fleet_status> done) override;
     void metrics(product_ptr product, completion<fleet_metrics> done) override;
+    void status_of_all(completion<fleet_status> done) override;
+    void metrics_of_all(completion<fleet_metrics> done) override;
     void logs(product_ptr product, std::string user_id, std::size_t tail,
               completion<std::string> done) override;
     void stream_logs(product_ptr product, std::string user_id, log_query query,
@@ -244,7 +252,7 @@ private:
     [[nodiscard]] result<product> new_product(std::string slug, std::string display_name,
                                               policy limits, const std::string& platform_key) const;
     asio::awaitable<void> register_record(product record, std::string platform_key,
-                                          completion<registration> done);
+                                          std::string actor, completion<registration> done);
     asio::awaitable<void> install_key(std::string slug, std::string platform_key, duration overlap,
                                       completion<configured_key> done);
     void register_configured(std::string slug, std::string platform_key,
@@ -257,6 +265,7 @@ private:
         std::string platform_key;
         idempotent_registration once;
         idempotency_id id;
+        std::string actor;
     };
     asio::awaitable<void> register_once(registration_once wanted);
     asio::awaitable<result<std::string>> answer_registration(registration_once wanted);
@@ -266,15 +275,16 @@ private:
     /// Changes the record of a product, and makes the rest of the audit row. If it fails, nothing is
     /// changed.
     using product_change = std::function<result<void>(product&, audit_entry&)>;
-    asio::awaitable<void> change_product(std::string id_or_slug, product_change change,
-                                         completion<product> done);
+    asio::awaitable<void> change_product(std::string id_or_slug, std::string actor,
+                                         product_change change, completion<product> done);
     /// Adds or replaces a product, with its audit row and the record of the call if it has a key.
     asio::awaitable<result<void>> commit_product(product record, audit_entry row,
                                                  std::optional<idempotency_record> once = {});
-    asio::awaitable<void> decide_deletion(std::string id_or_slug, bool cascade,
+    asio::awaitable<void> decide_deletion(std::string id_or_slug, bool cascade, std::string actor,
                                           completion<product_deletion> done);
     asio::awaitable<result<std::uint64_t>> count_engines(uuid product);
-    asio::awaitable<result<void>> commit_deletion(product record, std::uint64_t engines);
+    asio::awaitable<result<void>> commit_deletion(product record, std::uint64_t engines,
+                                                  std::string actor);
     asio::awaitable<void> learn_deletion(product before);
     /// Begins to destroy the engines of a product that is being deleted, unless that goes on already.
     void begin_destruction(const product_ptr& product);
@@ -288,7 +298,7 @@ private:
     void describe(product_ptr product, completion<product_view> done);
     [[nodiscard]] std::vector<platform_key_view> keys_of(const product& product) const;
     /// A row about what an administrator does to a product, without its action.
-    [[nodiscard]] audit_entry row_by_admin(const product& product) const;
+    [[nodiscard]] audit_entry row_by_admin(const product& product, std::string actor) const;
     /// The record of a user's engine; `errc::engine_not_found` if there is none.
     void find_record(const product_ptr& product, const std::string& user_id,
                      completion<engine_ptr> done) const;
@@ -325,7 +335,11 @@ private:
     /// The same with its key, if a master key opens that.
     [[nodiscard]] result<engine_view> started_view(const engine_ptr& engine,
                                                    const product& of) const;
-    [[nodiscard]] result<engine_view_page> view(const engine_page& page, const product& of) const;
+    [[nodiscard]] result<engine_view_page> view(const engine_page& page) const;
+    [[nodiscard]] fleet_status status_of(const fleet_counts& counts) const;
+    class met_products;
+    /// Adds the slugs of the products that rows are about.
+    [[nodiscard]] result<void> name_products(audit_page& page) const;
     [[nodiscard]] engine_explanation explained(engine_ptr engine, const product& of) const;
     /// When a running engine will be put to sleep if it is not used; nothing if it does not run or
     /// never sleeps.

@@ -190,6 +190,7 @@ orchestrator_state::admitted(const engine_record& engine) const {
 ROUNDHOUSE_DECL result<engine_view> orchestrator_state::view(engine_ptr engine, bool with_key,
                                                              const product& of) const {
     engine_view out;
+    out.product = of.slug;
     out.url = services.backend->url(engine->id, engine->port);
     out.last_health_at = running.last_health(*engine);
     const auto& own = settings_of(*engine);

@@ -87,7 +87,7 @@ public:
 };
 
 /// A store may be across a network: everything completes when it has been done, in this thread or
-/// another, but for the look-ups of an admit, which are answered at once.
+/// another, but for the look-ups of products and of an admit, which are answered at once.
 class store_port {
 public:
     store_port() = default;
@@ -100,6 +100,8 @@ public:
 
     [[nodiscard]] virtual result<product_ptr> find_product(const sha256_digest& key_hash) const = 0;
     [[nodiscard]] virtual result<product_ptr> find_product_by_id(const uuid& id) const = 0;
+    [[nodiscard]] virtual result<product_ptr>
+    find_product_named(std::string_view id_or_slug) const = 0;
     [[nodiscard]] virtual result<engine_ptr> find_engine(const uuid& product_id,
                                                          std::string_view user_id) const = 0;
 
@@ -111,6 +113,7 @@ public:
     virtual void for_each_engine(std::function<void(const result<engine_ptr>&)> visit,
                                  completion<void> done) = 0;
     virtual void counts(const uuid& product, completion<fleet_counts> done) = 0;
+    virtual void counts_of_all(completion<fleet_counts> done) = 0;
     virtual void audit(const audit_query& query, completion<audit_page> done) = 0;
     virtual void for_each_audit(instant since,
                                 std::function<void(const result<audit_entry>&)> visit,

@@ -111,7 +111,9 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_
             if (lost_race(created.error())) continue;
             co_return answer(call, unexpected(created.error()));
         }
-        auto decided = core::decide(call.call, *record, context(*engine, *record));
+        auto known = context(*engine, *record);
+        known.caller = caller_of(call);
+        auto decided = core::decide(call.call, *record, known);
         const auto verdict = decided.verdict;
         if (verdict == core::verdict::refused)
             co_return answer(call, unexpected(std::move(decided.refusal)));
@@ -186,6 +188,7 @@ ROUNDHOUSE_DECL engine_record reconciler::new_engine(const engine_owner& owner,
     engine.intent = intent::boot;
     engine.generation = 1;
     engine.created_at = engine.operation_started_at = engine.last_activity_at = now;
+    engine.asked_by = caller_of(call);
     engine.settings = core::settings_of_new(call.create->settings, defaults);
     engine.defaults_revision = revision_of(defaults);
     engine.deadline = now + core::longest_boot(engine, settings, defaults);

@@ -80,6 +80,8 @@ public:
 
     [[nodiscard]] result<fleet_counts> counts(const uuid& product) const;
 
+    [[nodiscard]] result<fleet_counts> counts_of_all() const;
+
     /// Damaged rows are left out. Takes time proportional to the number of rows that match both the
     /// narrowest filter (engine, else user, else action) and the times.
     [[nodiscard]] result<audit_page> audit(const audit_query& query) const;

@@ -96,6 +96,10 @@ ROUNDHOUSE_DECL result<fleet_counts> lmdb_store::counts(const uuid& product) con
     return read([&](const transaction& txn) { return detail::lmdb::read_counts(txn, product); });
 }
 
+ROUNDHOUSE_DECL result<fleet_counts> lmdb_store::counts_of_all() const {
+    return read([](const transaction& txn) { return detail::lmdb::read_all_counts(txn); });
+}
+
 ROUNDHOUSE_DECL result<audit_page> lmdb_store::audit(const audit_query& query) const {
     return read([&](const transaction& txn) { return detail::lmdb::read_audit(txn, query); });
 }

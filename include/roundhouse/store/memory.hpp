@@ -71,6 +71,8 @@ public:
 
     [[nodiscard]] result<fleet_counts> counts(const uuid& product) const;
 
+    [[nodiscard]] result<fleet_counts> counts_of_all() const;
+
     [[nodiscard]] result<audit_page> audit(const audit_query& query) const;
 
     [[nodiscard]] result<void>

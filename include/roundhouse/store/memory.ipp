@@ -58,6 +58,11 @@ ROUNDHOUSE_DECL result<fleet_counts> memory_store::counts(const uuid& product) c
     return rows_.counts(product);
 }
 
+ROUNDHOUSE_DECL result<fleet_counts> memory_store::counts_of_all() const {
+    const detail::striped_mutex::reading lock(mutex_);
+    return rows_.counts_of_all();
+}
+
 ROUNDHOUSE_DECL result<audit_page> memory_store::audit(const audit_query& query) const {
     const detail::striped_mutex::reading lock(mutex_);
     return audit_.page(query);

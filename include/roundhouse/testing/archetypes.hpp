@@ -69,6 +69,7 @@ struct archetype_store {
     result<engine_page> list_engines(const engine_query& query) const;
     result<void> for_each_engine(const std::function<void(const result<engine_ptr>&)>& visit) const;
     result<fleet_counts> counts(const uuid& product) const;
+    result<fleet_counts> counts_of_all() const;
     result<audit_page> audit(const audit_query& query) const;
     result<void> for_each_audit(instant since,
                                 const std::function<void(const result<audit_entry>&)>& visit) const;

@@ -75,6 +75,9 @@ public:
     [[nodiscard]] result<fleet_counts> counts(const uuid& product) const {
         return underlying_->counts(product);
     }
+    [[nodiscard]] result<fleet_counts> counts_of_all() const {
+        return underlying_->counts_of_all();
+    }
     [[nodiscard]] result<audit_page> audit(const audit_query& query) const {
         return underlying_->audit(query);
     }

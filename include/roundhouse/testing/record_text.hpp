@@ -148,7 +148,7 @@ template <class T> std::string line(std::string_view name, const T& value) {
                  defaults_revision, key_hash, sealed_key, next_key_hash, next_sealed_key,
                  created_at, operation_started_at, last_health_at, last_activity_at, busy_until,
                  sleeping_since, deadline, restart_at, healthy_since, restart_attempts, retries,
-                 reason, settings, upgrade] = record;
+                 reason, asked_by, settings, upgrade] = record;
     return "engine\n" + line("id", id) + line("product_id", product_id) + line("user_id", user_id) +
            line("version", version) + line("status", status) + line("intent", intent) +
            line("boot", boot) + line("origin", origin) + line("sleep_mode", sleep_mode) +
@@ -163,7 +163,7 @@ template <class T> std::string line(std::string_view name, const T& value) {
            line("busy_until", busy_until) + line("sleeping_since", sleeping_since) +
            line("deadline", deadline) + line("restart_at", restart_at) +
            line("healthy_since", healthy_since) + line("restart_attempts", restart_attempts) +
-           line("retries", retries) + line("reason", reason) +
+           line("retries", retries) + line("reason", reason) + line("asked_by", asked_by) +
            (settings ? text_of(*settings) : std::string()) +
            (upgrade ? text_of(*upgrade) : std::string());
 }
@@ -186,8 +186,9 @@ template <class T> std::string line(std::string_view name, const T& value) {
 
 [[nodiscard]] inline std::string text_of(const product& record) {
     using detail::line;
+    // `called_by` is not stored.
     const auto& [id, slug, display_name, keys, last_key_id, limits, created_at, revision, defaults,
-                 deleting_since] = record;
+                 deleting_since, called_by] = record;
     const auto& [max_engines, rate_limit_rpm, rate_limit_burst, max_concurrent_boots,
                  max_provisions_per_minute, weight, max_memory_mb, max_cpus, max_pids,
                  max_total_memory_mb, allow_provision, allow_env, allowed_versions] = limits;

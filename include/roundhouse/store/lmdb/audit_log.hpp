@@ -160,6 +160,7 @@ struct id_range {
 /// The index for the narrowest filter of a query.
 [[nodiscard]] inline audit_index narrowest(const audit_query& query) {
     if (query.engine_id) return by_engine(*query.engine_id);
+    if (query.all_products) return {database::audit, key_bytes()};
     if (query.user_id) return by_user(query.product_id, *query.user_id);
     if (query.action) return by_action(query.product_id, *query.action);
     return by_product(query.product_id);
@@ -183,12 +184,13 @@ struct id_range {
     const auto [index, prefix] = narrowest(query);
     cursor rows(txn, index);
     auto start = prefix;
+    audit_walk walk(query);
     for (bool more = rows.seek_before(start.number(ids.end).view());
          more && rows.key().starts_with(prefix.view()); more = rows.previous()) {
         const auto id_bytes = rows.key().substr(prefix.view().size());
         if (id_bytes.size() != sizeof(std::uint64_t)) continue; // a longer user id
         const auto id = load_big_endian<std::uint64_t>(id_bytes.data());
-        if (id < ids.first) break;
+        if (id < ids.first || !walk.may_examine(id, page)) break;
         auto row = readable_row(txn, id);
         if (!row || !matches(query, *row)) continue;
         if (page.entries.size() == query.limit) {

@@ -56,6 +56,7 @@ enum class engine_section : std::uint8_t {
     defaults_revision = 33,
     upgrade,         ///< Numbers and flags; then the versions, the failure and how that ended.
     pending_version, ///< The version that there was.
+    asked_by = 40,
 };
 
 /// Writes a Fernet token, which is base64url with padding, as the bytes that it stands for.
@@ -292,6 +293,7 @@ inline bool decode_section(engine_section section, value_reader& in, engine_sett
     if (engine.sleeping_since != instant{})
         out.section(sleeping_since, [&] { out.time(engine.sleeping_since); });
     if (engine.upgrade) write_upgrade(out, *engine.upgrade);
+    out.text_section(asked_by, engine.asked_by);
     if (engine.settings) write_settings(out, *engine.settings);
     return out;
 }
@@ -323,6 +325,7 @@ inline bool decode_section(engine_section section, value_reader& in, engine_reco
     case upgrade:
         engine.upgrade = std::make_shared<const engine_upgrade>(decode_upgrade(in));
         return true;
+    case asked_by: engine.asked_by = in.rest(); return true;
     default: return false;
     }
 }

@@ -12,9 +12,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
+#include <optional>
+#include <queue>
+#include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -76,9 +81,94 @@ private:
     const uuid& product_;
 };
 
+/// The products that have engines, in the order of their ids.
+[[nodiscard]] inline std::vector<uuid> products_with_engines(const transaction& txn) {
+    std::vector<uuid> found;
+    cursor engines(txn, database::engines_by_sequence);
+    for (bool more = engines.first(); more;) {
+        found.push_back(to_uuid(engines.key()));
+        const auto last = key_of(found.back()).number(std::numeric_limits<std::uint64_t>::max());
+        more = engines.seek(last.view());
+        if (more && engines.key() == last.view()) more = engines.next();
+    }
+    return found;
+}
+
+/// Walks the engines of all products, or those in one status, oldest first: those of each product are
+/// in the order of an index, whose first ones are compared. A step takes one look-up.
+class walk_of_all {
+public:
+    walk_of_all(const transaction& txn, const engine_query& query)
+        : entries_(txn, query.status ? database::engines_by_status : database::engines_by_sequence),
+          status_(query.status) {
+        const auto first = query.after.value_or(0) + (query.after ? 1 : 0);
+        if (query.after && first == 0) return; // nothing is after the last number
+        for (const auto& product : products_with_engines(txn)) look_at(product, first);
+    }
+
+    [[nodiscard]] bool at_end() const noexcept { return heads_.empty(); }
+    /// The number of the engine.
+    [[nodiscard]] number_bytes number() const { return heads_.top().number; }
+    void next() {
+        const auto walked = heads_.top();
+        heads_.pop();
+        look_at(walked.product, walked.sequence + 1);
+    }
+
+private:
+    /// The first engine of a product that was not walked yet.
+    struct head {
+        std::uint64_t sequence;
+        uuid product;
+        number_bytes number;
+
+        friend bool operator>(const head& left, const head& right) noexcept {
+            return left.sequence > right.sequence;
+        }
+    };
+
+    /// Finds the first engine of a product with this sequence or a later one.
+    void look_at(const uuid& product, std::uint64_t sequence) {
+        const auto prefix = status_ ? status_prefix_of(product, *status_) : key_of(product);
+        auto from = prefix;
+        if (!entries_.seek(from.number(sequence).view())) return;
+        const auto key = entries_.key();
+        if (!key.starts_with(prefix.view()) || key.size() != from.view().size()) return;
+        heads_.push({load_big_endian<std::uint64_t>(key.data() + prefix.view().size()), product,
+                     number_bytes(number_bytes::read(entries_.value()))});
+    }
+
+    cursor entries_;
+    std::optional<engine_status> status_;
+    std::priority_queue<head, std::vector<head>, std::greater<>> heads_;
+};
+
+/// A page of the engines of all products.
+[[nodiscard]] inline engine_page list_all_engines(const transaction& txn,
+                                                  const engine_query& query) {
+    if (is_filtered(query)) {
+        const auto products = products_with_engines(txn);
+        std::vector<filter_index> indexes;
+        for (const auto& product : products) indexes.emplace_back(txn, product);
+        return read_filtered(query, std::span<const filter_index>(indexes));
+    }
+    engine_page page;
+    const auto counts = read_all_counts(txn);
+    page.total = query.status ? counts.of(*query.status) : counts.total();
+    if (query.offset >= page.total) return page;
+    walk_of_all engines(txn, query);
+    for (std::size_t place = 0; !engines.at_end(); engines.next(), ++place) {
+        if (place < query.offset) continue;
+        auto engine = readable_engine(txn, engines.number().view());
+        if (engine && !add_to_page(page, std::move(engine), query.limit)) break;
+    }
+    return page;
+}
+
 /// A page of a product's engines. Unless some are asked for by user or metadata, it is read through
 /// an index that orders them by age.
 [[nodiscard]] inline engine_page list_engines(const transaction& txn, const engine_query& query) {
+    if (query.all_products) return list_all_engines(txn, query);
     if (is_filtered(query)) return read_filtered(query, filter_index(txn, query.product_id));
     engine_page page;
     const auto counts = read_counts(txn, query.product_id);

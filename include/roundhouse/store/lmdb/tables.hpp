@@ -198,6 +198,18 @@ inline void put_row(const transaction& txn, const product& row) {
         .value_or(fleet_counts{});
 }
 
+/// The sums of the counters of all products.
+[[nodiscard]] inline fleet_counts read_all_counts(const transaction& txn) {
+    fleet_counts sum;
+    cursor products(txn, database::counters);
+    for (bool more = products.first(); more; more = products.next()) {
+        fleet_counts counts;
+        read_record(database::counters, products.key(), products.value(), counts);
+        sum.add(counts);
+    }
+    return sum;
+}
+
 inline constexpr std::string_view state_key = "state";
 
 [[nodiscard]] inline store_state read_state(const transaction& txn) {

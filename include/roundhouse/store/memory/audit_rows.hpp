@@ -55,7 +55,10 @@ public:
     [[nodiscard]] audit_page page(const audit_query& query) const {
         audit_page page;
         if (query.limit == 0) return page;
+        audit_walk walk(query);
         for (auto row = rows_.rbegin(); row != rows_.rend(); ++row) {
+            if (!spans(query, *row)) continue;
+            if (!walk.may_examine(row->id, page)) break;
             if (!matches(query, *row)) continue;
             if (page.entries.size() == query.limit) {
                 page.next_before = page.entries.back().id;

@@ -18,11 +18,13 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
@@ -66,10 +68,12 @@ public:
     [[nodiscard]] engine_page list_engines(const engine_query& query) const {
         engine_page page;
         const auto found = fleets_.find(query.product_id);
-        if (found == fleets_.end()) return page;
-        if (is_filtered(query)) return read_filtered(query, filter_index(found->second));
-        const auto& listed = query.status ? found->second.by_status[index_of(*query.status)]
-                                          : found->second.all;
+        if (!query.all_products && found == fleets_.end()) return page;
+        if (is_filtered(query))
+            return query.all_products ? list_filtered_of_all(query)
+                                      : read_filtered(query, filter_index(found->second));
+        const auto& fleet = query.all_products ? everywhere_ : found->second.engines;
+        const auto& listed = query.status ? fleet.by_status[index_of(*query.status)] : fleet.all;
         page.total = listed.size();
         if (query.offset >= listed.size()) return page;
         auto row = query.after ? listed.upper_bound(*query.after) : listed.begin();
@@ -87,6 +91,12 @@ public:
     [[nodiscard]] fleet_counts counts(const uuid& product) const {
         const auto found = fleets_.find(product);
         return found == fleets_.end() ? fleet_counts{} : found->second.counts;
+    }
+
+    [[nodiscard]] fleet_counts counts_of_all() const {
+        fleet_counts sum;
+        for (const auto& [product, fleet] : fleets_) sum.add(fleet.counts);
+        return sum;
     }
 
     [[nodiscard]] bool holds_port(std::uint16_t port) const { return ports_.test(port); }
@@ -169,9 +179,8 @@ public:
 
     /// Replaces an engine's row wherever it is kept.
     void put(const engine_ptr& engine) {
-        auto& fleet = fleets_[engine->product_id];
-        fleet.by_status[index_of(engine->status)][engine->sequence] = engine;
-        fleet.all[engine->sequence] = engine;
+        fleets_[engine->product_id].engines.put(engine);
+        everywhere_.put(engine);
         engines_by_id_[engine->id] = engine;
         const auto hash = hash_of(*engine);
         auto* const stored = engines_.find(hash, is_owned_by{engine->product_id, engine->user_id});
@@ -201,10 +210,20 @@ private:
 
     using listing = std::map<std::uint64_t, engine_ptr>; ///< By sequence.
 
-    /// The engines of one product.
-    struct product_engines {
+    /// Engines in the order of their age.
+    struct listings {
         listing all;
         std::array<listing, all_engine_statuses.size()> by_status;
+
+        void put(const engine_ptr& engine) {
+            by_status[index_of(engine->status)][engine->sequence] = engine;
+            all[engine->sequence] = engine;
+        }
+    };
+
+    /// The engines of one product.
+    struct product_engines {
+        listings engines;
         std::map<std::string, std::uint64_t> by_user; ///< Their sequences, as also in the next.
         std::map<std::pair<std::string, std::string>, std::set<std::uint64_t>> by_member;
         fleet_counts counts;
@@ -231,15 +250,21 @@ private:
             return found;
         }
         [[nodiscard]] bool has_status(std::uint64_t sequence, engine_status status) const {
-            return fleet_.by_status[index_of(status)].contains(sequence);
+            return fleet_.engines.by_status[index_of(status)].contains(sequence);
         }
         [[nodiscard]] engine_ptr read(std::uint64_t sequence) const {
-            return found_in(fleet_.all, sequence);
+            return found_in(fleet_.engines.all, sequence);
         }
 
     private:
         const product_engines& fleet_;
     };
+
+    [[nodiscard]] engine_page list_filtered_of_all(const engine_query& query) const {
+        std::vector<filter_index> indexes;
+        for (const auto& [product, fleet] : fleets_) indexes.emplace_back(fleet);
+        return read_filtered(query, std::span<const filter_index>(indexes));
+    }
 
     static std::size_t index_of(engine_status status) noexcept {
         return static_cast<std::size_t>(status);
@@ -287,9 +312,12 @@ private:
             engines_by_id_.erase(engine.id);
             short_ids_.erase(short_id_bits(engine.id));
             break;
-        case core::engine_index::sequence: fleet.all.erase(engine.sequence); break;
+        case core::engine_index::sequence:
+            for (auto* const in : {&fleet.engines, &everywhere_}) in->all.erase(engine.sequence);
+            break;
         case core::engine_index::status:
-            fleet.by_status[index_of(entry.status)].erase(engine.sequence);
+            for (auto* const in : {&fleet.engines, &everywhere_})
+                in->by_status[index_of(entry.status)].erase(engine.sequence);
             break;
         case core::engine_index::user: fleet.by_user.erase(engine.user_id); break;
         case core::engine_index::metadata:
@@ -309,6 +337,7 @@ private:
     std::unordered_map<uuid, engine_ptr> engines_by_id_;
     std::unordered_set<std::uint64_t> short_ids_;
     std::unordered_map<uuid, product_engines> fleets_; ///< By product.
+    listings everywhere_;                              ///< The engines of all products.
     std::bitset<65536> ports_;                         ///< Those that engines hold.
 };
 

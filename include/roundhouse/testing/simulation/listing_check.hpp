@@ -7,15 +7,18 @@
 #include <roundhouse/types.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Checks that listings of one product agree with the rows, in whatever way they are asked for.
+/// Checks that listings of one product, and of all, agree with the rows, in whatever way they are
+/// asked for.
 class listing_check {
 public:
     listing_check(const ledger& rows, const uuid& product) : ledger_(rows), product_(product) {}
@@ -39,6 +42,11 @@ public:
         for (auto& query : out) {
             query.product_id = product_;
             query.limit = 3;
+        }
+        for (std::size_t i = 0, count = out.size(); i < count; ++i) {
+            auto everywhere = out[i];
+            everywhere.all_products = true;
+            out.push_back(std::move(everywhere));
         }
         return out;
     }
@@ -64,7 +72,8 @@ public:
 private:
     static bool wants(const engine_query& query, const engine_record& row) {
         const auto& metadata = settings_of(row).metadata;
-        return row.product_id == query.product_id && row.user_id.starts_with(query.user_prefix) &&
+        return (query.all_products || row.product_id == query.product_id) &&
+               row.user_id.starts_with(query.user_prefix) &&
                (!query.status || row.status == *query.status) &&
                std::ranges::all_of(query.metadata, [&](const auto& member) {
                    const auto found = metadata.find(member.first);

@@ -69,7 +69,8 @@ template <store Store> std::vector<audit_entry> add_rows(Store& store) {
 }
 
 inline bool matches(const audit_query& query, const audit_entry& row) {
-    return row.product_id == query.product_id && (!query.user_id || row.user_id == query.user_id) &&
+    return (query.all_products || row.product_id == query.product_id) &&
+           (!query.user_id || row.user_id == query.user_id) &&
            (!query.engine_id || row.engine_id == query.engine_id) &&
            (!query.action || row.action == *query.action) &&
            (!query.since || row.timestamp >= *query.since) &&
@@ -211,6 +212,40 @@ template <store Store> void products(Store& store) {
     }
 }
 
+template <store Store> void all_products(Store& store) {
+    const auto rows = add_rows(store);
+    auto query = every_row(demo);
+    query.all_products = true;
+    require_page(store, rows, query);
+    require_user_and_engine(store, rows, query);
+    require_spans(store, rows, query);
+    query.action = audit_action::stop;
+    require_user_and_engine(store, rows, query);
+    for (std::size_t i = 0; i < rows.size(); i += 7) {
+        query.before = rows[i].id;
+        require_page(store, rows, query);
+    }
+}
+
+/// A page ends though nothing was found, and the next one goes on.
+template <store Store> void bounded_work(Store& store) {
+    constexpr auto most = audit_query::most_examined;
+    auto first = row(demo, 0);
+    first.action = audit_action::destroy;
+    must(store.commit(audit({first})));
+    must(store.commit(audit(std::vector<audit_entry>(most + 1, row(other, 1)))));
+    auto query = every_row(demo);
+    query.action = audit_action::destroy;
+    query.all_products = true;
+    const auto page = must(store.audit(query));
+    require(page.entries.empty() && page.next_before == 3,
+            "a page ends after the rows that it may look at");
+    query.before = page.next_before;
+    const auto next = must(store.audit(query));
+    require(next.entries.size() == 1 && next.entries.front().id == 1 && !next.next_before,
+            "the next page goes on where it ended");
+}
+
 template <store Store> void pruned(Store& store) {
     auto rows = add_rows(store);
     for (const std::size_t most : {std::size_t{7}, std::size_t{20}, many}) {
@@ -233,6 +268,8 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"audit rows are filtered by id", before<Store>},
         {"an audit query with a limit of 0 gets an empty page", no_rows_asked_for<Store>},
         {"a product sees only its own audit rows", products<Store>},
+        {"audit rows of all products are filtered too", all_products<Store>},
+        {"a page of audit rows of all products takes bounded work", bounded_work<Store>},
         {"pruned audit rows are gone for every filter", pruned<Store>},
     };
 }

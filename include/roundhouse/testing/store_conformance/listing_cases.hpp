@@ -2,6 +2,7 @@
 
 #include <roundhouse/changes.hpp>
 #include <roundhouse/concepts.hpp>
+#include <roundhouse/engine_settings.hpp>
 #include <roundhouse/testing/store_conformance/case.hpp>
 #include <roundhouse/testing/store_conformance/samples.hpp>
 #include <roundhouse/types.hpp>
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -171,6 +173,75 @@ template <store Store> void products_are_apart(Store& store) {
     require(must(store.counts(other)).total() == 1, "each product has its own counters");
 }
 
+/// The users on the pages of a query, with a bar after each page.
+template <store Store> std::string pages_of(const Store& store, engine_query query) {
+    std::string users;
+    for (;;) {
+        const auto page = must(store.list_engines(query));
+        for (const auto& engine : page.engines) users += engine->user_id + ' ';
+        users += "| ";
+        if (!page.next) return users;
+        query.after = page.next;
+    }
+}
+
+/// Engines of three products in turn, two of which have users of the same name.
+template <store Store> void insert_everywhere(Store& store) {
+    std::uint32_t n = 50;
+    for (const auto& [user, owner] : std::vector<std::pair<const char*, uuid>>{
+             {"eve", other}, {"ada", demo}, {"joe", numbered(7)}, {"eve", demo}, {"cem", other}}) {
+        auto record = engine(n -= 7, user, owner);
+        engine_settings settings;
+        settings.metadata = {{"first", std::string(1, user[0])}};
+        record.settings = std::make_shared<const engine_settings>(std::move(settings));
+        must(store.commit(insert(std::move(record))));
+    }
+}
+
+template <store Store> void all_products_at_once(Store& store) {
+    insert_everywhere(store);
+    set_status(store, "eve", engine_status::running);
+    auto query = every_engine(demo);
+    query.all_products = true;
+    require(pages_of(store, query) == "eve ada joe eve cem | ",
+            "the engines of all products are listed oldest first");
+    require(must(store.list_engines(query)).total == 5, "and counted");
+    query.limit = 2;
+    require(pages_of(store, query) == "eve ada | joe eve | cem | ", "page by page");
+    query.offset = 3;
+    require(pages_of(store, query) == "eve cem | ", "from an offset on");
+    query.offset = 0;
+    query.status = engine_status::provisioning;
+    require(pages_of(store, query) == "eve ada | joe cem | ", "in one status");
+    query.status.reset();
+    query.user_prefix = "e";
+    require(pages_of(store, query) == "eve eve | ", "by the beginning of their user ids");
+    query.metadata = {{"first", "c"}};
+    require(must(store.list_engines(query)).total == 0, "filters combine");
+    query.user_prefix.clear();
+    require(pages_of(store, query) == "cem | ", "by their metadata");
+    query = every_engine(demo);
+    query.all_products = true;
+    query.after = std::numeric_limits<std::uint64_t>::max();
+    require(pages_of(store, query) == "| ", "nothing is after the last number");
+    for (const auto& owner : {demo, other})
+        must(store.commit(erase(must_have(store.find_engine(owner, "eve")))));
+    query.after.reset();
+    require(pages_of(store, query) == "ada joe cem | ", "what is erased is gone");
+}
+
+template <store Store> void counters_of_all(Store& store) {
+    require_same(must(store.counts_of_all()), fleet_counts{}, "there are no engines");
+    insert_everywhere(store);
+    set_status(store, "ada", engine_status::failed);
+    must(store.commit(erase(must_have(store.find_engine(other, "cem")))));
+    fleet_counts sum;
+    for (const auto& owner : {demo, other, numbered(7)}) sum.add(must(store.counts(owner)));
+    require_same(must(store.counts_of_all()), sum, "the counters are the sums over all products");
+    require(sum.total() == 4 && sum.of(engine_status::failed) == 1 && sum.total_destroys == 1,
+            "each engine is counted once");
+}
+
 template <store Store> std::vector<store_case<Store>> all() {
     return {
         {"engines are listed oldest first, also after updates", oldest_first_and_stable<Store>},
@@ -182,6 +253,8 @@ template <store Store> std::vector<store_case<Store>> all() {
         {"no engine is left out between two pages because others go",
          pages_stay_while_engines_go<Store>},
         {"a product sees only its own engines", products_are_apart<Store>},
+        {"the engines of all products are listed in one order", all_products_at_once<Store>},
+        {"the counters of all products are summed", counters_of_all<Store>},
     };
 }
 

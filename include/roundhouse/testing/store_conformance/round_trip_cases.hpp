@@ -112,6 +112,7 @@ inline engine_record full_engine() {
     out.last_activity_at = at(1'790'000'000'004);
     out.busy_until = at(1'790'000'000'005);
     out.sleeping_since = at(1'790'000'000'010);
+    out.asked_by = "admin:jo";
     out.deadline = at(1'790'000'000'006);
     out.restart_at = at(1'790'000'000'007);
     out.healthy_since = at(-8);
