@@ -6,7 +6,6 @@
 #include <roundhouse/crypto/base64url.hpp>
 #include <roundhouse/crypto/keys.hpp>
 #include <roundhouse/http/bodies.hpp>
-#include <roundhouse/http/credentials.hpp>
 
 #include <algorithm>
 #include <array>
@@ -125,20 +124,20 @@ result<void> read_master_keys(server_options& options, const std::string& value)
 
 result<void> read_admin_key(server_options& options, const std::string& value) {
     const std::string advice(admin_key_advice);
-    if (value.empty())
-        return cause("is required: the key that administrators send as X-Admin-Key. " + advice);
+    if (value.empty()) return {}; // there may be named administrators
     if (value.size() < shortest_admin_key_taken)
         return cause("has fewer than " + std::to_string(shortest_admin_key) +
                      " characters, which could be guessed. " + advice);
-    if (http::looks_like_platform_key(value))
-        return cause("has the form of a platform key, so that calls could not tell them apart. " +
-                     advice);
-    // A header cannot carry other characters, and spaces at its ends are cut off on the way.
-    const auto visible = [](char c) { return c > 0x20 && c < 0x7F; };
-    if (!std::ranges::all_of(value, visible))
-        return cause("may hold only visible ASCII characters, since a header carries it. " +
-                     advice);
+    if (auto fault = fault_of_admin_key(value)) return cause(*std::move(fault));
     options.admin_key.assign(value);
+    return {};
+}
+
+result<void> read_admin_keys(server_options& options, const std::string& value) {
+    if (value.empty()) return {};
+    auto admins = parse_named_admins(value, options.admin_key);
+    if (!admins) return unexpected(std::move(admins.error()));
+    options.named_admins = std::move(*admins);
     return {};
 }
 
@@ -362,9 +361,18 @@ std::vector<option_row> serving_rows() {
          "first seals, and all unseal.",
          read_master_keys, true},
         file_of_secret("ORCH_MASTER_KEY_FILE", "File with the Fernet keys."),
-        {"ORCH_ADMIN_KEY", "KEY", "", "Key for admin calls (required): 32 characters or more.",
+        {"ORCH_ADMIN_KEY", "KEY", "",
+         "Key for admin calls: 32 characters or more. Required, unless there are named "
+         "administrators.",
          read_admin_key, true},
         file_of_secret("ORCH_ADMIN_KEY_FILE", "File with the key for admin calls."),
+        {"ORCH_ADMIN_KEYS", "NAME=KEY,...", "",
+         "Administrators with keys of their own, whose names stand in the audit log. Names are 1 "
+         "to "
+         "32 characters of a-z, 0-9 and -.",
+         read_admin_keys, true},
+        file_of_secret("ORCH_ADMIN_KEYS_FILE",
+                       "File with such pairs, one on a line; read again on SIGHUP."),
         {"ORCH_CONNECTIONS", "COUNT", "0",
          "Connections of clients at the same time; 0 stands for as many as the limit on open files "
          "allows, up to 50,000.",

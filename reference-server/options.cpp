@@ -265,6 +265,11 @@ result<void> check_tls(server_options& options) {
 /// Checks options that depend on each other.
 result<void> check_together(server_options& options, const environment& variables) {
     const auto& settings = options.settings;
+    if (options.admin_key.empty() && options.named_admins.empty())
+        return wrong("ORCH_ADMIN_KEY",
+                     "is required, unless ORCH_ADMIN_KEYS names an administrator: the key that "
+                     "administrators send as X-Admin-Key. " +
+                         std::string(admin_key_advice));
     if (settings.default_version.empty())
         return wrong("ORCH_ENGINE_IMAGE", "must name a version, such as september-engine:latest");
     if (settings.port_max < settings.port_min)
@@ -298,6 +303,15 @@ std::string credential_file(std::string_view variable, const environment& variab
     return std::filesystem::exists(path, ignored) || ignored ? path : std::string();
 }
 
+/// The file that a secret is read from: named, or of the service manager. Empty if there is none, or
+/// the secret is given by itself.
+std::string file_of_given_secret(const option_row& row, const command_line& line,
+                                 const environment& variables) {
+    if (given_text(row.name, line, variables) != nullptr) return {};
+    const auto* const named = given_text(secret_file_row(row).name, line, variables);
+    return named != nullptr ? *named : credential_file(row.name, variables);
+}
+
 /// The text of a secret: given by itself, by a file that is named, or by the service manager.
 result<std::string> given_secret(const option_row& row, const command_line& line,
                                  const environment& variables) {
@@ -308,7 +322,7 @@ result<std::string> given_secret(const option_row& row, const command_line& line
         return wrong(by_file.name,
                      "is given together with " + std::string(row.name) + "; keep one of them");
     if (given != nullptr) return *given;
-    const auto path = named != nullptr ? *named : credential_file(row.name, variables);
+    const auto path = file_of_given_secret(row, line, variables);
     if (path.empty()) return std::string();
     auto text = read_secret_file(path);
     if (!text) return wrong(named != nullptr ? by_file.name : row.name, text.error().message);
@@ -404,8 +418,17 @@ void note_secret_files(const command_line& line, const environment& variables, i
     }
 }
 
+/// Notes where the named administrators are read again.
+void note_admins_file(const command_line& line, const environment& variables,
+                      server_options& options) {
+    for (const auto& row : option_table())
+        if (row.name == "ORCH_ADMIN_KEYS")
+            options.named_admins_file = file_of_given_secret(row, line, variables);
+}
+
 void warn_of_short_admin_key(invocation& parsed) {
-    if (parsed.options.admin_key.size() >= shortest_admin_key) return;
+    const auto size = parsed.options.admin_key.size();
+    if (size == 0 || size >= shortest_admin_key) return;
     parsed.warnings.push_back(
         "ORCH_ADMIN_KEY: has fewer than " + std::to_string(shortest_admin_key) +
         " characters, which could be guessed. The next version will not start with it. " +
@@ -421,6 +444,7 @@ result<void> read_serving(const command_line& line, const environment& variables
     warn_of_unused(line, variables, parsed);
     warn_of_short_admin_key(parsed);
     note_secret_files(line, variables, parsed);
+    note_admins_file(line, variables, parsed.options);
     if (!line.tasks.empty()) { // only --check is left
         parsed.action = server_action::print;
         parsed.text = summary(parsed.options);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "named_admins.hpp"
 #include "option_values.hpp"
 #include "transport/client_address.hpp"
 #include "transport/tls_settings.hpp"
@@ -94,7 +95,10 @@ struct server_options {
     std::size_t connections_per_address = 0;  ///< 0: a quarter of all.
     address_set trusted_proxies;
     std::optional<crypto::key_ring> master_keys; ///< Set where they are needed.
-    crypto::secret_text admin_key;
+    crypto::secret_text admin_key;               ///< Empty for none.
+    std::vector<named_admin> named_admins;
+    /// The file that they are read from, also again on SIGHUP; empty for none.
+    std::string named_admins_file;
     /// The options that name files of secrets, and those files.
     std::vector<std::pair<std::string, std::string>> secret_files;
 

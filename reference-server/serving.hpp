@@ -2,6 +2,7 @@
 
 #include "disk_store.hpp"
 #include "exit_codes.hpp"
+#include "named_admins.hpp"
 #include "open_files.hpp"
 #include "serve.hpp"
 #include "store_folder.hpp"
@@ -25,6 +26,7 @@
 #include <thread>
 #include <utility>
 #include <variant>
+#include <vector>
 
 /// Serves over any backend and store. Each backend has a source file of its own that includes this
 /// header, because it takes long to compile.
@@ -198,12 +200,14 @@ private:
                                "few files may be open at once (ulimit -n): connections are limited",
                                {{"connections", files.connections}});
         auto& log = context_.log;
-        auto api = std::make_shared<http::api>(
+        api_ = std::make_shared<http::api>(
             orchestrator_->calls(),
-            http::api_options{.admin_key = std::string(options.admin_key), .log = log.sink()});
-        auto listening = listener_options_for(files, api->max_body_bytes());
+            http::api_options{.admin_key = std::string(options.admin_key),
+                              .log = log.sink(),
+                              .named_admins = keys_of(options.named_admins)});
+        auto listening = listener_options_for(files, api_->max_body_bytes());
         try {
-            listener_.emplace(std::move(listening), handler_for(std::move(api), log));
+            listener_.emplace(std::move(listening), handler_for(api_, log));
         } catch (const std::system_error& problem) {
             log.write(log_level::error, std::string("ORCH_LISTEN: cannot listen on ") +
                                             problem.what() +
@@ -250,9 +254,38 @@ private:
 
     /// Reads again what can be changed while the server serves.
     void reload() {
-        const auto& tls = context_.options.loaded_tls;
-        if (!tls) return context_.log.write(log_level::info, "there is nothing to read again");
-        const auto loaded = tls->reload();
+        const auto& options = context_.options;
+        if (options.loaded_tls) reload_certificate(*options.loaded_tls);
+        if (!options.named_admins_file.empty()) reload_admins();
+        if (!options.loaded_tls && options.named_admins_file.empty())
+            context_.log.write(log_level::info, "there is nothing to read again");
+    }
+
+    void reload_admins() {
+        const auto& options = context_.options;
+        const auto admins = read_named_admins(options.named_admins_file, options.admin_key);
+        if (!admins)
+            return context_.log.write(log_level::error,
+                                      "ORCH_ADMIN_KEYS: " + admins.error().message +
+                                          "; the administrators before stay");
+        api_->replace_named_admins(keys_of(*admins));
+        std::string names;
+        for (const auto& admin : *admins)
+            names.append(names.empty() ? "" : ", ").append(admin.name);
+        context_.log.write(log_level::info, "the named administrators were read again",
+                           {{"names", names}});
+    }
+
+    /// The api overwrites them.
+    static std::vector<http::named_admin> keys_of(const std::vector<named_admin>& admins) {
+        std::vector<http::named_admin> out;
+        out.reserve(admins.size());
+        for (const auto& [name, key] : admins) out.push_back({name, std::string(key)});
+        return out;
+    }
+
+    void reload_certificate(tls_settings& tls) {
+        const auto loaded = tls.reload();
         if (loaded) context_.log.write(log_level::info, "the certificate was read again");
         else
             context_.log.write(log_level::error,
@@ -292,6 +325,7 @@ private:
 
     server_context context_;
     std::shared_ptr<orchestrator_type> orchestrator_;
+    std::shared_ptr<http::api> api_;
     std::optional<listener> listener_;
 };
 

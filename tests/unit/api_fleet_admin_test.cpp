@@ -75,6 +75,23 @@ TEST_CASE("an administrator makes every engine call but admit for the product th
     }
 }
 
+TEST_CASE("an administrator who chooses how long to wait sees no key either") {
+    for (const engine_call& call :
+         {engine_call{"POST", "/engines/provision?wait_s=1", R"({"user_id":"u1"})"},
+          engine_call{"POST", "/engines/u1/start?wait_s=1", ""},
+          engine_call{"POST", "/engines/u1/wake?wait_s=1", ""},
+          engine_call{"POST", "/engines/u1/rotate-key?wait_s=1", ""},
+          engine_call{"GET", "/engines/u1?wait_for=running", ""}}) {
+        INFO(call.method << " " << call.target);
+        admin_api api;
+        const auto reply = api.ask(call.method, std::string(call.target) + "&product=demo",
+                                   call.body);
+        CHECK((reply.status == 200 || reply.status == 202));
+        CHECK(api.fake().calls.size() == 1);
+        CHECK_THAT(reply.body, !Contains("api_key") && !Contains("sk-sept-"));
+    }
+}
+
 TEST_CASE("an administrator admits nobody") {
     admin_api api;
     CHECK(told(api.ask("POST", "/engines/u1/admit")) == "401 INVALID_PLATFORM_KEY");
