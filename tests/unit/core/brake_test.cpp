@@ -19,8 +19,8 @@ uuid engine(int number) {
 }
 
 /// The brake of a product with engines 0, 1, 2 …, which all run.
-struct braked_product {
-    explicit braked_product(int engines) {
+struct watched_product {
+    explicit watched_product(int engines) {
         for (int i = 0; i < engines; ++i) brake.began();
     }
 
@@ -48,7 +48,7 @@ struct braked_product {
 } // namespace
 
 TEST_CASE("the brake goes on when half of the engines fail, and at least five") {
-    braked_product product(20);
+    watched_product product(20);
     product.fail(0, 9);
     CHECK_FALSE(product.on());
     product.fail(9, 10);
@@ -58,20 +58,20 @@ TEST_CASE("the brake goes on when half of the engines fail, and at least five") 
     CHECK(status->failing == 10);
     CHECK(status->running == 20);
 
-    braked_product small(4);
+    watched_product small(4);
     small.fail(0, 4);
     CHECK_FALSE(small.on());
 }
 
 TEST_CASE("an engine that fails again and again counts once") {
-    braked_product product(20);
+    watched_product product(20);
     for (int i = 0; i < 100; ++i) (void)product.fail(0);
     CHECK_FALSE(product.on());
     CHECK(product.fail(0).failures_in_a_row == 101);
 }
 
 TEST_CASE("failures in a row are counted until a probe passes or the engine ends") {
-    braked_product product(20);
+    watched_product product(20);
     CHECK(product.fail(0).failures_in_a_row == 1);
     CHECK(product.fail(0).failures_in_a_row == 2);
     product.pass(0, 1);
@@ -81,7 +81,7 @@ TEST_CASE("failures in a row are counted until a probe passes or the engine ends
 }
 
 TEST_CASE("while the brake is on no failure counts, and afterwards they count from zero") {
-    braked_product product(10);
+    watched_product product(10);
     for (int i = 0; i < 2; ++i) product.fail(0, 4);
     product.fail(4, 5);
     REQUIRE(product.on());
@@ -93,7 +93,7 @@ TEST_CASE("while the brake is on no failure counts, and afterwards they count fr
     CHECK_FALSE(product.on());
     CHECK(product.fail(0).failures_in_a_row == 1);
     // Also of one that was not probed meanwhile.
-    braked_product other(10);
+    watched_product other(10);
     for (int i = 0; i < 2; ++i) (void)other.fail(0);
     other.fail(1, 5);
     REQUIRE(other.on());
@@ -103,7 +103,7 @@ TEST_CASE("while the brake is on no failure counts, and afterwards they count fr
 }
 
 TEST_CASE("each change of the brake is told once, with its figures") {
-    braked_product product(10);
+    watched_product product(10);
     CHECK_FALSE(product.brake.take_change());
     product.fail(0, 5);
     const auto on = product.brake.take_change();
@@ -125,7 +125,7 @@ TEST_CASE("each change of the brake is told once, with its figures") {
 }
 
 TEST_CASE("engines that cease to run neither run nor fail for the brake") {
-    braked_product product(20);
+    watched_product product(20);
     product.fail(0, 9);
     for (int i = 0; i < 9; ++i) product.brake.ended(engine(i));
     product.fail(9, 14);
@@ -139,7 +139,7 @@ TEST_CASE("engines that cease to run neither run nor fail for the brake") {
 }
 
 TEST_CASE("a brake without an engine that runs is off and idle") {
-    braked_product product(5);
+    watched_product product(5);
     product.fail(0, 5);
     REQUIRE(product.on());
     for (int i = 0; i < 5; ++i) {
@@ -151,7 +151,7 @@ TEST_CASE("a brake without an engine that runs is off and idle") {
 }
 
 TEST_CASE("a share of 0 switches the brake off") {
-    braked_product product(10);
+    watched_product product(10);
     product.chosen.brake_percent = 0;
     product.fail(0, 10);
     CHECK_FALSE(product.on());
@@ -159,7 +159,7 @@ TEST_CASE("a share of 0 switches the brake off") {
 }
 
 TEST_CASE("a share of 100 needs all engines to fail") {
-    braked_product product(10);
+    watched_product product(10);
     product.chosen.brake_percent = 100;
     product.fail(0, 9);
     CHECK_FALSE(product.on());
@@ -168,7 +168,7 @@ TEST_CASE("a share of 100 needs all engines to fail") {
 }
 
 TEST_CASE("after its longest time the brake lets one engine at a time be tried") {
-    braked_product product(10);
+    watched_product product(10);
     product.fail(0, 10);
     product.now += product.chosen.brake_max - 1ms;
     CHECK_FALSE(product.fail(3).trial);
@@ -187,7 +187,7 @@ TEST_CASE("after its longest time the brake lets one engine at a time be tried")
 }
 
 TEST_CASE("a trial that stays healthy while others fail ends the brake") {
-    braked_product product(10);
+    watched_product product(10);
     product.fail(0, 10);
     product.now += product.chosen.brake_max;
     REQUIRE(product.fail(0).trial);
@@ -208,7 +208,7 @@ TEST_CASE("a trial that stays healthy while others fail ends the brake") {
 }
 
 TEST_CASE("the end of the brake by a trial says so") {
-    braked_product product(10);
+    watched_product product(10);
     product.fail(0, 10);
     (void)product.brake.take_change();
     product.now += product.chosen.brake_max;
@@ -223,7 +223,7 @@ TEST_CASE("the end of the brake by a trial says so") {
 }
 
 TEST_CASE("a trial is over when its engine recovers by itself or does not come back") {
-    braked_product product(10);
+    watched_product product(10);
     product.fail(0, 10);
     product.now += product.chosen.brake_max;
     REQUIRE(product.fail(0).trial);
@@ -237,7 +237,7 @@ TEST_CASE("a trial is over when its engine recovers by itself or does not come b
 }
 
 TEST_CASE("where engines are never restarted the brake ends after its longest time") {
-    braked_product product(10);
+    watched_product product(10);
     product.chosen.restart_max_attempts = 0;
     product.fail(0, 10);
     product.now += product.chosen.brake_max - 1ms;
