@@ -102,7 +102,7 @@ template <store Store> void only_the_audit_rows_are_left(Store& store) {
     end.audit = {row(demo, 20)};
     must(store.commit(end));
     require_same(must(store.counts(demo)), fleet_counts{}, "its counters are gone");
-    for (const std::uint8_t n : {1, 2})
+    for (const auto n : {std::uint8_t{1}, std::uint8_t{2}})
         require(must(store.find_idempotency(record_of(demo, n).record.id)) == nullptr,
                 "its idempotency records are gone");
     require(must(store.find_idempotency(record_of(other, 1).record.id)) != nullptr,
