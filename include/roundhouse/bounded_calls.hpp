@@ -36,11 +36,14 @@ struct sleep {
 };
 struct wake {};
 struct rotate_key {};
+struct upgrade {
+    upgrade_options options;
+};
 } // namespace engine_call
 
 using engine_call_variant =
     std::variant<engine_call::provision, engine_call::start, engine_call::stop, engine_call::sleep,
-                 engine_call::wake, engine_call::rotate_key>;
+                 engine_call::wake, engine_call::rotate_key, engine_call::upgrade>;
 
 /// How far a call, or the wait for a state, has come when its caller is answered.
 struct call_progress {

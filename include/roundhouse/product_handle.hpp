@@ -98,6 +98,12 @@ public:
         return begin(std::move(user_id), engine_call::rotate_key{}, most,
                      std::forward<Token>(token));
     }
+    template <class Token = const wait_t&>
+    auto upgrade(std::string user_id, upgrade_options options, within most,
+                 Token&& token = wait) const {
+        return begin(std::move(user_id), engine_call::upgrade{std::move(options)}, most,
+                     std::forward<Token>(token));
+    }
     /// The same for any of these calls.
     template <class Token = const wait_t&>
     auto begin(std::string user_id, engine_call_variant what, within most,

@@ -25,6 +25,7 @@ const std::vector<std::pair<std::string, std::string>> bounded_calls{
     {"/engines/u1/sleep", ""},
     {"/engines/u1/wake", ""},
     {"/engines/u1/rotate-key", ""},
+    {"/engines/u1/upgrade", R"({"engine_version":"v2"})"},
 };
 
 } // namespace
@@ -64,6 +65,10 @@ TEST_CASE("what a caller waits for has the arguments of the call") {
                   R"({"user_id":"u1","engine_version":"v2"})");
     CHECK(std::get<roundhouse::engine_call::provision>(*api.fake().begun_given).options.version ==
           "v2");
+    (void)api.ask("POST", "/engines/u1/upgrade?wait_s=0",
+                  R"({"engine_version":"v2","healthy_for_s":3})");
+    CHECK(std::get<roundhouse::engine_call::upgrade>(*api.fake().begun_given).options.healthy_for ==
+          3s);
 }
 
 TEST_CASE("a wait that is none is refused, and nothing is done") {

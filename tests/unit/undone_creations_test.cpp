@@ -46,6 +46,19 @@ TEST_CASE("of a product's undone creations the oldest make room, and others keep
     CHECK(notes.find(user(2, 0), 1s));
 }
 
+TEST_CASE("what was noted of a product's undone creations goes with the product") {
+    undone_creations notes;
+    notes.note(user(1, 0), {"own", {}}, 0s);
+    notes.note(user(2, 0), {"other", {}}, 0s);
+    notes.note(user(1, 1), {"own", {}}, 0s);
+    notes.forget_product(nth_product(1));
+    CHECK_FALSE(notes.find(user(1, 0), 1s));
+    CHECK_FALSE(notes.find(user(1, 1), 1s));
+    CHECK(notes.find(user(2, 0), 1s));
+    notes.forget_product(nth_product(3));
+    CHECK(notes.find(user(2, 0), 1s));
+}
+
 TEST_CASE("of all undone creations the oldest make room") {
     undone_creations notes;
     notes.note(user(0, 0), {"oldest", {}}, 0s);

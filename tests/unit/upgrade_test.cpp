@@ -224,6 +224,24 @@ TEST_CASE("an upgrade that may not be is refused, and nothing is done") {
     CHECK(fleet.ada().record->revision == fleet.made.record->revision);
 }
 
+TEST_CASE("who does not wait for an upgrade is told of the engine, and the upgrade goes on") {
+    upgraded_fleet fleet;
+    const auto begun = fleet.demo().upgrade("ada", to_v2(), within{0s});
+    REQUIRE(begun);
+    CHECK_FALSE(begun->done);
+    CHECK(begun->engine.api_key == fleet.made.api_key);
+    REQUIRE(memory_fleet<>::eventually([&] { return fleet.ada().record->version == "v2"; }));
+    CHECK(fleet.is_at_rest());
+    const auto waited = fleet.demo().upgrade("ada", {.version = "v3", .healthy_for = 20ms},
+                                             within{600s});
+    REQUIRE(waited);
+    CHECK(waited->done);
+    CHECK(waited->engine.record->version == "v3");
+    const auto refused = fleet.demo().upgrade("ada", {.version = ""}, within{0s});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::invalid_request);
+}
+
 TEST_CASE("an upgrade goes on after the orchestrator was replaced in the middle") {
     upgraded_fleet fleet;
     fleet.fleet.orchestrator->async_upgrade(fleet.product, "ada", to_v2(200ms),

@@ -366,6 +366,8 @@ ROUNDHOUSE_DECL std::optional<reply> api::sleep(pending_call& call, const produc
 
 ROUNDHOUSE_DECL std::optional<reply> api::upgrade(pending_call& call, const product_ptr& product,
                                                   std::string_view user) const {
+    const auto wait = read_wait(call.query, &call.ignored);
+    if (!wait) return call.fail_with(wait.error());
     auto options = call.take(read_upgrade_body(call.in.body, &call.ignored));
     if (!options) return call.fail_with(options.error());
     if (call.in.if_match) {
@@ -373,6 +375,9 @@ ROUNDHOUSE_DECL std::optional<reply> api::upgrade(pending_call& call, const prod
         if (!revision) return call.fail_with(revision.error());
         options->if_revision = *revision;
     }
+    if (*wait)
+        return begin(call, product, user, engine_call::upgrade{std::move(*options)}, **wait,
+                     render_progress);
     return call.ask<engine_view>(call.shown_by(render_engine), [&](completion<engine_view> done) {
         fleet_->upgrade(product, std::string(user), std::move(*options), std::move(done));
     });

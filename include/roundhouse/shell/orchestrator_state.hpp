@@ -222,7 +222,14 @@ private:
     [[nodiscard]] static waiting_call call_of(engine_call::stop what);
     [[nodiscard]] static waiting_call call_of(engine_call::sleep what);
     [[nodiscard]] static waiting_call call_of(engine_call::wake what);
+    [[nodiscard]] static waiting_call call_of(engine_call::upgrade what);
     [[nodiscard]] waiting_call rotation(const std::string& key);
+    /// Makes what a caller is told of an engine, and of whether its call is done.
+    using make_progress = std::function<result<call_progress>(const engine_ptr&, bool)>;
+    [[nodiscard]] make_progress progress_of(product_ptr product, std::string key, bool shows_key);
+    /// Sends a call through its engine's mailbox whose caller waits until then (steady time).
+    void enqueue_bounded(product_ptr product, std::string user_id, waiting_call call,
+                         duration until, make_progress progress, completion<call_progress> done);
     /// Lets an admit be answered after a while, whatever it waits for.
     void bound(waiting_call& call, duration wait, completion<admission> done);
     [[nodiscard]] admission starting_admission(const engine_record& engine) const;
@@ -305,7 +312,13 @@ private:
     [[nodiscard]] std::optional<error> refusal(const product& product,
                                                const upgrade_options& options) const;
     void prepare_upgrade(product_ptr product, engine_ptr engine, upgrade_options options,
-                         completion<engine_view> done);
+                         const std::function<void()>& begins, completion<void> prepared);
+    class upgrade_caller;
+    /// An upgrade whose caller waits until then (steady time), also while it is prepared.
+    void begin_upgrade(product_ptr product, std::string user_id, upgrade_options options,
+                       duration until, make_progress progress, completion<call_progress> done);
+    [[nodiscard]] completion<call_progress> not_begun(const product& product,
+                                                      const std::string& user_id);
     asio::awaitable<result<void>> prepare_version(product_ptr product, engine_ptr engine,
                                                   std::string version);
     void enqueue_upgrade(product_ptr product, std::string user_id, upgrade_options options,

@@ -54,6 +54,13 @@ ROUNDHOUSE_DECL waiting_call orchestrator_state::call_of(engine_call::wake) {
     out.call = core::call::wake{};
     return out;
 }
+ROUNDHOUSE_DECL waiting_call orchestrator_state::call_of(engine_call::upgrade what) {
+    waiting_call out;
+    auto& options = what.options;
+    out.call = core::call::upgrade{std::move(options.version), options.healthy_for,
+                                   options.keep_copy, options.if_revision};
+    return out;
+}
 
 ROUNDHOUSE_DECL waiting_call orchestrator_state::rotation(const std::string& key) {
     waiting_call out;
@@ -62,11 +69,28 @@ ROUNDHOUSE_DECL waiting_call orchestrator_state::rotation(const std::string& key
     return out;
 }
 
+/// What callers are told of an engine, of a rotation with its key.
+ROUNDHOUSE_DECL orchestrator_state::make_progress
+orchestrator_state::progress_of(product_ptr product, std::string key, bool shows_key) {
+    return [self = shared_from_this(), product = std::move(product), key = std::move(key),
+            shows_key](const engine_ptr& engine, bool ended) -> result<call_progress> {
+        auto seen = shows_key ? self->started_view(engine, *product)
+                              : self->view(engine, false, *product);
+        if (!seen) return unexpected(std::move(seen.error()));
+        return call_progress{ended, std::move(*seen), ended ? key : std::string()};
+    };
+}
+
 ROUNDHOUSE_DECL void orchestrator_state::begin(product_ptr product, std::string user_id,
                                                engine_call_variant what, duration span,
                                                completion<call_progress> done) {
     if (auto refused = refusal(span)) return done(unexpected(std::move(*refused)));
     const auto until = services.steady_now() + span;
+    if (auto* const upgrade = std::get_if<engine_call::upgrade>(&what)) {
+        auto progress = progress_of(product, {}, true);
+        return begin_upgrade(std::move(product), std::move(user_id), std::move(upgrade->options),
+                             until, std::move(progress), std::move(done));
+    }
     std::string key;
     const auto prepare = [&](auto one) -> result<waiting_call> {
         if constexpr (std::is_same_v<decltype(one), engine_call::rotate_key>) {
@@ -79,20 +103,22 @@ ROUNDHOUSE_DECL void orchestrator_state::begin(product_ptr product, std::string 
     const bool shows_key = !std::holds_alternative<engine_call::sleep>(what);
     auto call = std::visit(prepare, std::move(what));
     if (!call) return done(unexpected(std::move(call.error())));
-    const auto progress = [self = shared_from_this(), product, key, shows_key](
-                              const engine_ptr& engine, bool ended) -> result<call_progress> {
-        auto seen = shows_key ? self->started_view(engine, *product)
-                              : self->view(engine, false, *product);
-        if (!seen) return unexpected(std::move(seen.error()));
-        return call_progress{ended, std::move(*seen), ended ? key : std::string()};
-    };
-    call->waits_until = until;
-    call->under_way = [progress, done](const result<engine_ptr>& row) {
+    auto progress = progress_of(product, key, shows_key);
+    enqueue_bounded(std::move(product), std::move(user_id), std::move(*call), until,
+                    std::move(progress), std::move(done));
+}
+
+ROUNDHOUSE_DECL void orchestrator_state::enqueue_bounded(product_ptr product, std::string user_id,
+                                                         waiting_call call, duration until,
+                                                         make_progress progress,
+                                                         completion<call_progress> done) {
+    call.waits_until = until;
+    call.under_way = [progress, done](const result<engine_ptr>& row) {
         if (row) done(progress(*row, false));
         else done(unexpected(row.error()));
     };
     through_mailbox<call_progress>(
-        std::move(product), std::move(user_id), std::move(*call),
+        std::move(product), std::move(user_id), std::move(call),
         [progress](const engine_ptr& engine) { return progress(engine, true); }, std::move(done));
 }
 

@@ -64,6 +64,8 @@ public:
     /// Engines whose rows are not known to be true: nobody is admitted to one by its row alone.
     [[nodiscard]] unreconciled_engines& unreconciled() noexcept { return unreconciled_; }
 
+    /// The times until which callers wait.
+    [[nodiscard]] call_timers& timers_of_calls() noexcept { return call_timers_; }
     /// Callers who wait for states of engines.
     [[nodiscard]] state_waiters& states() noexcept { return states_; }
     /// What became of creations that were undone lately.
@@ -78,7 +80,11 @@ public:
     void policy_changed(const product& product) { scheduler_.policy_changed(product); }
 
     /// Forgets what is kept of a product that is gone.
-    void forget_product(const uuid& product) { creations_.forget(product); }
+    void forget_product(const uuid& product) {
+        creations_.forget(product);
+        undone_.forget_product(product);
+        states_.forget_product(product);
+    }
 
     /// Calls back once no engine has work in flight, from the executor or at once.
     void when_quiet(std::function<void()> quiet) { mailboxes_.when_empty(std::move(quiet)); }

@@ -63,6 +63,8 @@ public:
         if (count_.load() > 0) tell(owner, row);
     }
 
+    /// Tells those who wait for engines of a product that these are gone, as the product is.
+    void forget_product(const uuid& product);
     void fail_all(const error& cause);
 
 private:

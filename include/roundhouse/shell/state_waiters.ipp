@@ -80,6 +80,22 @@ ROUNDHOUSE_DECL void state_waiters::tell(const engine_owner& owner, const engine
     for (const auto& done : ended) done({how, row});
 }
 
+ROUNDHOUSE_DECL void state_waiters::forget_product(const uuid& product) {
+    if (count_.load() == 0) return;
+    std::vector<told> ended;
+    {
+        const std::lock_guard lock(mutex_);
+        for (auto at = by_owner_.begin(); at != by_owner_.end();) {
+            const auto known = at++;
+            if (known->first.product_id != product) continue;
+            auto& waiting = known->second;
+            while (!waiting.empty()) ended.push_back(take(known->first, waiting, waiting.begin()));
+            by_owner_.erase(known);
+        }
+    }
+    for (const auto& done : ended) done({state_wait_end::kind::gone, {}, {}});
+}
+
 ROUNDHOUSE_DECL void state_waiters::fail_all(const error& cause) {
     std::vector<told> ended;
     {

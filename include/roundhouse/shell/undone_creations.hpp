@@ -55,6 +55,16 @@ public:
         erase(owner);
     }
 
+    /// The product is gone.
+    void forget_product(const uuid& product) {
+        if (count_.load(std::memory_order_relaxed) == 0) return;
+        const std::lock_guard lock(mutex_);
+        for (auto at = notes_.begin(); at != notes_.end() && of_product_.contains(product);) {
+            const auto one = at++;
+            if (one->owner.product_id == product) drop(one);
+        }
+    }
+
     [[nodiscard]] std::optional<undone> find(const engine_owner& owner, duration now) const {
         if (count_.load(std::memory_order_relaxed) == 0) return std::nullopt;
         const std::lock_guard lock(mutex_);

@@ -331,6 +331,7 @@ private:
         case call_kind::sleep: return engine_call::sleep{request.mode};
         case call_kind::wake: return engine_call::wake{};
         case call_kind::rotate: return engine_call::rotate_key{};
+        case call_kind::upgrade: return engine_call::upgrade{request.upgrade};
         default: return engine_call::start{};
         }
     }
