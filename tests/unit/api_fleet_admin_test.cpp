@@ -101,6 +101,7 @@ TEST_CASE("an administrator admits nobody") {
 
 TEST_CASE("a wrong admin key is refused and counted where an administrator may call") {
     admin_api api;
+    api.request.client = "192.0.2.7";
     api.request.admin_key = "wrong";
     for (const auto path : fleet_paths) {
         INFO(path);

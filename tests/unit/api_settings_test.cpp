@@ -153,6 +153,6 @@ TEST_CASE("an engine shows its revision, and which settings wait for its next bo
     CHECK_THAT(
         reply.body,
         Contains(R"("sleep":{"after_s":1.5,"deep_after_s":3600,"pinned":true},)") &&
-            Contains(R"("settings_revision":4,"pending":["limits","stop_grace_s","env"]})") &&
+            Contains(R"("settings_revision":4,"pending":["limits","stop_grace_s","env"],)") &&
             !Contains("sealed"));
 }

@@ -144,6 +144,7 @@ TEST_CASE("too many wrong keys are a 429, and a right key is served at once") {
     CHECK(served.status == 200);
     CHECK(served.delay == 0ms);
     api.request.platform_key = {};
+    api.request.admin_key = {};
     CHECK(told(api.ask("GET", "/status")) == "401 INVALID_PLATFORM_KEY"); // missing is no guess
     api.request.platform_key = "pk-sept-wrong";
     api.request.client = "192.0.2.8";
