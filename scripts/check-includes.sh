@@ -66,12 +66,13 @@ declare -A allowed=(
 find_floor() {
     case "${1##*/}" in
         adapters.* | open_log_streams.* | orchestrator_parts.* | running_engine.* | \
-            upgrade_turns.*) floor=2 ;;
+            turn_allowance.*) floor=2 ;;
         services.*) floor=3 ;;
         brakes.* | denial_log.* | earliest_timer.* | engine_secrets.* | log_reader.* | \
             mailbox.* | refusal_log.* | running_engines.*) floor=4 ;;
         boot_failure_log.* | call_timers.* | command_runner.* | deadline_timers.* | probe_schedule.*) floor=5 ;;
-        command_scheduler.* | housekeeping.* | prober.* | state_waiters.*) floor=6 ;;
+        command_scheduler.* | housekeeping.* | prober.* | state_waiters.* | \
+            version_preparer.*) floor=6 ;;
         reconciler*) floor=7 ;;
         recovery.*) floor=8 ;;
         orchestrator_state.* | orchestrator_calls.* | orchestrator_deletion.* | \

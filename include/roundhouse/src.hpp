@@ -36,8 +36,10 @@
 #include <roundhouse/shell/provision_once.ipp>
 #include <roundhouse/shell/reconciler.ipp>
 #include <roundhouse/shell/reconciler_commits.ipp>
+#include <roundhouse/shell/reconciler_upgrades.ipp>
 #include <roundhouse/shell/reconciler_waits.ipp>
 #include <roundhouse/shell/recovery.ipp>
 #include <roundhouse/shell/running_engines.ipp>
 #include <roundhouse/shell/state_waiters.ipp>
+#include <roundhouse/shell/version_preparer.ipp>
 #include <roundhouse/store/memory.ipp>

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 using namespace roundhouse_tests;
 using namespace std::chrono_literals;
@@ -21,6 +22,8 @@ struct trouble {
     std::atomic<std::optional<backend_operation>> refused = {};
     std::atomic<bool> new_is_sick = false;
     std::atomic<bool> both_are_sick = false;
+    std::atomic<bool> pulls_hang = false; ///< Of all versions but v1.
+    std::atomic<int> pulls = 0;           ///< That have begun, of these.
 };
 
 memory_backend_script script_of(const std::shared_ptr<trouble>& what) {
@@ -28,6 +31,11 @@ memory_backend_script script_of(const std::shared_ptr<trouble>& what) {
     script.fail = [what](backend_operation operation, const workload_ref&) -> std::optional<error> {
         if (what->refused.load() != operation) return std::nullopt;
         return error{errc::backend_error, "It is refused."};
+    };
+    script.prepare_time = [what](const workload& wanted) {
+        if (wanted.version == "v1") return duration{0};
+        ++what->pulls;
+        return duration{what->pulls_hang.load() ? 24h : 0h};
     };
     script.answer = [what](const workload_ref& ref) -> result<health> {
         const bool is_new = ref.generation == 2;
@@ -168,6 +176,72 @@ TEST_CASE("a version that cannot be prepared, or data that cannot be copied, cos
     fleet.wrong->refused = std::nullopt;
     CHECK(fleet.ada().record->version == "v1");
     CHECK(fleet.data() == "old");
+    CHECK(fleet.is_at_rest());
+}
+
+TEST_CASE("a version that is not prepared in time is given up, and others get its turn") {
+    auto chosen = quick_boots();
+    chosen.prepare_concurrency = 1;
+    upgraded_fleet fleet(chosen);
+    fleet.wrong->pulls_hang = true;
+    CHECK(failure_of(fleet.demo().upgrade("ada", to_v2())).details->cause == boot_failure::prepare);
+    CHECK(fleet.ada().record->revision == fleet.made.record->revision);
+    fleet.wrong->pulls_hang = false;
+    CHECK(fleet.demo().upgrade("ada", to_v2()));
+    CHECK(fleet.is_at_rest());
+}
+
+TEST_CASE(
+    "a version is prepared once for all upgrades to it, and for as long as one waits for it") {
+    auto chosen = quick_boots();
+    chosen.create_timeout = 24h;
+    upgraded_fleet fleet(chosen);
+    fleet.wrong->pulls_hang = true;
+    const auto begin = [&] {
+        return std::async(std::launch::async, [&] { return fleet.demo().upgrade("ada", to_v2()); });
+    };
+    auto first = begin();
+    auto second = begin();
+    REQUIRE(memory_fleet<>::eventually([&] { return fleet.wrong->pulls.load() == 1; }));
+    // It serves meanwhile, and can be stopped.
+    CHECK(fleet.demo().admit("ada")->engine);
+    SECTION("its engine goes") {
+        CHECK(fleet.demo().destroy("ada"));
+        for (auto* const upgrade : {&first, &second}) {
+            const auto outcome = upgrade->get();
+            REQUIRE_FALSE(outcome);
+            CHECK(outcome.error().code == errc::engine_not_found);
+        }
+        CHECK(fleet.wrong->pulls == 1);
+    }
+    SECTION("its engine stops") {
+        CHECK(fleet.demo().stop("ada"));
+        for (auto* const upgrade : {&first, &second}) {
+            const auto outcome = upgrade->get();
+            REQUIRE(outcome);
+            CHECK(outcome->record->status == engine_status::stopped);
+            CHECK(outcome->record->version == "v2");
+        }
+        CHECK(fleet.wrong->pulls == 1);
+    }
+}
+
+TEST_CASE("an upgrade whose version is being prepared ends with the orchestrator") {
+    auto chosen = quick_boots();
+    chosen.create_timeout = 24h;
+    upgraded_fleet fleet(chosen);
+    fleet.wrong->pulls_hang = true;
+    std::promise<result<engine_view>> told;
+    auto outcome = told.get_future();
+    fleet.fleet.orchestrator->async_upgrade(
+        fleet.product, "ada", to_v2(),
+        [&](result<engine_view> end) { told.set_value(std::move(end)); });
+    REQUIRE(memory_fleet<>::eventually([&] { return fleet.wrong->pulls.load() == 1; }));
+    fleet.fleet.reopen();
+    const auto end = outcome.get();
+    REQUIRE_FALSE(end);
+    CHECK(end.error().code == errc::shutting_down);
+    CHECK(fleet.ada().record->version == "v1");
     CHECK(fleet.is_at_rest());
 }
 

@@ -18,6 +18,12 @@ namespace core {
     return engine.upgrade && engine.upgrade->step == upgrade_step::drop;
 }
 
+/// Whether a decision begins an upgrade.
+[[nodiscard]] inline bool begins_upgrade(const engine_record& before,
+                                         const engine_record& after) noexcept {
+    return before.intent != intent::copy && after.intent == intent::copy;
+}
+
 /// Whether a decision gives up the new version of an engine that is upgraded.
 [[nodiscard]] inline bool gives_up_upgrade(const engine_record& before,
                                            const engine_record& after) noexcept {

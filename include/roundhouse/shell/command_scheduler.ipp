@@ -2,7 +2,7 @@
 
 #include <roundhouse/core/deadlines.hpp>
 #include <roundhouse/shell/command_scheduler.hpp>
-#include <roundhouse/shell/upgrade_turns.hpp>
+#include <roundhouse/shell/turn_allowance.hpp>
 
 #include <asio/error.hpp>
 

@@ -7,6 +7,7 @@
 #include <roundhouse/detail/engine_owner_hash.hpp>
 #include <roundhouse/detail/task.hpp>
 #include <roundhouse/engine_settings.hpp>
+#include <roundhouse/error.hpp>
 #include <roundhouse/idempotency.hpp>
 #include <roundhouse/shell/call_ticket.hpp>
 #include <roundhouse/shell/logged_engine.hpp>
@@ -17,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -32,6 +34,9 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace detail {
 
+/// Held by the calls that want a version to be prepared: that goes on while one of them does.
+struct preparation_wanted {};
+
 /// A call on its way through a mailbox.
 struct waiting_call {
     core::call_variant call;
@@ -46,6 +51,9 @@ struct waiting_call {
     };
     std::optional<creation> create;
     bool creation_counted = false; ///< Against `max_provisions_per_minute`.
+    /// Set while the version of an upgrade is prepared for the call.
+    std::shared_ptr<const preparation_wanted> wants_prepared = {};
+    bool prepared = false; ///< That is done.
     /// Gets the record that answers the call; the last one of an engine that is gone.
     completion<engine_ptr> done;
     core::verdict waits = core::verdict::none;
@@ -102,6 +110,19 @@ struct command_request {
     std::shared_ptr<probe_note> probes = std::make_shared<probe_note>();
 };
 
+/// A version that is prepared for upgrades of an engine. Touched by the preparer only.
+struct version_preparation {
+    std::uint64_t number = 0;
+    std::string version;
+    engine_ptr record; ///< As it was when this began.
+    std::weak_ptr<const preparation_wanted> wanted;
+    turn_queue::ticket ticket = 0;         ///< Its place while it waits for its turn.
+    std::shared_ptr<task> running;         ///< Null until its turn has come.
+    duration until{};                      ///< Steady time at which it is late.
+    std::optional<call_ticket> timer = {}; ///< For that.
+    bool dropped = false;                  ///< Nobody wants it any more, and its end follows.
+};
+
 // What a mailbox takes.
 
 struct engine_event {
@@ -122,6 +143,14 @@ struct command_ended {
     std::optional<core::event_variant> outcome;
     std::optional<command_request> next; ///< The next step of a boot whose workload is prepared.
 };
+/// The turn to prepare a version for an upgrade has come.
+struct preparation_turn_came {
+    std::uint64_t number = 0;
+};
+struct preparation_ended {
+    result<void> outcome;
+    std::exception_ptr failure; ///< What it ended with instead, as when it was cancelled.
+};
 /// The store may take now what it refused.
 struct retry_stalled {};
 /// Callers have waited for as long as they chose.
@@ -129,8 +158,9 @@ struct wait_passed {};
 /// The orchestrator goes away: waiting calls fail, and nothing more is asked of the backend.
 struct give_up {};
 
-using mailbox_input = std::variant<waiting_call, engine_event, turn_came, workload_started,
-                                   command_ended, retry_stalled, wait_passed, give_up>;
+using mailbox_input =
+    std::variant<waiting_call, engine_event, turn_came, workload_started, command_ended,
+                 preparation_turn_came, preparation_ended, retry_stalled, wait_passed, give_up>;
 
 /// Takes inputs for engines. Thread-safe; returns at once.
 class engine_inbox {
@@ -207,6 +237,8 @@ struct mailbox {
     bool retrying = false;                ///< A `retry_stalled` is on its way.
     product_ptr product;                  ///< As last seen; null if it was not.
     command_state command;
+    std::optional<version_preparation> preparation;
+    std::uint64_t last_preparation = 0;
 
     /// The engine in the log, as far as it is known without its record.
     [[nodiscard]] logged_engine named() const { return logged_engine(owner, product_slug()); }
@@ -215,7 +247,7 @@ struct mailbox {
     }
 
     [[nodiscard]] bool idle() const noexcept {
-        return waiting.empty() && stalled.empty() && !doubt && command.idle();
+        return waiting.empty() && stalled.empty() && !doubt && command.idle() && !preparation;
     }
 };
 

@@ -25,7 +25,6 @@
 #include <roundhouse/shell/running_engines.hpp>
 #include <roundhouse/shell/services.hpp>
 #include <roundhouse/shell/state_waiters.hpp>
-#include <roundhouse/shell/upgrade_turns.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -56,7 +55,6 @@ public:
         : services(std::move(parts)),
           idempotent(services.settings.max_waiting_per_engine),
           brakes(services),
-          upgrade_preparations(services.settings.prepare_concurrency),
           log_streams(std::make_shared<open_log_streams>(services.settings)),
           prober(services, running, brakes, *this),
           reconciler(services, running, brakes, rolling_metrics, prober, *this),
@@ -169,7 +167,6 @@ public:
     mutable platform_key_uses key_uses;
     detail::idempotent_calls idempotent;
     detail::brakes brakes;
-    upgrade_turns upgrade_preparations;
     const std::shared_ptr<open_log_streams> log_streams;
     detail::prober prober;
     detail::reconciler reconciler;
@@ -311,18 +308,6 @@ private:
                      completion<engine_ptr> done) const;
     [[nodiscard]] std::optional<error> refusal(const product& product,
                                                const upgrade_options& options) const;
-    void prepare_upgrade(product_ptr product, engine_ptr engine, upgrade_options options,
-                         const std::function<void()>& begins, completion<void> prepared);
-    class upgrade_caller;
-    /// An upgrade whose caller waits until then (steady time), also while it is prepared.
-    void begin_upgrade(product_ptr product, std::string user_id, upgrade_options options,
-                       duration until, make_progress progress, completion<call_progress> done);
-    [[nodiscard]] completion<call_progress> not_begun(const product& product,
-                                                      const std::string& user_id);
-    asio::awaitable<result<void>> prepare_version(product_ptr product, engine_ptr engine,
-                                                  std::string version);
-    void enqueue_upgrade(product_ptr product, std::string user_id, upgrade_options options,
-                         completion<engine_view> done);
     asio::awaitable<result<std::string>> read_logs(engine_ptr engine, std::size_t tail);
     asio::awaitable<result<log_source_ptr>> open_logs(engine_ptr engine, log_query query);
     void stop_workloads(const std::vector<engine_ptr>& engines, completion<void> done);

@@ -86,11 +86,9 @@ ROUNDHOUSE_DECL void orchestrator_state::begin(product_ptr product, std::string 
                                                completion<call_progress> done) {
     if (auto refused = refusal(span)) return done(unexpected(std::move(*refused)));
     const auto until = services.steady_now() + span;
-    if (auto* const upgrade = std::get_if<engine_call::upgrade>(&what)) {
-        auto progress = progress_of(product, {}, true);
-        return begin_upgrade(std::move(product), std::move(user_id), std::move(upgrade->options),
-                             until, std::move(progress), std::move(done));
-    }
+    if (const auto* const upgrade = std::get_if<engine_call::upgrade>(&what))
+        if (auto refused = refusal(*product, upgrade->options))
+            return done(unexpected(std::move(*refused)));
     std::string key;
     const auto prepare = [&](auto one) -> result<waiting_call> {
         if constexpr (std::is_same_v<decltype(one), engine_call::rotate_key>) {

@@ -19,6 +19,7 @@
 #include <roundhouse/shell/state_waiters.hpp>
 #include <roundhouse/shell/undone_creations.hpp>
 #include <roundhouse/shell/unreconciled_engines.hpp>
+#include <roundhouse/shell/version_preparer.hpp>
 
 #include <asio/awaitable.hpp>
 
@@ -53,6 +54,7 @@ public:
           mailboxes_(services.settings.background_drains),
           waiting_(services.settings.max_waiting),
           call_timers_(services),
+          preparer_(services, call_timers_, inbox),
           states_(services, waiting_, call_timers_) {}
 
     /// Thread-safe, and returns at once. The completion of a call is called exactly once.
@@ -76,8 +78,11 @@ public:
         return timers_.restart_in(owner);
     }
 
-    /// Lets the present policy of a product hold for boots that wait.
-    void policy_changed(const product& product) { scheduler_.policy_changed(product); }
+    /// Lets the present policy of a product hold for boots and upgrades that wait for turns.
+    void policy_changed(const product& product) {
+        scheduler_.policy_changed(product);
+        preparer_.policy_changed(product);
+    }
 
     /// Forgets what is kept of a product that is gone.
     void forget_product(const uuid& product) {
@@ -109,6 +114,8 @@ private:
     asio::awaitable<void> handle(shared engine, turn_came came);
     asio::awaitable<void> handle(shared engine, workload_started started);
     asio::awaitable<void> handle(shared engine, command_ended ended);
+    asio::awaitable<void> handle(shared engine, preparation_turn_came came);
+    asio::awaitable<void> handle(shared engine, preparation_ended ended);
     asio::awaitable<void> handle(shared engine, retry_stalled retry);
     asio::awaitable<void> handle(shared engine, wait_passed passed);
     asio::awaitable<void> handle(shared engine, give_up end);
@@ -117,6 +124,9 @@ private:
 
     // Calls
     [[nodiscard]] std::optional<error> refusal(const waiting_call& call) const;
+    [[nodiscard]] bool needs_preparation(const waiting_call& call, const core::decision& decided,
+                                         const engine_record& record) const;
+    void log_unheard(const mailbox& engine, const waiting_call& call, const error& cause) const;
     asio::awaitable<result<void>> create(shared engine, waiting_call& call);
     // The defaults are those of the engine's product, null if it has none.
     [[nodiscard]] result<engine_limits> allow_creation(waiting_call& call,
@@ -174,6 +184,7 @@ private:
     unreconciled_engines unreconciled_;
     shared_places waiting_; ///< Of calls that wait.
     call_timers call_timers_;
+    version_preparer preparer_;
     state_waiters states_;
     undone_creations undone_;
     rate_gate creations_;
@@ -188,5 +199,6 @@ private:
 #if !defined(ROUNDHOUSE_SEPARATE_COMPILATION)
 #include <roundhouse/shell/reconciler.ipp>
 #include <roundhouse/shell/reconciler_commits.ipp>
+#include <roundhouse/shell/reconciler_upgrades.ipp>
 #include <roundhouse/shell/reconciler_waits.ipp>
 #endif

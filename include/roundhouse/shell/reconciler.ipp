@@ -78,6 +78,7 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::drain(shared engine) {
         auto handling = std::visit([&](auto& taken) { return handle(engine, std::move(taken)); },
                                    *input);
         co_await std::move(handling);
+        preparer_.drop_unwanted(*engine);
     }
     if (auto next = mailboxes_.next_in_background()) post_drain(std::move(next));
 }
@@ -115,8 +116,14 @@ ROUNDHOUSE_DECL asio::awaitable<void> reconciler::handle(shared engine, waiting_
         known.caller = caller_of(call);
         auto decided = core::decide(call.call, *record, known);
         const auto verdict = decided.verdict;
-        if (verdict == core::verdict::refused)
+        if (verdict == core::verdict::refused) {
+            log_unheard(*engine, call, decided.refusal);
             co_return answer(call, unexpected(std::move(decided.refusal)));
+        }
+        if (needs_preparation(call, decided, *record)) {
+            preparer_.begin(*engine, call, record);
+            co_return wait(*engine, std::move(call), core::verdict::deferred);
+        }
         auto carrying_out = carry_out(engine, std::move(decided), record);
         const auto after = co_await std::move(carrying_out);
         if (!after && lost_race(after.error())) continue;
@@ -172,6 +179,7 @@ ROUNDHOUSE_DECL void reconciler::wait(mailbox& engine, waiting_call call, core::
 ROUNDHOUSE_DECL void reconciler::answer(waiting_call& call, result<engine_ptr> outcome) {
     waiting_.give_back(call.counted_for);
     if (call.timer) call_timers_.remove(*call.timer);
+    call.wants_prepared.reset();
     if (call.done) call.done(std::move(outcome));
 }
 

@@ -28,8 +28,8 @@ inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
 /// Checks that every call is answered within a bound of virtual time, which follows from the
-/// settings. Time in which its product cannot have a turn, to prepare a workload or to boot, does
-/// not count: while every turn is taken; and, for a product that holds one, while it may have no
+/// settings. Time in which its product cannot have a turn, to prepare a workload for a boot or an
+/// upgrade or to boot, does not count: while every turn is taken; and, for a product that holds one, while it may have no
 /// more by its policy, and while only those are free that are kept for products that hold none. So a
 /// product that holds none waits no longer because of what others hold. A destroy needs no turn: all
 /// of its time counts.
@@ -51,11 +51,13 @@ public:
         const held_turn held{ref, row ? row->product_id : uuid{}, true};
         const auto kind = turn_of(operation, row);
         if (kind == turn::prepare) preparations_[ref.engine_id] = held;
+        if (kind == turn::prepare_upgrade) upgrades_[ref.engine_id] = held;
         if (kind == turn::boot) boots_[ref.engine_id] = held;
     }
     void backend_call_ended(backend_operation operation, const workload_ref& ref) {
         const auto kind = turn_during(operation);
         if (kind == turn::prepare) preparations_.erase(ref.engine_id);
+        if (kind == turn::prepare_upgrade) upgrades_.erase(ref.engine_id);
         if (kind != turn::boot) return;
         if (const auto boot = boots_.find(ref.engine_id); boot != boots_.end())
             boot->second.call_under_way = false;
@@ -92,6 +94,7 @@ public:
     /// Forgets what the process kept in memory only.
     void process_ended() {
         preparations_.clear();
+        upgrades_.clear();
         boots_.clear();
         refusals_.clear();
         begun_.clear();
@@ -99,7 +102,7 @@ public:
     }
 
 private:
-    /// The turn that a boot may hold.
+    /// The turn that a boot or an upgrade may hold.
     struct held_turn {
         workload_ref ref;
         uuid product;
@@ -153,6 +156,7 @@ private:
         if (now != counted_until_)
             for (auto& [product, time] : free_time_)
                 if (may_take(product, settings_.prepare_concurrency, preparations_) &&
+                    may_take(product, settings_.prepare_concurrency, upgrades_) &&
                     may_take(product, settings_.boot_concurrency, boots_))
                     time += now - counted_until_;
         counted_until_ = now;
@@ -191,13 +195,15 @@ private:
                           settings_.create_timeout + settings_.boot_timeout;
         const auto other = std::max(settings_.stop_grace, settings_.health_check_timeout) +
                            settings_.backend_timeout;
-        // An upgrade boots twice if it is taken back, and ends a workload before each boot.
+        // An upgrade prepares its version, boots twice if it is taken back, and ends a workload before
+        // each boot.
         const auto probe = settings_.health_check_timeout + settings_.boot_probe_max;
         const auto watch = longest_watch + settings_.health_max_failures * probe +
                            settings_.backend_timeout;
         const auto swap = settings_.stop_grace + settings_.copy_timeout + settings_.backend_timeout;
         const bool upgrades = scenario_.upgrades();
-        return upgrades ? 2 * (boot + swap) + watch : std::max(boot, other);
+        return upgrades ? settings_.create_timeout + 2 * (boot + swap) + watch
+                        : std::max(boot, other);
     }
 
     void check_refused(pending_calls::number id, const pending_call& call) {
@@ -224,6 +230,7 @@ private:
     const scenario& scenario_;
     const settings& settings_;
     held_turns preparations_;
+    held_turns upgrades_; ///< Whose new versions are prepared.
     held_turns boots_;
     std::map<engine_owner, refusal_streak> refusals_;
     /// The `free_time_` of its product when each call was first seen.

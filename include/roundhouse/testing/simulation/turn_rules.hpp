@@ -17,7 +17,7 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// Checks how the turns to prepare a workload and to boot are shared out (SPEC §5): not more than
+/// Checks how the turns to prepare a workload, for a boot or an upgrade, and to boot are shared out (SPEC §5): not more than
 /// there are, and to no product those that are kept for products which hold none, nor more than its
 /// policy allows. A boot holds its turn at least while the backend works for it.
 class turn_rules {
@@ -33,15 +33,15 @@ public:
         const auto turns = turns_of(kind);
         auto& held = held_[kind];
         held[ref.engine_id] = product;
-        violations_.require(held.size() <= turns, kind == turn::prepare
-                                                      ? "too many workloads are prepared at once"
-                                                      : "too many boots at once");
+        const bool boots = kind == turn::boot;
+        violations_.require(held.size() <= turns, boots
+                                                      ? "too many boots at once"
+                                                      : "too many workloads are prepared at once");
         const auto of_product = std::ranges::count_if(
             held, [&](const auto& entry) { return entry.second == product; });
         violations_.require(static_cast<std::size_t>(of_product) <= most_of_a_product(turns),
-                            kind == turn::prepare
-                                ? "a product prepares more workloads at once than its share"
-                                : "a product boots more engines at once than its share");
+                            boots ? "a product boots more engines at once than its share"
+                                  : "a product prepares more workloads at once than its share");
     }
     void call_ended(backend_operation operation, const workload_ref& ref) {
         held_[turn_during(operation)].erase(ref.engine_id);
@@ -51,7 +51,7 @@ public:
 private:
     [[nodiscard]] std::size_t turns_of(turn kind) const {
         const auto& settings = scenario_.settings;
-        return kind == turn::prepare ? settings.prepare_concurrency : settings.boot_concurrency;
+        return kind == turn::boot ? settings.boot_concurrency : settings.prepare_concurrency;
     }
 
     [[nodiscard]] std::size_t most_of_a_product(std::size_t turns) const {

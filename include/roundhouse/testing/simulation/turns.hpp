@@ -11,20 +11,21 @@ namespace roundhouse {
 inline namespace ROUNDHOUSE_ABI {
 namespace testing::sim::detail {
 
-/// What a boot waits for in a queue that all products share (SPEC §5).
-enum class turn : std::uint8_t { none, prepare, boot };
+/// What a boot, or an upgrade before it begins, waits for in a queue that all products share (SPEC §5).
+enum class turn : std::uint8_t { none, prepare, prepare_upgrade, boot };
 
-/// The turn that a boot may hold while the backend carries out this operation for it.
+/// The turn that may be held while the backend carries out this operation.
 [[nodiscard]] inline turn turn_during(backend_operation operation) noexcept {
     switch (operation) {
     case backend_operation::prepare: return turn::prepare;
+    case backend_operation::prepare_upgrade: return turn::prepare_upgrade;
     case backend_operation::stop:
     case backend_operation::create: return turn::boot;
     default: return turn::none;
     }
 }
 
-/// The turn that is held by the boot which has begun this operation, by the engine's row. A stop
+/// The turn that is held by what has begun this operation, by the engine's row. A stop
 /// belongs to a boot only if that ends a workload which serves (`core::ends_a_workload_first`).
 [[nodiscard]] inline turn turn_of(backend_operation operation, const engine_ptr& row) noexcept {
     const bool ends_one = row && row->intent == intent::boot &&
