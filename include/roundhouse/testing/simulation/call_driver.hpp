@@ -358,6 +358,7 @@ private:
         out.engine.emplace(record.id, record.user_id, record.version, engine.api_key);
         out.engine->url = engine.url;
         out.engine->created_at = record.created_at;
+        out.status = record.status;
     }
     static void read_admission(const admission& admitted, call_answer& out) {
         out.engine = admitted.engine;

@@ -85,7 +85,8 @@ struct call_answer {
     std::string message;
     std::optional<admitted_engine> engine; ///< of what has one, and an admit that was granted
     std::optional<denial> denied;          ///< an admit that was not
-    /// Of the engine that an admit was denied, that was waited for, or of a call under way.
+    /// Of the engine that an admit was denied, that was waited for, that the answer shows, or of a call
+    /// under way.
     std::optional<engine_status> status;
     int retry_after_s = 0; ///< the same
     /// The caller has waited for as long as it chose to: that is no denial, and there is no engine.

@@ -266,6 +266,9 @@ private:
                              const pending_call& call) const {
         if (wanted.failure != answer.failure || wanted.denied != answer.denied) return false;
         if (wanted.denied && wanted.next != answer.status) return false;
+        // By its new settings it could not be told any more whether it had fallen asleep before.
+        const bool changed = call.request.kind == call_kind::change_settings && answer.status;
+        if (changed && wanted.next != answer.status) return false;
         if (!wanted.sleeps_at || !answer.sleeps_at) return wanted.sleeps_at == answer.sleeps_at;
         const auto later = *answer.sleeps_at - *wanted.sleeps_at;
         return later >= duration{0} && later <= time_.now() - call.issued_at;
