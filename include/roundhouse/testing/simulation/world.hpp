@@ -277,10 +277,11 @@ private:
                              const health& answer) { rules_.probed(ref, answer); }};
     }
 
-    /// A boot prepares the version that its row has.
+    /// A boot prepares the version that its row has, also one that was just superseded; its engine
+    /// does not run.
     [[nodiscard]] bool is_for_upgrade(const workload& request) const {
         const auto row = ledger_.find(request.ref.engine_id);
-        return row && (row->intent != intent::boot || row->version != request.version);
+        return row && (row->status == engine_status::running || row->version != request.version);
     }
 
     /// Checks that the counters of the store equal the rows.
