@@ -57,7 +57,8 @@ ROUNDHOUSE_DECL asio::awaitable<result<void>> subprocess_backend::require_ended(
     if (!settled) co_return settled;
     const auto found = supervisor_->find(engine);
     if (!found) co_return unexpected{found.error()};
-    if (*found)
+    // A process of an earlier server that has ended is found until its parent has waited for it.
+    if (*found && !detail::subprocess::has_ended((*found)->pidfd()))
         co_return fail(errc::backend_error,
                        "engine " + to_string(engine) + " still runs: stop it first");
     co_return result<void>{};
