@@ -12,6 +12,7 @@
 #include <httplib.h>
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -101,6 +102,18 @@ public:
                 return "a process of no workload: " + std::to_string(pid);
         return roundhouse::testing::quiet_check(std::move(known), std::move(found), settings)
             .failure();
+    }
+
+    /// The copies of engines' data that are kept, whole or not.
+    [[nodiscard]] std::size_t copies() const {
+        std::size_t out = 0;
+        for (const std::string folder : {"/.copies", "/.copies/.new"}) {
+            std::error_code none; // Without an upgrade there is no such folder.
+            for (const auto& entry :
+                 std::filesystem::directory_iterator(engines_folder() + folder, none))
+                out += entry.path().filename() != ".new";
+        }
+        return out;
     }
 
     /// Every process whose working folder is that of an engine, even of a removed one.

@@ -1,8 +1,10 @@
 #include "../catch.hpp"
+#include "../installed_versions.hpp"
 #include "../integration/running_server.hpp"
 #include "../io_threads.hpp"
 #include "../number_from_environment.hpp"
 #include "../temporary_folder.hpp"
+#include "doomed_product.hpp"
 #include "fleet_inspector.hpp"
 #include "killable_server.hpp"
 #include "stirred_user.hpp"
@@ -15,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <random>
 #include <string>
 #include <string_view>
@@ -43,12 +46,15 @@ const std::vector<stirrer>& stirrers() {
          [](stirred_user& user) { user.post("/sleep", R"({"mode":"stopped"})", "sleeping"); }},
         {"wake", [](stirred_user& user) { user.post("/wake", "{}", "running"); }},
         {"execute", [](stirred_user& user) { user.execute(); }},
+        {"upgrade", [](stirred_user& user) { user.upgrade(); }},
+        {"upgrade that fails", [](stirred_user& user) { user.upgrade_in_vain(); }},
     };
     return all;
 }
 
 constexpr std::size_t users = 5;
 constexpr std::size_t newcomers_a_round = 6;
+constexpr std::size_t engines_of_a_product = 3;
 
 std::vector<stirred_user> users_named(const std::string& prefix, std::size_t count,
                                       const current_address& server) {
@@ -57,11 +63,14 @@ std::vector<stirred_user> users_named(const std::string& prefix, std::size_t cou
     return out;
 }
 
-/// Stirs the users' engines at once, and lets newcomers provision, until the server is killed, `moment`
-/// after the beginning.
+/// What the killed server had not answered, and how often.
+using cut_off_calls = std::map<std::string, std::size_t>;
+
+/// Stirs the users' engines at once, lets newcomers provision, and deletes a product with its engines,
+/// until the server is killed, `moment` after the beginning.
 void stir_and_kill(killable_server& server, std::vector<stirred_user>& known,
-                   std::vector<stirred_user>& newcomers, std::uint64_t seed,
-                   std::chrono::milliseconds moment) {
+                   std::vector<stirred_user>& newcomers, doomed_product& product,
+                   std::uint64_t seed, std::chrono::milliseconds moment) {
     std::atomic<bool> killed = false;
     std::vector<std::thread> threads;
     for (auto& user : known)
@@ -79,6 +88,11 @@ void stir_and_kill(killable_server& server, std::vector<stirred_user>& known,
             user.provision();
         }
     });
+    threads.emplace_back([&product, further = seed % 3] {
+        for (std::uint64_t n = 0; n < further; ++n)
+            if (!product.provision()) break;
+        product.erase();
+    });
     // It sets the moment of the fault, and waits for nothing.
     std::this_thread::sleep_for(moment);
     server.kill();
@@ -93,6 +107,7 @@ std::string unrest_of(const fleet_inspector& fleet) {
     std::string last;
     eventually([&] {
         last = fleet.unrest(settings).value_or("");
+        if (last.empty() && fleet.copies() != 0) last = "a copy of an engine's data is left";
         return last.empty();
     });
     return last;
@@ -106,27 +121,37 @@ TEST_CASE("a server that is killed round after round loses nothing and doubles n
     std::cout << "ROUNDHOUSE_KILL_SEED=" << seed << ", " << rounds << " rounds\n";
     INFO("ROUNDHOUSE_KILL_SEED=" << seed);
     const temporary_folder folder;
-    killable_server server(options(
-        folder.path(), {{"ORCH_RESTART_MAX_ATTEMPTS", "1000"}, {"ORCH_LOG_LEVEL", "info"}}));
+    auto variables = installed_versions(folder.path(), ROUNDHOUSE_DEMO_ENGINE).variables();
+    variables.insert({{"ORCH_RESTART_MAX_ATTEMPTS", "1000"}, {"ORCH_LOG_LEVEL", "info"}});
+    killable_server server(options(folder.path(), variables));
     const fleet_inspector fleet((folder.path() / "store").string(), master_key);
     auto known = users_named("user-", users, server.address());
     for (auto& user : known) user.provision();
 
     std::mt19937_64 random(seed);
+    cut_off_calls cut_off;
     for (std::uint64_t round = 0; round < rounds; ++round) {
         const std::chrono::milliseconds moment(random() % 400);
         INFO("round " << round << ", killed after " << moment.count() << " ms");
         auto newcomers = users_named("new-" + std::to_string(round) + "-", newcomers_a_round,
                                      server.address());
-        stir_and_kill(server, known, newcomers, random(), moment);
+        doomed_product product("doomed-" + std::to_string(round), server.address(),
+                               engines_of_a_product);
+        stir_and_kill(server, known, newcomers, product, random(), moment);
+        for (const auto& user : known)
+            if (!user.answered()) ++cut_off[user.last_stir()];
+        ++cut_off[product.answered() ? "deletion under way" : "deletion"];
         server.start();
         REQUIRE(unrest_of(fleet) == "");
         for (auto* const group : {&known, &newcomers})
             for (auto& user : *group) REQUIRE(user.broken_promise(fleet).value_or("") == "");
+        REQUIRE(product.broken_promise(fleet).value_or("") == "");
         for (auto& user : newcomers) user.destroy();
         REQUIRE(unrest_of(fleet) == "");
         REQUIRE(fleet.rows().size() == users);
     }
+    for (const auto& [call, times] : cut_off)
+        std::cout << "cut off: " << call << ' ' << times << '\n';
 }
 
 #endif

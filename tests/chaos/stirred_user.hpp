@@ -1,6 +1,8 @@
 #pragma once
 
+#include "../installed_versions.hpp"
 #include "../integration/running_server.hpp"
+#include "../process_variables.hpp"
 #include "current_address.hpp"
 #include "fleet_inspector.hpp"
 
@@ -8,9 +10,11 @@
 
 #include <httplib.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +34,8 @@ public:
     /// Notes what is done to it next, which `broken_promise` tells.
     void stirred_by(std::string_view what) { last_stir_ = what; }
 
+    [[nodiscard]] const std::string& last_stir() const noexcept { return last_stir_; }
+
     /// Whether the last call had an answer.
     [[nodiscard]] bool answered() const noexcept { return answered_; }
 
@@ -46,6 +52,32 @@ public:
         if (!answer || answer->status >= 500) return;
         if (answer->status == 200) note(status, *answer);
         else status_ = before; // it was refused, without an effect
+    }
+
+    /// Gives the engine the other of the two versions that run.
+    void upgrade() {
+        using versions = installed_versions;
+        const std::string next = versions_.contains(versions::first) ? versions::second
+                                                                     : versions::first;
+        const auto before = std::exchange(status_, std::nullopt);
+        versions_.insert(next);
+        const auto answer = ask_for(next);
+        if (!answer || answer->status >= 500) return;
+        if (answer->status == 200) note(member(answer->body, "status"), *answer);
+        else status_ = before;
+    }
+
+    /// Asks for the version that exits, if the engine is known to run: in other states there would be
+    /// no way back from it.
+    void upgrade_in_vain() {
+        if (status_ != "running") return;
+        // The way back from it leads to the version that runs, which may be another than the next
+        // boot is to have.
+        const auto found = read();
+        if (!found || has_pending_version(found->body)) return;
+        status_ = std::nullopt;
+        const auto answer = ask_for(installed_versions::bad);
+        if (answer && member(answer->body, "reverted") == "true") status_ = "running";
     }
 
     /// Has the engine count, if it is known to run.
@@ -81,6 +113,7 @@ public:
         const auto processes = fleet.processes_of(*roundhouse::parse_uuid(id)).size();
         if (processes != (has_workload ? 1U : 0U))
             return name_ + ": " + std::to_string(processes) + " processes of its engine";
+        if (const auto wrong = wrong_version(found->body, fleet)) return wrong;
         return lost_data();
     }
 
@@ -99,6 +132,10 @@ private:
         answered_ = static_cast<bool>(answer);
         return answered_ ? reply(*answer) : std::nullopt;
     }
+    reply ask_for(const std::string& version) {
+        return send("/engines/" + name_ + "/upgrade",
+                    R"({"engine_version":")" + version + R"(","healthy_for_s":0.02})");
+    }
     reply read() const {
         const auto answer = client().Get("/engines/" + name_);
         return answer ? reply(*answer) : std::nullopt;
@@ -109,6 +146,7 @@ private:
         id_ = member(answer.body, "engine_id");
         if (const auto key = member(answer.body, "api_key"); !key.empty()) key_ = key;
         url_ = member(answer.body, "url");
+        versions_ = {member(answer.body, "engine_version")};
     }
 
     /// Has the engine count once more; false if it does not answer. Only this user counts, so that each
@@ -126,6 +164,28 @@ private:
         counted_ = counted;
         unanswered_ = 0;
         return true;
+    }
+
+    /// Whether an engine object tells that the next boot is to have another version.
+    static bool has_pending_version(const std::string& engine) {
+        const auto pending = engine.substr(std::min(engine.find(R"("pending":)"), engine.size()));
+        return pending.substr(0, pending.find(']')).find("engine_version") != std::string::npos;
+    }
+
+    /// Whether it is one of the versions that it may be, and the process is of that version.
+    std::optional<std::string> wrong_version(const std::string& engine,
+                                             const fleet_inspector& fleet) {
+        const auto version = member(engine, "engine_version");
+        if (!versions_.contains(version))
+            return name_ + ": its engine has version " + version + ", which it was not given";
+        versions_ = {version};
+        if (member(engine, "upgrade") != "null") return name_ + ": its upgrade is not over";
+        // A paused engine goes on with what it has until its next boot.
+        if (has_pending_version(engine)) return std::nullopt;
+        for (const auto pid : fleet.processes_of(*roundhouse::parse_uuid(id_)))
+            if (const auto runs = variables_of(pid)["ENGINE_VERSION"]; runs != version)
+                return name_ + ": its process is of version " + runs + ", its engine of " + version;
+        return std::nullopt;
     }
 
     std::optional<std::string> lost_data() {
@@ -151,6 +211,7 @@ private:
     std::string id_;
     std::string key_;
     std::string url_;
+    std::set<std::string> versions_{installed_versions::first}; ///< One of them.
     std::uint64_t counted_ = 0;
     std::uint64_t unanswered_ = 0; ///< Counts since then.
     std::optional<std::uint64_t> wrong_count_;
