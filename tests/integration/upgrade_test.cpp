@@ -1,10 +1,12 @@
 #include "../demo_engine_count.hpp"
+#include "../installed_versions.hpp"
 #include "../io_threads.hpp"
 #include "catch.hpp"
 #include "running_server.hpp"
 
 #include <csignal>
 #include <cstdint>
+#include <filesystem>
 #include <future>
 #include <map>
 #include <string>
@@ -81,6 +83,44 @@ TEST_CASE("an engine whose new version exits has its old one and its data again"
     CHECK(member(now, "engine_version") == member(made, "engine_version"));
     CHECK(count_of(io, now) == 2);
     CHECK_THAT(server.get("/audit?action=upgrade_reverted"), Contains(R"("to_version":"bad")"));
+}
+
+TEST_CASE(
+    "an engine is upgraded to the program that its version names, and back from one that exits") {
+    const temporary_folder folder;
+    io_threads io(1);
+    const installed_versions versions(folder.path(), ROUNDHOUSE_DEMO_ENGINE);
+    running_server server(options(folder.path(), versions.variables()));
+    const auto made = server.provision("ada");
+    const auto engine_id = member(made, "engine_id");
+    const auto program = [&] {
+        return std::filesystem::read_symlink(
+            "/proc/" + std::to_string(process_of(folder, engine_id)) + "/exe");
+    };
+    CHECK(member(made, "engine_version") == versions.first);
+    CHECK(program() == versions.program_of(versions.first));
+    CHECK(count_of(io, made) == 1);
+
+    const auto upgraded = server.post("/engines/ada/upgrade", upgrade_to(versions.second));
+    CHECK(member(upgraded, "engine_id") == engine_id);
+    CHECK(member(upgraded, "engine_version") == versions.second);
+    CHECK(program() == versions.program_of(versions.second));
+    CHECK(count_of(io, upgraded) == 2);
+
+    const auto failed = server.post("/engines/ada/upgrade", upgrade_to(versions.bad), 502);
+    CHECK_THAT(failed, Contains("UPGRADE_FAILED") &&
+                           Contains(R"("cause":"exited","exit_code":3)") &&
+                           Contains(R"("reverted":true)"));
+    const auto now = server.get("/engines/ada");
+    CHECK(member(now, "status") == "running");
+    CHECK(member(now, "engine_version") == versions.second);
+    CHECK(member(now, "upgrade") == "null");
+    CHECK(program() == versions.program_of(versions.second));
+    CHECK(count_of(io, now) == 3);
+
+    CHECK_THAT(server.post("/engines/ada/upgrade", upgrade_to("unlisted"), 403),
+               Contains("POLICY_DENIED"));
+    CHECK(program() == versions.program_of(versions.second));
 }
 
 TEST_CASE("a server that is killed while it upgrades ends on one of the two versions") {
