@@ -53,6 +53,17 @@ TEST_CASE("a call that is done in time is answered as without a wait") {
     }
 }
 
+TEST_CASE("every call that takes wait_s knows its name") {
+    for (const auto& [path, body] : bounded_calls) {
+        INFO(path);
+        api_harness api;
+        api.request.strict = true;
+        const auto reply = api.ask("POST", path + "?wait_s=600", body);
+        CHECK(reply.status == 200);
+        CHECK(reply.ignored.empty());
+    }
+}
+
 TEST_CASE("what a caller waits for has the arguments of the call") {
     api_harness api;
     (void)api.ask("POST", "/engines/u1/stop?force=true&wait_s=0");

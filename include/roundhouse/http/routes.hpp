@@ -139,6 +139,7 @@ enum class audience : std::uint8_t {
     case endpoint::stop:
     case endpoint::sleep:
     case endpoint::wake:
+    case endpoint::upgrade:
     case endpoint::rotate_key:
     case endpoint::admit:
     case endpoint::logs:
