@@ -113,17 +113,19 @@ inline constexpr std::array policy_numbers{
     if (version == settings.default_version) return {};
     if (!limits.allowed_versions && !settings.versions_need_allowing) return {};
     if (!limits.allowed_versions)
-        return fail(errc::policy_denied,
-                    "Product '" + product.slug +
-                        "' may use the default engine_version only, because a version names a "
-                        "program here, and its policy lists none. Leave engine_version out, or ask "
-                        "the operator to set policy.allowed_versions.");
+        return fail(
+            errc::policy_denied,
+            "Product '" + product.slug +
+                "' may use the default engine_version only, because a version names a "
+                "program here, and its policy lists none. Use the default, or ask the operator "
+                "to set policy.allowed_versions.");
     for (const auto& pattern : *limits.allowed_versions)
         if (matches_version(pattern, version)) return {};
-    return fail(errc::policy_denied,
-                "Product '" + product.slug +
-                    "' may not use this engine_version: policy.allowed_versions does not list it. "
-                    "Leave engine_version out to get the default.");
+    return fail(
+        errc::policy_denied,
+        "Product '" + product.slug +
+            "' may not use this engine_version: policy.allowed_versions does not list it. "
+            "Use a version that it lists, or the default, which a new engine gets without one.");
 }
 
 /// Decides whether the policy that holds for a product allows it to create an engine of `version`

@@ -164,7 +164,9 @@ protected:
 
 [[nodiscard]] inline error refusal(const slug_is_free& condition, const stored_rows&) {
     return {errc::product_slug_exists,
-            "A product with slug '" + condition.slug + "' exists already. Choose another slug."};
+            "A product with slug '" + condition.slug +
+                "' exists already. Choose another slug, or, if it is being deleted, wait until it "
+                "is gone."};
 }
 
 [[nodiscard]] inline error refusal(const key_is_free& condition, const stored_rows&) {
