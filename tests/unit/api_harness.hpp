@@ -9,10 +9,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace roundhouse_tests {
+
+static_assert(std::is_move_constructible_v<roundhouse::http::api>);
 
 inline constexpr std::string_view test_admin_key = "an-admin-key-of-16+";
 

@@ -58,7 +58,7 @@ public:
     /// Puts other named administrators in the place of those before, whose keys are refused from then
     /// on. Any thread.
     void replace_named_admins(std::vector<named_admin> named) {
-        admins_.replace_named(std::move(named));
+        admins_->replace_named(std::move(named));
     }
 
     /// Handles a request. Returns the reply if it is known at once, and then does not call `later`.
@@ -157,7 +157,7 @@ private:
                               std::string_view user) const;
 
     std::shared_ptr<fleet_calls> fleet_;
-    admin_keys admins_;
+    std::unique_ptr<admin_keys> admins_; ///< Elsewhere, so that an api can be moved.
     std::size_t max_body_bytes_;
     std::shared_ptr<const log_sink> log_;
     std::unique_ptr<key_failures> wrong_keys_;

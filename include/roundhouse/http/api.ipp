@@ -25,7 +25,8 @@ namespace http {
 
 ROUNDHOUSE_DECL api::api(std::shared_ptr<fleet_calls> fleet, api_options options)
     : fleet_(std::move(fleet)),
-      admins_(std::move(options.admin_key), std::move(options.named_admins)),
+      admins_(std::make_unique<admin_keys>(std::move(options.admin_key),
+                                           std::move(options.named_admins))),
       max_body_bytes_(options.max_body_bytes),
       log_(std::make_shared<const log_sink>(std::move(options.log))),
       wrong_keys_(std::make_unique<key_failures>()),
@@ -80,7 +81,7 @@ ROUNDHOUSE_DECL error api::still_starting() {
 
 ROUNDHOUSE_DECL reply api::health(pending_call& call) const {
     const bool with_causes = !call.keys.admin_key.empty();
-    if (with_causes && !admins_.actor_of(call.keys.admin_key))
+    if (with_causes && !admins_->actor_of(call.keys.admin_key))
         return refuse_key(call, call.keys.admin_key, wrong_admin_key());
     if (auto refused = refuse_unused(call)) return *std::move(refused);
     const auto health = fleet_->health();
@@ -132,7 +133,7 @@ ROUNDHOUSE_DECL bool api::is_second_key(const pending_call& call) const {
     if (looks_like_platform_key(call.keys.beside)) return true;
     const auto now = key_failures::clock::now();
     if (compared_tokens_->too_many(call.in.client, now)) return false;
-    if (admins_.actor_of(call.keys.beside)) return true;
+    if (admins_->actor_of(call.keys.beside)) return true;
     (void)compared_tokens_->note(call.in.client, now);
     return false;
 }

@@ -25,7 +25,7 @@ ROUNDHOUSE_DECL bool api::is_for_fleet_admin(const pending_call& call) {
 
 ROUNDHOUSE_DECL std::optional<reply> api::for_fleet_admin(pending_call& call) const {
     const auto key = call.keys.admin_key;
-    auto actor = admins_.actor_of(key);
+    auto actor = admins_->actor_of(key);
     if (!actor) return refuse_key(call, key, wrong_admin_key());
     call.actor = std::move(*actor);
     auto asked = read_admin_query(call.query);

@@ -22,7 +22,7 @@ inline namespace ROUNDHOUSE_ABI {
 namespace http {
 
 ROUNDHOUSE_DECL std::optional<reply> api::for_admin(pending_call& call) const {
-    auto actor = admins_.actor_of(call.keys.admin_key);
+    auto actor = admins_->actor_of(call.keys.admin_key);
     if (!actor) return refuse_key(call, call.keys.admin_key, wrong_admin_key());
     call.actor = std::move(*actor);
     if (auto refused = refuse_unused(call)) return refused;

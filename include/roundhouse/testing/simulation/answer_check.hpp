@@ -138,7 +138,8 @@ private:
         case errc::upgrade_failed: return kind == call_kind::upgrade;
         case errc::quota_exceeded:
             return (creates || kind == call_kind::change_settings) && seen.quota_full;
-        case errc::port_exhaustion: return seen.no_port && kind != call_kind::stop;
+        case errc::port_exhaustion: // a stop waits for the end of an upgrade
+            return seen.no_port && (kind != call_kind::stop || seen.upgraded);
         case errc::policy_denied:
             return (creates && forbids(call.limits, call.request)) ||
                    (kind == call_kind::change_settings &&

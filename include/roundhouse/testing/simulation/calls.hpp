@@ -157,6 +157,7 @@ struct observed_states {
     bool product_ends = false; ///< Its product was being deleted, or gone.
     bool quota_full = false;
     bool no_port = false;
+    bool upgraded = false; ///< An upgrade of it was under way.
 
     [[nodiscard]] bool had(engine_status status) const { return statuses.contains(status); }
     [[nodiscard]] bool had_other_than(engine_status status) const {

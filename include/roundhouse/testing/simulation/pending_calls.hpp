@@ -153,6 +153,7 @@ private:
         }
         call.seen.statuses.insert(row->status);
         call.seen.settings_revisions.insert(settings_of(*row).revision);
+        if (row->upgrade) call.seen.upgraded = true;
         if (row->status == engine_status::running) call.seen.running.push_back(row);
     }
 
