@@ -57,6 +57,30 @@ result<void> add_entry(std::string_view entry, std::string_view unnamed,
     return {};
 }
 
+/// The administrators in a text, whose faults are told by line or by entry.
+result<std::vector<named_admin>> parse(std::string_view text, std::string_view unnamed,
+                                       bool by_line) {
+    std::vector<named_admin> found;
+    std::size_t line_number = 0;
+    std::size_t entry_number = 0;
+    while (!text.empty()) {
+        auto line = take_part(text, '\n');
+        ++line_number;
+        while (!line.empty()) {
+            const auto entry = without_blanks(take_part(line, ','));
+            ++entry_number;
+            if (entry.empty()) continue;
+            if (auto added = add_entry(entry, unnamed, found); !added)
+                return fail(errc::invalid_request,
+                            (by_line ? "line " + std::to_string(line_number)
+                                     : "entry " + std::to_string(entry_number)) +
+                                ": " + added.error().message);
+        }
+    }
+    if (found.empty()) return fail(errc::invalid_request, "names no administrator");
+    return found;
+}
+
 } // namespace
 
 std::optional<std::string> fault_of_admin_key(std::string_view key) {
@@ -72,33 +96,14 @@ std::optional<std::string> fault_of_admin_key(std::string_view key) {
 
 result<std::vector<named_admin>> parse_named_admins(std::string_view text,
                                                     std::string_view unnamed) {
-    const bool has_lines = text.find('\n') != std::string_view::npos;
-    std::vector<named_admin> found;
-    std::size_t line_number = 0;
-    std::size_t entry_number = 0;
-    while (!text.empty()) {
-        auto line = take_part(text, '\n');
-        ++line_number;
-        while (!line.empty()) {
-            const auto entry = without_blanks(take_part(line, ','));
-            ++entry_number;
-            if (entry.empty()) continue;
-            if (auto added = add_entry(entry, unnamed, found); !added)
-                return fail(errc::invalid_request,
-                            (has_lines ? "line " + std::to_string(line_number)
-                                       : "entry " + std::to_string(entry_number)) +
-                                ": " + added.error().message);
-        }
-    }
-    if (found.empty()) return fail(errc::invalid_request, "names no administrator");
-    return found;
+    return parse(text, unnamed, text.find('\n') != std::string_view::npos);
 }
 
 result<std::vector<named_admin>> read_named_admins(const std::string& path,
                                                    std::string_view unnamed) {
     auto text = read_secret_file(path);
     if (!text) return unexpected(std::move(text.error()));
-    auto found = parse_named_admins(*text, unnamed);
+    auto found = parse(*text, unnamed, true);
     OPENSSL_cleanse(text->data(), text->size());
     return found;
 }

@@ -25,7 +25,7 @@ struct named_admin {
 [[nodiscard]] result<std::vector<named_admin>> parse_named_admins(std::string_view text,
                                                                   std::string_view unnamed);
 
-/// The same from a file. Blocks while it is read.
+/// The same from a file; a failure names the line. Blocks while it is read.
 [[nodiscard]] result<std::vector<named_admin>> read_named_admins(const std::string& path,
                                                                  std::string_view unnamed);
 

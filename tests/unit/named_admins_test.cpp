@@ -108,4 +108,6 @@ TEST_CASE("the file of the named administrators is noted, to be read again") {
     CHECK(managed->options.named_admins_file == credential.string());
     std::ofstream(path) << "jo=" << key_of_jo << "\nsam\n";
     CHECK_THAT(read_named_admins(path, "").error().message, StartsWith("line 2: "));
+    std::ofstream(path) << "sam\n";
+    CHECK_THAT(read_named_admins(path, "").error().message, StartsWith("line 1: "));
 }
