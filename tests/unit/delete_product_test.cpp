@@ -193,6 +193,8 @@ TEST_CASE("a product that is being deleted takes nothing but its end") {
     CHECK(code_of(own.demo().admit("ada")) == going);
     CHECK(code_of(*own.demo().try_admit("ada")) == going);
     CHECK(code_of(own.demo().start("ada")) == going);
+    CHECK(code_of(own.demo().change_settings("ada", settings_change{})) == going);
+    CHECK(code_of(own.demo().change_settings("bob", settings_change{})) == going);
     CHECK(own.demo().find("ada")); // reads are answered
     CHECK(code_of(own.demo().destroy("ada")) == errc::backend_error);
     for (const bool cascade : {true, false}) {

@@ -78,6 +78,8 @@ ROUNDHOUSE_DECL void orchestrator_state::change_settings(product_ptr product, st
                                                          change_options options,
                                                          completion<engine_view> done) {
     if (auto refused = refusal(user_id)) return done(unexpected(std::move(*refused)));
+    if (auto refused = services.ended.refusal(*product))
+        return done(unexpected(std::move(*refused)));
     services.tasks.run(replace_settings(std::move(product), std::move(user_id), std::move(wanted),
                                         options, std::move(done)));
 }
